@@ -1,0 +1,30 @@
+/* Matrix products: C = act(alpha A B + beta C + bias + residual), packed panels and a
+ * register-blocked micro-kernel (Goto and van de Geijn 2008). A and B have any row and
+ * column strides, so the four transposes and views are one code path. */
+#ifndef ETUDE_TENSOR_GEMM_H
+#define ETUDE_TENSOR_GEMM_H
+
+#include "tensor/tensor.h"
+
+typedef enum et_act { ET_ACT_NONE, ET_ACT_RELU, ET_ACT_TANH, ET_ACT_SIGMOID, ET_ACT_GELU } et_act;
+
+typedef struct et_gemm_args {
+    int64_t m, n, k;
+    const void *a; int64_t rsa, csa; /* A [m,k]: element (i,p) at a + i rsa + p csa */
+    const void *b; int64_t rsb, csb; /* B [k,n]: element (p,j) at b + p rsb + j csb */
+    void *c; int64_t ldc;            /* C [m,n]: rows contiguous, ldc >= n apart */
+    double alpha, beta;              /* beta 0: C is not read */
+    const void *bias;                /* [n], added to every row; or NULL */
+    const void *residual; int64_t ldr; /* [m,n], added before act; or NULL */
+    et_act act;                      /* applied last */
+    void *deriv; int64_t ldd;        /* [m,n]: receives act'(...), for backward; or NULL */
+    int64_t batch;                   /* number of products, 0 counts as 1 */
+    int64_t sa, sb, sc;              /* from one product to the next, in elements (0: shared) */
+} et_gemm_args;
+
+/** Runs the product on et_get_num_threads() threads (one inside a parallel body); the
+ *  bits do not depend on their number. dtype float32 or float64. k = 0 gives beta C + ....
+ *  Errors: ENOMEM (packing buffers), EDTYPE. */
+et_status et_gemm(et_dtype dtype, const et_gemm_args *args);
+
+#endif

@@ -1,0 +1,135 @@
+/* The kernel table: what the inner loops of all operators are made of.
+ *
+ * The sources in tensor/kernels/ are written once, on vectors of `LANES` reals, and
+ * compiled several times: float32 for each instruction set (x86-64 baseline, AVX2+FMA,
+ * AVX-512, NEON, and plain C), and float64 once in plain C with libm's functions, which
+ * is what the gradient checks run and the float32 kernels are compared with. Each
+ * compilation fills one table; the CPU is asked once which float32 table to use
+ * (ETUDE_ISA=generic|sse2|avx2|avx512|neon forces one).
+ *
+ * Pointers are to float or to double, as the table's dtype says. Arrays are contiguous
+ * unless a stride or leading dimension (in elements) is given. Outputs may be the same
+ * array as an input of the same shape, but may not overlap it otherwise. `acc` 0
+ * overwrites the output, 1 adds to it. Kernels are single-threaded and reentrant;
+ * callers cut the work with et_parallel_for. Sums have an error near one ulp per log2 n
+ * and an order that depends on n alone. */
+#ifndef ETUDE_TENSOR_KERNELS_H
+#define ETUDE_TENSOR_KERNELS_H
+
+#include "tensor/tensor.h"
+
+/* y = f(x). In the second column, what the derivative rule reads. */
+typedef enum et_unary {
+    ET_U_NEG,        /* nothing */
+    ET_U_ABS,        /* x */
+    ET_U_SQUARE,     /* x */
+    ET_U_RECIPROCAL, /* y */
+    ET_U_EXP,        /* y */
+    ET_U_EXPM1,      /* y */
+    ET_U_LOG,        /* x */
+    ET_U_LOG1P,      /* x */
+    ET_U_SQRT,       /* y */
+    ET_U_RSQRT,      /* y */
+    ET_U_SIN,        /* x */
+    ET_U_COS,        /* x */
+    ET_U_TANH,       /* y */
+    ET_U_SIGMOID,    /* y */
+    ET_U_ERF,        /* x */
+    ET_U_RELU,       /* y */
+    ET_U_SOFTPLUS,   /* x: ln(1 + e^x), stable */
+    ET_U_LOG_SIGMOID,/* x: -softplus(-x) */
+    ET_U_ELU,        /* y: alpha 1 */
+    ET_U_GELU,       /* x: exact, x cdf(x) */
+    ET_U_GELU_TANH,  /* x: tanh approximation */
+    ET_U_QUICK_GELU, /* x: x sigmoid(1.702 x) */
+    ET_U_SILU,       /* x: x sigmoid(x) */
+    ET_N_UNARY
+} et_unary;
+
+typedef enum et_binary { ET_B_ADD, ET_B_SUB, ET_B_MUL, ET_B_DIV, ET_B_MIN, ET_B_MAX, ET_N_BINARY } et_binary;
+
+typedef struct et_kernels {
+    const char *name; /* "avx512" */
+    et_dtype dtype;
+    int lanes;
+
+    /* --- elementwise --- */
+    void (*unary[ET_N_UNARY])(int64_t n, const void *x, void *y);
+    /* dx (+)= dy f'(s), s being x or y as the enum's comment says. dx may be dy. */
+    void (*unary_bwd[ET_N_UNARY])(int64_t n, const void *s, const void *dy, void *dx, int acc);
+    /* y = f(x) and d = f'(x) at once, where both cost little more than one; else NULL
+     * (GELU's three forms and SILU have it). Backward is then mul_acc(d, dy). */
+    void (*unary_d[ET_N_UNARY])(int64_t n, const void *x, void *y, void *d);
+    /* y[i] = f(a[i sa], b[i sb]); sa, sb are 0 or 1. */
+    void (*binary[ET_N_BINARY])(int64_t n, const void *a, int sa, const void *b, int sb, void *y);
+    void (*fill)(int64_t n, double value, void *y);
+    /* y = alpha x + beta y; with beta 0, y is not read. */
+    void (*axpby)(int64_t n, double alpha, const void *x, double beta, void *y);
+    /* y = alpha x + shift */
+    void (*affine)(int64_t n, const void *x, double alpha, double shift, void *y);
+    /* y (+)= a b; sa, sb as in binary */
+    void (*mul_acc)(int64_t n, const void *a, int sa, const void *b, int sb, void *y, int acc);
+    /* y = x where m is not 0, else value; x may be NULL (then value elsewhere 0: y = m ? 0 : value) */
+    void (*masked_fill)(int64_t n, const void *x, const uint8_t *m, double value, void *y);
+    /* y = m ? a : b; sa, sb as in binary */
+    void (*where)(int64_t n, const uint8_t *m, const void *a, int sa, const void *b, int sb, void *y);
+    /* y = min(max(x, lo), hi), NaN stays; dx (+)= lo <= x <= hi ? dy : 0 */
+    void (*clamp)(int64_t n, const void *x, double lo, double hi, void *y);
+    void (*clamp_bwd)(int64_t n, const void *x, double lo, double hi, const void *dy, void *dx, int acc);
+    void (*pow)(int64_t n, const void *x, int sx, const void *e, int se, void *y);
+    /* y = m ? x scale : 0 (dropout) */
+    void (*mask_scale)(int64_t n, const void *x, const uint8_t *m, double scale, void *y, int acc);
+
+    /* --- reductions --- */
+    double (*sum)(int64_t n, const void *x);
+    double (*sum_sq)(int64_t n, const void *x);
+    double (*dot)(int64_t n, const void *x, const void *y);
+    double (*max)(int64_t n, const void *x);            /* NaN if any is; -inf for n = 0 */
+    double (*min)(int64_t n, const void *x);
+    int64_t (*argmax)(int64_t n, const void *x);        /* first maximum; NaN counts as the largest */
+    /* y[j] (+)= sum_i x[i ld + j]: rows added in blocks, pairwise */
+    void (*col_sum)(int64_t rows, int64_t cols, const void *x, int64_t ld, void *y, int acc);
+    /* 1 if all are finite */
+    int (*all_finite)(int64_t n, const void *x);
+
+    /* --- rows: [rows, cols] contiguous --- */
+    /* y = exp(x + mask - max) / sum; mask NULL or [cols] rows at stride ldm (0: one row for
+     * all). A row whose every entry is -inf gives zeros. */
+    void (*softmax)(int64_t rows, int64_t cols, const void *x, const void *mask, int64_t ldm, void *y);
+    /* dx (+)= y (dy - sum(dy y)) */
+    void (*softmax_bwd)(int64_t rows, int64_t cols, const void *y, const void *dy, void *dx, int acc);
+    void (*log_softmax)(int64_t rows, int64_t cols, const void *x, void *y);
+    /* dx (+)= dy - exp(y) sum(dy) */
+    void (*log_softmax_bwd)(int64_t rows, int64_t cols, const void *y, const void *dy, void *dx, int acc);
+    /* y[i] = ln sum_j exp(x[i][j]), -inf for a row of -inf */
+    void (*logsumexp)(int64_t rows, int64_t cols, const void *x, void *y);
+    /* y = (x - mean) rstd gamma + beta; mean and rstd [rows] are written where not NULL;
+     * gamma, beta may be NULL */
+    void (*layer_norm)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *beta,
+                       double eps, void *y, void *mean, void *rstd);
+    /* dx (+)= ..., dgamma and dbeta (+= always, may be NULL) [cols] */
+    void (*layer_norm_bwd)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *mean,
+                           const void *rstd, const void *dy, void *dx, int acc, void *dgamma, void *dbeta);
+
+    /* --- optimisers, over one flat block; see nn/optim.h for the formulas.
+     * g is multiplied by gscale first (clipping) and set to zero afterwards when zero. --- */
+    void (*sgd)(int64_t n, void *w, void *g, void *buf, double lr, double momentum, int nesterov,
+                double weight_decay, double gscale, int first, int zero);
+    /* adamw: decay is decoupled. bc1, bc2: 1 - beta^t */
+    void (*adam)(int64_t n, void *w, void *g, void *m, void *v, double lr, double beta1, double beta2,
+                 double eps, double weight_decay, int adamw, double bc1, double bc2, double gscale, int zero);
+} et_kernels;
+
+/** The table for a real dtype: the chosen instruction set's for float32, plain C for
+ *  float64. NULL for other dtypes. */
+const et_kernels *et_kernels_for(et_dtype dtype);
+
+/** float32 tables that this machine can run, best first; their number. */
+int et_kernels_available(const et_kernels *out[], int max);
+
+/** Chooses the float32 table by name; EINVAL if this machine or build lacks it. */
+et_status et_set_isa(const char *name);
+/** Name of the chosen one. */
+const char *et_isa(void);
+
+#endif

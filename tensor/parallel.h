@@ -1,0 +1,42 @@
+/* Threads. Work is cut into pieces that depend on shapes alone and every sum is
+ * combined in a fixed order, so results have the same bits for any number of
+ * threads. Uses OpenMP when configured in, one thread otherwise. */
+#ifndef ETUDE_TENSOR_PARALLEL_H
+#define ETUDE_TENSOR_PARALLEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tensor/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Below about this much work a piece is not worth a thread. */
+enum { ET_GRAIN_ELEMS = 32 * 1024, ET_GRAIN_FLOPS = 2 * 1000 * 1000 };
+
+/** Number of threads to use: ETUDE_NUM_THREADS or OMP_NUM_THREADS at start, else
+ *  the processors that the process may run on. EINVAL unless 1 <= n <= 256. */
+et_status et_set_num_threads(int n);
+int et_get_num_threads(void);
+
+/** Calls body(lo, hi, user) for pieces of `grain` indices (the last may be shorter)
+ *  that together cover 0..n. Pieces depend on n and grain alone; each is run by one
+ *  thread, neighbours by the same thread, and the same piece by the same thread in
+ *  every call with equal n and grain. Runs on the calling thread when there is one
+ *  piece or when called from inside another parallel body. The body allocates no
+ *  tensors and raises no errors. */
+void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t hi, void *user), void *user);
+
+/** True inside a parallel body. */
+bool et_in_parallel(void);
+
+/** Grain for n rows of `cost` elementary operations each, so that a piece is worth a
+ *  thread; never less than 1. Depends on its arguments alone. */
+int64_t et_row_grain(int64_t n, int64_t cost);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

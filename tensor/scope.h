@@ -1,0 +1,43 @@
+/* Scopes: who owns what is computed.
+ *
+ * Everything computed belongs to the innermost open scope of the calling thread and
+ * goes away with it: there is no per-tensor free in a training loop.
+ *
+ *     et_scope *step = et_scope_open();
+ *     et_tensor *loss = et_cross_entropy(model(x), y);
+ *     et_backward(loss);
+ *     et_scope_close(step);
+ *
+ * Scopes close last-in first-out on the thread that opened them. There is one tape
+ * (autograd.h) per outermost scope. An inner scope bounds storage only: when it
+ * closes, buffers that no backward rule will read are recycled at once and the saved
+ * ones pass to the tape. */
+#ifndef ETUDE_TENSOR_SCOPE_H
+#define ETUDE_TENSOR_SCOPE_H
+
+#include "tensor/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Opens a scope. Opening an outermost scope clears the pending error.
+ *  NULL and ENOMEM on failure. */
+et_scope *et_scope_open(void);
+
+/** Closes the scope, which must be the innermost of this thread (ESCOPE otherwise,
+ *  and nothing is closed). NULL is an error unless one is already pending. */
+et_status et_scope_close(et_scope *scope);
+
+/** Hands t, which `scope` owns, to the enclosing scope (or, from an outermost scope,
+ *  to the caller: t then loses its history). Returns t; NULL stays NULL. */
+et_tensor *et_scope_return(et_scope *scope, et_tensor *t);
+
+/** Innermost open scope of this thread, or NULL; number of open scopes. */
+et_scope *et_scope_current(void);
+int et_scope_depth(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
