@@ -6,6 +6,10 @@
 
 #include "tensor/tensor.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum et_act { ET_ACT_NONE, ET_ACT_RELU, ET_ACT_TANH, ET_ACT_SIGMOID, ET_ACT_GELU } et_act;
 
 typedef struct et_gemm_args {
@@ -20,11 +24,16 @@ typedef struct et_gemm_args {
     void *deriv; int64_t ldd;        /* [m,n]: receives act'(...), for backward; or NULL */
     int64_t batch;                   /* number of products, 0 counts as 1 */
     int64_t sa, sb, sc;              /* from one product to the next, in elements (0: shared) */
+    int64_t sr, sd;                  /* the same for residual and deriv */
 } et_gemm_args;
 
 /** Runs the product on et_get_num_threads() threads (one inside a parallel body); the
  *  bits do not depend on their number. dtype float32 or float64. k = 0 gives beta C + ....
  *  Errors: ENOMEM (packing buffers), EDTYPE. */
 et_status et_gemm(et_dtype dtype, const et_gemm_args *args);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
