@@ -4,7 +4,19 @@
  * One op stands in one place: its public function with doc comment, shape rule,
  * forward, backward and gradient-check samples are together in an ops_*.c file, and
  * one line of ops.def registers it. ops.h (prototypes, doc comments and the macros that
- * note the caller's line) is generated from these two.
+ * note the caller's line) is generated from these two by gen_ops.awk. For that, the doc
+ * comment stands directly above the definition, whose name is in parentheses:
+ *
+ *     et_tensor *(et_tanh)(et_tensor *x)
+ *
+ * and public types that go with an op stand in its source as
+ *
+ *     #if 0
+ *     (begin) typedef enum ... et_reduction; (end)
+ *     #endif
+ *
+ * where (begin) and (end) are lines of their own, the comments "ops.h: begin" and
+ * "ops.h: end": what is between them is copied to ops.h, which the source includes.
  *
  * The life of a call: the public function gathers operands and attributes and calls
  * et_apply. That checks the operands' dtypes against `args`, lets `shape` check sizes

@@ -1,0 +1,284 @@
+# Makes what follows from the list of operators and their sources:
+#
+#     awk -f gen_ops.awk ops.def ops_*.c > ops.h              the public header
+#     awk -v mode=doc -f gen_ops.awk ops.def ops_*.c > ops.md  the table of the manual
+#
+# ops.def lists the operators, one ET_OP(name) or ET_FN(name) a line; its one-line
+# comments become section headings. The sources hold for each a doc comment directly
+# followed by the definition, with the name in parentheses:
+#
+#     /** y = tanh(x). ... */
+#     et_tensor *(et_tanh)(et_tensor *x)
+#     {
+#
+# Public types that go with an operator stand, in its source, between the lines
+# "/* ops.h: begin */" and "/* ops.h: end */", inside #if 0 ... #endif.
+#
+# A listed operator without definition or doc comment, a definition that is not
+# listed, and one that is defined twice are errors: exit status 1.
+# Needs nothing beyond POSIX awk.
+
+function fail(text)
+{
+    print "gen_ops.awk: " text | "cat 1>&2"
+    failed = 1
+}
+
+# Text between s's first opening and closing double quotes, "" if there are none.
+function quoted(s,    a)
+{
+    return split(s, a, "\"") >= 3 ? a[2] : ""
+}
+
+# The comment's text on one line, without its stars; the first paragraph only.
+function first_paragraph(comment,    lines, n, i, s, out)
+{
+    n = split(comment, lines, "\n")
+    out = ""
+    for (i = 1; i <= n; i++) {
+        s = lines[i]
+        sub(/^\/\*\*?/, "", s)
+        sub(/\*\/[ \t]*$/, "", s)
+        sub(/^[ \t]*\*/, "", s)
+        gsub(/^[ \t]+|[ \t]+$/, "", s)
+        if (s == "" && out != "")
+            break
+        if (s != "")
+            out = out (out == "" ? "" : " ") s
+    }
+    return out
+}
+
+function first_sentence(comment,    s, at)
+{
+    s = first_paragraph(comment)
+    at = match(s, /\.[ ]+[A-Z]/)
+    if (at > 0)
+        s = substr(s, 1, at)
+    return s
+}
+
+# Handles one declaration at file level, text up to its first { or ;.
+function declaration(text, doc, where,    name, proto)
+{
+    if (!match(text, /^[A-Za-z_][^({;]*\(et_[A-Za-z0-9_]+\)[ \t]*\(/))
+        return
+    sub(/[ \t\n]*[{;][^\n]*$/, "", text)
+    match(text, /\(et_[A-Za-z0-9_]+\)/)
+    name = substr(text, RSTART + 4, RLENGTH - 5)
+    # Continuation lines move left by the two parentheses that go.
+    proto = substr(text, 1, RSTART - 1) substr(text, RSTART + 1, RLENGTH - 2) substr(text, RSTART + RLENGTH)
+    gsub(/\n  /, "\n", proto)
+    if (name in prototype) {
+        fail(where ": et_" name " is defined twice")
+        return
+    }
+    prototype[name] = proto
+    comment_of[name] = doc
+    place[name] = where
+    if (proto ~ /\([ \t]*(void)?[ \t]*\)$/)
+        no_args[name] = 1
+}
+
+FNR == 1 {
+    is_list = (FILENAME ~ /\.def$/)
+    in_comment = in_public = in_op = 0
+    doc = pending = text = ""
+}
+
+{ sub(/\r$/, "") }
+
+# --- the list -------------------------------------------------------------------
+
+is_list && /^\/\*.*\*\/[ \t]*$/ {
+    section = $0
+    sub(/^\/\*+[ \t]*/, "", section)
+    sub(/[ \t]*\*\/[ \t]*$/, "", section)
+    sub(/:.*$/, "", section)
+    next
+}
+
+is_list && /^ET_(OP|FN)\([A-Za-z0-9_]+\)/ {
+    name = $0
+    sub(/^ET_(OP|FN)\(/, "", name)
+    sub(/\).*$/, "", name)
+    if (name in listed)
+        fail(FILENAME ":" FNR ": " name " is listed twice")
+    else {
+        listed[name] = 1
+        order[++count] = name
+        section_of[count] = section
+    }
+    next
+}
+
+is_list { next }
+
+# --- the sources ------------------------------------------------------------------
+
+/^\/\* ops\.h: begin \*\/[ \t]*$/ {
+    in_public = 1
+    public = public "\n"
+    next
+}
+
+/^\/\* ops\.h: end \*\/[ \t]*$/ {
+    in_public = 0
+    next
+}
+
+in_public {
+    public = public $0 "\n"
+    next
+}
+
+in_comment {
+    doc = doc "\n" $0
+    if ($0 ~ /\*\//) {
+        in_comment = 0
+        pending = is_doc ? doc : ""
+    }
+    next
+}
+
+/^\/\*/ {
+    text = ""
+    is_doc = /^\/\*\*/
+    doc = $0
+    if ($0 ~ /\*\//)
+        pending = is_doc ? doc : ""
+    else
+        in_comment = 1
+    next
+}
+
+# Fields of the op object, for the manual.
+/^const et_op et_op_[A-Za-z0-9_]+[ \t]*=/ {
+    op = $0
+    sub(/^const et_op et_op_/, "", op)
+    sub(/[ \t]*=.*$/, "", op)
+    in_op = 1
+}
+
+in_op {
+    if (match($0, /\.args[ \t]*=[ \t]*"[^"]*"/))
+        args_of[op] = quoted(substr($0, RSTART, RLENGTH))
+    if (match($0, /\.flags[ \t]*=[^,}]*/)) {
+        s = substr($0, RSTART, RLENGTH)
+        sub(/^[^=]*=[ \t]*/, "", s)
+        flags_of[op] = s
+    }
+    if ($0 ~ /};[ \t]*$/)
+        in_op = 0
+}
+
+/^[ \t]*$/ || /^#/ || /^\}/ || /^[A-Z_0-9]+\(.*\)[ \t]*;?[ \t]*$/ {
+    text = pending = ""
+    next
+}
+
+# A declaration starts in the first column and goes on to its { or ;.
+text != "" || /^[A-Za-z_]/ {
+    if (text == "")
+        where = FILENAME ":" FNR
+    text = text (text == "" ? "" : "\n") $0
+    if ($0 ~ /[{;]/) {
+        declaration(text, pending, where)
+        text = pending = ""
+    }
+}
+
+# --- the results --------------------------------------------------------------------
+
+function check(    i, name)
+{
+    if (count == 0)
+        fail("no operator is listed")
+    for (i = 1; i <= count; i++) {
+        name = order[i]
+        if (!(name in prototype))
+            fail("et_" name " is listed, but no source defines (et_" name ")(...)")
+        else if (comment_of[name] == "")
+            fail(place[name] ": et_" name " has no doc comment (/** ... */) directly above it")
+    }
+    for (name in prototype)
+        if (!(name in listed))
+            fail(place[name] ": et_" name " is defined, but not listed in ops.def")
+}
+
+function write_header(    i, name)
+{
+    print "/* Every operator. Made by gen_ops.awk from ops.def and the ops_*.c files. */"
+    print "#ifndef ETUDE_AUTOGRAD_OPS_H"
+    print "#define ETUDE_AUTOGRAD_OPS_H"
+    print ""
+    print "#include \"autograd/autograd.h\""
+    print "#include \"tensor/rng.h\""
+    print "#include \"tensor/tensor.h\""
+    print ""
+    print "#ifdef __cplusplus"
+    print "extern \"C\" {"
+    print "#endif"
+    printf "%s", public
+    for (i = 1; i <= count; i++) {
+        name = order[i]
+        if (section_of[i] != "" && section_of[i] != section_of[i - 1])
+            print "\n/* --- " section_of[i] " --- */"
+        print "\n" comment_of[name]
+        print prototype[name] ";"
+    }
+    print ""
+    print "#ifdef __cplusplus"
+    print "}"
+    print "#endif"
+    print ""
+    print "/* Calls note their place in the source for messages. Define ET_NO_PLACES to call the"
+    print " * functions alone; (et_add)(a, b) does so once. */"
+    print "#ifndef ET_NO_PLACES"
+    for (i = 1; i <= count; i++) {
+        name = order[i]
+        if (!(name in no_args))
+            print "#define et_" name "(...) (et_here(__FILE__, __LINE__), et_" name ")(__VA_ARGS__)"
+    }
+    print "#endif"
+    print ""
+    print "#endif"
+}
+
+function write_doc(    i, name, flags, s)
+{
+    print "# The operators"
+    print ""
+    print "Made from `autograd/ops.def` and the doc comments of the sources; each is described in full in"
+    print "`autograd/ops.h`. Operands: `r` real, `i` int32, `m` mask, `a` any; `?` may be NULL, `*` any number."
+    print "Flags: `VIEW` shares storage, `ONCE` can be differentiated once, `NODIFF` has no gradient, `KINK` is not"
+    print "smooth everywhere. Composed of other operators: `-`."
+    for (i = 1; i <= count; i++) {
+        name = order[i]
+        if (i == 1 || section_of[i] != section_of[i - 1]) {
+            print ""
+            if (section_of[i] != "")
+                print "## " toupper(substr(section_of[i], 1, 1)) substr(section_of[i], 2) "\n"
+            print "| operator | operands | flags | |"
+            print "|---|---|---|---|"
+        }
+        flags = flags_of[name]
+        gsub(/ET_OP_/, "", flags)
+        gsub(/[ \t]*\|[ \t]*/, ", ", flags)
+        s = first_sentence(comment_of[name])
+        gsub(/\|/, "\\|", s)
+        print "| `et_" name "` | " (args_of[name] == "" ? "-" : "`" args_of[name] "`") " | " flags " | " s " |"
+    }
+}
+
+END {
+    check()
+    if (failed) {
+        close("cat 1>&2")
+        exit 1
+    }
+    if (mode == "doc")
+        write_doc()
+    else
+        write_header()
+}
