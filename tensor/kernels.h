@@ -48,6 +48,9 @@ typedef enum et_unary {
 
 typedef enum et_binary { ET_B_ADD, ET_B_SUB, ET_B_MUL, ET_B_DIV, ET_B_MIN, ET_B_MAX, ET_N_BINARY } et_binary;
 
+/* Vectors in the widest register tile of matrix products, and rows in the tallest. */
+enum { ET_TILE_VECS = 4, ET_TILE_ROWS = 12 };
+
 typedef struct et_kernels {
     const char *name; /* "avx512" */
     et_dtype dtype;
@@ -118,6 +121,24 @@ typedef struct et_kernels {
     /* adamw: decay is decoupled. bc1, bc2: 1 - beta^t */
     void (*adam)(int64_t n, void *w, void *g, void *m, void *v, double lr, double beta1, double beta2,
                  double eps, double weight_decay, int adamw, double bc1, double bc2, double gscale, int zero);
+
+    /* --- matrix products: the inner part of tensor/gemm.c (users call et_gemm) --- */
+    int gemm_vecs;                      /* a panel of B is at most gemm_vecs lanes columns wide */
+    int gemm_rows[ET_TILE_VECS + 1];    /* [v]: most rows of a tile v vectors wide */
+    /* [v][r]: `count` tiles of r rows and v vectors side by side: c = alpha a b + beta c +
+     * bias. A has any strides; row p of B's panel t starts at b + t bstep + p ldb; bias may
+     * be NULL; with beta 0, c is not read. Rows of the last panel must be whole vectors. */
+    void (*gemm_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a, int64_t rsa,
+                                                          int64_t csa, const void *b, int64_t ldb, int64_t bstep,
+                                                          void *c, int64_t ldc, double alpha, double beta,
+                                                          const void *bias);
+    /* The same for few rows or columns, by dot products; k is contiguous in A and B, rows of
+     * A are lda and columns of B ldb apart. */
+    void (*gemm_dots)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
+                      void *c, int64_t ldc, double alpha, double beta, const void *bias);
+    /* One panel of B: out[p width + j] = b[p rsb + j csb] for j < n, 0 for n <= j < width.
+     * width is a multiple of lanes. */
+    void (*gemm_pack)(int64_t k, int64_t n, const void *b, int64_t rsb, int64_t csb, void *out, int64_t width);
 } et_kernels;
 
 /** The table for a real dtype: the chosen instruction set's for float32, plain C for

@@ -1,0 +1,364 @@
+/* The inner part of matrix products, for tensor/gemm.c: register tiles, dot products
+ * and the packing of B. Included by variant.c, which defines `real` and LANES.
+ *
+ * A tile of R rows and N vectors of C stays in registers while k runs; one element of A
+ * is broadcast against N vectors of B. With gcc 12 an array of vectors spills, so every
+ * accumulator has a name of its own, made by the macros below. All tiles add the
+ * products of an element in the same order (k ascending, one accumulator), so the bits
+ * of an element do not depend on the tile that it falls into. */
+
+#if LANES > 1
+typedef real gemm_vec __attribute__((vector_size(LANES * sizeof(real))));
+typedef real gemm_vec_u __attribute__((vector_size(LANES * sizeof(real)), aligned(sizeof(real)), may_alias));
+#else
+typedef real gemm_vec;
+typedef real gemm_vec_u;
+#endif
+
+/* clang halves 64-byte vectors (and spills) unless it is told that they are meant. */
+#if defined(__clang__) && LANES * 4 == 64
+#define GEMM_FN __attribute__((min_vector_width(512)))
+#else
+#define GEMM_FN
+#endif
+
+#define GEMM_LD(p) (*(const gemm_vec_u *)(p))
+#define GEMM_ST(p, v) (*(gemm_vec_u *)(p) = (v))
+
+/* Interleaves of two vectors, a[0] b[0] a[1] b[1] ... of their lower and upper halves. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#if LANES == 16
+#define GEMM_LO(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define GEMM_HI(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+#define GEMM_LO(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define GEMM_HI(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif LANES == 4
+#define GEMM_LO(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define GEMM_HI(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+#endif
+#endif
+
+/* F(i) for rows 0 .. R-1. */
+#define GEMM_ROWS_1(F) F(0)
+#define GEMM_ROWS_2(F) GEMM_ROWS_1(F) F(1)
+#define GEMM_ROWS_3(F) GEMM_ROWS_2(F) F(2)
+#define GEMM_ROWS_4(F) GEMM_ROWS_3(F) F(3)
+#define GEMM_ROWS_5(F) GEMM_ROWS_4(F) F(4)
+#define GEMM_ROWS_6(F) GEMM_ROWS_5(F) F(5)
+#define GEMM_ROWS_7(F) GEMM_ROWS_6(F) F(6)
+#define GEMM_ROWS_8(F) GEMM_ROWS_7(F) F(7)
+#define GEMM_ROWS_9(F) GEMM_ROWS_8(F) F(8)
+#define GEMM_ROWS_10(F) GEMM_ROWS_9(F) F(9)
+#define GEMM_ROWS_11(F) GEMM_ROWS_10(F) F(10)
+#define GEMM_ROWS_12(F) GEMM_ROWS_11(F) F(11)
+
+/* Element of A in row i: every third row has a pointer, so that three addresses hang on one. */
+#define GEMM_A_0 a0[0]
+#define GEMM_A_1 a0[rsa]
+#define GEMM_A_2 a0[2 * rsa]
+#define GEMM_A_3 a3[0]
+#define GEMM_A_4 a3[rsa]
+#define GEMM_A_5 a3[2 * rsa]
+#define GEMM_A_6 a6[0]
+#define GEMM_A_7 a6[rsa]
+#define GEMM_A_8 a6[2 * rsa]
+#define GEMM_A_9 a9[0]
+#define GEMM_A_10 a9[rsa]
+#define GEMM_A_11 a9[2 * rsa]
+
+/* Accumulators x<row>_<vector>: set to zero, multiply and add, store; by width. */
+#define GEMM_ZERO_1(i) gemm_vec x##i##_0 = zero;
+#define GEMM_ZERO_2(i) GEMM_ZERO_1(i) gemm_vec x##i##_1 = zero;
+#define GEMM_ZERO_3(i) GEMM_ZERO_2(i) gemm_vec x##i##_2 = zero;
+#define GEMM_ZERO_4(i) GEMM_ZERO_3(i) gemm_vec x##i##_3 = zero;
+
+#define GEMM_LOAD_1 const gemm_vec b0 = GEMM_LD(bp);
+#define GEMM_LOAD_2 GEMM_LOAD_1 const gemm_vec b1 = GEMM_LD(bp + LANES);
+#define GEMM_LOAD_3 GEMM_LOAD_2 const gemm_vec b2 = GEMM_LD(bp + 2 * LANES);
+#define GEMM_LOAD_4 GEMM_LOAD_3 const gemm_vec b3 = GEMM_LD(bp + 3 * LANES);
+
+#define GEMM_MADD_1(i) x##i##_0 += s * b0;
+#define GEMM_MADD_2(i) GEMM_MADD_1(i) x##i##_1 += s * b1;
+#define GEMM_MADD_3(i) GEMM_MADD_2(i) x##i##_2 += s * b2;
+#define GEMM_MADD_4(i) GEMM_MADD_3(i) x##i##_3 += s * b3;
+#define GEMM_FMA_1(i) { const real s = GEMM_A_##i; GEMM_MADD_1(i) }
+#define GEMM_FMA_2(i) { const real s = GEMM_A_##i; GEMM_MADD_2(i) }
+#define GEMM_FMA_3(i) { const real s = GEMM_A_##i; GEMM_MADD_3(i) }
+#define GEMM_FMA_4(i) { const real s = GEMM_A_##i; GEMM_MADD_4(i) }
+
+#define GEMM_EACH_1(F, i) F(i, 0)
+#define GEMM_EACH_2(F, i) GEMM_EACH_1(F, i) F(i, 1)
+#define GEMM_EACH_3(F, i) GEMM_EACH_2(F, i) F(i, 2)
+#define GEMM_EACH_4(F, i) GEMM_EACH_3(F, i) F(i, 3)
+#define GEMM_SCALE(i, v) x##i##_##v *= al;
+#define GEMM_BETA(i, v) x##i##_##v += be * GEMM_LD(cp + (v) * LANES);
+#define GEMM_BIAS(i, v) x##i##_##v += GEMM_LD(bias + (v) * LANES);
+#define GEMM_OUT(i, v) GEMM_ST(cp + (v) * LANES, x##i##_##v);
+#define GEMM_STORE(i, N)           \
+    GEMM_EACH_##N(GEMM_SCALE, i)   \
+    if (be != 0) {                 \
+        GEMM_EACH_##N(GEMM_BETA, i) \
+    }                              \
+    if (bias) {                    \
+        GEMM_EACH_##N(GEMM_BIAS, i) \
+    }                              \
+    GEMM_EACH_##N(GEMM_OUT, i)     \
+    cp += ldc;
+#define GEMM_STORE_1(i) GEMM_STORE(i, 1)
+#define GEMM_STORE_2(i) GEMM_STORE(i, 2)
+#define GEMM_STORE_3(i) GEMM_STORE(i, 3)
+#define GEMM_STORE_4(i) GEMM_STORE(i, 4)
+
+/* `count` tiles side by side: c[R, count N LANES] = alpha a b + beta c + bias. Element
+ * (p, j) of B's tile t is at b + t bstep + p ldb + j. */
+#define GEMM_TILE(R, N)                                                                                     \
+    GEMM_FN static void gemm_tile_##R##x##N(int64_t count, int64_t k, const void *va, int64_t rsa,          \
+                                            int64_t csa, const void *vb, int64_t ldb, int64_t bstep,        \
+                                            void *vc, int64_t ldc, double alpha, double beta,               \
+                                            const void *vbias)                                              \
+    {                                                                                                       \
+        const gemm_vec zero = (gemm_vec){0};                                                                \
+        const real *a = va, *b = vb, *bias = vbias;                                                         \
+        real *c = vc;                                                                                       \
+        const real al = (real)alpha, be = (real)beta;                                                       \
+                                                                                                            \
+        for (; count > 0; count--) {                                                                        \
+            const real *a0 = a, *bp = b;                                                                    \
+            const real *a3 = a + (R > 3 ? 3 : 0) * rsa, *a6 = a + (R > 6 ? 6 : 0) * rsa;                    \
+            const real *a9 = a + (R > 9 ? 9 : 0) * rsa;                                                     \
+            real *cp = c;                                                                                   \
+            GEMM_ROWS_##R(GEMM_ZERO_##N)                                                                    \
+            for (int64_t p = 0; p < k; p++) {                                                               \
+                GEMM_LOAD_##N                                                                               \
+                GEMM_ROWS_##R(GEMM_FMA_##N)                                                                 \
+                bp += ldb;                                                                                  \
+                a0 += csa;                                                                                  \
+                a3 += csa;                                                                                  \
+                a6 += csa;                                                                                  \
+                a9 += csa;                                                                                  \
+            }                                                                                               \
+            (void)a3, (void)a6, (void)a9;                                                                   \
+            GEMM_ROWS_##R(GEMM_STORE_##N)                                                                   \
+            b += bstep;                                                                                     \
+            c += N * LANES;                                                                                 \
+            if (bias)                                                                                       \
+                bias += N * LANES;                                                                          \
+        }                                                                                                   \
+    }
+
+/* Tile sizes: 24 accumulators of 32 registers, 12 of 16 (8 without a fused multiply-add, which
+ * needs registers for the products). */
+#if LANES == 16 || defined(__aarch64__)
+#define GEMM_TILES(X)                                                                                   \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)                                                     \
+    X(1, 3) X(2, 3) X(3, 3) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3)                                     \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)  \
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1)
+enum { GEMM_VECS = 4, GEMM_MR_1 = 12, GEMM_MR_2 = 12, GEMM_MR_3 = 8, GEMM_MR_4 = 6, GEMM_DOT_ROWS = 4 };
+#elif LANES == 8
+#define GEMM_TILES(X)                                                                                   \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2)                                                     \
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1)
+enum { GEMM_VECS = 2, GEMM_MR_1 = 12, GEMM_MR_2 = 6, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_DOT_ROWS = 2 };
+#else
+#define GEMM_TILES(X)               \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) \
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1)
+enum { GEMM_VECS = 2, GEMM_MR_1 = 8, GEMM_MR_2 = 4, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_DOT_ROWS = 2 };
+#endif
+
+GEMM_TILES(GEMM_TILE)
+
+/* --- dot products, for few rows or columns --- */
+
+/* Sums of the lanes of four vectors. The order is fixed. */
+static inline void gemm_sum4(gemm_vec x0, gemm_vec x1, gemm_vec x2, gemm_vec x3, real out[4])
+{
+#if defined(GEMM_LO)
+    gemm_vec y0 = GEMM_LO(x0, x2) + GEMM_HI(x0, x2), y1 = GEMM_LO(x1, x3) + GEMM_HI(x1, x3);
+    gemm_vec z = GEMM_LO(y0, y1) + GEMM_HI(y0, y1); /* x0 x1 x2 x3, LANES / 4 times */
+    real lanes[LANES];
+    GEMM_ST(lanes, z);
+    for (int j = 0; j < 4; j++) {
+#if LANES == 16
+        out[j] = (lanes[j] + lanes[j + 8]) + (lanes[j + 4] + lanes[j + 12]);
+#elif LANES == 8
+        out[j] = lanes[j] + lanes[j + 4];
+#else
+        out[j] = lanes[j];
+#endif
+    }
+#else
+    const gemm_vec x[4] = {x0, x1, x2, x3};
+    for (int j = 0; j < 4; j++) {
+        real lanes[LANES];
+        GEMM_ST(lanes, x[j]);
+        for (int w = LANES / 2; w > 0; w /= 2)
+            for (int l = 0; l < w; l++)
+                lanes[l] += lanes[l + w];
+        out[j] = lanes[0];
+    }
+#endif
+}
+
+#define GEMM_DOT_ZERO(i) gemm_vec x##i##_0 = zero, x##i##_1 = zero, x##i##_2 = zero, x##i##_3 = zero;
+#define GEMM_DOT_FMA(i)                              \
+    {                                                \
+        const gemm_vec s = GEMM_LD(a + (i) * lda + p); \
+        x##i##_0 += s * b0;                          \
+        x##i##_1 += s * b1;                          \
+        x##i##_2 += s * b2;                          \
+        x##i##_3 += s * b3;                          \
+    }
+#define GEMM_DOT_SUM(i) gemm_sum4(x##i##_0, x##i##_1, x##i##_2, x##i##_3, sum + 4 * (i));
+
+/* R rows of A against four columns of B (b[0 .. 3], all contiguous along k). */
+#define GEMM_DOT(R)                                                                                       \
+    GEMM_FN static void gemm_dot_##R(int64_t k, const real *a, int64_t lda, const real *const b[4], real *sum) \
+    {                                                                                                     \
+        const gemm_vec zero = (gemm_vec){0};                                                              \
+        int64_t p = 0;                                                                                    \
+        GEMM_ROWS_##R(GEMM_DOT_ZERO)                                                                      \
+        for (; p + LANES <= k; p += LANES) {                                                              \
+            const gemm_vec b0 = GEMM_LD(b[0] + p), b1 = GEMM_LD(b[1] + p);                                \
+            const gemm_vec b2 = GEMM_LD(b[2] + p), b3 = GEMM_LD(b[3] + p);                                \
+            GEMM_ROWS_##R(GEMM_DOT_FMA)                                                                   \
+        }                                                                                                 \
+        GEMM_ROWS_##R(GEMM_DOT_SUM)                                                                       \
+        for (; p < k; p++)                                                                                \
+            for (int i = 0; i < R; i++)                                                                   \
+                for (int j = 0; j < 4; j++)                                                               \
+                    sum[4 * i + j] += a[i * lda + p] * b[j][p];                                           \
+    }
+GEMM_DOT(1)
+GEMM_DOT(2)
+#if LANES == 16 || defined(__aarch64__)
+GEMM_DOT(3)
+GEMM_DOT(4)
+#endif
+
+/* C[m, n] = alpha A B + beta C + bias by dot products: rows of A and columns of B are
+ * contiguous, lda and ldb apart. */
+GEMM_FN static void gemm_dots(int64_t m, int64_t n, int64_t k, const void *va, int64_t lda, const void *vb,
+                              int64_t ldb, void *vc, int64_t ldc, double alpha, double beta, const void *vbias)
+{
+    const real *a = va, *b = vb, *bias = vbias;
+    const real al = (real)alpha, be = (real)beta;
+    real *c = vc;
+
+    for (int64_t j = 0; j < n; j += 4) {
+        const int w = n - j < 4 ? (int)(n - j) : 4;
+        const real *cols[4];
+        for (int l = 0; l < 4; l++)
+            cols[l] = b + (j + (l < w ? l : w - 1)) * ldb;
+        for (int64_t i = 0; i < m;) {
+            const int rows = m - i < GEMM_DOT_ROWS ? (int)(m - i) : GEMM_DOT_ROWS;
+            real sum[4 * GEMM_DOT_ROWS];
+            switch (rows) {
+#if LANES == 16 || defined(__aarch64__)
+            case 4:
+                gemm_dot_4(k, a + i * lda, lda, cols, sum);
+                break;
+            case 3:
+                gemm_dot_3(k, a + i * lda, lda, cols, sum);
+                break;
+#endif
+            case 2:
+                gemm_dot_2(k, a + i * lda, lda, cols, sum);
+                break;
+            default:
+                gemm_dot_1(k, a + i * lda, lda, cols, sum);
+                break;
+            }
+            for (int r = 0; r < rows; r++, i++)
+                for (int l = 0; l < w; l++) {
+                    real *out = c + i * ldc + j + l;
+                    real v = al * sum[4 * r + l];
+                    if (be != 0)
+                        v += be * *out;
+                    if (bias)
+                        v += bias[j + l];
+                    *out = v;
+                }
+        }
+    }
+}
+
+/* --- packing --- */
+
+#if defined(GEMM_LO) && LANES == 16
+#define GEMM_LINES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define GEMM_PAIRS(X, s, t)                                                                                 \
+    X(s, 0, 8, t, 0, 1) X(s, 1, 9, t, 2, 3) X(s, 2, 10, t, 4, 5) X(s, 3, 11, t, 6, 7)                       \
+    X(s, 4, 12, t, 8, 9) X(s, 5, 13, t, 10, 11) X(s, 6, 14, t, 12, 13) X(s, 7, 15, t, 14, 15)
+#define GEMM_STAGES(X) GEMM_PAIRS(X, r, s) GEMM_PAIRS(X, s, t) GEMM_PAIRS(X, t, u) GEMM_PAIRS(X, u, v)
+#elif defined(GEMM_LO) && LANES == 8
+#define GEMM_LINES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define GEMM_PAIRS(X, s, t) X(s, 0, 4, t, 0, 1) X(s, 1, 5, t, 2, 3) X(s, 2, 6, t, 4, 5) X(s, 3, 7, t, 6, 7)
+#define GEMM_STAGES(X) GEMM_PAIRS(X, r, s) GEMM_PAIRS(X, s, t) GEMM_PAIRS(X, t, v)
+#elif defined(GEMM_LO) && LANES == 4
+#define GEMM_LINES(X) X(0) X(1) X(2) X(3)
+#define GEMM_PAIRS(X, s, t) X(s, 0, 2, t, 0, 1) X(s, 1, 3, t, 2, 3)
+#define GEMM_STAGES(X) GEMM_PAIRS(X, r, s) GEMM_PAIRS(X, s, v)
+#endif
+
+#if defined(GEMM_LINES)
+/* LANES x LANES transposed in registers: interleaving line i with line i + LANES/2,
+ * log2 LANES times, is a transpose. Lines from n on count as zero. */
+#define GEMM_LINE_IN(i) const gemm_vec r##i = (i) < n ? GEMM_LD(in + (i) * ldi) : zero;
+#define GEMM_LINE_OUT(i) GEMM_ST(out + (i) * ldo, v##i);
+#define GEMM_INTERLEAVE(s, i, j, t, k, l) \
+    const gemm_vec t##k = GEMM_LO(s##i, s##j), t##l = GEMM_HI(s##i, s##j);
+GEMM_FN static void gemm_transpose(const real *in, int64_t ldi, int64_t n, real *out, int64_t ldo)
+{
+    const gemm_vec zero = (gemm_vec){0};
+    GEMM_LINES(GEMM_LINE_IN)
+    GEMM_STAGES(GEMM_INTERLEAVE)
+    GEMM_LINES(GEMM_LINE_OUT)
+}
+#endif
+
+/* One panel: out[p][j] = b(p, j) for j < n and 0 for n <= j < width, a multiple of LANES. */
+GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb, int64_t csb, void *vout,
+                              int64_t width)
+{
+    const real *b = vb;
+    real *out = vout;
+
+    if (csb == 1) {
+        for (int64_t p = 0; p < k; p++, b += rsb, out += width) {
+            int64_t j = 0;
+            for (; j + LANES <= n; j += LANES)
+                GEMM_ST(out + j, GEMM_LD(b + j));
+            for (; j < n; j++)
+                out[j] = b[j];
+            for (; j < width; j++)
+                out[j] = 0;
+        }
+        return;
+    }
+    int64_t p = 0;
+#if defined(GEMM_LINES)
+    if (rsb == 1)
+        for (; p + LANES <= k; p += LANES)
+            for (int64_t j = 0; j < width; j += LANES)
+                gemm_transpose(b + p + j * csb, csb, n - j, out + p * width + j, width);
+#endif
+    for (; p < k; p++) {
+        for (int64_t j = 0; j < n; j++)
+            out[p * width + j] = b[p * rsb + j * csb];
+        for (int64_t j = n; j < width; j++)
+            out[p * width + j] = 0;
+    }
+}
+
+/* The fields of the table. */
+#define GEMM_TILE_FIELD(R, N) [N][R] = gemm_tile_##R##x##N,
+#define GEMM_TABLE                                                          \
+    .gemm_vecs = GEMM_VECS,                                                 \
+    .gemm_rows = {0, GEMM_MR_1, GEMM_MR_2, GEMM_MR_3, GEMM_MR_4},           \
+    .gemm_tile = {GEMM_TILES(GEMM_TILE_FIELD)},                             \
+    .gemm_dots = gemm_dots, .gemm_pack = gemm_pack
