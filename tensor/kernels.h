@@ -51,6 +51,42 @@ typedef enum et_binary { ET_B_ADD, ET_B_SUB, ET_B_MUL, ET_B_DIV, ET_B_MIN, ET_B_
 /* Vectors in the widest register tile of matrix products, and rows in the tallest. */
 enum { ET_TILE_VECS = 4, ET_TILE_ROWS = 12 };
 
+/* Cells of recurrent layers. */
+typedef enum et_cell { ET_CELL_TANH, ET_CELL_RELU, ET_CELL_GRU, ET_CELL_LSTM, ET_N_CELLS } et_cell;
+
+/* One step of a recurrent layer forward, for some rows of the batch. "Tiled" and "packed" are
+ * the layouts of tensor/kernels/recurrent.h; a packed bias is a packed matrix with k = 1. */
+typedef struct et_rec_step {
+    int64_t rows, units;
+    const void *weights; /* packed W_hh */
+    const void *bias;    /* GRU: packed, b_hn at the third gate and 0 elsewhere */
+    void *input;         /* tiled [input_rows]: W_ih x + biases; the cells write over it */
+    int64_t input_rows;
+    int64_t input_row;   /* the first of this step's rows in it */
+    const void *state;   /* [rows, ldh] h before the step */
+    void *next;          /* [rows, ldh] h after it; not the same memory */
+    void *cell;          /* LSTM: [rows, ldh] c, before and after */
+    int64_t ldh;         /* units rounded up to whole vectors */
+    void *const *y;      /* [rows] where the output's row goes; NULL: the row pauses, its state stays */
+    void *saved;         /* or NULL; receives for backward [blocks of units, rows, GRU 4, LSTM 5, lanes] */
+} et_rec_step;
+
+/* The same backward: from dh after the step to the gradients of the gates. dh before the step
+ * is then dh + g W_hh. Rows whose d is NULL pause. */
+typedef struct et_rec_back {
+    int64_t rows, units;
+    const void *saved;       /* what the step forward saved */
+    const void *const *dy;   /* [rows] gradients of the step's output */
+    const void *const *y;    /* tanh, relu: [rows] the step's output */
+    const void *const *h;    /* GRU: [rows] h before the step */
+    void *const *d;          /* [rows] receive the gates' gradients: units each of a | r, z, n,
+                                W_hn h + b_hn | i, f, g, o */
+    void *g;                 /* [rows, ldg] receives what W_hh is multiplied with, gates units a row */
+    int64_t ldg;
+    void *dh;                /* tiled: in, dh after the step; out, what reaches h past the product */
+    void *dc;                /* LSTM: tiled, dc after and before the step */
+} et_rec_back;
+
 typedef struct et_kernels {
     const char *name; /* "avx512" */
     et_dtype dtype;
@@ -139,6 +175,20 @@ typedef struct et_kernels {
     /* One panel of B: out[p width + j] = b[p rsb + j csb] for j < n, 0 for n <= j < width.
      * width is a multiple of lanes. */
     void (*gemm_pack)(int64_t k, int64_t n, const void *b, int64_t rsb, int64_t csb, void *out, int64_t width);
+
+    /* --- recurrent layers: the inner part of autograd/recurrent.c --- */
+    /* Reals in the packed or tiled form of gates x units columns (k inputs or k rows). */
+    int64_t (*rec_packed)(int gates, int64_t units, int64_t k);
+    /* The weight of output (gate g, unit j) and input p is w[(g units + j) rs + p cs]. */
+    void (*rec_pack)(int gates, int64_t units, int64_t k, const void *w, int64_t rs, int64_t cs, void *packed);
+    /* c (tiled) = bias (packed) + a w, or c += a w when bias is NULL; a [rows, k], lda apart */
+    void (*rec_product)(int gates, int64_t units, int64_t rows, int64_t k, const void *a, int64_t lda,
+                        const void *packed, const void *bias, void *c);
+    /* Plain rows of `units` reals, ld apart, to tiled ones of one gate (NULL: zeros), and back. */
+    void (*rec_tile)(int64_t units, int64_t rows, const void *from, int64_t ld, void *tiled);
+    void (*rec_untile)(int64_t units, int64_t rows, const void *tiled, void *to, int64_t ld, int acc);
+    void (*rec_step[ET_N_CELLS])(const et_rec_step *s);
+    void (*rec_back[ET_N_CELLS])(const et_rec_back *s);
 } et_kernels;
 
 /** The table for a real dtype: the chosen instruction set's for float32, plain C for

@@ -308,7 +308,7 @@ GEMM_FN static void gemm_dots(int64_t m, int64_t n, int64_t k, const void *va, i
 #if defined(GEMM_LINES)
 /* LANES x LANES transposed in registers: interleaving line i with line i + LANES/2,
  * log2 LANES times, is a transpose. Lines from n on count as zero. */
-#define GEMM_LINE_IN(i) const gemm_vec r##i = (i) < n ? GEMM_LD(in + (i) * ldi) : zero;
+#define GEMM_LINE_IN(i) const gemm_vec r##i = (i) < n ? (gemm_vec)GEMM_LD(in + (i) * ldi) : zero;
 #define GEMM_LINE_OUT(i) GEMM_ST(out + (i) * ldo, v##i);
 #define GEMM_INTERLEAVE(s, i, j, t, k, l) \
     const gemm_vec t##k = GEMM_LO(s##i, s##j), t##l = GEMM_HI(s##i, s##j);

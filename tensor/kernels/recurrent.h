@@ -10,16 +10,26 @@
  *   packed weights  [groups][panels of the group][k][panel width][LANES]
  *   tiled rows      [groups][rows][gv][LANES], a group starting at real v0 rows LANES
  *
- * What sticks out beyond `units` is zero in packed weights. A panel is at most three vectors
- * wide: with eight rows these are 24 accumulators, one weight vector is loaded for eight
- * multiplications, and a row's number is broadcast from memory. */
+ * What sticks out beyond `units` is zero in packed weights. Included by variant.c after
+ * gemm.h and the vector functions. */
 
-enum { REC_MR = VREGS >= 32 ? 8 : 4, REC_MAX_GATES = 4 };
+/* The widest panel of which eight rows fit the register file (three vectors) or, with fewer
+ * registers, of which there are tiles; rows that share a pass over a group's weights. */
+enum { REC_VECS = GEMM_VECS < 3 ? GEMM_VECS : 3, REC_MR = 8 };
 
-/* Width of the next panel when `left` vectors remain: 3, but 2 + 2 for 4. */
+/* Width of the next panel when `left` vectors remain: as wide as can be, but 2 + 2 for 4. */
 static inline int64_t rec_cut(int64_t left)
 {
-    return left == 4 ? 2 : left < 3 ? left : 3;
+    return left == 4 ? 2 : left < REC_VECS ? left : REC_VECS;
+}
+
+/* Rows of the next tile when `left` remain: as few tiles as can be, of nearly equal height. */
+static inline int64_t rec_rows(int64_t left, int64_t width)
+{
+    const int64_t most = width == 1 ? GEMM_MR_1 : width == 2 ? GEMM_MR_2 : GEMM_MR_3;
+    const int64_t tiles = (left + most - 1) / most;
+
+    return (left + tiles - 1) / tiles;
 }
 
 static inline int64_t rec_blocks(int64_t units)
@@ -33,13 +43,13 @@ static inline int64_t rec_group_width(int gates, int64_t units, int64_t v0)
     return gates > 1 ? gates : rec_cut(rec_blocks(units) - v0);
 }
 
-static int64_t K(rec_packed)(int gates, int64_t units, int64_t k)
+static int64_t rec_packed(int gates, int64_t units, int64_t k)
 {
     return gates * rec_blocks(units) * LANES * k;
 }
 
 /* Weight of output (gate g, unit j) and input p is w[(g units + j) rs + p cs]. */
-static void K(rec_pack)(int gates, int64_t units, int64_t k, const void *weights, int64_t rs, int64_t cs,
+static void rec_pack(int gates, int64_t units, int64_t k, const void *weights, int64_t rs, int64_t cs,
                         void *packed)
 {
     const int64_t nv = gates * rec_blocks(units);
@@ -55,7 +65,13 @@ static void K(rec_pack)(int gates, int64_t units, int64_t k, const void *weights
                 const int64_t gate = (v + i) % gates, first = (v + i) / gates * LANES;
                 const int64_t n = units - first < LANES ? units - first : LANES;
                 const real *from = w + (gate * units + first) * rs;
-                for (p = 0; p < k; p++) {
+                p = 0;
+#if defined(GEMM_LINES)
+                if (cs == 1)
+                    for (; p + LANES <= k; p += LANES)
+                        gemm_transpose(from + p, rs, n, out + (p * width + i) * LANES, width * LANES);
+#endif
+                for (; p < k; p++) {
                     real *to = out + (p * width + i) * LANES;
                     for (lane = 0; lane < n; lane++)
                         to[lane] = from[lane * rs + p * cs];
@@ -68,84 +84,30 @@ static void K(rec_pack)(int gates, int64_t units, int64_t k, const void *weights
     }
 }
 
-/* --- the product: c = start + a w, for R rows and a panel of W vectors ----------------- */
+/* --- the product, from the register tiles of gemm.h --------------------------------- */
 
-#define REC_EACH1(M) M(0)
-#define REC_EACH2(M) M(0) M(1)
-#define REC_EACH4(M) REC_EACH2(M) M(2) M(3)
-#define REC_EACH8(M) REC_EACH4(M) M(4) M(5) M(6) M(7)
+typedef void (*rec_tile_fn)(int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, void *,
+                            int64_t, double, double, const void *);
+static const rec_tile_fn rec_tiles[ET_TILE_VECS + 1][ET_TILE_ROWS + 1] = {GEMM_TILES(GEMM_TILE_FIELD)};
 
-#define REC_OPEN1(i)                     \
-    const real *a##i = a + (i) * lda;    \
-    V c##i##0 = vloadu(start + (i) * lds);
-#define REC_OPEN2(i) REC_OPEN1(i) V c##i##1 = vloadu(start + (i) * lds + LANES);
-#define REC_OPEN3(i) REC_OPEN2(i) V c##i##2 = vloadu(start + (i) * lds + 2 * LANES);
-
-#define REC_WEIGHT1 const V w0 = vloadu(w);
-#define REC_WEIGHT2 REC_WEIGHT1 const V w1 = vloadu(w + LANES);
-#define REC_WEIGHT3 REC_WEIGHT2 const V w2 = vloadu(w + 2 * LANES);
-
-#define REC_STEP1(i) s = vset1(a##i[p]); c##i##0 += s * w0;
-#define REC_STEP2(i) REC_STEP1(i) c##i##1 += s * w1;
-#define REC_STEP3(i) REC_STEP2(i) c##i##2 += s * w2;
-
-#define REC_CLOSE1(i) vstoreu(c + (i) * ldc, c##i##0);
-#define REC_CLOSE2(i) REC_CLOSE1(i) vstoreu(c + (i) * ldc + LANES, c##i##1);
-#define REC_CLOSE3(i) REC_CLOSE2(i) vstoreu(c + (i) * ldc + 2 * LANES, c##i##2);
-
-#define REC_TILE(R, W)                                                                               \
-    static void rec_tile##R##x##W(int64_t k, const real *a, int64_t lda, const real *w,              \
-                                  const real *start, int64_t lds, real *c, int64_t ldc)              \
-    {                                                                                                \
-        int64_t p;                                                                                   \
-        V s;                                                                                         \
-        REC_EACH##R(REC_OPEN##W)                                                                     \
-        for (p = 0; p < k; p++, w += (W) * LANES) {                                                  \
-            REC_WEIGHT##W                                                                            \
-            REC_EACH##R(REC_STEP##W)                                                                 \
-        }                                                                                            \
-        REC_EACH##R(REC_CLOSE##W)                                                                    \
-    }
-
-#define REC_ROWS_FROM(R, W)                                                                          \
-    for (; rows >= (R); rows -= (R), a += (R) * lda, start += (R) * lds, c += (R) * ldc)             \
-        rec_tile##R##x##W(k, a, lda, w, start, lds, c, ldc);
-
-#if VREGS >= 32
-#define REC_TILES(W) REC_TILE(8, W) REC_TILE(4, W) REC_TILE(2, W) REC_TILE(1, W)
-#define REC_ROWS(W) REC_ROWS_FROM(8, W) REC_ROWS_FROM(4, W) REC_ROWS_FROM(2, W) REC_ROWS_FROM(1, W)
-#else
-#define REC_TILES(W) REC_TILE(4, W) REC_TILE(2, W) REC_TILE(1, W)
-#define REC_ROWS(W) REC_ROWS_FROM(4, W) REC_ROWS_FROM(2, W) REC_ROWS_FROM(1, W)
-#endif
-
-REC_TILES(1)
-REC_TILES(2)
-REC_TILES(3)
-
-/* c[i] = start[i] + a[i] w for one group of gv vectors. */
-static void rec_group(int64_t rows_all, int64_t k, const real *a_all, int64_t lda, const real *w, int64_t gv,
-                      const real *start_all, int64_t lds, real *c_all, int64_t ldc)
+/* c[i] = a[i] w + beta c[i] + bias for one group of gv vectors; bias may be NULL. */
+static void rec_group(int64_t rows, int64_t k, const real *a, int64_t lda, const real *w, int64_t gv, const real *bias,
+                      double beta, real *c, int64_t ldc)
 {
-    int64_t v, width;
+    int64_t v, width, r, n;
 
     for (v = 0; v < gv; v += width, w += width * LANES * k) {
-        const real *a = a_all, *start = start_all + v * LANES;
-        real *c = c_all + v * LANES;
-        int64_t rows = rows_all;
         width = rec_cut(gv - v);
-        if (width == 3) {
-            REC_ROWS(3)
-        } else if (width == 2) {
-            REC_ROWS(2)
-        } else {
-            REC_ROWS(1)
+        for (r = 0; r < rows; r += n) {
+            n = rec_rows(rows - r, width);
+            rec_tiles[width][n](1, k, a + r * lda, lda, 1, w, width * LANES, 0, c + r * ldc + v * LANES, ldc, 1, beta,
+                                bias ? bias + v * LANES : NULL);
         }
     }
 }
 
 /* c (tiled) = bias + a w, or c += a w when bias is NULL. bias is packed with k = 1. */
-static void K(rec_product)(int gates, int64_t units, int64_t rows, int64_t k, const void *a, int64_t lda,
+static void rec_product(int gates, int64_t units, int64_t rows, int64_t k, const void *a, int64_t lda,
                            const void *packed, const void *bias, void *c)
 {
     const int64_t nv = gates * rec_blocks(units);
@@ -155,35 +117,26 @@ static void K(rec_product)(int gates, int64_t units, int64_t rows, int64_t k, co
         real *out = (real *)c + v0 * rows * LANES;
         gv = rec_group_width(gates, units, v0);
         rec_group(rows, k, a, lda, (const real *)packed + v0 * k * LANES, gv,
-                  bias ? (const real *)bias + v0 * LANES : out, bias ? 0 : gv * LANES, out, gv * LANES);
+                  bias ? (const real *)bias + v0 * LANES : NULL, bias ? 0 : 1, out, gv * LANES);
     }
 }
 
 /* The first n of LANES reals, zeros beyond; n >= LANES: all. */
-static inline V rec_load(const real *p, int64_t n)
+static inline vr rec_load(const real *p, int64_t n)
 {
-    real part[LANES] = {0};
-
-    if (n >= LANES)
-        return vloadu(p);
-    memcpy(part, p, (size_t)n * sizeof *p);
-    return vloadu(part);
+    return n >= LANES ? v_load(p) : v_load_n(p, (int)n);
 }
 
-static inline void rec_store(real *p, V x, int64_t n)
+static inline void rec_store(real *p, vr x, int64_t n)
 {
-    real part[LANES];
-
-    if (n >= LANES) {
-        vstoreu(p, x);
-        return;
-    }
-    vstoreu(part, x);
-    memcpy(p, part, (size_t)n * sizeof *p);
+    if (n >= LANES)
+        v_store(p, x);
+    else
+        v_store_n(p, x, (int)n);
 }
 
 /* Plain rows of `units` reals, ld apart, to tiled ones of one gate (NULL: zeros), and back. */
-static void K(rec_tile)(int64_t units, int64_t rows, const void *from, int64_t ld, void *tiled)
+static void rec_tile(int64_t units, int64_t rows, const void *from, int64_t ld, void *tiled)
 {
     const int64_t nv = rec_blocks(units);
     int64_t v0, gv, i, v;
@@ -193,13 +146,13 @@ static void K(rec_tile)(int64_t units, int64_t rows, const void *from, int64_t l
         for (i = 0; i < rows; i++)
             for (v = 0; v < gv; v++) {
                 const int64_t first = (v0 + v) * LANES;
-                vstoreu((real *)tiled + (v0 * rows + i * gv + v) * LANES,
-                        from ? rec_load((const real *)from + i * ld + first, units - first) : vset1(0));
+                v_store((real *)tiled + (v0 * rows + i * gv + v) * LANES,
+                        from ? rec_load((const real *)from + i * ld + first, units - first) : v_set(0));
             }
     }
 }
 
-static void K(rec_untile)(int64_t units, int64_t rows, const void *tiled, void *to, int64_t ld, int acc)
+static void rec_untile(int64_t units, int64_t rows, const void *tiled, void *to, int64_t ld, int acc)
 {
     const int64_t nv = rec_blocks(units);
     int64_t v0, gv, i, v;
@@ -210,7 +163,7 @@ static void K(rec_untile)(int64_t units, int64_t rows, const void *tiled, void *
             for (v = 0; v < gv; v++) {
                 const int64_t first = (v0 + v) * LANES, n = units - first;
                 real *p = (real *)to + i * ld + first;
-                V x = vloadu((const real *)tiled + (v0 * rows + i * gv + v) * LANES);
+                vr x = v_load((const real *)tiled + (v0 * rows + i * gv + v) * LANES);
                 rec_store(p, acc ? rec_load(p, n) + x : x, n);
             }
     }

@@ -8,14 +8,14 @@
 /* Copies the state of a paused row's units. */
 static inline void rec_pause(const et_rec_step *s, int64_t row, int64_t first)
 {
-    vstoreu((real *)s->next + row * s->ldh + first,
-            vloadu((const real *)s->state + row * s->ldh + first));
+    v_store((real *)s->next + row * s->ldh + first,
+            v_load((const real *)s->state + row * s->ldh + first));
 }
 
 /* State and output of one row's units. */
-static inline void rec_emit(const et_rec_step *s, int64_t row, int64_t first, V h)
+static inline void rec_emit(const et_rec_step *s, int64_t row, int64_t first, vr h)
 {
-    vstoreu((real *)s->next + row * s->ldh + first, h);
+    v_store((real *)s->next + row * s->ldh + first, h);
     rec_store((real *)s->y[row] + first, h, s->units - first);
 }
 
@@ -23,44 +23,42 @@ static inline void rec_emit(const et_rec_step *s, int64_t row, int64_t first, V 
 static inline void rec_rnn_step(const et_rec_step *s, int relu)
 {
     const int64_t nv = rec_blocks(s->units);
-    real tile[REC_MR * 3 * LANES];
     int64_t v0, gv, r, n, i, v;
 
     for (v0 = 0; v0 < nv; v0 += gv) {
-        const real *in = (const real *)s->input + v0 * s->input_rows * LANES;
+        real *in = (real *)s->input + v0 * s->input_rows * LANES;
         gv = rec_group_width(1, s->units, v0);
         in += s->input_row * gv * LANES;
-        for (r = 0; r < s->rows; r += n) {
+        for (r = 0; r < s->rows; r += n, in += n * gv * LANES) {
             n = s->rows - r < REC_MR ? s->rows - r : REC_MR;
             rec_group(n, s->units, (const real *)s->state + r * s->ldh, s->ldh,
-                      (const real *)s->weights + v0 * s->units * LANES, gv, in + r * gv * LANES, gv * LANES, tile,
-                      gv * LANES);
+                      (const real *)s->weights + v0 * s->units * LANES, gv, NULL, 1, in, gv * LANES);
             for (i = 0; i < n; i++)
                 for (v = 0; v < gv; v++) {
                     const int64_t first = (v0 + v) * LANES;
-                    const V a = vloadu(tile + (i * gv + v) * LANES);
+                    const vr a = v_load(in + (i * gv + v) * LANES);
                     if (!s->y[r + i])
                         rec_pause(s, r + i, first);
                     else
-                        rec_emit(s, r + i, first, relu ? vmax(a, vset1(0)) : vtanh(a));
+                        rec_emit(s, r + i, first, relu ? v_max(a, v_set(0)) : v_tanh(a));
                 }
         }
     }
 }
 
-static void K(rnn_tanh_step)(const et_rec_step *s)
+static void rnn_tanh_step(const et_rec_step *s)
 {
     rec_rnn_step(s, 0);
 }
 
-static void K(rnn_relu_step)(const et_rec_step *s)
+static void rnn_relu_step(const et_rec_step *s)
 {
     rec_rnn_step(s, 1);
 }
 
 /* r = sigmoid(.), z = sigmoid(.), q = W_hn h + b_hn, n = tanh(input_n + r q),
  * h' = n + z (h - n). Saved: r, z, n, q. */
-static void K(gru_step)(const et_rec_step *s)
+static void gru_step(const et_rec_step *s)
 {
     const int64_t blocks = rec_blocks(s->units);
     real tile[REC_MR * 3 * LANES];
@@ -77,23 +75,23 @@ static void K(gru_step)(const et_rec_step *s)
                       (const real *)s->bias + 3 * u * LANES, 0, tile, 3 * LANES);
             for (i = 0; i < n; i++) {
                 const real *t = tile + i * 3 * LANES, *x = in + (r + i) * 3 * LANES;
-                V reset, keep, q, cand, h;
+                vr reset, keep, q, cand, h;
                 if (!s->y[r + i]) {
                     rec_pause(s, r + i, first);
                     continue;
                 }
-                reset = vsigmoid(vloadu(t) + vloadu(x));
-                keep = vsigmoid(vloadu(t + LANES) + vloadu(x + LANES));
-                q = vloadu(t + 2 * LANES);
-                cand = vtanh(vloadu(x + 2 * LANES) + reset * q);
-                h = vloadu((const real *)s->state + (r + i) * s->ldh + first);
+                reset = v_sigmoid(v_load(t) + v_load(x));
+                keep = v_sigmoid(v_load(t + LANES) + v_load(x + LANES));
+                q = v_load(t + 2 * LANES);
+                cand = v_tanh(v_load(x + 2 * LANES) + reset * q);
+                h = v_load((const real *)s->state + (r + i) * s->ldh + first);
                 rec_emit(s, r + i, first, cand + keep * (h - cand));
                 if (saved) {
                     real *to = saved + (r + i) * 4 * LANES;
-                    vstoreu(to, reset);
-                    vstoreu(to + LANES, keep);
-                    vstoreu(to + 2 * LANES, cand);
-                    vstoreu(to + 3 * LANES, q);
+                    v_store(to, reset);
+                    v_store(to + LANES, keep);
+                    v_store(to + 2 * LANES, cand);
+                    v_store(to + 3 * LANES, q);
                 }
             }
         }
@@ -102,44 +100,43 @@ static void K(gru_step)(const et_rec_step *s)
 
 /* i, f, o = sigmoid(.), g = tanh(.), c' = f c + i g, h' = o tanh(c').
  * Saved: i, f, g, o, c (before the step). */
-static void K(lstm_step)(const et_rec_step *s)
+static void lstm_step(const et_rec_step *s)
 {
     const int64_t blocks = rec_blocks(s->units);
-    real tile[REC_MR * 4 * LANES];
     int64_t u, r, n, i;
 
     for (u = 0; u < blocks; u++) {
         const int64_t first = u * LANES;
-        const real *in = (const real *)s->input + 4 * (u * s->input_rows + s->input_row) * LANES;
+        real *in = (real *)s->input + 4 * (u * s->input_rows + s->input_row) * LANES;
         real *saved = s->saved ? (real *)s->saved + 5 * u * s->rows * LANES : NULL;
         for (r = 0; r < s->rows; r += n) {
             n = s->rows - r < REC_MR ? s->rows - r : REC_MR;
             rec_group(n, s->units, (const real *)s->state + r * s->ldh, s->ldh,
-                      (const real *)s->weights + 4 * u * s->units * LANES, 4, in + r * 4 * LANES, 4 * LANES, tile,
+                      (const real *)s->weights + 4 * u * s->units * LANES, 4, NULL, 1, in + r * 4 * LANES,
                       4 * LANES);
             for (i = 0; i < n; i++) {
-                const real *t = tile + i * 4 * LANES;
+                const real *t = in + (r + i) * 4 * LANES;
                 real *cell = (real *)s->cell + (r + i) * s->ldh + first;
-                V in_gate, forget, cand, out, c, c1;
+                vr in_gate, forget, cand, out, c, c1;
                 if (!s->y[r + i]) {
                     rec_pause(s, r + i, first);
                     continue;
                 }
-                in_gate = vsigmoid(vloadu(t));
-                forget = vsigmoid(vloadu(t + LANES));
-                cand = vtanh(vloadu(t + 2 * LANES));
-                out = vsigmoid(vloadu(t + 3 * LANES));
-                c = vloadu(cell);
+                in_gate = v_sigmoid(v_load(t));
+                forget = v_sigmoid(v_load(t + LANES));
+                cand = v_tanh(v_load(t + 2 * LANES));
+                out = v_sigmoid(v_load(t + 3 * LANES));
+                c = v_load(cell);
                 c1 = forget * c + in_gate * cand;
-                vstoreu(cell, c1);
-                rec_emit(s, r + i, first, out * vtanh(c1));
+                v_store(cell, c1);
+                rec_emit(s, r + i, first, out * v_tanh(c1));
                 if (saved) {
                     real *to = saved + (r + i) * 5 * LANES;
-                    vstoreu(to, in_gate);
-                    vstoreu(to + LANES, forget);
-                    vstoreu(to + 2 * LANES, cand);
-                    vstoreu(to + 3 * LANES, out);
-                    vstoreu(to + 4 * LANES, c);
+                    v_store(to, in_gate);
+                    v_store(to + LANES, forget);
+                    v_store(to + 2 * LANES, cand);
+                    v_store(to + 3 * LANES, out);
+                    v_store(to + 4 * LANES, c);
                 }
             }
         }
@@ -149,7 +146,7 @@ static void K(lstm_step)(const et_rec_step *s)
 /* --- backward ---------------------------------------------------------------------- */
 
 /* Gradient of gate g, for the products after the loop and for the one of this step. */
-static inline void rec_gate(const et_rec_back *s, int64_t row, int64_t first, int64_t d_gate, int64_t g_gate, V x)
+static inline void rec_gate(const et_rec_back *s, int64_t row, int64_t first, int64_t d_gate, int64_t g_gate, vr x)
 {
     const int64_t n = s->units - first;
 
@@ -163,7 +160,7 @@ static inline void rec_gate(const et_rec_back *s, int64_t row, int64_t first, in
  * units of each row, in the order of the tiles. */
 typedef void (*rec_one)(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block);
 
-static inline void rec_back(const et_rec_back *s, int gates, rec_one one)
+static inline void rec_back_rows(const et_rec_back *s, int gates, rec_one one)
 {
     const int64_t nv = rec_blocks(s->units);
     int64_t v0, gv, i, v;
@@ -178,7 +175,7 @@ static inline void rec_back(const et_rec_back *s, int gates, rec_one one)
                     one(s, i, first, (v0 * s->rows + i * gv + v) * LANES, (v0 + v) * s->rows + i);
                 else
                     for (gate = 0; gate < gates; gate++)
-                        rec_gate(s, i, first, -1, gate, vset1(0));
+                        rec_gate(s, i, first, -1, gate, v_set(0));
             }
     }
 }
@@ -188,24 +185,24 @@ static inline void rec_rnn_tanh(const et_rec_back *s, int64_t row, int64_t first
 {
     const int64_t n = s->units - first;
     real *carried = (real *)s->dh + at;
-    const V y = rec_load((const real *)s->y[row] + first, n);
-    const V dh = vloadu(carried) + rec_load((const real *)s->dy[row] + first, n);
+    const vr y = rec_load((const real *)s->y[row] + first, n);
+    const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
 
     (void)block;
-    vstoreu(carried, vset1(0));
-    rec_gate(s, row, first, 0, 0, dh * (vset1(1) - y * y));
+    v_store(carried, v_set(0));
+    rec_gate(s, row, first, 0, 0, dh * (v_set(1) - y * y));
 }
 
 static inline void rec_rnn_relu(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block)
 {
     const int64_t n = s->units - first;
     real *carried = (real *)s->dh + at;
-    const V y = rec_load((const real *)s->y[row] + first, n);
-    const V dh = vloadu(carried) + rec_load((const real *)s->dy[row] + first, n);
+    const vr y = rec_load((const real *)s->y[row] + first, n);
+    const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
 
     (void)block;
-    vstoreu(carried, vset1(0));
-    rec_gate(s, row, first, 0, 0, vselect(vgt(y, vset1(0)), dh, vset1(0)));
+    v_store(carried, v_set(0));
+    rec_gate(s, row, first, 0, 0, v_sel(v_lt(v_set(0), y), dh, v_set(0)));
 }
 
 /* dn = dh (1 - z) (1 - n^2), dr = dn q r (1 - r), dz = dh (h - n) z (1 - z), dq = dn r;
@@ -214,16 +211,16 @@ static inline void rec_gru(const et_rec_back *s, int64_t row, int64_t first, int
 {
     const int64_t n = s->units - first;
     const real *saved = (const real *)s->saved + block * 4 * LANES;
-    const V one = vset1(1), reset = vloadu(saved), keep = vloadu(saved + LANES);
-    const V cand = vloadu(saved + 2 * LANES), q = vloadu(saved + 3 * LANES);
-    const V h = rec_load((const real *)s->h[row] + first, n);
+    const vr one = v_set(1), reset = v_load(saved), keep = v_load(saved + LANES);
+    const vr cand = v_load(saved + 2 * LANES), q = v_load(saved + 3 * LANES);
+    const vr h = rec_load((const real *)s->h[row] + first, n);
     real *carried = (real *)s->dh + at;
-    const V dh = vloadu(carried) + rec_load((const real *)s->dy[row] + first, n);
-    const V through = dh * keep;
-    const V dn = (dh - through) * (one - cand * cand);
-    const V dq = dn * reset;
+    const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
+    const vr through = dh * keep;
+    const vr dn = (dh - through) * (one - cand * cand);
+    const vr dq = dn * reset;
 
-    vstoreu(carried, through);
+    v_store(carried, through);
     rec_gate(s, row, first, 0, 0, dq * q * (one - reset));
     rec_gate(s, row, first, 1, 1, through * (h - cand) * (one - keep));
     rec_gate(s, row, first, 2, -1, dn);
@@ -236,39 +233,48 @@ static inline void rec_lstm(const et_rec_back *s, int64_t row, int64_t first, in
 {
     const int64_t n = s->units - first;
     const real *saved = (const real *)s->saved + block * 5 * LANES;
-    const V one = vset1(1), in_gate = vloadu(saved), forget = vloadu(saved + LANES);
-    const V cand = vloadu(saved + 2 * LANES), out = vloadu(saved + 3 * LANES), c = vloadu(saved + 4 * LANES);
+    const vr one = v_set(1), in_gate = v_load(saved), forget = v_load(saved + LANES);
+    const vr cand = v_load(saved + 2 * LANES), out = v_load(saved + 3 * LANES), c = v_load(saved + 4 * LANES);
     real *carried = (real *)s->dh + at, *cell = (real *)s->dc + at;
-    const V dh = vloadu(carried) + rec_load((const real *)s->dy[row] + first, n);
-    const V t = vtanh(forget * c + in_gate * cand);
-    const V dho = dh * out;
-    const V dc = vloadu(cell) + dho * (one - t * t);
-    const V dci = dc * in_gate, dcf = dc * forget;
+    const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
+    const vr t = v_tanh(forget * c + in_gate * cand);
+    const vr dho = dh * out;
+    const vr dc = v_load(cell) + dho * (one - t * t);
+    const vr dci = dc * in_gate, dcf = dc * forget;
 
-    vstoreu(carried, vset1(0));
-    vstoreu(cell, dcf);
+    v_store(carried, v_set(0));
+    v_store(cell, dcf);
     rec_gate(s, row, first, 0, 0, dci * cand * (one - in_gate));
     rec_gate(s, row, first, 1, 1, dcf * c * (one - forget));
     rec_gate(s, row, first, 2, 2, dci * (one - cand * cand));
     rec_gate(s, row, first, 3, 3, dho * t * (one - out));
 }
 
-static void K(rnn_tanh_back)(const et_rec_back *s)
+static void rnn_tanh_back(const et_rec_back *s)
 {
-    rec_back(s, 1, rec_rnn_tanh);
+    rec_back_rows(s, 1, rec_rnn_tanh);
 }
 
-static void K(rnn_relu_back)(const et_rec_back *s)
+static void rnn_relu_back(const et_rec_back *s)
 {
-    rec_back(s, 1, rec_rnn_relu);
+    rec_back_rows(s, 1, rec_rnn_relu);
 }
 
-static void K(gru_back)(const et_rec_back *s)
+static void gru_back(const et_rec_back *s)
 {
-    rec_back(s, 3, rec_gru);
+    rec_back_rows(s, 3, rec_gru);
 }
 
-static void K(lstm_back)(const et_rec_back *s)
+static void lstm_back(const et_rec_back *s)
 {
-    rec_back(s, 4, rec_lstm);
+    rec_back_rows(s, 4, rec_lstm);
 }
+
+/* The fields of the table. */
+#define REC_TABLE                                                                                       \
+    .rec_packed = rec_packed, .rec_pack = rec_pack, .rec_product = rec_product, .rec_tile = rec_tile,   \
+    .rec_untile = rec_untile,                                                                           \
+    .rec_step = {[ET_CELL_TANH] = rnn_tanh_step, [ET_CELL_RELU] = rnn_relu_step,                        \
+                 [ET_CELL_GRU] = gru_step, [ET_CELL_LSTM] = lstm_step},                                 \
+    .rec_back = {[ET_CELL_TANH] = rnn_tanh_back, [ET_CELL_RELU] = rnn_relu_back,                        \
+                 [ET_CELL_GRU] = gru_back, [ET_CELL_LSTM] = lstm_back}
