@@ -1,0 +1,252 @@
+/* Elementwise kernels: y[i] = f(x[i], ...), one function for each entry of the table.
+ * Included once by variant.c. */
+
+/* --- unary ---------------------------------------------------------------------- */
+
+#define UNARY_FN(name, expr) \
+    static void unary_##name(int64_t n, const void *vx, void *vy) \
+    { \
+        const real *xs = vx; \
+        real *ys = vy; \
+        EACH(n, { vr x = LD(xs); ST(ys, (expr)); }); \
+    }
+
+V_INLINE vr elu(vr x) { return v_sel(v_lt(v_set(0), x), x, v_expm1(v_min(v_set(0), x))); }
+
+UNARY_FN(neg, -x)
+UNARY_FN(abs, v_abs(x))
+UNARY_FN(square, x * x)
+UNARY_FN(reciprocal, 1 / x)
+UNARY_FN(exp, v_exp(x))
+UNARY_FN(expm1, v_expm1(x))
+UNARY_FN(log, v_log(x))
+UNARY_FN(log1p, v_log1p(x))
+UNARY_FN(sqrt, v_sqrt(x))
+UNARY_FN(rsqrt, 1 / v_sqrt(x))
+UNARY_FN(sin, v_sin(x))
+UNARY_FN(cos, v_cos(x))
+UNARY_FN(tanh, v_tanh(x))
+UNARY_FN(sigmoid, v_sigmoid(x))
+UNARY_FN(erf, v_erf(x))
+UNARY_FN(relu, v_max(v_set(0), x))
+UNARY_FN(softplus, v_softplus(x))
+UNARY_FN(log_sigmoid, -v_softplus(-x))
+UNARY_FN(elu, elu(x))
+
+/* y = f(x), and d = f'(x) with it. */
+#define UNARY_D_FN(name) \
+    static void unary_##name(int64_t n, const void *vx, void *vy) \
+    { \
+        const real *xs = vx; \
+        real *ys = vy; \
+        EACH(n, { vr d; ST(ys, v_##name(LD(xs), &d)); }); \
+    } \
+    static void unary_d_##name(int64_t n, const void *vx, void *vy, void *vd_) \
+    { \
+        const real *xs = vx; \
+        real *ys = vy, *ds = vd_; \
+        EACH(n, { \
+            vr d, y = v_##name(LD(xs), &d); \
+            ST(ys, y); \
+            ST(ds, d); \
+        }); \
+    }
+UNARY_D_FN(gelu)
+UNARY_D_FN(gelu_tanh)
+UNARY_D_FN(quick_gelu)
+UNARY_D_FN(silu)
+
+/* --- their derivatives ---------------------------------------------------------- */
+
+/* `expr` is dy f'(s), of g = dy and s. */
+#define BWD_FN(name, expr) \
+    static void bwd_##name(int64_t n, const void *vs, const void *vg, void *vx, int acc) \
+    { \
+        const real *ss = vs, *gs = vg; \
+        real *xs = vx; \
+        if (acc) \
+            EACH(n, { vr s = LD(ss), g = LD(gs); (void)s; ST(xs, LD(xs) + (expr)); }); \
+        else \
+            EACH(n, { vr s = LD(ss), g = LD(gs); (void)s; ST(xs, (expr)); }); \
+    }
+
+V_INLINE vr bwd_neg_1(vr g) { return -g; }
+/* NEG reads nothing, so s may be NULL there. */
+static void bwd_neg(int64_t n, const void *vs, const void *vg, void *vx, int acc)
+{
+    const real *gs = vg;
+    real *xs = vx;
+    (void)vs;
+    if (acc)
+        EACH(n, { ST(xs, LD(xs) + bwd_neg_1(LD(gs))); });
+    else
+        EACH(n, { ST(xs, bwd_neg_1(LD(gs))); });
+}
+
+V_INLINE vr sign(vr x) { return v_sel(v_eq(x, v_set(0)), v_set(0), v_copysign(v_set(1), x)); }
+V_INLINE vr slope_gelu(vr x) { vr d; (void)v_gelu(x, &d); return d; }
+V_INLINE vr slope_gelu_tanh(vr x) { vr d; (void)v_gelu_tanh(x, &d); return d; }
+V_INLINE vr slope_quick_gelu(vr x) { vr d; (void)v_quick_gelu(x, &d); return d; }
+V_INLINE vr slope_silu(vr x) { vr d; (void)v_silu(x, &d); return d; }
+
+BWD_FN(abs, g * sign(s))
+BWD_FN(square, g * (s + s))
+BWD_FN(reciprocal, -(g * (s * s)))
+BWD_FN(exp, g * s)
+BWD_FN(expm1, g * (s + 1))
+BWD_FN(log, g / s)
+BWD_FN(log1p, g / (s + 1))
+BWD_FN(sqrt, g * (v_set((real)0.5) / s))
+BWD_FN(rsqrt, g * (s * s * s * (real)-0.5))
+BWD_FN(sin, g * v_cos(s))
+BWD_FN(cos, g * -v_sin(s))
+BWD_FN(tanh, g * v_fnma(s, s, v_set(1)))
+BWD_FN(sigmoid, g * v_fnma(s, s, s))
+BWD_FN(erf, g * (v_exp_minus_square(s) * (real)1.12837916709551257390))
+BWD_FN(relu, v_sel(v_lt(v_set(0), s), g, v_set(0)))
+BWD_FN(softplus, g * v_sigmoid(s))
+BWD_FN(log_sigmoid, g * v_sigmoid(-s))
+BWD_FN(elu, v_sel(v_lt(v_set(0), s), g, g * (s + 1)))
+BWD_FN(gelu, g * slope_gelu(s))
+BWD_FN(gelu_tanh, g * slope_gelu_tanh(s))
+BWD_FN(quick_gelu, g * slope_quick_gelu(s))
+BWD_FN(silu, g * slope_silu(s))
+
+/* --- binary --------------------------------------------------------------------- */
+
+/* The four ways of broadcasting: A and B load a vector or repeat the only element.
+ * The operand that is repeated is read before anything is written. */
+#define LD2(expr_a, expr_b, ...) EACH(n, { vr a = (expr_a), b = (expr_b); __VA_ARGS__ });
+#define BROADCAST2(...) \
+    do { \
+        if (n <= 0) \
+            return; \
+        if (sa && sb) { \
+            LD2(LD(as), LD(bs), __VA_ARGS__) \
+        } else if (sb) { \
+            const vr a0 = v_set(*as); \
+            LD2(a0, LD(bs), __VA_ARGS__) \
+        } else if (sa) { \
+            const vr b0 = v_set(*bs); \
+            LD2(LD(as), b0, __VA_ARGS__) \
+        } else { \
+            const vr a0 = v_set(*as), b0 = v_set(*bs); \
+            LD2(a0, b0, __VA_ARGS__) \
+        } \
+    } while (0)
+
+/* The smaller and the larger, NaN if either is. */
+V_INLINE vr v_min_nan(vr a, vr b) { return v_sel(v_isnan(a), a, v_min(a, b)); }
+V_INLINE vr v_max_nan(vr a, vr b) { return v_sel(v_isnan(a), a, v_max(a, b)); }
+
+#define BINARY_FN(name, expr) \
+    static void binary_##name(int64_t n, const void *va, int sa, const void *vb, int sb, void *vy) \
+    { \
+        const real *as = va, *bs = vb; \
+        real *ys = vy; \
+        BROADCAST2(ST(ys, (expr));); \
+    }
+BINARY_FN(add, a + b)
+BINARY_FN(sub, a - b)
+BINARY_FN(mul, a * b)
+BINARY_FN(div, a / b)
+BINARY_FN(min, v_min_nan(a, b))
+BINARY_FN(max, v_max_nan(a, b))
+BINARY_FN(pow, v_pow(a, b))
+
+static void mul_acc(int64_t n, const void *va, int sa, const void *vb, int sb, void *vy, int acc)
+{
+    const real *as = va, *bs = vb;
+    real *ys = vy;
+    if (acc)
+        BROADCAST2(ST(ys, v_fma(a, b, LD(ys))););
+    else
+        BROADCAST2(ST(ys, a * b););
+}
+
+static void where(int64_t n, const uint8_t *m, const void *va, int sa, const void *vb, int sb, void *vy)
+{
+    const real *as = va, *bs = vb;
+    real *ys = vy;
+    BROADCAST2(ST(ys, v_sel(LDM(m), a, b)););
+}
+
+/* --- the rest ------------------------------------------------------------------- */
+
+static void fill(int64_t n, double value, void *vy)
+{
+    real *ys = vy;
+    const vr v = v_set((real)value);
+    EACH(n, { ST(ys, v); });
+}
+
+static void axpby(int64_t n, double alpha, const void *vx, double beta, void *vy)
+{
+    const real *xs = vx;
+    real *ys = vy;
+    const vr a = v_set((real)alpha), b = v_set((real)beta);
+    if (beta == 0)
+        EACH(n, { ST(ys, a * LD(xs)); });
+    else if (beta == 1)
+        EACH(n, { ST(ys, v_fma(a, LD(xs), LD(ys))); });
+    else
+        EACH(n, { ST(ys, v_fma(a, LD(xs), b * LD(ys))); });
+}
+
+static void affine(int64_t n, const void *vx, double alpha, double shift, void *vy)
+{
+    const real *xs = vx;
+    real *ys = vy;
+    const vr a = v_set((real)alpha), b = v_set((real)shift);
+    EACH(n, { ST(ys, v_fma(a, LD(xs), b)); });
+}
+
+static void masked_fill(int64_t n, const void *vx, const uint8_t *m, double value, void *vy)
+{
+    const real *xs = vx;
+    real *ys = vy;
+    const vr v = v_set((real)value);
+    if (xs)
+        EACH(n, { ST(ys, v_sel(LDM(m), LD(xs), v)); });
+    else
+        EACH(n, { ST(ys, v_sel(LDM(m), v_set(0), v)); });
+}
+
+static void mask_scale(int64_t n, const void *vx, const uint8_t *m, double scale, void *vy, int acc)
+{
+    const real *xs = vx;
+    real *ys = vy;
+    const vr s = v_set((real)scale), zero = v_set(0);
+    if (acc)
+        EACH(n, { ST(ys, LD(ys) + v_sel(LDM(m), LD(xs) * s, zero)); });
+    else
+        EACH(n, { ST(ys, v_sel(LDM(m), LD(xs) * s, zero)); });
+}
+
+static void clamp(int64_t n, const void *vx, double lo, double hi, void *vy)
+{
+    const real *xs = vx;
+    real *ys = vy;
+    const vr l = v_set((real)lo), h = v_set((real)hi);
+    EACH(n, {
+        vr x = LD(xs);
+        ST(ys, v_sel(v_isnan(x), x, v_min(v_max(l, x), h)));
+    });
+}
+
+static void clamp_bwd(int64_t n, const void *vx, double lo, double hi, const void *vg, void *vd_, int acc)
+{
+    const real *xs = vx, *gs = vg;
+    real *ds = vd_;
+    const vr l = v_set((real)lo), h = v_set((real)hi), zero = v_set(0);
+    if (acc)
+        EACH(n, {
+            vr x = LD(xs);
+            ST(ds, LD(ds) + v_sel(m_and(v_le(l, x), v_le(x, h)), LD(gs), zero));
+        });
+    else
+        EACH(n, {
+            vr x = LD(xs);
+            ST(ds, v_sel(m_and(v_le(l, x), v_le(x, h)), LD(gs), zero));
+        });
+}
