@@ -1,0 +1,34 @@
+/* Tasks that a program makes for itself: small, the same on every machine, solvable by
+ * the model that they are meant for and not by a simpler one. */
+#ifndef ETUDE_DATASETS_SYNTHETIC_H
+#define ETUDE_DATASETS_SYNTHETIC_H
+
+#include "datasets/dataset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Planted prototypes ("S-RNN"): noise sequences x ~ N(0,1) of T steps and F features. Class
+ * k has a fixed prototype ~ N(0,1) of `window` steps; at a random position the window
+ * becomes `keep` x + prototype. */
+typedef struct et_planted_options {
+    int64_t steps, features, window, classes;
+    double keep;
+    uint64_t seed; /* of prototypes and items */
+    int part;      /* 0, 1, 2, ...: disjoint draws with the same prototypes (train, valid, test) */
+} et_planted_options;
+
+/** 64 steps, 16 features, window 8, 6 classes, keep 0.5, seed 1, part 0. */
+et_planted_options et_planted_defaults(void);
+
+/** n items; labels uniform over the classes, positions over all where the window fits, both
+ *  in `events` (first step and one past the last) and y. An item is a function of (seed,
+ *  part, its number) alone: the first 100 of 1000 are the 100. Class names are "0", "1",
+ *  ...; the caller frees the set. `options` NULL means the defaults. EINVAL, ENOMEM. */
+et_dataset *et_planted(int64_t n, const et_planted_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
