@@ -13,6 +13,7 @@
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 #include "tensor/number.h"
+#include "tensor/sort.h"
 
 typedef struct block {
     struct block *next;
@@ -313,45 +314,29 @@ static int compare_keys(const et_json_value *a, const char *key, size_t n)
     return c ? c : (a->key_length > n) - (a->key_length < n);
 }
 
-/* Moves item i of the heap v[0 .. n) down to its place. */
-static void sift(et_json_value **v, size_t i, size_t n)
+static int compare_members(const void *a, const void *b)
 {
-    et_json_value *moved = v[i];
-    size_t child;
+    const et_json_value *other = b;
 
-    while ((child = 2 * i + 1) < n) {
-        if (child + 1 < n && compare_keys(v[child], v[child + 1]->key, v[child + 1]->key_length) < 0)
-            child++;
-        if (compare_keys(moved, v[child]->key, v[child]->key_length) >= 0)
-            break;
-        v[i] = v[child];
-        i = child;
-    }
-    v[i] = moved;
+    return compare_keys(a, other->key, other->key_length);
 }
 
-/* Sorts the members by key (a heap: no input is slow) and looks for equal neighbours. */
+/* Sorts the members by key and looks for equal neighbours. */
 static bool index_object(parser *p, et_json_value *object)
 {
-    et_json_value **v, *m, *swap;
+    const et_json_value *m;
     size_t n = object->count, i;
+    void **v;
 
     object->sorted = v = take(p->json, n * sizeof *v);
     if (!v)
         return out_of_memory(p);
-    for (i = 0, m = object->first; m; m = m->next)
-        v[i++] = m;
-    for (i = n / 2; i-- > 0;)
-        sift(v, i, n);
-    for (i = n; i-- > 1;) {
-        swap = v[0];
-        v[0] = v[i];
-        v[i] = swap;
-        sift(v, 0, i);
-    }
+    for (m = object->first; m; m = m->next)
+        v[m->index] = (void *)m;
+    et_sort_pointers(v, n, compare_members);
     for (i = 1; i < n; i++)
-        if (compare_keys(v[i - 1], v[i]->key, v[i]->key_length) == 0)
-            return fail(p, "the key \"%.100s\" stands twice in one object", v[i]->key);
+        if (compare_members(v[i - 1], v[i]) == 0)
+            return fail(p, "the key \"%.100s\" stands twice in one object", ((const et_json_value *)v[i])->key);
     return true;
 }
 
@@ -420,7 +405,7 @@ static bool value(parser *p)
     else
         p->open->first = v;
     if (p->open)
-        p->open->count++;
+        v->index = p->open->count++;
     p->last = v;
     c = *p->at;
     if (c == '{' || c == '[') {

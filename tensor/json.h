@@ -37,9 +37,10 @@ typedef struct et_json_value {
     int64_t integer;    /* exact when is_int, else 0 */
     const char *string; /* UTF-8, a NUL after the end (and perhaps inside) */
     size_t length;
-    struct et_json_value *first;   /* elements or members in their order, along `next` */
-    struct et_json_value **sorted; /* of an object: the members by key */
+    struct et_json_value *first; /* elements or members in their order, along `next` */
+    void **sorted;      /* of an object: the members by key */
     size_t count;
+    size_t index;       /* its own place among its parent's elements or members */
     const char *key;    /* of a member of an object, as `string`; else NULL */
     size_t key_length;
     struct et_json_value *next;
