@@ -1,72 +1,539 @@
-/* C = act(alpha A B + beta C + bias + residual). */
+/* C = act(alpha A B + beta C + bias + residual): blocking, packing and threads around the
+ * register tiles of tensor/kernels/gemm.h.
+ *
+ * k is cut into blocks of at most KC. For each, B is packed into panels as wide as a register
+ * tile (zero-padded to whole vectors) that stay in the second-level cache while the rows of A
+ * go past, a few rows at a time: those rows stay in the first-level cache, so A need not be
+ * packed where a tile is wide. Threads share C by rows, by columns or both, in whole tiles.
+ * An element's sum runs over p ascending within a block of k and over the blocks in turn,
+ * whatever tile or thread computes it, so its bits depend on the shapes and strides alone.
+ * Few rows or columns do not pay for packing: they read B where it lies, or are dot products.
+ *
+ * Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008;
+ * Van Zee and van de Geijn, "BLIS", 2015. */
 #include "config.h"
 
-#include <math.h>
+#include <string.h>
 
 #include "tensor/gemm.h"
+#include "tensor/kernels.h"
+#include "tensor/parallel.h"
+#include "tensor/pool.h"
 
-static double act_value(et_act act, double x, double *slope)
+enum {
+    KC = 512,                     /* longest block of k */
+    L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
+    SHARED_BYTES = 8 << 20,       /* packed B that threads share */
+    PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself */
+    ROW_GROUP = 24,               /* a multiple of every tile height */
+    FEW_ROWS = 24,                /* packing B does not pay for so few, */
+    SOME_ROWS = 64,               /* nor for these where its rows do not fall onto each other in the cache */
+    FEW_COLS = 4,                 /* columns for which a tile would be mostly padding */
+    STACK_BYTES = 4096            /* packed without asking the pool */
+};
+
+/* One product, or a batch of them, and how it is cut. */
+typedef struct gemm_job {
+    et_gemm_args g;
+    const et_kernels *kr;
+    int64_t es;               /* bytes of an element */
+    int64_t nr;               /* columns of a full panel */
+    int64_t kc, nc;           /* longest block of k, widest block of columns */
+    int64_t rows_per, cols_per, row_chunks, col_chunks; /* pieces of C */
+    bool direct;              /* B is read where it lies but for a ragged edge */
+    bool pack_a;              /* A is packed, a row group at a time */
+    char *pack;               /* packed B, or one slot a piece */
+    int64_t slot, slot_a;     /* bytes of a slot; of these at its end, for A */
+    int64_t j0, j1, p0, kb;   /* the block in hand, for shared packing */
+    int64_t chunk;            /* products a thread, for batches */
+    bool dots;                /* by dot products */
+} gemm_job;
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+static const char *at(const gemm_job *w, const void *base, int64_t elems)
 {
-    double y, e;
+    return (const char *)base + elems * w->es;
+}
 
-    switch (act) {
-    case ET_ACT_RELU:
-        *slope = x > 0 ? 1 : 0;
-        return x > 0 || x != x ? x : 0;
-    case ET_ACT_TANH:
-        y = tanh(x);
-        *slope = 1 - y * y;
-        return y;
-    case ET_ACT_SIGMOID:
-        y = x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
-        *slope = y * (1 - y);
-        return y;
-    case ET_ACT_GELU:
-        y = 0.5 * erfc(-x * 0.70710678118654752440);
-        e = exp(-0.5 * x * x) * 0.39894228040143267794;
-        *slope = y + x * e;
-        return x * y;
-    default:
-        *slope = 1;
-        return x;
+static char *at_mut(const gemm_job *w, void *base, int64_t elems)
+{
+    return (char *)base + elems * w->es;
+}
+
+/* --- the epilogue that tiles do not do --- */
+
+static void activate(const et_kernels *kr, et_act act, int64_t n, void *c, void *deriv)
+{
+    static const et_unary unary[] = {[ET_ACT_RELU] = ET_U_RELU,
+                                     [ET_ACT_TANH] = ET_U_TANH,
+                                     [ET_ACT_SIGMOID] = ET_U_SIGMOID,
+                                     [ET_ACT_GELU] = ET_U_GELU};
+
+    if (act == ET_ACT_NONE) {
+        if (deriv)
+            kr->fill(n, 1.0, deriv);
+        return;
+    }
+    et_unary u = unary[act];
+    if (!deriv) {
+        kr->unary[u](n, c, c);
+    } else if (kr->unary_d[u]) {
+        kr->unary_d[u](n, c, c, deriv);
+    } else { /* the derivative of these is a function of the value */
+        kr->unary[u](n, c, c);
+        kr->fill(n, 1.0, deriv);
+        kr->unary_bwd[u](n, c, deriv, deriv, 0);
     }
 }
 
-#define DEFINE_GEMM(NAME, REAL)                                                                       \
-    static void NAME(const et_gemm_args *g, int64_t batch)                                            \
-    {                                                                                                 \
-        const REAL *a = (const REAL *)g->a + batch * g->sa, *b = (const REAL *)g->b + batch * g->sb;  \
-        const REAL *bias = g->bias;                                                                   \
-        REAL *c = (REAL *)g->c + batch * g->sc;                                                       \
-                                                                                                      \
-        for (int64_t i = 0; i < g->m; i++)                                                            \
-            for (int64_t j = 0; j < g->n; j++) {                                                      \
-                double sum = 0, slope;                                                                \
-                for (int64_t p = 0; p < g->k; p++)                                                    \
-                    sum += (double)a[i * g->rsa + p * g->csa] * (double)b[p * g->rsb + j * g->csb];   \
-                sum *= g->alpha;                                                                      \
-                if (g->beta != 0)                                                                     \
-                    sum += g->beta * (double)c[i * g->ldc + j];                                       \
-                if (bias)                                                                             \
-                    sum += (double)bias[j];                                                           \
-                if (g->residual)                                                                      \
-                    sum += (double)((const REAL *)g->residual)[batch * g->sr + i * g->ldr + j];       \
-                c[i * g->ldc + j] = (REAL)act_value(g->act, sum, &slope);                             \
-                if (g->deriv)                                                                         \
-                    ((REAL *)g->deriv)[batch * g->sd + i * g->ldd + j] = (REAL)slope;                 \
-            }                                                                                         \
-    }
+static void finish(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+{
+    const et_gemm_args *g = &w->g;
 
-DEFINE_GEMM(gemm_f32, float)
-DEFINE_GEMM(gemm_f64, double)
+    if (!g->residual && g->act == ET_ACT_NONE && !g->deriv)
+        return;
+    for (int64_t i = i0; i < i1; i++) {
+        char *c = at_mut(w, g->c, i * g->ldc + j0);
+        if (g->residual)
+            w->kr->binary[ET_B_ADD](j1 - j0, c, 1, at(w, g->residual, i * g->ldr + j0), 1, c);
+        activate(w->kr, g->act, j1 - j0, c, g->deriv ? at_mut(w, g->deriv, i * g->ldd + j0) : NULL);
+    }
+}
+
+/* --- blocks --- */
+
+/* Packed width of a panel that holds n columns. */
+static int64_t panel_width(const gemm_job *w, int64_t n)
+{
+    return n >= w->nr ? w->nr : round_up(n, w->kr->lanes);
+}
+
+/* Packs columns j0 .. j1 of a block of k, panel after panel. */
+static void pack_panels(const gemm_job *w, int64_t j0, int64_t j1, int64_t p0, int64_t kb, char *out)
+{
+    const et_gemm_args *g = &w->g;
+
+    for (int64_t j = j0; j < j1; j += w->nr) {
+        int64_t n = min64(w->nr, j1 - j);
+        w->kr->gemm_pack(kb, n, at(w, g->b, p0 * g->rsb + j * g->csb), g->rsb, g->csb,
+                         out + (j - j0) * kb * w->es, panel_width(w, n));
+    }
+}
+
+/* The part of B that a block of tiles reads. */
+typedef struct panels {
+    const char *full; int64_t ld, step; /* whole panels: rows ld apart, panels step apart */
+    const char *edge; int64_t edge_ld;  /* the last, narrower one */
+} panels;
+
+/* Tiles of one ragged panel, n < nr columns wide, through a small copy of C where n is not a
+ * whole number of vectors. */
+static void edge_tiles(const gemm_job *w, int64_t i0, int64_t i1, int64_t j, int64_t n, int64_t kb,
+                       const char *a, int64_t rsa, int64_t csa, const panels *b, double beta, const char *bias)
+{
+    enum { TILE_BYTES = ET_TILE_ROWS * ET_TILE_VECS * 64, ROW_BYTES = ET_TILE_VECS * 64 };
+    const et_gemm_args *g = &w->g;
+    int64_t width = round_up(n, w->kr->lanes);
+    int v = (int)(width / w->kr->lanes), tall = w->kr->gemm_rows[v];
+    size_t bytes = (size_t)(n * w->es);
+    char tile[TILE_BYTES], row[ROW_BYTES];
+
+    if (width != n) {
+        memset(tile, 0, sizeof tile);
+        if (bias) {
+            memset(row, 0, sizeof row);
+            memcpy(row, bias, bytes);
+            bias = row;
+        }
+    }
+    for (int64_t i = i0; i < i1; i += tall) {
+        int64_t rows = min64(tall, i1 - i);
+        const char *ai = a + (i - i0) * rsa * w->es;
+        char *c = at_mut(w, g->c, i * g->ldc + j);
+        if (width == n) {
+            w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, c, g->ldc, g->alpha, beta, bias);
+            continue;
+        }
+        if (beta != 0)
+            for (int64_t r = 0; r < rows; r++)
+                memcpy(tile + r * width * w->es, c + r * g->ldc * w->es, bytes);
+        w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, tile, width, g->alpha, beta, bias);
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(c + r * g->ldc * w->es, tile + r * width * w->es, bytes);
+    }
+}
+
+/* C[i0 .. i1, j0 .. j1] += A[.., p0 .. p0+kb] B[p0 .. p0+kb, ..]; `scratch` takes packed rows of A. */
+static void rows_block(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t p0, int64_t kb,
+                       const panels *b, char *scratch)
+{
+    const et_gemm_args *g = &w->g;
+    const bool last = p0 + kb == g->k;
+    const double beta = p0 == 0 ? g->beta : 1.0;
+    const int64_t full = (j1 - j0) / w->nr, edge = (j1 - j0) % w->nr;
+    const int vecs = w->kr->gemm_vecs, tall = w->kr->gemm_rows[vecs];
+    const char *bias = last && g->bias ? at(w, g->bias, j0) : NULL;
+
+    for (int64_t i = i0; i < i1; i += ROW_GROUP) {
+        const int64_t ie = min64(i + ROW_GROUP, i1);
+        const char *a = at(w, g->a, i * g->rsa + p0 * g->csa);
+        int64_t rsa = g->rsa, csa = g->csa;
+        if (w->pack_a) {
+            int64_t width = round_up(ie - i, w->kr->lanes);
+            w->kr->gemm_pack(kb, ie - i, a, csa, rsa, scratch, width);
+            a = scratch;
+            rsa = 1;
+            csa = width;
+        }
+        if (full)
+            for (int64_t r = i; r < ie; r += tall)
+                w->kr->gemm_tile[vecs][min64(tall, ie - r)](full, kb, a + (r - i) * rsa * w->es, rsa, csa, b->full,
+                                                            b->ld, b->step, at_mut(w, g->c, r * g->ldc + j0),
+                                                            g->ldc, g->alpha, beta, bias);
+        if (edge) {
+            int64_t j = j0 + full * w->nr;
+            edge_tiles(w, i, ie, j, edge, kb, a, rsa, csa, b, beta, bias ? bias + full * w->nr * w->es : NULL);
+        }
+        if (last)
+            finish(w, i, ie, j0, j1);
+    }
+}
+
+/* Panels of columns j0 .. j1 as pack_panels left them. */
+static panels packed_panels(const gemm_job *w, const char *pack, int64_t j0, int64_t j1, int64_t kb)
+{
+    int64_t full = (j1 - j0) / w->nr * w->nr;
+
+    return (panels){pack, w->nr, kb * w->nr, pack + full * kb * w->es, panel_width(w, j1 - j0 - full)};
+}
+
+/* One piece of C by one thread, which packs what it needs of B into `slot`. */
+static void private_piece(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1, char *slot)
+{
+    const et_gemm_args *g = &w->g;
+    char *scratch = slot ? slot + (w->slot - w->slot_a) : NULL;
+
+    for (int64_t j = j0; j < j1; j += w->nc) {
+        const int64_t je = min64(j + w->nc, j1);
+        int64_t p = 0;
+        do {
+            const int64_t kb = min64(w->kc, g->k - p);
+            panels b;
+            if (w->direct) {
+                const char *first = at(w, g->b, p * g->rsb + j);
+                int64_t full = (je - j) / w->nr * w->nr, edge = je - j - full;
+                b = (panels){first, g->rsb, w->nr, first + full * w->es, g->rsb};
+                if (edge % w->kr->lanes) {
+                    b.edge = slot;
+                    b.edge_ld = panel_width(w, edge);
+                    w->kr->gemm_pack(kb, edge, first + full * w->es, g->rsb, 1, slot, b.edge_ld);
+                }
+            } else {
+                pack_panels(w, j, je, p, kb, slot);
+                b = packed_panels(w, slot, j, je, kb);
+            }
+            rows_block(w, i0, i1, j, je, p, kb, &b, scratch);
+            p += kb;
+        } while (p < g->k);
+    }
+}
+
+static void private_body(int64_t lo, int64_t hi, void *user)
+{
+    const gemm_job *w = user;
+
+    for (int64_t t = lo; t < hi; t++) {
+        int64_t i0 = t / w->col_chunks * w->rows_per, j0 = t % w->col_chunks * w->cols_per;
+        int64_t i1 = min64(i0 + w->rows_per, w->g.m), j1 = min64(j0 + w->cols_per, w->g.n);
+        if (i0 < i1 && j0 < j1)
+            private_piece(w, i0, i1, j0, j1, w->pack ? w->pack + t * w->slot : NULL);
+    }
+}
+
+/* --- B packed once for all threads --- */
+
+static void shared_pack_body(int64_t lo, int64_t hi, void *user)
+{
+    const gemm_job *w = user;
+    int64_t j0 = w->j0 + lo * w->nr, j1 = min64(w->j0 + hi * w->nr, w->j1);
+
+    pack_panels(w, j0, j1, w->p0, w->kb, w->pack + lo * w->nr * w->kb * w->es);
+}
+
+static void shared_body(int64_t lo, int64_t hi, void *user)
+{
+    const gemm_job *w = user;
+
+    for (int64_t t = lo; t < hi; t++) {
+        int64_t i0 = t / w->col_chunks * w->rows_per, j0 = w->j0 + t % w->col_chunks * w->cols_per;
+        int64_t i1 = min64(i0 + w->rows_per, w->g.m), j1 = min64(j0 + w->cols_per, w->j1);
+        char *scratch = w->pack + round_up(SHARED_BYTES, 64) + t * w->slot_a;
+        for (int64_t j = j0; i0 < i1 && j < j1; j += w->nc) {
+            int64_t je = min64(j + w->nc, j1);
+            panels b = packed_panels(w, w->pack + (j - w->j0) * w->kb * w->es, j, je, w->kb);
+            rows_block(w, i0, i1, j, je, w->p0, w->kb, &b, scratch);
+        }
+    }
+}
+
+/* --- cutting --- */
+
+/* Sizes of the blocks, from the shapes alone. */
+static void plan_blocks(gemm_job *w)
+{
+    const et_gemm_args *g = &w->g;
+    int64_t blocks = max64(1, ceil_div(g->k, KC));
+
+    w->nr = (int64_t)w->kr->gemm_vecs * w->kr->lanes;
+    w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
+    w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
+    w->direct = g->csb == 1 && (g->m <= FEW_ROWS || (g->m <= SOME_ROWS && (g->rsb * w->es % 4096 != 0 ||
+                                                                          g->k * g->n * w->es <= L2_BYTES / 2)));
+    /* Narrow tiles read A often enough that rows across its lines pay for a copy. */
+    w->pack_a = !w->direct && g->csa != 1 && w->kr->lanes < 16 && g->n >= 2 * w->nr;
+    w->slot_a = w->pack_a ? w->kc * round_up(ROW_GROUP, w->kr->lanes) * w->es : 0;
+    w->slot_a = round_up(w->slot_a, 64);
+}
+
+/* Bytes of a slot for a piece n columns wide. */
+static void plan_slot(gemm_job *w, int64_t n)
+{
+    int64_t width = w->direct ? (w->g.n % w->kr->lanes ? w->nr : 0) : round_up(min64(n, w->nc), w->kr->lanes);
+
+    w->slot = round_up(width * w->kc * w->es, 64) + w->slot_a;
+}
+
+/* Cuts C into at most `threads` pieces: by rows where that is even, else by columns or both. */
+static void plan_pieces(gemm_job *w, int64_t n, int threads)
+{
+    int64_t rows = ceil_div(w->g.m, ROW_GROUP), cols = ceil_div(n, w->nr), best = INT64_MAX;
+
+    for (int64_t pc = 1; pc <= threads; pc++) {
+        int64_t pr = min64(threads / pc, rows), pcols = min64(pc, cols);
+        int64_t span = ceil_div(rows, pr) * ceil_div(cols, pcols);
+        if (best == INT64_MAX || span + span / 16 < best) { /* columns only for a real gain */
+            best = span;
+            w->rows_per = ceil_div(rows, pr) * ROW_GROUP;
+            w->cols_per = ceil_div(cols, pcols) * w->nr;
+        }
+    }
+    w->row_chunks = ceil_div(w->g.m, w->rows_per);
+    w->col_chunks = ceil_div(n, w->cols_per);
+}
+
+static int threads_for(double flops)
+{
+    int most = et_in_parallel() ? 1 : et_get_num_threads();
+    double worth = flops / ET_GRAIN_FLOPS;
+
+    return worth < 2 ? 1 : worth < most ? (int)worth : most;
+}
+
+/* --- products --- */
+
+static et_status shared_product(gemm_job *w, int threads)
+{
+    const et_gemm_args *g = &w->g;
+    int64_t ns = max64(w->nr, SHARED_BYTES / (w->kc * w->es) / w->nr * w->nr);
+    et_status status = ET_OK;
+
+    w->pack = et_pool_alloc((size_t)(round_up(SHARED_BYTES, 64) + (int64_t)threads * w->slot_a));
+    if (!w->pack)
+        return et_error_status();
+    for (w->j0 = 0; w->j0 < g->n; w->j0 = w->j1) {
+        w->j1 = min64(w->j0 + ns, g->n);
+        plan_pieces(w, w->j1 - w->j0, threads);
+        for (w->p0 = 0; w->p0 < g->k; w->p0 += w->kb) {
+            int64_t cols = ceil_div(w->j1 - w->j0, w->nr);
+            w->kb = min64(w->kc, g->k - w->p0);
+            et_parallel_for(cols, ceil_div(cols, threads), shared_pack_body, w);
+            et_parallel_for(w->row_chunks * w->col_chunks, 1, shared_body, w);
+        }
+    }
+    et_pool_free(w->pack);
+    return status;
+}
+
+/* One product on `threads` threads. */
+static et_status product(gemm_job *w, int threads)
+{
+    const et_gemm_args *g = &w->g;
+    char stack[STACK_BYTES];
+    char *heap = NULL;
+
+    plan_pieces(w, g->n, threads);
+    if (w->row_chunks > 1 && !w->direct && g->k * g->n > PRIVATE_ELEMS)
+        return shared_product(w, threads);
+    plan_slot(w, w->cols_per < g->n ? w->cols_per : g->n);
+    int64_t pieces = w->row_chunks * w->col_chunks, bytes = pieces * w->slot;
+    if (bytes <= (int64_t)sizeof stack)
+        w->pack = bytes ? stack : NULL;
+    else if (!(w->pack = heap = et_pool_alloc((size_t)bytes)))
+        return et_error_status();
+    et_parallel_for(pieces, 1, private_body, w);
+    et_pool_free(heap);
+    return ET_OK;
+}
+
+/* --- dot products --- */
+
+/* Pieces of the larger of m and n. */
+static void dots_body(int64_t lo, int64_t hi, void *user)
+{
+    const gemm_job *w = user;
+    const et_gemm_args *g = &w->g;
+    int64_t i0 = 0, i1 = g->m, j0 = 0, j1 = g->n;
+
+    if (g->m > g->n)
+        i0 = lo, i1 = hi;
+    else
+        j0 = lo, j1 = hi;
+    w->kr->gemm_dots(i1 - i0, j1 - j0, g->k, at(w, g->a, i0 * g->rsa), g->rsa, at(w, g->b, j0 * g->csb), g->csb,
+                     at_mut(w, g->c, i0 * g->ldc + j0), g->ldc, g->alpha, g->beta,
+                     g->bias ? at(w, g->bias, j0) : NULL);
+    finish(w, i0, i1, j0, j1);
+}
+
+/* Rows of A and columns of B made contiguous where they are not, then dot products. */
+static et_status dots(gemm_job *w, int threads)
+{
+    et_gemm_args *g = &w->g;
+    const int64_t ld = round_up(max64(g->k, 1), w->kr->lanes), long_side = max64(g->m, g->n);
+    const bool copy_a = g->csa != 1 && g->k > 1, copy_b = g->rsb != 1 && g->k > 1;
+    const int64_t bytes = ld * w->es * ((copy_a ? g->m : 0) + (copy_b ? g->n : 0));
+    char stack[STACK_BYTES];
+    char *heap = NULL, *p = stack;
+
+    if (bytes > (int64_t)sizeof stack && !(p = heap = et_pool_alloc((size_t)bytes)))
+        return et_error_status();
+    if (copy_a) {
+        w->kr->gemm_pack(g->m, g->k, g->a, g->rsa, g->csa, p, ld);
+        g->a = p;
+        g->rsa = ld;
+        p += g->m * ld * w->es;
+    }
+    if (copy_b) {
+        w->kr->gemm_pack(g->n, g->k, g->b, g->csb, g->rsb, p, ld);
+        g->b = p;
+        g->csb = ld;
+    }
+    et_parallel_for(long_side, max64(1, round_up(ceil_div(long_side, threads), 8)), dots_body, w);
+    et_pool_free(heap);
+    return ET_OK;
+}
+
+static et_gemm_args nth_product(const gemm_job *w, int64_t i)
+{
+    et_gemm_args g = w->g;
+
+    g.a = at(w, g.a, i * g.sa);
+    g.b = at(w, g.b, i * g.sb);
+    g.c = at_mut(w, g.c, i * g.sc);
+    if (g.residual)
+        g.residual = at(w, g.residual, i * g.sr);
+    if (g.deriv)
+        g.deriv = at_mut(w, g.deriv, i * g.sd);
+    return g;
+}
+
+static void batch_body(int64_t lo, int64_t hi, void *user)
+{
+    const gemm_job *all = user;
+    gemm_job w = *all;
+    char *slot = all->slot ? all->pack + lo / all->chunk * all->slot : NULL;
+
+    for (int64_t i = lo; i < hi; i++) {
+        w.g = nth_product(all, i);
+        if (w.dots)
+            dots_body(0, max64(w.g.m, w.g.n), &w);
+        else
+            private_piece(&w, 0, w.g.m, 0, w.g.n, slot);
+    }
+}
+
+/* True if dot products are the way: few columns over contiguous rows of A, or few rows over
+ * contiguous columns of B, which packing would have to turn (the longer the sums, the more rows it
+ * takes to pay for that). In a batch nothing may need a copy. */
+static bool wants_dots(const gemm_job *w)
+{
+    const et_gemm_args *g = &w->g;
+    const int64_t few = w->kr->lanes == 16 && g->k >= 384 ? 32 : g->k >= 128 ? 8 : 4;
+
+    if (g->k < 8 || (g->batch > 1 && (g->csa != 1 || g->rsb != 1)))
+        return false;
+    return (g->n <= FEW_COLS && g->csa == 1 && g->m > 1) || (g->m <= few && g->rsb == 1 && g->csb != 1);
+}
+
+/* A column of C over a transposed A is a row over A as it lies. */
+static void column_to_row(et_gemm_args *g)
+{
+    et_gemm_args t = *g;
+
+    if (g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->residual || g->deriv || g->batch > 1)
+        return;
+    t.m = 1;
+    t.n = g->m;
+    t.a = g->b;
+    t.rsa = g->csb;
+    t.csa = g->rsb;
+    t.b = g->a;
+    t.rsb = g->csa;
+    t.csb = g->rsa;
+    t.ldc = t.n;
+    *g = t;
+}
+
+/* A batch that shares B and whose rows follow each other evenly is one product. */
+static void merge_batch(et_gemm_args *g)
+{
+    if (g->batch > 1 && g->sb == 0 && g->sa == g->m * g->rsa && g->sc == g->m * g->ldc &&
+        (!g->residual || g->sr == g->m * g->ldr) && (!g->deriv || g->sd == g->m * g->ldd)) {
+        g->m *= g->batch;
+        g->batch = 1;
+    }
+}
 
 et_status et_gemm(et_dtype dtype, const et_gemm_args *args)
 {
-    int64_t batch = args->batch ? args->batch : 1;
+    gemm_job w = {.g = *args};
+    et_gemm_args *g = &w.g;
 
     if (!et_dtype_is_real(dtype))
         return et_raise(ET_EDTYPE, "gemm: expected float32 or float64, got %s", et_dtype_name(dtype));
-    for (int64_t i = 0; i < batch; i++)
-        dtype == ET_F32 ? gemm_f32(args, i) : gemm_f64(args, i);
-    return ET_OK;
+    w.kr = et_kernels_for(dtype);
+    w.es = (int64_t)et_dtype_size(dtype);
+    if (g->batch == 0)
+        g->batch = 1;
+    if (g->m == 0 || g->n == 0)
+        return ET_OK;
+    merge_batch(g);
+    column_to_row(g);
+
+    const double flops = 2.0 * (double)g->m * (double)g->n * (double)max64(g->k, 1);
+    const int64_t batch = g->batch;
+    et_status status = ET_OK;
+    plan_blocks(&w);
+    w.dots = wants_dots(&w);
+    int threads = threads_for(flops * (double)batch);
+    if (batch > 1 && (threads == 1 || batch >= 2 * threads || flops < 4.0 * ET_GRAIN_FLOPS)) {
+        w.chunk = ceil_div(batch, threads);
+        if (!w.dots)
+            plan_slot(&w, g->n);
+        if (w.slot && !(w.pack = et_pool_alloc((size_t)(ceil_div(batch, w.chunk) * w.slot))))
+            return et_error_status();
+        et_parallel_for(batch, w.chunk, batch_body, &w);
+        et_pool_free(w.pack);
+        return ET_OK;
+    }
+    threads = threads_for(flops);
+    for (int64_t i = 0; i < batch && status == ET_OK; i++) {
+        gemm_job one = w;
+        one.g = nth_product(&w, i);
+        status = w.dots ? dots(&one, threads) : product(&one, threads);
+    }
+    return status;
 }

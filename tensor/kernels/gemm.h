@@ -22,7 +22,7 @@ typedef real gemm_vec_u;
 #define GEMM_FN
 #endif
 
-#define GEMM_LD(p) (*(const gemm_vec_u *)(p))
+#define GEMM_LD(p) ((gemm_vec)(*(const gemm_vec_u *)(p)))
 #define GEMM_ST(p, v) (*(gemm_vec_u *)(p) = (v))
 
 /* Interleaves of two vectors, a[0] b[0] a[1] b[1] ... of their lower and upper halves. */
