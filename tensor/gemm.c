@@ -429,14 +429,15 @@ static et_status dots(gemm_job *w, int threads)
 static et_gemm_args nth_product(const gemm_job *w, int64_t i)
 {
     et_gemm_args g = w->g;
+    const int64_t outer = i / g.batch, inner = i % g.batch;
 
-    g.a = at(w, g.a, i * g.sa);
-    g.b = at(w, g.b, i * g.sb);
-    g.c = at_mut(w, g.c, i * g.sc);
+    g.a = at(w, g.a, outer * g.sa2 + inner * g.sa);
+    g.b = at(w, g.b, outer * g.sb2 + inner * g.sb);
+    g.c = at_mut(w, g.c, outer * g.sc2 + inner * g.sc);
     if (g.residual)
-        g.residual = at(w, g.residual, i * g.sr);
+        g.residual = at(w, g.residual, outer * g.sr2 + inner * g.sr);
     if (g.deriv)
-        g.deriv = at_mut(w, g.deriv, i * g.sd);
+        g.deriv = at_mut(w, g.deriv, outer * g.sd2 + inner * g.sd);
     return g;
 }
 
@@ -463,7 +464,7 @@ static bool wants_dots(const gemm_job *w)
     const et_gemm_args *g = &w->g;
     const int64_t few = w->kr->lanes == 16 && g->k >= 384 ? 32 : g->k >= 128 ? 8 : 4;
 
-    if (g->k < 8 || (g->batch > 1 && (g->csa != 1 || g->rsb != 1)))
+    if (g->k < 8 || (g->batch * g->batch2 > 1 && (g->csa != 1 || g->rsb != 1)))
         return false;
     return (g->n <= FEW_COLS && g->csa == 1 && g->m > 1) || (g->m <= few && g->rsb == 1 && g->csb != 1);
 }
@@ -473,7 +474,8 @@ static void column_to_row(et_gemm_args *g)
 {
     et_gemm_args t = *g;
 
-    if (g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->residual || g->deriv || g->batch > 1)
+    if (g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->residual || g->deriv ||
+        g->batch * g->batch2 > 1)
         return;
     t.m = 1;
     t.n = g->m;
@@ -485,6 +487,24 @@ static void column_to_row(et_gemm_args *g)
     t.csb = g->rsa;
     t.ldc = t.n;
     *g = t;
+}
+
+/* Strides along sizes of one say nothing: those chosen let such a vector count as contiguous. */
+static void settle_strides(et_gemm_args *g)
+{
+    if (g->k == 1)
+        g->csa = g->rsb = 1;
+    if (g->n == 1)
+        g->csb = g->rsb == 1 ? max64(g->k, 2) : 1;
+    if (g->batch == 0)
+        g->batch = 1;
+    if (g->batch2 == 0)
+        g->batch2 = 1;
+    if (g->batch == 1) {
+        g->batch = g->batch2;
+        g->batch2 = 1;
+        g->sa = g->sa2, g->sb = g->sb2, g->sc = g->sc2, g->sr = g->sr2, g->sd = g->sd2;
+    }
 }
 
 /* A batch that shares B and whose rows follow each other evenly is one product. */
@@ -504,33 +524,33 @@ et_status et_gemm(et_dtype dtype, const et_gemm_args *args)
 
     if (!et_dtype_is_real(dtype))
         return et_raise(ET_EDTYPE, "gemm: expected float32 or float64, got %s", et_dtype_name(dtype));
-    w.kr = et_kernels_for(dtype);
-    w.es = (int64_t)et_dtype_size(dtype);
-    if (g->batch == 0)
-        g->batch = 1;
     if (g->m == 0 || g->n == 0)
         return ET_OK;
+    w.kr = et_kernels_for(dtype);
+    w.es = (int64_t)et_dtype_size(dtype);
+    settle_strides(g);
     merge_batch(g);
+    settle_strides(g); /* an outer level may have become the only one */
     column_to_row(g);
 
     const double flops = 2.0 * (double)g->m * (double)g->n * (double)max64(g->k, 1);
-    const int64_t batch = g->batch;
+    const int64_t products = g->batch * g->batch2;
     et_status status = ET_OK;
     plan_blocks(&w);
     w.dots = wants_dots(&w);
-    int threads = threads_for(flops * (double)batch);
-    if (batch > 1 && (threads == 1 || batch >= 2 * threads || flops < 4.0 * ET_GRAIN_FLOPS)) {
-        w.chunk = ceil_div(batch, threads);
+    int threads = threads_for(flops * (double)products);
+    if (products > 1 && (threads == 1 || products >= 2 * threads || flops < 4.0 * ET_GRAIN_FLOPS)) {
+        w.chunk = ceil_div(products, threads);
         if (!w.dots)
             plan_slot(&w, g->n);
-        if (w.slot && !(w.pack = et_pool_alloc((size_t)(ceil_div(batch, w.chunk) * w.slot))))
+        if (w.slot && !(w.pack = et_pool_alloc((size_t)(ceil_div(products, w.chunk) * w.slot))))
             return et_error_status();
-        et_parallel_for(batch, w.chunk, batch_body, &w);
+        et_parallel_for(products, w.chunk, batch_body, &w);
         et_pool_free(w.pack);
         return ET_OK;
     }
     threads = threads_for(flops);
-    for (int64_t i = 0; i < batch && status == ET_OK; i++) {
+    for (int64_t i = 0; i < products && status == ET_OK; i++) {
         gemm_job one = w;
         one.g = nth_product(&w, i);
         status = w.dots ? dots(&one, threads) : product(&one, threads);

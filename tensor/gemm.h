@@ -23,8 +23,10 @@ typedef struct et_gemm_args {
     et_act act;                      /* applied last */
     void *deriv; int64_t ldd;        /* [m,n]: receives act'(...), for backward; or NULL */
     int64_t batch;                   /* number of products, 0 counts as 1 */
-    int64_t sa, sb, sc;              /* from one product to the next, in elements (0: shared) */
+    int64_t sa, sb, sc;              /* from one product to the next, in elements (sa, sb 0: shared) */
     int64_t sr, sd;                  /* the same for residual and deriv */
+    int64_t batch2;                  /* a second, outer level of the batch, 0 counts as 1 */
+    int64_t sa2, sb2, sc2, sr2, sd2;
 } et_gemm_args;
 
 /** Runs the product on et_get_num_threads() threads (one inside a parallel body); the

@@ -312,6 +312,29 @@ START_TEST(batches)
             ck_assert(fabs(get(&merged, i * p.g.ldc + j) - get(&p.c, i * p.g.ldc + j)) < 1e-5);
     free(merged.data);
     free_problem(&p);
+    /* two levels: [2, 3] products with gaps between the outer ones */
+    p = make_problem(dtype, 9, 11, 13, LAYOUT_T, LAYOUT_N, 8);
+    one = p.g;
+    one.batch = 3;
+    one.batch2 = 2;
+    one.sa2 = 4 * one.sa;
+    one.sb2 = 0;
+    one.sc2 = 5 * one.sc;
+    ck_assert_int_eq(et_gemm(dtype, &one), ET_OK);
+    merged = copy_of(&p.c);
+    one.batch = one.batch2 = 1;
+    for (int64_t q = 0; q < 6; q++) {
+        int64_t outer = q / 3, inner = q % 3, at = outer * 5 * p.g.sc + inner * p.g.sc;
+        one.a = (const char *)p.g.a + (size_t)((outer * 4 + inner) * p.g.sa) * et_dtype_size(dtype);
+        one.b = (const char *)p.g.b + (size_t)(inner * p.g.sb) * et_dtype_size(dtype);
+        one.c = (char *)p.g.c + (size_t)at * et_dtype_size(dtype);
+        ck_assert_int_eq(et_gemm(dtype, &one), ET_OK);
+        for (int64_t i = 0; i < 9; i++)
+            for (int64_t j = 0; j < 11; j++)
+                ck_assert(get(&merged, at + i * p.g.ldc + j) == get(&p.c, at + i * p.g.ldc + j));
+    }
+    free(merged.data);
+    free_problem(&p);
 }
 END_TEST
 
