@@ -1,0 +1,329 @@
+/* Augmentation and the synthetic task. */
+#include "config.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/augment.h"
+#include "datasets/synthetic.h"
+#include "tensor/scope.h"
+
+static et_scope *scope;
+
+static void setup(void)
+{
+    et_error_clear();
+    scope = et_scope_open();
+}
+
+static void teardown(void)
+{
+    et_error_clear();
+    et_scope_close(scope);
+}
+
+#define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
+
+#define fails(call, status_, words)                                                                             \
+    do {                                                                                                        \
+        et_error_clear();                                                                                       \
+        ck_assert_int_eq((call), (status_));                                                                    \
+        ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), \
+                      words);                                                                                   \
+        et_error_clear();                                                                                       \
+    } while (0)
+
+/* A call that gives NULL with that status and words. */
+#define refuses(call, status_, words) fails((call) == NULL ? et_error_status() : ET_OK, status_, words)
+
+static void near(double got, double want, double tol)
+{
+    ck_assert_msg(fabs(got - want) <= tol, "%.17g, expected %.17g", got, want);
+}
+
+enum { B = 40, T = 12, F = 6 };
+
+/* x[b, t, f] = 1000 b + 10 t + f + 1, never 0. */
+static et_tensor *batch(void)
+{
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(B, T, F));
+    float *p = et_data_mut(x);
+    for (int i = 0; i < B * T * F; i++) p[i] = (float)(1000 * (i / (T * F)) + 10 * (i / F % T) + i % F + 1);
+    return x;
+}
+
+/* Lengths 3 .. 12. */
+static et_tensor *some_lengths(void)
+{
+    et_tensor *l = et_empty(ET_I32, ET_SHAPE(B));
+    int32_t *p = et_data_mut(l);
+    for (int i = 0; i < B; i++) p[i] = 3 + i % 10;
+    return l;
+}
+
+/* --- crops and masks ------------------------------------------------------------------- */
+
+START_TEST(crop)
+{
+    et_rng r = et_rng_make(1, 0), again = et_rng_make(1, 0);
+    et_tensor *x = batch(), *len = some_lengths(), *y = et_augment_crop(x, NULL, 5, &r), *z;
+    int starts[8] = {0};
+
+    ck_assert(y && y->shape[0] == B && y->shape[1] == 5 && y->shape[2] == F);
+    for (int b = 0; b < B; b++) {
+        const float *p = et_data_f32(y) + b * 5 * F;
+        int from = ((int)p[0] - 1000 * b - 1) / 10;
+        ck_assert(from >= 0 && from <= 7);
+        starts[from]++;
+        ck_assert(memcmp(p, et_data_f32(x) + (b * T + from) * F, 5 * F * sizeof *p) == 0);
+    }
+    ck_assert(starts[0] > 0 && starts[7] > 0); /* both ends are reached (40 draws of 8) */
+    ck_assert(et_equal(y, et_augment_crop(x, NULL, 5, &again)));
+
+    z = et_augment_crop(x, len, 5, &r);
+    for (int b = 0; b < B; b++) {
+        int had = 3 + b % 10, has = had < 5 ? had : 5, from;
+        const float *p = et_data_f32(z) + b * 5 * F;
+        ck_assert_int_eq(et_data_i32(len)[b], has);
+        from = ((int)p[0] - 1000 * b - 1) / 10;
+        ck_assert(from >= 0 && from + has <= had);
+        for (int j = has * F; j < 5 * F; j++) ck_assert(p[j] == 0);
+    }
+    refuses(et_augment_crop(x, NULL, 0, &r), ET_EINVAL, "0 of 12 steps");
+    refuses(et_augment_crop(x, NULL, 13, &r), ET_EINVAL, "13 of 12");
+    refuses(et_augment_crop(x, NULL, 5, NULL), ET_EINVAL, "no generator");
+    refuses(et_augment_crop(et_zeros(ET_F32, ET_SHAPE(2, 3)), NULL, 1, &r), ET_ESHAPE, "[2, 3]");
+    refuses(et_augment_crop(NULL, NULL, 1, &r), ET_EINVAL, "NULL");
+    refuses(et_augment_crop(x, et_zeros(ET_I32, ET_SHAPE(3)), 1, &r), ET_ESHAPE, "lengths");
+}
+END_TEST
+
+START_TEST(masks)
+{
+    et_rng r = et_rng_make(2, 0);
+    et_tensor *x = batch(), *y = batch(), *len = some_lengths();
+    int widths[5] = {0};
+
+    ok(et_augment_time_mask(x, len, 1, 4, -5, &r));
+    for (int b = 0; b < B; b++) {
+        int masked = 0, runs = 0;
+        for (int t = 0; t < T; t++) {
+            const float *p = et_data_f32(x) + (b * T + t) * F;
+            bool is = p[0] == -5, before = t > 0 && p[-F] == -5;
+            for (int f = 0; f < F; f++) ck_assert((p[f] == -5) == is); /* whole steps */
+            masked += is;
+            runs += is && !before;
+            ck_assert(!is || t < 3 + b % 10);
+        }
+        ck_assert(masked <= 4 && runs <= 1);
+        widths[masked]++;
+    }
+    for (int w = 0; w < 5; w++) ck_assert_int_gt(widths[w], 0);
+
+    ok(et_augment_feature_mask(y, len, 2, 2, 0, &r));
+    for (int b = 0; b < B; b++) {
+        int masked = 0;
+        for (int f = 0; f < F; f++) {
+            bool is = et_data_f32(y)[b * T * F + f] == 0;
+            masked += is;
+            for (int t = 0; t < T; t++)
+                ck_assert((et_data_f32(y)[(b * T + t) * F + f] == 0) == (is && t < 3 + b % 10));
+        }
+        ck_assert_int_le(masked, 4);
+    }
+    ok(et_augment_time_mask(x, NULL, 3, 1000, 0, &r)); /* wider than the sequence: at most all of it */
+    fails(et_augment_time_mask(x, NULL, -1, 2, 0, &r), ET_EINVAL, "count -1");
+    fails(et_augment_feature_mask(x, NULL, 1, -2, 0, &r), ET_EINVAL, "width -2");
+    fails(et_augment_feature_mask(et_zeros(ET_I32, ET_SHAPE(1, 1, 1)), NULL, 1, 2, 0, &r), ET_EDTYPE, "int32");
+    fails(et_augment_time_mask(x, et_full(ET_I32, ET_SHAPE(B), 13), 1, 2, 0, &r), ET_EINVAL, "length 13");
+}
+END_TEST
+
+START_TEST(gain_and_noise)
+{
+    et_rng r = et_rng_make(3, 0);
+    et_tensor *x = batch(), *y = et_zeros(ET_F32, ET_SHAPE(50, 40, 10)), *len = some_lengths();
+    double sum = 0, sq = 0, slope = 0;
+
+    ok(et_augment_gain(x, len, 0.1, 2, &r));
+    for (int b = 0; b < B; b++) {
+        const float *p = et_data_f32(x) + b * T * F;
+        double a = p[F - 1] - p[0], c;
+        a /= F - 1;
+        c = p[0] - a * (1000 * b + 1);
+        slope += (a - 1) * (a - 1) / B;
+        for (int t = 0; t < T; t++)
+            for (int f = 0; f < F; f++) {
+                double was = 1000 * b + 10 * t + f + 1;
+                near(p[t * F + f], t < 3 + b % 10 ? a * was + c : was, 0.3);
+            }
+    }
+    near(sqrt(slope), 0.1, 0.04);
+    ok(et_augment_noise(y, NULL, 0.5, &r));
+    for (int i = 0; i < 20000; i++) {
+        sum += et_data_f32(y)[i];
+        sq += (double)et_data_f32(y)[i] * et_data_f32(y)[i];
+    }
+    near(sum / 20000, 0, 0.02);
+    near(sq / 20000, 0.25, 0.02);
+    fails(et_augment_gain(x, NULL, NAN, 0, &r), ET_EINVAL, "gain");
+    fails(et_augment_noise(x, NULL, -1, &r), ET_EINVAL, "deviation -1");
+}
+END_TEST
+
+/* --- targets and mixtures ------------------------------------------------------------------ */
+
+START_TEST(one_hot)
+{
+    const int64_t n = 3;
+    const int32_t labels[3] = {2, 0, 1};
+    et_tensor *y = et_from(ET_I32, 1, &n, labels), *p = et_augment_one_hot(y, 4, 0.2);
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 4; k++) near(et_data_f32(p)[i * 4 + k], k == labels[i] ? 0.85 : 0.05, 1e-7);
+    refuses(et_augment_one_hot(y, 2, 0), ET_EINVAL, "label 2 of item 0");
+    refuses(et_augment_one_hot(y, 4, 1), ET_EINVAL, "smoothing 1");
+    refuses(et_augment_one_hot(p, 4, 0), ET_ESHAPE, "int32 [B]");
+}
+END_TEST
+
+START_TEST(mixup)
+{
+    et_rng r = et_rng_make(4, 0);
+    bool moved = false;
+
+    for (int round = 0; round < 20; round++) {
+        et_tensor *x = batch(), *t = et_zeros(ET_F32, ET_SHAPE(B, B)), *len = some_lengths();
+        float *p = et_data_mut(t);
+        for (int i = 0; i < B; i++) p[i * B + i] = 1;
+        ok(et_augment_mixup(x, t, len, 0.4, &r));
+        for (int i = 0; i < B; i++) {
+            double sum = 0, mean = 0, shortest = 12;
+            for (int k = 0; k < B; k++) {
+                double w = et_data_f32(t)[i * B + k];
+                sum += w;
+                mean += w * 1000 * k;
+                if (w > 0 && 3 + k % 10 < shortest) shortest = 3 + k % 10;
+            }
+            near(sum, 1, 1e-6);
+            /* The target tells which two were mixed, and how; x agrees. */
+            near(et_data_f32(x)[i * T * F + 3 * F + 2], mean + 33, 0.05);
+            ck_assert(et_data_i32(len)[i] <= 3 + i % 10);
+            if (shortest > et_data_i32(len)[i] + 0.5) ck_assert_msg(0, "length of item %d", i);
+            moved |= et_data_f32(t)[i * B + i] < 0.9f;
+        }
+    }
+    ck_assert(moved);
+    et_tensor *x = batch(), *t = et_zeros(ET_F32, ET_SHAPE(B, 2));
+    ok(et_augment_mixup(x, t, NULL, 0, &r));
+    ck_assert(et_equal(x, batch()));
+    fails(et_augment_mixup(x, et_zeros(ET_F32, ET_SHAPE(B - 1, 2)), NULL, 1, &r), ET_ESHAPE, "targets [39, 2]");
+    fails(et_augment_mixup(x, t, NULL, -1, &r), ET_EINVAL, "alpha -1");
+    fails(et_augment_mixup(x, t, NULL, 1, NULL), ET_EINVAL, "NULL");
+}
+END_TEST
+
+/* Mean 1/2 and variance 1 / (4 (2a + 1)) of Beta(a, a). */
+START_TEST(beta)
+{
+    const double alphas[] = {0.05, 0.2, 0.4, 1, 3, 20};
+    et_rng r = et_rng_make(5, 0);
+    for (int k = 0; k < 6; k++) {
+        double sum = 0, sq = 0;
+        for (int i = 0; i < 20000; i++) {
+            double v = et_rng_beta(&r, alphas[k]);
+            ck_assert(v >= 0 && v <= 1);
+            sum += v;
+            sq += (v - 0.5) * (v - 0.5);
+        }
+        near(sum / 20000, 0.5, 0.015);
+        near(sq / 20000 * 4 * (2 * alphas[k] + 1), 1, 0.04);
+    }
+}
+END_TEST
+
+/* --- the synthetic task --------------------------------------------------------------------- */
+
+START_TEST(planted)
+{
+    et_planted_options o = et_planted_defaults();
+    et_dataset *a = et_planted(600, &o), *b = et_planted(100, NULL), *c;
+    const float *x = et_data_f32(a->x);
+    const int32_t *e = et_data_i32(a->events), *y = et_data_i32(a->y);
+    int64_t counts[6];
+    double mean[2][128] = {{0}}, outside = 0, n_outside = 0, sum = 0, count[2] = {0};
+
+    ck_assert(a->x->shape[1] == 64 && a->x->shape[2] == 16 && a->classes.n == 6);
+    ok(et_dataset_check(a));
+    /* The first hundred are the hundred. */
+    ck_assert(memcmp(x, et_data_f32(b->x), 100 * 64 * 16 * sizeof *x) == 0);
+    ck_assert(memcmp(y, et_data_i32(b->y), 100 * sizeof *y) == 0);
+    o.part = 1;
+    c = et_planted(100, &o);
+    ck_assert(memcmp(x, et_data_f32(c->x), 100 * 64 * 16 * sizeof *x) != 0);
+    ok(et_dataset_count(a, counts));
+    for (int k = 0; k < 6; k++) near((double)counts[k], 100, 40);
+    for (int i = 0; i < 600; i++) {
+        ck_assert(e[2 * i] >= 0 && e[2 * i + 1] == e[2 * i] + 8 && e[2 * i + 1] <= 64);
+        for (int t = 0; t < 64; t++)
+            for (int f = 0; f < 16; f++) {
+                double v = x[(i * 64 + t) * 16 + f];
+                if (t < e[2 * i] || t >= e[2 * i + 1]) {
+                    outside += v * v;
+                    sum += v;
+                    n_outside++;
+                } else if (y[i] == 2) {
+                    mean[0][(t - e[2 * i]) * 16 + f] += v;
+                }
+            }
+        count[0] += y[i] == 2;
+    }
+    near(sum / n_outside, 0, 0.01);
+    near(outside / n_outside, 1, 0.02);
+    /* The mean window of a class is its prototype, in the other part too. */
+    for (int i = 0; i < 100; i++)
+        if (et_data_i32(c->y)[i] == 2) {
+            count[1]++;
+            for (int j = 0; j < 128; j++)
+                mean[1][j] += et_data_f32(c->x)[(i * 64 + et_data_i32(c->events)[2 * i]) * 16 + j];
+        }
+    double diff = 0, power = 0;
+    for (int j = 0; j < 128; j++) {
+        double p = mean[0][j] / count[0], q = mean[1][j] / count[1];
+        diff += (p - q) * (p - q) / 128;
+        power += p * p / 128;
+    }
+    near(diff, 0.25 / count[0] + 0.25 / count[1], 0.01);
+    near(power, 1, 0.4);
+    et_dataset_free(a);
+    et_dataset_free(b);
+    et_dataset_free(c);
+    o.window = 65;
+    refuses(et_planted(1, &o), ET_EINVAL, "window 65");
+    refuses(et_planted(-1, NULL), ET_EINVAL, "n -1");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("augment");
+    TCase *tc = tcase_create("augment");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, crop);
+    tcase_add_test(tc, masks);
+    tcase_add_test(tc, gain_and_noise);
+    tcase_add_test(tc, one_hot);
+    tcase_add_test(tc, mixup);
+    tcase_add_test(tc, beta);
+    tcase_add_test(tc, planted);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

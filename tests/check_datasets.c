@@ -1,0 +1,572 @@
+/* Data sets, splits, batches and standardising. */
+#include "config.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/augment.h"
+#include "datasets/batch.h"
+#include "datasets/split.h"
+#include "datasets/standardize.h"
+#include "datasets/synthetic.h"
+#include "tensor/alloc.h"
+#include "tensor/parallel.h"
+#include "tensor/pool.h"
+#include "tensor/scope.h"
+
+static void reset(void) { et_error_clear(); }
+
+#define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
+
+#define fails(call, status_, words)                                                                             \
+    do {                                                                                                        \
+        et_error_clear();                                                                                       \
+        ck_assert_int_eq((call), (status_));                                                                    \
+        ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), \
+                      words);                                                                                   \
+        et_error_clear();                                                                                       \
+    } while (0)
+
+/* A call that gives NULL with that status and words. */
+#define refuses(call, status_, words) fails((call) == NULL ? et_error_status() : ET_OK, status_, words)
+
+static void near(double got, double want, double tol)
+{
+    ck_assert_msg(fabs(got - want) <= tol, "%.17g, expected %.17g", got, want);
+}
+
+enum { N = 12, T = 4, F = 3 };
+
+/* Element (i, t, f) is 100 i + 10 t + f; classes i % 3, groups i / 2, lengths 2 .. 4. */
+static et_dataset *small_set(void)
+{
+    et_dataset *ds = et_dataset_new();
+    float *x;
+    int32_t *y, *g, *len, *split;
+
+    ck_assert_ptr_nonnull(ds);
+    ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(N, T, F));
+    ds->y = et_dataset_tensor(ET_I32, ET_SHAPE(N));
+    ds->groups = et_dataset_tensor(ET_I32, ET_SHAPE(N));
+    ds->lengths = et_dataset_tensor(ET_I32, ET_SHAPE(N));
+    ds->split = et_dataset_tensor(ET_I32, ET_SHAPE(N));
+    x = et_data_mut(ds->x);
+    y = et_data_mut(ds->y);
+    g = et_data_mut(ds->groups);
+    len = et_data_mut(ds->lengths);
+    split = et_data_mut(ds->split);
+    for (int i = 0; i < N; i++) {
+        char name[24];
+        y[i] = i % 3;
+        g[i] = i / 2;
+        len[i] = 2 + i % 3;
+        split[i] = i < 8 ? 0 : i < 11 ? 1 : -1;
+        for (int t = 0; t < T; t++)
+            for (int f = 0; f < F; f++) x[(i * T + t) * F + f] = (float)(t < len[i] ? 100 * i + 10 * t + f : 0);
+        snprintf(name, sizeof name, "item %d", i);
+        ok(et_names_add(&ds->names, name));
+    }
+    ok(et_names_add(&ds->classes, "a"));
+    ok(et_names_add(&ds->classes, "b"));
+    ok(et_names_add(&ds->classes, "c"));
+    ok(et_names_add(&ds->splits, "train"));
+    ok(et_names_add(&ds->splits, "valid"));
+    ok(et_dataset_check(ds));
+    return ds;
+}
+
+/* --- the set ------------------------------------------------------------------------ */
+
+START_TEST(set_subset)
+{
+    const int32_t pick[3] = {11, 0, 11}, outside[1] = {12};
+    et_dataset *ds = small_set(), *sub;
+    int64_t counts[3];
+
+    ck_assert_int_eq(et_dataset_size(ds), N);
+    ck_assert_int_eq(et_dataset_classes(ds), 3);
+    ok(et_dataset_count(ds, counts));
+    ck_assert(counts[0] == 4 && counts[1] == 4 && counts[2] == 4);
+    sub = et_dataset_subset(ds, pick, 3);
+    ck_assert_msg(sub != NULL, "%s", et_error_message());
+    ok(et_dataset_check(sub));
+    ck_assert_int_eq(et_dataset_size(sub), 3);
+    near(et_data_f32(sub->x)[4], 1111, 0);
+    near(et_data_f32(sub->x)[T * F + 4], 11, 0);
+    ck_assert_int_eq(et_data_i32(sub->y)[0], 2);
+    ck_assert_int_eq(et_data_i32(sub->lengths)[1], 2);
+    ck_assert_int_eq(et_data_i32(sub->groups)[2], 5);
+    ck_assert_int_eq(et_data_i32(sub->split)[0], -1);
+    ck_assert_str_eq(sub->names.items[2], "item 11");
+    ck_assert_str_eq(sub->classes.items[1], "b");
+    ck_assert_int_eq(et_names_find(&sub->splits, "valid"), 1);
+    et_dataset_free(sub);
+    sub = et_dataset_subset(ds, NULL, 0);
+    ck_assert_int_eq(et_dataset_size(sub), 0);
+    ok(et_dataset_check(sub));
+    et_dataset_free(sub);
+    refuses(et_dataset_subset(ds, outside, 1), ET_EINVAL, "index 12 at 0");
+    refuses(et_dataset_subset(ds, NULL, 1), ET_EINVAL, "no index");
+    refuses(et_dataset_subset(NULL, pick, 1), ET_EINVAL, "NULL");
+    et_dataset_free(ds);
+    et_dataset_free(NULL);
+}
+END_TEST
+
+START_TEST(set_survives_scopes)
+{
+    et_scope *s = et_scope_open();
+    et_dataset *ds = small_set();
+    ok(et_scope_close(s));
+    near(et_data_f32(ds->x)[T * F], 100, 0);
+    et_dataset_free(ds);
+}
+END_TEST
+
+START_TEST(set_broken)
+{
+    et_dataset *ds = small_set();
+    int32_t *y = et_data_mut(ds->y), *len = et_data_mut(ds->lengths), *split = et_data_mut(ds->split);
+    et_tensor *old;
+
+    y[5] = 3;
+    fails(et_dataset_check(ds), ET_EINVAL, "labels: 3 at 5");
+    y[5] = -1;
+    fails(et_dataset_check(ds), ET_EINVAL, "labels: -1");
+    y[5] = 2;
+    len[0] = 0;
+    fails(et_dataset_check(ds), ET_EINVAL, "lengths: 0 at 0");
+    len[0] = 5;
+    fails(et_dataset_check(ds), ET_EINVAL, "lengths: 5");
+    len[0] = 2;
+    split[1] = 2;
+    fails(et_dataset_check(ds), ET_EINVAL, "splits: 2");
+    split[1] = 0;
+    old = ds->groups;
+    ds->groups = et_dataset_tensor(ET_I32, ET_SHAPE(N - 1));
+    fails(et_dataset_check(ds), ET_ESHAPE, "groups are [11] for 12 items");
+    et_free(ds->groups);
+    ds->groups = et_dataset_tensor(ET_F32, ET_SHAPE(N));
+    fails(et_dataset_check(ds), ET_EDTYPE, "groups are float32");
+    et_free(ds->groups);
+    ds->groups = old;
+    old = ds->x;
+    ds->x = NULL;
+    fails(et_dataset_check(ds), ET_EINVAL, "missing");
+    ds->x = et_dataset_tensor(ET_F64, ET_SHAPE(N, T, F));
+    fails(et_dataset_check(ds), ET_EDTYPE, "x is float64");
+    et_free(ds->x);
+    ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(N));
+    fails(et_dataset_check(ds), ET_ESHAPE, "further dimension");
+    et_free(ds->x);
+    ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(N, T));
+    fails(et_dataset_check(ds), ET_ESHAPE, "lengths need x [N, T, F]");
+    et_free(ds->x);
+    ds->x = old;
+    ok(et_dataset_check(ds));
+    ok(et_names_add(&ds->names, "one too many"));
+    fails(et_dataset_check(ds), ET_ESHAPE, "13 names");
+    et_dataset_free(ds);
+    fails(et_dataset_check(NULL), ET_EINVAL, "NULL");
+}
+END_TEST
+
+/* --- splits --------------------------------------------------------------------------- */
+
+START_TEST(split_by_name)
+{
+    et_dataset *ds = small_set();
+    et_indices a;
+
+    ok(et_split_named(ds, "valid", &a));
+    ck_assert_int_eq(a.n, 3);
+    ck_assert(a.items[0] == 8 && a.items[1] == 9 && a.items[2] == 10);
+    et_indices_free(&a);
+    ok(et_split_named(ds, "test", &a));
+    ck_assert_int_eq(a.n, 0);
+    et_indices_free(&a);
+    ok(et_split_all(ds, &a));
+    ck_assert_int_eq(a.n, N);
+    et_indices_free(&a);
+    fails(et_split_named(ds, NULL, &a), ET_EINVAL, "NULL");
+    et_dataset_free(ds);
+}
+END_TEST
+
+/* 300 items of 3 classes in groups of 1 .. 7, class mostly one per group. */
+static et_dataset *grouped_set(void)
+{
+    et_dataset *ds = et_dataset_new();
+    et_rng r = et_rng_make(5, 0);
+    int32_t *y, *g, left = 0, group = -1, class = 0;
+
+    ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(300, 1));
+    ds->y = et_dataset_tensor(ET_I32, ET_SHAPE(300));
+    ds->groups = et_dataset_tensor(ET_I32, ET_SHAPE(300));
+    ok(et_fill(ds->x, 0));
+    y = et_data_mut(ds->y);
+    g = et_data_mut(ds->groups);
+    for (int i = 0; i < 300; i++, left--) {
+        if (left == 0) {
+            left = (int32_t)et_rng_below(&r, 7) + 1;
+            class = (int32_t)et_rng_below(&r, 3);
+            group++;
+        }
+        g[i] = (group * 37) % 101 - 50; /* numbers in no order, some negative */
+        y[i] = et_rng_below(&r, 10) == 0 ? (int32_t)et_rng_below(&r, 3) : class;
+    }
+    for (int k = 0; k < 3; k++) ok(et_names_add(&ds->classes, "xyz"));
+    return ds;
+}
+
+START_TEST(split_by_group)
+{
+    et_dataset *ds = grouped_set();
+    const int32_t *y = et_data_i32(ds->y), *g = et_data_i32(ds->groups);
+    int32_t fold[300], again[300], other[300], place[101];
+    int64_t total[3] = {0}, in[5][3] = {{0}}, held_of[3] = {0};
+    et_indices rest, held;
+
+    ok(et_split_folds(ds, 5, 7, fold));
+    ok(et_split_folds(ds, 5, 7, again));
+    ok(et_split_folds(ds, 5, 8, other));
+    ck_assert(memcmp(fold, again, sizeof fold) == 0);
+    ck_assert(memcmp(fold, other, sizeof fold) != 0);
+    for (int i = 0; i < 101; i++) place[i] = -1;
+    for (int i = 0; i < 300; i++) {
+        ck_assert(fold[i] >= 0 && fold[i] < 5);
+        if (place[g[i] + 50] < 0) place[g[i] + 50] = fold[i];
+        ck_assert_int_eq(place[g[i] + 50], fold[i]);
+        in[fold[i]][y[i]]++;
+        total[y[i]]++;
+    }
+    for (int f = 0; f < 5; f++)
+        for (int k = 0; k < 3; k++)
+            ck_assert_msg(fabs((double)in[f][k] - (double)total[k] / 5) <= 4, "fold %d has %d of class %d", f, (int)in[f][k], k);
+
+    ok(et_split_fold(ds, fold, 2, &rest, &held));
+    ck_assert_int_eq(rest.n + held.n, 300);
+    for (int64_t i = 0; i < held.n; i++) ck_assert_int_eq(fold[held.items[i]], 2);
+    et_indices_free(&rest);
+    et_indices_free(&held);
+
+    ok(et_split_random(ds, 0.3, 7, &rest, &held));
+    for (int64_t i = 0; i < held.n; i++) held_of[y[held.items[i]]]++;
+    for (int k = 0; k < 3; k++) near((double)held_of[k], 0.3 * (double)total[k], 4);
+    for (int64_t i = 0; i < held.n; i++)
+        for (int64_t j = 0; j < rest.n; j++) ck_assert_int_ne(g[held.items[i]], g[rest.items[j]]);
+    et_indices_free(&rest);
+    et_indices_free(&held);
+    ok(et_split_random(ds, 0, 7, &rest, &held));
+    ck_assert(held.n == 0 && rest.n == 300);
+    et_indices_free(&rest);
+    et_indices_free(&held);
+    ok(et_split_random(ds, 1, 7, &rest, &held));
+    ck_assert(held.n == 300 && rest.n == 0);
+    et_indices_free(&rest);
+    et_indices_free(&held);
+
+    fails(et_split_folds(ds, 1, 7, fold), ET_EINVAL, "1 folds");
+    fails(et_split_random(ds, NAN, 7, &rest, &held), ET_EINVAL, "fraction");
+    fails(et_split_random(ds, -0.1, 7, &rest, &held), ET_EINVAL, "fraction");
+    fails(et_split_fold(ds, NULL, 0, &rest, &held), ET_EINVAL, "NULL");
+    et_dataset_free(ds);
+}
+END_TEST
+
+/* Without groups every class is cut exactly. */
+START_TEST(split_stratified)
+{
+    et_dataset *ds = small_set();
+    et_indices rest, held;
+    int64_t counts[3] = {0};
+
+    et_free(ds->groups);
+    ds->groups = NULL;
+    ok(et_split_random(ds, 0.25, 3, &rest, &held));
+    ck_assert_int_eq(held.n, 3);
+    for (int i = 0; i < 3; i++) counts[et_data_i32(ds->y)[held.items[i]]]++;
+    ck_assert(counts[0] == 1 && counts[1] == 1 && counts[2] == 1);
+    et_indices_free(&rest);
+    et_indices_free(&held);
+    et_dataset_free(ds);
+}
+END_TEST
+
+/* --- batches ---------------------------------------------------------------------------- */
+
+/* The items of an epoch in order; checks the gathered tensors on the way. */
+static int64_t run_epoch(et_batches *b, const et_dataset *ds, int64_t epoch, int32_t *order)
+{
+    int64_t n = 0;
+
+    ok(et_batches_start(b, epoch));
+    while (et_batches_more(b)) {
+        et_scope *s = et_scope_open();
+        et_batch batch;
+        ok(et_batches_next(b, &batch));
+        ck_assert_int_eq(batch.x->shape[0], batch.n);
+        ck_assert(batch.x->shape[1] == T && batch.x->shape[2] == F);
+        for (int64_t i = 0; i < batch.n; i++) {
+            int32_t item = batch.index[i];
+            ck_assert(memcmp(et_data_f32(batch.x) + i * T * F, et_data_f32(ds->x) + item * T * F, T * F * 4) == 0);
+            ck_assert_int_eq(et_data_i32(batch.y)[i], et_data_i32(ds->y)[item]);
+            ck_assert_int_eq(et_data_i32(batch.lengths)[i], et_data_i32(ds->lengths)[item]);
+            order[n++] = item;
+        }
+        ok(et_scope_close(s));
+    }
+    return n;
+}
+
+START_TEST(batch_orders)
+{
+    et_dataset *ds = small_set();
+    const et_batch_options shuffled = {.size = 5, .shuffle = true, .seed = 3}, plain = {.size = 5},
+                           dropped = {.size = 5, .drop_last = true};
+    const int32_t some[3] = {7, 2, 9};
+    et_batches *b = et_batches_new(ds, NULL, 0, &shuffled), *c = et_batches_new(ds, NULL, 0, &shuffled);
+    int32_t a[4][N], again[N], seen[N] = {0};
+    et_batch batch;
+
+    ck_assert(b && c);
+    ck_assert_int_eq(et_batches_count(b), 3);
+    ck_assert_int_eq(et_batches_items(b), N);
+    for (int e = 0; e < 4; e++) ck_assert_int_eq(run_epoch(b, ds, e, a[e]), N);
+    for (int i = 0; i < N; i++) seen[a[0][i]]++;
+    for (int i = 0; i < N; i++) ck_assert_int_eq(seen[i], 1);
+    ck_assert(memcmp(a[0], a[1], sizeof a[0]) != 0 && memcmp(a[1], a[2], sizeof a[0]) != 0);
+    /* Straight to epoch 2, with other numbers of threads. */
+    for (int threads = 1; threads <= 3; threads++) {
+        ok(et_set_num_threads(threads));
+        run_epoch(c, ds, 2, again);
+        ck_assert(memcmp(again, a[2], sizeof again) == 0);
+    }
+    et_batches_free(b);
+    et_batches_free(c);
+
+    b = et_batches_new(ds, some, 3, &plain);
+    ck_assert_int_eq(run_epoch(b, ds, 0, again), 3);
+    ck_assert(memcmp(again, some, sizeof some) == 0);
+    fails(et_batches_next(b, &batch), ET_EINVAL, "epoch is over");
+    ok(et_batches_start(b, 1));
+    fails(et_batches_next(b, &batch), ET_ESCOPE, "no scope");
+    ck_assert(et_batches_more(b));
+    fails(et_batches_start(b, -1), ET_EINVAL, "epoch -1");
+    et_batches_free(b);
+    b = et_batches_new(ds, NULL, 0, &dropped);
+    ck_assert_int_eq(et_batches_count(b), 2);
+    ck_assert_int_eq(run_epoch(b, ds, 0, again), 10);
+    et_batches_free(b);
+    refuses(et_batches_new(ds, NULL, 0, &(et_batch_options){.size = 0}), ET_EINVAL, "size of at least 1");
+    refuses(et_batches_new(ds, &(int32_t){12}, 1, &plain), ET_EINVAL, "index 12");
+    refuses(et_batches_new(NULL, NULL, 0, &plain), ET_EINVAL, "NULL");
+    et_dataset_free(ds);
+}
+END_TEST
+
+START_TEST(batch_asks_nothing_of_the_system)
+{
+    et_dataset *ds = small_set();
+    et_batches *b = et_batches_new(ds, NULL, 0, &(et_batch_options){.size = 5, .shuffle = true});
+    et_pool_stats before, after;
+    int32_t order[N];
+
+    /* With a sanitizer every block comes from malloc: then there is nothing to see. */
+    run_epoch(b, ds, 0, order);
+    et_pool_get_stats(&before);
+    if (before.hits > 0) {
+        for (int e = 1; e < 20; e++) run_epoch(b, ds, e, order);
+        et_pool_get_stats(&after);
+        ck_assert_int_eq(after.system_allocs, before.system_allocs);
+    }
+    et_batches_free(b);
+    et_dataset_free(ds);
+}
+END_TEST
+
+/* --- standardising ------------------------------------------------------------------------ */
+
+/* Mean and deviation of the valid steps of items 0 .. n-1, feature f (-1: all). */
+static void slow_stats(const et_dataset *ds, int n, int f, double *mean, double *dev)
+{
+    const float *x = et_data_f32(ds->x);
+    double sum = 0, sq = 0, count = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < n; i++)
+            for (int t = 0; t < et_data_i32(ds->lengths)[i]; t++)
+                for (int g = 0; g < F; g++)
+                    if (f < 0 || g == f) {
+                        double v = x[(i * T + t) * F + g];
+                        if (pass == 0) sum += v, count++;
+                        else sq += (v - sum / count) * (v - sum / count);
+                    }
+    *mean = sum / count;
+    *dev = sqrt(sq / count);
+}
+
+START_TEST(standardize_kinds)
+{
+    const int32_t train[3] = {0, 1, 2};
+    et_dataset *ds = small_set(), *copy = et_dataset_subset(ds, (const int32_t[]){0, 5}, 2);
+    et_standardizer s, saved;
+    double mean[F], dev[F], m, d;
+
+    for (int f = 0; f < F; f++) slow_stats(ds, 3, f, &mean[f], &dev[f]);
+    ok(et_standardizer_fit(&s, ds, train, 3, ET_STANDARDIZE_FEATURE));
+    ck_assert(s.mean->ndim == 1 && s.mean->shape[0] == F);
+    for (int f = 0; f < F; f++) {
+        near(et_data_f32(s.mean)[f], mean[f], 1e-5);
+        near(et_data_f32(s.std)[f], dev[f], 1e-5);
+    }
+    ok(et_standardizer_set(&saved, s.mean, s.std));
+    et_standardizer_free(&s);
+    saved.clip = 3;
+    ok(et_standardizer_apply(&saved, copy));
+    near(et_data_f32(copy->x)[4], (11 - mean[1]) / dev[1], 1e-5);
+    near(et_data_f32(copy->x)[T * F], 3, 0); /* (500 - mean) / dev is beyond the clip */
+    for (int j = 2 * F; j < T * F; j++) near(et_data_f32(copy->x)[j], 0, 0); /* behind the end */
+    et_standardizer_free(&saved);
+    et_dataset_free(copy);
+
+    ok(et_standardizer_fit(&s, ds, NULL, 0, ET_STANDARDIZE_ALL));
+    slow_stats(ds, N, -1, &m, &d);
+    near(et_data_f32(s.mean)[0], m, 1e-4);
+    near(et_data_f32(s.std)[0], d, 1e-4);
+    ok(et_standardizer_apply(&s, ds));
+    near(et_data_f32(ds->x)[T * F + F], (110 - m) / d, 1e-5);
+    et_standardizer_free(&s);
+    et_dataset_free(ds);
+
+    ds = small_set();
+    ok(et_standardizer_fit(&s, ds, train, 3, ET_STANDARDIZE_CENTRE));
+    near(et_data_f32(s.mean)[2], mean[2], 1e-5);
+    near(et_data_f32(s.std)[0], sqrt((dev[0] * dev[0] + dev[1] * dev[1] + dev[2] * dev[2]) / 3), 1e-4);
+    near(et_data_f32(s.std)[1], et_data_f32(s.std)[0], 0);
+    et_standardizer_free(&s);
+    fails(et_standardizer_fit(&s, ds, train, 3, ET_STANDARDIZE_ELEMENT), ET_EINVAL, "one length");
+    et_free(ds->lengths);
+    ds->lengths = NULL;
+    ok(et_standardizer_fit(&s, ds, (const int32_t[]){2, 5}, 2, ET_STANDARDIZE_ELEMENT)); /* lengths 4 */
+    ck_assert(s.mean->ndim == 2 && s.mean->shape[0] == T && s.mean->shape[1] == F);
+    near(et_data_f32(s.mean)[4], 361, 1e-4);
+    near(et_data_f32(s.std)[4], 150, 1e-4);
+    ok(et_standardizer_apply(&s, ds));
+    near(et_data_f32(ds->x)[2 * T * F + 4], -1, 1e-6);
+    et_standardizer_free(&s);
+    et_dataset_free(ds);
+}
+END_TEST
+
+START_TEST(standardize_wrong)
+{
+    et_dataset *ds = small_set();
+    et_standardizer s;
+    et_tensor *a = et_ones(ET_F32, ET_SHAPE(2)), *b = et_ones(ET_F32, ET_SHAPE(F)), *zero = et_zeros(ET_F32, ET_SHAPE(F));
+    float *x = et_data_mut(ds->x);
+
+    for (int i = 0; i < N * T; i++) x[i * F + 1] = 7; /* does not vary */
+    ok(et_standardizer_fit(&s, ds, NULL, 0, ET_STANDARDIZE_FEATURE));
+    near(et_data_f32(s.std)[1], 1, 0);
+    et_standardizer_free(&s);
+    x[F + 2] = NAN;
+    fails(et_standardizer_fit(&s, ds, NULL, 0, ET_STANDARDIZE_FEATURE), ET_ENONFINITE, "item 0 (item 0) is not finite in feature 2");
+    fails(et_standardizer_fit(&s, ds, &(int32_t){0}, 0, ET_STANDARDIZE_FEATURE), ET_EINVAL, "no items");
+    fails(et_standardizer_fit(&s, ds, &(int32_t){N}, 1, ET_STANDARDIZE_FEATURE), ET_EINVAL, "index 12");
+    fails(et_standardizer_set(&s, a, b), ET_ESHAPE, "one shape");
+    fails(et_standardizer_set(&s, b, zero), ET_EINVAL, "deviation 0 at 0");
+    fails(et_standardizer_set(&s, NULL, b), ET_EINVAL, "NULL");
+    ok(et_standardizer_set(&s, a, a));
+    fails(et_standardizer_apply(&s, ds), ET_ESHAPE, "values are [2], the data [12, 4, 3]");
+    et_standardizer_free(&s);
+    fails(et_standardizer_apply(&s, ds), ET_EINVAL, "not fitted");
+    et_free(a);
+    et_free(b);
+    et_free(zero);
+    et_dataset_free(ds);
+}
+END_TEST
+
+/* --- out of memory -------------------------------------------------------------------------- */
+
+static bool count_down(size_t bytes, void *user)
+{
+    (void)bytes;
+    return --*(int *)user >= 0;
+}
+
+static int everything(void)
+{
+    et_dataset *ds = et_planted(6, NULL), *sub = NULL;
+    et_standardizer s = {0};
+    et_batches *b = NULL;
+    et_indices rest = {0}, held = {0};
+    et_scope *scope = NULL;
+    et_batch batch;
+    int done = 0;
+
+    if (!ds || !(sub = et_dataset_subset(ds, (const int32_t[]){1, 2, 3, 4}, 4))) goto out;
+    if (et_split_random(sub, 0.5, 1, &rest, &held) < 0) goto out;
+    if (et_standardizer_fit(&s, sub, NULL, 0, ET_STANDARDIZE_FEATURE) < 0 || et_standardizer_apply(&s, sub) < 0) goto out;
+    if (!(b = et_batches_new(sub, NULL, 0, &(et_batch_options){.size = 2, .shuffle = true}))) goto out;
+    if (!(scope = et_scope_open()) || et_batches_next(b, &batch) < 0) goto out;
+    et_tensor *p = et_augment_one_hot(batch.y, 6, 0.1);
+    et_rng r = et_rng_make(1, 1);
+    if (!p || et_augment_mixup(batch.x, p, NULL, 0.4, &r) < 0 || !et_augment_crop(batch.x, NULL, 9, &r)) goto out;
+    done = 1;
+out:
+    if (scope) et_scope_close(scope);
+    et_batches_free(b);
+    et_standardizer_free(&s);
+    et_indices_free(&rest);
+    et_indices_free(&held);
+    et_dataset_free(sub);
+    et_dataset_free(ds);
+    return done;
+}
+
+START_TEST(out_of_memory)
+{
+    int passed = 0;
+
+    for (int n = 0; n < 2000 && !passed; n++) {
+        int left = n;
+        et_error_clear();
+        et_set_alloc_hook(count_down, &left);
+        passed = everything();
+        et_set_alloc_hook(NULL, NULL);
+        if (!passed) ck_assert_msg(et_error_status() == ET_ENOMEM, "after %d: %s", n, et_error_message());
+    }
+    ck_assert(passed);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("datasets");
+    TCase *tc = tcase_create("datasets");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_test(tc, set_subset);
+    tcase_add_test(tc, set_survives_scopes);
+    tcase_add_test(tc, set_broken);
+    tcase_add_test(tc, split_by_name);
+    tcase_add_test(tc, split_by_group);
+    tcase_add_test(tc, split_stratified);
+    tcase_add_test(tc, batch_orders);
+    tcase_add_test(tc, batch_asks_nothing_of_the_system);
+    tcase_add_test(tc, standardize_kinds);
+    tcase_add_test(tc, standardize_wrong);
+    tcase_add_test(tc, out_of_memory);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
