@@ -1,0 +1,43 @@
+#include "config.h"
+
+#include "examples/common/interrupt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t came;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (came)
+        _exit(130);
+    came = 1;
+}
+
+et_status et_interrupt_catch(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (sigaction(numbers[i], &action, NULL) != 0)
+            return et_raise(ET_EIO, "cannot catch signal %d: %s", numbers[i], strerror(errno));
+    return ET_OK;
+}
+
+bool et_interrupted(void)
+{
+    return came != 0;
+}
+
+void et_interrupt_reset(void)
+{
+    came = 0;
+}

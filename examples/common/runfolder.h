@@ -1,0 +1,95 @@
+/* The run folder: what a training run leaves behind.
+ *
+ *     config.json        program, version, options
+ *     log.jsonl          one object an epoch
+ *     metrics.json       {"train": {...}, "valid": {...}, "test": {...}}
+ *     best.safetensors   the weights that were best on the validation data
+ *     last.ckpt          parameters, optimiser, random state, epoch: what --resume reads
+ *     report.html        curves and pictures
+ *
+ * Every file is written beside and renamed into place. */
+#ifndef ETUDE_EXAMPLES_COMMON_RUNFOLDER_H
+#define ETUDE_EXAMPLES_COMMON_RUNFOLDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "examples/common/cli.h"
+
+#define ET_RUN_CONFIG "config.json"
+#define ET_RUN_LOG "log.jsonl"
+#define ET_RUN_METRICS "metrics.json"
+#define ET_RUN_BEST "best.safetensors"
+#define ET_RUN_LAST "last.ckpt"
+#define ET_RUN_REPORT "report.html"
+
+typedef enum et_run_mode {
+    ET_RUN_NEW,       /* made if missing; an error if it holds a run */
+    ET_RUN_OVERWRITE, /* made if missing; an old run's files are removed, others stay */
+    ET_RUN_RESUME,    /* goes on with the run in it; begins one if there is none yet */
+    ET_RUN_READ       /* must hold a run */
+} et_run_mode;
+
+typedef struct et_run et_run;
+
+/* A named number of the log or the metrics. NaN and infinities are written as null,
+ * whole numbers without a point. */
+typedef struct et_figure {
+    const char *name;
+    double value;
+} et_figure;
+
+/* --- opening ------------------------------------------------------------------------ */
+
+/** Opens (and makes) the folder. Release with et_run_close. Errors: EINVAL if a new run would
+ *  replace one; EIO; EFORMAT for a log or configuration that cannot be read; ENOMEM. */
+et_run *et_run_open(const char *dir, et_run_mode mode);
+
+/** The folder that a train verb's --out, --resume and --overwrite ask for. Without --out
+ *  it is runs/PROGRAM, or runs/PROGRAM-2, -3, ... the first that holds no run. When
+ *  resuming, options that the command line leaves out take their values from
+ *  config.json; given ones must agree with it (EINVAL), epochs and data excepted. */
+et_run *et_run_for_training(et_cli *cli);
+
+/** The folder that --out names, to be read by eval and the like: options that the
+ *  command line leaves out take their values from config.json. */
+et_run *et_run_for_reading(et_cli *cli);
+
+void et_run_close(et_run *run);
+
+const char *et_run_dir(const et_run *run);
+/** DIR/name; lives as long as the run. NULL and ENOMEM on failure. */
+const char *et_run_path(et_run *run, const char *name);
+/** Whether the folder has a checkpoint to go on from. */
+bool et_run_has_checkpoint(et_run *run);
+/** config.json as it was read when opening; NULL in a new run. */
+const et_json_value *et_run_config(const et_run *run);
+
+/* --- writing ------------------------------------------------------------------------ */
+
+/** Writes config.json: the program's name, version and options, then whatever members
+ *  the caller adds between the two calls. */
+et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w);
+et_status et_run_config_end(et_run *run, et_json_writer *w);
+
+/** Appends {"epoch": epoch, ...figures} to the log. The old log stays until the new one
+ *  is on the disk. EINVAL unless epoch is above the last one's. */
+et_status et_run_log(et_run *run, int64_t epoch, const et_figure *figures, int n);
+/** Cuts the log back to the epochs up to `epoch`, that of the checkpoint. */
+et_status et_run_log_cut(et_run *run, int64_t epoch);
+
+/** Replaces one section ("train", "valid", "test") of metrics.json, the others stay.
+ *  EFORMAT if the file in the folder cannot be read. */
+et_status et_run_metrics(et_run *run, const char *section, const et_figure *figures, int n);
+
+/* --- reading ------------------------------------------------------------------------ */
+
+/** Epochs in the log, and one figure of each: out[rows], NaN where it is missing. */
+int64_t et_run_log_rows(const et_run *run);
+et_status et_run_log_column(const et_run *run, const char *name, double *out);
+
+/** Tells how a run that was stopped after `epoch` epochs can be continued. */
+void et_run_print_resume(const et_run *run, const et_cli *cli, int64_t epoch, FILE *out);
+
+#endif
