@@ -1,0 +1,20 @@
+# datasets/: tables, synthetic tasks, splits and batches.
+datasetsinclude_HEADERS += \
+	datasets/augment.h \
+	datasets/batch.h \
+	datasets/csv.h \
+	datasets/dataset.h \
+	datasets/gtzan.h \
+	datasets/split.h \
+	datasets/standardize.h \
+	datasets/synthetic.h
+
+libetude_la_SOURCES += \
+	datasets/augment.c \
+	datasets/batch.c \
+	datasets/csv.c \
+	datasets/dataset.c \
+	datasets/gtzan.c \
+	datasets/split.c \
+	datasets/standardize.c \
+	datasets/synthetic.c

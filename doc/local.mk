@@ -1,0 +1,11 @@
+# doc/: the manual.
+dist_doc_DATA += \
+	LICENSE \
+	README.md
+
+# The table of operators, made as ops.h is (autograd/local.mk).
+CLEANFILES += doc/ops.md doc/ops.md.tmp
+doc/ops.md: autograd/ops.stamp
+	$(AM_V_GEN)$(MKDIR_P) doc && \
+	(cd $(srcdir) && $(AWK) -v mode=doc -f autograd/gen_ops.awk autograd/ops.def $(op_sources)) > $@.tmp && \
+	mv -f $@.tmp $@

@@ -1,0 +1,1 @@
+# models/: one file pair for each paper's model.

@@ -1,0 +1,98 @@
+# tensor/: everything below differentiation.
+tensorinclude_HEADERS += \
+	tensor/alloc.h \
+	tensor/error.h \
+	tensor/gemm.h \
+	tensor/kernels.h \
+	tensor/npy.h \
+	tensor/parallel.h \
+	tensor/pool.h \
+	tensor/rng.h \
+	tensor/safetensors.h \
+	tensor/scope.h \
+	tensor/tensor.h
+
+libetude_la_SOURCES += \
+	tensor/bytes.h \
+	tensor/cpu.c \
+	tensor/cpu.h \
+	tensor/dispatch.c \
+	tensor/file.c \
+	tensor/file.h \
+	tensor/gemm.c \
+	tensor/json.c \
+	tensor/json.h \
+	tensor/json_write.c \
+	tensor/mt19937.c \
+	tensor/mt19937.h \
+	tensor/npy.c \
+	tensor/number.c \
+	tensor/number.h \
+	tensor/parallel.c \
+	tensor/print.c \
+	tensor/rng.c \
+	tensor/rng_fill.c \
+	tensor/rng_words.h \
+	tensor/safetensors.c \
+	tensor/safetensors_write.c \
+	tensor/sort.c \
+	tensor/sort.h \
+	tensor/strbuf.c \
+	tensor/strbuf.h \
+	tensor/wire.c \
+	tensor/wire.h
+
+# The kernels: one source, compiled once for each instruction set into a library of its own.
+kernel_sources = \
+	tensor/kernels/variant.c \
+	tensor/kernels/elementwise.h \
+	tensor/kernels/gemm.h \
+	tensor/kernels/math.h \
+	tensor/kernels/math_libm.h \
+	tensor/kernels/optim.h \
+	tensor/kernels/recurrent.h \
+	tensor/kernels/recurrent_cells.h \
+	tensor/kernels/reduce.h \
+	tensor/kernels/rows.h \
+	tensor/kernels/vec.h
+
+noinst_LTLIBRARIES += tensor/kernels/libgeneric.la tensor/kernels/libf64.la
+libetude_la_LIBADD += tensor/kernels/libgeneric.la tensor/kernels/libf64.la
+tensor_kernels_libgeneric_la_SOURCES = $(kernel_sources)
+tensor_kernels_libgeneric_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_GENERIC
+tensor_kernels_libgeneric_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
+tensor_kernels_libf64_la_SOURCES = $(kernel_sources)
+tensor_kernels_libf64_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_F64
+tensor_kernels_libf64_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
+
+if WITH_SSE2
+noinst_LTLIBRARIES += tensor/kernels/libsse2.la
+libetude_la_LIBADD += tensor/kernels/libsse2.la
+tensor_kernels_libsse2_la_SOURCES = $(kernel_sources)
+tensor_kernels_libsse2_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_SSE2
+tensor_kernels_libsse2_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(SSE2_CFLAGS)
+endif
+
+if WITH_AVX2
+noinst_LTLIBRARIES += tensor/kernels/libavx2.la
+libetude_la_LIBADD += tensor/kernels/libavx2.la
+tensor_kernels_libavx2_la_SOURCES = $(kernel_sources)
+tensor_kernels_libavx2_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_AVX2
+tensor_kernels_libavx2_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(AVX2_CFLAGS)
+endif
+
+if WITH_AVX512
+noinst_LTLIBRARIES += tensor/kernels/libavx512.la
+libetude_la_LIBADD += tensor/kernels/libavx512.la
+tensor_kernels_libavx512_la_SOURCES = $(kernel_sources)
+tensor_kernels_libavx512_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_AVX512
+tensor_kernels_libavx512_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(AVX512_CFLAGS)
+endif
+
+if WITH_NEON
+noinst_LTLIBRARIES += tensor/kernels/libneon.la
+libetude_la_LIBADD += tensor/kernels/libneon.la
+tensor_kernels_libneon_la_SOURCES = $(kernel_sources)
+tensor_kernels_libneon_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_NEON
+tensor_kernels_libneon_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(NEON_CFLAGS)
+endif

@@ -1,0 +1,51 @@
+# tests/: a program check_*.c is a Check suite (see suite.h); it takes one line in check_PROGRAMS and
+# one for its libraries. Scripts are listed in script_tests.
+TEST_LDADD = libetude.la $(CHECK_LIBS)
+
+if HAVE_CHECK
+check_PROGRAMS += \
+	tests/check_augment \
+	tests/check_csv \
+	tests/check_datasets \
+	tests/check_gemm \
+	tests/check_gtzan \
+	tests/check_metrics \
+	tests/check_rng
+endif
+
+tests_check_augment_LDADD = $(TEST_LDADD)
+tests_check_csv_LDADD = $(TEST_LDADD)
+tests_check_datasets_LDADD = $(TEST_LDADD)
+tests_check_gemm_LDADD = $(TEST_LDADD)
+tests_check_gtzan_LDADD = $(TEST_LDADD)
+tests_check_metrics_LDADD = $(TEST_LDADD)
+tests_check_rng_LDADD = $(TEST_LDADD)
+
+script_tests = tests/check_headers.sh
+
+TESTS += $(check_PROGRAMS) $(script_tests)
+TEST_EXTENSIONS = .sh
+SH_LOG_COMPILER = $(SHELL)
+AM_TESTS_ENVIRONMENT = \
+	CC='$(CC)'; export CC; CXX='$(CXX)'; export CXX; \
+	CPPFLAGS='-I$(top_builddir) -I$(top_srcdir) $(CPPFLAGS)'; export CPPFLAGS; \
+	PUBLIC_HEADERS='$(public_headers) etude.h'; export PUBLIC_HEADERS; \
+	CK_DEFAULT_TIMEOUT=$${CK_DEFAULT_TIMEOUT-60}; export CK_DEFAULT_TIMEOUT;
+
+EXTRA_DIST += \
+	$(script_tests) \
+	tests/fixtures \
+	tests/installcheck.c \
+	tests/installcheck.sh \
+	tests/oracle \
+	tests/suite.h \
+	tests/totals.sh
+
+if !HAVE_CHECK
+check-local:
+	@echo "Check is missing (https://libcheck.github.io/check): its test programs were skipped."
+endif
+
+# Python leaves caches beside the oracles.
+dist-hook:
+	find $(distdir) -name __pycache__ -exec rm -rf {} +

@@ -1,0 +1,55 @@
+/* What every test program shares: running its suite, and finding files.
+ *
+ * Check's environment variables work as usual: CK_RUN_CASE, CK_RUN_SUITE, CK_FORK=no
+ * (for a debugger), CK_TIMEOUT_MULTIPLIER, CK_VERBOSITY. */
+#ifndef ETUDE_TESTS_SUITE_H
+#define ETUDE_TESTS_SUITE_H
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Runs the suite, and frees it; the exit status of main. The totals that Check prints are what
+ * tests/totals.sh adds up. */
+static inline int suite_run(Suite *suite)
+{
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Path of a file that comes with the tests: suite_file(buf, sizeof buf, "fixtures/x.csv").
+ * make sets srcdir. Returns buf. */
+static inline const char *suite_file(char *buf, size_t size, const char *name)
+{
+    const char *top = getenv("srcdir");
+
+    snprintf(buf, size, "%s/tests/%s", top ? top : ".", name);
+    return buf;
+}
+
+/* Path of a file or folder of real data, which lives outside of the sources: in $ETUDE_DATA, or
+ * in ../shared/data beside their top. NULL, and a line that says so, where it is not there. */
+static inline const char *suite_data(char *buf, size_t size, const char *name)
+{
+    const char *data = getenv("ETUDE_DATA"), *top = getenv("srcdir");
+    FILE *f;
+
+    if (data)
+        snprintf(buf, size, "%s/%s", data, name);
+    else
+        snprintf(buf, size, "%s/../shared/data/%s", top ? top : ".", name);
+    f = fopen(buf, "rb");
+    if (!f) {
+        printf("# no %s: skipped\n", buf);
+        return NULL;
+    }
+    fclose(f);
+    return buf;
+}
+
+#endif
