@@ -96,6 +96,7 @@ static void open_container(et_json_writer *w, bool object)
     }
     w->object[w->depth] = object;
     w->filled[w->depth] = false;
+    w->done = false;
     w->depth++;
     et_strbuf_putc(w->out, object ? '{' : '[');
 }

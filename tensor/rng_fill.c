@@ -192,26 +192,30 @@ static void gumbel(const fill *f, int64_t i, int64_t n, void *out)
 
 static void bernoulli(const fill *f, int64_t i, int64_t n, void *out)
 {
-    uint32_t w[CHUNK];
+    uint32_t w[CHUNK], last = (uint32_t)(f->threshold - 1);
     int64_t j;
 
+    if (f->threshold == 0) {
+        memset(out, 0, (size_t)n * f->size);
+        return;
+    }
     et_rng_words(&f->rng, f->rng.counter + (uint64_t)i, n, w);
     switch (f->dtype) {
     case ET_F32:
         for (j = 0; j < n; j++)
-            ((float *)out)[j] = w[j] < f->threshold ? 1.0f : 0.0f;
+            ((float *)out)[j] = (float)(w[j] <= last);
         break;
     case ET_F64:
         for (j = 0; j < n; j++)
-            ((double *)out)[j] = w[j] < f->threshold ? 1.0 : 0.0;
+            ((double *)out)[j] = (double)(w[j] <= last);
         break;
     case ET_I32:
         for (j = 0; j < n; j++)
-            ((int32_t *)out)[j] = w[j] < f->threshold;
+            ((int32_t *)out)[j] = w[j] <= last;
         break;
     default:
         for (j = 0; j < n; j++)
-            ((uint8_t *)out)[j] = w[j] < f->threshold;
+            ((uint8_t *)out)[j] = w[j] <= last;
         break;
     }
 }
