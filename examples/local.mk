@@ -1,1 +1,30 @@
-# examples/: one program for each paper. They are noinst_PROGRAMS; what they share is examples/common/.
+# examples/: one program for each paper, a line in noinst_PROGRAMS each. What they share is a library.
+EXAMPLE_LDADD = examples/libcommon.la libetude.la
+
+noinst_LTLIBRARIES += examples/libcommon.la
+examples_libcommon_la_SOURCES = \
+	examples/common/cli.c \
+	examples/common/cli.h \
+	examples/common/cli_help.c \
+	examples/common/colormap.c \
+	examples/common/colormap.h \
+	examples/common/deflate.c \
+	examples/common/deflate.h \
+	examples/common/internal.h \
+	examples/common/interrupt.c \
+	examples/common/interrupt.h \
+	examples/common/markup.c \
+	examples/common/markup.h \
+	examples/common/png.c \
+	examples/common/png.h \
+	examples/common/progress.c \
+	examples/common/progress.h \
+	examples/common/report.c \
+	examples/common/report.h \
+	examples/common/runfolder.c \
+	examples/common/runfolder.h \
+	examples/common/svg.c \
+	examples/common/svg.h \
+	examples/common/svg_bars.c \
+	examples/common/svg_heatmap.c \
+	examples/common/svg_internal.h

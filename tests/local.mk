@@ -7,8 +7,10 @@ check_PROGRAMS += \
 	tests/check_augment \
 	tests/check_csv \
 	tests/check_datasets \
+	tests/check_files \
 	tests/check_gemm \
 	tests/check_gtzan \
+	tests/check_json \
 	tests/check_metrics \
 	tests/check_rng
 endif
@@ -16,8 +18,10 @@ endif
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
+tests_check_files_LDADD = $(TEST_LDADD)
 tests_check_gemm_LDADD = $(TEST_LDADD)
 tests_check_gtzan_LDADD = $(TEST_LDADD)
+tests_check_json_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 
@@ -34,6 +38,8 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += \
 	$(script_tests) \
+	tests/alloc_sweep.h \
+	tests/files.h \
 	tests/fixtures \
 	tests/installcheck.c \
 	tests/installcheck.sh \
