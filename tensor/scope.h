@@ -37,6 +37,17 @@ et_tensor *et_scope_return(et_scope *scope, et_tensor *t);
 et_scope *et_scope_current(void);
 int et_scope_depth(void);
 
+/* --- for autograd -------------------------------------------------------------- */
+
+/** As et_scope_open, but the new scope has a tape of its own, as if it were outermost. */
+et_scope *et_scope_open_root(void);
+/** The scope whose tape ops record on: the nearest enclosing root, or NULL. */
+et_scope *et_scope_root(void);
+/** The tape that hangs on a root scope; drop(tape) is called when the scope closes,
+ *  before its tensors go. */
+void *et_scope_tape(const et_scope *root);
+void et_scope_set_tape(et_scope *root, void *tape, void (*drop)(void *tape));
+
 #ifdef __cplusplus
 }
 #endif

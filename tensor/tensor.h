@@ -49,7 +49,9 @@ struct et_tensor {
     bool requires_grad;           /* a leaf to be trained, or computed from one */
     bool keep;                    /* et_keep: backward does not release it */
     bool reached;                 /* backward has added to `grad` since it was last zeroed */
+    bool recorded;                /* an op on a tape reads or made it */
     bool on_tape;                 /* its scope is closed, the tape still refers to it */
+    int32_t saved_by;             /* recorded ops whose backward is still to read it */
     const char *name;             /* of a parameter, for messages; not owned; or NULL */
     et_storage *storage;          /* NULL once released */
     et_tensor *grad;              /* gradient of a leaf, owned by this tensor; or NULL */
@@ -108,12 +110,20 @@ et_tensor *et_detach(const et_tensor *x);
 
 /* --- ownership --------------------------------------------------------------- */
 
+/** As et_empty, but owned by the caller even while a scope is open. */
+et_tensor *et_empty_owned(et_dtype dtype, int ndim, const int64_t *shape);
 /** Takes x out of its scope: the caller owns it from now on. Returns x. x must be a
  *  leaf (ESCOPE otherwise: use et_detach or et_clone first). */
 et_tensor *et_own(et_tensor *x);
 /** Releases a tensor that the caller owns, its gradient with it. NULL is allowed;
  *  a tensor that a scope owns is left to its scope. */
 void et_free(et_tensor *x);
+/** Gives the elements of x back at once; the handle stays, and using its elements is
+ *  ESCOPE from then on. */
+void et_release(et_tensor *x);
+/** Copies x's elements to block (contiguous, same dtype) from element `offset` on and
+ *  makes x a handle on that place: what the optimisers' flat blocks are made with. */
+et_status et_move_into(et_tensor *x, et_tensor *block, int64_t offset);
 /** Marks x so that backward neither releases it nor drops its gradient. Returns x. */
 et_tensor *et_keep(et_tensor *x);
 /** Marks a leaf of a real dtype as one to be trained. Returns x.

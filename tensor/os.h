@@ -1,0 +1,19 @@
+/* What POSIX.1-2008 leaves out, with a fallback each: large aligned regions (anonymous
+ * mmap, huge pages), the number of processors, and the clock. */
+#ifndef ETUDE_TENSOR_OS_H
+#define ETUDE_TENSOR_OS_H
+
+#include <stddef.h>
+
+/** A region of `bytes` bytes (a multiple of 2 MiB) aligned to 2 MiB, asked to be huge
+ *  pages where the system knows them; NULL if it cannot be had. */
+void *et_os_region(size_t bytes);
+void et_os_region_free(void *region, size_t bytes);
+
+/** Processors that this process may run on, at least 1. */
+int et_os_processors(void);
+
+/** Seconds of a clock that never jumps. */
+double et_os_seconds(void);
+
+#endif
