@@ -7,7 +7,7 @@
 #if defined(ET_ISA_F64)
 #include "tensor/kernels/math_libm.h"
 #else
-#include "tensor/kernels/math.h"
+#include "tensor/kernels/trig_pow.h"
 #endif
 #include "tensor/kernels/elementwise.h"
 #include "tensor/kernels/reduce.h"

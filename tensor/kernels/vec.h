@@ -65,6 +65,10 @@
 #error "define one of ET_ISA_GENERIC, _SSE2, _AVX2, _AVX512, _NEON, _F64"
 #endif
 
+#if defined(ET_ISA_AVX512) || defined(ET_ISA_AVX2) || defined(ET_ISA_NEON)
+#define V_HAS_FMA 1 /* v_fma rounds once */
+#endif
+
 #if defined(ET_ISA_F64)
 typedef double real;
 #define V_DTYPE ET_F64
@@ -119,6 +123,8 @@ V_INLINE vi vi_set(int32_t a) { return a; }
 V_INLINE vr v_from_int(vi a) { return (float)a; }
 V_INLINE vi vi_shl(vi a, int n) { return (vi)((uint32_t)a << n); }
 V_INLINE vi vi_shr(vi a, int n) { return (vi)((uint32_t)a >> n); }
+V_INLINE vi v_to_int(vr a) { return (vi)a; }
+V_INLINE vm m_bits(vi a, int32_t bits) { return (a & bits) != 0; }
 #endif
 
 V_INLINE vw w_zero(void) { vw w = {0}; return w; }
@@ -147,6 +153,7 @@ V_INLINE vi vi_set(int32_t a) { return a - (vi){0}; }
 V_INLINE vr v_from_int(vi a) { return __builtin_convertvector(a, vr); }
 V_INLINE vi vi_shl(vi a, int n) { return (vi)((vu)a << n); }
 V_INLINE vi vi_shr(vi a, int n) { return (vi)((vu)a >> n); }
+V_INLINE vi v_to_int(vr a) { return __builtin_convertvector(a, vi); } /* towards 0, within int32 */
 V_INLINE vr v_abs(vr a) { return (vr)((vi)a & 0x7fffffff); }
 V_INLINE vr v_copysign(vr a, vr b)
 {
@@ -168,6 +175,7 @@ V_INLINE vm m_or(vm a, vm b) { return (vm)(a | b); }
 V_INLINE vm m_not(vm a) { return (vm)~a; }
 V_INLINE vm m_none(void) { return 0; }
 V_INLINE int m_any(vm a) { return a != 0; }
+V_INLINE vm m_bits(vi a, int32_t bits) { return _mm512_test_epi32_mask((__m512i)a, _mm512_set1_epi32(bits)); }
 V_INLINE vm m_bytes(const uint8_t *p)
 {
     __m128i b = _mm_loadu_si128((const __m128i *)(const void *)p);
@@ -300,6 +308,7 @@ V_INLINE vm m_and(vm a, vm b) { return a & b; }
 V_INLINE vm m_or(vm a, vm b) { return a | b; }
 V_INLINE vm m_not(vm a) { return ~a; }
 V_INLINE vm m_none(void) { return (vm){0}; }
+V_INLINE vm m_bits(vi a, int32_t bits) { return (vm)((a & bits) != 0); }
 V_INLINE vm m_bytes_n(const uint8_t *p, int n)
 {
     uint8_t part[LANES] = {0};
