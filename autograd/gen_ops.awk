@@ -58,6 +58,43 @@ function first_sentence(comment,    s, at)
     return s
 }
 
+# Sets param_count, param[] and param_name[] from a prototype without a body.
+function split_parameters(proto,    s, i, c, depth, word)
+{
+    s = substr(proto, index(proto, "(") + 1)
+    sub(/\)[ \t\n]*$/, "", s)
+    gsub(/[ \t\n]+/, " ", s)
+    param_count = 0
+    depth = 0
+    word = ""
+    for (i = 1; i <= length(s) + 1; i++) {
+        c = i <= length(s) ? substr(s, i, 1) : ","
+        if (c == "," && depth == 0) {
+            gsub(/^ +| +$/, "", word)
+            param[++param_count] = word
+            # The name: what follows "(*" in a pointer to a function, else the last word.
+            if (match(word, /\(\*[ ]*[A-Za-z_0-9]+/)) {
+                word = substr(word, RSTART, RLENGTH)
+                sub(/^\(\*[ ]*/, "", word)
+            } else {
+                gsub(/\[[^]]*\]/, "", word)
+                sub(/ +$/, "", word)
+                sub(/^.*[^A-Za-z_0-9]/, "", word)
+            }
+            param_name[param_count] = word
+            word = ""
+        } else {
+            if (c == "(")
+                depth++
+            if (c == ")")
+                depth--
+            word = word c
+        }
+    }
+    if (param_count == 1 && (param[1] == "void" || param[1] == ""))
+        param_count = 0
+}
+
 # Handles one declaration at file level, text up to its first { or ;.
 function declaration(text, doc, where,    name, proto)
 {
@@ -76,8 +113,6 @@ function declaration(text, doc, where,    name, proto)
     prototype[name] = proto
     comment_of[name] = doc
     place[name] = where
-    if (proto ~ /\([ \t]*(void)?[ \t]*\)$/)
-        no_args[name] = 1
 }
 
 FNR == 1 {
@@ -206,6 +241,30 @@ function check(    i, name)
             fail(place[name] ": et_" name " is defined, but not listed in ops.def")
 }
 
+# The call that notes its caller's place, and the macro over it. The place is noted inside of a
+# function since operands, which may note places of their own, are evaluated before.
+function write_call(name,    i, head, call)
+{
+    split_parameters(prototype[name])
+    if (param_count == 0 || param[param_count] == "...")
+        return
+    head = substr(prototype[name], 1, index(prototype[name], "(") - 1)
+    gsub(/[ \t\n]+/, " ", head)
+    sub(/ ?et_[A-Za-z0-9_]+$/, (head ~ /\* ?et_[A-Za-z0-9_]+$/ ? "" : " ") "et_at_" name, head)
+    head = head "(const char *et_file, int et_line"
+    call = "(et_" name ")("
+    for (i = 1; i <= param_count; i++) {
+        head = head ", " param[i]
+        call = call (i == 1 ? "" : ", ") param_name[i]
+    }
+    print "static inline " head ")"
+    print "{"
+    print "    et_here(et_file, et_line);"
+    print "    " (head ~ /^void et_/ ? "" : "return ") call ");"
+    print "}"
+    print "#define et_" name "(...) et_at_" name "(__FILE__, __LINE__, __VA_ARGS__)"
+}
+
 function write_header(    i, name)
 {
     print "/* Every operator. Made by gen_ops.awk from ops.def and the ops_*.c files. */"
@@ -228,18 +287,15 @@ function write_header(    i, name)
         print prototype[name] ";"
     }
     print ""
-    print "#ifdef __cplusplus"
-    print "}"
-    print "#endif"
-    print ""
-    print "/* Calls note their place in the source for messages. Define ET_NO_PLACES to call the"
+    print "/* Calls note their place in the source, for messages. Define ET_NO_PLACES to call the"
     print " * functions alone; (et_add)(a, b) does so once. */"
     print "#ifndef ET_NO_PLACES"
-    for (i = 1; i <= count; i++) {
-        name = order[i]
-        if (!(name in no_args))
-            print "#define et_" name "(...) (et_here(__FILE__, __LINE__), et_" name ")(__VA_ARGS__)"
-    }
+    for (i = 1; i <= count; i++)
+        write_call(order[i])
+    print "#endif"
+    print ""
+    print "#ifdef __cplusplus"
+    print "}"
     print "#endif"
     print ""
     print "#endif"
