@@ -9,6 +9,8 @@
 #include "datasets/augment.h"
 #include "datasets/synthetic.h"
 #include "tensor/scope.h"
+#include "tests/files.h"
+#include "tests/suite.h"
 
 static et_scope *scope;
 
@@ -25,18 +27,6 @@ static void teardown(void)
 }
 
 #define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
-
-#define fails(call, status_, words)                                                                             \
-    do {                                                                                                        \
-        et_error_clear();                                                                                       \
-        ck_assert_int_eq((call), (status_));                                                                    \
-        ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), \
-                      words);                                                                                   \
-        et_error_clear();                                                                                       \
-    } while (0)
-
-/* A call that gives NULL with that status and words. */
-#define refuses(call, status_, words) fails((call) == NULL ? et_error_status() : ET_OK, status_, words)
 
 static void near(double got, double want, double tol)
 {
@@ -91,12 +81,12 @@ START_TEST(crop)
         ck_assert(from >= 0 && from + has <= had);
         for (int j = has * F; j < 5 * F; j++) ck_assert(p[j] == 0);
     }
-    refuses(et_augment_crop(x, NULL, 0, &r), ET_EINVAL, "0 of 12 steps");
-    refuses(et_augment_crop(x, NULL, 13, &r), ET_EINVAL, "13 of 12");
-    refuses(et_augment_crop(x, NULL, 5, NULL), ET_EINVAL, "no generator");
-    refuses(et_augment_crop(et_zeros(ET_F32, ET_SHAPE(2, 3)), NULL, 1, &r), ET_ESHAPE, "[2, 3]");
-    refuses(et_augment_crop(NULL, NULL, 1, &r), ET_EINVAL, "NULL");
-    refuses(et_augment_crop(x, et_zeros(ET_I32, ET_SHAPE(3)), 1, &r), ET_ESHAPE, "lengths");
+    fails_null(et_augment_crop(x, NULL, 0, &r), ET_EINVAL, "0 of 12 steps");
+    fails_null(et_augment_crop(x, NULL, 13, &r), ET_EINVAL, "13 of 12");
+    fails_null(et_augment_crop(x, NULL, 5, NULL), ET_EINVAL, "no generator");
+    fails_null(et_augment_crop(et_zeros(ET_F32, ET_SHAPE(2, 3)), NULL, 1, &r), ET_ESHAPE, "[2, 3]");
+    fails_null(et_augment_crop(NULL, NULL, 1, &r), ET_EINVAL, "NULL");
+    fails_null(et_augment_crop(x, et_zeros(ET_I32, ET_SHAPE(3)), 1, &r), ET_ESHAPE, "lengths");
 }
 END_TEST
 
@@ -182,9 +172,9 @@ START_TEST(one_hot)
     et_tensor *y = et_from(ET_I32, 1, &n, labels), *p = et_augment_one_hot(y, 4, 0.2);
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 4; k++) near(et_data_f32(p)[i * 4 + k], k == labels[i] ? 0.85 : 0.05, 1e-7);
-    refuses(et_augment_one_hot(y, 2, 0), ET_EINVAL, "label 2 of item 0");
-    refuses(et_augment_one_hot(y, 4, 1), ET_EINVAL, "smoothing 1");
-    refuses(et_augment_one_hot(p, 4, 0), ET_ESHAPE, "int32 [B]");
+    fails_null(et_augment_one_hot(y, 2, 0), ET_EINVAL, "label 2 of item 0");
+    fails_null(et_augment_one_hot(y, 4, 1), ET_EINVAL, "smoothing 1");
+    fails_null(et_augment_one_hot(p, 4, 0), ET_ESHAPE, "int32 [B]");
 }
 END_TEST
 
@@ -300,8 +290,8 @@ START_TEST(planted)
     et_dataset_free(b);
     et_dataset_free(c);
     o.window = 65;
-    refuses(et_planted(1, &o), ET_EINVAL, "window 65");
-    refuses(et_planted(-1, NULL), ET_EINVAL, "n -1");
+    fails_null(et_planted(1, &o), ET_EINVAL, "window 65");
+    fails_null(et_planted(-1, NULL), ET_EINVAL, "n -1");
 }
 END_TEST
 
@@ -321,9 +311,5 @@ int main(void)
     tcase_add_test(tc, planted);
     suite_add_tcase(suite, tc);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

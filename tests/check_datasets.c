@@ -16,22 +16,13 @@
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
 #include "tensor/scope.h"
+#include "tests/alloc_sweep.h"
+#include "tests/files.h"
+#include "tests/suite.h"
 
 static void reset(void) { et_error_clear(); }
 
 #define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
-
-#define fails(call, status_, words)                                                                             \
-    do {                                                                                                        \
-        et_error_clear();                                                                                       \
-        ck_assert_int_eq((call), (status_));                                                                    \
-        ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), \
-                      words);                                                                                   \
-        et_error_clear();                                                                                       \
-    } while (0)
-
-/* A call that gives NULL with that status and words. */
-#define refuses(call, status_, words) fails((call) == NULL ? et_error_status() : ET_OK, status_, words)
 
 static void near(double got, double want, double tol)
 {
@@ -108,9 +99,9 @@ START_TEST(set_subset)
     ck_assert_int_eq(et_dataset_size(sub), 0);
     ok(et_dataset_check(sub));
     et_dataset_free(sub);
-    refuses(et_dataset_subset(ds, outside, 1), ET_EINVAL, "index 12 at 0");
-    refuses(et_dataset_subset(ds, NULL, 1), ET_EINVAL, "no index");
-    refuses(et_dataset_subset(NULL, pick, 1), ET_EINVAL, "NULL");
+    fails_null(et_dataset_subset(ds, outside, 1), ET_EINVAL, "index 12 at 0");
+    fails_null(et_dataset_subset(ds, NULL, 1), ET_EINVAL, "no index");
+    fails_null(et_dataset_subset(NULL, pick, 1), ET_EINVAL, "NULL");
     et_dataset_free(ds);
     et_dataset_free(NULL);
 }
@@ -361,9 +352,9 @@ START_TEST(batch_orders)
     ck_assert_int_eq(et_batches_count(b), 2);
     ck_assert_int_eq(run_epoch(b, ds, 0, again), 10);
     et_batches_free(b);
-    refuses(et_batches_new(ds, NULL, 0, &(et_batch_options){.size = 0}), ET_EINVAL, "size of at least 1");
-    refuses(et_batches_new(ds, &(int32_t){12}, 1, &plain), ET_EINVAL, "index 12");
-    refuses(et_batches_new(NULL, NULL, 0, &plain), ET_EINVAL, "NULL");
+    fails_null(et_batches_new(ds, NULL, 0, &(et_batch_options){.size = 0}), ET_EINVAL, "size of at least 1");
+    fails_null(et_batches_new(ds, &(int32_t){12}, 1, &plain), ET_EINVAL, "index 12");
+    fails_null(et_batches_new(NULL, NULL, 0, &plain), ET_EINVAL, "NULL");
     et_dataset_free(ds);
 }
 END_TEST
@@ -492,13 +483,7 @@ END_TEST
 
 /* --- out of memory -------------------------------------------------------------------------- */
 
-static bool count_down(size_t bytes, void *user)
-{
-    (void)bytes;
-    return --*(int *)user >= 0;
-}
-
-static int everything(void)
+static bool everything(void *user)
 {
     et_dataset *ds = et_planted(6, NULL), *sub = NULL;
     et_standardizer s = {0};
@@ -506,8 +491,9 @@ static int everything(void)
     et_indices rest = {0}, held = {0};
     et_scope *scope = NULL;
     et_batch batch;
-    int done = 0;
+    bool done = false;
 
+    (void)user;
     if (!ds || !(sub = et_dataset_subset(ds, (const int32_t[]){1, 2, 3, 4}, 4))) goto out;
     if (et_split_random(sub, 0.5, 1, &rest, &held) < 0) goto out;
     if (et_standardizer_fit(&s, sub, NULL, 0, ET_STANDARDIZE_FEATURE) < 0 || et_standardizer_apply(&s, sub) < 0) goto out;
@@ -516,7 +502,7 @@ static int everything(void)
     et_tensor *p = et_augment_one_hot(batch.y, 6, 0.1);
     et_rng r = et_rng_make(1, 1);
     if (!p || et_augment_mixup(batch.x, p, NULL, 0.4, &r) < 0 || !et_augment_crop(batch.x, NULL, 9, &r)) goto out;
-    done = 1;
+    done = true;
 out:
     if (scope) et_scope_close(scope);
     et_batches_free(b);
@@ -530,17 +516,7 @@ out:
 
 START_TEST(out_of_memory)
 {
-    int passed = 0;
-
-    for (int n = 0; n < 2000 && !passed; n++) {
-        int left = n;
-        et_error_clear();
-        et_set_alloc_hook(count_down, &left);
-        passed = everything();
-        et_set_alloc_hook(NULL, NULL);
-        if (!passed) ck_assert_msg(et_error_status() == ET_ENOMEM, "after %d: %s", n, et_error_message());
-    }
-    ck_assert(passed);
+    ck_assert_int_gt(alloc_sweep("datasets", everything, NULL), 20);
 }
 END_TEST
 
@@ -564,9 +540,5 @@ int main(void)
     tcase_add_test(tc, out_of_memory);
     suite_add_tcase(suite, tc);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,5 +1,5 @@
 /* The GTZAN tables: small folders made here, broken in every way; the real data where they
- * are present (ETUDE_DATA, else ../shared/data beside the source tree). */
+ * are present. */
 #include "config.h"
 
 #include <check.h>
@@ -7,45 +7,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "datasets/gtzan.h"
 #include "datasets/split.h"
 #include "datasets/standardize.h"
 #include "tensor/alloc.h"
-
-static char dir[200];
-
-static const char *const files[] = {"tracks.csv", "spec128x57.npy", "features30.csv", "features3_seq.csv"};
+#include "tests/alloc_sweep.h"
+#include "tests/files.h"
+#include "tests/suite.h"
 
 static void setup(void)
 {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%.150s/etude-gtzan-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    make_test_dir();
     et_error_clear();
 }
 
-static void teardown(void)
-{
-    char path[300];
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        remove(path);
-    }
-    rmdir(dir);
-}
-
-static void put(const char *file, const void *data, size_t size)
-{
-    char path[300];
-    FILE *f;
-    snprintf(path, sizeof path, "%s/%s", dir, file);
-    f = fopen(path, "wb");
-    ck_assert_ptr_nonnull(f);
-    ck_assert_uint_eq(fwrite(data, 1, size, f), size);
-    ck_assert_int_eq(fclose(f), 0);
-}
+static void put(const char *file, const void *data, size_t size) { put_file(in_dir(file), data, size); }
 
 static void text(const char *file, const char *s) { put(file, s, strlen(s)); }
 
@@ -70,7 +47,7 @@ static void refused(et_gtzan_table table, et_status status, const char *words)
 {
     et_dataset *ds;
     et_error_clear();
-    ds = et_gtzan_load(dir, table);
+    ds = et_gtzan_load(test_dir, table);
     ck_assert_msg(ds == NULL, "accepted, expected '%s'", words);
     ck_assert_msg(et_error_status() == status, "%s: %s", et_status_name(et_error_status()), et_error_message());
     ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), words);
@@ -79,7 +56,7 @@ static void refused(et_gtzan_table table, et_status status, const char *words)
 
 static et_dataset *load(et_gtzan_table table)
 {
-    et_dataset *ds = et_gtzan_load(dir, table);
+    et_dataset *ds = et_gtzan_load(test_dir, table);
     ck_assert_msg(ds != NULL, "%s", et_error_message());
     ck_assert_int_eq(et_dataset_check(ds), ET_OK);
     return ds;
@@ -108,7 +85,7 @@ START_TEST(spectrogram)
             for (int f = 0; f < 128; f += 9)
                 ck_assert(et_data_f32(ds->x)[(i * 57 + s) * 128 + f] == (float)(((i * 128 + f) * 57 + s) * 7 % 256) / 255.0f);
     et_dataset_free(ds);
-    ck_assert(et_gtzan_has(dir, ET_GTZAN_SPECTROGRAM) && !et_gtzan_has(dir, ET_GTZAN_TRACKS));
+    ck_assert(et_gtzan_has(test_dir, ET_GTZAN_SPECTROGRAM) && !et_gtzan_has(test_dir, ET_GTZAN_TRACKS));
 
     /* As little as there may be: no row numbers, no split, genres by name or by number. */
     text("tracks.csv", "genre,track\nrock,a\nblues,b\njazz,c\n");
@@ -166,7 +143,7 @@ START_TEST(spectrogram_broken)
     ck_assert_ptr_null(et_gtzan_load(NULL, ET_GTZAN_TRACKS));
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     et_error_clear();
-    ck_assert_ptr_null(et_gtzan_load(dir, (et_gtzan_table)3));
+    ck_assert_ptr_null(et_gtzan_load(test_dir, (et_gtzan_table)3));
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
 }
 END_TEST
@@ -269,46 +246,27 @@ START_TEST(features_broken)
 }
 END_TEST
 
-static bool count_down(size_t bytes, void *user)
+static bool load_table(void *user)
 {
-    (void)bytes;
-    return --*(int *)user >= 0;
+    et_dataset *ds = et_gtzan_load(test_dir, *(et_gtzan_table *)user);
+    et_dataset_free(ds);
+    return ds != NULL;
 }
 
 START_TEST(out_of_memory)
 {
     static const char *const rows[] = {"a,0,9,t", "b,0,9,t"};
-    int passed = 0;
+    et_gtzan_table spectrograms = ET_GTZAN_SPECTROGRAM, segments = ET_GTZAN_SEGMENTS;
 
     put("spec128x57.npy", npy, make_npy(npy, "|u1", 3, 128, 57));
     text("tracks.csv", "row,track,genre,genre_id,split\n2,a,rock,9,train\n0,b,blues,0,test\n1,c,jazz,5,test\n");
     text("features3_seq.csv", feature_table(ET_GTZAN_SEGMENTS, 2, rows, NULL));
-    for (int table = 0; table < 2; table++, passed = 0) {
-        for (int n = 0; n < 1000 && !passed; n++) {
-            int left = n;
-            et_dataset *ds;
-            et_error_clear();
-            et_set_alloc_hook(count_down, &left);
-            ds = et_gtzan_load(dir, (et_gtzan_table)table);
-            et_set_alloc_hook(NULL, NULL);
-            passed = ds != NULL;
-            if (!ds) ck_assert_msg(et_error_status() == ET_ENOMEM, "after %d: %s", n, et_error_message());
-            et_dataset_free(ds);
-        }
-        ck_assert(passed);
-    }
+    ck_assert_int_gt(alloc_sweep("spectrograms", load_table, &spectrograms), 20);
+    ck_assert_int_gt(alloc_sweep("segments", load_table, &segments), 20);
 }
 END_TEST
 
 /* --- the real data ---------------------------------------------------------------------------- */
-
-static bool real_data(char *path, size_t size)
-{
-    const char *data = getenv("ETUDE_DATA"), *top = getenv("srcdir");
-    if (data) snprintf(path, size, "%s/gtzan", data);
-    else snprintf(path, size, "%s/../shared/data/gtzan", top ? top : ".");
-    return et_gtzan_has(path, ET_GTZAN_SPECTROGRAM);
-}
 
 START_TEST(real_tables)
 {
@@ -320,7 +278,7 @@ START_TEST(real_tables)
     et_standardizer s;
     int64_t counts[10], nine = 0;
 
-    if (!real_data(path, sizeof path)) return;
+    if (!suite_data(path, sizeof path, "gtzan")) return;
     ds = et_gtzan_load(path, ET_GTZAN_SPECTROGRAM);
     ck_assert_msg(ds != NULL, "%s", et_error_message());
     ck_assert(ds->x->shape[0] == 640 && ds->x->shape[1] == 57 && ds->x->shape[2] == 128);
@@ -362,7 +320,7 @@ int main(void)
     TCase *tc = tcase_create("gtzan");
 
     tcase_set_timeout(tc, 120);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, setup, remove_test_dir);
     tcase_add_test(tc, spectrogram);
     tcase_add_test(tc, spectrogram_broken);
     tcase_add_test(tc, features);
@@ -371,9 +329,5 @@ int main(void)
     tcase_add_test(tc, real_tables);
     suite_add_tcase(suite, tc);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

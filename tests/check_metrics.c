@@ -11,6 +11,8 @@
 #include "datasets/csv.h"
 #include "nn/metrics.h"
 #include "tensor/alloc.h"
+#include "tests/files.h"
+#include "tests/suite.h"
 
 static void reset(void) { et_error_clear(); }
 
@@ -25,15 +27,6 @@ static void near(double got, double want, double tol)
 {
     ck_assert_msg(fabs(got - want) <= tol, "%.17g, expected %.17g", got, want);
 }
-
-#define fails(call, status_, words)                                                                             \
-    do {                                                                                                        \
-        et_error_clear();                                                                                       \
-        ck_assert_int_eq((call), (status_));                                                                    \
-        ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), \
-                      words);                                                                                   \
-        et_error_clear();                                                                                       \
-    } while (0)
 
 START_TEST(golden_areas)
 {
@@ -193,13 +186,6 @@ START_TEST(report_with_empty_class)
 }
 END_TEST
 
-static char *fixture(const char *name, char *buf, size_t size)
-{
-    const char *top = getenv("srcdir");
-    snprintf(buf, size, "%s/tests/fixtures/%s", top ? top : ".", name);
-    return buf;
-}
-
 START_TEST(scikit_learn)
 {
     enum { N = 100, K = 5, TAGS = 4 };
@@ -211,7 +197,7 @@ START_TEST(scikit_learn)
     et_class_report r;
     et_tag_report t;
     char path[1000], name[40];
-    et_csv *in = et_csv_read(fixture("metrics-input.csv", path, sizeof path), NULL), *want;
+    et_csv *in = et_csv_read(suite_file(path, sizeof path, "fixtures/metrics-input.csv"), NULL), *want;
 
     ck_assert_msg(in != NULL, "%s", et_error_message());
     ck_assert_int_eq(et_csv_rows(in), N);
@@ -242,7 +228,7 @@ START_TEST(scikit_learn)
     ck_assert_int_eq(et_metric_tags(N, TAGS, score, tag, &t, auc, ap), ET_OK);
     ck_assert_int_eq(t.skipped, 1);
 
-    want = et_csv_read(fixture("metrics-expected.csv", path, sizeof path), NULL);
+    want = et_csv_read(suite_file(path, sizeof path, "fixtures/metrics-expected.csv"), NULL);
     ck_assert_msg(want != NULL, "%s", et_error_message());
     for (int64_t row = 0; row < et_csv_rows(want); row++) {
         const char *what = et_csv_text(want, row, 0);
@@ -376,9 +362,5 @@ int main(void)
     tcase_add_test(tc, out_of_memory);
     suite_add_tcase(suite, tc);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

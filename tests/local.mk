@@ -41,6 +41,7 @@ EXTRA_DIST += \
 	tests/alloc_sweep.h \
 	tests/files.h \
 	tests/fixtures \
+	tests/fuzz_csv.c \
 	tests/installcheck.c \
 	tests/installcheck.sh \
 	tests/oracle \
