@@ -13,13 +13,19 @@ tensorinclude_HEADERS += \
 	tensor/tensor.h
 
 libetude_la_SOURCES += \
+	tensor/alloc.c \
 	tensor/bytes.h \
+	tensor/copy.c \
 	tensor/cpu.c \
 	tensor/cpu.h \
 	tensor/dispatch.c \
+	tensor/error.c \
 	tensor/file.c \
 	tensor/file.h \
 	tensor/gemm.c \
+	tensor/internal.h \
+	tensor/iter.c \
+	tensor/iter.h \
 	tensor/json.c \
 	tensor/json.h \
 	tensor/json_write.c \
@@ -28,17 +34,22 @@ libetude_la_SOURCES += \
 	tensor/npy.c \
 	tensor/number.c \
 	tensor/number.h \
+	tensor/os.c \
+	tensor/os.h \
 	tensor/parallel.c \
+	tensor/pool.c \
 	tensor/print.c \
 	tensor/rng.c \
 	tensor/rng_fill.c \
 	tensor/rng_words.h \
 	tensor/safetensors.c \
 	tensor/safetensors_write.c \
+	tensor/scope.c \
 	tensor/sort.c \
 	tensor/sort.h \
 	tensor/strbuf.c \
 	tensor/strbuf.h \
+	tensor/tensor.c \
 	tensor/wire.c \
 	tensor/wire.h
 
