@@ -150,6 +150,13 @@ typedef struct et_kernels {
     void (*layer_norm_bwd)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *mean,
                            const void *rstd, const void *dy, void *dx, int acc, void *dgamma, void *dbeta);
 
+    /* --- attention: scores s [rows, cols] contiguous to weights, in place; mask as in softmax --- */
+    /* s = exp(s + mask - max); lse [rows] = ln sum exp(s + mask), inv [rows] = 1 / sum of what s holds
+     * then. A row of -inf: zeros, lse -inf, inv 0. */
+    void (*attn_softmax)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, void *lse, void *inv);
+    /* s = exp(s + mask - lse); zeros where lse is -inf */
+    void (*attn_weights)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, const void *lse);
+
     /* --- optimisers, over one flat block; see nn/optim.h for the formulas.
      * g is multiplied by gscale first (clipping) and set to zero afterwards when zero. --- */
     void (*sgd)(int64_t n, void *w, void *g, void *buf, double lr, double momentum, int nesterov,

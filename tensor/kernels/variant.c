@@ -12,6 +12,7 @@
 #include "tensor/kernels/elementwise.h"
 #include "tensor/kernels/reduce.h"
 #include "tensor/kernels/rows.h"
+#include "tensor/kernels/attention.h"
 #include "tensor/kernels/optim.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/recurrent.h"
@@ -55,6 +56,7 @@ const et_kernels V_TABLE = {
 
     .sgd = sgd, .adam = adam,
 
+    ATTN_TABLE,
     GEMM_TABLE,
     REC_TABLE
 };
