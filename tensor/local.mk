@@ -56,6 +56,7 @@ libetude_la_SOURCES += \
 # The kernels: one source, compiled once for each instruction set into a library of its own.
 kernel_sources = \
 	tensor/kernels/variant.c \
+	tensor/kernels/attention.h \
 	tensor/kernels/elementwise.h \
 	tensor/kernels/gemm.h \
 	tensor/kernels/math.h \
