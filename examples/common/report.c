@@ -241,6 +241,12 @@ void et_report_object(et_report *r, const char *caption, const et_json_value *ob
     settle(r, ET_OK);
 }
 
+/* What a missing picture or sound means: the error that its maker left, or a mistake. */
+static et_status missing(const char *what)
+{
+    return et_error_status() != ET_OK ? et_error_status() : et_raise(ET_EINVAL, "report: no %s", what);
+}
+
 /* --- figures ------------------------------------------------------------------------ */
 
 static void end_figure(et_report *r, const char *caption, et_status status)
@@ -288,7 +294,7 @@ void et_report_svg(et_report *r, const char *svg, const char *caption)
         return;
     if (svg)
         et_strbuf_puts(&r->html, svg);
-    end_figure(r, caption, svg ? ET_OK : et_raise(ET_EINVAL, "report: no picture"));
+    end_figure(r, caption, svg ? ET_OK : missing("picture"));
 }
 
 void et_report_png(et_report *r, const void *png, size_t size, const char *alt, const char *caption)
@@ -300,7 +306,7 @@ void et_report_png(et_report *r, const void *png, size_t size, const char *alt, 
         et_markup_data_uri(&r->html, "image/png", png, size);
         et_strbuf_puts(&r->html, "\">\n");
     }
-    end_figure(r, caption, png ? ET_OK : et_raise(ET_EINVAL, "report: no picture"));
+    end_figure(r, caption, png ? ET_OK : missing("picture"));
 }
 
 void et_report_audio(et_report *r, const void *wav, size_t size, const char *caption)
@@ -312,7 +318,7 @@ void et_report_audio(et_report *r, const void *wav, size_t size, const char *cap
         et_markup_data_uri(&r->html, "audio/wav", wav, size);
         et_strbuf_puts(&r->html, "\"></audio>\n");
     }
-    end_figure(r, caption, wav ? ET_OK : et_raise(ET_EINVAL, "report: no sound"));
+    end_figure(r, caption, wav ? ET_OK : missing("sound"));
 }
 
 const char *et_report_html(et_report *r, size_t *size)

@@ -1,0 +1,21 @@
+/* Small pictures made of characters, for the terminal. */
+#ifndef ETUDE_EXAMPLES_COMMON_TEXTPLOT_H
+#define ETUDE_EXAMPLES_COMMON_TEXTPLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tensor/strbuf.h"
+
+/** Appends a curve as one row of `width` characters, without a newline: the largest of the
+ *  values behind each character, between the smallest and the largest of all. Values that
+ *  are not finite give a blank. unicode: eighth blocks, else ASCII. EINVAL unless n and
+ *  width are positive; ENOMEM. */
+et_status et_text_spark(et_strbuf *out, int64_t n, const double *y, int width, bool unicode);
+
+/** Appends a matrix [rows, cols], row 0 at the bottom, as `height` lines of `width`
+ *  characters: the mean of the elements behind each, as shades. EINVAL, ENOMEM. */
+et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float *x, int width, int height,
+                         bool unicode);
+
+#endif
