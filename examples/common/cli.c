@@ -152,7 +152,7 @@ static et_status unknown_option(const et_cli *cli, const char *arg, const char *
     guess g = {name, NULL, 0};
 
     for (const et_verb *v = cli->program->verbs; v->name; v++)
-        if (et_cli_takes(v, name))
+        if (!find_slot(cli, name) && et_cli_takes(v, name))
             return et_raise(ET_EINVAL, "--%s is an option of %s, not of %s", name, v->name, cli->verb->name);
     for (int i = 0; i < cli->n_slots; i++)
         consider(&g, cli->slots[i].option->name);
@@ -194,7 +194,7 @@ static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
             if (len < sizeof following) {
                 memcpy(following, next + 2, len);
                 following[len] = '\0';
-                if (len == 0 || find_slot(cli, following))
+                if (len == 0 || strcmp(following, "help") == 0 || find_slot(cli, following))
                     next = NULL;
             }
         }

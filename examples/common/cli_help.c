@@ -10,8 +10,9 @@ enum { WIDTH = 80, MAX_HELP_COLUMN = 24, MAX_DISTANCE_WORD = 63 };
 
 const et_option et_shared_options[] = {
     {"data", ET_OPTION_TEXT, "PATH", NULL, 0, 0,
-     "Folder or file of the data; without it the built-in synthetic corpus is used"},
-    {"out", ET_OPTION_TEXT, "DIR", NULL, 0, 0, "Run folder: configuration, log, metrics, weights and report.html"},
+     "Folder or file of the data; without it train takes the built-in synthetic corpus, other verbs the run's data"},
+    {"out", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
+     "Run folder: configuration, log, metrics, weights and report.html; train makes a new one under runs/ by itself"},
     {"epochs", ET_OPTION_INT, "N", NULL, 1, 1000000, "Passes over the training data"},
     {"batch", ET_OPTION_INT, "N", NULL, 1, 65536, "Samples in one training step"},
     {"lr", ET_OPTION_REAL, "X", NULL, 1e-12, 1e3, "Learning rate"},

@@ -1,0 +1,880 @@
+/* What the example programs share: command line, run folder, progress, Ctrl-C. */
+#include "config.h"
+
+#include <check.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "examples/common/cli.h"
+#include "examples/common/internal.h"
+#include "examples/common/interrupt.h"
+#include "examples/common/progress.h"
+#include "examples/common/runfolder.h"
+#include "tensor/alloc.h"
+#include "tensor/file.h"
+#include "tests/alloc_sweep.h"
+#include "tests/suite.h"
+
+static void reset(void)
+{
+    et_error_clear();
+}
+
+/* --- a program for the tests --------------------------------------------------------- */
+
+static int last_status;
+
+static int run_verb(et_cli *cli)
+{
+    (void)cli;
+    return last_status;
+}
+
+static const et_verb verbs[] = {
+    {"train", "Train a model", "data out epochs batch lr seed threads config resume overwrite cell hidden", NULL, 0, 0,
+     run_verb},
+    {"eval", "Judge a run on a test set", "out! data threads", NULL, 0, 0, run_verb},
+    {"explain", "Show where the model listens", "out! top", "FILE...", 1, 3, run_verb},
+    {NULL, NULL, NULL, NULL, 0, 0, NULL}};
+static const et_option options[] = {
+    {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},
+    {"hidden", ET_OPTION_INT, "N", NULL, 1, 4096, "Width of the state"},
+    {"top", ET_OPTION_INT, "N", "5", 1, 100, "Intervals to print"},
+    {"lr", ET_OPTION_REAL, "X", "0.001", 1e-12, 10, "Learning rate of Adam"},
+    {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL}};
+static const et_program program = {"toy", "a program for tests", "It does nothing, in several ways.", verbs, options};
+
+enum { MAX_ARGS = 24 };
+
+/* Splits at blanks ("~" stands for an empty argument) and parses. */
+static et_cli *parse(const char *line)
+{
+    static char text[1024];
+    static char *argv[MAX_ARGS + 1];
+    int argc = 1;
+
+    argv[0] = (char *)"toy";
+    snprintf(text, sizeof text, "%s", line);
+    for (char *w = strtok(text, " "); w; w = strtok(NULL, " ")) {
+        ck_assert_int_lt(argc, MAX_ARGS);
+        argv[argc++] = strcmp(w, "~") == 0 ? w + 1 : w;
+    }
+    argv[argc] = NULL;
+    return et_cli_parse(&program, argc, argv);
+}
+
+/* --- command line -------------------------------------------------------------------- */
+
+static const struct {
+    const char *line, *words;
+} misuse[] = {
+    {"", "say what to do: train, eval, explain"},
+    {"~", "say what to do"},
+    {"trian", "unknown verb trian; did you mean train?"},
+    {"tr", "did you mean train?"},
+    {"dance", "unknown verb dance; there are train, eval, explain"},
+    {"--epochs 3", "a verb comes first, then --epochs"},
+    {"help dance", "unknown verb dance"},
+    {"train --epoch 3", "unknown option --epoch; did you mean --epochs?"},
+    {"train --epochs3", "did you mean --epochs?"},
+    {"train --eopchs 3", "did you mean --epochs?"},
+    {"train --ep 3", "did you mean --epochs?"},
+    {"train -epochs 3", "unknown option -epochs; did you mean --epochs?"},
+    {"train -e", "unknown option -e"},
+    {"train --xyzzy", "unknown option --xyzzy (see toy train --help)"},
+    {"train --xyzzy=3", "unknown option --xyzzy=3"},
+    {"train --", NULL},
+    {"train --= 3", "unknown option --="},
+    {"train --a-name-that-is-longer-than-any-option-could-ever-be 1", "unknown option"},
+    {"eval --epochs 3 --out x", "--epochs is an option of train, not of eval"},
+    {"train --epochs", "--epochs needs a value: N"},
+    {"train --epochs --batch 3", "--epochs needs a value: N"},
+    {"train --epochs --help", "--epochs needs a value: N"},
+    {"train --out --resume", "--out needs a value: DIR"},
+    {"train --out=", "--out: the value is empty"},
+    {"train --out ~", "--out: the value is empty"},
+    {"train --epochs=", "--epochs: the value is empty"},
+    {"train --epochs 0", "--epochs 0: outside 1 .. 1000000"},
+    {"train --epochs -3", "--epochs -3: outside"},
+    {"train --epochs 3x", "--epochs 3x: not a whole number"},
+    {"train --epochs 3.0", "not a whole number"},
+    {"train --epochs 1e3", "not a whole number"},
+    {"train --epochs 0x10", "not a whole number"},
+    {"train --epochs 99999999999999999999", "the number is too large"},
+    {"train --epochs 1000001", "outside 1 .. 1000000"},
+    {"train --seed -1", "outside 0 .. 9007199254740991"},
+    {"train --lr abc", "--lr abc: not a finite number"},
+    {"train --lr nan", "--lr nan: not a finite number"},
+    {"train --lr inf", "not a finite number"},
+    {"train --lr 1e999", "not a finite number"},
+    {"train --lr 0", "--lr 0: outside"},
+    {"train --lr 11", "--lr 11: outside 1e-12 .. 10"},
+    {"train --lr 1e-3x", "not a finite number"},
+    {"train --lr 0,1", "not a finite number"},
+    {"train --config big", "--config big: not one of small|paper"},
+    {"train --config sma", "not one of small|paper"},
+    {"train --config small|paper", "not one of"},
+    {"train --cell GRU", "not one of gru|lstm|rnn"},
+    {"train --threads 0", "outside 1 .. 256"},
+    {"train --threads 257", "outside 1 .. 256"},
+    {"train --resume=yes", "--resume takes no value"},
+    {"train --resume=", "--resume takes no value"},
+    {"train file.wav", "unexpected argument file.wav"},
+    {"train -- --epochs", "unexpected argument --epochs"},
+    {"eval", "eval needs --out DIR"},
+    {"eval --data x", "eval needs --out DIR"},
+    {"explain --out x", "explain needs FILE..."},
+    {"explain --out x a b c d", "unexpected argument d"},
+    {"explain a --out x --top 0", "outside 1 .. 100"},
+};
+enum { N_MISUSE = sizeof misuse / sizeof misuse[0] };
+
+START_TEST(cli_misuse)
+{
+    et_cli *cli = parse(misuse[_i].line);
+
+    if (!misuse[_i].words) { /* not wrong after all */
+        ck_assert_msg(cli != NULL, "'%s': %s", misuse[_i].line, et_error_message());
+        et_cli_free(cli);
+        return;
+    }
+    ck_assert_msg(cli == NULL, "'%s' was accepted", misuse[_i].line);
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    ck_assert_msg(strstr(et_error_message(), misuse[_i].words) != NULL, "'%s': \"%s\" lacks \"%s\"", misuse[_i].line,
+                  et_error_message(), misuse[_i].words);
+    ck_assert_ptr_null(strchr(et_error_message(), '\n'));
+}
+END_TEST
+
+START_TEST(cli_values)
+{
+    et_cli *cli = parse("train --epochs 7 --lr=1e-2 --data /a=b --resume --config paper --epochs=9 --seed 0");
+
+    ck_assert_msg(cli != NULL, "%s", et_error_message());
+    ck_assert_str_eq(et_cli_verb(cli)->name, "train");
+    ck_assert_int_eq(et_cli_int(cli, "epochs"), 9); /* the last one counts */
+    ck_assert(et_cli_real(cli, "lr") == 1e-2);
+    ck_assert_str_eq(et_cli_text(cli, "data"), "/a=b");
+    ck_assert_str_eq(et_cli_text(cli, "config"), "paper");
+    ck_assert_str_eq(et_cli_text(cli, "cell"), "gru");
+    ck_assert(et_cli_flag(cli, "resume") && !et_cli_flag(cli, "overwrite"));
+    ck_assert(et_cli_given(cli, "seed") && !et_cli_given(cli, "cell") && !et_cli_given(cli, "hidden"));
+    ck_assert_int_eq(et_cli_int(cli, "hidden"), 0);
+    ck_assert_ptr_null(et_cli_text(cli, "out"));
+    ck_assert_int_eq(et_cli_default_int(cli, "hidden", 128), ET_OK);
+    ck_assert_int_eq(et_cli_default_int(cli, "epochs", 50), ET_OK);
+    ck_assert_int_eq(et_cli_default_real(cli, "lr", 5), ET_OK);
+    ck_assert_int_eq(et_cli_int(cli, "hidden"), 128);
+    ck_assert_int_eq(et_cli_int(cli, "epochs"), 9);
+    ck_assert(et_cli_real(cli, "lr") == 1e-2);
+    ck_assert_int_eq(et_cli_default_int(cli, "batch", 0), ET_EINVAL);
+    et_error_clear();
+    ck_assert_int_eq(et_cli_int(cli, "lr"), 0); /* the wrong kind */
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+    et_cli_text(cli, "top");
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_cli_free(cli);
+    et_error_clear();
+    cli = parse("explain one.wav --out dir - -- --three");
+    ck_assert_int_eq(et_cli_operands(cli), 3);
+    ck_assert_str_eq(et_cli_operand(cli, 0), "one.wav");
+    ck_assert_str_eq(et_cli_operand(cli, 1), "-");
+    ck_assert_str_eq(et_cli_operand(cli, 2), "--three");
+    ck_assert_ptr_null(et_cli_operand(cli, 3));
+    ck_assert_int_eq(et_cli_int(cli, "top"), 5);
+    et_cli_free(cli);
+    cli = parse("train --threads 2 --lr -1");
+    ck_assert_ptr_null(cli);
+    et_error_clear();
+}
+END_TEST
+
+START_TEST(cli_help_is_complete)
+{
+    for (int v = -1; v < 3; v++) {
+        et_strbuf b = ET_STRBUF_INIT;
+
+        ck_assert_int_eq(et_cli_help(&program, v < 0 ? NULL : &verbs[v], &b), ET_OK);
+        for (int w = 0; w < 3; w++) {
+            const char *at = verbs[w].options;
+            char word[ET_CLI_WORD], line[64];
+            bool required;
+
+            if (v >= 0 && w != v)
+                continue;
+            ck_assert_ptr_nonnull(strstr(b.data, verbs[w].name));
+            ck_assert_ptr_nonnull(strstr(b.data, verbs[w].help));
+            while (et_cli_next_word(&at, word, &required)) {
+                snprintf(line, sizeof line, "\n  --%s", word);
+                ck_assert_msg(strstr(b.data, line) != NULL, "no --%s in\n%s", word, b.data);
+            }
+        }
+        ck_assert_ptr_nonnull(strstr(b.data, "--help"));
+        for (const char *s = b.data; *s;) {
+            size_t n = strcspn(s, "\n");
+
+            ck_assert_msg(n <= 80, "a line of %zu columns: %.*s", n, (int)n, s);
+            ck_assert(n == 0 || s[n - 1] != ' ');
+            s += n + 1;
+        }
+        et_strbuf_free(&b);
+    }
+}
+END_TEST
+
+START_TEST(cli_distance)
+{
+    ck_assert_int_eq(et_cli_distance("", "abc"), 3);
+    ck_assert_int_eq(et_cli_distance("epochs", "epochs"), 0);
+    ck_assert_int_eq(et_cli_distance("eopchs", "epochs"), 1);
+    ck_assert_int_eq(et_cli_distance("kitten", "sitting"), 3);
+}
+END_TEST
+
+/* Runs et_cli_main with both outputs in files; returns the status, and what was printed. */
+static int run_main(const char *line, char *out, char *err, size_t size)
+{
+    FILE *fo = tmpfile(), *fe = tmpfile();
+    int saved_out, saved_err, status, argc = 1;
+    char text[256], *argv[MAX_ARGS + 1] = {(char *)"toy"};
+
+    ck_assert(fo && fe);
+    snprintf(text, sizeof text, "%s", line);
+    for (char *w = strtok(text, " "); w; w = strtok(NULL, " "))
+        argv[argc++] = w;
+    argv[argc] = NULL;
+    fflush(NULL);
+    saved_out = dup(1);
+    saved_err = dup(2);
+    dup2(fileno(fo), 1);
+    dup2(fileno(fe), 2);
+    status = et_cli_main(&program, argc, argv);
+    fflush(NULL);
+    dup2(saved_out, 1);
+    dup2(saved_err, 2);
+    close(saved_out);
+    close(saved_err);
+    rewind(fo);
+    rewind(fe);
+    out[fread(out, 1, size - 1, fo)] = '\0';
+    err[fread(err, 1, size - 1, fe)] = '\0';
+    fclose(fo);
+    fclose(fe);
+    return status;
+}
+
+START_TEST(cli_exit_statuses)
+{
+    static char out[8192], err[8192];
+
+    last_status = 0;
+    ck_assert_int_eq(run_main("train", out, err, sizeof out), 0);
+    ck_assert_str_eq(err, "");
+    ck_assert_int_eq(run_main("--help", out, err, sizeof out), 0);
+    ck_assert_ptr_nonnull(strstr(out, "Usage:"));
+    ck_assert_int_eq(run_main("help eval", out, err, sizeof out), 0);
+    ck_assert_ptr_nonnull(strstr(out, "toy eval --out DIR"));
+    ck_assert_int_eq(run_main("train --help", out, err, sizeof out), 0);
+    ck_assert_int_eq(run_main("eval --help", out, err, sizeof out), 0);
+    ck_assert_int_eq(run_main("--version", out, err, sizeof out), 0);
+    ck_assert_ptr_nonnull(strstr(out, PACKAGE_VERSION));
+    ck_assert_int_eq(run_main("train --epoch\n 3", out, err, sizeof out), 2);
+    ck_assert_str_eq(err, "toy: unknown option --epoch?; did you mean --epochs?\n");
+    ck_assert_str_eq(out, "");
+    last_status = 1;
+    ck_assert_int_eq(run_main("train --threads 1", out, err, sizeof out), 1);
+}
+END_TEST
+
+static bool parse_body(void *user)
+{
+    et_cli *cli = parse(user);
+    bool ok = cli && et_cli_default_int(cli, "hidden", 3) == ET_OK;
+
+    et_cli_free(cli);
+    return ok;
+}
+
+START_TEST(cli_memory)
+{
+    alloc_sweep("command line", parse_body, (void *)"train --epochs 7 --out x --config paper");
+}
+END_TEST
+
+/* --- run folder ---------------------------------------------------------------------- */
+
+static char base[64];
+
+static void make_base(void)
+{
+    et_error_clear();
+    snprintf(base, sizeof base, "run-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(base));
+}
+
+static void remove_base(void)
+{
+    char command[128];
+
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* base/name, in one of a few buffers that are used in turn. */
+static const char *in_base(const char *name)
+{
+    static char paths[8][256];
+    static int next;
+
+    next = (next + 1) % 8;
+    snprintf(paths[next], sizeof paths[next], "%s/%s", base, name);
+    return paths[next];
+}
+
+static void put(const char *name, const char *text)
+{
+    ck_assert_int_eq(et_file_write(in_base(name), text, strlen(text)), ET_OK);
+}
+
+static void holds(const char *name, const char *text)
+{
+    unsigned char *data = NULL;
+    size_t size;
+
+    ck_assert_msg(et_file_read(in_base(name), 1 << 20, &data, &size) == ET_OK, "%s", et_error_message());
+    ck_assert_str_eq((char *)data, text);
+    et_dealloc(data);
+}
+
+static bool exists(const char *name)
+{
+    struct stat st;
+
+    return stat(in_base(name), &st) == 0;
+}
+
+static et_run *must_open(const char *name, et_run_mode mode)
+{
+    et_run *run = et_run_open(in_base(name), mode);
+
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    return run;
+}
+
+static void must_fail(const char *name, et_run_mode mode, et_status status, const char *words)
+{
+    et_error_clear();
+    ck_assert_ptr_null(et_run_open(in_base(name), mode));
+    ck_assert_int_eq(et_error_status(), status);
+    ck_assert_msg(strstr(et_error_message(), words) != NULL, "\"%s\" lacks \"%s\"", et_error_message(), words);
+    et_error_clear();
+}
+
+START_TEST(run_is_not_lost)
+{
+    const et_figure f[] = {{"loss", 1.5}};
+    et_run *run = must_open("a/b/c/", ET_RUN_NEW);
+
+    ck_assert_int_eq(et_run_log(run, 1, f, 1), ET_OK);
+    ck_assert_int_eq(et_run_log(run, 2, f, 1), ET_OK);
+    et_run_close(run);
+    must_fail("a/b/c", ET_RUN_NEW, ET_EINVAL, "already holds a run (2 epochs): add --resume");
+    put("a/b/c/mine.txt", "keep");
+    put("a/b/c/last.ckpt", "x");
+    run = must_open("a/b/c", ET_RUN_OVERWRITE);
+    ck_assert_int_eq(et_run_log_rows(run), 0);
+    ck_assert(!et_run_has_checkpoint(run));
+    ck_assert(exists("a/b/c/mine.txt") && !exists("a/b/c/log.jsonl") && !exists("a/b/c/last.ckpt"));
+    et_run_close(run);
+    et_run_close(must_open("a/b/c", ET_RUN_NEW)); /* other people's files do not matter */
+    et_run_close(must_open("never/was", ET_RUN_RESUME));
+    must_fail("no", ET_RUN_READ, ET_EIO, "No such file");
+    must_fail("a/b/c", ET_RUN_READ, ET_EIO, "no run folder");
+    must_fail("a/b/c/mine.txt", ET_RUN_NEW, ET_EIO, "in the way");
+    must_fail("a/b/c/mine.txt/x", ET_RUN_NEW, ET_EIO, "cannot make");
+    ck_assert_ptr_null(et_run_open("", ET_RUN_NEW));
+    put("a/b/c/config.json", "{broken");
+    must_fail("a/b/c", ET_RUN_READ, ET_EFORMAT, "config.json");
+    must_fail("a/b/c", ET_RUN_RESUME, ET_EFORMAT, "config.json");
+}
+END_TEST
+
+START_TEST(log_appends_and_cuts)
+{
+    const et_figure f[] = {{"loss", 0.1}, {"n", 3}, {"bad", NAN}, {"\"q\"", -2.5e-9}};
+    double column[3];
+    et_run *run = must_open("r", ET_RUN_NEW);
+
+    ck_assert_int_eq(et_run_log(run, 1, f, 4), ET_OK);
+    ck_assert_int_eq(et_run_log(run, 2, f, 1), ET_OK);
+    ck_assert_int_eq(et_run_log(run, 5, f, 2), ET_OK);
+    ck_assert_int_eq(et_run_log(run, 5, f, 2), ET_EINVAL);
+    et_error_clear();
+    holds("r/log.jsonl", "{\"epoch\": 1, \"loss\": 0.1, \"n\": 3, \"bad\": null, \"\\\"q\\\"\": -2.5e-09}\n"
+                         "{\"epoch\": 2, \"loss\": 0.1}\n{\"epoch\": 5, \"loss\": 0.1, \"n\": 3}\n");
+    ck_assert_int_eq(et_run_log_rows(run), 3);
+    ck_assert_int_eq(et_run_log_column(run, "n", column), ET_OK);
+    ck_assert(column[0] == 3 && isnan(column[1]) && column[2] == 3);
+    ck_assert_int_eq(et_run_log_column(run, "bad", column), ET_OK);
+    ck_assert(isnan(column[0]));
+    ck_assert_int_eq(et_run_log_cut(run, 4), ET_OK);
+    ck_assert_int_eq(et_run_log_rows(run), 2);
+    ck_assert_int_eq(et_run_log(run, 3, f, 1), ET_OK);
+    et_run_close(run);
+    run = must_open("r", ET_RUN_RESUME);
+    ck_assert_int_eq(et_run_log_rows(run), 3);
+    ck_assert_int_eq(et_run_log_cut(run, 1), ET_OK);
+    et_run_close(run);
+    holds("r/log.jsonl", "{\"epoch\": 1, \"loss\": 0.1, \"n\": 3, \"bad\": null, \"\\\"q\\\"\": -2.5e-09}\n");
+}
+END_TEST
+
+START_TEST(log_survives_damage)
+{
+    static const struct {
+        const char *text;
+        int rows;
+    } logs[] = {{"", 0},
+                {"{\"epoch\": 1}\n{\"epoch\": 2, \"lo", 1},
+                {"{\"epoch\": 1}\n{\"epoch\": 2}", 1},
+                {"{\"epoch\": 1}\n\n{\"epoch\": 2}\n", 1},
+                {"{\"epoch\": 2}\n{\"epoch\": 1}\n", 1},
+                {"{\"epoch\": 1}\n{\"epoch\": 1}\n", 1},
+                {"[1]\n", 0},
+                {"{\"epoch\": 0}\n", 0},
+                {"{\"epoch\": 1.5}\n", 0},
+                {"\xFF\n", 0}};
+
+    put("config.json", "{\"program\": \"toy\"}");
+    for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
+        et_run *run;
+
+        put("log.jsonl", logs[i].text);
+        run = must_open("", ET_RUN_RESUME);
+        ck_assert_int_eq(et_run_log_rows(run), logs[i].rows);
+        ck_assert_int_eq(et_error_status(), ET_OK);
+        ck_assert_int_eq(et_run_log(run, 9, NULL, 0), ET_OK);
+        et_run_close(run);
+        if (logs[i].text[0]) {
+            put("log.jsonl", logs[i].text);
+            must_fail("", ET_RUN_READ, ET_EFORMAT, "log.jsonl: line");
+        }
+    }
+}
+END_TEST
+
+START_TEST(metrics_merge)
+{
+    const et_figure valid[] = {{"accuracy", 0.5}, {"loss", INFINITY}}, test[] = {{"accuracy", 0.25}},
+                    train[] = {{"accuracy", 1}};
+    et_run *run = must_open("m", ET_RUN_NEW);
+
+    ck_assert_int_eq(et_run_metrics(run, "test", test, 1), ET_OK);
+    ck_assert_int_eq(et_run_metrics(run, "valid", test, 1), ET_OK);
+    ck_assert_int_eq(et_run_metrics(run, "train", train, 1), ET_OK);
+    ck_assert_int_eq(et_run_metrics(run, "valid", valid, 2), ET_OK);
+    holds("m/metrics.json", "{\n  \"train\": {\n    \"accuracy\": 1\n  },\n  \"valid\": {\n    \"accuracy\": 0.5,\n"
+                            "    \"loss\": null\n  },\n  \"test\": {\n    \"accuracy\": 0.25\n  }\n}\n");
+    put("m/metrics.json", "{\"valid\": {\"a\": [1, \"x\", {\"b\": null}]}, \"more\": true}");
+    ck_assert_int_eq(et_run_metrics(run, "test", test, 1), ET_OK);
+    ck_assert_int_eq(et_run_metrics(run, "train", train, 1), ET_OK);
+    {
+        et_json *j = et_json_read(in_base("m/metrics.json"), 1 << 20);
+        const et_json_value *root = et_json_root(j);
+
+        ck_assert_str_eq(root->first->key, "train");
+        ck_assert_str_eq(root->first->next->key, "valid");
+        ck_assert_uint_eq(et_json_get(et_json_get(root, "valid"), "a")->count, 3);
+        ck_assert_str_eq(root->first->next->next->key, "test");
+        ck_assert(et_json_get_bool(root, "more", false));
+        et_json_free(j);
+    }
+    put("m/metrics.json", "{\"valid\":");
+    ck_assert_int_eq(et_run_metrics(run, "test", test, 1), ET_EFORMAT);
+    holds("m/metrics.json", "{\"valid\":"); /* not destroyed */
+    et_error_clear();
+    put("m/metrics.json", "[]");
+    ck_assert_int_eq(et_run_metrics(run, "test", test, 1), ET_EFORMAT);
+    et_run_close(run);
+}
+END_TEST
+
+static et_run *train_with(const char *rest, et_cli **cli)
+{
+    char line[512];
+
+    snprintf(line, sizeof line, "train --out %s %s", in_base("t"), rest);
+    *cli = parse(line);
+    ck_assert_msg(*cli != NULL, "%s", et_error_message());
+    return et_run_for_training(*cli);
+}
+
+START_TEST(run_takes_its_options_along)
+{
+    et_cli *cli;
+    et_json_writer w;
+    et_run *run = train_with("--hidden 7 --cell lstm --lr 0.1 --epochs 3 --threads 1", &cli);
+    char line[512];
+
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert_int_eq(et_run_config_begin(run, cli, &w), ET_OK);
+    et_json_key(&w, "classes");
+    et_json_int(&w, 10);
+    ck_assert_int_eq(et_run_config_end(run, &w), ET_OK);
+    et_run_close(run);
+    et_cli_free(cli);
+    holds("t/config.json", "{\n  \"program\": \"toy\",\n  \"version\": \"" PACKAGE_VERSION "\",\n  \"options\": {\n"
+                           "    \"epochs\": 3,\n    \"lr\": 0.1,\n    \"seed\": 1,\n    \"config\": \"small\",\n"
+                           "    \"cell\": \"lstm\",\n    \"hidden\": 7\n  },\n  \"classes\": 10\n}\n");
+
+    run = train_with("--resume --epochs 5 --lr 1e-1", &cli);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert_int_eq(et_cli_int(cli, "hidden"), 7);
+    ck_assert_int_eq(et_cli_int(cli, "epochs"), 5);
+    ck_assert_str_eq(et_cli_text(cli, "cell"), "lstm");
+    ck_assert_int_eq(et_json_get_int(et_run_config(run), "classes", 0), 10);
+    et_run_close(run);
+    et_cli_free(cli);
+
+    ck_assert_ptr_null(train_with("", &cli));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "already holds a run (0 epochs)"));
+    et_cli_free(cli);
+    et_error_clear();
+    ck_assert_ptr_null(train_with("--resume --cell gru", &cli));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "--cell differs from the run in"));
+    et_cli_free(cli);
+    et_error_clear();
+    ck_assert_ptr_null(train_with("--resume --overwrite", &cli));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "exclude each other"));
+    et_cli_free(cli);
+    et_error_clear();
+
+    snprintf(line, sizeof line, "explain x --out %s", in_base("t"));
+    cli = parse(line);
+    run = et_run_for_reading(cli);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    et_run_close(run);
+    put("t/config.json", "{\"program\": \"other\", \"options\": {}}");
+    ck_assert_ptr_null(et_run_for_reading(cli));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "was made by other, not by toy"));
+    et_cli_free(cli);
+    et_error_clear();
+    static const char *const bad[] = {
+        "{\"program\": \"toy\"}",
+        "{\"program\": \"toy\", \"options\": {\"hidden\": 0}}",
+        "{\"program\": \"toy\", \"options\": {\"hidden\": \"many\"}}",
+        "{\"program\": \"toy\", \"options\": {\"hidden\": true}}",
+        "{\"program\": \"toy\", \"options\": {\"cell\": \"tape\"}}",
+        "{\"program\": \"toy\", \"options\": {\"lr\": [1]}}",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        put("t/config.json", bad[i]);
+        ck_assert_ptr_null(train_with("--resume", &cli));
+        ck_assert_msg(et_error_status() == ET_EFORMAT, "%s: %s", bad[i], et_error_message());
+        et_cli_free(cli);
+        et_error_clear();
+    }
+}
+END_TEST
+
+START_TEST(run_without_out)
+{
+    char here[4096];
+    et_cli *cli;
+
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_int_eq(chdir(base), 0);
+    for (int i = 1; i <= 3; i++) {
+        et_run *run;
+        char want[32];
+
+        cli = parse("train");
+        run = et_run_for_training(cli);
+        snprintf(want, sizeof want, i > 1 ? "runs/toy-%d" : "runs/toy", i);
+        ck_assert_msg(run != NULL, "%s", et_error_message());
+        ck_assert_str_eq(et_run_dir(run), want);
+        ck_assert_int_eq(et_run_log(run, 1, NULL, 0), ET_OK);
+        et_run_close(run);
+        et_cli_free(cli);
+    }
+    cli = parse("train --resume");
+    ck_assert_ptr_null(et_run_for_training(cli));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "--resume needs --out DIR"));
+    et_cli_free(cli);
+    ck_assert_int_eq(chdir(here), 0);
+}
+END_TEST
+
+START_TEST(resume_line_can_be_typed)
+{
+    et_cli *cli = parse("train");
+    et_run *run = must_open("it's a run", ET_RUN_NEW);
+    FILE *f = tmpfile();
+    char text[512], want[256];
+
+    et_run_print_resume(run, cli, 7, f);
+    rewind(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    snprintf(want, sizeof want, "after epoch 7; everything is saved. To go on:\n  toy train --out '%s/it'\\''s a run' --resume\n",
+             base);
+    ck_assert_msg(strstr(text, want) != NULL, "%s", text);
+    et_run_close(run);
+    et_cli_free(cli);
+}
+END_TEST
+
+static bool run_body(void *user)
+{
+    const et_figure f[] = {{"loss", 1.5}};
+    et_cli *cli = parse("train --hidden 4");
+    et_run *run = cli ? et_run_open(user, ET_RUN_RESUME) : NULL;
+    et_json_writer w;
+    double column[1];
+    bool ok = run && et_run_log_cut(run, 0) == ET_OK && et_run_log(run, 1, f, 1) == ET_OK &&
+              et_run_log_column(run, "loss", column) == ET_OK && et_run_metrics(run, "valid", f, 1) == ET_OK &&
+              et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK;
+
+    et_run_close(run);
+    et_cli_free(cli);
+    return ok;
+}
+
+START_TEST(run_memory)
+{
+    char dir[256];
+
+    snprintf(dir, sizeof dir, "%s", in_base("sweep"));
+    ck_assert(run_body(dir));
+    ck_assert_int_gt(alloc_sweep("run folder", run_body, dir), 20);
+    holds("sweep/log.jsonl", "{\"epoch\": 1, \"loss\": 1.5}\n");
+}
+END_TEST
+
+/* A child writes as fast as it can and is killed; whatever the moment, every file is whole. */
+START_TEST(killed_while_writing)
+{
+    for (int round = 0; round < 12; round++) {
+        pid_t child = fork();
+        struct timespec nap = {0, 2000000 + round * 3000000};
+        et_run *run;
+        int status;
+
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            run = et_run_open(in_base("k"), ET_RUN_RESUME);
+            for (int64_t i = run ? et_run_log_rows(run) : 0; run; i++) {
+                const et_figure f[] = {{"loss", 1.0 / (double)(i + 3)}, {"accuracy", 0.123456789}};
+
+                et_run_log(run, i + 1, f, 2);
+                et_run_metrics(run, "valid", f, 2);
+            }
+            _exit(1);
+        }
+        nanosleep(&nap, NULL);
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        if (exists("k/metrics.json")) {
+            et_json *j = et_json_read(in_base("k/metrics.json"), 1 << 20);
+
+            ck_assert_msg(j != NULL, "%s", et_error_message());
+            et_json_free(j);
+        }
+        if (exists("k/log.jsonl")) {
+            put("k/config.json", "{\"program\": \"toy\"}");
+            run = must_open("k", ET_RUN_READ); /* strict about every line */
+            et_run_close(run);
+        }
+    }
+    ck_assert(exists("k/log.jsonl"));
+}
+END_TEST
+
+/* --- progress ------------------------------------------------------------------------ */
+
+static double fake_time;
+
+static double fake_now(void)
+{
+    return fake_time;
+}
+
+static char *printed(FILE *f, char *buf, size_t size)
+{
+    rewind(f);
+    buf[fread(buf, 1, size - 1, f)] = '\0';
+    fclose(f);
+    return buf;
+}
+
+static void begin(et_progress *p, FILE *f, bool terminal, int width)
+{
+    fake_time = 100;
+    et_progress_begin(p, f, 1000, "epoch %d/%d", 3, 20);
+    p->now = fake_now;
+    p->began = 100;
+    p->terminal = terminal;
+    p->colour = p->unicode = false;
+    p->width = width;
+}
+
+START_TEST(progress_in_lines)
+{
+    char text[4096];
+    et_progress p;
+    FILE *f = tmpfile();
+
+    begin(&p, f, false, 80);
+    for (int i = 1; i <= 1000; i++) {
+        fake_time = 100 + i * 0.07;
+        et_progress_step(&p, i, "loss %.2f", 1.0);
+    }
+    et_progress_note(&p, "a note");
+    et_progress_end(&p, "loss %.3f", 0.5);
+    ck_assert_str_eq(printed(f, text, sizeof text), "epoch 3/20  42%  14/s  loss 1.00  30.0 s\n"
+                                                    "epoch 3/20  85%  14/s  loss 1.00  1:00\n"
+                                                    "a note\n"
+                                                    "epoch 3/20  14/s  loss 0.500  1:10\n");
+}
+END_TEST
+
+START_TEST(progress_on_a_terminal)
+{
+    static char text[1 << 16];
+
+    for (int width = 20; width <= 200; width += 30) {
+        et_progress p;
+        FILE *f = tmpfile();
+        int draws = 0;
+
+        begin(&p, f, true, width);
+        for (int i = 1; i <= 1000; i++) {
+            fake_time = 100 + i * 0.002; /* two seconds in all */
+            et_progress_step(&p, i, "loss %.2f  accuracy %.2f", 1.0, 0.5);
+        }
+        et_progress_end(&p, "loss 0.5");
+        printed(f, text, sizeof text);
+        for (const char *s = text; (s = strchr(s, '\r'));) {
+            size_t n = strcspn(s + 1, "\r\033\n");
+
+            ck_assert_msg(n < (size_t)width, "%zu columns of %d: %.*s", n, width, (int)n, s + 1);
+            draws += n > 0;
+            s += n + 1;
+        }
+        ck_assert_int_ge(draws, 15);
+        ck_assert_int_le(draws, 21);
+        ck_assert_ptr_nonnull(strstr(text, "\r\033[Kepoch 3/20  500/s  loss 0.5  2.0 s\n"));
+        if (width == 110) {
+            ck_assert_ptr_nonnull(strstr(text, "left"));
+            ck_assert_ptr_nonnull(strstr(text, "####"));
+        }
+    }
+}
+END_TEST
+
+START_TEST(durations)
+{
+    static const struct {
+        double s;
+        const char *text;
+    } cases[] = {{0, "0.0 s"},   {59.94, "59.9 s"}, {59.96, "1:00"},      {187, "3:07"},
+                 {3599.7, "1:00:00"}, {3765, "1:02:45"}, {-1, "?"}, {NAN, "?"}, {INFINITY, "?"}};
+    char buf[ET_DURATION_TEXT];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_str_eq(et_duration_text(buf, cases[i].s), cases[i].text);
+}
+END_TEST
+
+START_TEST(terminal_settings)
+{
+    FILE *f = tmpfile();
+
+    setenv("COLUMNS", "123", 1);
+    ck_assert_int_eq(et_terminal_width(f), 123);
+    setenv("COLUMNS", "5", 1);
+    ck_assert_int_eq(et_terminal_width(f), 80);
+    setenv("COLUMNS", "wide", 1);
+    ck_assert_int_eq(et_terminal_width(f), 80);
+    ck_assert(!et_terminal_is(f) && !et_terminal_colour(f));
+    setenv("LC_ALL", "de_DE.UTF-8", 1);
+    ck_assert(et_terminal_unicode());
+    setenv("LC_ALL", "C", 1);
+    ck_assert(!et_terminal_unicode());
+    fclose(f);
+}
+END_TEST
+
+/* --- Ctrl-C -------------------------------------------------------------------------- */
+
+START_TEST(first_interrupt_asks)
+{
+    ck_assert_int_eq(et_interrupt_catch(), ET_OK);
+    et_interrupt_reset();
+    ck_assert(!et_interrupted());
+    raise(SIGINT);
+    ck_assert(et_interrupted());
+    et_interrupt_reset();
+    raise(SIGTERM);
+    ck_assert(et_interrupted());
+    et_interrupt_reset();
+}
+END_TEST
+
+START_TEST(second_interrupt_stops)
+{
+    et_interrupt_catch();
+    et_interrupt_reset();
+    raise(SIGINT);
+    raise(SIGINT);
+    exit(0); /* not reached: Check expects 130 */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("examples_common");
+    TCase *cli = tcase_create("command line"), *run = tcase_create("run folder"), *rest = tcase_create("progress");
+
+    tcase_add_checked_fixture(cli, reset, NULL);
+    tcase_add_loop_test(cli, cli_misuse, 0, N_MISUSE);
+    tcase_add_test(cli, cli_values);
+    tcase_add_test(cli, cli_help_is_complete);
+    tcase_add_test(cli, cli_distance);
+    tcase_add_test(cli, cli_exit_statuses);
+    tcase_add_test(cli, cli_memory);
+    suite_add_tcase(suite, cli);
+
+    tcase_set_timeout(run, 60);
+    tcase_add_checked_fixture(run, make_base, remove_base);
+    tcase_add_test(run, run_is_not_lost);
+    tcase_add_test(run, log_appends_and_cuts);
+    tcase_add_test(run, log_survives_damage);
+    tcase_add_test(run, metrics_merge);
+    tcase_add_test(run, run_takes_its_options_along);
+    tcase_add_test(run, run_without_out);
+    tcase_add_test(run, resume_line_can_be_typed);
+    tcase_add_test(run, run_memory);
+    tcase_add_test(run, killed_while_writing);
+    suite_add_tcase(suite, run);
+
+    tcase_add_checked_fixture(rest, reset, NULL);
+    tcase_add_test(rest, progress_in_lines);
+    tcase_add_test(rest, progress_on_a_terminal);
+    tcase_add_test(rest, durations);
+    tcase_add_test(rest, terminal_settings);
+    tcase_add_test(rest, first_interrupt_asks);
+    tcase_add_exit_test(rest, second_interrupt_stops, 130);
+    suite_add_tcase(suite, rest);
+    return suite_run(suite);
+}
