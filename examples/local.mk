@@ -27,4 +27,6 @@ examples_libcommon_la_SOURCES = \
 	examples/common/svg.h \
 	examples/common/svg_bars.c \
 	examples/common/svg_heatmap.c \
-	examples/common/svg_internal.h
+	examples/common/svg_internal.h \
+	examples/common/textplot.c \
+	examples/common/textplot.h

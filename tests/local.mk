@@ -7,6 +7,8 @@ check_PROGRAMS += \
 	tests/check_augment \
 	tests/check_csv \
 	tests/check_datasets \
+	tests/check_examples_common \
+	tests/check_examples_pictures \
 	tests/check_files \
 	tests/check_gemm \
 	tests/check_gtzan \
@@ -18,6 +20,8 @@ endif
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
+tests_check_examples_common_LDADD = examples/libcommon.la $(TEST_LDADD)
+tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_files_LDADD = $(TEST_LDADD)
 tests_check_gemm_LDADD = $(TEST_LDADD)
 tests_check_gtzan_LDADD = $(TEST_LDADD)
