@@ -29,6 +29,13 @@ tests_check_json_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 
+# Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
+# CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program.
+EXTRA_PROGRAMS += tests/ulp tests/fuzz_csv
+CLEANFILES += $(EXTRA_PROGRAMS)
+tests_ulp_SOURCES = tests/ulp.c tests/accuracy.h
+tests_fuzz_csv_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+
 script_tests = tests/check_headers.sh
 
 TESTS += $(check_PROGRAMS) $(script_tests)
