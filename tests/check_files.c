@@ -12,6 +12,7 @@
 #include "tensor/strbuf.h"
 #include "tests/alloc_sweep.h"
 #include "tests/files.h"
+#include "tests/suite.h"
 
 /* --- texts, bytes, sorting ------------------------------------------------------------ */
 
@@ -331,8 +332,6 @@ int main(void)
 {
     Suite *s = suite_create("files");
     TCase *tc = tcase_create("texts");
-    SRunner *sr;
-    int failed;
 
     tcase_add_test(tc, text_grows);
     tcase_add_test(tc, text_too_long);
@@ -353,9 +352,5 @@ int main(void)
     tcase_add_test(tc, reader_in_bounds);
     tcase_add_test(tc, files_without_memory);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -9,6 +9,7 @@
 #include "tensor/json.h"
 #include "tests/alloc_sweep.h"
 #include "tests/files.h"
+#include "tests/suite.h"
 
 static et_json *parse(const char *text)
 {
@@ -329,8 +330,6 @@ int main(void)
 {
     Suite *s = suite_create("json");
     TCase *tc = tcase_create("json");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, json_values);
@@ -349,9 +348,5 @@ int main(void)
     tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
     tcase_add_test(tc, json_files);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

@@ -12,6 +12,7 @@
 #include "tensor/alloc.h"
 #include "tensor/tensor.h"
 #include "tests/alloc_sweep.h"
+#include "tests/suite.h"
 
 struct literal {
     et_dtype dtype;
@@ -177,8 +178,6 @@ int main(void)
 {
     Suite *s = suite_create("print");
     TCase *tc = tcase_create("print");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, as_numpy, 0, N_LITERALS);
@@ -189,9 +188,5 @@ int main(void)
     tcase_add_test(tc, other_locale);
     tcase_add_test(tc, without_memory);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

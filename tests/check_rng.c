@@ -14,6 +14,7 @@
 #include "tensor/parallel.h"
 #include "tensor/rng.h"
 #include "tests/alloc_sweep.h"
+#include "tests/suite.h"
 
 enum { N = 100000 };
 
@@ -677,8 +678,6 @@ int main(void)
 {
     Suite *s = suite_create("rng");
     TCase *tc = tcase_create("generator");
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, philox_vectors);
@@ -712,9 +711,5 @@ int main(void)
     tcase_add_test(tc, categorical_wrong);
     tcase_add_test(tc, memory_runs_out);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

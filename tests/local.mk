@@ -14,6 +14,8 @@ check_PROGRAMS += \
 	tests/check_gtzan \
 	tests/check_json \
 	tests/check_metrics \
+	tests/check_npy \
+	tests/check_print \
 	tests/check_rng
 endif
 
@@ -27,6 +29,8 @@ tests_check_gemm_LDADD = $(TEST_LDADD)
 tests_check_gtzan_LDADD = $(TEST_LDADD)
 tests_check_json_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
+tests_check_npy_LDADD = $(TEST_LDADD)
+tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
@@ -56,6 +60,7 @@ EXTRA_DIST += \
 	tests/installcheck.c \
 	tests/installcheck.sh \
 	tests/oracle \
+	tests/print_table.h \
 	tests/suite.h \
 	tests/totals.sh
 
