@@ -66,6 +66,7 @@ kernel_sources = \
 	tensor/kernels/recurrent_cells.h \
 	tensor/kernels/reduce.h \
 	tensor/kernels/rows.h \
+	tensor/kernels/trig_pow.h \
 	tensor/kernels/vec.h
 
 noinst_LTLIBRARIES += tensor/kernels/libgeneric.la tensor/kernels/libf64.la

@@ -13,8 +13,11 @@ check_PROGRAMS += \
 	tests/check_gemm \
 	tests/check_gtzan \
 	tests/check_json \
+	tests/check_kernel_rows \
+	tests/check_kernels \
 	tests/check_metrics \
 	tests/check_npy \
+	tests/check_parallel \
 	tests/check_print \
 	tests/check_rng
 endif
@@ -28,8 +31,11 @@ tests_check_files_LDADD = $(TEST_LDADD)
 tests_check_gemm_LDADD = $(TEST_LDADD)
 tests_check_gtzan_LDADD = $(TEST_LDADD)
 tests_check_json_LDADD = $(TEST_LDADD)
+tests_check_kernel_rows_LDADD = $(TEST_LDADD)
+tests_check_kernels_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
+tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 
@@ -53,12 +59,14 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += \
 	$(script_tests) \
+	tests/accuracy.h \
 	tests/alloc_sweep.h \
 	tests/files.h \
 	tests/fixtures \
 	tests/fuzz_csv.c \
 	tests/installcheck.c \
 	tests/installcheck.sh \
+	tests/kernel_arrays.h \
 	tests/oracle \
 	tests/print_table.h \
 	tests/suite.h \
