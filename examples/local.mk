@@ -6,6 +6,7 @@ examples_libcommon_la_SOURCES = \
 	examples/common/cli.c \
 	examples/common/cli.h \
 	examples/common/cli_help.c \
+	examples/common/cli_main.c \
 	examples/common/colormap.c \
 	examples/common/colormap.h \
 	examples/common/deflate.c \

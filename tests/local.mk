@@ -7,8 +7,10 @@ check_PROGRAMS += \
 	tests/check_augment \
 	tests/check_csv \
 	tests/check_datasets \
+	tests/check_examples_cli \
 	tests/check_examples_common \
 	tests/check_examples_pictures \
+	tests/check_examples_report \
 	tests/check_files \
 	tests/check_gemm \
 	tests/check_gtzan \
@@ -25,8 +27,10 @@ endif
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
+tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_common_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
+tests_check_examples_report_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_files_LDADD = $(TEST_LDADD)
 tests_check_gemm_LDADD = $(TEST_LDADD)
 tests_check_gtzan_LDADD = $(TEST_LDADD)
@@ -68,8 +72,10 @@ EXTRA_DIST += \
 	tests/installcheck.sh \
 	tests/kernel_arrays.h \
 	tests/oracle \
+	tests/png_reader.h \
 	tests/print_table.h \
 	tests/suite.h \
+	tests/toy_program.h \
 	tests/totals.sh
 
 if !HAVE_CHECK

@@ -4,12 +4,10 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "tensor/alloc.h"
 #include "tensor/number.h"
-#include "tensor/parallel.h"
 
 /* An option of the chosen verb and what it holds. */
 typedef struct slot {
@@ -541,78 +539,4 @@ bool et_cli_wants_help(const et_cli *cli)
 bool et_cli_wants_version(const et_cli *cli)
 {
     return cli->version;
-}
-
-/* --- ends --------------------------------------------------------------------------- */
-
-/* "PROGRAM: message" as one line: control characters, which an argument or file name may
- * hold, are shown as question marks. */
-static void print_line(const char *program, const char *message)
-{
-    fflush(stdout);
-    fprintf(stderr, "%s: ", program);
-    for (; *message; message++)
-        fputc((unsigned char)*message < 0x20 || *message == 0x7F ? '?' : *message, stderr);
-    fputc('\n', stderr);
-}
-
-int et_cli_fail(const et_cli *cli)
-{
-    et_status s = et_error_status();
-
-    print_line(cli->program->name, s == ET_OK ? "failed" : et_error_message());
-    return s == ET_EIO || s == ET_EFORMAT || s == ET_EINVAL ? ET_EXIT_USAGE : ET_EXIT_FAILURE;
-}
-
-int et_cli_misuse(const et_cli *cli, const char *fmt, ...)
-{
-    char message[1024];
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(message, sizeof message, fmt, args);
-    va_end(args);
-    print_line(cli->program->name, message);
-    return ET_EXIT_USAGE;
-}
-
-/* Help and version go to the standard output; a full disk or closed pipe is a failure. */
-static int print_page(const et_cli *cli)
-{
-    et_strbuf text = ET_STRBUF_INIT;
-    int status = ET_EXIT_OK;
-
-    if (cli->version)
-        et_strbuf_printf(&text, "%s (Etude) %s\n", cli->program->name, PACKAGE_VERSION);
-    else
-        et_cli_help(cli->program, cli->verb, &text);
-    if (text.failed) {
-        status = et_cli_fail(cli);
-    } else if (fputs(text.data, stdout) == EOF || fflush(stdout) == EOF) {
-        print_line(cli->program->name, "cannot write to the standard output");
-        status = ET_EXIT_FAILURE;
-    }
-    et_strbuf_free(&text);
-    return status;
-}
-
-int et_cli_main(const et_program *program, int argc, char **argv)
-{
-    et_cli *cli;
-    int status;
-
-    et_error_clear();
-    cli = et_cli_parse(program, argc, argv);
-    if (!cli) {
-        print_line(program->name, et_error_message());
-        return et_error_status() == ET_EINVAL ? ET_EXIT_USAGE : ET_EXIT_FAILURE;
-    }
-    if (cli->help || cli->version)
-        status = print_page(cli);
-    else if (et_cli_given(cli, "threads") && et_set_num_threads((int)et_cli_int(cli, "threads")) != ET_OK)
-        status = et_cli_fail(cli);
-    else
-        status = cli->verb->run(cli);
-    et_cli_free(cli);
-    return status;
 }
