@@ -1,0 +1,355 @@
+/* The work of attention, forward and backward.
+ *
+ * It is cut along batch and heads, in both directions alike. One head's queries go through in blocks of
+ * rows: their scores (rows x keys) are made, turned into weights and used up while they are in the
+ * cache, so that no matrix of all queries by all keys exists unless the weights are asked for. Forward
+ * keeps ln sum e^score of each row; backward makes the weights again from it (as Dao et al. 2022,
+ * "FlashAttention", without its recurrence over blocks of keys: a row fits the cache). */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/attention.h"
+#include "tensor/gemm.h"
+#include "tensor/pool.h"
+#include "tensor/rng_words.h"
+
+enum { BLOCK = 48, ONE_BLOCK = 64 }; /* queries of a block; so many need not be cut */
+
+/* A thread's scratch. */
+typedef struct workspace {
+    char *s, *ds, *sd;  /* [block, tk]: scores, then weights; their gradient; weights after dropout */
+    char *kt, *vt;      /* K^T [dk, ld], V^T [dv, ld] */
+    char *krows, *vrows;/* K [tk, dk], V [tk, dv], rows padded to whole vectors */
+    char *row;          /* [tk] */
+    char *inv, *lse;    /* [block] */
+    char *keep;         /* [tk] bytes */
+    char *words;        /* [tk] of 32 bits */
+} workspace;
+
+static int64_t pad(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Elements from one row of a transposed matrix to the next: whole vectors, never a multiple of a page. */
+static int64_t keys_ld(const et_attn_job *w)
+{
+    int64_t ld = pad(w->tk, 16);
+
+    return ld % 512 ? ld : ld + 16;
+}
+
+static int64_t width_ld(int64_t d) { return pad(d, 16); }
+
+/* Lays the workspace out at base (NULL: only measures). Returns its bytes. */
+static int64_t lay_out(const et_attn_job *w, bool backward, char *base, workspace *ws)
+{
+    const int64_t rows = w->block * w->tk * w->es, drop = w->at.dropout > 0;
+    const struct part {
+        char **to;
+        int64_t bytes;
+    } parts[] = {{&ws->s, rows},
+                 {&ws->ds, backward ? rows : 0},
+                 {&ws->sd, backward && drop ? rows : 0},
+                 {&ws->kt, w->dk * keys_ld(w) * w->es},
+                 {&ws->vt, backward ? w->dv * keys_ld(w) * w->es : 0},
+                 {&ws->krows, backward ? w->tk * width_ld(w->dk) * w->es : 0},
+                 {&ws->vrows, backward ? 0 : w->tk * width_ld(w->dv) * w->es},
+                 {&ws->row, w->tk * w->es},
+                 {&ws->inv, w->block * w->es},
+                 {&ws->lse, w->block * w->es},
+                 {&ws->keep, w->tk},
+                 {&ws->words, drop * w->tk * 4}};
+    int64_t at = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        *parts[i].to = base ? base + at : NULL;
+        at += pad(parts[i].bytes, ET_ALIGN);
+    }
+    return at;
+}
+
+static char *head_of(const et_attn_job *w, const et_attn_heads *x, int64_t b, int64_t h)
+{
+    return x->p + (b * x->sb + h * x->sh) * w->es;
+}
+
+static char *plus(const et_attn_job *w, char *p, int64_t elems) { return p + elems * w->es; }
+
+static double real_at(const et_attn_job *w, const char *p, int64_t i)
+{
+    return w->dtype == ET_F32 ? (double)((const float *)(const void *)p)[i] : ((const double *)(const void *)p)[i];
+}
+
+static void multiply(et_attn_job *w, const et_gemm_args *g)
+{
+    if (et_gemm(w->dtype, g) != ET_OK)
+        atomic_store(&w->failed, true);
+}
+
+/* --- one block of queries ------------------------------------------------------------- */
+
+/* Keys that queries i0 .. i0+rows see at most. */
+static int64_t visible(const et_attn_job *w, int64_t i0, int64_t rows)
+{
+    return w->at.causal ? min64(w->tk, i0 + rows) : w->tk;
+}
+
+/* The row of x at (b, h, i), gathered into `buffer` where its elements are not neighbours. */
+static const char *mask_row(const et_attn_heads *x, int64_t size, int64_t b, int64_t h, int64_t i, int64_t cols,
+                            char *buffer)
+{
+    const char *p = x->p + (b * x->sb + h * x->sh + i * x->st) * size;
+
+    if (x->sd == 1 || cols == 1)
+        return p;
+    for (int64_t j = 0; j < cols; j++)
+        memcpy(buffer + j * size, p + j * x->sd * size, (size_t)size);
+    return buffer;
+}
+
+/* ws->s = scale Q K^T [rows, cols], masked. A bias whose rows are contiguous is left to the kernels that
+ * follow, which add it: *bias and *ldm. */
+static void make_scores(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t cols,
+                        const char **bias, int64_t *ldm)
+{
+    const et_kernels *kr = w->kr;
+
+    multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dk, .a = plus(w, head_of(w, &w->q, b, h), i0 * w->q.st),
+                                .rsa = w->q.st, .csa = w->q.sd, .b = ws->kt, .rsb = keys_ld(w), .csb = 1, .c = ws->s,
+                                .ldc = cols, .alpha = w->at.scale});
+    *bias = NULL;
+    *ldm = 0;
+    if (w->bias.p && w->bias.sd == 1) {
+        *bias = plus(w, head_of(w, &w->bias, b, h), i0 * w->bias.st);
+        *ldm = w->bias.st;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        char *s = plus(w, ws->s, r * cols);
+        const int64_t seen = w->at.causal ? min64(cols, i0 + r + 1) : cols;
+        if (w->bias.p && !*bias)
+            kr->binary[ET_B_ADD](cols, s, 1, mask_row(&w->bias, w->es, b, h, i0 + r, cols, ws->row), 1, s);
+        if (w->mask.p)
+            kr->masked_fill(cols, s, (const uint8_t *)mask_row(&w->mask, 1, b, h, i0 + r, cols, ws->keep),
+                            -INFINITY, s);
+        if (seen < cols)
+            kr->fill(cols - seen, -INFINITY, plus(w, s, seen));
+    }
+}
+
+/* out = kept(x) / (1 - dropout), the same choice in every call. */
+static void drop(const et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t cols,
+                 const char *x, char *out)
+{
+    const double limit = w->at.dropout * 4294967296.0;
+    const uint64_t threshold = limit >= 4294967295.0 ? UINT32_MAX : (uint64_t)limit;
+    uint32_t *words = (uint32_t *)(void *)ws->words;
+
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t first = ((b * w->h + h) * w->tq + i0 + r) * w->tk;
+        et_rng_words(&w->at.rng, w->at.rng.counter + (uint64_t)first, cols, words);
+        for (int64_t j = 0; j < cols; j++)
+            ws->keep[j] = words[j] >= threshold;
+        w->kr->mask_scale(cols, x + r * cols * w->es, (const uint8_t *)ws->keep, 1 / (1 - w->at.dropout),
+                          plus(w, out, r * cols), 0);
+    }
+}
+
+/* --- forward ------------------------------------------------------------------------------ */
+
+static void forward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows)
+{
+    const int64_t cols = visible(w, i0, rows), first = (b * w->h + h) * w->tq + i0;
+    char *y = plus(w, head_of(w, &w->y, b, h), i0 * w->y.st);
+    const char *bias;
+    int64_t ldm;
+
+    make_scores(w, ws, b, h, i0, rows, cols, &bias, &ldm);
+    w->kr->attn_softmax(rows, cols, ws->s, bias, ldm, w->lse ? plus(w, w->lse, first) : ws->lse, ws->inv);
+    if (w->w)
+        for (int64_t r = 0; r < rows; r++) {
+            char *out = plus(w, w->w, (first + r) * w->tk);
+            w->kr->affine(cols, plus(w, ws->s, r * cols), real_at(w, ws->inv, r), 0, out);
+            if (cols < w->tk)
+                w->kr->fill(w->tk - cols, 0, plus(w, out, cols));
+        }
+    if (w->at.dropout > 0)
+        drop(w, ws, b, h, i0, rows, cols, ws->s, ws->s);
+    multiply(w, &(et_gemm_args){.m = rows, .n = w->dv, .k = cols, .a = ws->s, .rsa = cols, .csa = 1, .b = ws->vrows,
+                                .rsb = width_ld(w->dv), .csb = 1, .c = y, .ldc = w->y.st, .alpha = 1});
+    for (int64_t r = 0; r < rows; r++)
+        w->kr->affine(w->dv, plus(w, y, r * w->y.st), real_at(w, ws->inv, r), 0, plus(w, y, r * w->y.st));
+}
+
+static void forward_body(int64_t lo, int64_t hi, void *user)
+{
+    et_attn_job *w = user;
+    const int64_t blocks = (w->tq + w->block - 1) / w->block;
+    const int64_t per_chunk = (blocks + w->chunks - 1) / w->chunks * w->block;
+    int64_t ready = -1; /* the head whose keys and values are laid out */
+    workspace ws;
+
+    lay_out(w, false, w->scratch + lo / w->per * w->slot, &ws);
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t unit = t / w->chunks, b = unit / w->h, h = unit % w->h;
+        const int64_t i0 = t % w->chunks * per_chunk, i1 = min64(i0 + per_chunk, w->tq);
+        if (ready != unit) {
+            w->kr->gemm_pack(w->dk, w->tk, head_of(w, &w->k, b, h), w->k.sd, w->k.st, ws.kt, keys_ld(w));
+            w->kr->gemm_pack(w->tk, w->dv, head_of(w, &w->v, b, h), w->v.st, w->v.sd, ws.vrows, width_ld(w->dv));
+            ready = unit;
+        }
+        for (int64_t i = i0; i < i1; i += w->block)
+            forward_block(w, &ws, b, h, i, min64(w->block, i1 - i));
+    }
+}
+
+/* --- backward ------------------------------------------------------------------------------ */
+
+static void add_bias_gradient(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows,
+                              int64_t cols)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        char *g = plus(w, head_of(w, &w->gbias, b, h), (i0 + r) * w->gbias.st), *ds = plus(w, ws->ds, r * cols);
+        if (w->gbias.sd == 1)
+            w->kr->axpby(cols, 1, ds, 1, g);
+        else if (w->dtype == ET_F32)
+            *(float *)(void *)g += (float)w->kr->sum(cols, ds);
+        else
+            *(double *)(void *)g += w->kr->sum(cols, ds);
+    }
+}
+
+static void backward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows)
+{
+    const int64_t cols = visible(w, i0, rows), first = (b * w->h + h) * w->tq + i0;
+    const bool dropping = w->at.dropout > 0;
+    const char *bias;
+    int64_t ldm;
+    char *gy = w->y.p ? plus(w, head_of(w, &w->y, b, h), i0 * w->y.st) : NULL;
+
+    make_scores(w, ws, b, h, i0, rows, cols, &bias, &ldm);
+    w->kr->attn_weights(rows, cols, ws->s, bias, ldm, plus(w, w->lse, first));
+
+    if (w->gv.p && gy) { /* dV += P^T dY, P as it was after dropout */
+        const char *p = ws->s;
+        if (dropping) {
+            drop(w, ws, b, h, i0, rows, cols, ws->s, ws->sd);
+            p = ws->sd;
+        }
+        multiply(w, &(et_gemm_args){.m = cols, .n = w->dv, .k = rows, .a = p, .rsa = 1, .csa = cols, .b = gy,
+                                    .rsb = w->y.st, .csb = 1, .c = head_of(w, &w->gv, b, h), .ldc = w->gv.st,
+                                    .alpha = 1, .beta = i0 == 0 ? w->acc_v : 1});
+    }
+    if (!w->gq.p && !w->gk.p && !w->gbias.p)
+        return;
+    if (gy) { /* dP = dY V^T */
+        multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dv, .a = gy, .rsa = w->y.st, .csa = 1, .b = ws->vt,
+                                    .rsb = keys_ld(w), .csb = 1, .c = ws->ds, .ldc = cols, .alpha = 1});
+        if (dropping)
+            drop(w, ws, b, h, i0, rows, cols, ws->ds, ws->ds);
+    } else {
+        w->kr->fill(rows * cols, 0, ws->ds);
+    }
+    if (w->w)
+        for (int64_t r = 0; r < rows; r++)
+            w->kr->axpby(cols, 1, plus(w, w->w, (first + r) * w->tk), 1, plus(w, ws->ds, r * cols));
+    /* dS = P (dP - sum P dP) */
+    w->kr->softmax_bwd(rows, cols, ws->s, ws->ds, ws->ds, 0);
+    if (w->gq.p)
+        multiply(w, &(et_gemm_args){.m = rows, .n = w->dk, .k = cols, .a = ws->ds, .rsa = cols, .csa = 1,
+                                    .b = ws->krows, .rsb = width_ld(w->dk), .csb = 1,
+                                    .c = plus(w, head_of(w, &w->gq, b, h), i0 * w->gq.st), .ldc = w->gq.st,
+                                    .alpha = w->at.scale, .beta = w->acc_q});
+    if (w->gk.p)
+        multiply(w, &(et_gemm_args){.m = cols, .n = w->dk, .k = rows, .a = ws->ds, .rsa = 1, .csa = cols,
+                                    .b = plus(w, head_of(w, &w->q, b, h), i0 * w->q.st), .rsb = w->q.st,
+                                    .csb = w->q.sd, .c = head_of(w, &w->gk, b, h), .ldc = w->gk.st,
+                                    .alpha = w->at.scale, .beta = i0 == 0 ? w->acc_k : 1});
+    if (w->gbias.p)
+        add_bias_gradient(w, ws, b, h, i0, rows, cols);
+}
+
+/* Zeros in the rows of a gradient that the first block does not reach. */
+static void clear_rest(const et_attn_job *w, const et_attn_heads *g, int64_t b, int64_t h, int64_t width, int acc)
+{
+    const int64_t reached = w->tq == 0 ? 0 : visible(w, 0, min64(w->block, w->tq));
+
+    if (!g->p || acc)
+        return;
+    for (int64_t j = reached; j < w->tk; j++)
+        w->kr->fill(width, 0, plus(w, head_of(w, g, b, h), j * g->st));
+}
+
+static void backward_head(et_attn_job *w, workspace *ws, int64_t b, int64_t h)
+{
+    w->kr->gemm_pack(w->dk, w->tk, head_of(w, &w->k, b, h), w->k.sd, w->k.st, ws->kt, keys_ld(w));
+    if (w->gq.p)
+        w->kr->gemm_pack(w->tk, w->dk, head_of(w, &w->k, b, h), w->k.st, w->k.sd, ws->krows, width_ld(w->dk));
+    if (w->gq.p || w->gk.p || w->gbias.p)
+        w->kr->gemm_pack(w->dv, w->tk, head_of(w, &w->v, b, h), w->v.sd, w->v.st, ws->vt, keys_ld(w));
+    clear_rest(w, &w->gk, b, h, w->dk, w->acc_k);
+    clear_rest(w, &w->gv, b, h, w->dv, w->acc_v);
+    if (!w->y.p && w->gv.p && !w->acc_v) /* only the weights have a gradient: V has none */
+        for (int64_t j = 0; j < w->tk; j++)
+            w->kr->fill(w->dv, 0, plus(w, head_of(w, &w->gv, b, h), j * w->gv.st));
+    for (int64_t i = 0; i < w->tq; i += w->block)
+        backward_block(w, ws, b, h, i, min64(w->block, w->tq - i));
+}
+
+static void backward_body(int64_t lo, int64_t hi, void *user)
+{
+    et_attn_job *w = user;
+    const int64_t nb = w->b / w->units_b, nh = w->h / w->units_h;
+    workspace ws;
+
+    lay_out(w, true, w->scratch + lo / w->per * w->slot, &ws);
+    for (int64_t unit = lo; unit < hi; unit++) {
+        const int64_t b0 = unit / w->units_h * nb, h0 = unit % w->units_h * nh;
+        for (int64_t b = b0; b < b0 + nb; b++)
+            for (int64_t h = h0; h < h0 + nh; h++)
+                backward_head(w, &ws, b, h);
+    }
+}
+
+/* --- cutting --------------------------------------------------------------------------------- */
+
+static et_status run(et_node *n, et_attn_job *w, bool backward)
+{
+    const double flops = 2.0 * (double)(w->b * w->h) * (double)w->tq * (double)w->tk * (double)(w->dk + w->dv);
+    int64_t threads = et_in_parallel() ? 1 : et_get_num_threads(), units;
+    workspace ws;
+
+    if (w->b * w->h == 0)
+        return ET_OK;
+    if (flops / ET_GRAIN_FLOPS < (double)threads)
+        threads = flops < ET_GRAIN_FLOPS ? 1 : (int64_t)(flops / ET_GRAIN_FLOPS);
+    w->block = w->tq > ONE_BLOCK ? BLOCK : w->tq > 0 ? w->tq : 1;
+    w->chunks = 1;
+    if (!backward && w->b * w->h < 2 * threads) { /* few heads: their queries are cut as well */
+        const int64_t blocks = (w->tq + w->block - 1) / w->block;
+        w->chunks = min64(blocks > 0 ? blocks : 1, (2 * threads + w->b * w->h - 1) / (w->b * w->h));
+    }
+    units = backward ? w->units_b * w->units_h : w->b * w->h * w->chunks;
+    w->per = (units + threads - 1) / threads;
+    w->slot = lay_out(w, backward, NULL, &ws);
+    w->scratch = et_scratch(n, (size_t)((units + w->per - 1) / w->per * w->slot));
+    if (!w->scratch)
+        return et_error_status();
+    atomic_init(&w->failed, false);
+    et_parallel_for(units, w->per, backward ? backward_body : forward_body, w);
+    if (atomic_load(&w->failed)) {
+        et_raise(ET_ENOMEM, "attention: out of memory");
+        return et_error_status();
+    }
+    return ET_OK;
+}
+
+et_status et_attn_forward(et_node *n, et_attn_job *w)
+{
+    return run(n, w, false);
+}
+
+et_status et_attn_backward(et_node *n, et_attn_job *w)
+{
+    return run(n, w, true);
+}

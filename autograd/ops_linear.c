@@ -1,0 +1,313 @@
+/* The linear layer, y = act(x W^T + b), as one op: bias and activation are the product's epilogue,
+ * and the weight's gradient is added where it is kept. */
+#include "config.h"
+
+#include "autograd/op.h"
+#include "autograd/ops.h"
+#include "tensor/gemm.h"
+
+#if 0
+/* ops.h: begin */
+#include "tensor/gemm.h" /* et_act */
+/* ops.h: end */
+#endif
+
+typedef struct linear_attr {
+    et_act act;
+} linear_attr;
+
+static et_status linear_shape(et_node *n)
+{
+    const et_tensor *x = n->in[0], *w = n->in[1], *b = n->in[2];
+    int64_t shape[ET_MAX_DIMS];
+
+    if (w->ndim != 2)
+        return et_op_raise(n, ET_ESHAPE, "the weight must be [out, in], it is %s", et_shape_str(w));
+    if (x->ndim == 0 || x->shape[x->ndim - 1] != w->shape[1])
+        return et_op_raise(n, ET_ESHAPE, "x is %s, its last size must be that of the weight, %s", et_shape_str(x),
+                           et_shape_str(w));
+    if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
+        return et_op_raise(n, ET_ESHAPE, "the bias must be [%lld] for a weight %s, it is %s",
+                           (long long)w->shape[0], et_shape_str(w), et_shape_str(b));
+    for (int d = 0; d < x->ndim; d++)
+        shape[d] = x->shape[d];
+    shape[x->ndim - 1] = w->shape[0];
+    return et_out(n, 0, x->dtype, x->ndim, shape);
+}
+
+/* x as a matrix of rows: where its leading dimensions follow each other evenly as it lies, else a copy. */
+static const void *as_rows(et_node *n, const et_tensor *x, int64_t *rs, int64_t *cs)
+{
+    const int last = x->ndim - 1;
+    int64_t step = 0, next = 0;
+
+    for (int d = last - 1; d >= 0; d--) {
+        if (x->shape[d] == 1)
+            continue;
+        if (step && x->strides[d] != next) {
+            *rs = x->shape[last];
+            *cs = 1;
+            return et_contig(n, x);
+        }
+        step = step ? step : x->strides[d];
+        next = x->strides[d] * x->shape[d];
+        if (step == 0) { /* rows that repeat (expand) */
+            *rs = x->shape[last];
+            *cs = 1;
+            return et_contig(n, x);
+        }
+    }
+    *rs = step ? step : x->shape[last];
+    *cs = x->strides[last];
+    return et_data(x);
+}
+
+static int64_t row_count(const et_tensor *x)
+{
+    int64_t rows = 1;
+
+    for (int d = 0; d < x->ndim - 1; d++)
+        rows *= x->shape[d];
+    return rows;
+}
+
+static et_status linear_fwd(et_node *n)
+{
+    const et_tensor *x = n->in[0], *w = n->in[1], *b = n->in[2];
+    et_gemm_args g = {.m = row_count(x), .n = w->shape[0], .k = w->shape[1], .rsb = w->strides[1],
+                      .csb = w->strides[0], .ldc = w->shape[0], .alpha = 1, .act = ET_ATTR(n, linear_attr)->act};
+
+    g.a = as_rows(n, x, &g.rsa, &g.csa);
+    g.b = et_data(w);
+    g.c = et_out_data(n, 0);
+    g.bias = b ? et_contig(n, b) : NULL;
+    if (!g.a || !g.b || !g.c || (b && !g.bias))
+        return et_error_status();
+    if (g.act == ET_ACT_GELU && n->recording) {
+        const et_tensor *y = n->out[0];
+        et_tensor *deriv = et_save_extra(n, 0, y->dtype, y->ndim, y->shape);
+        if (!deriv || !(g.deriv = et_data_mut(deriv)))
+            return et_error_status();
+        g.ldd = g.ldc;
+    }
+    return et_gemm(x->dtype, &g);
+}
+
+/* --- backward ------------------------------------------------------------------------ */
+
+typedef struct slope_job {
+    const et_kernels *kr;
+    int64_t width, es;
+    et_act act;
+    const char *s, *gy; /* what the derivative reads; the output's gradient */
+    char *gz;
+} slope_job;
+
+static void slope_body(int64_t lo, int64_t hi, void *user)
+{
+    const slope_job *w = user;
+    const int64_t at = lo * w->width * w->es, count = (hi - lo) * w->width;
+
+    if (w->act == ET_ACT_GELU)
+        w->kr->binary[ET_B_MUL](count, w->s + at, 1, w->gy + at, 1, w->gz + at);
+    else
+        w->kr->unary_bwd[w->act == ET_ACT_RELU   ? ET_U_RELU
+                         : w->act == ET_ACT_TANH ? ET_U_TANH
+                                                 : ET_U_SIGMOID](count, w->s + at, w->gy + at, w->gz + at, 0);
+}
+
+/* Gradient of what goes into the activation. */
+static const void *before_act(et_node *n, int64_t rows, int64_t width)
+{
+    slope_job w = {.kr = et_k(n), .width = width, .act = ET_ATTR(n, linear_attr)->act};
+
+    w.gy = et_gy_data(n, 0);
+    if (w.act == ET_ACT_NONE || !w.gy)
+        return w.gy;
+    w.es = (int64_t)et_dtype_size(n->out[0]->dtype);
+    w.s = et_data(w.act == ET_ACT_GELU ? n->saved[0] : n->out[0]);
+    w.gz = et_scratch(n, (size_t)(rows * width * w.es));
+    if (!w.s || !w.gz)
+        return NULL;
+    et_parallel_for(rows, et_row_grain(rows, width), slope_body, &w);
+    return w.gz;
+}
+
+typedef struct bias_job {
+    const et_kernels *kr;
+    int64_t rows, width, es;
+    const char *g;
+    char *gb;
+    int acc;
+} bias_job;
+
+static void bias_body(int64_t lo, int64_t hi, void *user)
+{
+    const bias_job *w = user;
+
+    w->kr->col_sum(w->rows, hi - lo, w->g + lo * w->es, w->width, w->gb + lo * w->es, w->acc);
+}
+
+static et_status linear_bwd(et_node *n)
+{
+    const et_tensor *x = n->in[0], *w = n->in[1];
+    const et_dtype dtype = x->dtype;
+    const int64_t rows = row_count(x), width = w->shape[0], depth = w->shape[1];
+    const void *gz = before_act(n, rows, width);
+    et_status status = ET_OK;
+    int acc;
+
+    if (!gz)
+        return et_error_status();
+    if (et_needs(n, 0)) { /* dX = dZ W */
+        et_gemm_args g = {.m = rows, .n = depth, .k = width, .a = gz, .rsa = width, .csa = 1, .b = et_data(w),
+                          .rsb = w->strides[0], .csb = w->strides[1], .ldc = depth, .alpha = 1};
+        g.c = et_gx(n, 0, &acc);
+        g.beta = acc;
+        status = g.b && g.c ? et_gemm(dtype, &g) : et_error_status();
+    }
+    if (status == ET_OK && et_needs(n, 1)) { /* dW = dZ^T X */
+        et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth, .alpha = 1};
+        g.b = as_rows(n, x, &g.rsb, &g.csb);
+        g.c = et_gx(n, 1, &acc);
+        g.beta = acc;
+        status = g.b && g.c ? et_gemm(dtype, &g) : et_error_status();
+    }
+    if (status == ET_OK && et_needs(n, 2)) { /* db = sum over the rows of dZ */
+        enum { COLUMNS = 64 };
+        bias_job b = {.kr = et_k(n), .rows = rows, .width = width, .es = (int64_t)et_dtype_size(dtype), .g = gz};
+        int64_t grain = et_row_grain(width, rows);
+        b.gb = et_gx(n, 2, &b.acc);
+        if (!b.gb)
+            return et_error_status();
+        et_parallel_for(width, grain > COLUMNS ? grain : COLUMNS, bias_body, &b);
+    }
+    return status;
+}
+
+static unsigned linear_saves(const et_node *n)
+{
+    const et_act act = ET_ATTR(n, linear_attr)->act;
+
+    return (n->needs[1] ? ET_SAVE_IN(0) : 0) | (n->needs[0] ? ET_SAVE_IN(1) : 0) |
+           (act != ET_ACT_NONE && act != ET_ACT_GELU ? ET_SAVE_OUT(0) : 0);
+}
+
+static et_status linear_bwd_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
+{
+    et_tensor *g = gy[0];
+
+    if (!g)
+        return ET_OK;
+    if (et_needs(n, 0) && !(gx[0] = et_matmul(g, n->in[1])))
+        return et_error_status();
+    if (et_needs(n, 1)) {
+        const int64_t rows = row_count(n->in[0]);
+        et_tensor *gm = et_reshape(g, ET_SHAPE(rows, n->in[1]->shape[0]));
+        et_tensor *xm = et_reshape(n->in[0], ET_SHAPE(rows, n->in[1]->shape[1]));
+        if (!(gx[1] = et_matmul_t(gm, xm, true, false)))
+            return et_error_status();
+    }
+    if (et_needs(n, 2))
+        gx[2] = g; /* summed over the leading dimensions */
+    return ET_OK;
+}
+
+/* --- samples ---------------------------------------------------------------------------- */
+
+ET_CALL(linear_sample, et_linear(in[0], in[1], in[2]))
+ET_CALL(linear_bare, et_linear(in[0], in[1], NULL))
+ET_CALL(act_none, et_linear_act(in[0], in[1], in[2], ET_ACT_NONE))
+ET_CALL(act_tanh, et_linear_act(in[0], in[1], in[2], ET_ACT_TANH))
+ET_CALL(act_sigmoid, et_linear_act(in[0], in[1], in[2], ET_ACT_SIGMOID))
+ET_CALL(act_gelu, et_linear_act(in[0], in[1], in[2], ET_ACT_GELU))
+ET_CALL(act_gelu_bare, et_linear_act(in[0], in[1], NULL, ET_ACT_GELU))
+/* The bias keeps every sum far from the kink: +10 in even columns, -10 in odd ones. */
+ET_CALL(act_relu, et_linear_act(in[0], in[1],
+                                et_add(in[2], et_to(et_from(ET_F64, ET_SHAPE(4), (const double[]){10, -10, 10, -10}),
+                                                    in[2] ? in[2]->dtype : ET_F64)),
+                                ET_ACT_RELU))
+
+#define V(n) {.ndim = 1, .shape = {n}}
+#define M(r, c) {.ndim = 2, .shape = {r, c}}
+#define B3(b, r, c) {.ndim = 3, .shape = {b, r, c}}
+
+static const et_sample linear_samples[] = {
+    {"rows", 3, {M(3, 4), M(5, 4), V(5)}, linear_sample, 0},
+    {"no bias", 2, {M(3, 4), M(5, 4)}, linear_bare, 0},
+    {"vector", 3, {V(4), M(5, 4), V(5)}, linear_sample, 0},
+    {"three dimensions", 3, {B3(2, 3, 4), M(5, 4), V(5)}, linear_sample, 0},
+    {"many rows, few columns", 3, {M(70, 3), M(2, 3), V(2)}, linear_sample, 0},
+    {"no rows", 3, {M(0, 4), M(5, 4), V(5)}, linear_sample, 0},
+    {"no inputs", 3, {M(3, 0), M(5, 0), V(5)}, linear_sample, 0},
+};
+
+static const et_sample linear_act_samples[] = {
+    {"tanh", 3, {B3(2, 3, 4), M(5, 4), V(5)}, act_tanh, 0},
+    {"sigmoid", 3, {M(3, 4), M(5, 4), V(5)}, act_sigmoid, 0},
+    {"gelu", 3, {M(3, 4), M(5, 4), V(5)}, act_gelu, 0},
+    {"gelu, no bias", 2, {M(3, 4), M(5, 4)}, act_gelu_bare, 0},
+    {"relu", 3, {M(3, 3), M(4, 3), V(4)}, act_relu, 0},
+    {"none", 3, {M(3, 4), M(5, 4), V(5)}, act_none, 0},
+    {"no rows", 3, {M(0, 4), M(5, 4), V(5)}, act_gelu, 0},
+};
+
+const et_op et_op_linear = {
+    .name = "linear",
+    .args = "rrr?",
+    .n_out = 1,
+    .saves_for = linear_saves,
+    .shape = linear_shape,
+    .fwd = linear_fwd,
+    .bwd = linear_bwd,
+    .bwd_graph = linear_bwd_graph,
+    ET_SAMPLES(linear_samples),
+};
+
+const et_op et_op_linear_act = {
+    .name = "linear_act",
+    .args = "rrr?",
+    .n_out = 1,
+    .flags = ET_OP_ONCE,
+    .saves_for = linear_saves,
+    .shape = linear_shape,
+    .fwd = linear_fwd,
+    .bwd = linear_bwd,
+    ET_SAMPLES(linear_act_samples),
+};
+
+/**
+ * Linear layer: y = x W^T + b.
+ *
+ * x       [.., in]
+ * weight  [out, in]
+ * bias    [out], or NULL for none
+ * return  [.., out]
+ *
+ * Errors: ESHAPE if sizes do not fit. Saves x for the weight's gradient and the weight for x's.
+ */
+et_tensor *(et_linear)(et_tensor *x, et_tensor *weight, et_tensor *bias)
+{
+    const linear_attr attr = {ET_ACT_NONE};
+
+    return et_apply1(&et_op_linear, 3, (et_tensor *const[]){x, weight, bias}, &attr, sizeof attr);
+}
+
+/**
+ * Linear layer and activation in one pass: y = act(x W^T + b).
+ *
+ * As et_linear; act is ET_ACT_NONE, ET_ACT_RELU, ET_ACT_TANH, ET_ACT_SIGMOID or ET_ACT_GELU (the exact
+ * form). Backward reads the output, for GELU its derivative, saved instead of what went into it. Can be
+ * differentiated once; compose et_linear and the activation for more.
+ * Errors: as et_linear; EINVAL for an unknown activation.
+ */
+et_tensor *(et_linear_act)(et_tensor *x, et_tensor *weight, et_tensor *bias, et_act act)
+{
+    const linear_attr attr = {act};
+
+    if ((int)act < ET_ACT_NONE || (int)act > ET_ACT_GELU) {
+        et_raise_here(ET_EINVAL, "linear_act: unknown activation %d", (int)act);
+        return NULL;
+    }
+    return et_apply1(&et_op_linear_act, 3, (et_tensor *const[]){x, weight, bias}, &attr, sizeof attr);
+}
