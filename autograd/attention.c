@@ -21,11 +21,13 @@ enum { BLOCK = 48, ONE_BLOCK = 64 }; /* queries of a block; so many need not be 
 typedef struct workspace {
     char *s, *ds, *sd;  /* [block, tk]: scores, then weights; their gradient; weights after dropout */
     char *kt, *vt;      /* K^T [dk, ld], V^T [dv, ld] */
-    char *krows, *vrows;/* K [tk, dk], V [tk, dv], rows padded to whole vectors */
+    char *copy;         /* K [tk, dk] (backward) or V [tk, dv] (forward), rows padded to whole vectors */
     char *row;          /* [tk] */
-    char *inv, *lse;    /* [block] */
+    char *inv;          /* [block] */
     char *keep;         /* [tk] bytes */
     char *words;        /* [tk] of 32 bits */
+    const char *rows;   /* that K or V: the copy, or where it lies */
+    int64_t rows_ld;
 } workspace;
 
 static int64_t pad(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -53,11 +55,9 @@ static int64_t lay_out(const et_attn_job *w, bool backward, char *base, workspac
                  {&ws->sd, backward && drop ? rows : 0},
                  {&ws->kt, w->dk * keys_ld(w) * w->es},
                  {&ws->vt, backward ? w->dv * keys_ld(w) * w->es : 0},
-                 {&ws->krows, backward ? w->tk * width_ld(w->dk) * w->es : 0},
-                 {&ws->vrows, backward ? 0 : w->tk * width_ld(w->dv) * w->es},
+                 {&ws->copy, w->tk * width_ld(backward ? w->dk : w->dv) * w->es},
                  {&ws->row, w->tk * w->es},
                  {&ws->inv, w->block * w->es},
-                 {&ws->lse, w->block * w->es},
                  {&ws->keep, w->tk},
                  {&ws->words, drop * w->tk * 4}};
     int64_t at = 0;
@@ -85,6 +85,18 @@ static void multiply(et_attn_job *w, const et_gemm_args *g)
 {
     if (et_gemm(w->dtype, g) != ET_OK)
         atomic_store(&w->failed, true);
+}
+
+/* Sets ws->rows to one head of K or V, [tk, width]: copied side by side where many queries read it. */
+static void take_rows(const et_attn_job *w, workspace *ws, const et_attn_heads *x, int64_t b, int64_t h, int64_t width)
+{
+    ws->rows = head_of(w, x, b, h);
+    ws->rows_ld = x->st;
+    if (x->sd == 1 && w->tq <= ONE_BLOCK)
+        return;
+    w->kr->gemm_pack(w->tk, width, ws->rows, x->st, x->sd, ws->copy, width_ld(width));
+    ws->rows = ws->copy;
+    ws->rows_ld = width_ld(width);
 }
 
 /* --- one block of queries ------------------------------------------------------------- */
@@ -165,7 +177,7 @@ static void forward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, i
     int64_t ldm;
 
     make_scores(w, ws, b, h, i0, rows, cols, &bias, &ldm);
-    w->kr->attn_softmax(rows, cols, ws->s, bias, ldm, w->lse ? plus(w, w->lse, first) : ws->lse, ws->inv);
+    w->kr->attn_softmax(rows, cols, ws->s, bias, ldm, w->lse ? plus(w, w->lse, first) : NULL, ws->inv);
     if (w->w)
         for (int64_t r = 0; r < rows; r++) {
             char *out = plus(w, w->w, (first + r) * w->tk);
@@ -175,8 +187,8 @@ static void forward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, i
         }
     if (w->at.dropout > 0)
         drop(w, ws, b, h, i0, rows, cols, ws->s, ws->s);
-    multiply(w, &(et_gemm_args){.m = rows, .n = w->dv, .k = cols, .a = ws->s, .rsa = cols, .csa = 1, .b = ws->vrows,
-                                .rsb = width_ld(w->dv), .csb = 1, .c = y, .ldc = w->y.st, .alpha = 1});
+    multiply(w, &(et_gemm_args){.m = rows, .n = w->dv, .k = cols, .a = ws->s, .rsa = cols, .csa = 1, .b = ws->rows,
+                                .rsb = ws->rows_ld, .csb = 1, .c = y, .ldc = w->y.st, .alpha = 1});
     for (int64_t r = 0; r < rows; r++)
         w->kr->affine(w->dv, plus(w, y, r * w->y.st), real_at(w, ws->inv, r), 0, plus(w, y, r * w->y.st));
 }
@@ -195,7 +207,7 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
         const int64_t i0 = t % w->chunks * per_chunk, i1 = min64(i0 + per_chunk, w->tq);
         if (ready != unit) {
             w->kr->gemm_pack(w->dk, w->tk, head_of(w, &w->k, b, h), w->k.sd, w->k.st, ws.kt, keys_ld(w));
-            w->kr->gemm_pack(w->tk, w->dv, head_of(w, &w->v, b, h), w->v.st, w->v.sd, ws.vrows, width_ld(w->dv));
+            take_rows(w, &ws, &w->v, b, h, w->dv);
             ready = unit;
         }
         for (int64_t i = i0; i < i1; i += w->block)
@@ -257,7 +269,7 @@ static void backward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, 
     w->kr->softmax_bwd(rows, cols, ws->s, ws->ds, ws->ds, 0);
     if (w->gq.p)
         multiply(w, &(et_gemm_args){.m = rows, .n = w->dk, .k = cols, .a = ws->ds, .rsa = cols, .csa = 1,
-                                    .b = ws->krows, .rsb = width_ld(w->dk), .csb = 1,
+                                    .b = ws->rows, .rsb = ws->rows_ld, .csb = 1,
                                     .c = plus(w, head_of(w, &w->gq, b, h), i0 * w->gq.st), .ldc = w->gq.st,
                                     .alpha = w->at.scale, .beta = w->acc_q});
     if (w->gk.p)
@@ -284,7 +296,7 @@ static void backward_head(et_attn_job *w, workspace *ws, int64_t b, int64_t h)
 {
     w->kr->gemm_pack(w->dk, w->tk, head_of(w, &w->k, b, h), w->k.sd, w->k.st, ws->kt, keys_ld(w));
     if (w->gq.p)
-        w->kr->gemm_pack(w->tk, w->dk, head_of(w, &w->k, b, h), w->k.st, w->k.sd, ws->krows, width_ld(w->dk));
+        take_rows(w, ws, &w->k, b, h, w->dk);
     if (w->gq.p || w->gk.p || w->gbias.p)
         w->kr->gemm_pack(w->dv, w->tk, head_of(w, &w->v, b, h), w->v.sd, w->v.st, ws->vt, keys_ld(w));
     clear_rest(w, &w->gk, b, h, w->dk, w->acc_k);

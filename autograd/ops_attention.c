@@ -248,7 +248,7 @@ static et_status attention_bwd(et_node *n)
     w.units_b = w.b;
     w.units_h = w.h;
     if (et_needs(n, at)) {
-        int64_t strides[4];
+        int64_t strides[ET_MAX_DIMS] = {0};
         const int64_t scores[4] = {w.b, w.h, w.tq, w.tk};
         dense_strides(bias->ndim, bias->shape, strides);
         broadcast_heads(bias, strides, scores, &w.gbias);

@@ -151,8 +151,8 @@ typedef struct et_kernels {
                            const void *rstd, const void *dy, void *dx, int acc, void *dgamma, void *dbeta);
 
     /* --- attention: scores s [rows, cols] contiguous to weights, in place; mask as in softmax --- */
-    /* s = exp(s + mask - max); lse [rows] = ln sum exp(s + mask), inv [rows] = 1 / sum of what s holds
-     * then. A row of -inf: zeros, lse -inf, inv 0. */
+    /* s = exp(s + mask - max); inv [rows] = 1 / sum of what s holds then, and lse [rows] (may be NULL) =
+     * ln sum exp(s + mask). A row of -inf: zeros, lse -inf, inv 0. */
     void (*attn_softmax)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, void *lse, void *inv);
     /* s = exp(s + mask - lse); zeros where lse is -inf */
     void (*attn_weights)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, const void *lse);
