@@ -1,5 +1,5 @@
 # examples/: one program for each paper, a line in noinst_PROGRAMS each. What they share is a library.
-EXAMPLE_LDADD = examples/libcommon.la libetude.la
+EXAMPLE_LIBS = examples/libcommon.la libetude.la
 
 noinst_LTLIBRARIES += examples/libcommon.la
 examples_libcommon_la_SOURCES = \
