@@ -333,23 +333,6 @@ static et_status matmul_bwd(et_node *n)
     return ET_OK;
 }
 
-/* t with a dimension of size one put in front of dimension `at`. */
-static et_tensor *lift(et_tensor *t, int at)
-{
-    int64_t shape[ET_MAX_DIMS + 1];
-    int ndim = 0;
-
-    if (!t)
-        return NULL;
-    for (int d = 0; d <= t->ndim; d++) {
-        if (d == at)
-            shape[ndim++] = 1;
-        if (d < t->ndim)
-            shape[ndim++] = t->shape[d];
-    }
-    return et_reshape(t, ndim, shape);
-}
-
 /* As matmul_bwd. A vector is made a matrix first; its gradient comes out as a row, [.., 1, k], and is
  * summed back to [k]. */
 static et_status matmul_bwd_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
@@ -360,13 +343,13 @@ static et_status matmul_bwd_graph(et_node *n, et_tensor *const *gy, et_tensor **
 
     if (!g)
         return ET_OK;
-    if (row)
-        a = lift(a, 0);
-    if (row)
-        g = lift(g, column ? g->ndim : g->ndim - 1);
+    if (row) {
+        a = et_unsqueeze(a, 0);
+        g = et_unsqueeze(g, column ? -1 : -2);
+    }
     if (column) {
-        b = lift(b, 1);
-        g = g ? lift(g, g->ndim) : NULL;
+        b = et_unsqueeze(b, -1);
+        g = et_unsqueeze(g, -1);
     }
     if (!a || !b || !g)
         return et_error_status();

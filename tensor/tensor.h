@@ -107,6 +107,8 @@ et_tensor *et_detach(const et_tensor *x);
 /* Shapes written in place: ET_SHAPE(3, 4) expands to `2, (const int64_t[]){3, 4}`. */
 #define ET_SHAPE(...) \
     (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
+/* Lists of dimensions likewise: ET_DIMS(0, 2) expands to `2, (const int[]){0, 2}`. */
+#define ET_DIMS(...) (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]){__VA_ARGS__}
 
 /* --- ownership --------------------------------------------------------------- */
 
