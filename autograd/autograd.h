@@ -53,14 +53,8 @@ et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags);
 et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_outputs, int n_in,
                   et_tensor *const *inputs, et_tensor **grads, int flags);
 
-/** A piece of a model: reads in[0 .. n_in) and returns its result. */
+/** A piece of a model, for et_checkpoint: reads in[0 .. n_in) and returns its result. */
 typedef et_tensor *(*et_segment)(et_tensor *const *in, int n_in, void *user);
-
-/** y = segment(in), computed again during backward instead of keeping what is inside
- *  (Chen et al. 2016, arXiv 1604.06174). The default random generator is set back for the
- *  second run, so that dropout repeats. in: real tensors; `user` must stay valid until
- *  the outermost scope closes. Can be differentiated once. */
-et_tensor *et_checkpoint(et_segment segment, et_tensor *const *in, int n_in, void *user);
 
 /** In anomaly mode every op checks its results, forward and backward, and the first that
  *  makes a NaN or infinity fails with ENONFINITE, its name and place. For this thread. */

@@ -99,6 +99,13 @@ et_status et_scope_close(et_scope *scope)
     return ET_OK;
 }
 
+et_tensor *et_scope_take(et_tensor *t)
+{
+    if (t && !t->scope && innermost)
+        et_scope_link(innermost, t);
+    return t;
+}
+
 et_tensor *et_scope_return(et_scope *scope, et_tensor *t)
 {
     if (!t)
@@ -119,7 +126,7 @@ et_tensor *et_scope_return(et_scope *scope, et_tensor *t)
     if (scope == scope->root) { /* its tape goes with it */
         t->node = NULL;
         t->requires_grad = false;
-        t->recorded = t->on_tape = false;
+        t->on_tape = false;
         t->saved_by = 0;
     }
     return t;

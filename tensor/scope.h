@@ -33,6 +33,9 @@ et_status et_scope_close(et_scope *scope);
  *  to the caller: t then loses its history). Returns t; NULL stays NULL. */
 et_tensor *et_scope_return(et_scope *scope, et_tensor *t);
 
+/** Gives a tensor that the caller owns to the innermost scope, if one is open. Returns t. */
+et_tensor *et_scope_take(et_tensor *t);
+
 /** Innermost open scope of this thread, or NULL; number of open scopes. */
 et_scope *et_scope_current(void);
 int et_scope_depth(void);

@@ -1,0 +1,438 @@
+/* The reverse sweep.
+ *
+ * While a sweep runs, t->acc holds what has been gathered of the gradient of t: for an
+ * intermediate tensor from its last reader down to the op that made it. A leaf's
+ * gradient is added straight to t->grad. In a graph sweep (ET_CREATE_GRAPH) t->acc is an
+ * ordinary tensor of the scope, made by recorded ops. */
+#include "config.h"
+
+#include <string.h>
+
+#include "autograd/internal.h"
+#include "autograd/ops.h"
+#include "tensor/pool.h"
+
+/* What the running sweep of this thread is about. */
+typedef struct sweep {
+    const et_tensor *root;  /* the tensor that backward started from, not to be released */
+    uint64_t mark;          /* capture: leads to a wanted input; mark + 1: is one */
+    bool capture;           /* et_grad: leaves' own gradients are not touched */
+    bool retain;
+} sweep;
+
+static _Thread_local sweep *running;
+
+/* --- memory for gradients, used by the rules ----------------------------------------- */
+
+const et_tensor *et_gy(et_node *n, int k) { return n->out[k]->acc; }
+
+const void *et_gy_data(et_node *n, int k)
+{
+    const et_tensor *g = et_gy(n, k);
+
+    return g ? et_data(g) : NULL;
+}
+
+/* The tensor that gathers the gradient of t; *acc tells whether there is something in it. */
+static et_tensor *gather_in(et_tensor *t, int *acc)
+{
+    bool leaf = !t->node && !(running && running->capture);
+    et_tensor **slot = leaf ? &t->grad : &t->acc;
+
+    *acc = leaf ? t->grad && t->reached : t->acc != NULL;
+    if (!*slot)
+        *slot = et_empty_owned(t->dtype, t->ndim, t->shape);
+    if (*slot && leaf)
+        t->reached = true;
+    return *slot;
+}
+
+void *et_gx(et_node *n, int i, int *acc)
+{
+    et_tensor *g = gather_in(n->in[i], acc);
+
+    return g ? et_data_mut(g) : NULL;
+}
+
+void *et_gx_add(et_node *n, int i)
+{
+    int acc;
+    et_tensor *g = gather_in(n->in[i], &acc);
+
+    if (g && !acc && et_fill(g, 0))
+        return NULL;
+    return g ? et_data_mut(g) : NULL;
+}
+
+et_status et_gx_sum(et_node *n, int i, const et_tensor *g)
+{
+    int acc;
+
+    if (!g)
+        return ET_OK;
+    et_tensor *d = gather_in(n->in[i], &acc);
+    return d ? et_sum_to(d, g, acc) : et_error_status();
+}
+
+/* True if the gradient of output 0 is not needed once the running rule is done, and that
+ * of operand i is still to be started. */
+static bool may_hand_on(const et_node *n, int i)
+{
+    const et_tensor *y = n->out[0], *x = n->in[i];
+
+    return y->acc && x->node && !x->acc && !y->keep && y != running->root && x->numel == y->numel &&
+           !(running->capture && y->mark == running->mark + 1);
+}
+
+static et_tensor *hand_on(et_node *n, int i)
+{
+    et_tensor *g = n->out[0]->acc, *x = n->in[i];
+    int64_t run = 1;
+
+    g->ndim = x->ndim;
+    for (int d = x->ndim - 1; d >= 0; d--) {
+        g->shape[d] = x->shape[d];
+        g->strides[d] = run;
+        run *= x->shape[d] ? x->shape[d] : 1;
+    }
+    n->out[0]->acc = NULL;
+    return x->acc = g;
+}
+
+void *et_gx_inplace(et_node *n, int i, int *acc)
+{
+    if (!may_hand_on(n, i))
+        return et_gx(n, i, acc);
+    *acc = 0;
+    return et_data_mut(hand_on(n, i));
+}
+
+et_status et_gx_pass(et_node *n, int i)
+{
+    const et_tensor *gy = et_gy(n, 0);
+    et_tensor *x = n->in[i];
+    int acc;
+
+    if (!gy)
+        return ET_OK;
+    if (may_hand_on(n, i))
+        return hand_on(n, i) ? ET_OK : et_error_status();
+    if (gy->numel != x->numel)
+        return et_gx_sum(n, i, gy);
+    et_tensor *d = gather_in(x, &acc);
+    if (!d)
+        return et_error_status();
+    et_kernels_for(d->dtype)->axpby(d->numel, 1, et_data(gy), acc, et_data_mut(d));
+    return ET_OK;
+}
+
+/* --- the sweep --------------------------------------------------------------------------- */
+
+/* Saved tensors must be there and be what they were. */
+static et_status check_saved(const et_node *n)
+{
+    if (n->file)
+        et_here(n->file, n->line);
+    for (int i = 0; i < n->n_in && i < 16; i++) {
+        const et_tensor *t = n->in[i];
+        if (!t || !(n->saves & ET_SAVE_IN(i)))
+            continue;
+        if (!t->storage)
+            return et_op_raise(n, ET_ESCOPE, "backward: operand %d was released", i);
+        if (et_version(t) != n->in_version[i])
+            return et_op_raise(n, ET_EVERSION, "backward: operand %d%s%s was changed after the op had read it", i,
+                               t->name ? " " : "", t->name ? t->name : "");
+    }
+    for (int k = 0; k < n->n_out; k++) {
+        const et_tensor *t = n->out[k];
+        if (!(n->saves & ET_SAVE_OUT(k)))
+            continue;
+        if (!t->storage)
+            return et_op_raise(n, ET_ESCOPE, "backward: the result was released");
+        if (et_version(t) != n->out_version[k])
+            return et_op_raise(n, ET_EVERSION, "backward: the result was changed after the op had made it");
+    }
+    return ET_OK;
+}
+
+/* For a capture sweep: needs[i] only where operand i leads to a wanted input. */
+static bool narrow(const et_node *n, const sweep *s, bool *needs)
+{
+    bool any = false;
+
+    for (int i = 0; i < n->n_in; i++) {
+        const et_tensor *t = n->in[i];
+        needs[i] = t && n->needs[i] && (t->mark == s->mark || t->mark == s->mark + 1);
+        any = any || needs[i];
+    }
+    return any;
+}
+
+static bool has_gradient(const et_node *n)
+{
+    for (int k = 0; k < n->n_out; k++)
+        if (n->out[k]->acc)
+            return true;
+    return false;
+}
+
+static et_status check_new_gradients(const et_node *n)
+{
+    et_status status = ET_OK;
+
+    if (!et_anomaly())
+        return ET_OK;
+    for (int i = 0; i < n->n_in && !status; i++)
+        if (et_needs(n, i))
+            status = et_anomaly_check(n, n->in[i]->node || running->capture ? n->in[i]->acc : n->in[i]->grad,
+                                      "backward made a NaN or infinity");
+    return status;
+}
+
+/* Backward of one node, into memory. */
+static et_status step(et_node *n)
+{
+    et_status status = check_saved(n);
+
+    if (status)
+        return status;
+    status = n->op->bwd(n);
+    et_scratch_free(n);
+    if (!status)
+        status = check_new_gradients(n);
+    if (status && !et_error_status())
+        et_op_raise(n, status, "backward failed");
+    if (status == ET_ENOMEM)
+        et_fail_status(n->op->name);
+    return status;
+}
+
+/* Backward of one node, as recorded ops. */
+static et_status step_graph(et_node *n)
+{
+    et_tensor *gy[ET_MAX_OUT], *few[ET_MAX_ARGS], **gx = few;
+    et_status status = check_saved(n);
+
+    if (status)
+        return status;
+    if (!n->op->bwd_graph)
+        return et_op_raise(n, ET_EGRAD, "can be differentiated once only (no ET_CREATE_GRAPH through this op)");
+    if (n->n_in > ET_MAX_ARGS && !(gx = et_pool_alloc((size_t)n->n_in * sizeof(*gx))))
+        return et_error_status();
+    for (int k = 0; k < n->n_out; k++)
+        gy[k] = n->out[k]->acc;
+    for (int i = 0; i < n->n_in; i++)
+        gx[i] = NULL;
+    status = n->op->bwd_graph(n, gy, gx);
+    et_scratch_free(n);
+    for (int i = 0; !status && i < n->n_in; i++) {
+        et_tensor *x = n->in[i];
+        if (!gx[i] || !et_needs(n, i))
+            continue;
+        et_tensor *g = et_same_shape(gx[i], x) ? gx[i] : et_sum_to_size(gx[i], x->ndim, x->shape);
+        x->acc = g && x->acc ? et_add(x->acc, g) : g;
+        if (!g || !x->acc)
+            status = et_error_status();
+    }
+    if (gx != few)
+        et_pool_free(gx);
+    return status;
+}
+
+/* Gives every gathered gradient back, after an error. */
+static void forget(et_tape *tape, int64_t length, bool graph)
+{
+    for (int64_t i = 0; i < length; i++) {
+        et_node *n = tape->nodes[i];
+        for (int k = 0; k < n->n_in + n->n_out; k++) {
+            et_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+            if (t && t->acc) {
+                if (!graph)
+                    et_free(t->acc);
+                t->acc = NULL;
+            }
+        }
+    }
+}
+
+/* Walks the tape from node `last` down. In a capture sweep, wanted intermediates keep
+ * their gradient in t->acc. */
+static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
+{
+    sweep *outer = running;
+    et_status status = ET_OK;
+    bool few[64];
+
+    running = s;
+    for (int64_t i = last; !status && i >= 0; i--) {
+        et_node *n = tape->nodes[i];
+        bool *own = n->needs, *narrowed = NULL, reached = has_gradient(n);
+        if (reached && n->released) {
+            if (n->file)
+                et_here(n->file, n->line);
+            status = et_op_raise(n, ET_ESCOPE, "backward has run through this op already; the first time, pass "
+                                               "ET_RETAIN_GRAPH");
+            break;
+        }
+        if (reached && s->capture) {
+            narrowed = n->n_in <= 64 ? few : et_pool_alloc((size_t)n->n_in);
+            if (!narrowed) {
+                status = et_error_status();
+                break;
+            }
+            reached = narrow(n, s, narrowed);
+            n->needs = narrowed;
+        }
+        if (reached)
+            status = graph ? step_graph(n) : step(n);
+        n->needs = own;
+        if (narrowed && narrowed != few)
+            et_pool_free(narrowed);
+        if (status)
+            break;
+        for (int k = 0; k < n->n_out; k++) {
+            et_tensor *t = n->out[k];
+            if (!t->acc || (s->capture && t->mark == s->mark + 1))
+                continue;
+            if (!graph && t->keep && !s->capture) { /* kept: its gradient can be looked at */
+                if (t->grad)
+                    et_free(t->grad);
+                t->grad = t->acc;
+            } else if (!graph) {
+                et_free(t->acc);
+            }
+            t->acc = NULL;
+        }
+        if (!s->retain && !n->released) {
+            et_tensor *held[ET_MAX_OUT]; /* wanted gradients survive the release */
+            for (int k = 0; k < n->n_out; k++) {
+                held[k] = n->out[k]->acc;
+                n->out[k]->acc = NULL;
+            }
+            et_node_release(n, s->root);
+            for (int k = 0; k < n->n_out; k++)
+                n->out[k]->acc = held[k];
+        }
+    }
+    running = outer;
+    if (status)
+        forget(tape, tape->length, graph);
+    return status;
+}
+
+/* The cotangent of y as the start of t->acc. */
+static et_status seed(et_tensor *y, const et_tensor *grad, bool graph)
+{
+    if (grad && (!et_same_shape(grad, y) || grad->dtype != y->dtype))
+        return et_raise(ET_ESHAPE, "backward: the gradient is %s %s, the tensor %s %s", et_dtype_name(grad->dtype),
+                        et_shape_str(grad), et_dtype_name(y->dtype), et_shape_str(y));
+    et_tensor *g = graph ? et_empty(y->dtype, y->ndim, y->shape) : et_empty_owned(y->dtype, y->ndim, y->shape);
+    if (!g)
+        return et_error_status();
+    et_status status = grad ? et_copy_into(g, grad) : et_fill(g, 1);
+    if (status) {
+        if (!graph)
+            et_free(g);
+        return status;
+    }
+    if (!y->acc) {
+        y->acc = g;
+    } else { /* an output named twice */
+        et_kernels_for(g->dtype)->axpby(g->numel, 1, et_data(g), 1, et_data_mut(y->acc));
+        if (!graph)
+            et_free(g);
+    }
+    return ET_OK;
+}
+
+static et_status check_output(const et_tensor *y)
+{
+    if (!y)
+        return et_raise(ET_EINVAL, "backward: tensor is NULL");
+    if (!et_dtype_is_real(y->dtype))
+        return et_raise(ET_EDTYPE, "backward: a %s tensor has no gradient", et_dtype_name(y->dtype));
+    if (!y->node || !y->requires_grad)
+        return et_raise(ET_EGRAD, "backward: no recorded op made this tensor from one that requires a gradient");
+    if (y->node->tape != et_tape_current())
+        return et_raise(ET_ESCOPE, "backward: the tensor belongs to another tape than the open scope's");
+    return ET_OK;
+}
+
+et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags)
+{
+    et_status status = et_error_status();
+
+    if (status)
+        return status;
+    if ((status = check_output(y)))
+        return status;
+    if (flags & ~ET_RETAIN_GRAPH)
+        return et_raise(ET_EINVAL, "backward: only ET_RETAIN_GRAPH can be asked for; for ET_CREATE_GRAPH use et_grad");
+    if ((status = seed(y, grad, false)))
+        return status;
+    sweep s = {.root = y, .retain = flags & ET_RETAIN_GRAPH};
+    return walk(y->node->tape, y->node->id, &s, false);
+}
+
+et_status et_backward(et_tensor *loss)
+{
+    if (loss && loss->numel != 1)
+        return et_raise(ET_EINVAL, "backward: the loss has shape %s, expected one element (reduce it with et_mean or "
+                                   "et_sum, or use et_backward_from)",
+                        et_shape_str(loss));
+    return et_backward_from(loss, NULL, 0);
+}
+
+et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_outputs, int n_in,
+                  et_tensor *const *inputs, et_tensor **grads, int flags)
+{
+    bool graph = flags & ET_CREATE_GRAPH;
+    et_tape *tape = et_tape_current();
+    int64_t last = -1;
+    et_status status = et_error_status();
+    sweep s = {.capture = true, .retain = graph || flags & ET_RETAIN_GRAPH, .mark = et_next_sweep()};
+
+    for (int i = 0; i < n_in; i++)
+        grads[i] = NULL;
+    for (int i = 0; i < n_out && !status; i++)
+        status = check_output(outputs[i]);
+    for (int i = 0; i < n_in && !status; i++) {
+        if (!inputs[i])
+            status = et_raise(ET_EINVAL, "grad: input %d is NULL", i);
+        else if (!inputs[i]->requires_grad)
+            status = et_raise(ET_EGRAD, "grad: input %d does not require a gradient", i);
+        else
+            inputs[i]->mark = s.mark + 1;
+    }
+    if (status)
+        return status;
+    if (graph && !et_grad_enabled())
+        return et_raise(ET_EGRAD, "grad: ET_CREATE_GRAPH inside et_no_grad_begin");
+    /* What leads to a wanted input gets the sweep's mark. */
+    for (int64_t i = 0; i < tape->length; i++) {
+        et_node *n = tape->nodes[i];
+        bool leads = false;
+        for (int k = 0; k < n->n_in && !leads; k++)
+            leads = n->in[k] && n->needs[k] && (n->in[k]->mark == s.mark || n->in[k]->mark == s.mark + 1);
+        for (int k = 0; leads && k < n->n_out; k++)
+            if (n->out[k]->mark != s.mark + 1)
+                n->out[k]->mark = s.mark;
+    }
+    for (int i = 0; i < n_out && !status; i++) {
+        status = seed(outputs[i], grad_outputs ? grad_outputs[i] : NULL, graph);
+        last = outputs[i]->node->id > last ? outputs[i]->node->id : last;
+    }
+    if (status)
+        forget(tape, tape->length, graph);
+    else
+        status = walk(tape, last, &s, graph);
+    for (int i = 0; i < n_in && !status; i++) {
+        for (int k = 0; k < i && !grads[i]; k++) /* the same input again */
+            grads[i] = inputs[k] == inputs[i] ? grads[k] : NULL;
+        if (grads[i] || !inputs[i]->acc)
+            continue;
+        grads[i] = graph ? inputs[i]->acc : et_scope_take(inputs[i]->acc);
+        inputs[i]->acc = NULL;
+    }
+    return status;
+}

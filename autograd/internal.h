@@ -1,0 +1,42 @@
+/* What the files of autograd/ share privately: the tape itself. */
+#ifndef ETUDE_AUTOGRAD_INTERNAL_H
+#define ETUDE_AUTOGRAD_INTERNAL_H
+
+#include "autograd/op.h"
+
+typedef struct et_chunk et_chunk;
+
+/* Nodes in the order in which they ran, and the memory they and their arrays are in. */
+typedef struct et_tape {
+    et_node **nodes;
+    int64_t length, room;
+    et_chunk *chunks;
+} et_tape;
+
+/* The tape of this thread's root scope; NULL when there is none yet. */
+et_tape *et_tape_current(void);
+
+/* Copies the node that has just run to the tape and marks what it reads and made. */
+et_status et_tape_record(const et_node *n);
+
+/* A copy of `bytes` bytes that lives as long as the tape. */
+void *et_tape_copy(const void *p, size_t bytes);
+
+/* Gives back what the node alone keeps: extras, and saved tensors that no other node is
+ * to read. Elements of its outputs go too, but for `root` and kept tensors. */
+void et_node_release(et_node *n, const et_tensor *root);
+
+/* Temporaries of a rule. */
+void et_scratch_free(et_node *n);
+
+/* Zero or the error if, in anomaly mode, t holds a NaN or infinity. */
+et_status et_anomaly_check(const et_node *n, const et_tensor *t, const char *what);
+
+/* A number that no sweep had before. */
+uint64_t et_next_sweep(void);
+
+/* While an op is only tried out under no_grad (et_checkpoint): true once an operand would
+ * have needed a gradient. */
+extern _Thread_local bool et_probe_found;
+
+#endif

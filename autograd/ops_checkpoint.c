@@ -1,0 +1,128 @@
+/* Recomputation instead of storage (Chen et al. 2016, arXiv 1604.06174).
+ *
+ * Forward runs the segment without recording and keeps its inputs alone. Backward runs
+ * it again on a tape of its own, from copies of the handles, and sweeps that tape:
+ * parameters inside the segment get their gradients there, inputs hand theirs on. */
+#include "config.h"
+
+#include "autograd/internal.h"
+#include "autograd/ops.h"
+
+typedef struct {
+    et_segment segment;
+    void *user;
+    et_rng rng; /* the default generator when forward began */
+} checkpoint_attr;
+
+static et_status checkpoint_fwd(et_node *n)
+{
+    const checkpoint_attr *a = ET_ATTR(n, checkpoint_attr);
+
+    et_scope *scope = et_scope_open();
+    if (!scope)
+        return et_error_status();
+    et_no_grad_begin();
+    et_tensor *y = et_scope_return(scope, a->segment(n->in, n->n_in, a->user));
+    et_no_grad_end();
+    et_scope_close(scope);
+    if (!y)
+        return et_error_status() ? et_error_status() : et_op_raise(n, ET_EINVAL, "the segment returned NULL");
+    for (int i = 0; i < n->n_in; i++)
+        if (y == n->in[i])
+            return et_op_raise(n, ET_EINVAL, "the segment returned its operand %d", i);
+    if (!et_dtype_is_real(y->dtype))
+        return et_op_raise(n, ET_EDTYPE, "the segment returned a %s tensor", et_dtype_name(y->dtype));
+    n->out[0] = y;
+    n->recording = et_grad_enabled() && (n->recording || et_probe_found);
+    return ET_OK;
+}
+
+static et_status checkpoint_bwd(et_node *n)
+{
+    const checkpoint_attr *a = ET_ATTR(n, checkpoint_attr);
+    et_tensor *in[ET_MAX_ARGS];
+    et_status status = ET_OK;
+    et_rng now = *et_rng_default();
+
+    et_scope *scope = et_scope_open_root();
+    if (!scope)
+        return et_error_status();
+    for (int i = 0; i < n->n_in && !status; i++) {
+        in[i] = et_detach(n->in[i]);
+        if (!in[i])
+            status = et_error_status();
+        else if (et_needs(n, i))
+            et_set_requires_grad(in[i], true);
+    }
+    if (!status) {
+        *et_rng_default() = a->rng;
+        et_tensor *y = a->segment(in, n->n_in, a->user);
+        *et_rng_default() = now;
+        status = y ? et_backward_from(y, et_gy(n, 0), 0) : et_error_status();
+    }
+    for (int i = 0; i < n->n_in && !status; i++)
+        if (et_needs(n, i) && in[i]->grad)
+            status = et_gx_sum(n, i, in[i]->grad);
+    et_scope_close(scope);
+    return status;
+}
+
+static unsigned checkpoint_saves(const et_node *n) { return (1u << n->n_in) - 1; }
+
+static et_tensor *sample_segment(et_tensor *const *in, int n_in, void *user)
+{
+    (void)n_in;
+    (void)user;
+    return et_mul(et_tanh(in[0]), et_add(in[1], in[0]));
+}
+
+static et_tensor *sample_outer(et_tensor *const *in, int n_in, void *user)
+{
+    return et_checkpoint(sample_segment, in, n_in, user);
+}
+
+ET_CALL(call_plain, et_checkpoint(sample_segment, in, 2, NULL))
+ET_CALL(call_nested, et_mul(et_checkpoint(sample_outer, in, 2, NULL), in[1]))
+
+static const et_sample checkpoint_samples[] = {
+    {.name = "plain", .n_in = 2, .in = {{2, {3, 4}}, {1, {4}}}, .call = call_plain},
+    {.name = "nested", .n_in = 2, .in = {{2, {2, 3}}, {2, {2, 3}}}, .call = call_nested},
+    {.name = "empty", .n_in = 2, .in = {{1, {0}}, {1, {0}}}, .call = call_plain},
+};
+
+const et_op et_op_checkpoint = {
+    .name = "checkpoint",
+    .args = "r*",
+    .n_out = 1,
+    .flags = ET_OP_ONCE,
+    .saves_for = checkpoint_saves,
+    .fwd = checkpoint_fwd,
+    .bwd = checkpoint_bwd,
+    ET_SAMPLES(checkpoint_samples),
+};
+
+/** y = segment(in), computed again during backward instead of keeping what is inside
+ *  (Chen et al. 2016, arXiv 1604.06174).
+ *
+ *  in       n_in <= ET_MAX_ARGS real tensors
+ *  segment  a function of these; parameters that it reads are trained by et_backward
+ *  user     handed to segment, must stay valid until the outermost scope closes
+ *  return   what segment returns, one real tensor
+ *
+ *  The default random generator is set back for the second run, so that dropout repeats.
+ *  Can be differentiated once. Errors: EINVAL (no segment, too many operands), and those
+ *  of the segment. */
+et_tensor *(et_checkpoint)(et_segment segment, et_tensor *const *in, int n_in, void *user)
+{
+    checkpoint_attr a = {segment, user, *et_rng_default()};
+
+    if (!segment || n_in < 0 || n_in > ET_MAX_ARGS) {
+        et_raise_here(ET_EINVAL, "checkpoint: expected a segment and at most %d operands", ET_MAX_ARGS);
+        return NULL;
+    }
+    bool found = et_probe_found;
+    et_probe_found = false;
+    et_tensor *y = et_apply1(&et_op_checkpoint, n_in, in, &a, sizeof a);
+    et_probe_found = found || et_probe_found;
+    return y;
+}
