@@ -4,7 +4,12 @@ autogradinclude_HEADERS += \
 	autograd/op.h
 
 # Files that define operators; ops.h is made from their doc comments.
-op_sources =
+op_sources = \
+	autograd/ops_binary.c \
+	autograd/ops_checkpoint.c \
+	autograd/ops_expand.c \
+	autograd/ops_scalar.c \
+	autograd/ops_unary.c
 
 EXTRA_DIST += autograd/gen_ops.awk autograd/ops.def
 
@@ -19,3 +24,15 @@ autograd/ops.stamp: autograd/gen_ops.awk autograd/ops.def $(op_sources)
 autograd/ops.h: autograd/ops.stamp
 	@test -f $@ || test -f $(srcdir)/$@ || rm -f autograd/ops.stamp
 	@test -f $@ || test -f $(srcdir)/$@ || $(MAKE) $(AM_MAKEFLAGS) autograd/ops.stamp
+
+BUILT_SOURCES += autograd/ops.h
+nodist_autogradinclude_HEADERS = autograd/ops.h
+
+libetude_la_SOURCES += \
+	$(op_sources) \
+	autograd/apply.c \
+	autograd/backward.c \
+	autograd/internal.h \
+	autograd/ops_table.c \
+	autograd/sum_to.c \
+	autograd/tape.c
