@@ -6,10 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline uint16_t et_load_u16le(const unsigned char *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
+static inline uint16_t et_load_u16le(const unsigned char *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static inline uint32_t et_load_u32le(const unsigned char *p)
 {
@@ -21,10 +18,7 @@ static inline uint64_t et_load_u64le(const unsigned char *p)
     return (uint64_t)et_load_u32le(p) | (uint64_t)et_load_u32le(p + 4) << 32;
 }
 
-static inline uint16_t et_load_u16be(const unsigned char *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
+static inline uint16_t et_load_u16be(const unsigned char *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 
 static inline uint32_t et_load_u32be(const unsigned char *p)
 {

@@ -139,7 +139,8 @@ et_reader *et_reader_open(const char *path)
     if (r->fd < 0 || fstat(r->fd, &st) != 0) {
         raise_errno(path, "cannot open");
     } else if (!S_ISREG(st.st_mode)) {
-        et_raise(ET_EIO, "%s: cannot open: %s", path, S_ISDIR(st.st_mode) ? "is a directory" : "not a regular file");
+        et_raise(ET_EIO, "%s: cannot open: %s", path,
+                 S_ISDIR(st.st_mode) ? "is a directory" : "not a regular file");
     } else {
         r->size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
         return r;
@@ -164,15 +165,9 @@ et_reader *et_reader_memory(const void *data, size_t size, const char *name)
     return r;
 }
 
-uint64_t et_reader_size(const et_reader *r)
-{
-    return r->size;
-}
+uint64_t et_reader_size(const et_reader *r) { return r->size; }
 
-const char *et_reader_name(const et_reader *r)
-{
-    return r->name;
-}
+const char *et_reader_name(const et_reader *r) { return r->name; }
 
 et_status et_reader_at(et_reader *r, uint64_t offset, void *dst, size_t size)
 {
@@ -180,7 +175,8 @@ et_status et_reader_at(et_reader *r, uint64_t offset, void *dst, size_t size)
     ssize_t got;
 
     if (offset > r->size || size > r->size - offset)
-        return et_raise(ET_EFORMAT, "%s: truncated: bytes %" PRIu64 " to %" PRIu64 " are wanted, it has %" PRIu64,
+        return et_raise(ET_EFORMAT,
+                        "%s: truncated: bytes %" PRIu64 " to %" PRIu64 " are wanted, it has %" PRIu64,
                         r->name, offset, offset + size, r->size);
     if (r->memory) {
         if (size)
@@ -215,9 +211,9 @@ void et_reader_close(et_reader *r)
 /* --- writing ------------------------------------------------------------------------- */
 
 struct et_writer {
-    char *path;       /* the target */
-    char *temporary;  /* the new file beside it */
-    size_t dir_size;  /* length of the path's directory with its last slash, 0: none */
+    char *path;      /* the target */
+    char *temporary; /* the new file beside it */
+    size_t dir_size; /* length of the path's directory with its last slash, 0: none */
     int fd;
     et_status status; /* of the first failure */
     size_t used;

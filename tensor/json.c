@@ -95,7 +95,8 @@ static bool fail(parser *p, const char *fmt, ...)
             line++;
             line_start = s + 1;
         }
-    et_raise(ET_EFORMAT, "%s: line %zu, column %zu: %s", p->what, line, (size_t)(p->at - line_start) + 1, text);
+    et_raise(ET_EFORMAT, "%s: line %zu, column %zu: %s", p->what, line, (size_t)(p->at - line_start) + 1,
+             text);
     p->failed = true;
     return false;
 }
@@ -336,7 +337,8 @@ static bool index_object(parser *p, et_json_value *object)
     et_sort_pointers(v, n, compare_members);
     for (i = 1; i < n; i++)
         if (compare_members(v[i - 1], v[i]) == 0)
-            return fail(p, "the key \"%.100s\" stands twice in one object", ((const et_json_value *)v[i])->key);
+            return fail(p, "the key \"%.100s\" stands twice in one object",
+                        ((const et_json_value *)v[i])->key);
     return true;
 }
 
@@ -500,10 +502,7 @@ et_json *et_json_read(const char *path, size_t limit)
     return json;
 }
 
-const et_json_value *et_json_root(const et_json *json)
-{
-    return json ? json->root : NULL;
-}
+const et_json_value *et_json_root(const et_json *json) { return json ? json->root : NULL; }
 
 double et_json_get_number(const et_json_value *object, const char *key, double otherwise)
 {

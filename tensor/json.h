@@ -32,16 +32,16 @@ typedef struct et_json et_json; /* a text that was read, and its values */
 typedef struct et_json_value {
     et_json_type type;
     bool boolean;
-    bool is_int;        /* the number was written without point and exponent and fits int64 */
+    bool is_int; /* the number was written without point and exponent and fits int64 */
     double number;
     int64_t integer;    /* exact when is_int, else 0 */
     const char *string; /* UTF-8, a NUL after the end (and perhaps inside) */
     size_t length;
     struct et_json_value *first; /* elements or members in their order, along `next` */
-    void **sorted;      /* of an object: the members by key */
+    void **sorted;               /* of an object: the members by key */
     size_t count;
-    size_t index;       /* its own place among its parent's elements or members */
-    const char *key;    /* of a member of an object, as `string`; else NULL */
+    size_t index;    /* its own place among its parent's elements or members */
+    const char *key; /* of a member of an object, as `string`; else NULL */
     size_t key_length;
     struct et_json_value *next;
     struct et_json_value *parent;
@@ -71,11 +71,11 @@ const char *et_json_get_string(const et_json_value *object, const char *key, con
  * without key in an object, an end too many) or failed allocation sticks. */
 typedef struct et_json_writer {
     et_strbuf *out;
-    int indent;     /* blanks a level; 0: all on one line */
+    int indent; /* blanks a level; 0: all on one line */
     int depth;
     bool failed;
-    bool has_key;   /* a key was written, its value not yet */
-    bool done;      /* the outermost value is complete */
+    bool has_key;                   /* a key was written, its value not yet */
+    bool done;                      /* the outermost value is complete */
     bool object[ET_JSON_MAX_DEPTH]; /* what is open: object or array */
     bool filled[ET_JSON_MAX_DEPTH]; /* and whether something is in it */
 } et_json_writer;

@@ -101,15 +101,9 @@ static void open_container(et_json_writer *w, bool object)
     et_strbuf_putc(w->out, object ? '{' : '[');
 }
 
-void et_json_open_object(et_json_writer *w)
-{
-    open_container(w, true);
-}
+void et_json_open_object(et_json_writer *w) { open_container(w, true); }
 
-void et_json_open_array(et_json_writer *w)
-{
-    open_container(w, false);
-}
+void et_json_open_array(et_json_writer *w) { open_container(w, false); }
 
 void et_json_close(et_json_writer *w)
 {

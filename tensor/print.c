@@ -20,21 +20,18 @@ typedef struct printer {
     const et_tensor *x;
     const char *data;
     et_strbuf out;
-    bool summary;     /* show the edges only */
+    bool summary; /* show the edges only */
     /* Measured over what is shown: */
-    bool sci;         /* with exponents */
-    int left, right;  /* characters before and after the point */
-    int decimals;     /* with exponents: digits after the point */
+    bool sci;        /* with exponents */
+    int left, right; /* characters before and after the point */
+    int decimals;    /* with exponents: digits after the point */
     int exp_digits;
     int64_t finite, others;
     bool minus_inf;
-    double min, max;  /* of the finite absolute values that are not zero; 0 if there are none */
+    double min, max; /* of the finite absolute values that are not zero; 0 if there are none */
 } printer;
 
-static bool is_integer(et_dtype dtype)
-{
-    return dtype == ET_I32 || dtype == ET_U8;
-}
+static bool is_integer(et_dtype dtype) { return dtype == ET_I32 || dtype == ET_U8; }
 
 static double element(const printer *p, int64_t offset)
 {
@@ -116,10 +113,7 @@ static void sci_text(const printer *p, char text[TEXT], double v)
              p->exp_digits, atoi(e + 2));
 }
 
-static const char *non_finite_text(double v)
-{
-    return isnan(v) ? "nan" : v < 0 ? "-inf" : "inf";
-}
+static const char *non_finite_text(double v) { return isnan(v) ? "nan" : v < 0 ? "-inf" : "inf"; }
 
 /* --- measuring ---------------------------------------------------------------------- */
 
@@ -319,8 +313,8 @@ static void write_scalar(printer *p, double v)
     if (signbit(v))
         et_strbuf_putc(&p->out, '-');
     if (v != 0 && (fabs(v) < 1e-4 || fabs(v) >= 1e16)) {
-        et_strbuf_printf(&p->out, "%c%s%se%c%02d", digits[0], n > 1 ? "." : "", digits + 1, exponent < 0 ? '-' : '+',
-                         abs(exponent));
+        et_strbuf_printf(&p->out, "%c%s%se%c%02d", digits[0], n > 1 ? "." : "", digits + 1,
+                         exponent < 0 ? '-' : '+', abs(exponent));
     } else if (exponent < 0) {
         et_strbuf_puts(&p->out, "0.");
         et_strbuf_fill(&p->out, '0', (size_t)(-exponent - 1));

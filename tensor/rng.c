@@ -17,15 +17,9 @@ et_rng et_rng_make(uint64_t seed, uint64_t stream)
     return r;
 }
 
-void et_seed(uint64_t seed)
-{
-    default_rng = et_rng_make(seed, 0);
-}
+void et_seed(uint64_t seed) { default_rng = et_rng_make(seed, 0); }
 
-et_rng *et_rng_default(void)
-{
-    return &default_rng;
-}
+et_rng *et_rng_default(void) { return &default_rng; }
 
 /* --- Philox ------------------------------------------------------------------------ */
 
@@ -126,10 +120,7 @@ void et_rng_words(const et_rng *r, uint64_t first, int64_t n, uint32_t *out)
 
 /* --- one number -------------------------------------------------------------------- */
 
-static et_rng *chosen(et_rng *r)
-{
-    return r ? r : &default_rng;
-}
+static et_rng *chosen(et_rng *r) { return r ? r : &default_rng; }
 
 static void next_words(et_rng *r, int n, uint32_t *out)
 {
@@ -235,7 +226,8 @@ static double at(const void *row, et_dtype dtype, int64_t i)
 
 /* Draws an index from softmax(row / temperature) with the uniform number u, -1 if the
  * row has no finite maximum. */
-static int32_t draw_one(const void *row, et_dtype dtype, int64_t k, int64_t stride, double temperature, double u)
+static int32_t draw_one(const void *row, et_dtype dtype, int64_t k, int64_t stride, double temperature,
+                        double u)
 {
     double max = -INFINITY, sum = 0, part = 0, x, p;
     int32_t last = -1;

@@ -135,16 +135,16 @@ static double normal_quantile(double p)
         {1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
          2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4, 5.2264952788528545610e3}};
     static const double near[2][8] = {
-        {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0, 3.64784832476320460504e0,
-         1.27045825245236838258e0, 2.41780725177450611770e-1, 2.27238449892691845833e-2,
-         7.74545014278341407640e-4},
+        {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
+         3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1,
+         2.27238449892691845833e-2, 7.74545014278341407640e-4},
         {1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
          1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4,
          1.05075007164441684324e-9}};
     static const double far[2][8] = {
-        {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0, 2.96560571828504891230e-1,
-         2.65321895265761230930e-2, 1.24266094738807843860e-3, 2.71155556874348757815e-5,
-         2.01033439929228813265e-7},
+        {6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0,
+         2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
+         2.71155556874348757815e-5, 2.01033439929228813265e-7},
         {1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
          7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
          2.04426310338993978564e-15}};
@@ -161,10 +161,7 @@ static double normal_quantile(double p)
 }
 
 /* Probability that N(0,1) is below z. */
-static double normal_cdf(double z)
-{
-    return 0.5 * erfc(-z * 0.70710678118654752440);
-}
+static double normal_cdf(double z) { return 0.5 * erfc(-z * 0.70710678118654752440); }
 
 static void trunc_normal(const fill *f, int64_t i, int64_t n, void *out)
 {
@@ -246,7 +243,8 @@ static void fill_strided(const fill *f, const et_iter *it)
             n = it->n - i < CHUNK ? it->n - i : CHUNK;
             f->draw(f, row * it->n + i, n, buffer);
             for (j = 0; j < n; j++)
-                memcpy(to + (size_t)((i + j) * stride) * f->size, (char *)buffer + (size_t)j * f->size, f->size);
+                memcpy(to + (size_t)((i + j) * stride) * f->size, (char *)buffer + (size_t)j * f->size,
+                       f->size);
         }
     }
 }
@@ -288,10 +286,7 @@ static et_status begin(fill *f, const et_tensor *x, const char *what, bool integ
 }
 
 /* x as a number of the dtype. */
-static double rounded(et_dtype dtype, double x)
-{
-    return dtype == ET_F32 ? (double)(float)x : x;
-}
+static double rounded(et_dtype dtype, double x) { return dtype == ET_F32 ? (double)(float)x : x; }
 
 et_status et_fill_uniform(et_tensor *x, et_rng *r, double lo, double hi)
 {
@@ -304,8 +299,8 @@ et_status et_fill_uniform(et_tensor *x, et_rng *r, double lo, double hi)
     f.a = rounded(f.dtype, lo);
     f.b = rounded(f.dtype, rounded(f.dtype, hi) - f.a);
     if (!(lo <= hi) || !isfinite(f.a) || !isfinite(f.b))
-        return et_raise(ET_EINVAL, "fill_uniform: the bounds must be finite and in order, they are %g and %g", lo,
-                        hi);
+        return et_raise(ET_EINVAL, "fill_uniform: the bounds must be finite and in order, they are %g and %g",
+                        lo, hi);
     /* The largest number below hi, for what rounding would lift to it. */
     f.hi = rounded(f.dtype, hi);
     if (f.hi > f.a)
@@ -323,8 +318,10 @@ et_status et_fill_normal(et_tensor *x, et_rng *r, double mean, double std)
     if (status != ET_OK)
         return status;
     if (!isfinite(rounded(f.dtype, mean)) || !isfinite(rounded(f.dtype, std)) || !(std >= 0))
-        return et_raise(ET_EINVAL, "fill_normal: mean %g, standard deviation %g: both must be finite, the second "
-                        "not negative", mean, std);
+        return et_raise(ET_EINVAL,
+                        "fill_normal: mean %g, standard deviation %g: both must be finite, the second "
+                        "not negative",
+                        mean, std);
     f.a = mean;
     f.b = std;
     f.draw = f.dtype == ET_F32 ? normal_f32 : normal_f64;
@@ -341,8 +338,10 @@ et_status et_fill_trunc_normal(et_tensor *x, et_rng *r, double mean, double std,
     if (status != ET_OK)
         return status;
     if (!isfinite(mean) || !isfinite(std) || !(std > 0))
-        return et_raise(ET_EINVAL, "fill_trunc_normal: mean %g, standard deviation %g: both must be finite, the "
-                        "second positive", mean, std);
+        return et_raise(ET_EINVAL,
+                        "fill_trunc_normal: mean %g, standard deviation %g: both must be finite, the "
+                        "second positive",
+                        mean, std);
     if (!(lo < hi))
         return et_raise(ET_EINVAL, "fill_trunc_normal: the bounds are not in order: %g and %g", lo, hi);
     z_lo = (lo - mean) / std;
@@ -356,8 +355,9 @@ et_status et_fill_trunc_normal(et_tensor *x, et_rng *r, double mean, double std,
     f.p_lo = normal_cdf(z_lo);
     f.p_width = normal_cdf(z_hi) - f.p_lo;
     if (!(f.p_width > 0))
-        return et_raise(ET_EINVAL, "fill_trunc_normal: [%g, %g] is too far from the mean %g (standard deviation %g)",
-                        lo, hi, mean, std);
+        return et_raise(ET_EINVAL,
+                        "fill_trunc_normal: [%g, %g] is too far from the mean %g (standard deviation %g)", lo,
+                        hi, mean, std);
     f.a = mean;
     f.b = std;
     f.lo = lo;

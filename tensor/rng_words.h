@@ -19,10 +19,7 @@ static inline double et_uniform53(const uint32_t w[2])
 }
 
 /** Inside (0, 1), the ends excluded: the middle of one of 2^32 or 2^53 equal parts. */
-static inline double et_open32(uint32_t w)
-{
-    return ((double)w + 0.5) * 0x1p-32;
-}
+static inline double et_open32(uint32_t w) { return ((double)w + 0.5) * 0x1p-32; }
 
 /* The middle of the last part rounds to 1, so there half a part less is added. */
 static inline double et_open53(const uint32_t w[2])

@@ -34,14 +34,26 @@ static const struct {
     const char *name;
     int bits;
     int wire; /* -1: cannot be read */
-} dtypes[] = {
-    {"BOOL", 8, ET_WIRE_BOOL}, {"U8", 8, ET_WIRE_U8},     {"I8", 8, ET_WIRE_I8},
-    {"U16", 16, ET_WIRE_U16},  {"I16", 16, ET_WIRE_I16},  {"U32", 32, ET_WIRE_U32},
-    {"I32", 32, ET_WIRE_I32},  {"U64", 64, ET_WIRE_U64},  {"I64", 64, ET_WIRE_I64},
-    {"F16", 16, ET_WIRE_F16},  {"BF16", 16, ET_WIRE_BF16}, {"F32", 32, ET_WIRE_F32},
-    {"F64", 64, ET_WIRE_F64},  {"F8_E5M2", 8, -1},        {"F8_E4M3", 8, -1},
-    {"F8_E8M0", 8, -1},        {"C64", 64, -1},           {"F4", 4, -1},
-    {"F6_E2M3", 6, -1},        {"F6_E3M2", 6, -1}};
+} dtypes[] = {{"BOOL", 8, ET_WIRE_BOOL},
+              {"U8", 8, ET_WIRE_U8},
+              {"I8", 8, ET_WIRE_I8},
+              {"U16", 16, ET_WIRE_U16},
+              {"I16", 16, ET_WIRE_I16},
+              {"U32", 32, ET_WIRE_U32},
+              {"I32", 32, ET_WIRE_I32},
+              {"U64", 64, ET_WIRE_U64},
+              {"I64", 64, ET_WIRE_I64},
+              {"F16", 16, ET_WIRE_F16},
+              {"BF16", 16, ET_WIRE_BF16},
+              {"F32", 32, ET_WIRE_F32},
+              {"F64", 64, ET_WIRE_F64},
+              {"F8_E5M2", 8, -1},
+              {"F8_E4M3", 8, -1},
+              {"F8_E8M0", 8, -1},
+              {"C64", 64, -1},
+              {"F4", 4, -1},
+              {"F6_E2M3", 6, -1},
+              {"F6_E3M2", 6, -1}};
 enum { N_DTYPES = sizeof dtypes / sizeof dtypes[0] };
 
 /* --- the header -------------------------------------------------------------------- */
@@ -149,7 +161,8 @@ static bool read_metadata(et_safetensors *f, const et_json_value *v)
     }
     for (m = v->first; m; m = m->next)
         if (m->type != ET_JSON_STRING) {
-            et_raise(ET_EFORMAT, "%s: metadata \"%.200s\" is not a string", et_reader_name(f->reader), m->key);
+            et_raise(ET_EFORMAT, "%s: metadata \"%.200s\" is not a string", et_reader_name(f->reader),
+                     m->key);
             return false;
         }
     return true;
@@ -184,12 +197,14 @@ static bool check_cover(const et_safetensors *f)
         const et_safetensors_entry *e = &((const entry *)v[i])->public;
 
         if (e->begin != at)
-            ok = malformed(f, e->name, e->begin < at ? "its data overlaps another's" : "there is a gap before its data");
+            ok = malformed(f, e->name,
+                           e->begin < at ? "its data overlaps another's" : "there is a gap before its data");
         at = e->end;
     }
     et_dealloc(v);
     if (ok && at != size) {
-        et_raise(ET_EFORMAT, "%s: %" PRIu64 " bytes follow the last tensor", et_reader_name(f->reader), size - at);
+        et_raise(ET_EFORMAT, "%s: %" PRIu64 " bytes follow the last tensor", et_reader_name(f->reader),
+                 size - at);
         return false;
     }
     return ok;
@@ -211,8 +226,8 @@ static bool read_header(et_safetensors *f)
         return false;
     length = et_load_u64le(prefix);
     if (length > MAX_HEADER || length > size - PREFIX) {
-        et_raise(ET_EFORMAT, "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64 " (limit %d)", name, length,
-                 size, MAX_HEADER);
+        et_raise(ET_EFORMAT, "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64 " (limit %d)", name,
+                 length, size, MAX_HEADER);
         return false;
     }
     f->start = PREFIX + length;
@@ -260,10 +275,7 @@ static et_safetensors *open_reader(et_reader *reader)
     return f;
 }
 
-et_safetensors *et_safetensors_open(const char *path)
-{
-    return open_reader(et_reader_open(path));
-}
+et_safetensors *et_safetensors_open(const char *path) { return open_reader(et_reader_open(path)); }
 
 et_safetensors *et_safetensors_open_memory(const void *data, size_t size, const char *name)
 {
@@ -282,10 +294,7 @@ void et_safetensors_close(et_safetensors *file)
 
 /* --- what is in it --------------------------------------------------------------------- */
 
-int64_t et_safetensors_count(const et_safetensors *file)
-{
-    return file ? file->n : 0;
-}
+int64_t et_safetensors_count(const et_safetensors *file) { return file ? file->n : 0; }
 
 const et_safetensors_entry *et_safetensors_at(const et_safetensors *file, int64_t i)
 {
@@ -366,10 +375,7 @@ et_tensor *et_safetensors_load(et_safetensors *file, const char *name)
     return x;
 }
 
-static bool is_float(et_dtype dtype)
-{
-    return et_dtype_is_real(dtype) || dtype == ET_BF16;
-}
+static bool is_float(et_dtype dtype) { return et_dtype_is_real(dtype) || dtype == ET_BF16; }
 
 et_status et_safetensors_load_into(et_safetensors *file, const char *name, et_tensor *dst)
 {
@@ -382,13 +388,14 @@ et_status et_safetensors_load_into(et_safetensors *file, const char *name, et_te
         return et_error_status();
     if (!dst)
         return et_raise(ET_EINVAL, "safetensors_load_into: the tensor for \"%.200s\" is NULL", name);
-    if (e->public.ndim != dst->ndim || memcmp(e->public.shape, dst->shape, (size_t)dst->ndim * sizeof(int64_t)))
-        return et_raise(ET_ESHAPE, "%s: tensor \"%.200s\" is %s, %s is expected", et_reader_name(file->reader), name,
-                        et_shape_text(a, e->public.ndim, e->public.shape),
+    if (e->public.ndim != dst->ndim ||
+        memcmp(e->public.shape, dst->shape, (size_t)dst->ndim * sizeof(int64_t)))
+        return et_raise(ET_ESHAPE, "%s: tensor \"%.200s\" is %s, %s is expected",
+                        et_reader_name(file->reader), name, et_shape_text(a, e->public.ndim, e->public.shape),
                         et_shape_text(b, dst->ndim, dst->shape));
     if (e->public.dtype != dst->dtype && !(is_float(e->public.dtype) && is_float(dst->dtype)))
-        return et_raise(ET_EDTYPE, "%s: tensor \"%.200s\" is %s, %s is expected", et_reader_name(file->reader), name,
-                        e->public.stored, et_dtype_name(dst->dtype));
+        return et_raise(ET_EDTYPE, "%s: tensor \"%.200s\" is %s, %s is expected",
+                        et_reader_name(file->reader), name, e->public.stored, et_dtype_name(dst->dtype));
     if (e->public.dtype == dst->dtype && et_is_contiguous(dst))
         return load(file, e, dst);
     x = et_safetensors_load(file, name);

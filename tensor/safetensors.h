@@ -18,13 +18,13 @@ extern "C" {
 typedef struct et_safetensors et_safetensors; /* an open file */
 
 typedef struct et_safetensors_entry {
-    const char *name;          /* UTF-8 */
-    const char *stored;        /* dtype in the file: "F32", "BF16", "I64", ... */
-    bool readable;             /* false: a dtype that cannot be read (F8_E4M3, ...) */
-    et_dtype dtype;            /* what it is read as: F16 as float32, I64 as int32, BOOL as uint8 (0 or 1) */
+    const char *name;   /* UTF-8 */
+    const char *stored; /* dtype in the file: "F32", "BF16", "I64", ... */
+    bool readable;      /* false: a dtype that cannot be read (F8_E4M3, ...) */
+    et_dtype dtype;     /* what it is read as: F16 as float32, I64 as int32, BOOL as uint8 (0 or 1) */
     int ndim;
     int64_t shape[ET_MAX_DIMS];
-    uint64_t begin, end;       /* bytes, from the start of the file */
+    uint64_t begin, end; /* bytes, from the start of the file */
 } et_safetensors_entry;
 
 /** Opens a file; one process may hold many. NULL and EIO, EFORMAT, ESHAPE (more than

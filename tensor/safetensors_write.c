@@ -26,10 +26,7 @@ static bool is_utf8(const char *s)
     return true;
 }
 
-static int compare_strings(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
+static int compare_strings(const void *a, const void *b) { return strcmp(a, b); }
 
 /* Checks that no two of the n strings at `first`, `step` bytes apart, are equal. */
 static et_status check_unique(const char *const *first, size_t step, int64_t n, const char *what)
@@ -46,7 +43,8 @@ static et_status check_unique(const char *const *first, size_t step, int64_t n, 
     et_sort_pointers(v, (size_t)n, compare_strings);
     for (i = 1; i < n && status == ET_OK; i++)
         if (!strcmp(v[i - 1], v[i]))
-            status = et_raise(ET_EINVAL, "safetensors_write: the %s \"%.200s\" stands twice", what, (char *)v[i]);
+            status = et_raise(ET_EINVAL, "safetensors_write: the %s \"%.200s\" stands twice", what,
+                              (char *)v[i]);
     et_dealloc(v);
     return status;
 }

@@ -51,15 +51,9 @@ bool et_strbuf_add(et_strbuf *b, const void *data, size_t n)
     return true;
 }
 
-bool et_strbuf_puts(et_strbuf *b, const char *s)
-{
-    return et_strbuf_add(b, s, strlen(s));
-}
+bool et_strbuf_puts(et_strbuf *b, const char *s) { return et_strbuf_add(b, s, strlen(s)); }
 
-bool et_strbuf_putc(et_strbuf *b, char c)
-{
-    return et_strbuf_add(b, &c, 1);
-}
+bool et_strbuf_putc(et_strbuf *b, char c) { return et_strbuf_add(b, &c, 1); }
 
 bool et_strbuf_fill(et_strbuf *b, char c, size_t count)
 {

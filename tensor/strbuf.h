@@ -13,13 +13,16 @@ extern "C" {
 #endif
 
 typedef struct et_strbuf {
-    char *data;      /* size bytes and a NUL; NULL while nothing was added */
+    char *data; /* size bytes and a NUL; NULL while nothing was added */
     size_t size;
     size_t capacity; /* bytes allocated */
     bool failed;     /* an allocation failed; ET_ENOMEM was raised */
 } et_strbuf;
 
-#define ET_STRBUF_INIT {NULL, 0, 0, false}
+#define ET_STRBUF_INIT    \
+    {                     \
+        NULL, 0, 0, false \
+    }
 
 /** Makes room for `more` further bytes. All of these return false once b has failed. */
 bool et_strbuf_reserve(et_strbuf *b, size_t more);

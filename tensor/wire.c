@@ -34,7 +34,8 @@ et_dtype et_wire_dtype(et_wire wire)
 
 et_wire et_wire_of(et_dtype dtype)
 {
-    static const et_wire wire[ET_N_DTYPES] = {ET_WIRE_F32, ET_WIRE_F64, ET_WIRE_I32, ET_WIRE_U8, ET_WIRE_BF16};
+    static const et_wire wire[ET_N_DTYPES] = {ET_WIRE_F32, ET_WIRE_F64, ET_WIRE_I32, ET_WIRE_U8,
+                                              ET_WIRE_BF16};
 
     return wire[dtype];
 }
@@ -139,9 +140,18 @@ void et_wire_encode(et_dtype dtype, const void *src, int64_t n, unsigned char *d
         uint64_t d;
 
         switch (size) {
-        case 2: memcpy(&h, from, 2); et_store_u16le(dst, h); break;
-        case 4: memcpy(&w, from, 4); et_store_u32le(dst, w); break;
-        default: memcpy(&d, from, 8); et_store_u64le(dst, d); break;
+        case 2:
+            memcpy(&h, from, 2);
+            et_store_u16le(dst, h);
+            break;
+        case 4:
+            memcpy(&w, from, 4);
+            et_store_u32le(dst, w);
+            break;
+        default:
+            memcpy(&d, from, 8);
+            et_store_u64le(dst, d);
+            break;
         }
     }
 }
@@ -174,8 +184,8 @@ static void scatter_fortran(const char *from, int64_t first, int64_t n, const et
     }
 }
 
-et_status et_wire_read(et_reader *r, uint64_t offset, et_wire wire, bool big_endian, bool fortran, et_tensor *dst,
-                       const char *what)
+et_status et_wire_read(et_reader *r, uint64_t offset, et_wire wire, bool big_endian, bool fortran,
+                       et_tensor *dst, const char *what)
 {
     unsigned char raw[CHUNK * 8];
     double values[CHUNK];

@@ -52,8 +52,8 @@ float et_f16_to_f32(uint16_t h);
  *  `offset`; with `fortran` they come with the first index running fastest. `what` names
  *  the array in messages ("weights.npy" or "x.safetensors: layer.0"). EFORMAT (truncated),
  *  EINVAL (an integer too large), EIO, ENOMEM. */
-et_status et_wire_read(et_reader *r, uint64_t offset, et_wire wire, bool big_endian, bool fortran, et_tensor *dst,
-                       const char *what);
+et_status et_wire_read(et_reader *r, uint64_t offset, et_wire wire, bool big_endian, bool fortran,
+                       et_tensor *dst, const char *what);
 /** Appends the elements of x, any strides, in row-major order. */
 et_status et_wire_write(et_writer *w, const et_tensor *x);
 

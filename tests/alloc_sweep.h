@@ -50,19 +50,21 @@ static inline int64_t alloc_sweep(const char *what, bool (*body)(void *user), vo
         ok = body(user);
         et_set_alloc_hook(NULL, NULL);
         et_pool_get_stats(&after);
-        ck_assert_msg(after.current == before.current, "%s: request %" PRId64 " refused: %zu bytes are left", what,
-                      s.allowed, after.current - before.current);
+        ck_assert_msg(after.current == before.current, "%s: request %" PRId64 " refused: %zu bytes are left",
+                      what, s.allowed, after.current - before.current);
         if (!s.refused)
             break;
-        ck_assert_msg(ok || et_error_status() == ET_ENOMEM, "%s: request %" PRId64 " refused: status %s (%s)", what,
-                      s.allowed, et_status_name(et_error_status()), et_error_message());
-        ck_assert_msg(!ok || et_error_status() == ET_OK, "%s: request %" PRId64 " refused: success, yet \"%s\"", what,
-                      s.allowed, et_error_message());
+        ck_assert_msg(ok || et_error_status() == ET_ENOMEM, "%s: request %" PRId64 " refused: status %s (%s)",
+                      what, s.allowed, et_status_name(et_error_status()), et_error_message());
+        ck_assert_msg(!ok || et_error_status() == ET_OK,
+                      "%s: request %" PRId64 " refused: success, yet \"%s\"", what, s.allowed,
+                      et_error_message());
         et_error_clear();
         s.allowed++;
         ck_assert_msg(s.allowed < 100000, "%s: never satisfied", what);
     }
-    ck_assert_msg(ok && et_error_status() == ET_OK, "%s: fails with all memory given: %s", what, et_error_message());
+    ck_assert_msg(ok && et_error_status() == ET_OK, "%s: fails with all memory given: %s", what,
+                  et_error_message());
     return s.passed;
 }
 

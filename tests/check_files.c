@@ -74,10 +74,7 @@ static bool build_text(void *user)
     return s != NULL;
 }
 
-START_TEST(text_without_memory)
-{
-    ck_assert_int_gt(alloc_sweep("text", build_text, NULL), 3);
-}
+START_TEST(text_without_memory) { ck_assert_int_gt(alloc_sweep("text", build_text, NULL), 3); }
 END_TEST
 
 START_TEST(byte_order)
@@ -94,14 +91,12 @@ START_TEST(byte_order)
     et_store_u64le(q, UINT64_C(0x8807860584038201));
     ck_assert_mem_eq(p, q, 8);
     ck_assert(et_bits_f32(0x3FC00000) == 1.5f && et_f32_bits(1.5f) == 0x3FC00000);
-    ck_assert(et_bits_f64(UINT64_C(0x3FF8000000000000)) == 1.5 && et_f64_bits(-2) == UINT64_C(0xC000000000000000));
+    ck_assert(et_bits_f64(UINT64_C(0x3FF8000000000000)) == 1.5 &&
+              et_f64_bits(-2) == UINT64_C(0xC000000000000000));
 }
 END_TEST
 
-static int compare_ints(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
+static int compare_ints(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
 START_TEST(sorting)
 {

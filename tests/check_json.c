@@ -11,15 +11,13 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static et_json *parse(const char *text)
-{
-    return et_json_parse(text, strlen(text), "t");
-}
+static et_json *parse(const char *text) { return et_json_parse(text, strlen(text), "t"); }
 
 START_TEST(json_values)
 {
-    et_json *j = parse(" {\"a\" : [1, -2.5e3, true, false, null, \"x\"],\n\t\"b\":{}, \"\":[], \"i\":9007199254740993,"
-                       "\"min\":-9223372036854775808, \"big\":9223372036854775808, \"z\":-0, \"e\":1E2} \r\n");
+    et_json *j = parse(
+        " {\"a\" : [1, -2.5e3, true, false, null, \"x\"],\n\t\"b\":{}, \"\":[], \"i\":9007199254740993,"
+        "\"min\":-9223372036854775808, \"big\":9223372036854775808, \"z\":-0, \"e\":1E2} \r\n");
     const et_json_value *r, *v;
 
     ck_assert_msg(j != NULL, "%s", et_error_message());
@@ -39,7 +37,8 @@ START_TEST(json_values)
     v = v->next;
     ck_assert(v->type == ET_JSON_NULL);
     v = v->next;
-    ck_assert(v->type == ET_JSON_STRING && v->length == 1 && !strcmp(v->string, "x") && !v->next && v->index == 5);
+    ck_assert(v->type == ET_JSON_STRING && v->length == 1 && !strcmp(v->string, "x") && !v->next &&
+              v->index == 5);
     ck_assert(et_json_get(r, "b")->count == 0 && !et_json_get(r, "b")->first);
     ck_assert(et_json_get(r, "")->type == ET_JSON_ARRAY);
     ck_assert(et_json_get_int(r, "i", 0) == INT64_C(9007199254740993));
@@ -58,9 +57,11 @@ END_TEST
 
 START_TEST(json_strings)
 {
-    et_json *j = parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83c\\uDFB9 \xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xb9\\u0000!\"");
+    et_json *j = parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83c\\uDFB9 "
+                       "\xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xb9\\u0000!\"");
     const et_json_value *v = et_json_root(j);
-    const char want[] = "\"\\/\b\f\n\r\tA\xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xb9 \xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xb9\0!";
+    const char want[] =
+        "\"\\/\b\f\n\r\tA\xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xb9 \xc3\xa9\xe2\x82\xac\xf0\x9f\x8e\xb9\0!";
 
     ck_assert_msg(j != NULL, "%s", et_error_message());
     ck_assert_uint_eq(v->length, sizeof want - 1);
@@ -69,36 +70,68 @@ START_TEST(json_strings)
 }
 END_TEST
 
-static const char *const malformed[][2] = {
-    {"", "ends where a value"},      {" ", "ends where a value"},  {"{", "a key in quotes"},
-    {"[", "ends where a value"},     {"[1", "',' is expected"},    {"[1,", "ends where a value"},
-    {"[1,]", "a value is expected"}, {"{\"a\"", "':' is expected"}, {"{\"a\":", "ends where a value"},
-    {"{\"a\":1", "',' is expected"}, {"{\"a\":1,", "a key in quotes"}, {"{\"a\":1,}", "a key in quotes"},
-    {"{a:1}", "a key in quotes"},    {"{1:1}", "a key in quotes"}, {"[1 2]", "',' is expected"},
-    {"1 2", "something follows"},    {"[]]", "something follows"}, {"{\"a\":1 \"b\":2}", "',' is expected"},
-    {"nul", "a value is expected"},  {"True", "a value is expected"}, {"NaN", "a value is expected"},
-    {"+1", "a value is expected"},   {"01", "something follows"},  {"1.", "malformed number"},
-    {".5", "a value is expected"},   {"-", "malformed number"},    {"1e", "malformed number"},
-    {"1e+", "malformed number"},     {"1e999", "too large"},       {"-a", "malformed number"},
-    {"'a'", "a value is expected"},  {"\"a", "does not end"},      {"\"\\\"", "does not end"},
-    {"\"\\x\"", "unknown escape"},   {"\"\\u12g4\"", "hexadecimal"}, {"\"\\u12\"", "hexadecimal"},
-    {"\"\\ud800\"", "surrogate"},    {"\"\\ud800\\u0041\"", "surrogate"}, {"\"\\udc00\"", "surrogate"},
-    {"\"\n\"", "control character"}, {"\"\x80\"", "not UTF-8"},    {"\"\xc0\x80\"", "not UTF-8"},
-    {"\"\xed\xa0\x80\"", "not UTF-8"}, {"\"\xf4\x90\x80\x80\"", "not UTF-8"}, {"\"\xe2\x82\"", "not UTF-8"},
-    {"\"\xf0\x82\x82\xac\"", "not UTF-8"}, {"\"\xff\"", "not UTF-8"}, {"/* */1", "a value is expected"},
-    {"{\"a\":1,\"b\":2,\"a\":3}", "\"a\" stands twice"}, {"{\"a\":1,\"\\u0061\":3}", "\"a\" stands twice"},
-    {"[1}", "',' is expected"},      {"{\"a\":1]", "',' is expected"}, {"]", "a value is expected"}};
+static const char *const malformed[][2] = {{"", "ends where a value"},
+                                           {" ", "ends where a value"},
+                                           {"{", "a key in quotes"},
+                                           {"[", "ends where a value"},
+                                           {"[1", "',' is expected"},
+                                           {"[1,", "ends where a value"},
+                                           {"[1,]", "a value is expected"},
+                                           {"{\"a\"", "':' is expected"},
+                                           {"{\"a\":", "ends where a value"},
+                                           {"{\"a\":1", "',' is expected"},
+                                           {"{\"a\":1,", "a key in quotes"},
+                                           {"{\"a\":1,}", "a key in quotes"},
+                                           {"{a:1}", "a key in quotes"},
+                                           {"{1:1}", "a key in quotes"},
+                                           {"[1 2]", "',' is expected"},
+                                           {"1 2", "something follows"},
+                                           {"[]]", "something follows"},
+                                           {"{\"a\":1 \"b\":2}", "',' is expected"},
+                                           {"nul", "a value is expected"},
+                                           {"True", "a value is expected"},
+                                           {"NaN", "a value is expected"},
+                                           {"+1", "a value is expected"},
+                                           {"01", "something follows"},
+                                           {"1.", "malformed number"},
+                                           {".5", "a value is expected"},
+                                           {"-", "malformed number"},
+                                           {"1e", "malformed number"},
+                                           {"1e+", "malformed number"},
+                                           {"1e999", "too large"},
+                                           {"-a", "malformed number"},
+                                           {"'a'", "a value is expected"},
+                                           {"\"a", "does not end"},
+                                           {"\"\\\"", "does not end"},
+                                           {"\"\\x\"", "unknown escape"},
+                                           {"\"\\u12g4\"", "hexadecimal"},
+                                           {"\"\\u12\"", "hexadecimal"},
+                                           {"\"\\ud800\"", "surrogate"},
+                                           {"\"\\ud800\\u0041\"", "surrogate"},
+                                           {"\"\\udc00\"", "surrogate"},
+                                           {"\"\n\"", "control character"},
+                                           {"\"\x80\"", "not UTF-8"},
+                                           {"\"\xc0\x80\"", "not UTF-8"},
+                                           {"\"\xed\xa0\x80\"", "not UTF-8"},
+                                           {"\"\xf4\x90\x80\x80\"", "not UTF-8"},
+                                           {"\"\xe2\x82\"", "not UTF-8"},
+                                           {"\"\xf0\x82\x82\xac\"", "not UTF-8"},
+                                           {"\"\xff\"", "not UTF-8"},
+                                           {"/* */1", "a value is expected"},
+                                           {"{\"a\":1,\"b\":2,\"a\":3}", "\"a\" stands twice"},
+                                           {"{\"a\":1,\"\\u0061\":3}", "\"a\" stands twice"},
+                                           {"[1}", "',' is expected"},
+                                           {"{\"a\":1]", "',' is expected"},
+                                           {"]", "a value is expected"}};
 enum { N_MALFORMED = sizeof malformed / sizeof malformed[0] };
 
-START_TEST(json_malformed)
-{
-    fails_null(parse(malformed[_i][0]), ET_EFORMAT, malformed[_i][1]);
-}
+START_TEST(json_malformed) { fails_null(parse(malformed[_i][0]), ET_EFORMAT, malformed[_i][1]); }
 END_TEST
 
 START_TEST(json_place_of_error)
 {
-    fails_null(parse("{\n  \"a\": 1,\n  \"b\": x\n}"), ET_EFORMAT, "t: line 3, column 8: a value is expected");
+    fails_null(parse("{\n  \"a\": 1,\n  \"b\": x\n}"), ET_EFORMAT,
+               "t: line 3, column 8: a value is expected");
     fails_null(et_json_parse(NULL, 0, "t"), ET_EINVAL, "NULL");
     fails_null(et_json_parse("1\0", 2, "t"), ET_EFORMAT, "something follows");
 }
@@ -147,7 +180,8 @@ START_TEST(json_many_members)
 }
 END_TEST
 
-static const char sample[] = "{\"name\": \"\xc3\xa9tude\\n\", \"list\": [1, 2.5, [], {}], \"deep\": {\"x\": {\"y\": null}}}";
+static const char sample[] =
+    "{\"name\": \"\xc3\xa9tude\\n\", \"list\": [1, 2.5, [], {}], \"deep\": {\"x\": {\"y\": null}}}";
 
 /* Cut anywhere: an error, and no byte behind the end is read. */
 START_TEST(json_truncated)
@@ -230,8 +264,9 @@ START_TEST(json_written)
     et_json_close(&w);
     et_json_close(&w);
     ck_assert_int_eq(et_json_end(&w), ET_OK);
-    ck_assert_str_eq(b.data, "{\"a\\\"\\\\\\n\\t\\u0001\\u007f\": [0.1, -3, null, null, -9223372036854775808, true, "
-                             "null, null], \"\xc3\xa9\": \"bad \\ufffd byte\", \"o\": {}}");
+    ck_assert_str_eq(b.data,
+                     "{\"a\\\"\\\\\\n\\t\\u0001\\u007f\": [0.1, -3, null, null, -9223372036854775808, true, "
+                     "null, null], \"\xc3\xa9\": \"bad \\ufffd byte\", \"o\": {}}");
     et_strbuf_reset(&b);
     et_json_begin(&w, &b, 2);
     et_json_open_object(&w);
@@ -253,7 +288,8 @@ END_TEST
 /* Written and read again, doubles are the same to the last bit. */
 START_TEST(json_doubles_round_trip)
 {
-    static const double v[] = {0.1, 1.0 / 3, 5e-324, DBL_MAX, -DBL_MIN, 1e22, 1e23, 123456789012345680.0, -0.0, 2.5};
+    static const double v[] = {0.1,  1.0 / 3, 5e-324, DBL_MAX, -DBL_MIN, 1e22, 1e23, 123456789012345680.0,
+                               -0.0, 2.5};
     et_strbuf b = ET_STRBUF_INIT;
     const et_json_value *e;
     et_json_writer w;
@@ -285,13 +321,33 @@ static et_status misuse(int kind, et_strbuf *b)
     switch (kind) {
     case 0: break;
     case 1: et_json_open_object(&w); break;
-    case 2: et_json_open_object(&w); et_json_int(&w, 1); break;
-    case 3: et_json_open_array(&w); et_json_key(&w, "a"); break;
+    case 2:
+        et_json_open_object(&w);
+        et_json_int(&w, 1);
+        break;
+    case 3:
+        et_json_open_array(&w);
+        et_json_key(&w, "a");
+        break;
     case 4: et_json_close(&w); break;
-    case 5: et_json_int(&w, 1); et_json_int(&w, 2); break;
-    case 6: et_json_open_object(&w); et_json_key(&w, "a"); et_json_key(&w, "b"); break;
-    case 7: et_json_open_object(&w); et_json_key(&w, "a"); et_json_close(&w); break;
-    case 8: et_json_open_object(&w); et_json_key(&w, NULL); break;
+    case 5:
+        et_json_int(&w, 1);
+        et_json_int(&w, 2);
+        break;
+    case 6:
+        et_json_open_object(&w);
+        et_json_key(&w, "a");
+        et_json_key(&w, "b");
+        break;
+    case 7:
+        et_json_open_object(&w);
+        et_json_key(&w, "a");
+        et_json_close(&w);
+        break;
+    case 8:
+        et_json_open_object(&w);
+        et_json_key(&w, NULL);
+        break;
     default:
         for (i = 0; i <= ET_JSON_MAX_DEPTH; i++)
             et_json_open_array(&w);
@@ -301,9 +357,10 @@ static et_status misuse(int kind, et_strbuf *b)
 
 START_TEST(json_writer_misused)
 {
-    static const char *const words[] = {"no value", "left open", "without a key", "outside of an object",
-                                        "nothing is open", "second value", "two keys", "without a value",
-                                        "NULL key", "too many levels"};
+    static const char *const words[] = {
+        "no value",        "left open",      "without a key", "outside of an object",
+        "nothing is open", "second value",   "two keys",      "without a value",
+        "NULL key",        "too many levels"};
     et_strbuf b = ET_STRBUF_INIT;
 
     fails(misuse(_i, &b), ET_EINVAL, words[_i]);

@@ -22,22 +22,36 @@ static const struct fixture {
     et_dtype dtype;
     int ndim;
     int64_t shape[8];
-} fixtures[] = {
-    {"f2", 'r', ET_F32, 2, {2, 3}},        {"f4", 'r', ET_F32, 2, {2, 3}},
-    {"f8", 'r', ET_F64, 2, {2, 3}},        {"i1", 'i', ET_I32, 2, {2, 3}},
-    {"i2", 'i', ET_I32, 2, {2, 3}},        {"i4", 'i', ET_I32, 2, {2, 3}},
-    {"i8", 'i', ET_I32, 2, {2, 3}},        {"u1", 'u', ET_U8, 2, {2, 3}},
-    {"u2", 'u', ET_I32, 2, {2, 3}},        {"u4", 'u', ET_I32, 2, {2, 3}},
-    {"u8", 'u', ET_I32, 2, {2, 3}},        {"b1", 'b', ET_U8, 2, {2, 3}},
-    {"big-f2", 'r', ET_F32, 2, {2, 3}},    {"big-f4", 'r', ET_F32, 2, {2, 3}},
-    {"big-f8", 'r', ET_F64, 2, {2, 3}},    {"big-i2", 'i', ET_I32, 2, {2, 3}},
-    {"big-i4", 'i', ET_I32, 2, {2, 3}},    {"big-i8", 'i', ET_I32, 2, {2, 3}},
-    {"big-u2", 'u', ET_I32, 2, {2, 3}},    {"big-u4", 'u', ET_I32, 2, {2, 3}},
-    {"big-u8", 'u', ET_I32, 2, {2, 3}},    {"scalar", 'r', ET_F32, 0, {0}},
-    {"vector", 'r', ET_F64, 1, {5}},       {"empty", 'r', ET_F32, 3, {3, 0, 2}},
-    {"eight", 'i', ET_I32, 8, {2, 1, 2, 1, 2, 1, 2, 1}}, {"fortran", 'r', ET_F32, 3, {3, 4, 5}},
-    {"fortran-big", 'i', ET_I32, 2, {3, 4}}, {"version2", 'r', ET_F32, 2, {2, 3}},
-    {"version3", 'r', ET_F32, 2, {2, 3}},  {"long", 'u', ET_I32, 2, {40, 33}}};
+} fixtures[] = {{"f2", 'r', ET_F32, 2, {2, 3}},
+                {"f4", 'r', ET_F32, 2, {2, 3}},
+                {"f8", 'r', ET_F64, 2, {2, 3}},
+                {"i1", 'i', ET_I32, 2, {2, 3}},
+                {"i2", 'i', ET_I32, 2, {2, 3}},
+                {"i4", 'i', ET_I32, 2, {2, 3}},
+                {"i8", 'i', ET_I32, 2, {2, 3}},
+                {"u1", 'u', ET_U8, 2, {2, 3}},
+                {"u2", 'u', ET_I32, 2, {2, 3}},
+                {"u4", 'u', ET_I32, 2, {2, 3}},
+                {"u8", 'u', ET_I32, 2, {2, 3}},
+                {"b1", 'b', ET_U8, 2, {2, 3}},
+                {"big-f2", 'r', ET_F32, 2, {2, 3}},
+                {"big-f4", 'r', ET_F32, 2, {2, 3}},
+                {"big-f8", 'r', ET_F64, 2, {2, 3}},
+                {"big-i2", 'i', ET_I32, 2, {2, 3}},
+                {"big-i4", 'i', ET_I32, 2, {2, 3}},
+                {"big-i8", 'i', ET_I32, 2, {2, 3}},
+                {"big-u2", 'u', ET_I32, 2, {2, 3}},
+                {"big-u4", 'u', ET_I32, 2, {2, 3}},
+                {"big-u8", 'u', ET_I32, 2, {2, 3}},
+                {"scalar", 'r', ET_F32, 0, {0}},
+                {"vector", 'r', ET_F64, 1, {5}},
+                {"empty", 'r', ET_F32, 3, {3, 0, 2}},
+                {"eight", 'i', ET_I32, 8, {2, 1, 2, 1, 2, 1, 2, 1}},
+                {"fortran", 'r', ET_F32, 3, {3, 4, 5}},
+                {"fortran-big", 'i', ET_I32, 2, {3, 4}},
+                {"version2", 'r', ET_F32, 2, {2, 3}},
+                {"version3", 'r', ET_F32, 2, {2, 3}},
+                {"long", 'u', ET_I32, 2, {40, 33}}};
 enum { N_FIXTURES = sizeof fixtures / sizeof fixtures[0] };
 
 static double element(char kind, int64_t k)
@@ -120,8 +134,8 @@ END_TEST
 static const struct {
     int ndim;
     int64_t shape[8];
-} shapes[] = {{0, {0}}, {1, {1}}, {1, {0}}, {3, {3, 0, 2}}, {1, {1000}}, {2, {7, 5}}, {3, {2, 3, 4}},
-              {8, {1, 2, 1, 3, 1, 2, 1, 2}}};
+} shapes[] = {{0, {0}},    {1, {1}},    {1, {0}},       {3, {3, 0, 2}},
+              {1, {1000}}, {2, {7, 5}}, {3, {2, 3, 4}}, {8, {1, 2, 1, 3, 1, 2, 1, 2}}};
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
 /* Any dtype and shape, stored plainly, with reversed strides, and repeated. */
@@ -142,7 +156,8 @@ START_TEST(round_trip)
         strides[d] = layout == 2 ? (d == nd - 1 ? 1 : 0) : step;
         step *= shape[d];
     }
-    x = layout == 0 ? et_raw_view(base, nd, shape, base->strides, 0) : et_raw_view(base, nd, shape, strides, 0);
+    x = layout == 0 ? et_raw_view(base, nd, shape, base->strides, 0)
+                    : et_raw_view(base, nd, shape, strides, 0);
     ck_assert_msg(x != NULL, "%s", et_error_message());
     ck_assert_int_eq(et_npy_write(in_dir("a.npy"), x), ET_OK);
     y = et_npy_read(in_dir("a.npy"));
@@ -170,7 +185,8 @@ START_TEST(special_values)
     ck_assert(et_f16_to_f32(0x3C00) == 1 && et_f16_to_f32(0xC000) == -2 && et_f16_to_f32(0x7BFF) == 65504);
     ck_assert(et_f16_to_f32(0x0001) == ldexpf(1, -24) && et_f16_to_f32(0x83FF) == -ldexpf(1023, -24));
     ck_assert(et_f16_to_f32(0x0400) == ldexpf(1, -14) && signbit(et_f16_to_f32(0x8000)));
-    ck_assert(et_f16_to_f32(0x7C00) == INFINITY && et_f16_to_f32(0xFC00) == -INFINITY && isnan(et_f16_to_f32(0x7E01)));
+    ck_assert(et_f16_to_f32(0x7C00) == INFINITY && et_f16_to_f32(0xFC00) == -INFINITY &&
+              isnan(et_f16_to_f32(0x7E01)));
     et_free(x);
     et_free(y);
 }
@@ -198,45 +214,44 @@ static const struct {
     size_t n;
     et_status status; /* ET_OK: is read */
     const char *words;
-} headers[] = {
-    {H("'<f4'", "False, 'shape': (2, 3), "), 24, ET_OK, ""},
-    {"{\"shape\":(2,3),\"descr\":\"<f4\",\"fortran_order\":True}", 24, ET_OK, ""},
-    {H("'<f4'", "False, 'shape': (2L, 3L)"), 24, ET_OK, ""},
-    {H("'|u1'", "False, 'shape': ()"), 1, ET_OK, ""},
-    {H("'<u1'", "False, 'shape': (3,)"), 3, ET_OK, ""},
-    {H("'<f4'", "False, 'shape': (0, 9223372036854775807)"), 0, ET_EFORMAT, "too large"},
-    {H("'<f4'", "False, 'shape': (2, 3)"), 23, ET_EFORMAT, "does not fit the shape [2, 3]"},
-    {H("'<f4'", "False, 'shape': (2, 3)"), 25, ET_EFORMAT, "25 bytes"},
-    {H("'<f4'", "False, 'shape': (3)"), 12, ET_EFORMAT, "comma"},
-    {H("'<f4'", "False, 'shape': 3"), 12, ET_EFORMAT, "tuple"},
-    {H("'<f4'", "False, 'shape': (-3,)"), 12, ET_EFORMAT, "not a number"},
-    {H("'<f4'", "False, 'shape': (3 4)"), 12, ET_EFORMAT, "comma"},
-    {H("'<f4'", "False, 'shape': (3,,)"), 12, ET_EFORMAT, "not a number"},
-    {H("'<f4'", "False, 'shape': (4611686018427387904, 4)"), 0, ET_EFORMAT, "does not fit"},
-    {H("'<f4'", "False, 'shape': (2147483648, 2147483648, 4)"), 0, ET_EFORMAT, "does not fit"},
-    {H("'<f4'", "False, 'shape': (9223372036854775807,)"), 12, ET_EFORMAT, "too large"},
-    {H("'<f4'", "False, 'shape': (99999999999999999999999999,)"), 12, ET_EFORMAT, "too large"},
-    {H("'<f4'", "False, 'shape': (1000000000000,)"), 12, ET_EFORMAT, "does not fit"},
-    {H("'<f4'", "False, 'shape': (1,1,1,1,1,1,1,1,1)"), 4, ET_ESHAPE, "8 dimensions"},
-    {H("'<f4'", "Maybe, 'shape': (3,)"), 12, ET_EFORMAT, "True or False"},
-    {H("'<f4'", "False, 'shape': (3,"), 12, ET_EFORMAT, "not a number"},
-    {H("'<f4'", "False"), 12, ET_EFORMAT, "missing"},
-    {H("'<f4'", "False, 'shape': (3,), 'shape': (3,)"), 12, ET_EFORMAT, "twice"},
-    {H("'<f4'", "False, 'shape': (3,), 'other': 1"), 12, ET_EFORMAT, "unknown key"},
-    {H("'<f4'", "False 'shape': (3,)"), 12, ET_EFORMAT, "comma"},
-    {H("'<c8'", "False, 'shape': (3,)"), 24, ET_EDTYPE, "'<c8'"},
-    {H("'<U4'", "False, 'shape': (3,)"), 48, ET_EDTYPE, "'<U4'"},
-    {H("'|O'", "False, 'shape': (3,)"), 24, ET_EDTYPE, "'|O'"},
-    {H("'|f4'", "False, 'shape': (3,)"), 12, ET_EDTYPE, "'|f4'"},
-    {H("'f4'", "False, 'shape': (3,)"), 12, ET_EDTYPE, "'f4'"},
-    {H("''", "False, 'shape': (3,)"), 12, ET_EDTYPE, "''"},
-    {H("[('a', '<f4')]", "False, 'shape': (3,)"), 12, ET_EDTYPE, "structures"},
-    {H("3", "False, 'shape': (3,)"), 12, ET_EFORMAT, "string"},
-    {H("'<f4", "False, 'shape': (3,)"), 12, ET_EDTYPE, ""},
-    {"", 0, ET_EFORMAT, "'{'"},
-    {"{}", 0, ET_EFORMAT, "missing"},
-    {"{} x", 0, ET_EFORMAT, "follows"},
-    {"[]", 0, ET_EFORMAT, "'{'"}};
+} headers[] = {{H("'<f4'", "False, 'shape': (2, 3), "), 24, ET_OK, ""},
+               {"{\"shape\":(2,3),\"descr\":\"<f4\",\"fortran_order\":True}", 24, ET_OK, ""},
+               {H("'<f4'", "False, 'shape': (2L, 3L)"), 24, ET_OK, ""},
+               {H("'|u1'", "False, 'shape': ()"), 1, ET_OK, ""},
+               {H("'<u1'", "False, 'shape': (3,)"), 3, ET_OK, ""},
+               {H("'<f4'", "False, 'shape': (0, 9223372036854775807)"), 0, ET_EFORMAT, "too large"},
+               {H("'<f4'", "False, 'shape': (2, 3)"), 23, ET_EFORMAT, "does not fit the shape [2, 3]"},
+               {H("'<f4'", "False, 'shape': (2, 3)"), 25, ET_EFORMAT, "25 bytes"},
+               {H("'<f4'", "False, 'shape': (3)"), 12, ET_EFORMAT, "comma"},
+               {H("'<f4'", "False, 'shape': 3"), 12, ET_EFORMAT, "tuple"},
+               {H("'<f4'", "False, 'shape': (-3,)"), 12, ET_EFORMAT, "not a number"},
+               {H("'<f4'", "False, 'shape': (3 4)"), 12, ET_EFORMAT, "comma"},
+               {H("'<f4'", "False, 'shape': (3,,)"), 12, ET_EFORMAT, "not a number"},
+               {H("'<f4'", "False, 'shape': (4611686018427387904, 4)"), 0, ET_EFORMAT, "does not fit"},
+               {H("'<f4'", "False, 'shape': (2147483648, 2147483648, 4)"), 0, ET_EFORMAT, "does not fit"},
+               {H("'<f4'", "False, 'shape': (9223372036854775807,)"), 12, ET_EFORMAT, "too large"},
+               {H("'<f4'", "False, 'shape': (99999999999999999999999999,)"), 12, ET_EFORMAT, "too large"},
+               {H("'<f4'", "False, 'shape': (1000000000000,)"), 12, ET_EFORMAT, "does not fit"},
+               {H("'<f4'", "False, 'shape': (1,1,1,1,1,1,1,1,1)"), 4, ET_ESHAPE, "8 dimensions"},
+               {H("'<f4'", "Maybe, 'shape': (3,)"), 12, ET_EFORMAT, "True or False"},
+               {H("'<f4'", "False, 'shape': (3,"), 12, ET_EFORMAT, "not a number"},
+               {H("'<f4'", "False"), 12, ET_EFORMAT, "missing"},
+               {H("'<f4'", "False, 'shape': (3,), 'shape': (3,)"), 12, ET_EFORMAT, "twice"},
+               {H("'<f4'", "False, 'shape': (3,), 'other': 1"), 12, ET_EFORMAT, "unknown key"},
+               {H("'<f4'", "False 'shape': (3,)"), 12, ET_EFORMAT, "comma"},
+               {H("'<c8'", "False, 'shape': (3,)"), 24, ET_EDTYPE, "'<c8'"},
+               {H("'<U4'", "False, 'shape': (3,)"), 48, ET_EDTYPE, "'<U4'"},
+               {H("'|O'", "False, 'shape': (3,)"), 24, ET_EDTYPE, "'|O'"},
+               {H("'|f4'", "False, 'shape': (3,)"), 12, ET_EDTYPE, "'|f4'"},
+               {H("'f4'", "False, 'shape': (3,)"), 12, ET_EDTYPE, "'f4'"},
+               {H("''", "False, 'shape': (3,)"), 12, ET_EDTYPE, "''"},
+               {H("[('a', '<f4')]", "False, 'shape': (3,)"), 12, ET_EDTYPE, "structures"},
+               {H("3", "False, 'shape': (3,)"), 12, ET_EFORMAT, "string"},
+               {H("'<f4", "False, 'shape': (3,)"), 12, ET_EDTYPE, ""},
+               {"", 0, ET_EFORMAT, "'{'"},
+               {"{}", 0, ET_EFORMAT, "missing"},
+               {"{} x", 0, ET_EFORMAT, "follows"},
+               {"[]", 0, ET_EFORMAT, "'{'"}};
 enum { N_HEADERS = sizeof headers / sizeof headers[0] };
 
 START_TEST(header_texts)
@@ -354,10 +369,7 @@ static bool read_fixture(void *user)
     return x != NULL;
 }
 
-static bool write_tensor(void *user)
-{
-    return et_npy_write(in_dir("a.npy"), user) == ET_OK;
-}
+static bool write_tensor(void *user) { return et_npy_write(in_dir("a.npy"), user) == ET_OK; }
 
 /* A read in a scope that fails leaves nothing there. */
 static bool read_in_scope(void *user)

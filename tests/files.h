@@ -11,13 +11,13 @@
 #include <unistd.h>
 
 /* The call must return the status and leave a message that contains the words. */
-#define fails(call, status_, words)                                                                             \
-    do {                                                                                                        \
-        et_error_clear();                                                                                       \
-        ck_assert_int_eq((call), (status_));                                                                    \
-        ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), \
-                      words);                                                                                   \
-        et_error_clear();                                                                                       \
+#define fails(call, status_, words)                                                         \
+    do {                                                                                    \
+        et_error_clear();                                                                   \
+        ck_assert_int_eq((call), (status_));                                                \
+        ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", \
+                      et_error_message(), words);                                           \
+        et_error_clear();                                                                   \
     } while (0)
 
 /* The same for calls that return a pointer. */

@@ -21,7 +21,9 @@ check_PROGRAMS += \
 	tests/check_npy \
 	tests/check_parallel \
 	tests/check_print \
-	tests/check_rng
+	tests/check_rng \
+	tests/check_rng_fill \
+	tests/check_safetensors
 endif
 
 tests_check_augment_LDADD = $(TEST_LDADD)
@@ -42,13 +44,19 @@ tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
+tests_check_rng_fill_LDADD = $(TEST_LDADD)
+tests_check_safetensors_LDADD = $(TEST_LDADD)
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
-# CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program.
-EXTRA_PROGRAMS += tests/ulp tests/fuzz_csv
+# CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program. With any other
+# compiler a fuzz_*.c and fuzz_replay.c together run given files through the same entry.
+EXTRA_PROGRAMS += tests/ulp tests/fuzz_csv tests/fuzz_json tests/fuzz_npy tests/fuzz_safetensors
 CLEANFILES += $(EXTRA_PROGRAMS)
 tests_ulp_SOURCES = tests/ulp.c tests/accuracy.h
 tests_fuzz_csv_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+tests_fuzz_json_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+tests_fuzz_npy_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+tests_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 
 script_tests = tests/check_headers.sh
 
@@ -68,6 +76,10 @@ EXTRA_DIST += \
 	tests/files.h \
 	tests/fixtures \
 	tests/fuzz_csv.c \
+	tests/fuzz_json.c \
+	tests/fuzz_npy.c \
+	tests/fuzz_replay.c \
+	tests/fuzz_safetensors.c \
 	tests/installcheck.c \
 	tests/installcheck.sh \
 	tests/kernel_arrays.h \
