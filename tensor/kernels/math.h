@@ -34,9 +34,9 @@ V_INLINE vr v_scale(vr p, vr n, vr t)
     (void)t;
     return _mm512_scalef_ps(p, n);
 #else
-    vi k = v_bits(t) - v_bits(v_set(V_ROUND)), half = vi_shr(k + 256, 1) - 128;
+    vi k = v_bits(t) - v_bits(v_set(V_ROUND)), half = ((k + 256) >> 1) - 128;
     (void)n;
-    return p * v_from_bits(vi_shl(half + 127, 23)) * v_from_bits(vi_shl(k - half + 127, 23));
+    return p * v_from_bits((half + 127) << 23) * v_from_bits((k - half + 127) << 23);
 #endif
 }
 
@@ -69,7 +69,7 @@ V_INLINE vr v_exp_neg(vr x)
     const vr round = v_set(V_ROUND + 127); /* leaves the exponent field in the low bits */
     vr c = v_max(v_set(-88), x), t = v_fma(c, v_set(V_LOG2E), round), n = t - round;
     vr r = v_fnma(n, v_set(V_LN2_LO), v_fnma(n, v_set(V_LN2_HI), c));
-    return v_exp_poly(r) * v_from_bits(vi_shl(v_bits(t), 23));
+    return v_exp_poly(r) * v_from_bits(v_bits(t) << 23);
 }
 
 /* e^x - 1 but for the sign of zero; x within -18 .. 89. */
@@ -79,7 +79,7 @@ V_INLINE vr v_expm1_core(vr x)
     vr t = v_fma(x, v_set(V_LOG2E), round), n = t - round;
     vr r = v_fnma(n, v_set(V_LN2_LO), v_fnma(n, v_set(V_LN2_HI), x));
     vr p = V_POLY5(r, 0.5f, 0.166666672f, 0.0416664891f, 0.00833320804f, 0.00139327068f, 0.000199441041f);
-    vr q = v_fma(p, r * r, r), s = v_from_bits(vi_shl(v_bits(t), 23));
+    vr q = v_fma(p, r * r, r), s = v_from_bits(v_bits(t) << 23);
     s = v_fma(s, q, s - 0.5f);
     return s + s;
 }
@@ -132,7 +132,7 @@ V_INLINE vr v_log_special(vr u, vr r)
 /* x = 2^e m with 2/3 <= m < 4/3, for positive normal x: the bits of e 2^23. */
 V_INLINE vi v_log_exponent(vr x)
 {
-    return (v_bits(x) - 0x3f2aaaab) & vi_set((int32_t)-0x00800000);
+    return (v_bits(x) - 0x3f2aaaabu) & 0xff800000u;
 }
 
 V_INLINE vr v_log(vr x)
@@ -151,7 +151,7 @@ V_INLINE vr v_log1p(vr x)
 {
     vr u = x + 1, b = u - 1, c = (1 - (u - b)) + (x - b);
     vi k = v_log_exponent(u);
-    vr lost = v_sel(v_lt(u, v_set(1e9f)), c * v_from_bits(0x3f800000 - k), v_set(0));
+    vr lost = v_sel(v_lt(u, v_set(1e9f)), c * v_from_bits(0x3f800000u - k), v_set(0));
     vr e = v_from_int(k) * 1.1920929e-07f, r = v_log_poly((v_from_bits(v_bits(u) - k) - 1) + lost);
     r = v_fma(e, v_set(V_LN2_HI), v_fma(e, v_set(V_LN2_LO), r));
     return v_copysign(v_log_special(u, r), x);
@@ -188,7 +188,7 @@ V_INLINE vr v_square_parts(vr a, vr *lo)
     *lo = v_fma(a, a, -hi);
     return hi;
 #else
-    vr upper = v_from_bits(v_bits(a) & vi_set((int32_t)-0x1000)); /* 12 bits */
+    vr upper = v_from_bits(v_bits(a) & 0xfffff000u); /* 12 bits */
     *lo = (a - upper) * (a + upper);
     return upper * upper;
 #endif

@@ -185,17 +185,18 @@ static void layer_norm(int64_t rows, int64_t cols, const void *vx, const void *v
 {
     const real *xs = vx, *gs = vgamma, *bs = vbeta;
     real *ys = vy, *means = vmean, *rstds = vrstd;
+    const double inverse = 1 / (double)cols;
     for (int64_t r = 0; r < rows; r++, xs += cols, ys += cols) {
         double total = 0, squares = 0;
 #define TERM LD(xs)
         ROW_SUM(total, cols);
 #undef TERM
-        const real mean = (real)(total / (double)cols);
+        const real mean = (real)(total * inverse);
         const vr m = v_set(mean);
 #define TERM square(v_keep_k(LD(xs) - m, v_set(0), k, full))
         ROW_SUM(squares, cols);
 #undef TERM
-        const real rstd = (real)(1 / sqrt(squares / (double)cols + eps));
+        const real rstd = (real)(1 / sqrt(squares * inverse + eps));
         const vr s = v_set(rstd);
         if (gs && bs)
             EACH(cols, { ST(ys, v_fma((LD(xs) - m) * s, LD(gs), LD(bs))); });
@@ -257,6 +258,7 @@ static void layer_norm_bwd(int64_t rows, int64_t cols, const void *vx, const voi
 {
     const real *xs = vx, *gs = vgamma, *means = vmean, *rstds = vrstd, *ds = vdy;
     real *os = vdx, *dgamma = vdgamma, *dbeta = vdbeta;
+    const double inverse = 1 / (double)cols;
 
     /* First, for dx may be dy. */
     if (dgamma || dbeta)
@@ -285,7 +287,7 @@ static void layer_norm_bwd(int64_t rows, int64_t cols, const void *vx, const voi
             ROW_SUM(sum_gx, cols);
 #undef TERM
         }
-        const vr mg = v_set((real)(sum_g / (double)cols)), mgx = v_set((real)(sum_gx / (double)cols));
+        const vr mg = v_set((real)(sum_g * inverse)), mgx = v_set((real)(sum_gx * inverse));
 #define DX(g) (s * v_fnma((LD(xs) - m) * s, mgx, (g) - mg))
         if (gs && acc)
             EACH(cols, { ST(os, LD(os) + DX(LD(ds) * LD(gs))); });

@@ -11,7 +11,7 @@
 #define V_TRIG_MAX 8192.0f
 
 /* sin(x + quarters pi / 2) */
-V_INLINE vr v_sin_shifted(vr x, int32_t quarters)
+V_INLINE vr v_sin_shifted(vr x, uint32_t quarters)
 {
     vr t = v_fma(x, v_set(0.636619772f), v_set(V_ROUND)), n = t - V_ROUND;
     vr r = v_fnma(n, v_set(1.5703125f), x);
@@ -25,7 +25,7 @@ V_INLINE vr v_sin_shifted(vr x, int32_t quarters)
     s = v_fma(s * u, r, r);
     c = v_fma(c, u * u, v_fma(u, v_set(-0.5f), v_set(1)));
     s = v_sel(m_bits(turn, 1), c, s);
-    return v_from_bits(v_bits(s) ^ vi_shl(turn & 2, 30));
+    return v_from_bits(v_bits(s) ^ ((turn & 2) << 30));
 }
 
 /* y, with the lanes whose x is too large or not finite replaced by f(x). */
@@ -61,20 +61,15 @@ V_INLINE vr v_cos(vr x)
 
 #if LANES == 1
 typedef double vd;
-typedef int64_t vl;
+typedef uint64_t vl;
 V_INLINE vl d_bits(vd a) { vl b; memcpy(&b, &a, sizeof b); return b; }
 V_INLINE vd d_from_bits(vl a) { vd b; memcpy(&b, &a, sizeof b); return b; }
-V_INLINE vl l_shl(vl a, int n) { return (vl)((uint64_t)a << n); }
-V_INLINE vl l_shr(vl a, int n) { return (vl)((uint64_t)a >> n); }
 V_INLINE vd d_below(vd a, vd limit) { return a > limit ? limit : a; }
 V_INLINE vd d_above(vd a, vd limit) { return a < limit ? limit : a; }
 V_INLINE vd d_set(double a) { return a; }
 #else
-typedef uint64_t vul __attribute__((vector_size(LANES * 4)));
 V_INLINE vl d_bits(vd a) { return (vl)a; }
 V_INLINE vd d_from_bits(vl a) { return (vd)a; }
-V_INLINE vl l_shl(vl a, int n) { return (vl)((vul)a << n); }
-V_INLINE vl l_shr(vl a, int n) { return (vl)((vul)a >> n); }
 V_INLINE vd d_pick(vl m, vd a, vd b) { return (vd)((m & (vl)a) | (~m & (vl)b)); }
 V_INLINE vd d_below(vd a, vd limit) { return d_pick((vl)(a > limit), limit, a); }
 V_INLINE vd d_above(vd a, vd limit) { return d_pick((vl)(a < limit), limit, a); }
@@ -87,10 +82,10 @@ V_INLINE vd d_set(double a) { return a - (vd){0}; }
 V_INLINE vd d_pow(vd a, vd e)
 {
     const double round = 6755399441055744.0; /* 1.5 2^52 */
-    const int64_t one = INT64_C(1023) << 52;
-    vl k = l_shr(d_bits(a) - INT64_C(0x3fe6a09e667f3bcd) + one, 52); /* biased by 1023 */
-    vd m = d_from_bits(d_bits(a) - l_shl(k, 52) + one);
-    vd kd = d_from_bits(k | INT64_C(0x4330000000000000)) - (4503599627370496.0 + 1023);
+    const uint64_t one = UINT64_C(1023) << 52;
+    vl k = (d_bits(a) - UINT64_C(0x3fe6a09e667f3bcd) + one) >> 52; /* biased by 1023 */
+    vd m = d_from_bits(d_bits(a) - (k << 52) + one);
+    vd kd = d_from_bits(k | UINT64_C(0x4330000000000000)) - (4503599627370496.0 + 1023);
     vd s = (m - 1) / (m + 1), u = s * s;
     vd p = u * 0.2829123765797989 + 0.31990481949025473;
     p = p * u + 0.4122092744141892;
@@ -106,7 +101,7 @@ V_INLINE vd d_pow(vd a, vd e)
     p = p * f + 0.24022651197619771;
     p = p * f + 0.69314718072837511;
     p = p * f + 0.9999999999617315;
-    return p * d_from_bits(l_shl(d_bits(t) + 1023, 52));
+    return p * d_from_bits((d_bits(t) + 1023) << 52);
 }
 
 /* C's pow, special cases included. */
@@ -125,7 +120,7 @@ V_INLINE vr v_pow(vr x, vr e)
     r = v_sel(v_eq(a, zero), v_sel(grows, zero, inf), r);
     r = v_sel(v_eq(a, inf), v_sel(grows, inf, zero), r);
     r = v_sel(m_and(v_eq(a, one), v_eq(ae, inf)), one, r);
-    r = v_from_bits(v_bits(r) ^ (v_bits(x) & vi_shl(ei & 1, 31)));
+    r = v_from_bits(v_bits(r) ^ (v_bits(x) & ((ei & 1) << 31)));
     r = v_sel(m_and(v_lt(x, zero), m_and(v_lt(a, inf), m_not(even_or_odd))), v_set(NAN), r);
     r = v_sel(v_isnan(e), e, v_sel(v_isnan(x), x, r));
     return v_sel(m_or(v_eq(e, zero), v_eq(x, one)), one, r);

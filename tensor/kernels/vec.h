@@ -1,7 +1,7 @@
 /* The vector layer: what the kernels are written on.
  *
  * A kernel sees `LANES` numbers of type `real` at a time as a `vr`, the lane-wise
- * result of a comparison as a `vm`, and (float32 only) their bit patterns as a `vi`.
+ * result of a comparison as a `vm`, and (float32 only) their bit patterns as a `vi` of unsigned integers.
  * Arithmetic (+ - * /) on a `vr` and shifts and logic on a `vi` are the compiler's
  * own, on its vector types; what these lack (minimum, square root, fused
  * multiply-add, blending, partial loads) is an inline function here, with one
@@ -116,15 +116,13 @@ V_INLINE real v_hmax(vr a) { return a; }
 V_INLINE real v_hmin(vr a) { return a; }
 
 #if !defined(ET_ISA_F64)
-typedef int32_t vi;
+typedef uint32_t vi;
 V_INLINE vi v_bits(vr a) { vi b; memcpy(&b, &a, sizeof b); return b; }
 V_INLINE vr v_from_bits(vi a) { vr b; memcpy(&b, &a, sizeof b); return b; }
-V_INLINE vi vi_set(int32_t a) { return a; }
-V_INLINE vr v_from_int(vi a) { return (float)a; }
-V_INLINE vi vi_shl(vi a, int n) { return (vi)((uint32_t)a << n); }
-V_INLINE vi vi_shr(vi a, int n) { return (vi)((uint32_t)a >> n); }
-V_INLINE vi v_to_int(vr a) { return (vi)a; }
-V_INLINE vm m_bits(vi a, int32_t bits) { return (a & bits) != 0; }
+V_INLINE vi vi_set(uint32_t a) { return a; }
+V_INLINE vr v_from_int(vi a) { return (float)(int32_t)a; }
+V_INLINE vi v_to_int(vr a) { return (vi)(int32_t)a; }
+V_INLINE vm m_bits(vi a, uint32_t bits) { return (a & bits) != 0; }
 #endif
 
 V_INLINE vw w_zero(void) { vw w = {0}; return w; }
@@ -138,10 +136,10 @@ V_INLINE double w_sum(vw a) { return a.lo; }
 #else
 
 typedef float vr __attribute__((vector_size(LANES * 4)));
-typedef int32_t vi __attribute__((vector_size(LANES * 4)));
-typedef uint32_t vu __attribute__((vector_size(LANES * 4)));
+typedef uint32_t vi __attribute__((vector_size(LANES * 4)));
+typedef int32_t vs __attribute__((vector_size(LANES * 4)));
 typedef double vd __attribute__((vector_size(LANES * 4))); /* LANES / 2 doubles */
-typedef int64_t vl __attribute__((vector_size(LANES * 4)));
+typedef uint64_t vl __attribute__((vector_size(LANES * 4)));
 typedef struct { vd lo, hi; } vw;                          /* LANES doubles, for sums */
 
 V_INLINE vr v_set(real a) { return a - (vr){0}; }
@@ -149,15 +147,13 @@ V_INLINE vr v_load(const real *p) { vr v; memcpy(&v, p, sizeof v); return v; }
 V_INLINE void v_store(real *p, vr v) { memcpy(p, &v, sizeof v); }
 V_INLINE vi v_bits(vr a) { return (vi)a; }
 V_INLINE vr v_from_bits(vi a) { return (vr)a; }
-V_INLINE vi vi_set(int32_t a) { return a - (vi){0}; }
-V_INLINE vr v_from_int(vi a) { return __builtin_convertvector(a, vr); }
-V_INLINE vi vi_shl(vi a, int n) { return (vi)((vu)a << n); }
-V_INLINE vi vi_shr(vi a, int n) { return (vi)((vu)a >> n); }
-V_INLINE vi v_to_int(vr a) { return __builtin_convertvector(a, vi); } /* towards 0, within int32 */
+V_INLINE vi vi_set(uint32_t a) { return a - (vi){0}; }
+V_INLINE vr v_from_int(vi a) { return __builtin_convertvector((vs)a, vr); }
+V_INLINE vi v_to_int(vr a) { return (vi)__builtin_convertvector(a, vs); } /* towards 0, within int32 */
 V_INLINE vr v_abs(vr a) { return (vr)((vi)a & 0x7fffffff); }
 V_INLINE vr v_copysign(vr a, vr b)
 {
-    return (vr)(((vi)a & 0x7fffffff) | ((vi)b & (vi)((vu){0} + 0x80000000u)));
+    return (vr)(((vi)a & 0x7fffffff) | ((vi)b & 0x80000000u));
 }
 
 #if defined(ET_ISA_AVX512)
@@ -175,7 +171,7 @@ V_INLINE vm m_or(vm a, vm b) { return (vm)(a | b); }
 V_INLINE vm m_not(vm a) { return (vm)~a; }
 V_INLINE vm m_none(void) { return 0; }
 V_INLINE int m_any(vm a) { return a != 0; }
-V_INLINE vm m_bits(vi a, int32_t bits) { return _mm512_test_epi32_mask((__m512i)a, _mm512_set1_epi32(bits)); }
+V_INLINE vm m_bits(vi a, uint32_t bits) { return _mm512_test_epi32_mask((__m512i)a, (__m512i)vi_set(bits)); }
 V_INLINE vm m_bytes(const uint8_t *p)
 {
     __m128i b = _mm_loadu_si128((const __m128i *)(const void *)p);
@@ -212,7 +208,7 @@ V_INLINE vr w_narrow(vw a)
 
 #elif defined(ET_ISA_AVX2)
 
-typedef vi vm;
+typedef vs vm;
 V_INLINE vm m_first(int n)
 {
     static const int32_t edge[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -246,7 +242,7 @@ V_INLINE vm m_bytes(const uint8_t *p)
 
 #else /* four lanes: SSE2 and NEON */
 
-typedef vi vm;
+typedef vs vm;
 V_INLINE vm m_first(int n) { return (vm){0, 1, 2, 3} < n; }
 V_INLINE vr v_load_n(const real *p, int n)
 {
@@ -258,7 +254,7 @@ V_INLINE void v_store_n(real *p, vr v, int n) { memcpy(p, &v, (size_t)n * sizeof
 
 #if defined(ET_ISA_SSE2)
 V_INLINE int m_any(vm a) { return _mm_movemask_ps((__m128)a) != 0; }
-V_INLINE vr v_sel(vm m, vr a, vr b) { return (vr)(((vi)a & m) | ((vi)b & ~m)); }
+V_INLINE vr v_sel(vm m, vr a, vr b) { return (vr)(((vs)a & m) | ((vs)b & ~m)); }
 V_INLINE vr v_min(vr a, vr b) { return _mm_min_ps(a, b); }
 V_INLINE vr v_max(vr a, vr b) { return _mm_max_ps(a, b); }
 V_INLINE vr v_sqrt(vr a) { return _mm_sqrt_ps(a); }
@@ -308,7 +304,7 @@ V_INLINE vm m_and(vm a, vm b) { return a & b; }
 V_INLINE vm m_or(vm a, vm b) { return a | b; }
 V_INLINE vm m_not(vm a) { return ~a; }
 V_INLINE vm m_none(void) { return (vm){0}; }
-V_INLINE vm m_bits(vi a, int32_t bits) { return (vm)((a & bits) != 0); }
+V_INLINE vm m_bits(vi a, uint32_t bits) { return (vm)((a & bits) != 0); }
 V_INLINE vm m_bytes_n(const uint8_t *p, int n)
 {
     uint8_t part[LANES] = {0};
