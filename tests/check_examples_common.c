@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "examples/common/interrupt.h"
@@ -378,12 +377,14 @@ START_TEST(run_memory)
 }
 END_TEST
 
-/* A child writes as fast as it can and is killed; whatever the moment, every file is whole. */
+/* A child writes as fast as it can, is watched and then killed; whatever the moment, every
+ * file is whole. */
 START_TEST(killed_while_writing)
 {
+    size_t seen = 0;
+
     for (int round = 0; round < 12; round++) {
         pid_t child = fork();
-        struct timespec nap = {0, 2000000 + round * 3000000};
         et_run *run;
         int status;
 
@@ -398,7 +399,17 @@ START_TEST(killed_while_writing)
                 et_run_metrics(run, "valid", f, 2);
             }
         }
-        nanosleep(&nap, NULL);
+        for (double end = et_seconds() + 0.002 + 0.003 * round; et_seconds() < end;)
+            if (exists("k/log.jsonl")) { /* at no moment is less than before to be seen */
+                unsigned char *data = NULL;
+                size_t size = 0;
+
+                ck_assert_int_eq(et_file_read(in_base("k/log.jsonl"), 1 << 20, &data, &size), ET_OK);
+                ck_assert_uint_ge(size, seen);
+                ck_assert(size > 0 && data[size - 1] == '\n');
+                seen = size;
+                et_dealloc(data);
+            }
         kill(child, SIGKILL);
         waitpid(child, &status, 0);
         if (exists("k/metrics.json")) {
