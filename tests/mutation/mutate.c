@@ -1,0 +1,361 @@
+/* Tests the gradient checks: changes the backward rules, one at a time, and counts how many of
+ * the changes the checks of the ops concerned notice. Run by `make mutation`.
+ *
+ *     mutate [options] FILE...
+ *         --top DIR         the sources; FILEs are relative to it
+ *         --work DIR        scratch folder, made if need be
+ *         --cc CMD          the compiler: CMD -I WORK FLAGS -c FILE -o OBJECT
+ *         --flags FLAGS
+ *         --link CMD        with an object and the rest makes the driver: CMD OBJECT REST -o PROGRAM
+ *         --rest FILES      what is linked after the object
+ *         --kernels FILE    the source to compile when a FILE is a header of kernels
+ *         --equivalent FILE reviewed mutants that change nothing
+ *         --jobs N          at once (2)
+ *         --only WORD       mutants whose key holds WORD
+ *         --list            print the keys and run nothing
+ *
+ * For each mutant the file is rewritten below WORK, compiled and linked with everything else
+ * unchanged, and the driver runs the checks of the ops whose backward can reach the changed
+ * function. A failure, a crash or 60 seconds count as caught; what does not compile is not
+ * counted. Exit status 0 if at least 98 % are caught. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/mutation/mutants.h"
+
+enum { MAX_JOBS = 16, SECONDS = 60, GOAL = 98 };
+
+enum { CAUGHT = 0, SURVIVED = 10, NOT_BUILT = 11 }; /* exit status of a worker */
+
+typedef struct settings {
+    const char *top, *work, *cc, *flags, *link, *rest, *kernels, *equivalent, *only;
+    int jobs;
+    bool list;
+} settings;
+
+typedef struct job {
+    pid_t pid;
+    int number; /* slot, names its files */
+    const source *s;
+    const mutant *m;
+} job;
+
+typedef struct score {
+    int caught, survived, equivalent, not_built, done, total;
+} score;
+
+static char *equivalents; /* the reviewed list, as one text */
+
+/* --- one mutant, in a process of its own ------------------------------------------------------- */
+
+static void run_shell(const char *command, int on_failure)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+
+        dup2(null, 1);
+        dup2(null, 2);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
+        _exit(on_failure);
+}
+
+static void make_folders(char *path)
+{
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        mkdir(path, 0777);
+        *p = '/';
+    }
+}
+
+static void write_mutant(const source *s, const mutant *m, char *path)
+{
+    FILE *out;
+
+    make_folders(path);
+    out = fopen(path, "wb");
+    if (!out)
+        _exit(NOT_BUILT);
+    fwrite(s->text, 1, m->start, out);
+    fputs(m->with, out);
+    fwrite(s->text + m->end, 1, s->size - m->end, out);
+    if (fclose(out))
+        _exit(NOT_BUILT);
+}
+
+/* Arguments of the driver: the ops to check; for a kernel all of them, likely ones first. */
+static void list_ops(const source *s, const mutant *m, bool header, char *out, size_t size)
+{
+    out[0] = 0;
+    if (header)
+        snprintf(out, size, " --like %s", s->functions[m->function].name);
+    for (int o = 0; o < s->n_ops; o++)
+        if (source_calls(s, o, m->function))
+            snprintf(out + strlen(out), size - strlen(out), " %s", s->ops[o].name);
+}
+
+static void run_mutant(const settings *set, const job *j)
+{
+    char path[4096], command[16384], ops[4096];
+    bool header = strcmp(j->s->path + strlen(j->s->path) - 2, ".h") == 0;
+    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
+
+    snprintf(path, sizeof path, "%s/%d/%s", set->work, j->number, j->s->path);
+    write_mutant(j->s, j->m, path);
+    if (header)
+        snprintf(path, sizeof path, "%s", set->kernels);
+    snprintf(command, sizeof command, "%s -I%s/%d %s -c %s -o %s/%d/mutant.o", set->cc, set->work, j->number,
+             set->flags, path, set->work, j->number);
+    run_shell(command, NOT_BUILT);
+    snprintf(command, sizeof command, "%s %s/%d/mutant.o %s -o %s/%d/driver", set->link, set->work, j->number,
+             set->rest, set->work, j->number);
+    run_shell(command, NOT_BUILT);
+
+    setrlimit(RLIMIT_CPU, &cpu);
+    setrlimit(RLIMIT_AS, &memory);
+    setrlimit(RLIMIT_CORE, &core);
+    list_ops(j->s, j->m, header, ops, sizeof ops);
+    snprintf(command, sizeof command, "exec %s/%d/driver%s", set->work, j->number, ops);
+    alarm(3 * SECONDS);
+    run_shell(command, CAUGHT);
+    _exit(SURVIVED);
+}
+
+/* --- all of them --------------------------------------------------------------------------------- */
+
+static bool is_equivalent(const source *s, const mutant *m)
+{
+    char *key = mutant_key(s, m);
+    const char *at = equivalents ? strstr(equivalents, key) : NULL;
+    bool found = at && (at == equivalents || at[-1] == '\n') && (at[strlen(key)] == '\n' || at[strlen(key)] == 0);
+
+    free(key);
+    return found;
+}
+
+static void show_progress(const score *sc, time_t start)
+{
+    static int shown = -1;
+    int percent = sc->total ? 100 * sc->done / sc->total : 100;
+
+    if (isatty(1)) {
+        printf("\r%d of %d (%d %%), caught %d, survived %d, %lds ", sc->done, sc->total, percent, sc->caught,
+               sc->survived, (long)(time(NULL) - start));
+    } else if (percent / 5 != shown) {
+        printf("%d of %d (%d %%), caught %d, survived %d, %lds\n", sc->done, sc->total, percent, sc->caught,
+               sc->survived, (long)(time(NULL) - start));
+        shown = percent / 5;
+    }
+    fflush(stdout);
+}
+
+static void judge(const job *j, int status, score *sc)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : CAUGHT;
+
+    sc->done++;
+    if (code == NOT_BUILT) {
+        sc->not_built++;
+    } else if (code == SURVIVED) {
+        char *key = mutant_key(j->s, j->m);
+
+        sc->survived++;
+        printf("%ssurvived, line %d\n%s\n", isatty(1) ? "\r" : "", j->m->line, key);
+        free(key);
+    } else {
+        sc->caught++;
+    }
+}
+
+static void run_all(const settings *set, const source *sources, mutants *found, int n, score *sc)
+{
+    job jobs[MAX_JOBS] = {{0}};
+    int running = 0, status;
+    time_t start = time(NULL);
+    pid_t pid;
+
+    for (int f = 0; f < n; f++) {
+        for (int i = 0; i <= found[f].n; i++) {
+            const mutant *m = i < found[f].n ? &found[f].all[i] : NULL;
+
+            if (m && is_equivalent(&sources[f], m)) {
+                sc->equivalent++;
+                continue;
+            }
+            while (running == set->jobs || (!m && f == n - 1 && running > 0)) {
+                pid = wait(&status);
+                for (int j = 0; j < set->jobs; j++) {
+                    if (jobs[j].pid != pid)
+                        continue;
+                    judge(&jobs[j], status, sc);
+                    jobs[j].pid = 0;
+                    running--;
+                    show_progress(sc, start);
+                }
+            }
+            for (int j = 0; m && j < set->jobs; j++) {
+                if (jobs[j].pid)
+                    continue;
+                jobs[j] = (job){0, j, &sources[f], m};
+                fflush(stdout);
+                pid = fork();
+                if (pid == 0)
+                    run_mutant(set, &jobs[j]);
+                jobs[j].pid = pid;
+                running++;
+                break;
+            }
+        }
+    }
+}
+
+/* --- the program ---------------------------------------------------------------------------------- */
+
+static char *read_text(const char *path)
+{
+    FILE *in = fopen(path, "rb");
+    char *text = must_resize(NULL, 1);
+    size_t n = 0, got;
+
+    if (!in) {
+        perror(path);
+        exit(2);
+    }
+    do {
+        text = must_resize(text, n + 4097);
+        got = fread(text + n, 1, 4096, in);
+        n += got;
+    } while (got > 0);
+    text[n] = 0;
+    fclose(in);
+    return text;
+}
+
+static void usage(void)
+{
+    fputs("usage: mutate --top DIR --work DIR --cc CMD --flags FLAGS --link CMD --rest FILES\n"
+          "              [--kernels FILE] [--equivalent FILE] [--jobs N] [--only WORD] [--list] FILE...\n", stderr);
+    exit(2);
+}
+
+static int read_options(settings *set, int argc, char **argv)
+{
+    int i;
+
+    for (i = 1; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+        struct { const char *name, **value; } text[] = {
+            {"--top", &set->top},   {"--work", &set->work},       {"--cc", &set->cc},
+            {"--flags", &set->flags}, {"--link", &set->link},     {"--rest", &set->rest},
+            {"--kernels", &set->kernels}, {"--equivalent", &set->equivalent}, {"--only", &set->only}};
+        size_t known = 0;
+
+        if (strcmp(argv[i], "--list") == 0) {
+            set->list = true;
+            continue;
+        }
+        if (i + 1 == argc)
+            usage();
+        if (strcmp(argv[i], "--jobs") == 0) {
+            set->jobs = atoi(argv[++i]);
+            continue;
+        }
+        while (known < sizeof text / sizeof *text && strcmp(argv[i], text[known].name) != 0)
+            known++;
+        if (known == sizeof text / sizeof *text)
+            usage();
+        *text[known].value = argv[++i];
+    }
+    if (i == argc || set->jobs < 1 || set->jobs > MAX_JOBS || (!set->list && (!set->work || !set->link)))
+        usage();
+    return i;
+}
+
+/* The functions of backward alone, or, in a header, those named so. */
+static bool is_wanted(const source *s, int f)
+{
+    const function *fn = &s->functions[f];
+
+    if (strcmp(s->path + strlen(s->path) - 2, ".h") == 0)
+        return strstr(fn->name, "bwd") || strstr(fn->name, "BWD");
+    return fn->backward && !fn->forward;
+}
+
+static void keep_only(const source *s, mutants *found, const char *word)
+{
+    int kept = 0;
+
+    for (int i = 0; i < found->n; i++) {
+        char *key = mutant_key(s, &found->all[i]);
+
+        if (!word || strstr(key, word))
+            found->all[kept++] = found->all[i];
+        else
+            free(found->all[i].with);
+        free(key);
+    }
+    found->n = kept;
+}
+
+int main(int argc, char **argv)
+{
+    settings set = {.top = ".", .cc = "cc", .flags = "", .rest = "", .kernels = "", .jobs = 2};
+    int first = read_options(&set, argc, argv), n = argc - first;
+    source *sources = must_resize(NULL, (size_t)n * sizeof *sources);
+    mutants *found = must_resize(NULL, (size_t)n * sizeof *found);
+    score sc = {0};
+
+    if (set.equivalent)
+        equivalents = read_text(set.equivalent);
+    memset(found, 0, (size_t)n * sizeof *found);
+    for (int i = 0; i < n; i++) {
+        if (!source_read(&sources[i], set.top, argv[first + i]))
+            return 2;
+        for (int f = 0; f < sources[i].n_functions; f++)
+            if (is_wanted(&sources[i], f))
+                make_mutants(&sources[i], f, &found[i]);
+        keep_only(&sources[i], &found[i], set.only);
+        for (int m = 0; m < found[i].n; m++) {
+            char *key = mutant_key(&sources[i], &found[i].all[m]);
+
+            sc.total += !is_equivalent(&sources[i], &found[i].all[m]);
+            if (set.list)
+                puts(key);
+            free(key);
+        }
+    }
+    if (!set.list) {
+        run_all(&set, sources, found, n, &sc);
+        int judged = sc.caught + sc.survived;
+        printf("\ncaught %d of %d mutants (%.1f %%); %d equivalent, %d do not compile\n", sc.caught, judged,
+               judged ? 100.0 * sc.caught / judged : 100.0, sc.equivalent, sc.not_built);
+        if (100 * sc.caught < GOAL * judged)
+            printf("the goal is %d %%\n", GOAL);
+    }
+    for (int i = 0; i < n; i++) {
+        free_mutants(&found[i]);
+        source_free(&sources[i]);
+    }
+    free(sources);
+    free(found);
+    free(equivalents);
+    return 100 * sc.caught >= GOAL * (sc.caught + sc.survived) ? 0 : 1;
+}

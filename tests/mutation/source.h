@@ -1,0 +1,54 @@
+/* A C source as the mutation test sees it: tokens, functions and the op objects. */
+#ifndef ETUDE_TESTS_MUTATION_SOURCE_H
+#define ETUDE_TESTS_MUTATION_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum token_kind { T_WORD, T_NUMBER, T_TEXT, T_SIGN } token_kind;
+
+typedef struct token {
+    token_kind kind;
+    size_t start, end; /* in the text */
+    int line;
+} token;
+
+typedef struct function {
+    char name[64];
+    int first, last;    /* its braces, as token numbers */
+    bool returns_status, returns_nothing;
+    bool backward;      /* reached from bwd or bwd_graph of an op */
+    bool forward;       /* reached from anything else */
+} function;
+
+typedef struct op_object {
+    char name[64];
+    int *roots, n_roots; /* functions named in .bwd and .bwd_graph */
+} op_object;
+
+typedef struct source {
+    char *path, *text;
+    size_t size;
+    token *tokens;
+    int n_tokens;
+    function *functions;
+    int n_functions;
+    op_object *ops;
+    int n_ops;
+} source;
+
+/* Reads and understands a file; false after a message on stderr. */
+bool source_read(source *s, const char *top, const char *path);
+void source_free(source *s);
+
+/* True if token i is exactly `text`. */
+bool token_is(const source *s, int i, const char *text);
+/* The token that closes the bracket at token i, or -1. */
+int token_match(const source *s, int i);
+/* True if the backward of op number `op` can call function number `f`. */
+bool source_calls(const source *s, int op, int f);
+
+/* Memory or exit. */
+void *must_resize(void *old, size_t bytes);
+
+#endif
