@@ -17,13 +17,16 @@ typedef enum fault {
     IGNORES_W, NEEDS_INVERTED, EMPTY, OFF_BY_ONE, LEAVES_GARBAGE,
     /* right backward, wrong elsewhere */
     GRAPH_SIGN, GRAPH_LOST_HISTORY, GRAPH_IGNORES_W, UNSTEADY, FLOAT32_OFF, BACKWARD_FAILS,
-    N_FAULTS
+    N_FAULTS,
+    /* shown by the layouts of et_gradcheck_op */
+    IGNORES_STRIDES = N_FAULTS, ALL_FAULTS
 } fault;
 
-static const char *const fault_name[N_FAULTS] = {
+static const char *const fault_name[ALL_FAULTS] = {
     "right", "wrong sign", "lost factor", "= for +=", "+= for =", "swapped operands", "no broadcast sum", "mean for sum",
     "NaN", "ignores x", "ignores w", "needs inverted", "empty", "off by one", "garbage in one element", "sign in bwd_graph",
-    "bwd_graph without history", "bwd_graph ignores w", "values that change", "float32 differs", "backward fails"};
+    "bwd_graph without history", "bwd_graph ignores w", "values that change", "float32 differs", "backward fails",
+    "ignores strides"};
 
 static fault the_fault;
 static int calls;
@@ -43,6 +46,8 @@ static et_status scale_fwd(et_node *n)
 
     if (!x || !w || !y)
         return ET_ENOMEM;
+    if (the_fault == IGNORES_STRIDES)
+        x = et_data(n->in[0]);
     calls++;
     for (int64_t i = 0; i < rows * cols; i++) {
         if (n->in[0]->dtype == ET_F64) {
@@ -137,10 +142,15 @@ static et_status scale_bwd_graph(et_node *n, et_tensor *const *gy, et_tensor **g
     return ET_OK;
 }
 
-ET_CALL(call_scale_sample, NULL)
+static const et_op scale_op;
+
+ET_CALL(call_scale_sample, et_apply1(&scale_op, 2, in, NULL, 0))
 
 static const et_sample scale_samples[] = {
-    {.name = "3 x 4", .n_in = 2, .in = {{2, {3, 4}, 0, 0, ET_ARG_REAL}, {1, {4}, 0.5, 1.5, ET_ARG_REAL}}, .call = call_scale_sample}};
+    {.name = "3 x 4", .n_in = 2, .in = {{2, {3, 4}, 0, 0, ET_ARG_REAL}, {1, {4}, 0.5, 1.5, ET_ARG_REAL}},
+     .call = call_scale_sample},
+    {.name = "empty", .n_in = 2, .in = {{2, {0, 4}, 0, 0, ET_ARG_REAL}, {1, {4}, 0.5, 1.5, ET_ARG_REAL}},
+     .call = call_scale_sample}};
 
 static const et_op scale_op = {.name = "scale", .args = "rr", .n_out = 1, .saves = ET_SAVE_IN(0) | ET_SAVE_IN(1),
                                .shape = scale_shape, .fwd = scale_fwd, .bwd = scale_bwd, .bwd_graph = scale_bwd_graph,
@@ -197,6 +207,38 @@ START_TEST(faults)
     }
     et_free(in[0]);
     et_free(in[1]);
+}
+END_TEST
+
+START_TEST(faults_of_an_op)
+{
+    et_gradcheck_report r;
+
+    the_fault = (fault)_i;
+    et_status status = et_gradcheck_op(&scale_op, NULL, &r);
+    if (the_fault == RIGHT) {
+        assert_passes(status, &r);
+    } else {
+        ck_assert_msg(status == ET_EGRAD, "%s was not caught", fault_name[_i]);
+        ck_assert_ptr_nonnull(strstr(et_error_message(), "scale, sample 0 (3 x 4)"));
+    }
+}
+END_TEST
+
+/* Flags that the op does not keep. */
+START_TEST(flags_of_an_op)
+{
+    et_op op = scale_op;
+    et_gradcheck_report r;
+
+    the_fault = RIGHT;
+    op.bwd_graph = NULL;
+    ck_assert_int_eq(et_gradcheck_op(&op, NULL, &r), ET_EGRAD);
+    ck_assert_ptr_nonnull(strstr(r.message, "not flagged ET_OP_ONCE"));
+    op.bwd_graph = scale_bwd_graph;
+    op.flags = ET_OP_ONCE; /* the sample runs scale_op, which is not */
+    ck_assert_int_eq(et_gradcheck_op(&op, NULL, &r), ET_EGRAD);
+    ck_assert_ptr_nonnull(strstr(r.message, "accepted"));
 }
 END_TEST
 
@@ -426,6 +468,8 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, faults, 0, N_FAULTS);
+    tcase_add_loop_test(tc, faults_of_an_op, 0, ALL_FAULTS);
+    tcase_add_test(tc, flags_of_an_op);
     tcase_add_test(tc, report_is_exact);
     tcase_add_test(tc, large_input);
     tcase_add_test(tc, composition);
