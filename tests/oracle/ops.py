@@ -1,0 +1,266 @@
+#!/usr/bin/python3
+"""Reference values of the ops with PyTorch: `python3 ops.py` writes ../fixtures/ops.safetensors.
+
+A case is named op/variant; tests/parity_cases.h says how the library computes it."""
+import math
+import os
+
+import torch
+import torch.nn.functional as F
+
+from cases import Cases, integers, mask, uniform
+
+case = Cases()
+r = uniform
+
+
+def elementwise():
+    for name, fn in {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
+                     "minimum": torch.minimum, "maximum": torch.maximum}.items():
+        lo = 0.5 if name == "div" else -1
+        for variant, a, b in (("same", (3, 5), (3, 5)), ("broadcast", (2, 1, 5), (3, 1)), ("scalar", (4, 3), ()),
+                              ("empty", (0, 3), (1, 3))):
+            case(f"{name}/{variant}", fn, r(name, *a), r(name, *b, lo=lo, hi=2))
+    case("add/bias", torch.add, r("add", 6, 17), r("add", 17))
+    case("pow/same", torch.pow, r("pow", 3, 5, lo=0.3, hi=2), r("pow", 3, 5, lo=-2, hi=2))
+    case("pow/broadcast", torch.pow, r("pow", 3, 1, lo=0.3, hi=2), r("pow", 5, lo=-2, hi=2))
+    case("pow_scalar/cube", lambda x: torch.pow(x, 3.0), r("pow", 3, 5))
+    case("pow_scalar/root", lambda x: torch.pow(x, 0.25), r("pow", 3, 5, lo=0.3, hi=2))
+    case("add_scalar/1.5", lambda x: x + 1.5, r("as", 3, 5))
+    case("mul_scalar/-2.5", lambda x: x * -2.5, r("ms", 3, 5))
+    unary = {
+        "neg": (torch.neg, -2, 2), "abs": (torch.abs, -2, 2), "square": (torch.square, -2, 2),
+        "reciprocal": (torch.reciprocal, 0.3, 2), "exp": (torch.exp, -4, 4), "expm1": (torch.expm1, -2, 2),
+        "log": (torch.log, 0.1, 5), "log1p": (torch.log1p, -0.5, 4), "sqrt": (torch.sqrt, 0.1, 5),
+        "rsqrt": (torch.rsqrt, 0.1, 5), "sin": (torch.sin, -6, 6), "cos": (torch.cos, -6, 6),
+        "tanh": (torch.tanh, -4, 4), "sigmoid": (torch.sigmoid, -8, 8), "erf": (torch.erf, -3, 3),
+        "relu": (F.relu, -2, 2), "softplus": (F.softplus, -8, 8), "log_sigmoid": (F.logsigmoid, -8, 8),
+        "elu": (F.elu, -3, 3), "gelu": (F.gelu, -4, 4),
+        "gelu_tanh": (lambda x: F.gelu(x, approximate="tanh"), -4, 4),
+        "quick_gelu": (lambda x: x * torch.sigmoid(1.702 * x), -4, 4), "silu": (F.silu, -6, 6),
+    }
+    for name, (fn, lo, hi) in unary.items():
+        case(f"{name}/67", fn, r(name, 67, lo=lo, hi=hi))
+    case("clamp/both", lambda x: torch.clamp(x, -0.5, 0.75), r("clamp", 4, 7))
+    case("geglu/split", lambda x: x.chunk(2, -1)[0] * F.gelu(x.chunk(2, -1)[1]), r("geglu", 3, 8))
+    case("where/broadcast", lambda m, a, b: torch.where(m, a, b), mask("where", 3, 5), r("where", 3, 5),
+         r("where", 5))
+    case("masked_fill/rows", lambda x, m: x.masked_fill(m, -3.5), r("mf", 2, 3, 5), mask("mf", 3, 5))
+    case("lerp/0.3", lambda a, b: torch.lerp(a, b, 0.3), r("lerp", 3, 4), r("lerp", 3, 4))
+
+
+def linear_algebra():
+    mm = {"nn": (False, False), "nt": (False, True), "tn": (True, False), "tt": (True, True)}
+    for v, (ta, tb) in mm.items():
+        a, b = r("matmul", *((7, 5) if ta else (5, 7))), r("matmul", *((9, 7) if tb else (7, 9)))
+        case(f"matmul/{v}", lambda a, b, ta=ta, tb=tb: (a.mT if ta else a) @ (b.mT if tb else b), a, b)
+    case("matmul/batched", torch.matmul, r("matmul", 2, 3, 4, 5), r("matmul", 2, 3, 5, 6))
+    case("matmul/broadcast", torch.matmul, r("matmul", 2, 1, 4, 5), r("matmul", 3, 5, 6))
+    case("matmul/shared", torch.matmul, r("matmul", 3, 4, 5), r("matmul", 5, 2))
+    case("matmul/edges", torch.matmul, r("matmul", 17, 33), r("matmul", 33, 19))
+    case("matmul/empty", torch.matmul, r("matmul", 3, 0), r("matmul", 0, 4))
+    case("linear/bias", F.linear, r("linear", 6, 5), r("linear", 7, 5), r("linear", 7))
+    case("linear/no_bias", F.linear, r("linear", 2, 3, 5), r("linear", 4, 5))
+    case("linear/3d", F.linear, r("linear", 2, 3, 5), r("linear", 4, 5), r("linear", 4))
+    for name, act in {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}.items():
+        case(f"linear_act/{name}", lambda x, w, b, act=act: act(F.linear(x, w, b)), r("la", 6, 5), r("la", 7, 5),
+             r("la", 7))
+
+
+def reductions():
+    x = r("reduce", 3, 4, 5)
+    for name, fn in {"sum": torch.sum, "mean": torch.mean}.items():
+        case(f"{name}/all", lambda x, fn=fn: fn(x), x)
+        case(f"{name}/0", lambda x, fn=fn: fn(x, 0), x)
+        case(f"{name}/1_keep", lambda x, fn=fn: fn(x, 1, keepdim=True), x)
+        case(f"{name}/0_2", lambda x, fn=fn: fn(x, (0, 2)), x)
+        case(f"{name}/last", lambda x, fn=fn: fn(x, -1), x)
+    for name, fn in {"max": torch.amax, "min": torch.amin}.items():
+        case(f"{name}/1", lambda x, fn=fn: fn(x, 1), x)
+        case(f"{name}/last_keep", lambda x, fn=fn: fn(x, -1, keepdim=True), x)
+    case("var/last", lambda x: torch.var(x, -1, unbiased=False), x)
+    case("var/0_keep", lambda x: torch.var(x, 0, unbiased=False, keepdim=True), x)
+    case("var/unbiased", lambda x: torch.var(x, 1, unbiased=True), x)
+    case("argmax/last", lambda x: x.argmax(-1), x)
+    case("argmax/1", lambda x: x.argmax(1), x)
+    case("argsort/last", lambda x: torch.sort(x, dim=-1, stable=True)[1], x)
+    case("argsort/descending", lambda x: torch.sort(x, dim=-1, descending=True, stable=True)[1], x)
+    case("cumsum/1", lambda x: torch.cumsum(x, 1), x)
+    for eps in (1e-12, 1e-5, 1e-3):
+        case(f"layer_norm/{eps:g}", lambda x, w, b, eps=eps: F.layer_norm(x, (7,), w, b, eps),
+             r("ln", 3, 4, 7), r("ln", 7, lo=0.5, hi=1.5), r("ln", 7))
+    case("layer_norm/plain", lambda x: F.layer_norm(x, (7,), eps=1e-5), r("ln", 3, 4, 7))
+    case("layer_norm/gain", lambda x, w: F.layer_norm(x, (7,), w, eps=1e-5), r("ln", 5, 7), r("ln", 7))
+    case("layer_norm/bias", lambda x, b: F.layer_norm(x, (7,), None, b, eps=1e-5), r("ln", 5, 7), r("ln", 7))
+    case("layer_norm/grouped", lambda x, w, b: F.layer_norm(x.view(3, 4, 5), (5,), eps=1e-3).reshape(3, 20) * w + b,
+         r("ln", 3, 20), r("ln", 20), r("ln", 20))
+    case("l2_normalize/rows", lambda x: F.normalize(x, dim=-1), r("l2", 4, 6))
+
+
+def softmaxes():
+    x = r("softmax", 2, 5, 6, lo=-3, hi=3)
+    add = r("softmax", 5, 6)
+    for name, fn in {"softmax": F.softmax, "log_softmax": F.log_softmax, "logsumexp": torch.logsumexp}.items():
+        case(f"{name}/last", lambda x, fn=fn: fn(x, -1), x)
+        case(f"{name}/1", lambda x, fn=fn: fn(x, 1), x)
+        case(f"{name}/0", lambda x, fn=fn: fn(x, 0), x)
+    case("softmax/masked", lambda x, m: F.softmax(x + m, -1), x, add, constant=(1,))
+    case("logsumexp/keep", lambda x: torch.logsumexp(x, 1, keepdim=True), x)
+
+
+def indexing():
+    case("embedding/2d", lambda w, i: F.embedding(i, w), r("emb", 6, 4), integers("emb", 3, 5, hi=6))
+    case("embedding/padding", lambda w, i: F.embedding(i, w, padding_idx=2), r("emb", 6, 4),
+         integers("emb", 3, 5, hi=6))
+    case("one_hot/5", lambda i: F.one_hot(i, 5).double(), integers("oh", 3, 2, hi=5))
+    case("gather/1", lambda x, i: torch.gather(x, 1, i), r("gather", 3, 6, 4), integers("gather", 3, 5, 4, hi=6))
+    case("gather/last", lambda x, i: torch.gather(x, -1, i), r("gather", 3, 6), integers("gather", 3, 2, hi=6))
+    case("index_select/0", lambda x, i: torch.index_select(x, 0, i), r("is", 5, 3), integers("is", 7, hi=5))
+    case("index_select/1", lambda x, i: torch.index_select(x, 1, i), r("is", 2, 5, 3), integers("is", 4, hi=5))
+    case("scatter_add/0", lambda x, i, s: x.scatter_add(0, i, s), r("sa", 5, 3), integers("sa", 4, 3, hi=5),
+         r("sa", 4, 3))
+    case("scatter_add/1", lambda x, i, s: x.scatter_add(1, i, s), r("sa", 2, 5, 3), integers("sa", 2, 7, 3, hi=5),
+         r("sa", 2, 7, 3))
+
+    def reverse(x, lengths):
+        rows = [torch.cat([x[b, :n].flip(0), x[b, n:]]) for b, n in enumerate(lengths.tolist())]
+        return torch.stack(rows)
+    case("reverse_by_length/3", reverse, r("rl", 3, 6, 2), torch.tensor([6, 1, 4]))
+
+
+def shapes():
+    x = r("shape", 2, 3, 4)
+    case("reshape/6_4", lambda x: x.reshape(6, 4), x)
+    case("reshape/copy", lambda x: x.permute(2, 0, 1).reshape(8, 3), x)
+    case("view/2_12", lambda x: x.view(2, 12), x)
+    case("permute/2_0_1", lambda x: x.permute(2, 0, 1), x)
+    case("transpose/0_2", lambda x: x.transpose(0, 2), x)
+    case("expand/5_2_3", lambda x: x.expand(5, 2, 3), r("expand", 2, 1))
+    case("squeeze/1", lambda x: x.squeeze(1), r("sq", 3, 1, 2))
+    case("unsqueeze/1", lambda x: x.unsqueeze(1), r("sq", 3, 2))
+    case("slice/1", lambda x: x[:, 1:3], x)
+    case("slice/step", lambda x: x[:, :, 0:4:2], x)
+    case("split/uneven", lambda x: torch.split(x, [1, 3], -1), x)
+    case("chunk/3", lambda x: torch.chunk(x, 3, 1), x)
+    case("cat/1", lambda a, b, c: torch.cat([a, b, c], 1), r("cat", 2, 3), r("cat", 2, 1), r("cat", 2, 4))
+    case("stack/1", lambda a, b: torch.stack([a, b], 1), r("stack", 2, 3), r("stack", 2, 3))
+    case("roll/two", lambda x: torch.roll(x, (1, -2), (0, 2)), x)
+    case("repeat/2_1_3", lambda x: x.repeat(2, 1, 3), x)
+    case("flip/1", lambda x: x.flip(1), x)
+    case("pad/constant", lambda x: F.pad(x, (1, 2, 0, 1), value=0.5), x)
+    case("pad/crop", lambda x: F.pad(x, (-1, 2)), x)
+    case("pad/reflect", lambda x: F.pad(x, (2, 1), mode="reflect"), x)
+    case("pad/replicate", lambda x: F.pad(x, (2, 3), mode="replicate"), x)
+    case("cast/same", lambda x: x * 1, x)
+
+    def patchify(x, h, w):  # [B, C, H, W] -> [B, H/h * W/w, C h w]
+        b, c, hh, ww = x.shape
+        x = x.view(b, c, hh // h, h, ww // w, w).permute(0, 2, 4, 1, 3, 5)
+        return x.reshape(b, (hh // h) * (ww // w), c * h * w)
+    case("patchify/2_3", lambda x: patchify(x, 2, 3), r("patch", 2, 3, 4, 6))
+
+
+def positions():
+    def sinusoid(n, d):
+        t, i = torch.arange(n).double()[:, None], torch.arange(d // 2).double()
+        angle = t / 10000 ** (2 * i / d)
+        return torch.stack([angle.sin(), angle.cos()], -1).reshape(n, d)
+    case("sinusoidal_positions/9_8", lambda x: x * 0 + sinusoid(9, 8), torch.zeros(()), constant=(0,))
+
+
+def losses():
+    logits = r("ce", 6, 5, lo=-2, hi=2)
+    labels = integers("ce", 6, hi=5)
+    case("cross_entropy/mean", lambda x, t: F.cross_entropy(x, t), logits, labels)
+    case("cross_entropy/smooth", lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1), logits, labels)
+    ignored = labels.clone()
+    ignored[2] = ignored[4] = -100
+    case("cross_entropy/ignore", lambda x, t: F.cross_entropy(x, t), logits, ignored)
+    case("cross_entropy/ignore_smooth", lambda x, t: F.cross_entropy(x, t, label_smoothing=0.2), logits, ignored)
+    soft = F.softmax(r("ce", 6, 5), -1)
+    case("cross_entropy/soft", lambda x, t: F.cross_entropy(x, t), logits, soft, constant=(1,))
+    case("cross_entropy/soft_smooth", lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1), logits, soft,
+         constant=(1,))
+    weight = r("ce", 6, lo=0.2, hi=2)
+    case("cross_entropy/weighted",
+         lambda x, t, w: (F.cross_entropy(x, t, reduction="none") * w).sum() / w.sum(), logits, labels, weight,
+         constant=(2,))
+    case("cross_entropy/sequence", lambda x, t: F.cross_entropy(x.flatten(0, 1), t.flatten()),
+         r("ce", 2, 3, 5, lo=-2, hi=2), integers("ce", 2, 3, hi=5))
+    case("bce_with_logits/mean", F.binary_cross_entropy_with_logits, r("bce", 4, 5, lo=-6, hi=6),
+         mask("bce", 4, 5).double(), constant=(1,))
+    case("mse_loss/mean", F.mse_loss, r("mse", 4, 5), r("mse", 4, 5))
+    case("l1_loss/mean", F.l1_loss, r("l1", 4, 5), r("l1", 4, 5))
+    mu, logvar = r("kl", 4, 3), r("kl", 4, 3)
+    case("gaussian_kl/mean", lambda m, v: (0.5 * (m ** 2 + v.exp() - 1 - v)).sum(-1).mean(), mu, logvar)
+
+
+def attention():
+    def sdpa(q, k, v, m=None, causal=False):
+        s = q @ k.mT / math.sqrt(q.shape[-1])
+        if m is not None:
+            s = s + m
+        if causal:
+            s = s.masked_fill(torch.ones(s.shape[-2:]).triu(1).bool(), -math.inf)
+        return s.softmax(-1) @ v
+    q, k, v = r("att", 2, 3, 4, 5), r("att", 2, 3, 6, 5), r("att", 2, 3, 6, 7)
+    case("attention/cross", sdpa, q, k, v)
+    case("attention/masked", sdpa, q, k, v, r("att", 2, 1, 1, 6, lo=-4, hi=0), constant=(3,))
+    s = r("att", 2, 2, 5, 3)
+    case("attention/causal", lambda q, k, v: sdpa(q, k, v, causal=True), s, r("att", 2, 2, 5, 3), r("att", 2, 2, 5, 3))
+
+    def additive(h, w, b, v, valid):
+        e = torch.tanh(F.linear(h, w, b)) @ v
+        a = e.masked_fill(~valid, -math.inf).softmax(-1)
+        return (a[..., None] * h).sum(1), a
+    valid = torch.arange(5)[None] < torch.tensor([5, 2, 4])[:, None]
+    case("additive_attention/masked", additive, r("add", 3, 5, 4), r("add", 6, 4), r("add", 6), r("add", 6), valid)
+
+    mha = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    state = [r("mha", *p.shape, lo=-0.5, hi=0.5) for p in mha.parameters()]
+
+    def multi_head(x, y, wi, bi, wo, bo):
+        out, prob = F.multi_head_attention_forward(
+            x.transpose(0, 1), y.transpose(0, 1), y.transpose(0, 1), 8, 2, wi, bi, None, None, False, 0.0, wo, bo,
+            average_attn_weights=False)
+        return out.transpose(0, 1), prob
+    case("multi_head_attention/cross", multi_head, r("mha", 2, 4, 8), r("mha", 2, 5, 8), *state)
+
+
+def recurrent():
+    """inputs: x [B,T,I], h0 [D,B,H], (c0,) then per direction w_ih, w_hh, b_ih, b_hh."""
+    size = {"rnn": 1, "gru": 3, "lstm": 4}
+    make = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+    for kind, gates in size.items():
+        for variant, two, lengths in (("one", False, None), ("two", True, None), ("lengths", False, (5, 1, 3)),
+                                      ("two_lengths", True, (2, 5, 4))):
+            dirs = 2 if two else 1
+            net = make[kind](3, 4, batch_first=True, bidirectional=two)
+            names = list(dict(net.named_parameters()))
+            params = [r(kind, *p.shape, lo=-0.6, hi=0.6) for p in net.parameters()]
+            x, h0, c0 = r(kind, 3, 5, 3), r(kind, dirs, 3, 4), r(kind, dirs, 3, 4)
+
+            def run(x, h0, *rest, net=net, names=names, lengths=lengths, lstm=kind == "lstm"):
+                c0, params = (rest[0], rest[1:]) if lstm else (None, rest)
+                if lengths:
+                    x = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), True, False)
+                y, hn = torch.nn.utils.stateless.functional_call(net, dict(zip(names, params)),
+                                                                 (x, (h0, c0) if lstm else h0))
+                if lengths:
+                    y = torch.nn.utils.rnn.pad_packed_sequence(y, True, total_length=5)[0]
+                return (y, hn[0], hn[1]) if lstm else (y, hn)
+            case(f"{kind}/{variant}", run, x, h0, *([c0] if kind == "lstm" else []), *params)
+
+
+if __name__ == "__main__":
+    elementwise()
+    linear_algebra()
+    reductions()
+    softmaxes()
+    indexing()
+    shapes()
+    positions()
+    losses()
+    attention()
+    recurrent()
+    case.write(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fixtures/ops.safetensors"))
