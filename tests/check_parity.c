@@ -23,6 +23,7 @@ enum { MAX_IN = 24, MAX_OUT = 8 };
 #define GLUE(a, b) GLUE_(a, b)
 
 /* The functions, each named after its line, and then the table of them. */
+#define NO_CASE(op, reason)
 #define CASE(name, expr)                                                    \
     static int GLUE(case_, __LINE__)(et_tensor * *in, et_tensor * *out)     \
     {                                                                       \
@@ -160,11 +161,11 @@ END_TEST
 
 /* Ops that PyTorch has no counterpart of, or that cannot be compared number by number. */
 static const struct { const char *op, *reason; } without_case[] = {
+#undef NO_CASE
 #define NO_CASE(op, reason) {op, reason},
 #define CASE(name, expr)
 #define CASES(name, n, statement)
 #include "tests/parity_cases.h"
-#undef NO_CASE
 #undef CASE
 #undef CASES
     {NULL, NULL}};
