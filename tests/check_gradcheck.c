@@ -9,6 +9,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "tests/suite.h"
 
 /* --- an op with many backward rules: y[i][j] = x[i][j] w[j]^2, only one of them right ---------- */
 
@@ -478,9 +479,5 @@ int main(void)
     tcase_add_test(tc, empty_and_scalar);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
-    SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

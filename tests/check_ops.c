@@ -6,6 +6,7 @@
 
 #include "autograd/gradcheck.h"
 #include "autograd/op.h"
+#include "tests/suite.h"
 
 START_TEST(op_gradient)
 {
@@ -27,9 +28,5 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, op_gradient, 0, et_op_count);
     suite_add_tcase(s, tc);
-    SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }

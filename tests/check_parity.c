@@ -12,10 +12,7 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "tensor/safetensors.h"
-
-#ifndef ET_FIXTURES
-#define ET_FIXTURES "tests/fixtures"
-#endif
+#include "tests/suite.h"
 
 enum { MAX_IN = 24, MAX_OUT = 8 };
 
@@ -60,11 +57,9 @@ static et_safetensors *fixtures;
 
 static void setup(void)
 {
-    const char *dir = getenv("ETUDE_FIXTURES");
     char path[4096];
 
-    snprintf(path, sizeof path, "%s/ops.safetensors", dir ? dir : ET_FIXTURES);
-    fixtures = et_safetensors_open(path);
+    fixtures = et_safetensors_open(suite_file(path, sizeof path, "fixtures/ops.safetensors"));
     ck_assert_msg(fixtures != NULL, "%s", et_error_message());
 }
 
@@ -213,9 +208,5 @@ int main(void)
     tcase_add_loop_test(tc, every_op, 0, et_op_count);
     tcase_add_test(tc, every_fixture);
     suite_add_tcase(s, tc);
-    SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_NORMAL);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(s);
 }
