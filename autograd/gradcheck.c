@@ -110,10 +110,10 @@ static et_status check_subsets(et_gc *gc, double *g)
 et_status et_gc_first_order(et_gc *gc)
 {
     et_gc_way all = {.needs = gc->active, .outs = all_outs(gc)}, way;
-    double *y = et_gc_new_values(gc), *g = et_gc_new_grads(gc), *g2 = et_gc_new_grads(gc);
-    double *sum = et_gc_new_grads(gc);
+    double *y = et_gc_new_values(gc), *y2 = et_gc_new_values(gc), *g = et_gc_new_grads(gc);
+    double *g2 = et_gc_new_grads(gc), *sum = et_gc_new_grads(gc);
     int64_t n = gc->in_off[gc->n_in];
-    et_status status = y && g && g2 && sum ? ET_OK : et_gc_failed(gc, "first derivatives", NULL);
+    et_status status = y && y2 && g && g2 && sum ? ET_OK : et_gc_failed(gc, "first derivatives", NULL);
 
     if (status == ET_OK)
         status = et_gc_run(gc, &all, y, g);
@@ -126,9 +126,11 @@ et_status et_gc_first_order(et_gc *gc)
         status = check_subsets(gc, g2);
 
     if (status == ET_OK)
-        status = et_gc_run(gc, &all, NULL, g2);
+        status = et_gc_run(gc, &all, y2, g2);
     if (status == ET_OK)
-        status = et_gc_agree(gc, "a second run must repeat every bit", true, g, g2, 0);
+        status = et_gc_agree(gc, "a second run must repeat every bit of the values", false, y, y2, 0);
+    if (status == ET_OK)
+        status = et_gc_agree(gc, "a second run must repeat every bit of the gradients", true, g, g2, 0);
 
     way = all;
     way.backward = 1;
@@ -158,6 +160,7 @@ et_status et_gc_first_order(et_gc *gc)
     if (status == ET_OK)
         status = et_gc_agree(gc, "used twice in one graph, gradients must add", true, sum, g2, 1e-12);
     et_dealloc(y);
+    et_dealloc(y2);
     et_dealloc(g);
     et_dealloc(g2);
     et_dealloc(sum);
@@ -435,7 +438,9 @@ et_status et_gradcheck(et_gradcheck_fn fn, void *user, int n_in, et_tensor *cons
         return et_raise(ET_ESCOPE, "gradcheck: a scope is open; it opens and closes its own");
     if (!fn || !inputs)
         return et_raise(ET_EINVAL, "gradcheck: %s is NULL", fn ? "inputs" : "fn");
-    for (int i = 0; i < n_in && i < ET_GRADCHECK_MAX; i++)
+    if (n_in < 1 || n_in > ET_GRADCHECK_MAX)
+        return et_raise(ET_EINVAL, "gradcheck: %d inputs, 1 to %d are allowed", n_in, ET_GRADCHECK_MAX);
+    for (int i = 0; i < n_in; i++)
         if (inputs[i] && inputs[i]->dtype == ET_F64 && !(options->fixed >> i & 1))
             active |= (uint64_t)1 << i;
 

@@ -1,6 +1,7 @@
 # autograd/: the tape and every operator.
 autogradinclude_HEADERS += \
 	autograd/autograd.h \
+	autograd/gradcheck.h \
 	autograd/op.h
 
 # Files that define operators; ops.h is made from their doc comments.
@@ -10,6 +11,12 @@ op_sources = \
 	autograd/ops_expand.c \
 	autograd/ops_scalar.c \
 	autograd/ops_unary.c
+
+libetude_la_SOURCES += \
+	autograd/gradcheck.c \
+	autograd/gradcheck_core.c \
+	autograd/gradcheck_internal.h \
+	autograd/gradcheck_op.c
 
 EXTRA_DIST += autograd/gen_ops.awk autograd/ops.def
 

@@ -13,13 +13,16 @@ check_PROGRAMS += \
 	tests/check_examples_report \
 	tests/check_files \
 	tests/check_gemm \
+	tests/check_gradcheck \
 	tests/check_gtzan \
 	tests/check_json \
 	tests/check_kernel_rows \
 	tests/check_kernels \
 	tests/check_metrics \
 	tests/check_npy \
+	tests/check_ops \
 	tests/check_parallel \
+	tests/check_parity \
 	tests/check_print \
 	tests/check_rng \
 	tests/check_rng_fill \
@@ -35,13 +38,16 @@ tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_report_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_files_LDADD = $(TEST_LDADD)
 tests_check_gemm_LDADD = $(TEST_LDADD)
+tests_check_gradcheck_LDADD = $(TEST_LDADD)
 tests_check_gtzan_LDADD = $(TEST_LDADD)
 tests_check_json_LDADD = $(TEST_LDADD)
 tests_check_kernel_rows_LDADD = $(TEST_LDADD)
 tests_check_kernels_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
+tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
+tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
@@ -57,6 +63,15 @@ tests_fuzz_csv_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_json_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_npy_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+
+# An op without samples stops the build of the suite that walks them.
+CLEANFILES += tests/samples.stamp
+tests/check_ops.$(OBJEXT): tests/samples.stamp
+tests/samples.stamp: tests/need_samples.awk autograd/ops.def $(op_sources) autograd/ops.h
+	$(AM_V_GEN)for source in $(op_sources); do $(COMPILE) -E $(srcdir)/$$source || exit 1; done | \
+	$(AWK) -f $(srcdir)/tests/need_samples.awk $(srcdir)/autograd/ops.def - > $@.tmp && mv -f $@.tmp $@
+
+include tests/mutation/local.mk
 
 script_tests = tests/check_headers.sh
 
@@ -83,7 +98,9 @@ EXTRA_DIST += \
 	tests/installcheck.c \
 	tests/installcheck.sh \
 	tests/kernel_arrays.h \
+	tests/need_samples.awk \
 	tests/oracle \
+	tests/parity_cases.h \
 	tests/png_reader.h \
 	tests/print_table.h \
 	tests/suite.h \

@@ -1,0 +1,32 @@
+# tests/mutation/: `make mutation` changes backward rules one at a time and counts how many of the changes
+# the gradient checks notice. Takes minutes; not part of check. MUTATION_FLAGS passes options on, such as
+# --only WORD; MUTATION_FILES chooses sources.
+EXTRA_PROGRAMS += tests/mutation/driver tests/mutation/mutate
+
+tests_mutation_driver_SOURCES = tests/mutation/driver.c
+tests_mutation_mutate_LDADD =
+tests_mutation_mutate_SOURCES = \
+	tests/mutation/mutants.c \
+	tests/mutation/mutants.h \
+	tests/mutation/mutate.c \
+	tests/mutation/source.c \
+	tests/mutation/source.h
+
+EXTRA_DIST += tests/mutation/equivalent.txt
+
+MUTATION_JOBS = 2
+MUTATION_FLAGS =
+MUTATION_FILES = $(op_sources) \
+	tensor/kernels/elementwise.h \
+	tensor/kernels/recurrent_cells.h \
+	tensor/kernels/rows.h
+
+.PHONY: mutation
+mutation: libetude.la tests/mutation/mutate$(EXEEXT) tests/mutation/driver$(EXEEXT)
+	@test -f .libs/libetude.a || { echo 'mutation: needs the static library (--enable-static)'; exit 1; }
+	tests/mutation/mutate$(EXEEXT) --top $(srcdir) --work mutants \
+	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) -DET_ISA_F64 $(CPPFLAGS) $(ET_CFLAGS) $(OPENMP_CFLAGS) -w -O1' \
+	  --link '$(CC) $(OPENMP_CFLAGS) tests/mutation/driver.$(OBJEXT)' --rest '.libs/libetude.a $(LIBS)' \
+	  --kernels $(srcdir)/tensor/kernels/variant.c --equivalent $(srcdir)/tests/mutation/equivalent.txt \
+	  --jobs $(MUTATION_JOBS) $(MUTATION_FLAGS) $(MUTATION_FILES); \
+	status=$$?; rm -rf mutants; exit $$status
