@@ -17,9 +17,8 @@ EXTRA_DIST += tests/mutation/equivalent.txt
 MUTATION_JOBS = 2
 MUTATION_FLAGS =
 MUTATION_FILES = $(op_sources) \
-	tensor/kernels/elementwise.h \
-	tensor/kernels/recurrent_cells.h \
-	tensor/kernels/rows.h
+	autograd/recurrent_bwd.c=rnn,gru,lstm \
+	tensor/kernels/recurrent_cells.h=rnn,gru,lstm
 
 .PHONY: mutation
 mutation: libetude.la tests/mutation/mutate$(EXEEXT) tests/mutation/driver$(EXEEXT)

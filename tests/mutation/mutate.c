@@ -1,7 +1,7 @@
 /* Tests the gradient checks: changes the backward rules, one at a time, and counts how many of
  * the changes the checks of the ops concerned notice. Run by `make mutation`.
  *
- *     mutate [options] FILE...
+ *     mutate [options] FILE[=OP,OP...]...
  *         --top DIR         the sources; FILEs are relative to it
  *         --work DIR        scratch folder, made if need be
  *         --cc CMD          the compiler: CMD -I WORK FLAGS -c FILE -o OBJECT
@@ -14,9 +14,11 @@
  *         --only WORD       mutants whose key holds WORD
  *         --list            print the keys and run nothing
  *
+ * In a file of ops the functions are changed that only their backward rules reach. In others, whose
+ * ops are given, those that have "bwd" in their name, or all if the file has.
+ *
  * For each mutant the file is rewritten below WORK, compiled and linked with everything else
- * unchanged, and the driver runs the checks of the ops whose backward can reach the changed
- * function. A failure, a crash or 60 seconds count as caught; what does not compile is not
+ * unchanged, and the driver runs the checks of the ops concerned. A failure, a crash or 60 seconds count as caught; what does not compile is not
  * counted. Exit status 0 if at least 98 % are caught. */
 #include "config.h"
 
@@ -102,14 +104,15 @@ static void write_mutant(const source *s, const mutant *m, char *path)
         _exit(NOT_BUILT);
 }
 
-/* Arguments of the driver: the ops to check; for a kernel all of them, likely ones first. */
-static void list_ops(const source *s, const mutant *m, bool header, char *out, size_t size)
+/* Arguments of the driver: the ops to check. */
+static void list_ops(const source *s, const mutant *m, char *out, size_t size)
 {
-    out[0] = 0;
-    if (header)
-        snprintf(out, size, " --like %s", s->functions[m->function].name);
+    snprintf(out, size, " %s", s->given_ops);
+    for (char *p = out; *p; p++)
+        if (*p == ',')
+            *p = ' ';
     for (int o = 0; o < s->n_ops; o++)
-        if (source_calls(s, o, m->function))
+        if (s->ops[o].calls[m->function])
             snprintf(out + strlen(out), size - strlen(out), " %s", s->ops[o].name);
 }
 
@@ -133,7 +136,7 @@ static void run_mutant(const settings *set, const job *j)
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_AS, &memory);
     setrlimit(RLIMIT_CORE, &core);
-    list_ops(j->s, j->m, header, ops, sizeof ops);
+    list_ops(j->s, j->m, ops, sizeof ops);
     snprintf(command, sizeof command, "exec %s/%d/driver%s", set->work, j->number, ops);
     alarm(3 * SECONDS);
     run_shell(command, CAUGHT);
@@ -289,13 +292,12 @@ static int read_options(settings *set, int argc, char **argv)
     return i;
 }
 
-/* The functions of backward alone, or, in a header, those named so. */
 static bool is_wanted(const source *s, int f)
 {
     const function *fn = &s->functions[f];
 
-    if (strcmp(s->path + strlen(s->path) - 2, ".h") == 0)
-        return strstr(fn->name, "bwd") || strstr(fn->name, "BWD");
+    if (s->given_ops[0])
+        return token_is(s, fn->first, "{") && (strstr(fn->name, "bwd") || strstr(s->path, "bwd"));
     return fn->backward && !fn->forward;
 }
 
@@ -322,12 +324,14 @@ int main(int argc, char **argv)
     source *sources = must_resize(NULL, (size_t)n * sizeof *sources);
     mutants *found = must_resize(NULL, (size_t)n * sizeof *found);
     score sc = {0};
+    char preprocess[4096];
 
+    snprintf(preprocess, sizeof preprocess, "%s %s -E", set.cc, set.flags);
     if (set.equivalent)
         equivalents = read_text(set.equivalent);
     memset(found, 0, (size_t)n * sizeof *found);
     for (int i = 0; i < n; i++) {
-        if (!source_read(&sources[i], set.top, argv[first + i]))
+        if (!source_read(&sources[i], set.top, argv[first + i], preprocess))
             return 2;
         for (int f = 0; f < sources[i].n_functions; f++)
             if (is_wanted(&sources[i], f))

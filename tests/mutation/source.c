@@ -121,7 +121,7 @@ static void copy_word(const source *s, int i, char out[64])
     out[n] = 0;
 }
 
-/* --- functions and ops --------------------------------------------------------------------- */
+/* --- functions ----------------------------------------------------------------------------- */
 
 static int find_function(const source *s, int word)
 {
@@ -129,6 +129,12 @@ static int find_function(const source *s, int word)
         if (token_is(s, word, s->functions[f].name))
             return f;
     return -1;
+}
+
+static void keep_function(source *s, function f)
+{
+    s->functions = must_resize(s->functions, (size_t)(s->n_functions + 1) * sizeof f);
+    s->functions[s->n_functions++] = f;
 }
 
 /* A definition whose parameters open at token i: "name (" or "(name) (" at file level. */
@@ -147,9 +153,35 @@ static int add_function(source *s, int i, int declaration)
         f.returns_status |= token_is(s, t, "et_status");
         f.returns_nothing |= token_is(s, t, "void") && !token_is(s, t + 1, "*");
     }
-    s->functions = must_resize(s->functions, (size_t)(s->n_functions + 1) * sizeof f);
-    s->functions[s->n_functions++] = f;
+    keep_function(s, f);
     return f.last;
+}
+
+/* Arguments with gy in "MACRO(op, ..., rule)", the bracket being token i. */
+static void add_rules(source *s, int i)
+{
+    int close = token_match(s, i), from = i;
+    bool rule = false;
+
+    if (s->tokens[i + 1].kind != T_WORD || !token_is(s, i + 2, ","))
+        return;
+    for (int t = i + 1; t <= close; t++) {
+        rule |= token_is(s, t, "gy");
+        if (t == close || token_is(s, t, ",")) {
+            function f = {.first = from, .last = t};
+
+            copy_word(s, i + 1, f.name);
+            if (rule)
+                keep_function(s, f);
+            from = t;
+            rule = false;
+        } else if (token_is(s, t, "(")) {
+            int end = token_match(s, t);
+
+            for (; t < end; t++)
+                rule |= token_is(s, t, "gy");
+        }
+    }
 }
 
 static void find_functions(source *s)
@@ -161,6 +193,8 @@ static void find_functions(source *s)
 
         if (token_is(s, i, "(") && i > 0 && (s->tokens[i - 1].kind == T_WORD || token_is(s, i - 1, ")")))
             last = add_function(s, i, declaration);
+        if (last < 0 && token_is(s, i, "(") && i - 1 == declaration && token_match(s, i) > 0)
+            add_rules(s, i);
         if (last < 0 && (token_is(s, i, "{") || (token_is(s, i, "(") && token_match(s, i) > 0 &&
                                                   !token_is(s, token_match(s, i) + 1, "("))))
             last = token_match(s, i);
@@ -171,15 +205,7 @@ static void find_functions(source *s)
     }
 }
 
-static void add_root(source *s, op_object *op, int word)
-{
-    int f = find_function(s, word);
-
-    if (f < 0)
-        return;
-    op->roots = must_resize(op->roots, (size_t)(op->n_roots + 1) * sizeof(int));
-    op->roots[op->n_roots++] = f;
-}
+/* --- ops, in the expanded text ----------------------------------------------------------------- */
 
 /* Marks what function f can call, itself included. */
 static void reach(const source *s, int f, bool *seen)
@@ -195,94 +221,148 @@ static void reach(const source *s, int f, bool *seen)
     }
 }
 
-bool source_calls(const source *s, int op, int f)
+static bool *new_marks(const source *s)
 {
-    bool *seen = must_resize(NULL, (size_t)s->n_functions), result;
+    bool *marks = must_resize(NULL, (size_t)s->n_functions + 1);
 
-    memset(seen, 0, (size_t)s->n_functions);
-    for (int r = 0; r < s->ops[op].n_roots; r++)
-        reach(s, s->ops[op].roots[r], seen);
-    result = seen[f];
-    free(seen);
-    return result;
+    memset(marks, 0, (size_t)s->n_functions + 1);
+    return marks;
 }
 
 /* The objects "et_op et_op_NAME = { ... }", and which functions their backward needs. */
 static void find_ops(source *s)
 {
-    bool *back = must_resize(NULL, (size_t)s->n_functions + 1), *forth = must_resize(NULL, (size_t)s->n_functions + 1);
+    bool *forth = new_marks(s);
 
-    memset(back, 0, (size_t)s->n_functions);
-    memset(forth, 0, (size_t)s->n_functions);
     for (int i = 0; i + 2 < s->n_tokens; i++) {
         if (!token_is(s, i, "=") || !token_is(s, i + 1, "{") || s->tokens[i - 1].kind != T_WORD)
             continue;
-        op_object op = {.n_roots = 0};
+        op_object op = {.calls = NULL};
         int last = token_match(s, i + 1);
 
         copy_word(s, i - 1, op.name);
         if (strncmp(op.name, "et_op_", 6) != 0 || last < 0)
             continue;
         memmove(op.name, op.name + 6, strlen(op.name + 6) + 1);
+        op.calls = new_marks(s);
         for (int t = i + 2; t < last; t++) {
             bool root = token_is(s, t - 1, "=") && (token_is(s, t - 2, "bwd") || token_is(s, t - 2, "bwd_graph"));
             int f = s->tokens[t].kind == T_WORD ? find_function(s, t) : -1;
 
-            if (root)
-                add_root(s, &op, t);
-            else if (f >= 0)
-                reach(s, f, forth);
+            if (f >= 0)
+                reach(s, f, root ? op.calls : forth);
         }
         s->ops = must_resize(s->ops, (size_t)(s->n_ops + 1) * sizeof op);
         s->ops[s->n_ops++] = op;
     }
-    for (int o = 0; o < s->n_ops; o++)
-        for (int r = 0; r < s->ops[o].n_roots; r++)
-            reach(s, s->ops[o].roots[r], back);
-    for (int f = 0; f < s->n_functions; f++) {
+    for (int f = 0; f < s->n_functions; f++)
         if (strncmp(s->functions[f].name, "et_", 3) == 0)
             reach(s, f, forth);
-        s->functions[f].backward = back[f];
-    }
-    for (int f = 0; f < s->n_functions; f++)
+    for (int f = 0; f < s->n_functions; f++) {
         s->functions[f].forward = forth[f];
-    free(back);
+        for (int o = 0; o < s->n_ops; o++)
+            s->functions[f].backward |= s->ops[o].calls[f];
+    }
     free(forth);
+}
+
+/* True if function `of` of the expanded text comes from function f of the source: they have one
+ * name, or f stands in a macro and is named with ##, so that only the end of its name is known. */
+static bool comes_from(const function *of, const function *f)
+{
+    size_t n = strlen(of->name), m = strlen(f->name);
+
+    return strcmp(of->name, f->name) == 0 || (f->name[0] == '_' && n > m && strcmp(of->name + n - m, f->name) == 0);
+}
+
+/* Carries what is known of the expanded text over to the source. */
+static void learn_from(source *s, const source *expanded)
+{
+    for (int o = 0; o < expanded->n_ops; o++) {
+        const op_object *from = &expanded->ops[o];
+        op_object op = *from;
+
+        op.calls = new_marks(s);
+        for (int f = 0; f < s->n_functions; f++) {
+            function *fn = &s->functions[f];
+
+            if (!token_is(s, fn->first, "{")) { /* a rule among the arguments of a macro */
+                op.calls[f] = strcmp(fn->name, op.name) == 0;
+                fn->backward |= op.calls[f];
+            }
+            for (int g = 0; g < expanded->n_functions && token_is(s, fn->first, "{"); g++) {
+                if (!comes_from(&expanded->functions[g], fn))
+                    continue;
+                op.calls[f] |= from->calls[g];
+                fn->backward |= from->calls[g];
+                fn->forward |= expanded->functions[g].forward;
+            }
+        }
+        s->ops = must_resize(s->ops, (size_t)(s->n_ops + 1) * sizeof op);
+        s->ops[s->n_ops++] = op;
+    }
 }
 
 /* --- a file -------------------------------------------------------------------------------------- */
 
-bool source_read(source *s, const char *top, const char *path)
+static bool read_stream(source *s, FILE *in)
 {
-    char name[4096];
-    FILE *in;
-    long size;
+    size_t got;
+
+    s->text = must_resize(NULL, 1);
+    do {
+        s->text = must_resize(s->text, s->size + 65537);
+        got = fread(s->text + s->size, 1, 65536, in);
+        s->size += got;
+    } while (got > 0);
+    s->text[s->size] = 0;
+    return !ferror(in) && s->size > 0;
+}
+
+bool source_read(source *s, const char *top, const char *file, const char *preprocess)
+{
+    char name[4096], command[8192];
+    const char *equals = strchr(file, '=');
+    size_t length = equals ? (size_t)(equals - file) : strlen(file);
+    source expanded = {.n_tokens = 0};
 
     memset(s, 0, sizeof *s);
-    snprintf(name, sizeof name, "%s/%s", top, path);
-    in = fopen(name, "rb");
-    if (!in || fseek(in, 0, SEEK_END) || (size = ftell(in)) < 0 || fseek(in, 0, SEEK_SET)) {
+    s->given_ops = equals ? equals + 1 : "";
+    snprintf(name, sizeof name, "%s/%.*s", top, (int)length, file);
+    s->path = must_resize(NULL, length + 1);
+    memcpy(s->path, file, length);
+    s->path[length] = 0;
+    FILE *in = fopen(name, "rb");
+    if (!in || !read_stream(s, in)) {
         perror(name);
         if (in)
             fclose(in);
         return false;
     }
-    s->path = must_resize(NULL, strlen(path) + 1);
-    strcpy(s->path, path);
-    s->text = must_resize(NULL, (size_t)size + 1);
-    s->size = fread(s->text, 1, (size_t)size, in);
-    s->text[s->size] = 0;
     fclose(in);
     tokenise(s);
     find_functions(s);
-    find_ops(s);
+    if (equals)
+        return true;
+
+    snprintf(command, sizeof command, "%s %s", preprocess, name);
+    in = popen(command, "r");
+    if (!in || !read_stream(&expanded, in) || pclose(in) != 0) {
+        fprintf(stderr, "mutate: failed: %s\n", command);
+        return false;
+    }
+    tokenise(&expanded);
+    find_functions(&expanded);
+    find_ops(&expanded);
+    learn_from(s, &expanded);
+    source_free(&expanded);
     return true;
 }
 
 void source_free(source *s)
 {
     for (int o = 0; o < s->n_ops; o++)
-        free(s->ops[o].roots);
+        free(s->ops[o].calls);
     free(s->path);
     free(s->text);
     free(s->tokens);

@@ -13,9 +13,11 @@ typedef struct token {
     int line;
 } token;
 
+/* A function definition; or the arguments of a macro that makes an op, NAME(op, ..., rule), that
+ * hold a rule: they speak of gy. */
 typedef struct function {
     char name[64];
-    int first, last;    /* its braces, as token numbers */
+    int first, last;    /* its braces, or what encloses the arguments, as token numbers */
     bool returns_status, returns_nothing;
     bool backward;      /* reached from bwd or bwd_graph of an op */
     bool forward;       /* reached from anything else */
@@ -23,11 +25,12 @@ typedef struct function {
 
 typedef struct op_object {
     char name[64];
-    int *roots, n_roots; /* functions named in .bwd and .bwd_graph */
+    bool *calls;        /* for each function: the op's bwd or bwd_graph can reach it */
 } op_object;
 
 typedef struct source {
     char *path, *text;
+    const char *given_ops; /* "rnn,gru": ops that use a file without ops, or "" */
     size_t size;
     token *tokens;
     int n_tokens;
@@ -37,17 +40,16 @@ typedef struct source {
     int n_ops;
 } source;
 
-/* Reads and understands a file; false after a message on stderr. */
-bool source_read(source *s, const char *top, const char *path);
+/* Reads and understands the file named in "FILE" or "FILE=OP,OP". Which functions the ops reach is
+ * found out in the text that `preprocess FILE` prints, with all macros expanded. False after a
+ * message on stderr. */
+bool source_read(source *s, const char *top, const char *file, const char *preprocess);
 void source_free(source *s);
 
 /* True if token i is exactly `text`. */
 bool token_is(const source *s, int i, const char *text);
 /* The token that closes the bracket at token i, or -1. */
 int token_match(const source *s, int i);
-/* True if the backward of op number `op` can call function number `f`. */
-bool source_calls(const source *s, int op, int f);
-
 /* Memory or exit. */
 void *must_resize(void *old, size_t bytes);
 

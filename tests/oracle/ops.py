@@ -228,28 +228,34 @@ def attention():
 
 
 def recurrent():
-    """inputs: x [B,T,I], h0 [D,B,H], (c0,) then per direction w_ih, w_hh, b_ih, b_hh."""
-    size = {"rnn": 1, "gru": 3, "lstm": 4}
+    """Inputs: x [B,T,F], h0 [B,H], (c0,) w_ih, w_hh, b_ih, b_hh, (lengths). The reverse direction is the second half
+    of a bidirectional layer."""
     make = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
-    for kind, gates in size.items():
-        for variant, two, lengths in (("one", False, None), ("two", True, None), ("lengths", False, (5, 1, 3)),
-                                      ("two_lengths", True, (2, 5, 4))):
-            dirs = 2 if two else 1
-            net = make[kind](3, 4, batch_first=True, bidirectional=two)
-            names = list(dict(net.named_parameters()))
-            params = [r(kind, *p.shape, lo=-0.6, hi=0.6) for p in net.parameters()]
-            x, h0, c0 = r(kind, 3, 5, 3), r(kind, dirs, 3, 4), r(kind, dirs, 3, 4)
+    for kind in make:
+        for variant, reverse, lengths in (("forward", False, None), ("reverse", True, None),
+                                          ("lengths", False, (5, 1, 3)), ("reverse_lengths", True, (2, 5, 4))):
+            net = make[kind](3, 4, batch_first=True, bidirectional=reverse)
+            names = [n for n, _ in net.named_parameters() if n.endswith("_reverse") == reverse]
+            params = [r(kind, *p.shape, lo=-0.6, hi=0.6) for n, p in net.named_parameters() if n in names]
+            states = [r(kind, 3, 4) for _ in range(2 if kind == "lstm" else 1)]
 
-            def run(x, h0, *rest, net=net, names=names, lengths=lengths, lstm=kind == "lstm"):
-                c0, params = (rest[0], rest[1:]) if lstm else (None, rest)
+            def run(x, *rest, net=net, names=names, lengths=lengths, reverse=reverse, n=len(states)):
+                both = [torch.stack([torch.zeros_like(s), s] if reverse else [s]) for s in rest[:n]]
                 if lengths:
                     x = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), True, False)
-                y, hn = torch.nn.utils.stateless.functional_call(net, dict(zip(names, params)),
-                                                                 (x, (h0, c0) if lstm else h0))
+                y, end = torch.nn.utils.stateless.functional_call(net, dict(zip(names, rest[n:n + 4])),
+                                                                  (x, both[0] if n == 1 else tuple(both)))
                 if lengths:
                     y = torch.nn.utils.rnn.pad_packed_sequence(y, True, total_length=5)[0]
-                return (y, hn[0], hn[1]) if lstm else (y, hn)
-            case(f"{kind}/{variant}", run, x, h0, *([c0] if kind == "lstm" else []), *params)
+                return y[..., -4:], *(s[-1] for s in (end if n == 2 else [end]))
+            case(f"{kind}/{variant}", run, r(kind, 3, 5, 3), *states, *params,
+                 *([torch.tensor(lengths)] if lengths else []))
+    case("rnn/relu", lambda x, h0, wi, wh, bi, bh: torch.rnn_relu(x, h0[None], [wi, wh, bi, bh], True, 1, 0.0, False,
+                                                                  False, True)[0],
+         r("relu", 2, 4, 3), r("relu", 2, 5), r("relu", 5, 3), r("relu", 5, 5), r("relu", 5), r("relu", 5))
+    case("gru/no_bias", lambda x, wi, wh: torch.gru(x, torch.zeros(1, 2, 4), [wi, wh], False, 1, 0.0, False, False,
+                                                    True)[0],
+         r("nb", 2, 3, 5), r("nb", 12, 5), r("nb", 12, 4))
 
 
 if __name__ == "__main__":
