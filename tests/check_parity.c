@@ -16,6 +16,10 @@
 
 enum { MAX_IN = 24, MAX_OUT = 8 };
 
+/* Options that several cases share. */
+static const et_attention_opts causal = {.causal = true}, causal_merged = {.causal = true, .merge_heads = true};
+static const et_rnn_opts back = {.reverse = true};
+
 #define GLUE_(a, b) a##b
 #define GLUE(a, b) GLUE_(a, b)
 

@@ -21,13 +21,15 @@ def elementwise():
         for variant, a, b in (("same", (3, 5), (3, 5)), ("broadcast", (2, 1, 5), (3, 1)), ("scalar", (4, 3), ()),
                               ("empty", (0, 3), (1, 3))):
             case(f"{name}/{variant}", fn, r(name, *a), r(name, *b, lo=lo, hi=2))
+    case("sum_to_size/3_1_5", lambda x: x.sum_to_size(3, 1, 5), r("sts", 2, 3, 4, 5))
+    case("sign/7", torch.sign, r("sign", 7), constant=(0,))
     case("add/bias", torch.add, r("add", 6, 17), r("add", 17))
     case("pow/same", torch.pow, r("pow", 3, 5, lo=0.3, hi=2), r("pow", 3, 5, lo=-2, hi=2))
     case("pow/broadcast", torch.pow, r("pow", 3, 1, lo=0.3, hi=2), r("pow", 5, lo=-2, hi=2))
     case("pow_scalar/cube", lambda x: torch.pow(x, 3.0), r("pow", 3, 5))
     case("pow_scalar/root", lambda x: torch.pow(x, 0.25), r("pow", 3, 5, lo=0.3, hi=2))
-    case("add_scalar/1.5", lambda x: x + 1.5, r("as", 3, 5))
-    case("mul_scalar/-2.5", lambda x: x * -2.5, r("ms", 3, 5))
+    case("add_scalar/plus", lambda x: x + 1.5, r("as", 3, 5))
+    case("mul_scalar/minus", lambda x: x * -2.5, r("ms", 3, 5))
     unary = {
         "neg": (torch.neg, -2, 2), "abs": (torch.abs, -2, 2), "square": (torch.square, -2, 2),
         "reciprocal": (torch.reciprocal, 0.3, 2), "exp": (torch.exp, -4, 4), "expm1": (torch.expm1, -2, 2),
@@ -53,10 +55,15 @@ def linear_algebra():
     mm = {"nn": (False, False), "nt": (False, True), "tn": (True, False), "tt": (True, True)}
     for v, (ta, tb) in mm.items():
         a, b = r("matmul", *((7, 5) if ta else (5, 7))), r("matmul", *((9, 7) if tb else (7, 9)))
-        case(f"matmul/{v}", lambda a, b, ta=ta, tb=tb: (a.mT if ta else a) @ (b.mT if tb else b), a, b)
+        case(f"matmul_t/{v}", lambda a, b, ta=ta, tb=tb: (a.mT if ta else a) @ (b.mT if tb else b), a, b)
     case("matmul/batched", torch.matmul, r("matmul", 2, 3, 4, 5), r("matmul", 2, 3, 5, 6))
     case("matmul/broadcast", torch.matmul, r("matmul", 2, 1, 4, 5), r("matmul", 3, 5, 6))
     case("matmul/shared", torch.matmul, r("matmul", 3, 4, 5), r("matmul", 5, 2))
+    case("matmul/plain", torch.matmul, r("matmul", 5, 7), r("matmul", 7, 9))
+    case("matmul/vectors", torch.matmul, r("matmul", 7), r("matmul", 7))
+    case("matmul/vector_right", torch.matmul, r("matmul", 2, 5, 7), r("matmul", 7))
+    case("matmul/vector_left", torch.matmul, r("matmul", 7), r("matmul", 2, 7, 3))
+    case("matmul_t/batched", lambda a, b: a.mT @ b.mT, r("matmul", 2, 1, 6, 3), r("matmul", 4, 5, 6))
     case("matmul/edges", torch.matmul, r("matmul", 17, 33), r("matmul", 33, 19))
     case("matmul/empty", torch.matmul, r("matmul", 3, 0), r("matmul", 0, 4))
     case("linear/bias", F.linear, r("linear", 6, 5), r("linear", 7, 5), r("linear", 7))
@@ -196,18 +203,35 @@ def losses():
 
 
 def attention():
-    def sdpa(q, k, v, m=None, causal=False):
+    def sdpa(q, k, v, m=None, causal=False, seen=None):
         s = q @ k.mT / math.sqrt(q.shape[-1])
         if m is not None:
             s = s + m
         if causal:
             s = s.masked_fill(torch.ones(s.shape[-2:]).triu(1).bool(), -math.inf)
-        return s.softmax(-1) @ v
+        if seen is not None:
+            s = s.masked_fill(~seen, -math.inf)
+        p = s.softmax(-1).nan_to_num(0.0) if seen is not None else s.softmax(-1)
+        return p @ v, p
     q, k, v = r("att", 2, 3, 4, 5), r("att", 2, 3, 6, 5), r("att", 2, 3, 6, 7)
-    case("attention/cross", sdpa, q, k, v)
-    case("attention/masked", sdpa, q, k, v, r("att", 2, 1, 1, 6, lo=-4, hi=0), constant=(3,))
-    s = r("att", 2, 2, 5, 3)
-    case("attention/causal", lambda q, k, v: sdpa(q, k, v, causal=True), s, r("att", 2, 2, 5, 3), r("att", 2, 2, 5, 3))
+    bias = r("att", 2, 1, 1, 6, lo=-4, hi=0)
+    seen = mask("att", 2, 1, 4, 6, p=0.7)
+    s = [r("att", 2, 2, 5, 3) for _ in range(3)]
+    case("attention/cross", lambda *x: sdpa(*x)[0], q, k, v)
+    case("attention/bias", lambda *x: sdpa(*x)[0], q, k, v, bias)
+    case("attention/mask", lambda q, k, v, m: sdpa(q, k, v, seen=m.bool())[0], q, k, v, seen)
+    case("attention/causal", lambda *x: sdpa(*x, causal=True)[0], *s)
+    case("attention/merged", lambda *x: sdpa(*x)[0].transpose(1, 2).flatten(2), q, k, v)
+    case("attention/scale", lambda q, k, v: ((0.3 * q @ k.mT).softmax(-1) @ v), q, k, v)
+    case("attention/given", lambda q, k, v, w: w @ v, q, k, v, r("att", 2, 3, 4, 6, lo=0, hi=1))
+    case("attention_weights/bias", sdpa, q, k, v, bias)
+    case("attention_weights/causal", lambda *x: sdpa(*x, causal=True), *s)
+
+    def packed(x, causal=False):
+        q, k, v = x.view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        return sdpa(q, k, v, causal=causal)[0]
+    case("attention_qkv/plain", packed, r("qkv", 2, 5, 24))
+    case("attention_qkv/causal_merged", lambda x: packed(x, True).transpose(1, 2).flatten(2), r("qkv", 2, 5, 24))
 
     def additive(h, w, b, v, valid):
         e = torch.tanh(F.linear(h, w, b)) @ v
