@@ -326,6 +326,10 @@ static et_status seed(et_tensor *y, const et_tensor *grad, bool graph)
     if (grad && (!et_same_shape(grad, y) || grad->dtype != y->dtype))
         return et_raise(ET_ESHAPE, "backward: the gradient is %s %s, the tensor %s %s", et_dtype_name(grad->dtype),
                         et_shape_str(grad), et_dtype_name(y->dtype), et_shape_str(y));
+    if (graph && grad) { /* with its history: gradients can be differentiated by the cotangent too */
+        y->acc = y->acc ? et_add(y->acc, (et_tensor *)grad) : (et_tensor *)grad;
+        return y->acc ? ET_OK : et_error_status();
+    }
     et_tensor *g = graph ? et_empty(y->dtype, y->ndim, y->shape) : et_empty_owned(y->dtype, y->ndim, y->shape);
     if (!g)
         return et_error_status();
@@ -345,12 +349,15 @@ static et_status seed(et_tensor *y, const et_tensor *grad, bool graph)
     return ET_OK;
 }
 
-static et_status check_output(const et_tensor *y)
+/* leaf_too: y may be a leaf, whose gradient by itself is the cotangent. */
+static et_status check_output(const et_tensor *y, bool leaf_too)
 {
     if (!y)
         return et_raise(ET_EINVAL, "backward: tensor is NULL");
     if (!et_dtype_is_real(y->dtype))
         return et_raise(ET_EDTYPE, "backward: a %s tensor has no gradient", et_dtype_name(y->dtype));
+    if (leaf_too && y->requires_grad && !y->node)
+        return ET_OK;
     if (!y->node || !y->requires_grad)
         return et_raise(ET_EGRAD, "backward: no recorded op made this tensor from one that requires a gradient");
     if (y->node->tape != et_tape_current())
@@ -364,7 +371,7 @@ et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags)
 
     if (status)
         return status;
-    if ((status = check_output(y)))
+    if ((status = check_output(y, false)))
         return status;
     if (flags & ~ET_RETAIN_GRAPH)
         return et_raise(ET_EINVAL, "backward: only ET_RETAIN_GRAPH can be asked for; for ET_CREATE_GRAPH use et_grad");
@@ -395,7 +402,7 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
     for (int i = 0; i < n_in; i++)
         grads[i] = NULL;
     for (int i = 0; i < n_out && !status; i++)
-        status = check_output(outputs[i]);
+        status = check_output(outputs[i], true);
     for (int i = 0; i < n_in && !status; i++) {
         if (!inputs[i])
             status = et_raise(ET_EINVAL, "grad: input %d is NULL", i);
@@ -409,7 +416,7 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
     if (graph && !et_grad_enabled())
         return et_raise(ET_EGRAD, "grad: ET_CREATE_GRAPH inside et_no_grad_begin");
     /* What leads to a wanted input gets the sweep's mark. */
-    for (int64_t i = 0; i < tape->length; i++) {
+    for (int64_t i = 0; tape && i < tape->length; i++) {
         et_node *n = tape->nodes[i];
         bool leads = false;
         for (int k = 0; k < n->n_in && !leads; k++)
@@ -419,13 +426,22 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
                 n->out[k]->mark = s.mark;
     }
     for (int i = 0; i < n_out && !status; i++) {
+        if (!outputs[i]->node && outputs[i]->mark != s.mark + 1)
+            continue; /* a leaf that is not asked for */
         status = seed(outputs[i], grad_outputs ? grad_outputs[i] : NULL, graph);
-        last = outputs[i]->node->id > last ? outputs[i]->node->id : last;
+        if (outputs[i]->node && outputs[i]->node->id > last)
+            last = outputs[i]->node->id;
     }
     if (status)
-        forget(tape, tape->length, graph);
+        forget(tape, tape ? tape->length : 0, graph);
     else
         status = walk(tape, last, &s, graph);
+    for (int i = 0; i < n_in && status; i++) { /* a leaf that is not on the tape */
+        if (inputs[i] && inputs[i]->acc && !graph)
+            et_free(inputs[i]->acc);
+        if (inputs[i])
+            inputs[i]->acc = NULL;
+    }
     for (int i = 0; i < n_in && !status; i++) {
         for (int k = 0; k < i && !grads[i]; k++) /* the same input again */
             grads[i] = inputs[k] == inputs[i] ? grads[k] : NULL;

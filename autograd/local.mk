@@ -12,12 +12,6 @@ op_sources = \
 	autograd/ops_scalar.c \
 	autograd/ops_unary.c
 
-libetude_la_SOURCES += \
-	autograd/gradcheck.c \
-	autograd/gradcheck_core.c \
-	autograd/gradcheck_internal.h \
-	autograd/gradcheck_op.c
-
 EXTRA_DIST += autograd/gen_ops.awk autograd/ops.def
 
 # ops.h is written only when it changes, so that a new backward rule does not rebuild everything.
@@ -39,6 +33,10 @@ libetude_la_SOURCES += \
 	$(op_sources) \
 	autograd/apply.c \
 	autograd/backward.c \
+	autograd/gradcheck.c \
+	autograd/gradcheck_core.c \
+	autograd/gradcheck_internal.h \
+	autograd/gradcheck_op.c \
 	autograd/internal.h \
 	autograd/ops_table.c \
 	autograd/sum_to.c \

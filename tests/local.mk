@@ -22,7 +22,6 @@ check_PROGRAMS += \
 	tests/check_npy \
 	tests/check_ops \
 	tests/check_parallel \
-	tests/check_parity \
 	tests/check_print \
 	tests/check_rng \
 	tests/check_rng_fill \
@@ -47,7 +46,6 @@ tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
-tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
@@ -100,6 +98,7 @@ EXTRA_DIST += \
 	tests/kernel_arrays.h \
 	tests/need_samples.awk \
 	tests/oracle \
+	tests/check_parity.c \
 	tests/parity_cases.h \
 	tests/png_reader.h \
 	tests/print_table.h \
