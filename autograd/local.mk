@@ -6,11 +6,15 @@ autogradinclude_HEADERS += \
 
 # Files that define operators; ops.h is made from their doc comments.
 op_sources = \
+	autograd/ops_attention.c \
 	autograd/ops_binary.c \
 	autograd/ops_checkpoint.c \
 	autograd/ops_expand.c \
+	autograd/ops_linalg.c \
+	autograd/ops_linear.c \
 	autograd/ops_scalar.c \
-	autograd/ops_unary.c
+	autograd/ops_unary.c \
+	autograd/ops_view.c
 
 EXTRA_DIST += autograd/gen_ops.awk autograd/ops.def
 
@@ -32,6 +36,8 @@ nodist_autogradinclude_HEADERS = autograd/ops.h
 libetude_la_SOURCES += \
 	$(op_sources) \
 	autograd/apply.c \
+	autograd/attention.c \
+	autograd/attention.h \
 	autograd/backward.c \
 	autograd/gradcheck.c \
 	autograd/gradcheck_core.c \

@@ -18,6 +18,7 @@ check_PROGRAMS += \
 	tests/check_json \
 	tests/check_kernel_rows \
 	tests/check_kernels \
+	tests/check_linalg \
 	tests/check_metrics \
 	tests/check_npy \
 	tests/check_ops \
@@ -42,6 +43,7 @@ tests_check_gtzan_LDADD = $(TEST_LDADD)
 tests_check_json_LDADD = $(TEST_LDADD)
 tests_check_kernel_rows_LDADD = $(TEST_LDADD)
 tests_check_kernels_LDADD = $(TEST_LDADD)
+tests_check_linalg_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
