@@ -122,8 +122,12 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
         kept_outside = kept_outside && it->strides[0][d] != 0;
     bool before_kept = last == 0 || it->strides[0][last - 1] != 0;
     if (dst->numel == src->numel) {
-        if (!acc)
-            return et_copy_into(dst, src);
+        if (!acc) { /* leading dimensions of size one are all that src may have more */
+            const int more = src->ndim - dst->ndim;
+            if (more > 0)
+                src = et_raw_view(src, dst->ndim, dst->shape, src->strides + more, src->offset);
+            return src ? et_copy_into(dst, src) : et_error_status();
+        }
         if (it->ndim == 1 && sd == 1 && ss == 1) {
             j.k->axpby(src->numel, 1, j.src, 1, j.dst);
             return ET_OK;
