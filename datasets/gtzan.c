@@ -4,6 +4,7 @@
 #include "datasets/gtzan.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -415,4 +416,36 @@ et_dataset *et_gtzan_load(const char *dir, et_gtzan_table table)
         ds = NULL;
     }
     return ds;
+}
+
+et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table)
+{
+    int64_t F, steps, n;
+    const int32_t *lengths;
+    float *x;
+
+    if (table != ET_GTZAN_SEGMENTS && table != ET_GTZAN_TRACKS)
+        return et_raise(ET_EINVAL, "gtzan: table %d has no variances", (int)table);
+    if (et_dataset_check(ds) < 0) return et_error_status();
+    F = et_gtzan_features(table);
+    if (ds->x->shape[ds->x->ndim - 1] != F) {
+        char text[ET_SHAPE_TEXT];
+        return et_raise(ET_ESHAPE, "gtzan: the data are %s, %" PRId64 " features expected",
+                        et_shape_text(text, ds->x->ndim, ds->x->shape), F);
+    }
+    n = et_dataset_size(ds);
+    steps = n > 0 ? ds->x->numel / (n * F) : 0;
+    lengths = ds->lengths ? et_data_i32(ds->lengths) : NULL;
+    if (!(x = et_data_mut(ds->x))) return et_fail_status("gtzan");
+    for (int f = 0; f < F; f++) {
+        char name[32];
+        size_t len = strlen(et_gtzan_feature(table, f, name));
+        if (len < 4 || strcmp(name + len - 4, "_var") != 0) continue;
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t t = 0; t < (lengths ? lengths[i] : steps); t++) {
+                float *v = &x[(i * steps + t) * F + f];
+                *v = (float)log((*v > 0 ? *v : 0.0) + 1e-8);
+            }
+    }
+    return ET_OK;
 }

@@ -53,6 +53,11 @@ bool et_gtzan_has(const char *dir, et_gtzan_table table);
  *  shape), ENONFINITE (NaN, infinity), ENOMEM. */
 et_dataset *et_gtzan_load(const char *dir, et_gtzan_table table);
 
+/** v -> ln(max(v, 0) + 1e-8) for every feature that is a variance, in place: they spread over
+ *  many powers of ten. For the two tables of features, before standardising; steps behind a
+ *  sequence's end stay 0. ESHAPE if ds is not of that table. */
+et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table);
+
 #ifdef __cplusplus
 }
 #endif

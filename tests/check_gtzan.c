@@ -190,6 +190,13 @@ START_TEST(features)
     ck_assert(et_data_f32(ds->x)[7] == 2.07f && et_data_f32(ds->x)[53 + 52] == 0.52f && et_data_f32(ds->x)[106] == 4.0f);
     ck_assert(et_data_f32(ds->x)[3 * 53] == 0);
     ck_assert(et_data_f32(ds->x)[530 + 53] == 5.0f);
+    ck_assert_int_eq(et_gtzan_log_variances(ds, ET_GTZAN_SEGMENTS), ET_OK);
+    ck_assert(et_data_f32(ds->x)[7] == (float)log(2.07f + 1e-8)); /* spectral_bandwidth_var */
+    ck_assert(et_data_f32(ds->x)[6] == 2.06f && et_data_f32(ds->x)[12] == 2.12f && et_data_f32(ds->x)[13] == 2.13f);
+    ck_assert(et_data_f32(ds->x)[14] == (float)log(2.14f + 1e-8));
+    ck_assert(et_data_f32(ds->x)[3 * 53 + 7] == 0); /* behind the end */
+    fails(et_gtzan_log_variances(ds, ET_GTZAN_TRACKS), ET_ESHAPE, "[2, 10, 53], 57 features");
+    fails(et_gtzan_log_variances(ds, ET_GTZAN_SPECTROGRAM), ET_EINVAL, "no variances");
     et_dataset_free(ds);
 
     text("features30.csv", feature_table(ET_GTZAN_TRACKS, 2, tracks, "-1.5e3"));
