@@ -26,7 +26,8 @@ check_PROGRAMS += \
 	tests/check_print \
 	tests/check_rng \
 	tests/check_rng_fill \
-	tests/check_safetensors
+	tests/check_safetensors \
+	tests/check_view
 endif
 
 tests_check_augment_LDADD = $(TEST_LDADD)
@@ -52,6 +53,7 @@ tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
+tests_check_view_LDADD = $(TEST_LDADD)
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
 # CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program. With any other

@@ -61,6 +61,17 @@ CASE("mul_scalar/minus", et_mul_scalar(in[0], -2.5))
 CASE("pow_scalar/cube", et_pow_scalar(in[0], 3))
 CASE("pow_scalar/root", et_pow_scalar(in[0], 0.25))
 
+/* --- shape --- */
+CASE("view/2_12", et_view(in[0], ET_SHAPE(2, 12)))
+CASE("reshape/6_4", et_reshape(in[0], ET_SHAPE(6, 4)))
+CASE("reshape/copy", et_reshape(et_permute(in[0], ET_DIMS(2, 0, 1)), ET_SHAPE(8, 3)))
+CASE("permute/2_0_1", et_permute(in[0], ET_DIMS(2, 0, 1)))
+CASE("transpose/0_2", et_transpose(in[0], 0, 2))
+NO_CASE("contiguous", "copies elements; tests/check_view.c")
+NO_CASE("unsqueeze", "is a view; tests/check_view.c")
+NO_CASE("squeeze", "is a view; tests/check_view.c")
+NO_CASE("flatten", "is a reshape; tests/check_view.c")
+
 /* --- linear algebra --- */
 CASE("matmul_t/nn", et_matmul_t(in[0], in[1], false, false))
 CASE("matmul_t/nt", et_matmul_t(in[0], in[1], false, true))
