@@ -31,6 +31,7 @@ typedef struct backward {
     const void *dy, *dh_n, *dc_n;    /* NULL: zero */
     const void *y, *saved, *zeros;   /* zeros: [H] */
     void *d;                         /* [B, T, n_grads H] */
+    void *x_valid;                   /* [B, T, F] x with zeros past the lengths; or NULL: x itself */
     void *dx, *dh0, *dc0;            /* NULL: not needed */
     int dx_acc, dh0_acc, dc0_acc;
     grad w_ih, w_hh_grad, bias;      /* bias: [n_grads H], of both */
@@ -88,6 +89,20 @@ static void walk(const backward *p, int64_t lo, int64_t rows, char *own)
         c->k->rec_untile(c->H, rows, s.dh, et_rec_at(c, p->dh0, lo * c->H), c->H, p->dh0_acc);
     if (p->dc0)
         c->k->rec_untile(c->H, rows, s.dc, et_rec_at(c, p->dc0, lo * c->H), c->H, p->dc0_acc);
+}
+
+/* Start of the shard's rows of x. What lies past a row's length may be anything, and 0 times
+ * NaN is NaN: it is replaced by zeros. */
+static const void *valid_inputs(const backward *p, int64_t lo, int64_t rows)
+{
+    const et_rec_call *c = &p->c;
+
+    for (int64_t b = lo; p->x_valid && b < lo + rows; b++) {
+        const int64_t at = b * c->T * c->F, used = et_rec_length(c, b) * c->F;
+        memcpy(et_rec_at(c, p->x_valid, at), et_rec_at(c, c->x, at), (size_t)used * c->size);
+        memset(et_rec_at(c, p->x_valid, at + used), 0, (size_t)(c->T * c->F - used) * c->size);
+    }
+    return et_rec_at(c, p->x_valid ? p->x_valid : c->x, lo * c->T * c->F);
 }
 
 /* to [m, n] = a^T b + beta to, where a has k rows lda apart and b k rows of n. */
@@ -158,7 +173,7 @@ static et_status backward_shard(const backward *p, int64_t shard)
         status = et_gemm(c->dtype, &args);
     }
     if (!status && p->w_ih.to)
-        status = transposed_product(c, G, c->F, all, d, width, et_rec_at(c, c->x, lo * c->T * c->F),
+        status = transposed_product(c, G, c->F, all, d, width, valid_inputs(p, lo, rows),
                                     alone ? p->w_ih.acc : 0, et_rec_at(c, p->w_ih.parts, shard * p->w_ih.count));
     if (p->bias.to)
         c->k->col_sum(all, width, d, width, et_rec_at(c, p->bias.parts, shard * p->bias.count), 0);
@@ -307,6 +322,8 @@ et_status et_rec_bwd(et_node *n)
     }
     if ((status = open_walk(n, &p)))
         return status;
+    if (p.w_ih.to && c->lengths && !(p.x_valid = et_scratch(n, (size_t)(c->B * c->T * c->F) * c->size)))
+        return et_error_status();
     et_parallel_for(c->n_shards, 1, backward_shards, &p);
     for (int64_t i = 0; i < c->n_shards; i++)
         if (p.status[i])
