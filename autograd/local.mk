@@ -12,6 +12,7 @@ op_sources = \
 	autograd/ops_expand.c \
 	autograd/ops_linalg.c \
 	autograd/ops_linear.c \
+	autograd/ops_recurrent.c \
 	autograd/ops_scalar.c \
 	autograd/ops_unary.c \
 	autograd/ops_view.c
@@ -45,5 +46,8 @@ libetude_la_SOURCES += \
 	autograd/gradcheck_op.c \
 	autograd/internal.h \
 	autograd/ops_table.c \
+	autograd/recurrent.c \
+	autograd/recurrent.h \
+	autograd/recurrent_bwd.c \
 	autograd/sum_to.c \
 	autograd/tape.c

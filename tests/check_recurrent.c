@@ -155,13 +155,15 @@ static result run(const layer *l, const data *d, et_dtype dtype)
     else
         r.out[Y] = et_rnn(in[X], in[H0], in[W_IH], in[W_HH], in[B_IH], in[B_HH], lengths, &opts, &r.out[H_N]);
     ck_assert_msg(r.out[Y] && r.out[H_N], "%s: %s", cell_name[l->cell], et_error_message());
-    for (int k = 0; k < n_out; k++)
+    for (int k = 0; k < n_out; k++) {
+        et_keep(r.out[k]);
         if (l->cotangents >> k & 1) {
             gy[k] = tensor_of(dtype, k == Y ? 3 : 2, k == Y ? (const int64_t[]){B, l->T, l->H} : shape[H0],
                               d->cotangent[k]);
             outs[n_given] = r.out[k];
             cotangents[n_given++] = gy[k];
         }
+    }
     if (n_wrt > 0) {
         et_status status = et_grad(n_given, outs, cotangents, n_wrt, wrt, grads, 0);
         ck_assert_msg(status == ET_OK, "%s: %s", cell_name[l->cell], et_error_message());

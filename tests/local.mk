@@ -24,6 +24,7 @@ check_PROGRAMS += \
 	tests/check_ops \
 	tests/check_parallel \
 	tests/check_print \
+	tests/check_recurrent \
 	tests/check_rng \
 	tests/check_rng_fill \
 	tests/check_safetensors \
@@ -50,6 +51,8 @@ tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
+tests_check_recurrent_SOURCES = tests/check_recurrent.c tests/recurrent_slow.h
+tests_check_recurrent_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
