@@ -20,12 +20,15 @@ static et_status check_lengths(const char *what, const et_tensor *lengths, int64
 {
     const int32_t *v;
 
-    if (!lengths) return ET_OK;
-    if (lengths->dtype != ET_I32 || lengths->ndim != 1 || lengths->shape[0] != B || !et_is_contiguous(lengths))
+    if (!lengths)
+        return ET_OK;
+    if (lengths->dtype != ET_I32 || lengths->ndim != 1 || lengths->shape[0] != B ||
+        !et_is_contiguous(lengths))
         return et_raise(ET_ESHAPE, "%s: lengths must be int32 [%" PRId64 "]", what, B);
     v = et_data_i32(lengths);
     for (int64_t i = 0; v && i < B; i++)
-        if (v[i] < 0 || v[i] > T) return et_raise(ET_EINVAL, "%s: length %" PRId32 " of %" PRId64 " steps", what, v[i], T);
+        if (v[i] < 0 || v[i] > T)
+            return et_raise(ET_EINVAL, "%s: length %" PRId32 " of %" PRId64 " steps", what, v[i], T);
     return v ? ET_OK : et_fail_status(what);
 }
 
@@ -33,17 +36,23 @@ static et_status check_x(const char *what, const et_tensor *x)
 {
     char text[ET_SHAPE_TEXT];
 
-    if (!x) return et_raise(ET_EINVAL, "%s: NULL", what);
-    if (x->dtype != ET_F32) return et_raise(ET_EDTYPE, "%s: x is %s, not float32", what, et_dtype_name(x->dtype));
+    if (!x)
+        return et_raise(ET_EINVAL, "%s: NULL", what);
+    if (x->dtype != ET_F32)
+        return et_raise(ET_EDTYPE, "%s: x is %s, not float32", what, et_dtype_name(x->dtype));
     if (x->ndim != 3 || !et_is_contiguous(x))
-        return et_raise(ET_ESHAPE, "%s: x is %s, not contiguous [B, T, F]", what, et_shape_text(text, x->ndim, x->shape));
+        return et_raise(ET_ESHAPE, "%s: x is %s, not contiguous [B, T, F]", what,
+                        et_shape_text(text, x->ndim, x->shape));
     return ET_OK;
 }
 
-static et_status open_batch(const char *what, sequences *s, et_tensor *x, const et_tensor *lengths, const et_rng *rng)
+static et_status open_batch(const char *what, sequences *s, et_tensor *x, const et_tensor *lengths,
+                            const et_rng *rng)
 {
-    if (!rng) return et_raise(ET_EINVAL, "%s: no generator", what);
-    if (check_x(what, x) < 0 || check_lengths(what, lengths, x->shape[0], x->shape[1]) < 0) return et_error_status();
+    if (!rng)
+        return et_raise(ET_EINVAL, "%s: no generator", what);
+    if (check_x(what, x) < 0 || check_lengths(what, lengths, x->shape[0], x->shape[1]) < 0)
+        return et_error_status();
     s->B = x->shape[0];
     s->T = x->shape[1];
     s->F = x->shape[2];
@@ -52,10 +61,7 @@ static et_status open_batch(const char *what, sequences *s, et_tensor *x, const 
     return s->x ? ET_OK : et_fail_status(what);
 }
 
-static int64_t steps_of(const sequences *s, int64_t i)
-{
-    return s->lengths ? s->lengths[i] : s->T;
-}
+static int64_t steps_of(const sequences *s, int64_t i) { return s->lengths ? s->lengths[i] : s->T; }
 
 et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps, et_rng *rng)
 {
@@ -69,7 +75,8 @@ et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps
         et_raise(ET_EINVAL, "crop: no generator");
         return NULL;
     }
-    if (check_x("crop", x) < 0 || check_lengths("crop", lengths, x->shape[0], x->shape[1]) < 0) return NULL;
+    if (check_x("crop", x) < 0 || check_lengths("crop", lengths, x->shape[0], x->shape[1]) < 0)
+        return NULL;
     T = x->shape[1];
     F = x->shape[2];
     if (steps < 1 || steps > T) {
@@ -82,15 +89,18 @@ et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps
     out = et_empty(ET_F32, 3, shape);
     src = out ? et_data_f32(x) : NULL;
     dst = src ? et_data_mut(out) : NULL;
-    if (dst && lengths) len = et_data_mut(lengths);
-    if (!dst || (lengths && !len)) return et_fail("crop");
+    if (dst && lengths)
+        len = et_data_mut(lengths);
+    if (!dst || (lengths && !len))
+        return et_fail("crop");
     for (int64_t i = 0; i < shape[0]; i++) {
         int64_t n = len ? len[i] : T, take = n < steps ? n : steps;
         int64_t from = et_rng_below(rng, n - take + 1);
         float *row = dst + i * steps * F;
         memcpy(row, src + (i * T + from) * F, (size_t)(take * F) * sizeof *row);
         memset(row + take * F, 0, (size_t)((steps - take) * F) * sizeof *row);
-        if (len) len[i] = (int32_t)take;
+        if (len)
+            len[i] = (int32_t)take;
     }
     return out;
 }
@@ -105,12 +115,13 @@ static void draw_run(et_rng *rng, int64_t n, int64_t max, int64_t *from, int64_t
 
 static et_status check_mask(const char *what, int count, int64_t max_width)
 {
-    if (count < 0 || max_width < 0) return et_raise(ET_EINVAL, "%s: count %d, width %" PRId64, what, count, max_width);
+    if (count < 0 || max_width < 0)
+        return et_raise(ET_EINVAL, "%s: count %d, width %" PRId64, what, count, max_width);
     return ET_OK;
 }
 
-et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width, double value,
-                               et_rng *rng)
+et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width,
+                               double value, et_rng *rng)
 {
     sequences s;
     int64_t from, to;
@@ -120,24 +131,27 @@ et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count
     for (int64_t i = 0; i < s.B; i++)
         for (int c = 0; c < count; c++) {
             draw_run(rng, steps_of(&s, i), max_width, &from, &to);
-            for (int64_t j = from * s.F; j < to * s.F; j++) s.x[i * s.T * s.F + j] = (float)value;
+            for (int64_t j = from * s.F; j < to * s.F; j++)
+                s.x[i * s.T * s.F + j] = (float)value;
         }
     return ET_OK;
 }
 
-et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width, double value,
-                                  et_rng *rng)
+et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width,
+                                  double value, et_rng *rng)
 {
     sequences s;
     int64_t from, to;
 
-    if (check_mask("feature mask", count, max_width) < 0 || open_batch("feature mask", &s, x, lengths, rng) < 0)
+    if (check_mask("feature mask", count, max_width) < 0 ||
+        open_batch("feature mask", &s, x, lengths, rng) < 0)
         return et_error_status();
     for (int64_t i = 0; i < s.B; i++)
         for (int c = 0; c < count; c++) {
             draw_run(rng, s.F, max_width, &from, &to);
             for (int64_t t = 0; t < steps_of(&s, i); t++)
-                for (int64_t j = from; j < to; j++) s.x[(i * s.T + t) * s.F + j] = (float)value;
+                for (int64_t j = from; j < to; j++)
+                    s.x[(i * s.T + t) * s.F + j] = (float)value;
         }
     return ET_OK;
 }
@@ -146,12 +160,15 @@ et_status et_augment_gain(et_tensor *x, const et_tensor *lengths, double scale, 
 {
     sequences s;
 
-    if (!isfinite(scale) || !isfinite(shift)) return et_raise(ET_EINVAL, "gain: scale %g, shift %g", scale, shift);
-    if (open_batch("gain", &s, x, lengths, rng) < 0) return et_error_status();
+    if (!isfinite(scale) || !isfinite(shift))
+        return et_raise(ET_EINVAL, "gain: scale %g, shift %g", scale, shift);
+    if (open_batch("gain", &s, x, lengths, rng) < 0)
+        return et_error_status();
     for (int64_t i = 0; i < s.B; i++) {
         float a = (float)(1 + scale * et_rng_normal(rng)), b = (float)(shift * et_rng_normal(rng));
         float *row = s.x + i * s.T * s.F;
-        for (int64_t j = 0; j < steps_of(&s, i) * s.F; j++) row[j] = a * row[j] + b;
+        for (int64_t j = 0; j < steps_of(&s, i) * s.F; j++)
+            row[j] = a * row[j] + b;
     }
     return ET_OK;
 }
@@ -160,11 +177,14 @@ et_status et_augment_noise(et_tensor *x, const et_tensor *lengths, double std, e
 {
     sequences s;
 
-    if (!(std >= 0) || !isfinite(std)) return et_raise(ET_EINVAL, "noise: deviation %g", std);
-    if (open_batch("noise", &s, x, lengths, rng) < 0) return et_error_status();
+    if (!(std >= 0) || !isfinite(std))
+        return et_raise(ET_EINVAL, "noise: deviation %g", std);
+    if (open_batch("noise", &s, x, lengths, rng) < 0)
+        return et_error_status();
     for (int64_t i = 0; i < s.B; i++) {
         float *row = s.x + i * s.T * s.F;
-        for (int64_t j = 0; j < steps_of(&s, i) * s.F; j++) row[j] += (float)(std * et_rng_normal(rng));
+        for (int64_t j = 0; j < steps_of(&s, i) * s.F; j++)
+            row[j] += (float)(std * et_rng_normal(rng));
     }
     return ET_OK;
 }
@@ -184,18 +204,22 @@ et_tensor *et_augment_one_hot(const et_tensor *y, int64_t K, double smoothing)
         et_raise(ET_EINVAL, "one hot: %" PRId64 " classes, smoothing %g", K, smoothing);
         return NULL;
     }
-    if (!(label = et_data_i32(y))) return et_fail("one hot");
+    if (!(label = et_data_i32(y)))
+        return et_fail("one hot");
     shape[0] = y->shape[0];
     shape[1] = K;
     for (int64_t i = 0; i < shape[0]; i++)
         if (label[i] < 0 || label[i] >= K) {
-            et_raise(ET_EINVAL, "one hot: label %" PRId32 " of item %" PRId64 " is not in 0 .. %" PRId64, label[i], i, K - 1);
+            et_raise(ET_EINVAL, "one hot: label %" PRId32 " of item %" PRId64 " is not in 0 .. %" PRId64,
+                     label[i], i, K - 1);
             return NULL;
         }
     out = et_full(ET_F32, 2, shape, smoothing / (double)K);
     p = out ? et_data_mut(out) : NULL;
-    if (!p) return et_fail("one hot");
-    for (int64_t i = 0; i < shape[0]; i++) p[i * K + label[i]] += (float)(1 - smoothing);
+    if (!p)
+        return et_fail("one hot");
+    for (int64_t i = 0; i < shape[0]; i++)
+        p[i * K + label[i]] += (float)(1 - smoothing);
     return out;
 }
 
@@ -213,9 +237,11 @@ static double log_gamma_variate(et_rng *rng, double shape)
     c = 1 / sqrt(9 * d);
     for (;;) {
         double z = et_rng_normal(rng), v = 1 + c * z, u = 1 - et_rng_uniform(rng);
-        if (v <= 0) continue;
+        if (v <= 0)
+            continue;
         v = v * v * v;
-        if (log(u) < 0.5 * z * z + d - d * v + d * log(v)) return log(d * v) + boost;
+        if (log(u) < 0.5 * z * z + d - d * v + d * log(v))
+            return log(d * v) + boost;
     }
 }
 
@@ -231,7 +257,8 @@ static void mix(float *v, float *copy, int64_t B, int64_t width, const int32_t *
     memcpy(copy, v, (size_t)(B * width) * sizeof *v);
     for (int64_t i = 0; i < B; i++) {
         const float *a = copy + i * width, *b = copy + p[i] * width;
-        for (int64_t j = 0; j < width; j++) v[i * width + j] = l * a[j] + (1 - l) * b[j];
+        for (int64_t j = 0; j < width; j++)
+            v[i * width + j] = l * a[j] + (1 - l) * b[j];
     }
 }
 
@@ -243,9 +270,12 @@ et_status et_augment_mixup(et_tensor *x, et_tensor *targets, et_tensor *lengths,
     const int32_t *p;
     float *xp, *tp, *copy;
 
-    if (!rng || !x || !targets) return et_raise(ET_EINVAL, "mixup: NULL");
-    if (!(alpha >= 0) || !isfinite(alpha)) return et_raise(ET_EINVAL, "mixup: alpha %g", alpha);
-    if (x->dtype != ET_F32 || targets->dtype != ET_F32) return et_raise(ET_EDTYPE, "mixup: x and targets must be float32");
+    if (!rng || !x || !targets)
+        return et_raise(ET_EINVAL, "mixup: NULL");
+    if (!(alpha >= 0) || !isfinite(alpha))
+        return et_raise(ET_EINVAL, "mixup: alpha %g", alpha);
+    if (x->dtype != ET_F32 || targets->dtype != ET_F32)
+        return et_raise(ET_EDTYPE, "mixup: x and targets must be float32");
     if (x->ndim < 1 || targets->ndim != 2 || targets->shape[0] != x->shape[0] || !et_is_contiguous(x) ||
         !et_is_contiguous(targets)) {
         char a[ET_SHAPE_TEXT], b[ET_SHAPE_TEXT];
@@ -253,11 +283,14 @@ et_status et_augment_mixup(et_tensor *x, et_tensor *targets, et_tensor *lengths,
                         et_shape_text(b, targets->ndim, targets->shape));
     }
     B = x->shape[0];
-    if (lengths && check_lengths("mixup", lengths, B, x->ndim > 1 ? x->shape[1] : 0) < 0) return et_error_status();
-    if (alpha == 0 || B == 0) return ET_OK;
+    if (lengths && check_lengths("mixup", lengths, B, x->ndim > 1 ? x->shape[1] : 0) < 0)
+        return et_error_status();
+    if (alpha == 0 || B == 0)
+        return ET_OK;
     l = et_rng_beta(rng, alpha);
     largest = x->numel > targets->numel ? x->numel : targets->numel;
-    if (largest < B) largest = B;
+    if (largest < B)
+        largest = B;
     order = et_permutation(rng, B);
     room = order ? et_empty(ET_F32, 1, &largest) : NULL;
     p = room ? et_data_i32(order) : NULL;
@@ -271,7 +304,8 @@ et_status et_augment_mixup(et_tensor *x, et_tensor *targets, et_tensor *lengths,
     if (tp && lengths) {
         int32_t *len = et_data_mut(lengths), *old = (int32_t *)copy; /* room for B numbers of 4 bytes */
         memcpy(old, len, (size_t)B * sizeof *old);
-        for (int64_t i = 0; i < B; i++) len[i] = old[p[i]] < old[i] ? old[p[i]] : old[i];
+        for (int64_t i = 0; i < B; i++)
+            len[i] = old[p[i]] < old[i] ? old[p[i]] : old[i];
     }
     et_free(order); /* what a scope owns stays */
     et_free(room);

@@ -23,12 +23,12 @@ et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps
 
 /** Sets `count` runs of 0 .. max_width steps (uniform) in each sequence to `value`: time
  *  masking of Park et al., "SpecAugment" (2019). Of standardised data 0 is the mean. */
-et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width, double value,
-                               et_rng *rng);
+et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width,
+                               double value, et_rng *rng);
 
 /** The same along the features, over all valid steps: frequency masking. */
-et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width, double value,
-                                  et_rng *rng);
+et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width,
+                                  double value, et_rng *rng);
 
 /** x -> (1 + scale n1) x + shift n2 with two draws n ~ N(0,1) for each sequence: another
  *  level and another contrast of the recording, where x is a standardised level in dB. */

@@ -32,20 +32,25 @@ static et_status check_index(const et_dataset *ds, const int32_t *index, int64_t
     return ET_OK;
 }
 
-et_batches *et_batches_new(const et_dataset *ds, const int32_t *index, int64_t n, const et_batch_options *options)
+et_batches *et_batches_new(const et_dataset *ds, const int32_t *index, int64_t n,
+                           const et_batch_options *options)
 {
     et_batches *b;
     size_t bytes;
 
-    if (et_dataset_check(ds) < 0) return NULL;
+    if (et_dataset_check(ds) < 0)
+        return NULL;
     if (!options || options->size < 1 || n < 0) {
         et_raise(ET_EINVAL, "batch: needs options with a size of at least 1");
         return NULL;
     }
-    if (!index) n = et_dataset_size(ds);
-    else if (check_index(ds, index, n) < 0) return NULL;
+    if (!index)
+        n = et_dataset_size(ds);
+    else if (check_index(ds, index, n) < 0)
+        return NULL;
     b = et_alloc_zero(1, sizeof *b);
-    if (!b) return NULL;
+    if (!b)
+        return NULL;
     b->ds = ds;
     b->options = *options;
     b->n = n;
@@ -58,7 +63,8 @@ et_batches *et_batches_new(const et_dataset *ds, const int32_t *index, int64_t n
         et_batches_free(b);
         return NULL;
     }
-    for (int64_t i = 0; i < n; i++) b->index[i] = index ? index[i] : (int32_t)i;
+    for (int64_t i = 0; i < n; i++)
+        b->index[i] = index ? index[i] : (int32_t)i;
     if (et_batches_start(b, 0) < 0) {
         et_batches_free(b);
         return NULL;
@@ -68,7 +74,8 @@ et_batches *et_batches_new(const et_dataset *ds, const int32_t *index, int64_t n
 
 void et_batches_free(et_batches *b)
 {
-    if (!b) return;
+    if (!b)
+        return;
     et_dealloc(b->index);
     et_dealloc(b->order);
     et_dealloc(b);
@@ -76,21 +83,26 @@ void et_batches_free(et_batches *b)
 
 int64_t et_batches_count(const et_batches *b)
 {
-    if (!b) return 0;
+    if (!b)
+        return 0;
     return b->options.drop_last ? b->n / b->options.size : (b->n + b->options.size - 1) / b->options.size;
 }
 
 int64_t et_batches_items(const et_batches *b)
 {
-    if (!b) return 0;
+    if (!b)
+        return 0;
     return b->options.drop_last ? b->n / b->options.size * b->options.size : b->n;
 }
 
 et_status et_batches_start(et_batches *b, int64_t epoch)
 {
-    if (!b) return et_raise(ET_EINVAL, "batch: NULL");
-    if (epoch < 0) return et_raise(ET_EINVAL, "batch: epoch %" PRId64, epoch);
-    if (b->n > 0) memcpy(b->order, b->index, (size_t)b->n * sizeof *b->order);
+    if (!b)
+        return et_raise(ET_EINVAL, "batch: NULL");
+    if (epoch < 0)
+        return et_raise(ET_EINVAL, "batch: epoch %" PRId64, epoch);
+    if (b->n > 0)
+        memcpy(b->order, b->index, (size_t)b->n * sizeof *b->order);
     if (b->options.shuffle) {
         et_rng rng = et_rng_make(b->options.seed, BATCH_STREAM + (uint64_t)epoch);
         et_shuffle(&rng, b->order, b->n);
@@ -99,20 +111,21 @@ et_status et_batches_start(et_batches *b, int64_t epoch)
     return ET_OK;
 }
 
-bool et_batches_more(const et_batches *b)
-{
-    return b && b->next < et_batches_items(b);
-}
+bool et_batches_more(const et_batches *b) { return b && b->next < et_batches_items(b); }
 
 et_status et_batches_next(et_batches *b, et_batch *out)
 {
     int64_t n;
 
-    if (!b || !out) return et_raise(ET_EINVAL, "batch: NULL");
-    if (!et_batches_more(b)) return et_raise(ET_EINVAL, "batch: the epoch is over");
+    if (!b || !out)
+        return et_raise(ET_EINVAL, "batch: NULL");
+    if (!et_batches_more(b))
+        return et_raise(ET_EINVAL, "batch: the epoch is over");
     n = et_batches_items(b) - b->next;
-    if (n > b->options.size) n = b->options.size;
-    if (et_batch_gather(b->ds, b->order + b->next, n, out) < 0) return et_error_status();
+    if (n > b->options.size)
+        n = b->options.size;
+    if (et_batch_gather(b->ds, b->order + b->next, n, out) < 0)
+        return et_error_status();
     b->next += n;
     return ET_OK;
 }
@@ -140,23 +153,30 @@ static et_tensor *gather(const et_tensor *t, const int32_t *index, int64_t n)
 
     memcpy(shape, t->shape, sizeof shape);
     shape[0] = n;
-    for (int d = 1; d < t->ndim; d++) elems *= t->shape[d];
+    for (int d = 1; d < t->ndim; d++)
+        elems *= t->shape[d];
     out = et_empty(t->dtype, t->ndim, shape);
-    if (!out) return NULL;
+    if (!out)
+        return NULL;
     c.src = et_data(t);
     c.dst = et_data_mut(out);
     c.index = index;
     c.row = (size_t)elems * et_dtype_size(t->dtype);
-    if (!c.src || !c.dst) return NULL;
-    if (c.row > 0 && n > 0) et_parallel_for(n, et_row_grain(n, elems), copy_rows, &c);
+    if (!c.src || !c.dst)
+        return NULL;
+    if (c.row > 0 && n > 0)
+        et_parallel_for(n, et_row_grain(n, elems), copy_rows, &c);
     return out;
 }
 
 et_status et_batch_gather(const et_dataset *ds, const int32_t *index, int64_t n, et_batch *out)
 {
-    if (!ds || !ds->x || !ds->y || !out || n < 0 || (n > 0 && !index)) return et_raise(ET_EINVAL, "batch: NULL");
-    if (!et_scope_current()) return et_raise(ET_ESCOPE, "batch: no scope is open");
-    if (check_index(ds, index, n) < 0) return et_error_status();
+    if (!ds || !ds->x || !ds->y || !out || n < 0 || (n > 0 && !index))
+        return et_raise(ET_EINVAL, "batch: NULL");
+    if (!et_scope_current())
+        return et_raise(ET_ESCOPE, "batch: no scope is open");
+    if (check_index(ds, index, n) < 0)
+        return et_error_status();
     memset(out, 0, sizeof *out);
     out->index = index;
     out->n = n;

@@ -1,6 +1,7 @@
 /* Batches: which items, in which order, gathered into tensors.
  *
- *     et_batches *loader = et_batches_new(ds, train.items, train.n, &(et_batch_options){.size = 32, .shuffle = true});
+ *     et_batch_options options = {.size = 32, .shuffle = true, .seed = seed};
+ *     et_batches *loader = et_batches_new(ds, train.items, train.n, &options);
  *     for (int64_t epoch = 0; epoch < epochs; epoch++) {
  *         et_batch b;
  *         et_batches_start(loader, epoch);
@@ -40,7 +41,8 @@ typedef struct et_batches et_batches;
 /** Batches over the items index[0 .. n-1], which are copied (index NULL: all items). The
  *  data set must outlive it. Starts at epoch 0. NULL on failure: EINVAL for a size below
  *  1 or an index outside, ENOMEM. */
-et_batches *et_batches_new(const et_dataset *ds, const int32_t *index, int64_t n, const et_batch_options *options);
+et_batches *et_batches_new(const et_dataset *ds, const int32_t *index, int64_t n,
+                           const et_batch_options *options);
 void et_batches_free(et_batches *b);
 
 /** Batches in an epoch; items in an epoch. */

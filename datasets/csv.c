@@ -16,10 +16,10 @@
 
 struct et_csv {
     char *name;
-    char *text;      /* the file, fields ended by NUL */
-    size_t *fields;  /* [(rows + 1) columns] offsets into text; the header comes first */
-    int64_t *lines;  /* [rows + 1] line in which each row begins */
-    int64_t rows;    /* without the header */
+    char *text;     /* the file, fields ended by NUL */
+    size_t *fields; /* [(rows + 1) columns] offsets into text; the header comes first */
+    int64_t *lines; /* [rows + 1] line in which each row begins */
+    int64_t rows;   /* without the header */
     int columns;
 };
 
@@ -34,7 +34,8 @@ typedef struct cursor {
 
 static et_status bad(const cursor *c, int64_t column, const char *what)
 {
-    return et_raise(ET_EFORMAT, "%s:%" PRId64 ": field %" PRId64 ": %s", c->t->name, c->line, column + 1, what);
+    return et_raise(ET_EFORMAT, "%s:%" PRId64 ": field %" PRId64 ": %s", c->t->name, c->line, column + 1,
+                    what);
 }
 
 /* Makes room for one more element. */
@@ -43,11 +44,14 @@ static et_status grow(void **items, size_t *room, size_t used, size_t size)
     size_t want, bytes;
     void *p;
 
-    if (used < *room) return ET_OK;
+    if (used < *room)
+        return ET_OK;
     want = *room == 0 ? 64 : *room * 2;
-    if (want < *room || !et_mul_size(want, size, &bytes)) return et_raise(ET_ENOMEM, "csv: table too large");
+    if (want < *room || !et_mul_size(want, size, &bytes))
+        return et_raise(ET_ENOMEM, "csv: table too large");
     p = et_alloc_resize(*items, bytes);
-    if (!p) return et_fail_status("csv");
+    if (!p)
+        return et_fail_status("csv");
     *items = p;
     *room = want;
     return ET_OK;
@@ -61,22 +65,28 @@ static et_status read_field(cursor *c, int64_t column, int *end)
     size_t start = c->at, out = c->at;
     void *fields = c->t->fields;
 
-    if (column >= c->max.columns) return bad(c, column, "too many columns");
-    if (grow(&fields, &c->field_room, c->n_fields, sizeof *c->t->fields) < 0) return ET_ENOMEM;
+    if (column >= c->max.columns)
+        return bad(c, column, "too many columns");
+    if (grow(&fields, &c->field_room, c->n_fields, sizeof *c->t->fields) < 0)
+        return ET_ENOMEM;
     c->t->fields = fields;
 
     if (c->at < c->size && s[c->at] == '"') {
         int64_t opened = c->line;
         for (c->at++;; c->at++) {
             if (c->at >= c->size)
-                return et_raise(ET_EFORMAT, "%s:%" PRId64 ": field %" PRId64 ": quote is not closed before the file ends",
+                return et_raise(ET_EFORMAT,
+                                "%s:%" PRId64 ": field %" PRId64 ": quote is not closed before the file ends",
                                 c->t->name, opened, column + 1);
             if (s[c->at] == '"') {
-                if (c->at + 1 >= c->size || s[c->at + 1] != '"') break;
+                if (c->at + 1 >= c->size || s[c->at + 1] != '"')
+                    break;
                 c->at++; /* "" stands for one quote */
             }
-            if (s[c->at] == '\0') return bad(c, column, "NUL byte");
-            if (s[c->at] == '\n') c->line++;
+            if (s[c->at] == '\0')
+                return bad(c, column, "NUL byte");
+            if (s[c->at] == '\n')
+                c->line++;
             s[out++] = s[c->at];
         }
         c->at++;
@@ -84,17 +94,21 @@ static et_status read_field(cursor *c, int64_t column, int *end)
             return bad(c, column, "text behind the closing quote");
     } else {
         for (; c->at < c->size && s[c->at] != ',' && s[c->at] != '\n' && s[c->at] != '\r'; c->at++) {
-            if (s[c->at] == '"') return bad(c, column, "quote inside a field that is not quoted");
-            if (s[c->at] == '\0') return bad(c, column, "NUL byte");
+            if (s[c->at] == '"')
+                return bad(c, column, "quote inside a field that is not quoted");
+            if (s[c->at] == '\0')
+                return bad(c, column, "NUL byte");
         }
         out = c->at;
     }
     *end = c->at < c->size ? (unsigned char)s[c->at] : 0;
     if (*end == '\r') {
-        if (c->at + 1 < c->size && s[c->at + 1] != '\n') return bad(c, column, "carriage return without line feed");
+        if (c->at + 1 < c->size && s[c->at + 1] != '\n')
+            return bad(c, column, "carriage return without line feed");
         *end = ++c->at < c->size ? '\n' : 0;
     }
-    if (c->at < c->size) c->at++;
+    if (c->at < c->size)
+        c->at++;
     s[out] = '\0'; /* text has one byte more than the file, and what stood here was read */
     c->t->fields[c->n_fields++] = start;
     return ET_OK;
@@ -108,19 +122,24 @@ static et_status read_row(cursor *c, int64_t row)
     int end;
 
     if (row > c->max.rows)
-        return et_raise(ET_EFORMAT, "%s:%" PRId64 ": more than %" PRId64 " rows", t->name, c->line, c->max.rows);
-    if (grow(&lines, &c->line_room, (size_t)row, sizeof *t->lines) < 0) return ET_ENOMEM;
+        return et_raise(ET_EFORMAT, "%s:%" PRId64 ": more than %" PRId64 " rows", t->name, c->line,
+                        c->max.rows);
+    if (grow(&lines, &c->line_room, (size_t)row, sizeof *t->lines) < 0)
+        return ET_ENOMEM;
     t->lines = lines;
     t->lines[row] = line;
     do {
-        if (read_field(c, column, &end) < 0) return et_error_status();
+        if (read_field(c, column, &end) < 0)
+            return et_error_status();
         column++;
     } while (end == ',');
-    if (end == '\n') c->line++;
-    if (row == 0) t->columns = (int)column;
+    if (end == '\n')
+        c->line++;
+    if (row == 0)
+        t->columns = (int)column;
     if (column != t->columns)
-        return et_raise(ET_EFORMAT, "%s:%" PRId64 ": %" PRId64 " fields in a table of %d columns", t->name, line,
-                        column, t->columns);
+        return et_raise(ET_EFORMAT, "%s:%" PRId64 ": %" PRId64 " fields in a table of %d columns", t->name,
+                        line, column, t->columns);
     return ET_OK;
 }
 
@@ -128,7 +147,8 @@ static et_status check_header(const et_csv *t)
 {
     for (int i = 0; i < t->columns; i++) {
         const char *name = t->text + t->fields[i];
-        if (name[0] == '\0') return et_raise(ET_EFORMAT, "%s:1: column %d has no name", t->name, i + 1);
+        if (name[0] == '\0')
+            return et_raise(ET_EFORMAT, "%s:1: column %d has no name", t->name, i + 1);
         for (int j = 0; j < i; j++)
             if (strcmp(name, t->text + t->fields[j]) == 0)
                 return et_raise(ET_EFORMAT, "%s:1: two columns are named '%s'", t->name, name);
@@ -142,15 +162,23 @@ static et_status parse(et_csv *t, size_t size, const et_csv_limits *limits)
     cursor c = {.t = t, .size = size, .line = 1};
     int64_t row = 0;
 
-    if (limits) c.max = *limits;
-    if (c.max.rows <= 0) c.max.rows = 20 * 1000 * 1000;
-    if (c.max.columns <= 0) c.max.columns = 16384;
-    if (c.max.columns > INT32_MAX) c.max.columns = INT32_MAX;
-    if (size >= 3 && memcmp(t->text, "\xEF\xBB\xBF", 3) == 0) c.at = 3;
-    if (c.at == size) return et_raise(ET_EFORMAT, "%s: the file is empty", t->name);
+    if (limits)
+        c.max = *limits;
+    if (c.max.rows <= 0)
+        c.max.rows = 20 * 1000 * 1000;
+    if (c.max.columns <= 0)
+        c.max.columns = 16384;
+    if (c.max.columns > INT32_MAX)
+        c.max.columns = INT32_MAX;
+    if (size >= 3 && memcmp(t->text, "\xEF\xBB\xBF", 3) == 0)
+        c.at = 3;
+    if (c.at == size)
+        return et_raise(ET_EFORMAT, "%s: the file is empty", t->name);
     for (; c.at < c.size; row++) {
-        if (read_row(&c, row) < 0) return et_error_status();
-        if (row == 0 && check_header(t) < 0) return et_error_status();
+        if (read_row(&c, row) < 0)
+            return et_error_status();
+        if (row == 0 && check_header(t) < 0)
+            return et_error_status();
     }
     t->rows = row - 1;
     return ET_OK;
@@ -183,13 +211,15 @@ et_csv *et_csv_parse(const char *text, size_t size, const char *name, const et_c
         et_raise(ET_EFORMAT, "%s: larger than the limit of %zu bytes", name, byte_limit(limits));
         return NULL;
     }
-    if (!(t = make(name))) return NULL;
+    if (!(t = make(name)))
+        return NULL;
     t->text = et_alloc(size + 1);
     if (!t->text) {
         et_csv_free(t);
         return NULL;
     }
-    if (size > 0) memcpy(t->text, text, size);
+    if (size > 0)
+        memcpy(t->text, text, size);
     t->text[size] = '\0';
     if (parse(t, size, limits) < 0) {
         et_csv_free(t);
@@ -208,7 +238,8 @@ et_csv *et_csv_read(const char *path, const et_csv_limits *limits)
         et_raise(ET_EINVAL, "csv: path is NULL");
         return NULL;
     }
-    if (!(t = make(path))) return NULL;
+    if (!(t = make(path)))
+        return NULL;
     if (et_file_read(path, byte_limit(limits), &text, &size) < 0) {
         et_csv_free(t);
         return NULL;
@@ -223,7 +254,8 @@ et_csv *et_csv_read(const char *path, const et_csv_limits *limits)
 
 void et_csv_free(et_csv *t)
 {
-    if (!t) return;
+    if (!t)
+        return;
     et_dealloc(t->name);
     et_dealloc(t->text);
     et_dealloc(t->fields);
@@ -246,16 +278,19 @@ const char *et_csv_header(const et_csv *t, int column)
 
 int et_csv_find(const et_csv *t, const char *name)
 {
-    if (!t || !name) return -1;
+    if (!t || !name)
+        return -1;
     for (int i = 0; i < t->columns; i++)
-        if (strcmp(t->text + t->fields[i], name) == 0) return i;
+        if (strcmp(t->text + t->fields[i], name) == 0)
+            return i;
     return -1;
 }
 
 int et_csv_column(const et_csv *t, const char *name)
 {
     int column = et_csv_find(t, name);
-    if (column < 0) et_raise(ET_EFORMAT, "%s: no column named '%s'", et_csv_name(t), name ? name : "(null)");
+    if (column < 0)
+        et_raise(ET_EFORMAT, "%s: no column named '%s'", et_csv_name(t), name ? name : "(null)");
     return column;
 }
 
@@ -291,10 +326,13 @@ et_status et_csv_raise(const et_csv *t, int64_t row, int column, et_status statu
 static const char *trimmed(const et_csv *t, int64_t row, int column, size_t *len)
 {
     const char *s = et_csv_text(t, row, column);
-    if (!s) return NULL;
-    while (*s == ' ' || *s == '\t') s++;
+    if (!s)
+        return NULL;
+    while (*s == ' ' || *s == '\t')
+        s++;
     *len = strlen(s);
-    while (*len > 0 && (s[*len - 1] == ' ' || s[*len - 1] == '\t')) --*len;
+    while (*len > 0 && (s[*len - 1] == ' ' || s[*len - 1] == '\t'))
+        --*len;
     return s;
 }
 
@@ -304,11 +342,14 @@ et_status et_csv_double(const et_csv *t, int64_t row, int column, double *out)
     const char *s = trimmed(t, row, column, &len);
     double v;
 
-    if (!s) return et_error_status();
-    if (len == 0) return et_csv_raise(t, row, column, ET_EFORMAT, "empty, a number is needed");
+    if (!s)
+        return et_error_status();
+    if (len == 0)
+        return et_csv_raise(t, row, column, ET_EFORMAT, "empty, a number is needed");
     if (!et_parse_double(s, len, &v))
         return et_csv_raise(t, row, column, ET_EFORMAT, "'%.40s' is not a number", s);
-    if (!isfinite(v)) return et_csv_raise(t, row, column, ET_ENONFINITE, "'%.40s' is not a finite number", s);
+    if (!isfinite(v))
+        return et_csv_raise(t, row, column, ET_ENONFINITE, "'%.40s' is not a finite number", s);
     *out = v;
     return ET_OK;
 }
@@ -319,11 +360,13 @@ et_status et_csv_int(const et_csv *t, int64_t row, int column, int64_t lo, int64
     const char *s = trimmed(t, row, column, &len);
     int64_t v;
 
-    if (!s) return et_error_status();
+    if (!s)
+        return et_error_status();
     if (!et_parse_i64(s, len, &v))
         return et_csv_raise(t, row, column, ET_EFORMAT, "'%.40s' is not an integer", s);
     if (v < lo || v > hi)
-        return et_csv_raise(t, row, column, ET_EFORMAT, "%" PRId64 " is not in %" PRId64 " .. %" PRId64, v, lo, hi);
+        return et_csv_raise(t, row, column, ET_EFORMAT, "%" PRId64 " is not in %" PRId64 " .. %" PRId64, v,
+                            lo, hi);
     *out = v;
     return ET_OK;
 }

@@ -24,10 +24,11 @@ static const int five[] = {0, 1, 4, 7, 9};
 
 /* Features in the order of the columns; each of the names stands for a mean and a
  * variance, then comes the tempo, then 20 MFCC's means and variances. */
-static const char *const track_bases[] = {"chroma_stft", "rms", "spectral_centroid",  "spectral_bandwidth",
-                                          "rolloff",     "zero_crossing_rate", "harmony", "perceptr"};
-static const char *const segment_bases[] = {"chroma_stft",       "rms", "rolloff", "spectral_bandwidth",
-                                            "spectral_centroid", "zero_crossing_rate"};
+static const char *const track_bases[] = {
+    "chroma_stft",        "rms",     "spectral_centroid", "spectral_bandwidth", "rolloff",
+    "zero_crossing_rate", "harmony", "perceptr"};
+static const char *const segment_bases[] = {
+    "chroma_stft", "rms", "rolloff", "spectral_bandwidth", "spectral_centroid", "zero_crossing_rate"};
 
 static const char *const files[] = {"spec128x57.npy", "features3_seq.csv", "features30.csv"};
 
@@ -67,7 +68,8 @@ const char *et_gtzan_feature(et_gtzan_table table, int feature, char buf[32])
     else if (feature == tempo)
         snprintf(buf, 32, "tempo");
     else
-        snprintf(buf, 32, "mfcc%d_%s", (feature - tempo - 1) / 2 + 1, (feature - tempo - 1) % 2 ? "var" : "mean");
+        snprintf(buf, 32, "mfcc%d_%s", (feature - tempo - 1) / 2 + 1,
+                 (feature - tempo - 1) % 2 ? "var" : "mean");
     return buf;
 }
 
@@ -86,14 +88,16 @@ static bool exists(const char *dir, const char *name)
 {
     char *path = path_of(dir, name);
     FILE *f = path ? fopen(path, "rb") : NULL;
-    if (f) fclose(f);
+    if (f)
+        fclose(f);
     et_dealloc(path);
     return f != NULL;
 }
 
 bool et_gtzan_has(const char *dir, et_gtzan_table table)
 {
-    if (!dir || (int)table < 0 || table > ET_GTZAN_TRACKS) return false;
+    if (!dir || (int)table < 0 || table > ET_GTZAN_TRACKS)
+        return false;
     return exists(dir, files[table]) && (table != ET_GTZAN_SPECTROGRAM || exists(dir, "tracks.csv"));
 }
 
@@ -107,15 +111,18 @@ typedef struct labels {
 static et_status open_labels(labels *l, const et_csv *t, et_gtzan_table table)
 {
     l->t = t;
-    if ((l->track = et_csv_column(t, "track")) < 0) return et_error_status();
+    if ((l->track = et_csv_column(t, "track")) < 0)
+        return et_error_status();
     l->genre = et_csv_find(t, "genre");
     l->genre_id = et_csv_find(t, "genre_id");
     l->split = et_csv_find(t, "split");
     if (l->genre < 0 && l->genre_id < 0)
         return et_raise(ET_EFORMAT, "%s: no column named 'genre' or 'genre_id'", et_csv_name(t));
-    for (int g = 0; g < ET_GTZAN_GENRES; g++) l->class_of[g] = table == ET_GTZAN_SEGMENTS ? -1 : g;
+    for (int g = 0; g < ET_GTZAN_GENRES; g++)
+        l->class_of[g] = table == ET_GTZAN_SEGMENTS ? -1 : g;
     if (table == ET_GTZAN_SEGMENTS)
-        for (int k = 0; k < (int)(sizeof five / sizeof *five); k++) l->class_of[five[k]] = k;
+        for (int k = 0; k < (int)(sizeof five / sizeof *five); k++)
+            l->class_of[five[k]] = k;
     return ET_OK;
 }
 
@@ -125,19 +132,24 @@ static et_status read_class(const labels *l, int64_t row, int32_t *out)
     int64_t id = -1, by_name = -1;
     int column = l->genre >= 0 ? l->genre : l->genre_id;
 
-    if (l->genre_id >= 0 && et_csv_int(l->t, row, l->genre_id, 0, ET_GTZAN_GENRES - 1, &id) < 0) return et_error_status();
+    if (l->genre_id >= 0 && et_csv_int(l->t, row, l->genre_id, 0, ET_GTZAN_GENRES - 1, &id) < 0)
+        return et_error_status();
     if (l->genre >= 0) {
         const char *name = et_csv_text(l->t, row, l->genre);
         for (int g = 0; g < ET_GTZAN_GENRES; g++)
-            if (strcmp(name, genres[g]) == 0) by_name = g;
-        if (by_name < 0) return et_csv_raise(l->t, row, l->genre, ET_EFORMAT, "'%.40s' is not one of the ten genres", name);
+            if (strcmp(name, genres[g]) == 0)
+                by_name = g;
+        if (by_name < 0)
+            return et_csv_raise(l->t, row, l->genre, ET_EFORMAT, "'%.40s' is not one of the ten genres",
+                                name);
         if (id >= 0 && id != by_name)
-            return et_csv_raise(l->t, row, l->genre_id, ET_EFORMAT, "%" PRId64 ", but '%s' is number %" PRId64, id, name,
-                                by_name);
+            return et_csv_raise(l->t, row, l->genre_id, ET_EFORMAT,
+                                "%" PRId64 ", but '%s' is number %" PRId64, id, name, by_name);
         id = by_name;
     }
     if (l->class_of[id] < 0)
-        return et_csv_raise(l->t, row, column, ET_EFORMAT, "genre '%s' is not in a table of five genres", genres[id]);
+        return et_csv_raise(l->t, row, column, ET_EFORMAT, "genre '%s' is not in a table of five genres",
+                            genres[id]);
     *out = l->class_of[id];
     return ET_OK;
 }
@@ -149,8 +161,10 @@ static et_status read_split(const labels *l, int64_t row, et_dataset *ds, int32_
     int64_t which = et_names_find(&ds->splits, name);
 
     if (name[0] != '\0' && which < 0) {
-        if (ds->splits.n >= 1000) return et_csv_raise(l->t, row, l->split, ET_EFORMAT, "more than 1000 splits");
-        if (et_names_add(&ds->splits, name) < 0) return et_error_status();
+        if (ds->splits.n >= 1000)
+            return et_csv_raise(l->t, row, l->split, ET_EFORMAT, "more than 1000 splits");
+        if (et_names_add(&ds->splits, name) < 0)
+            return et_error_status();
         which = ds->splits.n - 1;
     }
     *out = (int32_t)which;
@@ -163,14 +177,18 @@ static et_dataset *new_set(const labels *l, int ndim, const int64_t *shape)
     et_dataset *ds = et_dataset_new();
     int classes = 0;
 
-    if (!ds) return NULL;
+    if (!ds)
+        return NULL;
     ds->x = et_dataset_tensor(ET_F32, ndim, shape);
     ds->y = ds->x ? et_dataset_tensor(ET_I32, 1, shape) : NULL;
-    if (ds->y && l->split >= 0) ds->split = et_dataset_tensor(ET_I32, 1, shape);
-    if (!ds->y || (l->split >= 0 && !ds->split)) goto fail;
+    if (ds->y && l->split >= 0)
+        ds->split = et_dataset_tensor(ET_I32, 1, shape);
+    if (!ds->y || (l->split >= 0 && !ds->split))
+        goto fail;
     for (int g = 0; g < ET_GTZAN_GENRES; g++)
         if (l->class_of[g] == classes) {
-            if (et_names_add(&ds->classes, genres[g]) < 0) goto fail;
+            if (et_names_add(&ds->classes, genres[g]) < 0)
+                goto fail;
             classes++;
         }
     return ds;
@@ -184,9 +202,12 @@ static et_status read_item(const labels *l, int64_t row, et_dataset *ds, int64_t
 {
     int32_t *y = et_data_mut(ds->y), *split = ds->split ? et_data_mut(ds->split) : NULL;
 
-    if (!y || (ds->split && !split)) return et_fail_status("gtzan");
-    if (et_names_add(&ds->names, et_csv_text(l->t, row, l->track)) < 0) return et_error_status();
-    if (read_class(l, row, &y[i]) < 0) return et_error_status();
+    if (!y || (ds->split && !split))
+        return et_fail_status("gtzan");
+    if (et_names_add(&ds->names, et_csv_text(l->t, row, l->track)) < 0)
+        return et_error_status();
+    if (read_class(l, row, &y[i]) < 0)
+        return et_error_status();
     return split ? read_split(l, row, ds, &split[i]) : ET_OK;
 }
 
@@ -200,16 +221,20 @@ static int by_track(const void *a, const void *b)
 {
     const place *x = a, *y = b;
     int c = strcmp(x->track, y->track);
-    if (c != 0) return c;
-    if (x->segment != y->segment) return x->segment < y->segment ? -1 : 1;
+    if (c != 0)
+        return c;
+    if (x->segment != y->segment)
+        return x->segment < y->segment ? -1 : 1;
     return (x->row > y->row) - (x->row < y->row);
 }
 
 static int by_appearance(const void *a, const void *b)
 {
     const place *x = a, *y = b;
-    if (x->first != y->first) return x->first < y->first ? -1 : 1;
-    if (x->segment != y->segment) return x->segment < y->segment ? -1 : 1;
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    if (x->segment != y->segment)
+        return x->segment < y->segment ? -1 : 1;
     return (x->row > y->row) - (x->row < y->row);
 }
 
@@ -222,7 +247,8 @@ static place *sort_rows(const labels *l, int segment, int64_t *tracks, int64_t *
     place *p = et_alloc_zero((size_t)n, sizeof *p);
 
     *tracks = *longest = 0;
-    if (!p) return NULL;
+    if (!p)
+        return NULL;
     for (int64_t i = 0; i < n; i++) {
         p[i].track = et_csv_text(l->t, i, l->track);
         p[i].row = i;
@@ -230,27 +256,32 @@ static place *sort_rows(const labels *l, int segment, int64_t *tracks, int64_t *
             et_csv_raise(l->t, i, l->track, ET_EFORMAT, "the track has no name");
             goto fail;
         }
-        if (segment >= 0 && et_csv_int(l->t, i, segment, 0, 100000, &p[i].segment) < 0) goto fail;
+        if (segment >= 0 && et_csv_int(l->t, i, segment, 0, 100000, &p[i].segment) < 0)
+            goto fail;
     }
     qsort(p, (size_t)n, sizeof *p, by_track);
     for (int64_t i = 0; i < n; i++) {
         bool same = i > 0 && strcmp(p[i].track, p[i - 1].track) == 0;
         if (same && p[i].segment == p[i - 1].segment) {
             et_csv_raise(l->t, p[i].row, segment >= 0 ? segment : l->track, ET_EFORMAT,
-                         "'%.40s' stands already in line %" PRId64, et_csv_text(l->t, p[i].row, segment >= 0 ? segment : l->track),
+                         "'%.40s' stands already in line %" PRId64,
+                         et_csv_text(l->t, p[i].row, segment >= 0 ? segment : l->track),
                          et_csv_line(l->t, p[i - 1].row));
             goto fail;
         }
         run = same ? run + 1 : 1;
         *tracks += !same;
-        if (run > *longest) *longest = run;
+        if (run > *longest)
+            *longest = run;
     }
     /* Give all rows of a track its first row. */
     for (int64_t i = 0, j; i < n; i = j) {
         int64_t first = p[i].row;
         for (j = i; j < n && strcmp(p[j].track, p[i].track) == 0; j++)
-            if (p[j].row < first) first = p[j].row;
-        for (int64_t k = i; k < j; k++) p[k].first = first;
+            if (p[j].row < first)
+                first = p[j].row;
+        for (int64_t k = i; k < j; k++)
+            p[k].first = first;
     }
     qsort(p, (size_t)n, sizeof *p, by_appearance);
     return p;
@@ -271,32 +302,44 @@ static et_dataset *load_features(const et_csv *t, et_gtzan_table table)
     float *x;
     int32_t *lengths = NULL;
 
-    if (open_labels(&l, t, table) < 0) return NULL;
-    if (steps && (segment = et_csv_column(t, "segment")) < 0) return NULL;
+    if (open_labels(&l, t, table) < 0)
+        return NULL;
+    if (steps && (segment = et_csv_column(t, "segment")) < 0)
+        return NULL;
     for (int f = 0; f < features; f++) {
         char name[32];
-        if ((columns[f] = et_csv_column(t, et_gtzan_feature(table, f, name))) < 0) return NULL;
+        if ((columns[f] = et_csv_column(t, et_gtzan_feature(table, f, name))) < 0)
+            return NULL;
     }
-    if (!(p = sort_rows(&l, segment, &tracks, &longest))) return NULL;
-    if (longest < SEGMENTS) longest = SEGMENTS;
+    if (!(p = sort_rows(&l, segment, &tracks, &longest)))
+        return NULL;
+    if (longest < SEGMENTS)
+        longest = SEGMENTS;
     shape[0] = tracks;
     shape[1] = steps ? longest : features;
     shape[2] = features;
-    if (!(ds = new_set(&l, steps ? 3 : 2, shape))) goto fail;
-    if (steps && !(ds->lengths = et_dataset_tensor(ET_I32, 1, shape))) goto fail;
-    if (et_fill(ds->x, 0) < 0 || !(x = et_data_mut(ds->x))) goto fail;
-    if (steps && !(lengths = et_data_mut(ds->lengths))) goto fail;
+    if (!(ds = new_set(&l, steps ? 3 : 2, shape)))
+        goto fail;
+    if (steps && !(ds->lengths = et_dataset_tensor(ET_I32, 1, shape)))
+        goto fail;
+    if (et_fill(ds->x, 0) < 0 || !(x = et_data_mut(ds->x)))
+        goto fail;
+    if (steps && !(lengths = et_data_mut(ds->lengths)))
+        goto fail;
 
     for (int64_t i = 0; i < et_csv_rows(t); i++) {
         int64_t row = p[i].row;
         if (i == 0 || p[i].first != p[i - 1].first) {
             step = 0;
-            if (read_item(&l, row, ds, ++item) < 0) goto fail;
+            if (read_item(&l, row, ds, ++item) < 0)
+                goto fail;
         } else {
             int32_t genre, split = -1;
-            if (read_class(&l, row, &genre) < 0 || read_split(&l, row, ds, &split) < 0) goto fail;
+            if (read_class(&l, row, &genre) < 0 || read_split(&l, row, ds, &split) < 0)
+                goto fail;
             if (genre != et_data_i32(ds->y)[item] || (ds->split && split != et_data_i32(ds->split)[item])) {
-                et_csv_raise(t, row, l.track, ET_EFORMAT, "'%.40s' has another genre or split in line %" PRId64, p[i].track,
+                et_csv_raise(t, row, l.track, ET_EFORMAT,
+                             "'%.40s' has another genre or split in line %" PRId64, p[i].track,
                              et_csv_line(t, p[i - 1].row));
                 goto fail;
             }
@@ -304,7 +347,8 @@ static et_dataset *load_features(const et_csv *t, et_gtzan_table table)
         for (int f = 0; f < features; f++) {
             double v;
             float *to = steps ? &x[(item * longest + step) * features + f] : &x[item * features + f];
-            if (et_csv_double(t, row, columns[f], &v) < 0) goto fail;
+            if (et_csv_double(t, row, columns[f], &v) < 0)
+                goto fail;
             if (v > 3e38 || v < -3e38) {
                 et_csv_raise(t, row, columns[f], ET_ENONFINITE, "%g is too large for a float32", v);
                 goto fail;
@@ -312,7 +356,8 @@ static et_dataset *load_features(const et_csv *t, et_gtzan_table table)
             *to = (float)v;
         }
         step++;
-        if (lengths) lengths[item] = (int32_t)step;
+        if (lengths)
+            lengths[item] = (int32_t)step;
     }
     et_dealloc(p);
     return ds;
@@ -328,11 +373,14 @@ static int64_t *array_order(const labels *l, int64_t n)
     int column = et_csv_find(l->t, "row");
     int64_t *order = et_alloc_zero((size_t)n, sizeof *order);
 
-    if (!order) return NULL;
-    for (int64_t i = 0; i < n; i++) order[i] = -1;
+    if (!order)
+        return NULL;
+    for (int64_t i = 0; i < n; i++)
+        order[i] = -1;
     for (int64_t i = 0; i < n; i++) {
         int64_t r = i;
-        if (column >= 0 && et_csv_int(l->t, i, column, 0, n - 1, &r) < 0) goto fail;
+        if (column >= 0 && et_csv_int(l->t, i, column, 0, n - 1, &r) < 0)
+            goto fail;
         if (order[r] >= 0) {
             et_csv_raise(l->t, i, column, ET_EFORMAT, "%" PRId64 " stands already in line %" PRId64, r,
                          et_csv_line(l->t, order[r]));
@@ -355,23 +403,29 @@ static et_dataset *load_spectrogram(const et_csv *t, const et_tensor *levels, co
     float *x;
     place *p;
 
-    if (open_labels(&l, t, ET_GTZAN_SPECTROGRAM) < 0) return NULL;
-    if (levels->dtype != ET_U8 || levels->ndim != 3 || levels->shape[1] != BANDS || levels->shape[2] != FRAMES) {
+    if (open_labels(&l, t, ET_GTZAN_SPECTROGRAM) < 0)
+        return NULL;
+    if (levels->dtype != ET_U8 || levels->ndim != 3 || levels->shape[1] != BANDS ||
+        levels->shape[2] != FRAMES) {
         char text[ET_SHAPE_TEXT];
         et_raise(ET_EFORMAT, "%s: %s %s, expected uint8 [tracks, %d, %d]", npy, et_dtype_name(levels->dtype),
                  et_shape_text(text, levels->ndim, levels->shape), BANDS, FRAMES);
         return NULL;
     }
     if (levels->shape[0] != n) {
-        et_raise(ET_EFORMAT, "%s has %" PRId64 " tracks, %s %" PRId64, npy, levels->shape[0], et_csv_name(t), n);
+        et_raise(ET_EFORMAT, "%s has %" PRId64 " tracks, %s %" PRId64, npy, levels->shape[0], et_csv_name(t),
+                 n);
         return NULL;
     }
     p = sort_rows(&l, -1, &tracks, &longest); /* no track twice */
     et_dealloc(p);
-    if (!p || !(order = array_order(&l, n))) return NULL;
-    if (!(ds = new_set(&l, 3, shape)) || !(x = et_data_mut(ds->x)) || !(from = et_data(levels))) goto fail;
+    if (!p || !(order = array_order(&l, n)))
+        return NULL;
+    if (!(ds = new_set(&l, 3, shape)) || !(x = et_data_mut(ds->x)) || !(from = et_data(levels)))
+        goto fail;
     for (int64_t i = 0; i < n; i++) {
-        if (read_item(&l, order[i], ds, i) < 0) goto fail;
+        if (read_item(&l, order[i], ds, i) < 0)
+            goto fail;
         for (int f = 0; f < BANDS; f++)
             for (int s = 0; s < FRAMES; s++)
                 x[(i * FRAMES + s) * BANDS + f] = (float)from[(i * BANDS + f) * FRAMES + s] / 255.0f;
@@ -403,7 +457,8 @@ et_dataset *et_gtzan_load(const char *dir, et_gtzan_table table)
     } else if (t && spectrogram) {
         npy_path = path_of(dir, files[table]);
         levels = npy_path ? et_npy_read(npy_path) : NULL;
-        if (levels) ds = load_spectrogram(t, et_own(levels), npy_path);
+        if (levels)
+            ds = load_spectrogram(t, et_own(levels), npy_path);
         et_free(levels);
     } else if (t) {
         ds = load_features(t, table);
@@ -426,7 +481,8 @@ et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table)
 
     if (table != ET_GTZAN_SEGMENTS && table != ET_GTZAN_TRACKS)
         return et_raise(ET_EINVAL, "gtzan: table %d has no variances", (int)table);
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     F = et_gtzan_features(table);
     if (ds->x->shape[ds->x->ndim - 1] != F) {
         char text[ET_SHAPE_TEXT];
@@ -436,11 +492,13 @@ et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table)
     n = et_dataset_size(ds);
     steps = n > 0 ? ds->x->numel / (n * F) : 0;
     lengths = ds->lengths ? et_data_i32(ds->lengths) : NULL;
-    if (!(x = et_data_mut(ds->x))) return et_fail_status("gtzan");
+    if (!(x = et_data_mut(ds->x)))
+        return et_fail_status("gtzan");
     for (int f = 0; f < F; f++) {
         char name[32];
         size_t len = strlen(et_gtzan_feature(table, f, name));
-        if (len < 4 || strcmp(name + len - 4, "_var") != 0) continue;
+        if (len < 4 || strcmp(name + len - 4, "_var") != 0)
+            continue;
         for (int64_t i = 0; i < n; i++)
             for (int64_t t = 0; t < (lengths ? lengths[i] : steps); t++) {
                 float *v = &x[(i * steps + t) * F + f];

@@ -13,7 +13,8 @@ enum { SPLIT_STREAM = 0x5350 }; /* random stream of the order of groups */
 
 void et_indices_free(et_indices *indices)
 {
-    if (!indices) return;
+    if (!indices)
+        return;
     et_dealloc(indices->items);
     indices->items = NULL;
     indices->n = 0;
@@ -26,18 +27,23 @@ static et_status collect(et_indices *out, int64_t n, const int32_t *keep, int32_
 
     out->n = 0;
     out->items = NULL;
-    if (!et_mul_size((size_t)n, sizeof *out->items, &bytes)) return et_raise(ET_ENOMEM, "split: too many items");
+    if (!et_mul_size((size_t)n, sizeof *out->items, &bytes))
+        return et_raise(ET_ENOMEM, "split: too many items");
     out->items = et_alloc(bytes);
-    if (!out->items) return et_fail_status("split");
+    if (!out->items)
+        return et_fail_status("split");
     for (int64_t i = 0; i < n; i++)
-        if (!keep || (keep[i] == value) == equal) out->items[out->n++] = (int32_t)i;
+        if (!keep || (keep[i] == value) == equal)
+            out->items[out->n++] = (int32_t)i;
     return ET_OK;
 }
 
 et_status et_split_all(const et_dataset *ds, et_indices *out)
 {
-    if (!out) return et_raise(ET_EINVAL, "split: NULL");
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (!out)
+        return et_raise(ET_EINVAL, "split: NULL");
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     return collect(out, et_dataset_size(ds), NULL, 0, true);
 }
 
@@ -45,10 +51,13 @@ et_status et_split_named(const et_dataset *ds, const char *name, et_indices *out
 {
     int64_t which;
 
-    if (!name || !out) return et_raise(ET_EINVAL, "split: NULL");
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (!name || !out)
+        return et_raise(ET_EINVAL, "split: NULL");
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     which = et_names_find(&ds->splits, name);
-    if (!ds->split || which < 0) return collect(out, 0, NULL, 0, true);
+    if (!ds->split || which < 0)
+        return collect(out, 0, NULL, 0, true);
     return collect(out, et_dataset_size(ds), et_data_i32(ds->split), (int32_t)which, true);
 }
 
@@ -65,14 +74,16 @@ typedef struct keyed {
 static int by_key(const void *a, const void *b)
 {
     const keyed *x = a, *y = b;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
     return x->item < y->item ? -1 : x->item > y->item;
 }
 
 static int by_size(const void *a, const void *b)
 {
     const group *x = a, *y = b;
-    if (x->n != y->n) return x->n > y->n ? -1 : 1;
+    if (x->n != y->n)
+        return x->n > y->n ? -1 : 1;
     return x->rank < y->rank ? -1 : x->rank > y->rank;
 }
 
@@ -104,29 +115,36 @@ static et_status assign(const et_dataset *ds, int k, const double *weight, uint6
     }
     qsort(items, (size_t)n, sizeof *items, by_key);
     for (int64_t i = 0; i < n; i++) {
-        if (i == 0 || items[i].key != items[i - 1].key) groups[n_groups++].first = i;
+        if (i == 0 || items[i].key != items[i - 1].key)
+            groups[n_groups++].first = i;
         groups[n_groups - 1].n++;
     }
-    for (int64_t i = 0; i < n_groups; i++) shuffled[i] = (int32_t)i;
+    for (int64_t i = 0; i < n_groups; i++)
+        shuffled[i] = (int32_t)i;
     et_shuffle(&rng, shuffled, n_groups);
-    for (int64_t i = 0; i < n_groups; i++) groups[shuffled[i]].rank = i;
+    for (int64_t i = 0; i < n_groups; i++)
+        groups[shuffled[i]].rank = i;
     qsort(groups, (size_t)n_groups, sizeof *groups, by_size);
 
     for (int64_t q = 0; q < n_groups; q++) {
         const keyed *own = items + groups[q].first;
         double best_cost = 0, best_size = 0;
         int best = -1;
-        for (int64_t i = 0; i < groups[q].n; i++) here[y[own[i].item]]++;
+        for (int64_t i = 0; i < groups[q].n; i++)
+            here[y[own[i].item]]++;
         for (int f = 0; f < k; f++) {
             double cost = 0, full;
-            if (!(weight[f] > 0)) continue;
+            if (!(weight[f] > 0))
+                continue;
             /* Over the items, not over all classes: a group is small, classes may be many. */
             for (int64_t i = 0; i < groups[q].n; i++) {
                 int32_t c = y[own[i].item];
-                cost += (have[(int64_t)f * classes + c] + 0.5 * (double)here[c]) / (weight[f] * (double)total[c]);
+                cost += (have[(int64_t)f * classes + c] + 0.5 * (double)here[c]) /
+                        (weight[f] * (double)total[c]);
             }
             full = (size[f] + 0.5 * (double)groups[q].n) / weight[f];
-            if (best < 0 || cost < best_cost - 1e-12 || (cost < best_cost + 1e-12 && full < best_size - 1e-12)) {
+            if (best < 0 || cost < best_cost - 1e-12 ||
+                (cost < best_cost + 1e-12 && full < best_size - 1e-12)) {
                 best = f;
                 best_cost = cost;
                 best_size = full;
@@ -156,12 +174,17 @@ et_status et_split_folds(const et_dataset *ds, int k, uint64_t seed, int32_t *fo
     double *weight;
     et_status status;
 
-    if (!fold) return et_raise(ET_EINVAL, "split: NULL");
-    if (k < 2 || k > 10000) return et_raise(ET_EINVAL, "split: %d folds", k);
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (!fold)
+        return et_raise(ET_EINVAL, "split: NULL");
+    if (k < 2 || k > 10000)
+        return et_raise(ET_EINVAL, "split: %d folds", k);
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     weight = et_alloc_zero((size_t)k, sizeof *weight);
-    if (!weight) return et_fail_status("split");
-    for (int f = 0; f < k; f++) weight[f] = 1.0 / k;
+    if (!weight)
+        return et_fail_status("split");
+    for (int f = 0; f < k; f++)
+        weight[f] = 1.0 / k;
     status = assign(ds, k, weight, seed, fold);
     et_dealloc(weight);
     return status;
@@ -170,7 +193,8 @@ et_status et_split_folds(const et_dataset *ds, int k, uint64_t seed, int32_t *fo
 /* Both sides, or neither. */
 static et_status two_sides(int64_t n, const int32_t *fold, int j, et_indices *rest, et_indices *held)
 {
-    if (collect(held, n, fold, j, true) < 0) return et_error_status();
+    if (collect(held, n, fold, j, true) < 0)
+        return et_error_status();
     if (collect(rest, n, fold, j, false) < 0) {
         et_indices_free(held);
         return et_error_status();
@@ -180,26 +204,34 @@ static et_status two_sides(int64_t n, const int32_t *fold, int j, et_indices *re
 
 et_status et_split_fold(const et_dataset *ds, const int32_t *fold, int j, et_indices *rest, et_indices *held)
 {
-    if (!fold || !rest || !held) return et_raise(ET_EINVAL, "split: NULL");
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (!fold || !rest || !held)
+        return et_raise(ET_EINVAL, "split: NULL");
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     return two_sides(et_dataset_size(ds), fold, j, rest, held);
 }
 
-et_status et_split_random(const et_dataset *ds, double fraction, uint64_t seed, et_indices *rest, et_indices *held)
+et_status et_split_random(const et_dataset *ds, double fraction, uint64_t seed, et_indices *rest,
+                          et_indices *held)
 {
     double weight[2];
     int32_t *fold;
     et_status status;
 
-    if (!rest || !held) return et_raise(ET_EINVAL, "split: NULL");
-    if (!(fraction >= 0 && fraction <= 1)) return et_raise(ET_EINVAL, "split: fraction %g", fraction);
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (!rest || !held)
+        return et_raise(ET_EINVAL, "split: NULL");
+    if (!(fraction >= 0 && fraction <= 1))
+        return et_raise(ET_EINVAL, "split: fraction %g", fraction);
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     fold = et_alloc_zero((size_t)et_dataset_size(ds), sizeof *fold);
-    if (!fold) return et_fail_status("split");
+    if (!fold)
+        return et_fail_status("split");
     weight[0] = 1 - fraction;
     weight[1] = fraction;
     status = assign(ds, 2, weight, seed, fold);
-    if (status == ET_OK) status = two_sides(et_dataset_size(ds), fold, 1, rest, held);
+    if (status == ET_OK)
+        status = two_sides(et_dataset_size(ds), fold, 1, rest, held);
     et_dealloc(fold);
     return status;
 }

@@ -34,7 +34,8 @@ et_status et_split_fold(const et_dataset *ds, const int32_t *fold, int j, et_ind
 
 /** A random split: about `fraction` (0 .. 1) of the items of each class in `held`, the
  *  others in `rest`; groups stay together, as in et_split_folds. */
-et_status et_split_random(const et_dataset *ds, double fraction, uint64_t seed, et_indices *rest, et_indices *held);
+et_status et_split_random(const et_dataset *ds, double fraction, uint64_t seed, et_indices *rest,
+                          et_indices *held);
 
 #ifdef __cplusplus
 }

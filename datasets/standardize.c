@@ -22,7 +22,8 @@ static et_status layout_of(layout *l, const et_dataset *ds, int64_t width)
 {
     int64_t item = 1;
 
-    for (int d = 1; d < ds->x->ndim; d++) item *= ds->x->shape[d];
+    for (int d = 1; d < ds->x->ndim; d++)
+        item *= ds->x->shape[d];
     if (width < 1 || item % width != 0)
         return et_raise(ET_ESHAPE, "standardize: %" PRId64 " values for items of %" PRId64, width, item);
     l->width = width;
@@ -30,14 +31,16 @@ static et_status layout_of(layout *l, const et_dataset *ds, int64_t width)
     l->x = et_data_f32(ds->x);
     l->lengths = ds->lengths ? et_data_i32(ds->lengths) : NULL;
     l->per_step = 1;
-    if (l->lengths && width <= ds->x->shape[2]) l->per_step = ds->x->shape[2] / width;
+    if (l->lengths && width <= ds->x->shape[2])
+        l->per_step = ds->x->shape[2] / width;
     return l->x ? ET_OK : et_fail_status("standardize");
 }
 
 /* Rows of item i before the end of its sequence. An item that is one row counts whole. */
 static int64_t valid_rows(const layout *l, int64_t i)
 {
-    if (!l->lengths || l->rows == 1) return l->rows;
+    if (!l->lengths || l->rows == 1)
+        return l->rows;
     return l->lengths[i] * l->per_step;
 }
 
@@ -56,9 +59,11 @@ et_status et_standardizer_fit(et_standardizer *s, const et_dataset *ds, const in
     et_tensor *m = NULL, *d = NULL;
     et_status status = ET_OK;
 
-    if (!s) return et_raise(ET_EINVAL, "standardize: NULL");
+    if (!s)
+        return et_raise(ET_EINVAL, "standardize: NULL");
     memset(s, 0, sizeof *s);
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     width = ds->x->shape[ds->x->ndim - 1];
     if (kind == ET_STANDARDIZE_ELEMENT) {
         width = 1;
@@ -68,23 +73,28 @@ et_status et_standardizer_fit(et_standardizer *s, const et_dataset *ds, const in
             width *= shape[i];
         }
         if (ds->lengths)
-            return et_raise(ET_EINVAL, "standardize: statistics of each element need sequences of one length");
+            return et_raise(ET_EINVAL,
+                            "standardize: statistics of each element need sequences of one length");
     } else if (kind == ET_STANDARDIZE_ALL) {
         width = 1;
         shape[0] = 1;
     } else {
         shape[0] = width;
     }
-    if (!index) n = et_dataset_size(ds);
-    if (n < 1) return et_raise(ET_EINVAL, "standardize: no items to fit to");
+    if (!index)
+        n = et_dataset_size(ds);
+    if (n < 1)
+        return et_raise(ET_EINVAL, "standardize: no items to fit to");
     for (int64_t i = 0; index && i < n; i++)
         if (index[i] < 0 || index[i] >= et_dataset_size(ds))
-            return et_raise(ET_EINVAL, "standardize: index %" PRId32 " is outside %" PRId64 " items", index[i],
-                            et_dataset_size(ds));
-    if (layout_of(&l, ds, width) < 0) return et_error_status();
+            return et_raise(ET_EINVAL, "standardize: index %" PRId32 " is outside %" PRId64 " items",
+                            index[i], et_dataset_size(ds));
+    if (layout_of(&l, ds, width) < 0)
+        return et_error_status();
 
     mean = et_alloc_zero((size_t)width * 3, sizeof *mean);
-    if (!mean) return et_fail_status("standardize");
+    if (!mean)
+        return et_fail_status("standardize");
     var = mean + width;
     top = var + width; /* largest magnitude */
     for (int64_t i = 0; i < n; i++) {
@@ -93,22 +103,26 @@ et_status et_standardizer_fit(et_standardizer *s, const et_dataset *ds, const in
             const float *x = row_at(&l, item, r);
             for (int64_t j = 0; j < width; j++) {
                 if (!isfinite(x[j])) {
-                    status = et_raise(ET_ENONFINITE, "standardize: item %" PRId64 " (%s) is not finite in feature %" PRId64,
+                    status = et_raise(ET_ENONFINITE,
+                                      "standardize: item %" PRId64 " (%s) is not finite in feature %" PRId64,
                                       item, ds->names.n > 0 ? ds->names.items[item] : "unnamed", j);
                     goto done;
                 }
                 mean[j] += x[j];
-                if (fabs(x[j]) > top[j]) top[j] = fabs(x[j]);
+                if (fabs(x[j]) > top[j])
+                    top[j] = fabs(x[j]);
             }
         }
         count += rows;
     }
-    for (int64_t j = 0; j < width; j++) mean[j] /= (double)count;
+    for (int64_t j = 0; j < width; j++)
+        mean[j] /= (double)count;
     for (int64_t i = 0; i < n; i++) {
         int64_t item = index ? index[i] : i, rows = valid_rows(&l, item);
         for (int64_t r = 0; r < rows; r++) {
             const float *x = row_at(&l, item, r);
-            for (int64_t j = 0; j < width; j++) var[j] += (x[j] - mean[j]) * (x[j] - mean[j]);
+            for (int64_t j = 0; j < width; j++)
+                var[j] += (x[j] - mean[j]) * (x[j] - mean[j]);
         }
     }
     for (int64_t j = 0; j < width; j++) {
@@ -143,18 +157,22 @@ et_status et_standardizer_set(et_standardizer *s, const et_tensor *mean, const e
 {
     const float *dev;
 
-    if (!s || !mean || !std) return et_raise(ET_EINVAL, "standardize: NULL");
+    if (!s || !mean || !std)
+        return et_raise(ET_EINVAL, "standardize: NULL");
     memset(s, 0, sizeof *s);
     if (mean->dtype != ET_F32 || std->dtype != ET_F32)
         return et_raise(ET_EDTYPE, "standardize: mean and deviation must be float32");
     if (!et_same_shape(mean, std) || mean->numel < 1 || !et_is_contiguous(mean) || !et_is_contiguous(std))
         return et_raise(ET_ESHAPE, "standardize: mean and deviation must have one shape");
-    if (et_check_finite(mean, "standardize: mean") < 0) return et_error_status();
+    if (et_check_finite(mean, "standardize: mean") < 0)
+        return et_error_status();
     dev = et_data_f32(std);
-    if (!dev) return et_fail_status("standardize");
+    if (!dev)
+        return et_fail_status("standardize");
     for (int64_t j = 0; j < std->numel; j++)
         if (!(dev[j] > 0) || !isfinite(dev[j]))
-            return et_raise(ET_EINVAL, "standardize: deviation %g at %" PRId64 " is not positive", (double)dev[j], j);
+            return et_raise(ET_EINVAL, "standardize: deviation %g at %" PRId64 " is not positive",
+                            (double)dev[j], j);
     s->mean = et_dataset_tensor(ET_F32, mean->ndim, mean->shape);
     s->std = s->mean ? et_dataset_tensor(ET_F32, std->ndim, std->shape) : NULL;
     if (!s->std || et_copy_into(s->mean, mean) < 0 || et_copy_into(s->std, std) < 0) {
@@ -186,7 +204,8 @@ static void apply_items(int64_t lo, int64_t hi, void *user)
             }
             for (int64_t j = 0; j < width; j++) {
                 float v = (x[j] - a->mean[j]) / a->std[j];
-                if (a->clip > 0) v = v < -a->clip ? -a->clip : v > a->clip ? a->clip : v;
+                if (a->clip > 0)
+                    v = v < -a->clip ? -a->clip : v > a->clip ? a->clip : v;
                 x[j] = v;
             }
         }
@@ -198,8 +217,10 @@ et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds)
     job a;
     int64_t n;
 
-    if (!s || !s->mean || !s->std) return et_raise(ET_EINVAL, "standardize: not fitted");
-    if (et_dataset_check(ds) < 0) return et_error_status();
+    if (!s || !s->mean || !s->std)
+        return et_raise(ET_EINVAL, "standardize: not fitted");
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
     if (s->mean->numel > 1)
         for (int i = 0; i < s->mean->ndim; i++)
             if (s->mean->ndim > ds->x->ndim - 1 ||
@@ -209,12 +230,14 @@ et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds)
                                 et_shape_text(a_text, s->mean->ndim, s->mean->shape),
                                 et_shape_text(b_text, ds->x->ndim, ds->x->shape));
             }
-    if (layout_of(&a.l, ds, s->mean->numel) < 0) return et_error_status();
+    if (layout_of(&a.l, ds, s->mean->numel) < 0)
+        return et_error_status();
     a.x = et_data_mut(ds->x);
     a.mean = et_data_f32(s->mean);
     a.std = et_data_f32(s->std);
     a.clip = (float)s->clip;
-    if (!a.x || !a.mean || !a.std) return et_fail_status("standardize");
+    if (!a.x || !a.mean || !a.std)
+        return et_fail_status("standardize");
     n = et_dataset_size(ds);
     et_parallel_for(n, et_row_grain(n, a.l.rows * a.l.width), apply_items, &a);
     return ET_OK;
@@ -222,7 +245,8 @@ et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds)
 
 void et_standardizer_free(et_standardizer *s)
 {
-    if (!s) return;
+    if (!s)
+        return;
     et_free(s->mean);
     et_free(s->std);
     s->mean = s->std = NULL;

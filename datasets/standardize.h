@@ -10,10 +10,10 @@ extern "C" {
 
 /* Over what mean and deviation are taken. */
 typedef enum et_standardize_kind {
-    ET_STANDARDIZE_FEATURE,  /* each feature of the last axis, over items and steps: [F] */
-    ET_STANDARDIZE_CENTRE,   /* a mean for each feature, one deviation for all about those: [F] */
-    ET_STANDARDIZE_ELEMENT,  /* each element of an item, over items: [...] without the first axis */
-    ET_STANDARDIZE_ALL       /* one mean, one deviation */
+    ET_STANDARDIZE_FEATURE, /* each feature of the last axis, over items and steps: [F] */
+    ET_STANDARDIZE_CENTRE,  /* a mean for each feature, one deviation for all about those: [F] */
+    ET_STANDARDIZE_ELEMENT, /* each element of an item, over items: [...] without the first axis */
+    ET_STANDARDIZE_ALL      /* one mean, one deviation */
 } et_standardize_kind;
 
 /* Owned by the caller, freed by et_standardizer_free. Both tensors are float32 of the same

@@ -14,7 +14,8 @@
 
 et_planted_options et_planted_defaults(void)
 {
-    et_planted_options o = {.steps = 64, .features = 16, .window = 8, .classes = 6, .keep = 0.5, .seed = 1, .part = 0};
+    et_planted_options o = {
+        .steps = 64, .features = 16, .window = 8, .classes = 6, .keep = 0.5, .seed = 1, .part = 0};
     return o;
 }
 
@@ -25,14 +26,17 @@ static et_dataset *make(int64_t n, const et_planted_options *o)
     et_dataset *ds = et_dataset_new();
     char name[24];
 
-    if (!ds) return NULL;
+    if (!ds)
+        return NULL;
     ds->x = et_dataset_tensor(ET_F32, 3, xs);
     ds->y = ds->x ? et_dataset_tensor(ET_I32, 1, xs) : NULL;
     ds->events = ds->y ? et_dataset_tensor(ET_I32, 2, es) : NULL;
-    if (!ds->events) goto fail;
+    if (!ds->events)
+        goto fail;
     for (int64_t k = 0; k < o->classes; k++) {
         snprintf(name, sizeof name, "%" PRId64, k);
-        if (et_names_add(&ds->classes, name) < 0) goto fail;
+        if (et_names_add(&ds->classes, name) < 0)
+            goto fail;
     }
     return ds;
 fail:
@@ -50,9 +54,12 @@ et_dataset *et_planted(int64_t n, const et_planted_options *options)
     et_rng rng;
 
     if (n < 0 || n > INT32_MAX || o.steps < 1 || o.steps > INT32_MAX || o.features < 1 || o.window < 1 ||
-        o.window > o.steps || o.classes < 1 || o.classes > 100000 || o.part < 0 || !et_mul_i64(o.window, o.features, &size) ||
-        !et_mul_i64(size, o.classes, &all) || !et_mul_i64(o.steps, o.features, &items)) {
-        et_raise(ET_EINVAL, "planted: bad sizes (n %" PRId64 ", steps %" PRId64 ", window %" PRId64 ", classes %" PRId64 ")",
+        o.window > o.steps || o.classes < 1 || o.classes > 100000 || o.part < 0 ||
+        !et_mul_i64(o.window, o.features, &size) || !et_mul_i64(size, o.classes, &all) ||
+        !et_mul_i64(o.steps, o.features, &items)) {
+        et_raise(ET_EINVAL,
+                 "planted: bad sizes (n %" PRId64 ", steps %" PRId64 ", window %" PRId64 ", classes %" PRId64
+                 ")",
                  n, o.steps, o.window, o.classes);
         return NULL;
     }
@@ -67,7 +74,8 @@ et_dataset *et_planted(int64_t n, const et_planted_options *options)
         return NULL;
     }
     rng = et_rng_make(o.seed, 0);
-    for (int64_t i = 0; i < all; i++) prototypes[i] = (float)et_rng_normal(&rng);
+    for (int64_t i = 0; i < all; i++)
+        prototypes[i] = (float)et_rng_normal(&rng);
 
     for (int64_t i = 0; i < n; i++) {
         float *item = x + i * items, *window;
@@ -77,10 +85,12 @@ et_dataset *et_planted(int64_t n, const et_planted_options *options)
         rng = et_rng_make(o.seed, ((uint64_t)o.part + 1) * PART_STREAMS + (uint64_t)i);
         y[i] = (int32_t)et_rng_below(&rng, o.classes);
         at = et_rng_below(&rng, o.steps - o.window + 1);
-        for (int64_t j = 0; j < items; j++) item[j] = (float)et_rng_normal(&rng);
+        for (int64_t j = 0; j < items; j++)
+            item[j] = (float)et_rng_normal(&rng);
         window = item + at * o.features;
         p = prototypes + y[i] * size;
-        for (int64_t j = 0; j < size; j++) window[j] = (float)o.keep * window[j] + p[j];
+        for (int64_t j = 0; j < size; j++)
+            window[j] = (float)o.keep * window[j] + p[j];
         events[2 * i] = (int32_t)at;
         events[2 * i + 1] = (int32_t)(at + o.window);
     }

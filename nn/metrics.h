@@ -22,16 +22,18 @@ et_status et_metric_accuracy(int64_t n, const int32_t *predicted, const int32_t 
 
 /** Share of items whose true class is among the k largest of its row of scores [n, K];
  *  among equal scores the smaller class comes first. */
-et_status et_metric_top_k(int64_t n, int64_t K, const float *scores, const int32_t *truth, int64_t k, double *out);
+et_status et_metric_top_k(int64_t n, int64_t K, const float *scores, const int32_t *truth, int64_t k,
+                          double *out);
 
 /** counts[K, K]: row = true class, column = predicted one. EINVAL for a label outside. */
-et_status et_metric_confusion(int64_t n, int64_t K, const int32_t *predicted, const int32_t *truth, int64_t *counts);
+et_status et_metric_confusion(int64_t n, int64_t K, const int32_t *predicted, const int32_t *truth,
+                              int64_t *counts);
 
 /* From a confusion matrix. A ratio whose denominator is 0 counts as 0. */
 typedef struct et_class_report {
     double accuracy;
-    double f1_macro;  /* mean over all K classes of 2TP / (2TP + FP + FN) */
-    double f1_micro;  /* the same of the sums; equals accuracy when there is one label each */
+    double f1_macro; /* mean over all K classes of 2TP / (2TP + FP + FN) */
+    double f1_micro; /* the same of the sums; equals accuracy when there is one label each */
     double precision_macro, recall_macro;
 } et_class_report;
 
@@ -39,7 +41,8 @@ typedef struct et_class_report {
 et_status et_metric_report(int64_t K, const int64_t *counts, et_class_report *out, double *per_class);
 
 /** Mean of -ln p[truth], p clipped to at least 1e-15; probabilities [n, K]. */
-et_status et_metric_log_loss(int64_t n, int64_t K, const float *probabilities, const int32_t *truth, double *out);
+et_status et_metric_log_loss(int64_t n, int64_t K, const float *probabilities, const int32_t *truth,
+                             double *out);
 
 /* --- several tags per item ------------------------------------------------------ */
 
@@ -51,11 +54,12 @@ et_status et_metric_roc_auc(int64_t n, const float *scores, const uint8_t *label
 
 /** Average precision of one tag: sum over thresholds of (R_k - R_{k-1}) P_k, equal scores
  *  being one threshold. *out is NaN without a positive. Otherwise as above. */
-et_status et_metric_average_precision(int64_t n, const float *scores, const uint8_t *labels, int64_t step, double *out);
+et_status et_metric_average_precision(int64_t n, const float *scores, const uint8_t *labels, int64_t step,
+                                      double *out);
 
 typedef struct et_tag_report {
-    double roc_auc, pr_auc;  /* unweighted means over the tags that have both kinds of item; NaN if none has */
-    int64_t used, skipped;   /* tags in the means; tags without a positive or without a negative */
+    double roc_auc, pr_auc; /* unweighted means over the tags that have both kinds of item; NaN if none has */
+    int64_t used, skipped;  /* tags in the means; tags without a positive or without a negative */
 } et_tag_report;
 
 /** Both measures over the tags of scores [n, K], labels [n, K]. per_tag_auc and per_tag_ap
@@ -68,7 +72,8 @@ et_status et_metric_tags(int64_t n, int64_t K, const float *scores, const uint8_
 /** Zero-based rank of each query's true item among n_items, similarities [n, n_items]:
  *  the number of items with a larger one, plus equal ones with a smaller index. truth NULL
  *  means item i for query i. */
-et_status et_metric_ranks(int64_t n, int64_t n_items, const float *similarities, const int32_t *truth, int64_t *ranks);
+et_status et_metric_ranks(int64_t n, int64_t n_items, const float *similarities, const int32_t *truth,
+                          int64_t *ranks);
 
 typedef struct et_retrieval_report {
     double r_at_1, r_at_5, r_at_10; /* share of ranks < K (zero-based) */
@@ -87,13 +92,14 @@ double et_metric_recall_at(int64_t n, const int64_t *ranks, int64_t k);
 
 /** Entropy in nats, -sum a ln a, of each row of weights [n, T] over its first lengths[i]
  *  steps (lengths NULL: T); 0 ln 0 = 0. */
-et_status et_metric_attention_entropy(int64_t n, int64_t T, const float *weights, const int32_t *lengths, double *out);
+et_status et_metric_attention_entropy(int64_t n, int64_t T, const float *weights, const int32_t *lengths,
+                                      double *out);
 
 /** Share of each row's weight that lies on steps events[i][0] .. events[i][1] + tail - 1
  *  (cut at T), events [n, 2] being first step and one past the last: a recurrent state
  *  shows an event a little later. */
-et_status et_metric_attention_mass(int64_t n, int64_t T, const float *weights, const int32_t *events, int64_t tail,
-                                   double *out);
+et_status et_metric_attention_mass(int64_t n, int64_t T, const float *weights, const int32_t *events,
+                                   int64_t tail, double *out);
 
 #ifdef __cplusplus
 }

@@ -21,8 +21,10 @@ typedef struct decimal {
 
 static void trim(decimal *x)
 {
-    while (x->n > 0 && x->d[x->n - 1] == 0) x->n--;
-    if (x->n == 0) x->point = 0;
+    while (x->n > 0 && x->d[x->n - 1] == 0)
+        x->n--;
+    if (x->n == 0)
+        x->point = 0;
 }
 
 /* x *= 2^k, 0 < k <= MAX_SHIFT: the digits from the last to the first, with a carry. */
@@ -37,13 +39,15 @@ static void shift_left(decimal *x, int k)
         out[--top] = (uint8_t)(carry % 10);
         carry /= 10;
     }
-    for (; carry > 0; carry /= 10) out[--top] = (uint8_t)(carry % 10);
+    for (; carry > 0; carry /= 10)
+        out[--top] = (uint8_t)(carry % 10);
     used = (int)sizeof out - top;
     x->point += used - x->n;
     x->n = used < MAX_DIGITS ? used : MAX_DIGITS;
     memcpy(x->d, out + top, (size_t)x->n);
     for (int i = x->n; i < used; i++)
-        if (out[top + i] != 0) x->cut = true;
+        if (out[top + i] != 0)
+            x->cut = true;
     trim(x);
 }
 
@@ -53,7 +57,8 @@ static void shift_right(decimal *x, int k)
     uint64_t rest = 0, mask = ((uint64_t)1 << k) - 1;
     int in = 0, out = 0, point = x->point;
 
-    if (x->n == 0) return;
+    if (x->n == 0)
+        return;
     while (rest >> k == 0) {
         rest = rest * 10 + (in < x->n ? x->d[in] : 0);
         in++;
@@ -62,8 +67,10 @@ static void shift_right(decimal *x, int k)
     while (rest > 0 || in < x->n) {
         uint8_t digit = (uint8_t)(rest >> k);
         rest &= mask;
-        if (out < MAX_DIGITS) x->d[out++] = digit; /* out < in: nothing unread is overwritten */
-        else if (digit != 0) x->cut = true;
+        if (out < MAX_DIGITS)
+            x->d[out++] = digit; /* out < in: nothing unread is overwritten */
+        else if (digit != 0)
+            x->cut = true;
         rest = rest * 10 + (in < x->n ? x->d[in] : 0);
         in++;
     }
@@ -78,8 +85,10 @@ static uint64_t round_decimal(const decimal *x)
     uint64_t v = 0;
     bool up = false;
 
-    if (x->point < 0) return 0;
-    for (int i = 0; i < x->point; i++) v = v * 10 + (i < x->n ? x->d[i] : 0);
+    if (x->point < 0)
+        return 0;
+    for (int i = 0; i < x->point; i++)
+        v = v * 10 + (i < x->n ? x->d[i] : 0);
     if (x->point < x->n) {
         uint8_t next = x->d[x->point];
         bool half = next == 5 && x->point + 1 == x->n && !x->cut;
@@ -94,8 +103,10 @@ static double decimal_to_double(decimal *x)
     uint64_t m;
 
     trim(x);
-    if (x->n == 0 || x->point < -330) return 0.0;
-    if (x->point > 310) return HUGE_VAL;
+    if (x->n == 0 || x->point < -330)
+        return 0.0;
+    if (x->point > 310)
+        return HUGE_VAL;
 
     /* Scale by powers of two until 1/2 <= x < 1. */
     while (x->point > 0) {
@@ -131,11 +142,14 @@ static double decimal_to_double(decimal *x)
 static bool is_word(const char *text, size_t len, const char *word)
 {
     size_t n = strlen(word);
-    if (len != n) return false;
+    if (len != n)
+        return false;
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
-        if (c >= 'A' && c <= 'Z') c = (char)(c - 'A' + 'a');
-        if (c != word[i]) return false;
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        if (c != word[i])
+            return false;
     }
     return true;
 }
@@ -152,7 +166,8 @@ bool et_parse_double(const char *text, size_t len, double *out)
     uint64_t small = 0;              /* the digits, while they fit */
     double v;
 
-    if (!text || len == 0) return false;
+    if (!text || len == 0)
+        return false;
     if (text[0] == '+' || text[0] == '-') {
         negative = text[0] == '-';
         i = 1;
@@ -173,29 +188,40 @@ bool et_parse_double(const char *text, size_t len, double *out)
             point = true;
             continue;
         }
-        if (c < '0' || c > '9') break;
+        if (c < '0' || c > '9')
+            break;
         any = true;
-        if (point) scale--;
-        if (x.n == 0 && c == '0') continue; /* leading zeros */
+        if (point)
+            scale--;
+        if (x.n == 0 && c == '0')
+            continue; /* leading zeros */
         if (x.n < MAX_DIGITS) {
-            if (x.n < 19) small = small * 10 + (uint64_t)(c - '0');
+            if (x.n < 19)
+                small = small * 10 + (uint64_t)(c - '0');
             x.d[x.n++] = (uint8_t)(c - '0');
         } else {
-            if (c != '0') x.cut = true;
+            if (c != '0')
+                x.cut = true;
             scale++;
         }
     }
-    if (!any) return false;
+    if (!any)
+        return false;
     if (i < len && (text[i] == 'e' || text[i] == 'E')) {
         bool minus = false;
         i++;
-        if (i < len && (text[i] == '+' || text[i] == '-')) minus = text[i++] == '-';
-        if (i == len) return false;
+        if (i < len && (text[i] == '+' || text[i] == '-'))
+            minus = text[i++] == '-';
+        if (i == len)
+            return false;
         for (; i < len && text[i] >= '0' && text[i] <= '9'; i++)
-            if (exponent < 100000000) exponent = exponent * 10 + (text[i] - '0');
-        if (minus) exponent = -exponent;
+            if (exponent < 100000000)
+                exponent = exponent * 10 + (text[i] - '0');
+        if (minus)
+            exponent = -exponent;
     }
-    if (i != len) return false;
+    if (i != len)
+        return false;
 
     scale += exponent;
     if (x.n == 0) {
@@ -220,16 +246,19 @@ bool et_parse_i64(const char *text, size_t len, int64_t *out)
     bool negative = false;
     uint64_t v = 0, limit;
 
-    if (!text || len == 0) return false;
+    if (!text || len == 0)
+        return false;
     if (text[0] == '+' || text[0] == '-') {
         negative = text[0] == '-';
         i = 1;
     }
-    if (i == len) return false;
+    if (i == len)
+        return false;
     limit = (uint64_t)INT64_MAX + negative;
     for (; i < len; i++) {
         uint64_t digit = (uint64_t)(unsigned char)text[i] - '0';
-        if (digit > 9 || v > (limit - digit) / 10) return false;
+        if (digit > 9 || v > (limit - digit) / 10)
+            return false;
         v = v * 10 + digit;
     }
     *out = !negative ? (int64_t)v : v == limit ? INT64_MIN : -(int64_t)v;
@@ -238,8 +267,10 @@ bool et_parse_i64(const char *text, size_t len, int64_t *out)
 
 char *et_format_double(char buf[ET_NUMBER_TEXT], double value)
 {
-    if (isnan(value)) return strcpy(buf, "nan");
-    if (isinf(value)) return strcpy(buf, value < 0 ? "-inf" : "inf");
+    if (isnan(value))
+        return strcpy(buf, "nan");
+    if (isinf(value))
+        return strcpy(buf, value < 0 ? "-inf" : "inf");
     for (int digits = 15; digits <= 17; digits++) {
         double back;
         size_t n = 0;
@@ -248,11 +279,14 @@ char *et_format_double(char buf[ET_NUMBER_TEXT], double value)
         /* Whatever stands between digits is the locale's decimal point. */
         for (const char *p = buf; *p; p++) {
             bool plain = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
-            if (plain) buf[n++] = *p;
-            else if (n > 0 && buf[n - 1] != '.') buf[n++] = '.';
+            if (plain)
+                buf[n++] = *p;
+            else if (n > 0 && buf[n - 1] != '.')
+                buf[n++] = '.';
         }
         buf[n] = '\0';
-        if (et_parse_double(buf, n, &back) && back == value) break;
+        if (et_parse_double(buf, n, &back) && back == value)
+            break;
     }
     return buf;
 }

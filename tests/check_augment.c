@@ -40,7 +40,8 @@ static et_tensor *batch(void)
 {
     et_tensor *x = et_empty(ET_F32, ET_SHAPE(B, T, F));
     float *p = et_data_mut(x);
-    for (int i = 0; i < B * T * F; i++) p[i] = (float)(1000 * (i / (T * F)) + 10 * (i / F % T) + i % F + 1);
+    for (int i = 0; i < B * T * F; i++)
+        p[i] = (float)(1000 * (i / (T * F)) + 10 * (i / F % T) + i % F + 1);
     return x;
 }
 
@@ -49,7 +50,8 @@ static et_tensor *some_lengths(void)
 {
     et_tensor *l = et_empty(ET_I32, ET_SHAPE(B));
     int32_t *p = et_data_mut(l);
-    for (int i = 0; i < B; i++) p[i] = 3 + i % 10;
+    for (int i = 0; i < B; i++)
+        p[i] = 3 + i % 10;
     return l;
 }
 
@@ -79,7 +81,8 @@ START_TEST(crop)
         ck_assert_int_eq(et_data_i32(len)[b], has);
         from = ((int)p[0] - 1000 * b - 1) / 10;
         ck_assert(from >= 0 && from + has <= had);
-        for (int j = has * F; j < 5 * F; j++) ck_assert(p[j] == 0);
+        for (int j = has * F; j < 5 * F; j++)
+            ck_assert(p[j] == 0);
     }
     fails_null(et_augment_crop(x, NULL, 0, &r), ET_EINVAL, "0 of 12 steps");
     fails_null(et_augment_crop(x, NULL, 13, &r), ET_EINVAL, "13 of 12");
@@ -102,7 +105,8 @@ START_TEST(masks)
         for (int t = 0; t < T; t++) {
             const float *p = et_data_f32(x) + (b * T + t) * F;
             bool is = p[0] == -5, before = t > 0 && p[-F] == -5;
-            for (int f = 0; f < F; f++) ck_assert((p[f] == -5) == is); /* whole steps */
+            for (int f = 0; f < F; f++)
+                ck_assert((p[f] == -5) == is); /* whole steps */
             masked += is;
             runs += is && !before;
             ck_assert(!is || t < 3 + b % 10);
@@ -110,7 +114,8 @@ START_TEST(masks)
         ck_assert(masked <= 4 && runs <= 1);
         widths[masked]++;
     }
-    for (int w = 0; w < 5; w++) ck_assert_int_gt(widths[w], 0);
+    for (int w = 0; w < 5; w++)
+        ck_assert_int_gt(widths[w], 0);
 
     ok(et_augment_feature_mask(y, len, 2, 2, 0, &r));
     for (int b = 0; b < B; b++) {
@@ -126,7 +131,8 @@ START_TEST(masks)
     ok(et_augment_time_mask(x, NULL, 3, 1000, 0, &r)); /* wider than the sequence: at most all of it */
     fails(et_augment_time_mask(x, NULL, -1, 2, 0, &r), ET_EINVAL, "count -1");
     fails(et_augment_feature_mask(x, NULL, 1, -2, 0, &r), ET_EINVAL, "width -2");
-    fails(et_augment_feature_mask(et_zeros(ET_I32, ET_SHAPE(1, 1, 1)), NULL, 1, 2, 0, &r), ET_EDTYPE, "int32");
+    fails(et_augment_feature_mask(et_zeros(ET_I32, ET_SHAPE(1, 1, 1)), NULL, 1, 2, 0, &r), ET_EDTYPE,
+          "int32");
     fails(et_augment_time_mask(x, et_full(ET_I32, ET_SHAPE(B), 13), 1, 2, 0, &r), ET_EINVAL, "length 13");
 }
 END_TEST
@@ -171,7 +177,8 @@ START_TEST(one_hot)
     const int32_t labels[3] = {2, 0, 1};
     et_tensor *y = et_from(ET_I32, 1, &n, labels), *p = et_augment_one_hot(y, 4, 0.2);
     for (int i = 0; i < 3; i++)
-        for (int k = 0; k < 4; k++) near(et_data_f32(p)[i * 4 + k], k == labels[i] ? 0.85 : 0.05, 1e-7);
+        for (int k = 0; k < 4; k++)
+            near(et_data_f32(p)[i * 4 + k], k == labels[i] ? 0.85 : 0.05, 1e-7);
     fails_null(et_augment_one_hot(y, 2, 0), ET_EINVAL, "label 2 of item 0");
     fails_null(et_augment_one_hot(y, 4, 1), ET_EINVAL, "smoothing 1");
     fails_null(et_augment_one_hot(p, 4, 0), ET_ESHAPE, "int32 [B]");
@@ -186,7 +193,8 @@ START_TEST(mixup)
     for (int round = 0; round < 20; round++) {
         et_tensor *x = batch(), *t = et_zeros(ET_F32, ET_SHAPE(B, B)), *len = some_lengths();
         float *p = et_data_mut(t);
-        for (int i = 0; i < B; i++) p[i * B + i] = 1;
+        for (int i = 0; i < B; i++)
+            p[i * B + i] = 1;
         ok(et_augment_mixup(x, t, len, 0.4, &r));
         for (int i = 0; i < B; i++) {
             double sum = 0, mean = 0, shortest = 12;
@@ -194,13 +202,15 @@ START_TEST(mixup)
                 double w = et_data_f32(t)[i * B + k];
                 sum += w;
                 mean += w * 1000 * k;
-                if (w > 0 && 3 + k % 10 < shortest) shortest = 3 + k % 10;
+                if (w > 0 && 3 + k % 10 < shortest)
+                    shortest = 3 + k % 10;
             }
             near(sum, 1, 1e-6);
             /* The target tells which two were mixed, and how; x agrees. */
             near(et_data_f32(x)[i * T * F + 3 * F + 2], mean + 33, 0.05);
             ck_assert(et_data_i32(len)[i] <= 3 + i % 10);
-            if (shortest > et_data_i32(len)[i] + 0.5) ck_assert_msg(0, "length of item %d", i);
+            if (shortest > et_data_i32(len)[i] + 0.5)
+                ck_assert_msg(0, "length of item %d", i);
             moved |= et_data_f32(t)[i * B + i] < 0.9f;
         }
     }
@@ -208,7 +218,8 @@ START_TEST(mixup)
     et_tensor *x = batch(), *t = et_zeros(ET_F32, ET_SHAPE(B, 2));
     ok(et_augment_mixup(x, t, NULL, 0, &r));
     ck_assert(et_equal(x, batch()));
-    fails(et_augment_mixup(x, et_zeros(ET_F32, ET_SHAPE(B - 1, 2)), NULL, 1, &r), ET_ESHAPE, "targets [39, 2]");
+    fails(et_augment_mixup(x, et_zeros(ET_F32, ET_SHAPE(B - 1, 2)), NULL, 1, &r), ET_ESHAPE,
+          "targets [39, 2]");
     fails(et_augment_mixup(x, t, NULL, -1, &r), ET_EINVAL, "alpha -1");
     fails(et_augment_mixup(x, t, NULL, 1, NULL), ET_EINVAL, "NULL");
 }
@@ -253,7 +264,8 @@ START_TEST(planted)
     c = et_planted(100, &o);
     ck_assert(memcmp(x, et_data_f32(c->x), 100 * 64 * 16 * sizeof *x) != 0);
     ok(et_dataset_count(a, counts));
-    for (int k = 0; k < 6; k++) near((double)counts[k], 100, 40);
+    for (int k = 0; k < 6; k++)
+        near((double)counts[k], 100, 40);
     for (int i = 0; i < 600; i++) {
         ck_assert(e[2 * i] >= 0 && e[2 * i + 1] == e[2 * i] + 8 && e[2 * i + 1] <= 64);
         for (int t = 0; t < 64; t++)

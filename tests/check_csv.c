@@ -39,20 +39,58 @@ static void same_as_strtod(const char *text)
 
 START_TEST(numbers_known)
 {
-    static const char *const good[] = {
-        "0", "-0", "1", "+1", "1.", ".5", "-.5e1", "1e0", "1E+2", "1e-2", "000123", "0.000", "0e999999999999",
-        "123456789012345678901234567890", "1e308", "1.7976931348623157e308", "1.7976931348623158e308",
-        "1.7976931348623159e308", "1e309", "-1e999", "1e99999999999999999999", "4.9e-324", "2.4703282292062327e-324",
-        "2.4703282292062328e-324", "1e-400", "1e-99999999999999999999", "2.2250738585072011e-308",
-        "2.2250738585072014e-308", "9007199254740993", "9007199254740992.5", "9007199254740993.0000000000000000001",
-        "0.1", "0.2", "0.3", "1e22", "1e23", "8.41e21", "9.5367431640625e-07", "6.02214076e23", "5e-324", "1e15",
-        "123456789012345e22", "123456789012345e-22", "-4.683093e-06"};
-    static const char *const bad[] = {"", "+", "-", ".", "e1", "1e", "1e+", "1e+-1", "1..2", "1.2.3", " 1", "1 ", "0x10",
-                                      "1,5", "1f", "nanx", "in", "infinit", "--1", "1_0", "\xc2\xb2"};
+    static const char *const good[] = {"0",
+                                       "-0",
+                                       "1",
+                                       "+1",
+                                       "1.",
+                                       ".5",
+                                       "-.5e1",
+                                       "1e0",
+                                       "1E+2",
+                                       "1e-2",
+                                       "000123",
+                                       "0.000",
+                                       "0e999999999999",
+                                       "123456789012345678901234567890",
+                                       "1e308",
+                                       "1.7976931348623157e308",
+                                       "1.7976931348623158e308",
+                                       "1.7976931348623159e308",
+                                       "1e309",
+                                       "-1e999",
+                                       "1e99999999999999999999",
+                                       "4.9e-324",
+                                       "2.4703282292062327e-324",
+                                       "2.4703282292062328e-324",
+                                       "1e-400",
+                                       "1e-99999999999999999999",
+                                       "2.2250738585072011e-308",
+                                       "2.2250738585072014e-308",
+                                       "9007199254740993",
+                                       "9007199254740992.5",
+                                       "9007199254740993.0000000000000000001",
+                                       "0.1",
+                                       "0.2",
+                                       "0.3",
+                                       "1e22",
+                                       "1e23",
+                                       "8.41e21",
+                                       "9.5367431640625e-07",
+                                       "6.02214076e23",
+                                       "5e-324",
+                                       "1e15",
+                                       "123456789012345e22",
+                                       "123456789012345e-22",
+                                       "-4.683093e-06"};
+    static const char *const bad[] = {"",      "+",    "-",     ".",       "e1",  "1e",   "1e+",
+                                      "1e+-1", "1..2", "1.2.3", " 1",      "1 ",  "0x10", "1,5",
+                                      "1f",    "nanx", "in",    "infinit", "--1", "1_0",  "\xc2\xb2"};
     char digits[1100];
     double v = 42;
 
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) same_as_strtod(good[i]);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        same_as_strtod(good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_msg(!et_parse_double(bad[i], strlen(bad[i]), &v), "'%s' accepted", bad[i]);
         ck_assert(v == 42);
@@ -91,9 +129,12 @@ START_TEST(numbers_random)
             memcpy(&d, &bits, sizeof d);
             snprintf(text, sizeof text, "%.800g", d);
             break;
-        default: snprintf(text, sizeof text, "%llu%llue-%d", (unsigned long long)draw(), (unsigned long long)draw(), (int)(draw() % 360));
+        default:
+            snprintf(text, sizeof text, "%llu%llue-%d", (unsigned long long)draw(),
+                     (unsigned long long)draw(), (int)(draw() % 360));
         }
-        if (strstr(text, "nan") || strstr(text, "inf")) continue;
+        if (strstr(text, "nan") || strstr(text, "inf"))
+            continue;
         same_as_strtod(text);
         if (isfinite(d)) {
             char buf[ET_NUMBER_TEXT];
@@ -132,10 +173,7 @@ END_TEST
 
 /* --- tables ---------------------------------------------------------------------- */
 
-static et_csv *table(const char *text)
-{
-    return et_csv_parse(text, strlen(text), "t.csv", NULL);
-}
+static et_csv *table(const char *text) { return et_csv_parse(text, strlen(text), "t.csv", NULL); }
 
 static void field(const et_csv *t, int64_t row, int column, const char *want)
 {
@@ -247,7 +285,8 @@ START_TEST(malformed)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         et_error_clear();
-        ck_assert_ptr_null(et_csv_parse(cases[i].text, cases[i].size ? cases[i].size : strlen(cases[i].text), "t.csv", NULL));
+        ck_assert_ptr_null(et_csv_parse(cases[i].text, cases[i].size ? cases[i].size : strlen(cases[i].text),
+                                        "t.csv", NULL));
         ck_assert_int_eq(et_error_status(), ET_EFORMAT);
         ck_assert_msg(strstr(et_error_message(), cases[i].words) != NULL, "case %zu: '%s' lacks '%s'", i,
                       et_error_message(), cases[i].words);
@@ -295,9 +334,11 @@ START_TEST(cut_anywhere)
         et_error_clear();
         t = et_csv_parse(text, n, "t.csv", NULL);
         ck_assert((t != NULL) == (et_error_status() == ET_OK));
-        if (!t) ck_assert_int_eq(et_error_status(), ET_EFORMAT);
+        if (!t)
+            ck_assert_int_eq(et_error_status(), ET_EFORMAT);
         for (int64_t r = 0; r < et_csv_rows(t); r++)
-            for (int c = 0; c < et_csv_columns(t); c++) ck_assert(strlen(et_csv_text(t, r, c)) < sizeof sample);
+            for (int c = 0; c < et_csv_columns(t); c++)
+                ck_assert(strlen(et_csv_text(t, r, c)) < sizeof sample);
         et_csv_free(t);
         free(text);
     }
@@ -313,7 +354,8 @@ START_TEST(any_bytes)
     for (int round = 0; round < 5000; round++) {
         size_t n = draw() % sizeof text;
         et_csv *t;
-        for (size_t i = 0; i < n; i++) text[i] = alphabet[draw() % sizeof alphabet];
+        for (size_t i = 0; i < n; i++)
+            text[i] = alphabet[draw() % sizeof alphabet];
         et_error_clear();
         t = et_csv_parse(text, n, "t.csv", NULL);
         ck_assert((t != NULL) == (et_error_status() == ET_OK));

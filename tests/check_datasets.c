@@ -56,7 +56,8 @@ static et_dataset *small_set(void)
         len[i] = 2 + i % 3;
         split[i] = i < 8 ? 0 : i < 11 ? 1 : -1;
         for (int t = 0; t < T; t++)
-            for (int f = 0; f < F; f++) x[(i * T + t) * F + f] = (float)(t < len[i] ? 100 * i + 10 * t + f : 0);
+            for (int f = 0; f < F; f++)
+                x[(i * T + t) * F + f] = (float)(t < len[i] ? 100 * i + 10 * t + f : 0);
         snprintf(name, sizeof name, "item %d", i);
         ok(et_names_add(&ds->names, name));
     }
@@ -209,7 +210,8 @@ static et_dataset *grouped_set(void)
         g[i] = (group * 37) % 101 - 50; /* numbers in no order, some negative */
         y[i] = et_rng_below(&r, 10) == 0 ? (int32_t)et_rng_below(&r, 3) : class;
     }
-    for (int k = 0; k < 3; k++) ok(et_names_add(&ds->classes, "xyz"));
+    for (int k = 0; k < 3; k++)
+        ok(et_names_add(&ds->classes, "xyz"));
     return ds;
 }
 
@@ -226,29 +228,36 @@ START_TEST(split_by_group)
     ok(et_split_folds(ds, 5, 8, other));
     ck_assert(memcmp(fold, again, sizeof fold) == 0);
     ck_assert(memcmp(fold, other, sizeof fold) != 0);
-    for (int i = 0; i < 101; i++) place[i] = -1;
+    for (int i = 0; i < 101; i++)
+        place[i] = -1;
     for (int i = 0; i < 300; i++) {
         ck_assert(fold[i] >= 0 && fold[i] < 5);
-        if (place[g[i] + 50] < 0) place[g[i] + 50] = fold[i];
+        if (place[g[i] + 50] < 0)
+            place[g[i] + 50] = fold[i];
         ck_assert_int_eq(place[g[i] + 50], fold[i]);
         in[fold[i]][y[i]]++;
         total[y[i]]++;
     }
     for (int f = 0; f < 5; f++)
         for (int k = 0; k < 3; k++)
-            ck_assert_msg(fabs((double)in[f][k] - (double)total[k] / 5) <= 4, "fold %d has %d of class %d", f, (int)in[f][k], k);
+            ck_assert_msg(fabs((double)in[f][k] - (double)total[k] / 5) <= 4, "fold %d has %d of class %d", f,
+                          (int)in[f][k], k);
 
     ok(et_split_fold(ds, fold, 2, &rest, &held));
     ck_assert_int_eq(rest.n + held.n, 300);
-    for (int64_t i = 0; i < held.n; i++) ck_assert_int_eq(fold[held.items[i]], 2);
+    for (int64_t i = 0; i < held.n; i++)
+        ck_assert_int_eq(fold[held.items[i]], 2);
     et_indices_free(&rest);
     et_indices_free(&held);
 
     ok(et_split_random(ds, 0.3, 7, &rest, &held));
-    for (int64_t i = 0; i < held.n; i++) held_of[y[held.items[i]]]++;
-    for (int k = 0; k < 3; k++) near((double)held_of[k], 0.3 * (double)total[k], 4);
     for (int64_t i = 0; i < held.n; i++)
-        for (int64_t j = 0; j < rest.n; j++) ck_assert_int_ne(g[held.items[i]], g[rest.items[j]]);
+        held_of[y[held.items[i]]]++;
+    for (int k = 0; k < 3; k++)
+        near((double)held_of[k], 0.3 * (double)total[k], 4);
+    for (int64_t i = 0; i < held.n; i++)
+        for (int64_t j = 0; j < rest.n; j++)
+            ck_assert_int_ne(g[held.items[i]], g[rest.items[j]]);
     et_indices_free(&rest);
     et_indices_free(&held);
     ok(et_split_random(ds, 0, 7, &rest, &held));
@@ -279,7 +288,8 @@ START_TEST(split_stratified)
     ds->groups = NULL;
     ok(et_split_random(ds, 0.25, 3, &rest, &held));
     ck_assert_int_eq(held.n, 3);
-    for (int i = 0; i < 3; i++) counts[et_data_i32(ds->y)[held.items[i]]]++;
+    for (int i = 0; i < 3; i++)
+        counts[et_data_i32(ds->y)[held.items[i]]]++;
     ck_assert(counts[0] == 1 && counts[1] == 1 && counts[2] == 1);
     et_indices_free(&rest);
     et_indices_free(&held);
@@ -303,7 +313,8 @@ static int64_t run_epoch(et_batches *b, const et_dataset *ds, int64_t epoch, int
         ck_assert(batch.x->shape[1] == T && batch.x->shape[2] == F);
         for (int64_t i = 0; i < batch.n; i++) {
             int32_t item = batch.index[i];
-            ck_assert(memcmp(et_data_f32(batch.x) + i * T * F, et_data_f32(ds->x) + item * T * F, T * F * 4) == 0);
+            ck_assert(
+                memcmp(et_data_f32(batch.x) + i * T * F, et_data_f32(ds->x) + item * T * F, T * F * 4) == 0);
             ck_assert_int_eq(et_data_i32(batch.y)[i], et_data_i32(ds->y)[item]);
             ck_assert_int_eq(et_data_i32(batch.lengths)[i], et_data_i32(ds->lengths)[item]);
             order[n++] = item;
@@ -326,9 +337,12 @@ START_TEST(batch_orders)
     ck_assert(b && c);
     ck_assert_int_eq(et_batches_count(b), 3);
     ck_assert_int_eq(et_batches_items(b), N);
-    for (int e = 0; e < 4; e++) ck_assert_int_eq(run_epoch(b, ds, e, a[e]), N);
-    for (int i = 0; i < N; i++) seen[a[0][i]]++;
-    for (int i = 0; i < N; i++) ck_assert_int_eq(seen[i], 1);
+    for (int e = 0; e < 4; e++)
+        ck_assert_int_eq(run_epoch(b, ds, e, a[e]), N);
+    for (int i = 0; i < N; i++)
+        seen[a[0][i]]++;
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(seen[i], 1);
     ck_assert(memcmp(a[0], a[1], sizeof a[0]) != 0 && memcmp(a[1], a[2], sizeof a[0]) != 0);
     /* Straight to epoch 2, with other numbers of threads. */
     for (int threads = 1; threads <= 3; threads++) {
@@ -370,7 +384,8 @@ START_TEST(batch_asks_nothing_of_the_system)
     run_epoch(b, ds, 0, order);
     et_pool_get_stats(&before);
     if (before.hits > 0) {
-        for (int e = 1; e < 20; e++) run_epoch(b, ds, e, order);
+        for (int e = 1; e < 20; e++)
+            run_epoch(b, ds, e, order);
         et_pool_get_stats(&after);
         ck_assert_int_eq(after.system_allocs, before.system_allocs);
     }
@@ -392,8 +407,10 @@ static void slow_stats(const et_dataset *ds, int n, int f, double *mean, double 
                 for (int g = 0; g < F; g++)
                     if (f < 0 || g == f) {
                         double v = x[(i * T + t) * F + g];
-                        if (pass == 0) sum += v, count++;
-                        else sq += (v - sum / count) * (v - sum / count);
+                        if (pass == 0)
+                            sum += v, count++;
+                        else
+                            sq += (v - sum / count) * (v - sum / count);
                     }
     *mean = sum / count;
     *dev = sqrt(sq / count);
@@ -406,7 +423,8 @@ START_TEST(standardize_kinds)
     et_standardizer s, saved;
     double mean[F], dev[F], m, d;
 
-    for (int f = 0; f < F; f++) slow_stats(ds, 3, f, &mean[f], &dev[f]);
+    for (int f = 0; f < F; f++)
+        slow_stats(ds, 3, f, &mean[f], &dev[f]);
     ok(et_standardizer_fit(&s, ds, train, 3, ET_STANDARDIZE_FEATURE));
     ck_assert(s.mean->ndim == 1 && s.mean->shape[0] == F);
     for (int f = 0; f < F; f++) {
@@ -419,7 +437,8 @@ START_TEST(standardize_kinds)
     ok(et_standardizer_apply(&saved, copy));
     near(et_data_f32(copy->x)[4], (11 - mean[1]) / dev[1], 1e-5);
     near(et_data_f32(copy->x)[T * F], 3, 0); /* (500 - mean) / dev is beyond the clip */
-    for (int j = 2 * F; j < T * F; j++) near(et_data_f32(copy->x)[j], 0, 0); /* behind the end */
+    for (int j = 2 * F; j < T * F; j++)
+        near(et_data_f32(copy->x)[j], 0, 0); /* behind the end */
     et_standardizer_free(&saved);
     et_dataset_free(copy);
 
@@ -456,15 +475,18 @@ START_TEST(standardize_wrong)
 {
     et_dataset *ds = small_set();
     et_standardizer s;
-    et_tensor *a = et_ones(ET_F32, ET_SHAPE(2)), *b = et_ones(ET_F32, ET_SHAPE(F)), *zero = et_zeros(ET_F32, ET_SHAPE(F));
+    et_tensor *a = et_ones(ET_F32, ET_SHAPE(2)), *b = et_ones(ET_F32, ET_SHAPE(F)),
+              *zero = et_zeros(ET_F32, ET_SHAPE(F));
     float *x = et_data_mut(ds->x);
 
-    for (int i = 0; i < N * T; i++) x[i * F + 1] = 7; /* does not vary */
+    for (int i = 0; i < N * T; i++)
+        x[i * F + 1] = 7; /* does not vary */
     ok(et_standardizer_fit(&s, ds, NULL, 0, ET_STANDARDIZE_FEATURE));
     near(et_data_f32(s.std)[1], 1, 0);
     et_standardizer_free(&s);
     x[F + 2] = NAN;
-    fails(et_standardizer_fit(&s, ds, NULL, 0, ET_STANDARDIZE_FEATURE), ET_ENONFINITE, "item 0 (item 0) is not finite in feature 2");
+    fails(et_standardizer_fit(&s, ds, NULL, 0, ET_STANDARDIZE_FEATURE), ET_ENONFINITE,
+          "item 0 (item 0) is not finite in feature 2");
     fails(et_standardizer_fit(&s, ds, &(int32_t){0}, 0, ET_STANDARDIZE_FEATURE), ET_EINVAL, "no items");
     fails(et_standardizer_fit(&s, ds, &(int32_t){N}, 1, ET_STANDARDIZE_FEATURE), ET_EINVAL, "index 12");
     fails(et_standardizer_set(&s, a, b), ET_ESHAPE, "one shape");
@@ -494,17 +516,25 @@ static bool everything(void *user)
     bool done = false;
 
     (void)user;
-    if (!ds || !(sub = et_dataset_subset(ds, (const int32_t[]){1, 2, 3, 4}, 4))) goto out;
-    if (et_split_random(sub, 0.5, 1, &rest, &held) < 0) goto out;
-    if (et_standardizer_fit(&s, sub, NULL, 0, ET_STANDARDIZE_FEATURE) < 0 || et_standardizer_apply(&s, sub) < 0) goto out;
-    if (!(b = et_batches_new(sub, NULL, 0, &(et_batch_options){.size = 2, .shuffle = true}))) goto out;
-    if (!(scope = et_scope_open()) || et_batches_next(b, &batch) < 0) goto out;
+    if (!ds || !(sub = et_dataset_subset(ds, (const int32_t[]){1, 2, 3, 4}, 4)))
+        goto out;
+    if (et_split_random(sub, 0.5, 1, &rest, &held) < 0)
+        goto out;
+    if (et_standardizer_fit(&s, sub, NULL, 0, ET_STANDARDIZE_FEATURE) < 0 ||
+        et_standardizer_apply(&s, sub) < 0)
+        goto out;
+    if (!(b = et_batches_new(sub, NULL, 0, &(et_batch_options){.size = 2, .shuffle = true})))
+        goto out;
+    if (!(scope = et_scope_open()) || et_batches_next(b, &batch) < 0)
+        goto out;
     et_tensor *p = et_augment_one_hot(batch.y, 6, 0.1);
     et_rng r = et_rng_make(1, 1);
-    if (!p || et_augment_mixup(batch.x, p, NULL, 0.4, &r) < 0 || !et_augment_crop(batch.x, NULL, 9, &r)) goto out;
+    if (!p || et_augment_mixup(batch.x, p, NULL, 0.4, &r) < 0 || !et_augment_crop(batch.x, NULL, 9, &r))
+        goto out;
     done = true;
 out:
-    if (scope) et_scope_close(scope);
+    if (scope)
+        et_scope_close(scope);
     et_batches_free(b);
     et_standardizer_free(&s);
     et_indices_free(&rest);
@@ -514,10 +544,7 @@ out:
     return done;
 }
 
-START_TEST(out_of_memory)
-{
-    ck_assert_int_gt(alloc_sweep("datasets", everything, NULL), 20);
-}
+START_TEST(out_of_memory) { ck_assert_int_gt(alloc_sweep("datasets", everything, NULL), 20); }
 END_TEST
 
 int main(void)

@@ -31,13 +31,15 @@ static size_t make_npy(unsigned char *out, const char *type, int n, int bands, i
 {
     char header[119];
     size_t size = (size_t)n * (size_t)bands * (size_t)frames;
-    int used = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d, %d), }", type, n,
-                        bands, frames);
+    int used = snprintf(header, sizeof header,
+                        "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d, %d), }", type, n, bands,
+                        frames);
     memset(header + used, ' ', sizeof header - (size_t)used);
     header[117] = '\n';
     memcpy(out, "\x93NUMPY\x01\x00\x76\x00", 10);
     memcpy(out + 10, header, 118);
-    for (size_t i = 0; i < size; i++) out[128 + i] = (unsigned char)(i * 7 % 256);
+    for (size_t i = 0; i < size; i++)
+        out[128 + i] = (unsigned char)(i * 7 % 256);
     return 128 + size;
 }
 
@@ -49,8 +51,10 @@ static void refused(et_gtzan_table table, et_status status, const char *words)
     et_error_clear();
     ds = et_gtzan_load(test_dir, table);
     ck_assert_msg(ds == NULL, "accepted, expected '%s'", words);
-    ck_assert_msg(et_error_status() == status, "%s: %s", et_status_name(et_error_status()), et_error_message());
-    ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(), words);
+    ck_assert_msg(et_error_status() == status, "%s: %s", et_status_name(et_error_status()),
+                  et_error_message());
+    ck_assert_msg(strstr(et_error_message(), words) != NULL, "message '%s' lacks '%s'", et_error_message(),
+                  words);
     et_error_clear();
 }
 
@@ -69,7 +73,8 @@ START_TEST(spectrogram)
     et_dataset *ds;
 
     put("spec128x57.npy", npy, make_npy(npy, "|u1", 3, 128, 57));
-    text("tracks.csv", "row,track,genre,genre_id,split\n2,a,rock,9,train\n0,b,blues,0,test\n1,\"c, d\",jazz,5,test\n");
+    text("tracks.csv",
+         "row,track,genre,genre_id,split\n2,a,rock,9,train\n0,b,blues,0,test\n1,\"c, d\",jazz,5,test\n");
     ds = load(ET_GTZAN_SPECTROGRAM);
     ck_assert_int_eq(et_dataset_size(ds), 3);
     ck_assert(ds->x->shape[1] == 57 && ds->x->shape[2] == 128);
@@ -83,7 +88,8 @@ START_TEST(spectrogram)
     for (int i = 0; i < 3; i++)
         for (int s = 0; s < 57; s += 8)
             for (int f = 0; f < 128; f += 9)
-                ck_assert(et_data_f32(ds->x)[(i * 57 + s) * 128 + f] == (float)(((i * 128 + f) * 57 + s) * 7 % 256) / 255.0f);
+                ck_assert(et_data_f32(ds->x)[(i * 57 + s) * 128 + f] ==
+                          (float)(((i * 128 + f) * 57 + s) * 7 % 256) / 255.0f);
     et_dataset_free(ds);
     ck_assert(et_gtzan_has(test_dir, ET_GTZAN_SPECTROGRAM) && !et_gtzan_has(test_dir, ET_GTZAN_TRACKS));
 
@@ -108,16 +114,23 @@ START_TEST(spectrogram_broken)
         const char *tracks, *words;
     } cases[] = {
         {"row,track,genre\n0,a,rock\n1,b,blues\n", "has 3 tracks, "},
-        {"row,track,genre\n0,a,rock\n1,b,blues\n3,c,jazz\n", "tracks.csv:4: column 'row': 3 is not in 0 .. 2"},
-        {"row,track,genre\n0,a,rock\n1,b,blues\n0,c,jazz\n", "tracks.csv:4: column 'row': 0 stands already in line 2"},
-        {"row,track,genre\n0,a,rock\n1,b,blues\n2,a,jazz\n", "tracks.csv:4: column 'track': 'a' stands already in line 2"},
-        {"row,track,genre\n0,a,rock\n1,b,polka\n2,c,jazz\n", "tracks.csv:3: column 'genre': 'polka' is not one of"},
-        {"row,track,genre,genre_id\n0,a,rock,9\n1,b,blues,1\n2,c,jazz,5\n", "column 'genre_id': 1, but 'blues' is number 0"},
-        {"row,track,genre_id\n0,a,9\n1,b,10\n2,c,5\n", "tracks.csv:3: column 'genre_id': 10 is not in 0 .. 9"},
+        {"row,track,genre\n0,a,rock\n1,b,blues\n3,c,jazz\n",
+         "tracks.csv:4: column 'row': 3 is not in 0 .. 2"},
+        {"row,track,genre\n0,a,rock\n1,b,blues\n0,c,jazz\n",
+         "tracks.csv:4: column 'row': 0 stands already in line 2"},
+        {"row,track,genre\n0,a,rock\n1,b,blues\n2,a,jazz\n",
+         "tracks.csv:4: column 'track': 'a' stands already in line 2"},
+        {"row,track,genre\n0,a,rock\n1,b,polka\n2,c,jazz\n",
+         "tracks.csv:3: column 'genre': 'polka' is not one of"},
+        {"row,track,genre,genre_id\n0,a,rock,9\n1,b,blues,1\n2,c,jazz,5\n",
+         "column 'genre_id': 1, but 'blues' is number 0"},
+        {"row,track,genre_id\n0,a,9\n1,b,10\n2,c,5\n",
+         "tracks.csv:3: column 'genre_id': 10 is not in 0 .. 9"},
         {"row,track,genre_id\n0,a,9\n1,b,x\n2,c,5\n", "'x' is not an integer"},
         {"row,track\n0,a\n1,b\n2,c\n", "no column named 'genre' or 'genre_id'"},
         {"row,genre\n0,rock\n1,blues\n2,jazz\n", "no column named 'track'"},
-        {"row,track,genre\n0,a,rock\n1,,blues\n2,c,jazz\n", "tracks.csv:3: column 'track': the track has no name"},
+        {"row,track,genre\n0,a,rock\n1,,blues\n2,c,jazz\n",
+         "tracks.csv:3: column 'track': the track has no name"},
         {"row,track,genre\n0,a,rock\n1,b\n", "tracks.csv:3: 2 fields"},
         {"row,track,genre\n", "a header and no rows"},
     };
@@ -165,15 +178,18 @@ static char *feature_table(et_gtzan_table table, int n, const char *const *rows,
     for (int i = 0; i < n; i++) {
         used += snprintf(out + used, sizeof out - (size_t)used, "\n%s", rows[i]);
         for (int f = features - 1; f >= 0; f--)
-            if (last && i == n - 1 && f == 0) used += snprintf(out + used, sizeof out - (size_t)used, ",%s", last);
-            else used += snprintf(out + used, sizeof out - (size_t)used, ",%d.%02d", i, f);
+            if (last && i == n - 1 && f == 0)
+                used += snprintf(out + used, sizeof out - (size_t)used, ",%s", last);
+            else
+                used += snprintf(out + used, sizeof out - (size_t)used, ",%d.%02d", i, f);
     }
     return out;
 }
 
 START_TEST(features)
 {
-    static const char *const rows[] = {"b,1,4,train", "a,0,9,test", "b,0,4,train", "a,2,9,test", "b,2,4,train", "a,1,9,test"};
+    static const char *const rows[] = {"b,1,4,train", "a,0,9,test",  "b,0,4,train",
+                                       "a,2,9,test",  "b,2,4,train", "a,1,9,test"};
     static const char *const tracks[] = {"x,3,train", "y,9,"};
     char name[32];
     et_dataset *ds;
@@ -187,12 +203,14 @@ START_TEST(features)
     ck_assert_str_eq(ds->classes.items[et_data_i32(ds->y)[1]], "rock");
     ck_assert(et_data_i32(ds->lengths)[0] == 3 && et_data_i32(ds->lengths)[1] == 3);
     /* Item "b": rows 2, 0, 4 in the order of the segments. */
-    ck_assert(et_data_f32(ds->x)[7] == 2.07f && et_data_f32(ds->x)[53 + 52] == 0.52f && et_data_f32(ds->x)[106] == 4.0f);
+    ck_assert(et_data_f32(ds->x)[7] == 2.07f && et_data_f32(ds->x)[53 + 52] == 0.52f &&
+              et_data_f32(ds->x)[106] == 4.0f);
     ck_assert(et_data_f32(ds->x)[3 * 53] == 0);
     ck_assert(et_data_f32(ds->x)[530 + 53] == 5.0f);
     ck_assert_int_eq(et_gtzan_log_variances(ds, ET_GTZAN_SEGMENTS), ET_OK);
     ck_assert(et_data_f32(ds->x)[7] == (float)log(2.07f + 1e-8)); /* spectral_bandwidth_var */
-    ck_assert(et_data_f32(ds->x)[6] == 2.06f && et_data_f32(ds->x)[12] == 2.12f && et_data_f32(ds->x)[13] == 2.13f);
+    ck_assert(et_data_f32(ds->x)[6] == 2.06f && et_data_f32(ds->x)[12] == 2.12f &&
+              et_data_f32(ds->x)[13] == 2.13f);
     ck_assert(et_data_f32(ds->x)[14] == (float)log(2.14f + 1e-8));
     ck_assert(et_data_f32(ds->x)[3 * 53 + 7] == 0); /* behind the end */
     fails(et_gtzan_log_variances(ds, ET_GTZAN_TRACKS), ET_ESHAPE, "[2, 10, 53], 57 features");
@@ -225,13 +243,22 @@ START_TEST(features_broken)
         const char *rows[2], *last, *words;
         et_status status;
     } cases[] = {
-        {{"a,0,9,t", "a,0,9,t"}, NULL, "features3_seq.csv:3: column 'segment': '0' stands already in line 2", ET_EFORMAT},
+        {{"a,0,9,t", "a,0,9,t"},
+         NULL,
+         "features3_seq.csv:3: column 'segment': '0' stands already in line 2",
+         ET_EFORMAT},
         {{"a,0,9,t", "a,1,7,t"}, NULL, "'a' has another genre or split in line 2", ET_EFORMAT},
         {{"a,0,9,t", "a,1,9,v"}, NULL, "'a' has another genre or split", ET_EFORMAT},
-        {{"a,0,9,t", "b,0,5,t"}, NULL, "column 'genre_id': genre 'jazz' is not in a table of five", ET_EFORMAT},
+        {{"a,0,9,t", "b,0,5,t"},
+         NULL,
+         "column 'genre_id': genre 'jazz' is not in a table of five",
+         ET_EFORMAT},
         {{"a,0,9,t", "b,x,9,t"}, NULL, "column 'segment': 'x' is not an integer", ET_EFORMAT},
         {{"a,0,9,t", "b,-1,9,t"}, NULL, "-1 is not in 0 ..", ET_EFORMAT},
-        {{"a,0,9,t", "b,0,9,t"}, "nan", "features3_seq.csv:3: column 'chroma_stft_mean': 'nan' is not a finite", ET_ENONFINITE},
+        {{"a,0,9,t", "b,0,9,t"},
+         "nan",
+         "features3_seq.csv:3: column 'chroma_stft_mean': 'nan' is not a finite",
+         ET_ENONFINITE},
         {{"a,0,9,t", "b,0,9,t"}, "1e39", "too large for a float32", ET_ENONFINITE},
         {{"a,0,9,t", "b,0,9,t"}, "1e999", "not a finite", ET_ENONFINITE},
         {{"a,0,9,t", "b,0,9,t"}, "", "empty", ET_EFORMAT},
@@ -266,7 +293,8 @@ START_TEST(out_of_memory)
     et_gtzan_table spectrograms = ET_GTZAN_SPECTROGRAM, segments = ET_GTZAN_SEGMENTS;
 
     put("spec128x57.npy", npy, make_npy(npy, "|u1", 3, 128, 57));
-    text("tracks.csv", "row,track,genre,genre_id,split\n2,a,rock,9,train\n0,b,blues,0,test\n1,c,jazz,5,test\n");
+    text("tracks.csv",
+         "row,track,genre,genre_id,split\n2,a,rock,9,train\n0,b,blues,0,test\n1,c,jazz,5,test\n");
     text("features3_seq.csv", feature_table(ET_GTZAN_SEGMENTS, 2, rows, NULL));
     ck_assert_int_gt(alloc_sweep("spectrograms", load_table, &spectrograms), 20);
     ck_assert_int_gt(alloc_sweep("segments", load_table, &segments), 20);
@@ -285,12 +313,14 @@ START_TEST(real_tables)
     et_standardizer s;
     int64_t counts[10], nine = 0;
 
-    if (!suite_data(path, sizeof path, "gtzan")) return;
+    if (!suite_data(path, sizeof path, "gtzan"))
+        return;
     ds = et_gtzan_load(path, ET_GTZAN_SPECTROGRAM);
     ck_assert_msg(ds != NULL, "%s", et_error_message());
     ck_assert(ds->x->shape[0] == 640 && ds->x->shape[1] == 57 && ds->x->shape[2] == 128);
     ck_assert_int_eq(et_dataset_count(ds, counts), ET_OK);
-    for (int k = 0; k < 10; k++) ck_assert_int_eq(counts[k], per_genre[k]);
+    for (int k = 0; k < 10; k++)
+        ck_assert_int_eq(counts[k], per_genre[k]);
     ck_assert_int_eq(et_split_named(ds, "train", &train), ET_OK);
     ck_assert_int_eq(et_split_named(ds, "valid", &valid), ET_OK);
     ck_assert(train.n == 443 && valid.n == 197);
@@ -313,8 +343,10 @@ START_TEST(real_tables)
     ck_assert_msg(ds != NULL, "%s", et_error_message());
     ck_assert(ds->x->shape[0] == 324 && ds->x->shape[1] == 10 && ds->x->shape[2] == 53);
     ck_assert_int_eq(et_dataset_count(ds, counts), ET_OK);
-    for (int k = 0; k < 5; k++) ck_assert_int_eq(counts[k], per_five[k]);
-    for (int i = 0; i < 324; i++) nine += et_data_i32(ds->lengths)[i] == 9;
+    for (int k = 0; k < 5; k++)
+        ck_assert_int_eq(counts[k], per_five[k]);
+    for (int i = 0; i < 324; i++)
+        nine += et_data_i32(ds->lengths)[i] == 9;
     ck_assert_int_eq(nine, 2);
     ck_assert(et_data_f32(ds->x)[53] == 0.3089882f);
     et_dataset_free(ds);

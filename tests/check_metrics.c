@@ -68,7 +68,8 @@ START_TEST(areas_by_definition)
                     pairs++;
                     wins += a > b ? 1 : a == b ? 0.5 : 0;
                 }
-        for (int i = 0; i < N; i++) positives += y[i * K + k] != 0;
+        for (int i = 0; i < N; i++)
+            positives += y[i * K + k] != 0;
         for (int threshold = 4; threshold >= -4; threshold--) {
             double hits = 0, chosen = 0;
             for (int i = 0; i < N; i++)
@@ -76,7 +77,8 @@ START_TEST(areas_by_definition)
                     chosen++;
                     hits += y[i * K + k] != 0;
                 }
-            if (chosen > 0) ap += (hits - before) / positives * hits / chosen;
+            if (chosen > 0)
+                ap += (hits - before) / positives * hits / chosen;
             before = hits;
         }
         ck_assert_int_eq(et_metric_roc_auc(N, s + k, y + k, K, &v), ET_OK);
@@ -224,7 +226,8 @@ START_TEST(scikit_learn)
     ck_assert_int_eq(et_metric_confusion(N, K, predicted, truth, counts), ET_OK);
     ck_assert_int_eq(et_metric_report(K, counts, &r, f1), ET_OK);
     ck_assert_int_eq(et_metric_log_loss(N, K, prob, truth, &loss), ET_OK);
-    for (int k = 1; k <= 3; k++) ck_assert_int_eq(et_metric_top_k(N, K, prob, truth, k, &top[k]), ET_OK);
+    for (int k = 1; k <= 3; k++)
+        ck_assert_int_eq(et_metric_top_k(N, K, prob, truth, k, &top[k]), ET_OK);
     ck_assert_int_eq(et_metric_tags(N, TAGS, score, tag, &t, auc, ap), ET_OK);
     ck_assert_int_eq(t.skipped, 1);
 
@@ -235,8 +238,11 @@ START_TEST(scikit_learn)
         double v;
         int a, b;
         ck_assert_int_eq(et_csv_double(want, row, 1, &v), ET_OK);
-#define is(text, got) \
-    if (strcmp(what, text) == 0) { near(got, v, 1e-12); seen++; }
+#define is(text, got)              \
+    if (strcmp(what, text) == 0) { \
+        near(got, v, 1e-12);       \
+        seen++;                    \
+    }
         is("accuracy", accuracy);
         is("accuracy", r.accuracy);
         is("f1_macro", r.f1_macro);

@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     et_error_clear();
     t = et_csv_parse((const char *)data, size, "fuzz", &limits);
-    if ((t == NULL) == (et_error_status() == ET_OK)) abort();
+    if ((t == NULL) == (et_error_status() == ET_OK))
+        abort();
     for (int64_t r = 0; r < et_csv_rows(t); r++)
         for (int c = 0; c < et_csv_columns(t); c++) {
             double v;
@@ -29,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             et_csv_double(t, r, c, &v);
             et_csv_int(t, r, c, -10, 10, &i);
         }
-    if (total > size) abort();
+    if (total > size)
+        abort();
     et_csv_free(t);
     return 0;
 }
