@@ -82,10 +82,10 @@ et_status et_scope_close(et_scope *scope)
         scope->drop_tape(scope->tape);
     for (et_tensor *t = scope->list.next, *next; t != &scope->list; t = next) {
         next = t->next;
+        et_scope_unlink(t); /* what came before it is gone already */
         if (t->recorded && scope != scope->root) {
             /* The tape refers to it: the handle stays as long as the tape does, the
              * elements while a backward rule is to read them. */
-            et_scope_unlink(t);
             et_scope_link(scope->root, t);
             t->on_tape = true;
             if (!t->saved_by && !t->keep)

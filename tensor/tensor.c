@@ -226,6 +226,14 @@ static bool alive(const et_tensor *x, const char *what)
 
 /* --- making ------------------------------------------------------------------------- */
 
+/* Takes back a tensor that a failed call has made. */
+static et_tensor *discard(et_tensor *t)
+{
+    if (t)
+        et_free(et_own(t));
+    return NULL;
+}
+
 et_tensor *et_full(et_dtype dtype, int ndim, const int64_t *shape, double value)
 {
     et_tensor *t = et_empty(dtype, ndim, shape);
@@ -254,7 +262,7 @@ et_tensor *et_from(et_dtype dtype, int ndim, const int64_t *shape, const void *d
     if (t && t->numel) {
         if (!data) {
             et_raise(ET_EINVAL, "from: data is NULL");
-            return NULL;
+            return discard(t);
         }
         memcpy(storage_data(t->storage), data, t->storage->bytes);
     }
@@ -300,7 +308,7 @@ et_tensor *et_to(const et_tensor *x, et_dtype dtype)
     if (!alive(x, "to"))
         return NULL;
     et_tensor *t = et_empty(dtype, x->ndim, x->shape);
-    return t && et_copy_into(t, x) == ET_OK ? t : NULL;
+    return t && et_copy_into(t, x) == ET_OK ? t : discard(t);
 }
 
 et_tensor *et_clone(const et_tensor *x) { return alive(x, "clone") ? et_to(x, x->dtype) : NULL; }
@@ -316,6 +324,14 @@ et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const
 
     if (!alive(x, "view") || check_shape(x->dtype, ndim, shape, &numel))
         return NULL;
+    if (ndim > 0 && !strides) {
+        et_raise(ET_EINVAL, "view: strides are NULL for a view of %d dimensions", ndim);
+        return NULL;
+    }
+    if (offset < 0) {
+        et_raise(ET_EINVAL, "view: reaches outside the storage");
+        return NULL;
+    }
     for (int i = 0; i < ndim; i++) {
         int64_t span;
         if (numel && (!et_mul_i64(shape[i] - 1, strides[i], &span) || span > INT64_MAX - last)) {
@@ -324,7 +340,7 @@ et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const
         }
         last += numel ? span : 0;
     }
-    if (offset < 0 || (numel && (uint64_t)last >= x->storage->bytes / dtypes[x->dtype].size)) {
+    if (numel && (uint64_t)last >= x->storage->bytes / dtypes[x->dtype].size) {
         et_raise(ET_EINVAL, "view: reaches outside the storage");
         return NULL;
     }
