@@ -11,6 +11,7 @@
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/scope.h"
+#include "tests/alloc_sweep.h"
 #include "tests/suite.h"
 
 static et_scope *scope;
@@ -405,6 +406,38 @@ START_TEST(misuse)
 }
 END_TEST
 
+/* --- memory that runs out ---------------------------------------------------------------------- */
+
+static bool whole_step(void *user)
+{
+    et_scope *own = et_scope_open();
+    et_tensor *x = et_ones(ET_F32, ET_SHAPE(2, 70, 40)), *w = et_ones(ET_F32, ET_SHAPE(96, 40));
+    et_tensor *b = et_ones(ET_F32, ET_SHAPE(96)), *bias = et_zeros(ET_F32, ET_SHAPE(2, 70, 70));
+    et_tensor *m = et_ones(ET_F32, ET_SHAPE(2, 70, 70));
+    const et_attention_opts opts = {.merge_heads = true};
+    et_tensor *leaves[] = {x, w, b, bias, m}, *y = NULL;
+    bool ok = true;
+
+    (void)user;
+    for (int i = 0; i < 5; i++)
+        ok = ok && leaves[i] && et_set_requires_grad(leaves[i], true);
+    if (ok) {
+        y = et_attention_qkv(et_linear_act(x, w, b, ET_ACT_GELU), 2, bias, &opts);
+        y = et_matmul(m, y);
+        ok = y && et_backward_from(y, NULL, 0) == ET_OK;
+    }
+    if (own)
+        et_scope_close(own);
+    return ok;
+}
+
+START_TEST(memory_runs_out)
+{
+    ck_assert(whole_step(NULL));
+    ck_assert_int_gt(alloc_sweep("linear, attention, matmul", whole_step, NULL), 20);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("linalg");
@@ -422,6 +455,9 @@ int main(void)
     tcase_add_test(tc, attention_given_weights);
     tcase_add_test(tc, threads);
     tcase_add_test(tc, misuse);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("memory");
+    tcase_add_test(tc, memory_runs_out);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
