@@ -74,6 +74,23 @@ et_status et_gx_sum(et_node *n, int i, const et_tensor *g)
     return d ? et_sum_to(d, g, acc) : et_error_status();
 }
 
+et_status et_gx_expand(et_node *n, int i, const et_tensor *g, double alpha)
+{
+    int acc;
+    et_tensor *d = gather_in(n->in[i], &acc);
+    et_tensor *t = acc ? et_temp(n, d->ndim, d->shape) : d;
+
+    if (!d || !t || et_copy_into(t, g))
+        return et_error_status();
+    void *p = et_data_mut(d);
+    const et_kernels *k = et_kernels_for(d->dtype);
+    if (acc)
+        k->axpby(d->numel, alpha, et_data(t), 1, p);
+    else if (alpha != 1)
+        k->affine(d->numel, p, alpha, 0, p);
+    return ET_OK;
+}
+
 /* True if the gradient of output 0 is not needed once the running rule is done, and that
  * of operand i is still to be started. */
 static bool may_hand_on(const et_node *n, int i)

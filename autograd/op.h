@@ -203,6 +203,8 @@ void *et_gx(et_node *n, int i, int *acc);
 void *et_gx_add(et_node *n, int i);
 /** Adds g to the gradient of operand i, summing over what broadcasting expanded. */
 et_status et_gx_sum(et_node *n, int i, const et_tensor *g);
+/** Adds alpha g, broadcast to the shape of operand i, to that operand's gradient. */
+et_status et_gx_expand(et_node *n, int i, const et_tensor *g, double alpha);
 /** Adds the gradient of output 0, in the same order of elements, to that of operand i
  *  (views, sums); the memory itself is handed on where possible, so call it last. */
 et_status et_gx_pass(et_node *n, int i);
