@@ -12,8 +12,13 @@ op_sources = \
 	autograd/ops_expand.c \
 	autograd/ops_linalg.c \
 	autograd/ops_linear.c \
+	autograd/ops_loss.c \
+	autograd/ops_norm.c \
+	autograd/ops_random.c \
 	autograd/ops_recurrent.c \
+	autograd/ops_reduce.c \
 	autograd/ops_scalar.c \
+	autograd/ops_softmax.c \
 	autograd/ops_unary.c \
 	autograd/ops_view.c
 
