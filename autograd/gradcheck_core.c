@@ -275,22 +275,25 @@ void et_gc_end(et_gc *gc)
 
 /* --- numeric derivatives ------------------------------------------------------------------ */
 
+enum { MANY = 4096 }; /* inputs with more elements have an eighth of the probes */
+
 /* Chooses what to differentiate: every element, or max_elements of them and a direction. */
 static et_status choose_probes(et_gc *gc)
 {
     et_rng r = et_rng_make(gc->opt.seed, 0x70726f6265);
-    int64_t most = (int64_t)gc->n_in * (gc->opt.max_elements + 1);
+    int64_t room = (int64_t)gc->n_in * (gc->opt.max_elements + 1);
 
     gc->points = et_alloc_zero(6 * (size_t)gc->out_off[gc->n_out] + 1, sizeof(double));
     gc->direction = et_gc_new_grads(gc);
-    gc->probe = et_alloc_zero((size_t)most, sizeof *gc->probe);
-    gc->deriv = et_alloc_zero((size_t)most * (size_t)gc->n_out, sizeof(double));
-    gc->estimate = et_alloc_zero((size_t)most * (size_t)gc->n_out, sizeof(double));
-    gc->rounding = et_alloc_zero((size_t)most * (size_t)gc->n_out, sizeof(double));
+    gc->probe = et_alloc_zero((size_t)room, sizeof *gc->probe);
+    gc->deriv = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
+    gc->estimate = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
+    gc->rounding = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
     if (!gc->points || !gc->direction || !gc->probe || !gc->deriv || !gc->estimate || !gc->rounding)
         return et_gc_failed(gc, "numeric derivatives", NULL);
     for (int i = 0; i < gc->n_in; i++) {
-        int64_t n = gc->in[i]->numel, want = n < gc->opt.max_elements ? n : gc->opt.max_elements;
+        int64_t n = gc->in[i]->numel, most = n > MANY ? (gc->opt.max_elements + 7) / 8 : gc->opt.max_elements;
+        int64_t want = n < most ? n : most;
 
         if (!bit(gc->active, i))
             continue;
@@ -466,6 +469,7 @@ static et_status gradients(et_gc *gc, const et_gc_way *way, et_tensor *const *in
     for (int k = 0; k < gc->n_out * (way->twice ? 2 : 1); k++) {
         if (!bit(way->outs, k % gc->n_out) || !out[k]->requires_grad)
             continue;
+        gc->leaf_output |= !out[k]->node;
         y[n_y] = out[k];
         c[n_y] = cotangent(gc, k % gc->n_out, out[k]->dtype,
                            k >= gc->n_out ? gc->cot2 : way->cot ? way->cot : gc->cot);

@@ -20,6 +20,7 @@ typedef struct et_gc {
     int n_in, n_out;
     et_tensor *in[ET_GRADCHECK_MAX];
     bool required[ET_GRADCHECK_MAX];      /* in[i]->requires_grad as it was */
+    bool leaf_output;                     /* an output is one of the inputs itself */
     uint64_t active;                      /* bit i: input i is differentiated */
     int64_t in_off[ET_GRADCHECK_MAX + 1]; /* where an input's elements start in flat arrays */
     int64_t out_off[ET_GRADCHECK_MAX + 1];

@@ -327,7 +327,7 @@ static et_status check_gradients(trial *t, et_gc *gc)
         status = et_gc_first_order(gc);
     for (int j = 1; j < n; j++)
         for (int i = 0; i < j && status == ET_OK; i++)
-            if (arg[i].kind == ET_ARG_REAL && arg[j].kind == ET_ARG_REAL && arg[i].lo == arg[j].lo &&
+            if ((gc->active >> i & gc->active >> j & 1) && arg[i].kind == arg[j].kind && arg[i].lo == arg[j].lo &&
                 arg[i].hi == arg[j].hi && et_same_shape(t->in[i], t->in[j]))
                 status = et_gc_alias(gc, i, j);
     if (status == ET_OK)

@@ -133,6 +133,8 @@ static et_status add_product(et_node *n, int i, const et_tensor *a, const et_ten
     {.name = "outer", .n_in = 2, .in = {{3, {2, 1, 3}, ALO, AHI, KIND}, {2, {4, 1}, BLO, BHI, KIND}},            \
      .call = CALL},                                                                                              \
     {.name = "scalar", .n_in = 2, .in = {{2, {3, 20}, ALO, AHI, KIND}, {0, {0}, BLO, BHI, KIND}}, .call = CALL}, \
+    {.name = "past a piece", .n_in = 2,                                                                          \
+     .in = {{1, {ET_GRAIN_ELEMS + 5}, ALO, AHI, KIND}, {1, {ET_GRAIN_ELEMS + 5}, BLO, BHI, KIND}}, .call = CALL}, \
     {.name = "scalars", .n_in = 2, .in = {{0, {0}, ALO, AHI, KIND}, {0, {0}, BLO, BHI, KIND}}, .call = CALL},    \
     {.name = "empty", .n_in = 2, .in = {{2, {0, 3}, ALO, AHI, KIND}, {1, {3}, BLO, BHI, KIND}}, .call = CALL}
 
@@ -327,15 +329,19 @@ enum { minimum_flags = ET_OP_KINK, maximum_flags = ET_OP_KINK };
 #define maximum_bwd extremum_bwd
 #define maximum_graph extremum_graph
 ET_CALL(minimum_call, et_minimum(in[0], in[1]))
+ET_CALL(minimum_of_equals, et_minimum(in[0], in[0]))
 BINARY(minimum, SAMPLES(minimum_call, ET_ARG_REAL, -1, 0.45, 0.55, 1),
-       {.name = "the other", .n_in = 2, .in = {{1, {5}, 0.6, 1}, {2, {2, 5}, 0, 0.5}}, .call = minimum_call});
+       {.name = "the other", .n_in = 2, .in = {{1, {5}, 0.6, 1}, {2, {2, 5}, 0, 0.5}}, .call = minimum_call},
+       {.name = "equal", .n_in = 1, .in = {{1, {5}}}, .call = minimum_of_equals});
 /** y = min(a, b), element by element, shapes broadcast together; NaN if either is. Equal
  *  operands share the gradient. */
 et_tensor *(et_minimum)(et_tensor *a, et_tensor *b) { return apply(&et_op_minimum, ET_B_MIN, a, b); }
 
 ET_CALL(maximum_call, et_maximum(in[0], in[1]))
+ET_CALL(maximum_of_equals, et_maximum(in[0], in[0]))
 BINARY(maximum, SAMPLES(maximum_call, ET_ARG_REAL, -1, 0.45, 0.55, 1),
-       {.name = "the other", .n_in = 2, .in = {{1, {5}, 0.6, 1}, {2, {2, 5}, 0, 0.5}}, .call = maximum_call});
+       {.name = "the other", .n_in = 2, .in = {{1, {5}, 0.6, 1}, {2, {2, 5}, 0, 0.5}}, .call = maximum_call},
+       {.name = "equal", .n_in = 1, .in = {{1, {5}}}, .call = maximum_of_equals});
 /** y = max(a, b), element by element, shapes broadcast together; NaN if either is. Equal
  *  operands share the gradient. */
 et_tensor *(et_maximum)(et_tensor *a, et_tensor *b) { return apply(&et_op_maximum, ET_B_MAX, a, b); }

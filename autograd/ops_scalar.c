@@ -62,6 +62,7 @@ static et_tensor *apply(const et_op *op, et_tensor *x, double a, double b)
 #define SAMPLES(CALL, KIND, LO, HI)                                                        \
     {.name = "matrix", .n_in = 1, .in = {{2, {3, 5}, LO, HI, KIND}}, .call = CALL},        \
     {.name = "past a vector", .n_in = 1, .in = {{1, {37}, LO, HI, KIND}}, .call = CALL},   \
+    {.name = "past a piece", .n_in = 1, .in = {{1, {ET_GRAIN_ELEMS + 5}, LO, HI, KIND}}, .call = CALL}, \
     {.name = "scalar", .n_in = 1, .in = {{0, {0}, LO, HI, KIND}}, .call = CALL},           \
     {.name = "empty", .n_in = 1, .in = {{2, {0, 3}, LO, HI, KIND}}, .call = CALL}
 

@@ -133,6 +133,8 @@ static void run_mutant(const settings *set, const job *j)
              set->rest, set->work, j->number);
     run_shell(command, NOT_BUILT);
 
+    setenv("ETUDE_NUM_THREADS", "1", 1); /* others run beside this one */
+    setenv("ETUDE_POOL", "system", 1); /* malloc notices who writes past a block */
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_AS, &memory);
     setrlimit(RLIMIT_CORE, &core);
