@@ -115,7 +115,7 @@ static et_status run(et_node *n, size_t attr_size)
         else
             status = et_tape_record(n);
     }
-    if (status) /* extras go with the failed call */
+    if (status || !n->recording) /* no backward will read the extras */
         for (int i = 0; i < n->n_saved; i++)
             et_free(n->saved[i]);
     return status;

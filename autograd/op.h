@@ -178,8 +178,9 @@ const void *et_contig(et_node *n, const et_tensor *t);
 void *et_out_data(et_node *n, int k);
 /** Uninitialised memory that lives until the rule returns. NULL on failure. */
 void *et_scratch(et_node *n, size_t bytes);
-/** A tensor that fwd fills and bwd reads as n->saved[slot] (slot < ET_MAX_SAVED); call
- *  only when n->recording. NULL on failure. */
+/** A tensor that fwd fills and bwd reads as n->saved[slot] (slot < ET_MAX_SAVED); of
+ *  use only when n->recording: otherwise it goes away when the rule returns. NULL on
+ *  failure. */
 et_tensor *et_save_extra(et_node *n, int slot, et_dtype dtype, int ndim, const int64_t *shape);
 /** For ET_OP_VIEW: makes output 0 a view of operand 0. */
 et_status et_out_view(et_node *n, int ndim, const int64_t *shape, const int64_t *strides, int64_t offset);

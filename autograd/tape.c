@@ -218,6 +218,8 @@ et_status et_tape_print(FILE *out)
 {
     et_tape *tape = et_tape_current();
 
+    if (!out)
+        return et_raise(ET_EINVAL, "tape_print: the file is NULL");
     for (int64_t i = 0; tape && i < tape->length; i++) {
         const et_node *n = tape->nodes[i];
         fprintf(out, "%%%" PRId64 " = %s(", i, n->op->name);
@@ -239,6 +241,8 @@ et_status et_tape_dot(FILE *out)
 {
     et_tape *tape = et_tape_current();
 
+    if (!out)
+        return et_raise(ET_EINVAL, "tape_dot: the file is NULL");
     fputs("digraph tape {\n  rankdir=TB;\n  node [shape=box, fontname=\"sans-serif\"];\n", out);
     for (int64_t i = 0; tape && i < tape->length; i++) {
         const et_node *n = tape->nodes[i];
