@@ -21,6 +21,7 @@ check_PROGRAMS += \
 	tests/check_linalg \
 	tests/check_metrics \
 	tests/check_misuse \
+	tests/check_misuse_ops \
 	tests/check_npy \
 	tests/check_ops \
 	tests/check_parallel \
@@ -49,6 +50,7 @@ tests_check_kernels_LDADD = $(TEST_LDADD)
 tests_check_linalg_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_misuse_LDADD = $(TEST_LDADD)
+tests_check_misuse_ops_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
@@ -107,6 +109,7 @@ EXTRA_DIST += \
 	tests/kernel_arrays.h \
 	tests/need_samples.awk \
 	tests/misuse.h \
+	tests/op_samples.h \
 	tests/oracle \
 	tests/check_parity.c \
 	tests/parity_cases.h \

@@ -1,0 +1,405 @@
+/* Wrong use of operators and of backward. First every op of the list in the ways that all
+ * have in common: operands that are NULL, released or of another dtype, no scope, memory
+ * refused at every request. Then tables of what is particular. */
+#include "config.h"
+
+#include "autograd/autograd.h"
+#include "autograd/op.h"
+#include "autograd/ops.h"
+#include "tests/alloc_sweep.h"
+#include "tests/misuse.h"
+#include "tests/op_samples.h"
+#include "tests/suite.h"
+
+/* --- what all ops have in common --------------------------------------------------------- */
+
+/* Calls the sample with operand i replaced. True if it succeeded. */
+static bool call_with(const et_sample *s, int i, et_tensor *other)
+{
+    et_tensor *in[ET_MAX_ARGS] = {NULL}, *out[ET_MAX_OUT] = {NULL};
+
+    ck_assert(sample_operands(s, in));
+    in[i] = other;
+    return s->call(in, out) >= 0;
+}
+
+typedef enum replacement { BY_NULL, BY_RELEASED, BY_OTHER_DTYPE, BY_BF16, BY_F64, N_REPLACEMENTS } replacement;
+
+static et_tensor *replace(const et_arg *arg, replacement how)
+{
+    et_dtype dtype = sample_dtype(arg), other = dtype == ET_F32 ? ET_I32 : ET_F32;
+    et_tensor *x;
+
+    if (how == BY_NULL)
+        return NULL;
+    if (how == BY_BF16)
+        other = ET_BF16;
+    else if (how == BY_F64)
+        other = ET_F64;
+    x = et_zeros(how == BY_RELEASED ? dtype : other, arg->ndim, arg->shape);
+    ck_assert_ptr_nonnull(x);
+    if (how == BY_RELEASED)
+        et_release(x);
+    return x;
+}
+
+/* An operand that is missing, gone or of a wrong dtype gives the error for that, with the
+ * place of the call, and leaves nothing behind. Ops that take any dtype may succeed, and so
+ * may those whose operand is optional; ops composed of others do not say what they take. */
+START_TEST(wrong_operands)
+{
+    static const et_status want[N_REPLACEMENTS] = {ET_EINVAL, ET_ESCOPE, ET_EDTYPE, ET_EDTYPE, ET_EDTYPE};
+    const et_op *op = et_op_table[_i];
+    const et_sample *s = &op->samples[0];
+    et_pool_stats before, after;
+    bool any_dtype = !op->args || strchr(op->args, 'a');
+    int reals = 0;
+
+    for (int i = 0; i < s->n_in; i++)
+        reals += sample_dtype(&s->in[i]) == ET_F32;
+
+    for (int i = 0; i < s->n_in; i++)
+        for (int how = 0; how < N_REPLACEMENTS; how++) {
+            et_scope *scope;
+            bool ok, may;
+
+            et_pool_get_stats(&before);
+            scope = et_scope_open();
+            ok = call_with(s, i, replace(&s->in[i], (replacement)how));
+            may = (how == BY_NULL && op->args && strchr(op->args, '?')) || (how > BY_RELEASED && any_dtype) ||
+                  (how == BY_F64 && reals == 1);
+            ck_assert_msg(ok == (et_error_status() == ET_OK), "%s, operand %d, case %d: %s but status %s", op->name,
+                          i, how, ok ? "success" : "failure", et_error_message());
+            if (!ok) {
+                ck_assert_msg(et_error_status() == want[how], "%s, operand %d, case %d: %s %s", op->name, i, how,
+                              et_status_name(et_error_status()), et_error_message());
+                ck_assert_msg(strstr(et_error_message(), ".c:") != NULL, "%s: no place in \"%s\"", op->name,
+                              et_error_message());
+            } else {
+                ck_assert_msg(may, "%s, operand %d, case %d: no error", op->name, i, how);
+            }
+            et_error_clear();
+            ck_assert_int_eq(et_scope_close(scope), ET_OK);
+            et_pool_get_stats(&after);
+            ck_assert_msg(after.current == before.current, "%s, operand %d, case %d: %zu bytes are left", op->name, i,
+                          how, after.current - before.current);
+        }
+}
+END_TEST
+
+START_TEST(no_scope)
+{
+    const et_op *op = et_op_table[_i];
+    const et_sample *s = &op->samples[0];
+    et_tensor *in[ET_MAX_ARGS] = {NULL}, *out[ET_MAX_OUT] = {NULL};
+
+    ck_assert(sample_operands(s, in)); /* these belong to the caller */
+    ck_assert_msg(s->call(in, out) < 0, "%s works without a scope", op->name);
+    ck_assert_msg(et_error_status() == ET_ESCOPE && strstr(et_error_message(), "no scope is open"), "%s: %s",
+                  op->name, et_error_message());
+    et_error_clear();
+    for (int i = 0; i < s->n_in; i++)
+        et_free(in[i]);
+}
+END_TEST
+
+static bool step_in_scope(void *user)
+{
+    et_scope *scope = et_scope_open();
+    bool ok = scope && sample_step(user);
+
+    return (!scope || et_scope_close(scope) == ET_OK) && ok;
+}
+
+/* Forward and backward of every sample, each request for memory refused in turn. */
+START_TEST(without_memory)
+{
+    const et_op *op = et_op_table[_i];
+
+    for (int i = 0; i < op->n_samples; i++) {
+        char what[200];
+
+        snprintf(what, sizeof what, "%s, sample %d (%s)", op->name, i, op->samples[i].name ? op->samples[i].name : "");
+        alloc_sweep(what, step_in_scope, (void *)&op->samples[i]);
+    }
+}
+END_TEST
+
+/* --- ops one by one ------------------------------------------------------------------------ */
+
+#define S(...) ET_SHAPE(__VA_ARGS__)
+#define ZEROS(...) et_zeros(ET_F32, ET_SHAPE(__VA_ARGS__))
+static const int64_t nine[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const int order[3] = {0, 1, 2}, twice[2] = {1, 1}, outside[2] = {0, 2}, below[2] = {0, -3};
+
+#define SHAPES(X)                                                                                          \
+    X(et_add(f.x, f.y), ET_ESHAPE, "add: shapes do not broadcast: [2, 3] and [4]")                         \
+    X(et_sub(f.y, f.x), ET_ESHAPE, "sub: shapes do not broadcast: [4] and [2, 3]")                         \
+    X(et_mul(f.x, f.d), ET_EDTYPE, "mul: dtypes differ: float32 and float64")                              \
+    X(et_div(f.d, f.x), ET_EDTYPE, "div: dtypes differ: float64 and float32")                              \
+    X(et_maximum(f.k, f.k), ET_EDTYPE, "maximum: operand 0 is int32")                                      \
+    X(et_minimum(f.x, f.m), ET_EDTYPE, "minimum: operand 1 is uint8")                                      \
+    X(et_add(f.b, f.b), ET_EDTYPE, "et_cast")                                                              \
+    X(et_add(f.x, NULL), ET_EINVAL, "add: operand 1 is NULL")                                              \
+    X(et_add(f.released, f.x), ET_ESCOPE, "add: the elements of operand 0, shape [2, 3], were released")   \
+    X(et_tanh(NULL), ET_EINVAL, "check_misuse_ops.c:")                                                     \
+    X(et_tanh(f.k), ET_EDTYPE, "tanh: operand 0 is int32, expected float32 or float64")                    \
+    X(et_clamp(f.x, 1, 0), ET_EINVAL, "clamp: expected lo <= hi, got 1 and 0")                             \
+    X(et_clamp(f.x, NAN, 0), ET_EINVAL, "clamp: expected lo <= hi")                                        \
+    X(et_expand(f.x, S(3, 3)), ET_ESHAPE, "expand: [2, 3] does not broadcast to [3, 3]")                   \
+    X(et_expand(f.x, S(3)), ET_ESHAPE, "expand: [2, 3] has more dimensions than [3]")                      \
+    X(et_expand(f.x, 9, nine), ET_ESHAPE, "expand: expected 0 to 8 dimensions, got 9")                     \
+    X(et_expand(f.x, -1, NULL), ET_ESHAPE, "expand: expected 0 to 8")                                      \
+    X(et_expand(f.x, 2, NULL), ET_ESHAPE, "expand: ")                                                      \
+    X(et_expand(ZEROS(1), S(-5)), ET_ESHAPE, "-5")                                                         \
+    X(et_expand(f.x, S(-1, 2, 3)), ET_ESHAPE, "-1")                                                        \
+    X(et_sum_to_size(f.x, S(2, 2)), ET_ESHAPE, "sum_to_size: [2, 3] does not come from broadcasting [2, 2]") \
+    X(et_sum_to_size(f.x, S(1, 2, 3)), ET_ESHAPE, "sum_to_size")                                           \
+    X(et_view(f.x, S(4, 2)), ET_ESHAPE, "view: [2, 3] cannot be made [4, 2]")                              \
+    X(et_view(f.x, S(-1, -1)), ET_ESHAPE, "view: [2, 3] cannot be made [-1, -1]")                          \
+    X(et_view(f.x, S(-1, 4)), ET_ESHAPE, "[-1, 4]")                                                        \
+    X(et_view(f.x, S(-2, -3)), ET_ESHAPE, "[-2, -3]")                                                      \
+    X(et_view(f.none, S(-1, 0)), ET_ESHAPE, "[0, 3] cannot be made [-1, 0]")                               \
+    X(et_view(et_transpose(f.x, 0, 1), S(6)), ET_ESHAPE, "use et_reshape")                                 \
+    X(et_view(NULL, S(6)), ET_EINVAL, "NULL")                                                              \
+    X(et_view(f.released, S(6)), ET_ESCOPE, "released")                                                    \
+    X(et_reshape(f.x, S(7)), ET_ESHAPE, "reshape: [2, 3] cannot be made [7]")                              \
+    X(et_reshape(f.x, 9, nine), ET_ESHAPE, "expected 0 to 8 dimensions, got 9")                            \
+    X(et_reshape(NULL, S(6)), ET_EINVAL, "NULL")                                                           \
+    X(et_permute(f.x, 3, order), ET_EINVAL, "permute: 3 dimensions are named, [2, 3] has 2")               \
+    X(et_permute(f.x, 2, twice), ET_EINVAL, "permute: dimension 1 of [2, 3] is named twice")               \
+    X(et_permute(f.x, 2, outside), ET_EINVAL, "permute: dimension 2 of [2, 3] is not there")               \
+    X(et_permute(f.x, 2, below), ET_EINVAL, "permute: dimension -3")                                       \
+    X(et_permute(f.x, 2, NULL), ET_EINVAL, "permute")                                                      \
+    X(et_transpose(f.x, 0, 2), ET_EINVAL, "transpose: [2, 3] has no dimension 2")                          \
+    X(et_transpose(f.x, -3, 0), ET_EINVAL, "transpose: [2, 3] has no dimension -3")                        \
+    X(et_transpose(et_sum_to_size(f.x, 0, NULL), 0, 0), ET_EINVAL, "transpose: [] has no dimension 0")     \
+    X(et_unsqueeze(f.x, 3), ET_EINVAL, "unsqueeze: [2, 3] has no dimension 3")                             \
+    X(et_unsqueeze(et_zeros(ET_F32, 8, nine), 0), ET_ESHAPE, "unsqueeze: the tensor has 8 dimensions")     \
+    X(et_squeeze(f.x, 2), ET_EINVAL, "squeeze: [2, 3] has no dimension 2")                                 \
+    X(et_flatten(f.x, 1, 0), ET_EINVAL, "flatten: dimension 0 comes before 1")                             \
+    X(et_flatten(f.x, 0, 2), ET_EINVAL, "flatten: [2, 3] has no dimension 2")
+MISUSE_TABLE(shapes, SHAPES)
+
+#define LAYERS(X)                                                                                          \
+    X(et_matmul(f.x, f.x), ET_ESHAPE, "matmul: inner sizes differ: [2, 3] x [2, 3]")                       \
+    X(et_matmul(f.x, f.y), ET_ESHAPE, "matmul: inner sizes differ: [2, 3] x [4]")                          \
+    X(et_matmul(ZEROS(2, 3, 4), ZEROS(3, 4, 5)), ET_ESHAPE, "matmul: batch sizes differ")                  \
+    X(et_matmul(et_sum_to_size(f.x, 0, NULL), f.x), ET_ESHAPE, "matmul: operands need at least one")       \
+    X(et_matmul(f.x, f.d), ET_EDTYPE, "matmul: dtypes differ")                                             \
+    X(et_matmul(f.x, NULL), ET_EINVAL, "matmul: operand 1 is NULL")                                        \
+    X(et_matmul_t(f.y, f.x, true, false), ET_ESHAPE, "a vector cannot be transposed")                      \
+    X(et_matmul_t(f.x, f.x, true, true), ET_ESHAPE, "inner sizes differ")                                  \
+    X(et_linear(f.x, f.y, NULL), ET_ESHAPE, "linear: the weight must be [out, in], it is [4]")             \
+    X(et_linear(f.x, ZEROS(5, 4), NULL), ET_ESHAPE, "linear: x is [2, 3], its last size")                  \
+    X(et_linear(f.x, ZEROS(5, 3), f.y), ET_ESHAPE, "the bias must be [5] for a weight [5, 3], it is [4]")  \
+    X(et_linear(et_sum_to_size(f.x, 0, NULL), ZEROS(5, 3), NULL), ET_ESHAPE, "linear: x is []")            \
+    X(et_linear(f.x, NULL, NULL), ET_EINVAL, "linear: operand 1 is NULL")                                  \
+    X(et_linear(f.x, f.x, f.d), ET_EDTYPE, "linear")                                                       \
+    X(et_linear_act(f.x, ZEROS(5, 3), NULL, (et_act)77), ET_EINVAL, "unknown activation 77")               \
+    X(et_attention(f.x, f.x, f.x, NULL, NULL), ET_ESHAPE, "attention: q, k and v must be [B, H, T, d]")    \
+    X(et_attention(ZEROS(1, 2, 3, 4), ZEROS(1, 2, 3, 5), ZEROS(1, 2, 3, 4), NULL, NULL), ET_ESHAPE,        \
+      "widths of q and k differ")                                                                          \
+    X(et_attention(ZEROS(1, 2, 3, 4), ZEROS(1, 2, 3, 4), ZEROS(1, 2, 5, 4), NULL, NULL), ET_ESHAPE,        \
+      "lengths of k and v differ")                                                                         \
+    X(et_attention(ZEROS(1, 2, 3, 4), ZEROS(2, 2, 3, 4), ZEROS(2, 2, 3, 4), NULL, NULL), ET_ESHAPE,        \
+      "batch and heads")                                                                                   \
+    X(et_attention(ZEROS(1, 2, 3, 4), ZEROS(1, 2, 3, 4), ZEROS(1, 2, 3, 4), ZEROS(5, 5), NULL), ET_ESHAPE, \
+      "the mask [5, 5] does not broadcast")                                                                \
+    X(et_attention(ZEROS(1, 2, 3, 4), ZEROS(1, 2, 3, 4), ZEROS(1, 2, 3, 4), f.k, NULL), ET_EDTYPE, "int32") \
+    X(et_attention_qkv(ZEROS(1, 3, 10), 2, NULL, NULL), ET_ESHAPE, "expected qkv [B, T, 3 * 2 * d]")       \
+    X(et_attention_qkv(ZEROS(1, 3, 12), 0, NULL, NULL), ET_EINVAL, "at least one head")                    \
+    X(et_gru(f.x, NULL, f.x, f.x, NULL, NULL, NULL, NULL, NULL), ET_ESHAPE, "gru: x must be [B, T, F]")    \
+    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 3), NULL, NULL, NULL, NULL, NULL), ET_ESHAPE,     \
+      "w_hh must be [3H, H]")                                                                              \
+    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 4), ZEROS(6, 2), NULL, NULL, NULL, NULL, NULL), ET_ESHAPE,     \
+      "w_ih must be")                                                                                      \
+    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 2), f.y, NULL, NULL, NULL, NULL), ET_ESHAPE,      \
+      "b_ih must be")                                                                                      \
+    X(et_gru(ZEROS(1, 2, 3), f.x, ZEROS(6, 3), ZEROS(6, 2), NULL, NULL, NULL, NULL, NULL), ET_ESHAPE,      \
+      "h0 must be [B, H], here [1, 2]")                                                                    \
+    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 2), NULL, NULL, et_full(ET_I32, S(1), 3), NULL,   \
+             NULL), ET_EINVAL, "lengths[0] is 3, but must be in 0 .. T = 2")                               \
+    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 2), NULL, NULL, et_full(ET_I32, S(1), -1), NULL,  \
+             NULL), ET_EINVAL, "lengths[0] is -1")                                                         \
+    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 2), NULL, NULL, f.y, NULL, NULL), ET_EDTYPE, "int32") \
+    X(et_rnn(ZEROS(1, 2, 3), NULL, ZEROS(2, 3), NULL, NULL, NULL, NULL, NULL, NULL), ET_EINVAL, "NULL")    \
+    X(et_lstm(ZEROS(1, 2, 3), NULL, f.x, ZEROS(8, 3), ZEROS(8, 2), NULL, NULL, NULL, NULL, NULL, NULL),    \
+      ET_ESHAPE, "c0 must be [B, H], here [1, 2]")
+MISUSE_TABLE(layers, LAYERS)
+
+/* --- backward -------------------------------------------------------------------------------- */
+
+static et_status backward_twice(misuse_set *f)
+{
+    et_status status = et_backward(f->loss);
+
+    return status ? status : et_backward(f->loss);
+}
+
+static et_status backward_after_change(misuse_set *f)
+{
+    et_tensor *y = et_square(f->leaf), *s = et_sum_to_size(y, 0, NULL);
+
+    et_fill(f->leaf, 3);
+    return et_backward(s);
+}
+
+static et_status backward_after_result_changed(misuse_set *f)
+{
+    et_tensor *y = et_exp(f->leaf), *s = et_sum_to_size(y, 0, NULL);
+
+    et_fill(y, 3);
+    return et_backward(s);
+}
+
+static et_status backward_without_grad(misuse_set *f)
+{
+    et_tensor *y;
+
+    et_no_grad_begin();
+    y = et_sum_to_size(et_square(f->leaf), 0, NULL);
+    et_no_grad_end();
+    return et_backward(y);
+}
+
+static et_tensor *use_after_backward(misuse_set *f)
+{
+    et_tensor *y = et_square(f->leaf);
+
+    if (et_backward(et_sum_to_size(et_exp(y), 0, NULL)) != ET_OK)
+        return f->x;
+    return et_neg(y);
+}
+
+static et_status grad_of(misuse_set *f, et_tensor *out, et_tensor *in, int flags)
+{
+    et_tensor *g = NULL;
+
+    (void)f;
+    return et_grad(1, &out, NULL, 1, &in, &g, flags);
+}
+
+static et_status grad_once(misuse_set *f)
+{
+    et_tensor *q = et_set_requires_grad(ZEROS(1, 1, 2, 4), true);
+    et_tensor *y = et_sum_to_size(et_attention(q, q, q, NULL, NULL), 0, NULL);
+
+    return grad_of(f, y, q, ET_CREATE_GRAPH);
+}
+
+static et_status grad_no_grad(misuse_set *f)
+{
+    et_status status;
+
+    et_no_grad_begin();
+    status = grad_of(f, f->loss, f->leaf, ET_CREATE_GRAPH);
+    et_no_grad_end();
+    return status;
+}
+
+static et_tensor *give_null(et_tensor *const *in, int n_in, void *user)
+{
+    (void)in, (void)n_in, (void)user;
+    return NULL;
+}
+
+static et_tensor *give_operand(et_tensor *const *in, int n_in, void *user)
+{
+    (void)n_in, (void)user;
+    return in[0];
+}
+
+static et_tensor *give_integers(et_tensor *const *in, int n_in, void *user)
+{
+    (void)in, (void)n_in, (void)user;
+    return et_zeros(ET_I32, S(2));
+}
+
+static et_tensor *anomaly(misuse_set *f)
+{
+    et_tensor *y;
+
+    et_set_anomaly(true);
+    y = et_log(et_neg(f->x));
+    et_set_anomaly(false);
+    return y;
+}
+
+#define BACKWARD(X)                                                                                        \
+    X(et_backward(NULL), ET_EINVAL, "backward: tensor is NULL")                                            \
+    X(et_backward(f.computed), ET_EINVAL, "backward: the loss has shape [2, 3], expected one element")     \
+    X(et_backward(et_zeros(ET_I32, 0, NULL)), ET_EDTYPE, "backward: a int32 tensor has no gradient")       \
+    X(et_backward(et_sum_to_size(f.x, 0, NULL)), ET_EGRAD, "requires a gradient")                          \
+    X(backward_without_grad(&f), ET_EGRAD, "requires a gradient")                                          \
+    X(backward_twice(&f), ET_ESCOPE, "backward")                                                           \
+    X(backward_after_change(&f), ET_EVERSION, "square: backward: operand 0")                               \
+    X(backward_after_result_changed(&f), ET_EVERSION, "exp: backward: the result was changed")             \
+    X(use_after_backward(&f), ET_ESCOPE, "neg: the elements of operand 0, shape [2, 3], were released")    \
+    X(et_backward_from(f.computed, f.y, 0), ET_ESHAPE, "the gradient is float32 [4], the tensor float32 [2, 3]") \
+    X(et_backward_from(f.computed, f.d, 0), ET_ESHAPE, "float64 [2, 3]")                                   \
+    X(et_backward_from(f.computed, NULL, ET_CREATE_GRAPH), ET_EINVAL, "use et_grad")                       \
+    X(et_backward_from(f.computed, NULL, 77), ET_EINVAL, "ET_RETAIN_GRAPH")                                \
+    X(et_backward_from(f.computed, f.released, 0), ET_ESCOPE, "released")                                  \
+    X(grad_of(&f, f.loss, NULL, 0), ET_EINVAL, "grad: input 0 is NULL")                                    \
+    X(grad_of(&f, NULL, f.leaf, 0), ET_EINVAL, "NULL")                                                     \
+    X(grad_of(&f, f.loss, f.x, 0), ET_EGRAD, "grad: input 0 does not require a gradient")                  \
+    X(grad_once(&f), ET_EGRAD, "attention: can be differentiated once only")                               \
+    X(grad_no_grad(&f), ET_EGRAD, "inside et_no_grad_begin")                                               \
+    X(et_checkpoint(NULL, &f.leaf, 1, NULL), ET_EINVAL, "checkpoint: expected a segment")                  \
+    X(et_checkpoint(give_null, &f.leaf, -1, NULL), ET_EINVAL, "checkpoint: expected")                      \
+    X(et_checkpoint(give_null, &f.leaf, ET_MAX_ARGS + 1, NULL), ET_EINVAL, "at most 16")                   \
+    X(et_checkpoint(give_null, &f.leaf, 1, NULL), ET_EINVAL, "the segment returned NULL")                  \
+    X(et_checkpoint(give_operand, &f.leaf, 1, NULL), ET_EINVAL, "the segment returned its operand 0")      \
+    X(et_checkpoint(give_integers, &f.leaf, 1, NULL), ET_EDTYPE, "the segment returned a int32 tensor")    \
+    X(anomaly(&f), ET_ENONFINITE, "log: made a NaN or infinity")                                           \
+    X(et_tape_print(NULL), ET_EINVAL, "NULL")                                                              \
+    X(et_tape_dot(NULL), ET_EINVAL, "NULL")
+MISUSE_TABLE(backward, BACKWARD)
+
+/* With an error pending, backward and ops given NULL refuse and keep the first message. */
+START_TEST(pending_error)
+{
+    misuse_set f = misuse_begin();
+
+    et_raise(ET_EFORMAT, "the first");
+    ck_assert_int_eq(et_backward(f.loss), ET_EFORMAT);
+    ck_assert_ptr_null(et_grad_of(f.leaf));
+    ck_assert_ptr_null(et_linear(f.x, f.x, et_neg(NULL))); /* a NULL bias is no "none" now */
+    ck_assert_str_eq(et_error_message(), "the first");
+    misuse_end(&f);
+}
+END_TEST
+
+START_TEST(grad_of_nothing)
+{
+    et_scope *scope = et_scope_open();
+    et_tensor *leaf = et_set_requires_grad(ZEROS(2), true), *g = leaf;
+
+    ck_assert_int_eq(et_grad(0, NULL, NULL, 1, &leaf, &g, 0), et_error_status());
+    ck_assert_ptr_null(g);
+    et_error_clear();
+    et_scope_close(scope);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("misuse_ops");
+    TCase *tc = tcase_create("every op");
+
+    tcase_set_timeout(tc, 300);
+    tcase_add_loop_test(tc, wrong_operands, 0, et_op_count);
+    tcase_add_loop_test(tc, no_scope, 0, et_op_count);
+    tcase_add_loop_test(tc, without_memory, 0, et_op_count);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("tables");
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, shapes_misuses, 0, N_shapes_misuses);
+    tcase_add_loop_test(tc, layers_misuses, 0, N_layers_misuses);
+    tcase_add_loop_test(tc, backward_misuses, 0, N_backward_misuses);
+    tcase_add_test(tc, pending_error);
+    tcase_add_test(tc, grad_of_nothing);
+    suite_add_tcase(s, tc);
+    return suite_run(s);
+}
