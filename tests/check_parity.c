@@ -19,6 +19,10 @@ enum { MAX_IN = 24, MAX_OUT = 8 };
 /* Options that several cases share. */
 static const et_attention_opts causal = {.causal = true}, causal_merged = {.causal = true, .merge_heads = true};
 static const et_rnn_opts back = {.reverse = true};
+#define IGNORE(smoothing) \
+    &(et_cross_entropy_opts){.ignore = true, .ignore_index = -100, .label_smoothing = (smoothing)}
+#define WEIGHTED(w, smoothing) \
+    &(et_cross_entropy_opts){.ignore = true, .ignore_index = -100, .label_smoothing = (smoothing), .weight = (w)}
 
 #define GLUE_(a, b) a##b
 #define GLUE(a, b) GLUE_(a, b)

@@ -24,6 +24,7 @@ check_PROGRAMS += \
 	tests/check_misuse_ops \
 	tests/check_npy \
 	tests/check_ops \
+	tests/check_parity \
 	tests/check_parallel \
 	tests/check_print \
 	tests/check_recurrent \
@@ -53,6 +54,7 @@ tests_check_misuse_LDADD = $(TEST_LDADD)
 tests_check_misuse_ops_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
+tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_recurrent_SOURCES = tests/check_recurrent.c tests/recurrent_slow.h
@@ -111,7 +113,6 @@ EXTRA_DIST += \
 	tests/misuse.h \
 	tests/op_samples.h \
 	tests/oracle \
-	tests/check_parity.c \
 	tests/parity_cases.h \
 	tests/png_reader.h \
 	tests/print_table.h \

@@ -44,6 +44,12 @@ class Cases:
             for i, g in zip(wanted, grads):
                 self.tensors[f"{name}/g{i}"] = as_array(torch.zeros_like(ins[i]) if g is None else g)
 
+    def keep(self, names):
+        """Forgets all cases but these."""
+        for missing in names - {n.rsplit("/", 1)[0] for n in self.tensors}:  # named, but not made
+            print("no case is called", missing)
+        self.tensors = {n: a for n, a in self.tensors.items() if n.rsplit("/", 1)[0] in names}
+
     def write(self, path):
         safetensors_io.write(path, self.tensors, {"source": f"PyTorch {torch.__version__}"})
         print(path, sum(a.nbytes for a in self.tensors.values()), "bytes,", len(self.tensors), "tensors")
