@@ -1,6 +1,7 @@
 # doc/: the manual.
 dist_doc_DATA += \
 	LICENSE \
+	doc/accuracy.md \
 	README.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).
