@@ -2,7 +2,8 @@
 autogradinclude_HEADERS += \
 	autograd/autograd.h \
 	autograd/gradcheck.h \
-	autograd/op.h
+	autograd/op.h \
+	autograd/ops.h
 
 # Files that define operators; ops.h is made from their doc comments.
 op_sources = \
@@ -37,7 +38,6 @@ autograd/ops.h: autograd/ops.stamp
 	@test -f $@ || test -f $(srcdir)/$@ || $(MAKE) $(AM_MAKEFLAGS) autograd/ops.stamp
 
 BUILT_SOURCES += autograd/ops.h
-nodist_autogradinclude_HEADERS = autograd/ops.h
 
 libetude_la_SOURCES += \
 	$(op_sources) \

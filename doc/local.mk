@@ -1,8 +1,9 @@
 # doc/: the manual.
 dist_doc_DATA += \
 	LICENSE \
+	README.md \
 	doc/accuracy.md \
-	README.md
+	doc/ops.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).
 CLEANFILES += doc/ops.md doc/ops.md.tmp
