@@ -24,12 +24,6 @@ function fail(text)
     failed = 1
 }
 
-# Text between s's first opening and closing double quotes, "" if there are none.
-function quoted(s,    a)
-{
-    return split(s, a, "\"") >= 3 ? a[2] : ""
-}
-
 # The comment's text on one line, without its stars; the first paragraph only.
 function first_paragraph(comment,    lines, n, i, s, out)
 {
@@ -113,11 +107,12 @@ function declaration(text, doc, where,    name, proto)
     prototype[name] = proto
     comment_of[name] = doc
     place[name] = where
+    source_of[name] = FILENAME
 }
 
 FNR == 1 {
     is_list = (FILENAME ~ /\.def$/)
-    in_comment = in_public = in_op = 0
+    in_comment = in_public = 0
     doc = pending = text = ""
 }
 
@@ -134,6 +129,7 @@ is_list && /^\/\*.*\*\/[ \t]*$/ {
 }
 
 is_list && /^ET_(OP|FN)\([A-Za-z0-9_]+\)/ {
+    composed = /^ET_FN/
     name = $0
     sub(/^ET_(OP|FN)\(/, "", name)
     sub(/\).*$/, "", name)
@@ -143,6 +139,7 @@ is_list && /^ET_(OP|FN)\([A-Za-z0-9_]+\)/ {
         listed[name] = 1
         order[++count] = name
         section_of[count] = section
+        composed_of[name] = composed
     }
     next
 }
@@ -185,26 +182,6 @@ in_comment {
     else
         in_comment = 1
     next
-}
-
-# Fields of the op object, for the manual.
-/^const et_op et_op_[A-Za-z0-9_]+[ \t]*=/ {
-    op = $0
-    sub(/^const et_op et_op_/, "", op)
-    sub(/[ \t]*=.*$/, "", op)
-    in_op = 1
-}
-
-in_op {
-    if (match($0, /\.args[ \t]*=[ \t]*"[^"]*"/))
-        args_of[op] = quoted(substr($0, RSTART, RLENGTH))
-    if (match($0, /\.flags[ \t]*=[^,}]*/)) {
-        s = substr($0, RSTART, RLENGTH)
-        sub(/^[^=]*=[ \t]*/, "", s)
-        flags_of[op] = s
-    }
-    if ($0 ~ /};[ \t]*$/)
-        in_op = 0
 }
 
 /^[ \t]*$/ || /^#/ || /^\}/ || /^[A-Z_0-9]+\(.*\)[ \t]*;?[ \t]*$/ {
@@ -301,29 +278,28 @@ function write_header(    i, name)
     print "#endif"
 }
 
-function write_doc(    i, name, flags, s)
+function write_doc(    i, k, name, call, text)
 {
     print "# The operators"
     print ""
-    print "Made from `autograd/ops.def` and the doc comments of the sources; each is described in full in"
-    print "`autograd/ops.h`. Operands: `r` real, `i` int32, `m` mask, `a` any; `?` may be NULL, `*` any number."
-    print "Flags: `VIEW` shares storage, `ONCE` can be differentiated once, `NODIFF` has no gradient, `KINK` is not"
-    print "smooth everywhere. Composed of other operators: `-`."
+    print "Made from `autograd/ops.def` and the doc comments of the sources. Shapes, dtypes and errors of each are"
+    print "in `autograd/ops.h`; one that is marked (c) is composed of others."
     for (i = 1; i <= count; i++) {
         name = order[i]
         if (i == 1 || section_of[i] != section_of[i - 1]) {
             print ""
             if (section_of[i] != "")
                 print "## " toupper(substr(section_of[i], 1, 1)) substr(section_of[i], 2) "\n"
-            print "| operator | operands | flags | |"
-            print "|---|---|---|---|"
+            print "| operator | | source |"
+            print "|---|---|---|"
         }
-        flags = flags_of[name]
-        gsub(/ET_OP_/, "", flags)
-        gsub(/[ \t]*\|[ \t]*/, ", ", flags)
-        s = first_sentence(comment_of[name])
-        gsub(/\|/, "\\|", s)
-        print "| `et_" name "` | " (args_of[name] == "" ? "-" : "`" args_of[name] "`") " | " flags " | " s " |"
+        split_parameters(prototype[name])
+        call = ""
+        for (k = 1; k <= param_count; k++)
+            call = call (k == 1 ? "" : ", ") param_name[k]
+        text = first_sentence(comment_of[name])
+        gsub(/\|/, "\\|", text)
+        print "| `et_" name "(" call ")`" (composed_of[name] ? " (c)" : "") " | " text " | `" source_of[name] "` |"
     }
 }
 
