@@ -54,13 +54,18 @@ void *et_gx(et_node *n, int i, int *acc)
     return g ? et_data_mut(g) : NULL;
 }
 
-void *et_gx_add(et_node *n, int i)
+et_tensor *et_gx_tensor(et_node *n, int i)
 {
     int acc;
     et_tensor *g = gather_in(n->in[i], &acc);
 
-    if (g && !acc && et_fill(g, 0))
-        return NULL;
+    return g && !acc && et_fill(g, 0) ? NULL : g;
+}
+
+void *et_gx_add(et_node *n, int i)
+{
+    et_tensor *g = et_gx_tensor(n, i);
+
     return g ? et_data_mut(g) : NULL;
 }
 

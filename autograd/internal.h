@@ -4,13 +4,13 @@
 
 #include "autograd/op.h"
 
-typedef struct et_chunk et_chunk;
+typedef struct et_arena et_arena;
 
 /* Nodes in the order in which they ran, and the memory they and their arrays are in. */
 typedef struct et_tape {
     et_node **nodes;
     int64_t length, room;
-    et_chunk *chunks;
+    et_arena *arenas;
 } et_tape;
 
 /* The tape of this thread's root scope; NULL when there is none yet. */

@@ -11,14 +11,18 @@ op_sources = \
 	autograd/ops_binary.c \
 	autograd/ops_checkpoint.c \
 	autograd/ops_expand.c \
+	autograd/ops_index.c \
 	autograd/ops_linalg.c \
 	autograd/ops_linear.c \
 	autograd/ops_loss.c \
+	autograd/ops_mask.c \
+	autograd/ops_move.c \
 	autograd/ops_norm.c \
 	autograd/ops_random.c \
 	autograd/ops_recurrent.c \
 	autograd/ops_reduce.c \
 	autograd/ops_scalar.c \
+	autograd/ops_slice.c \
 	autograd/ops_softmax.c \
 	autograd/ops_unary.c \
 	autograd/ops_view.c

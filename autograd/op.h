@@ -202,6 +202,9 @@ const void *et_gy_data(et_node *n, int k);
 void *et_gx(et_node *n, int i, int *acc);
 /** As et_gx, but always to be added to (filled with zeros first where needed). */
 void *et_gx_add(et_node *n, int i);
+/** The gradient of operand i itself, contiguous, filled with zeros where it was not begun:
+ *  for rules that add to parts of it. NULL on failure. */
+et_tensor *et_gx_tensor(et_node *n, int i);
 /** Adds g to the gradient of operand i, summing over what broadcasting expanded. */
 et_status et_gx_sum(et_node *n, int i, const et_tensor *g);
 /** Adds alpha g, broadcast to the shape of operand i, to that operand's gradient. */
@@ -221,5 +224,13 @@ et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape);
 /** dst = src summed over the dimensions in which dst is 1 or absent (acc 0), or
  *  dst += that (acc 1). dst contiguous, src any strides, same real dtype. */
 et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc);
+
+/** dst += src, of one shape and real dtype, any strides; no two elements of dst may be the
+ *  same one. */
+et_status et_add_into(et_tensor *dst, const et_tensor *src);
+
+/** index [n], int32, as an int32 view of `shape` that varies along dim alone: what
+ *  et_gather and et_scatter_add take. Has no history. */
+et_tensor *et_index_along(const et_tensor *index, int dim, int ndim, const int64_t *shape);
 
 #endif

@@ -145,3 +145,32 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
     }
     return sum_any(&j, dst->numel);
 }
+
+et_status et_add_into(et_tensor *dst, const et_tensor *src)
+{
+    const et_kernels *k = et_kernels_for(dst->dtype);
+    size_t size = et_dtype_size(dst->dtype);
+    et_iter it;
+
+    if (!dst->numel)
+        return ET_OK;
+    et_iter_init(&it, dst->ndim, dst->shape, 2, (const et_tensor *const[]){dst, src});
+    char *d = et_data_mut(dst);
+    const char *s = et_data(src);
+    if (!d || !s)
+        return et_error_status();
+    int64_t sd = it.strides[0][it.ndim - 1], ss = it.strides[1][it.ndim - 1];
+    for (int64_t r = 0; r < it.rows; r++) {
+        char *pd = d + (size_t)et_iter_offset(&it, 0, r) * size;
+        const char *ps = s + (size_t)et_iter_offset(&it, 1, r) * size;
+        if (sd == 1 && ss == 1)
+            k->axpby(it.n, 1, ps, 1, pd);
+        else if (size == sizeof(double))
+            for (int64_t i = 0; i < it.n; i++)
+                ((double *)pd)[i * sd] += ((const double *)ps)[i * ss];
+        else
+            for (int64_t i = 0; i < it.n; i++)
+                ((float *)pd)[i * sd] += ((const float *)ps)[i * ss];
+    }
+    return ET_OK;
+}

@@ -6,13 +6,13 @@
 #include "autograd/internal.h"
 #include "tensor/pool.h"
 
-struct et_chunk {
-    et_chunk *next;
+struct et_arena {
+    et_arena *next;
     size_t used, size; /* of the bytes that follow */
 };
 
 enum { CHUNK = 16 * 1024, CHUNK_HEAD = 64 };
-_Static_assert(sizeof(struct et_chunk) <= CHUNK_HEAD, "nodes follow the chunk's head");
+_Static_assert(sizeof(struct et_arena) <= CHUNK_HEAD, "nodes follow the chunk's head");
 
 static _Thread_local int no_grad_depth;
 static _Thread_local bool anomaly;
@@ -58,14 +58,14 @@ et_status et_anomaly_check(const et_node *n, const et_tensor *t, const char *wha
 static void *tape_alloc(et_tape *tape, size_t bytes)
 {
     bytes = (bytes + 15) / 16 * 16;
-    et_chunk *c = tape->chunks;
+    et_arena *c = tape->arenas;
     if (!c || c->size - c->used < bytes) {
         size_t size = bytes > CHUNK - CHUNK_HEAD ? bytes : CHUNK - CHUNK_HEAD;
         c = et_pool_alloc(size + CHUNK_HEAD);
         if (!c)
             return NULL;
-        *c = (et_chunk){.next = tape->chunks, .size = size};
-        tape->chunks = c;
+        *c = (et_arena){.next = tape->arenas, .size = size};
+        tape->arenas = c;
     }
     void *p = (char *)c + CHUNK_HEAD + c->used;
     c->used += bytes;
@@ -79,7 +79,7 @@ static void drop_tape(void *p)
     for (int64_t i = tape->length - 1; i >= 0; i--)
         if (!tape->nodes[i]->released)
             et_node_release(tape->nodes[i], NULL);
-    for (et_chunk *c = tape->chunks, *next; c; c = next) {
+    for (et_arena *c = tape->arenas, *next; c; c = next) {
         next = c->next;
         et_pool_free(c);
     }

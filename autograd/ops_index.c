@@ -1,0 +1,424 @@
+/* Elements by number: gather, scatter_add, index_select, embedding, one_hot. */
+#include "config.h"
+
+#include <string.h>
+
+#include "autograd/op.h"
+#include "autograd/ops.h"
+
+typedef struct {
+    int dim;
+    int64_t padding; /* embedding: this id has no gradient; -1: none */
+} index_attr;
+
+et_tensor *et_index_along(const et_tensor *index, int dim, int ndim, const int64_t *shape)
+{
+    int64_t strides[ET_MAX_DIMS] = {0};
+
+    if (!index)
+        return NULL;
+    strides[dim] = index->strides[0];
+    return et_raw_view(index, ndim, shape, strides, index->offset);
+}
+
+static et_status bad_index(const et_node *n, int64_t id, int64_t size)
+{
+    return et_op_raise(n, ET_EINVAL, "index %lld is outside 0 .. %lld", (long long)id, (long long)size - 1);
+}
+
+static double load(const et_tensor *t, const void *p, int64_t i)
+{
+    return t->dtype == ET_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+static void add(const et_tensor *t, void *p, int64_t i, double v)
+{
+    if (t->dtype == ET_F64)
+        ((double *)p)[i] += v;
+    else
+        ((float *)p)[i] = (float)((double)((float *)p)[i] + v);
+}
+
+/* --- walking an index tensor ----------------------------------------------------------------- */
+
+/* Where element i of index (row-major) and its partner in x (contiguous, dimension dim
+ * replaced by the id) are. */
+static int64_t partner(const et_tensor *x, const et_tensor *index, int dim, int64_t i, int32_t id)
+{
+    int64_t at = 0, run = 1;
+
+    for (int d = x->ndim - 1; d >= 0; d--) {
+        int64_t c = i % index->shape[d];
+        i /= index->shape[d];
+        at += (d == dim ? id : c) * run;
+        run *= x->shape[d];
+    }
+    return at;
+}
+
+/* index must have x's dimensions, none larger but along dim. */
+static et_status check_index(const et_node *n, const et_tensor *x, const et_tensor *index, int dim)
+{
+    bool fits = x->ndim == index->ndim;
+
+    for (int d = 0; fits && d < x->ndim; d++)
+        fits = d == dim || index->shape[d] <= x->shape[d];
+    if (!fits)
+        return et_op_raise(n, ET_ESHAPE, "index %s does not fit %s along dimension %d", et_shape_str(index),
+                           et_shape_str(x), dim);
+    return ET_OK;
+}
+
+/* --- gather ------------------------------------------------------------------------------------- */
+
+static et_status gather_shape(et_node *n)
+{
+    index_attr *a = n->attr;
+    const et_tensor *x = n->in[0], *index = n->in[1];
+
+    if (et_op_dim(n, x->ndim, a->dim, &a->dim) || check_index(n, x, index, a->dim))
+        return et_error_status();
+    return et_out(n, 0, x->dtype, index->ndim, index->shape);
+}
+
+static et_status gather_fwd(et_node *n)
+{
+    int dim = ET_ATTR(n, index_attr)->dim;
+    const et_tensor *x = n->in[0], *index = n->in[1];
+    size_t size = et_dtype_size(x->dtype);
+    const char *px = et_contig(n, x);
+    const int32_t *id = et_contig(n, index);
+    char *y = et_out_data(n, 0);
+
+    if (!px || !id || !y)
+        return et_error_status();
+    for (int64_t i = 0; i < index->numel; i++) {
+        if (id[i] < 0 || id[i] >= x->shape[dim])
+            return bad_index(n, id[i], x->shape[dim]);
+        memcpy(y + (size_t)i * size, px + (size_t)partner(x, index, dim, i, id[i]) * size, size);
+    }
+    return ET_OK;
+}
+
+static et_status gather_bwd(et_node *n)
+{
+    int dim = ET_ATTR(n, index_attr)->dim;
+    const et_tensor *x = n->in[0], *index = n->in[1];
+    const void *gy = et_gy_data(n, 0);
+    const int32_t *id = et_contig(n, index);
+
+    if (!et_needs(n, 0))
+        return ET_OK;
+    void *gx = et_gx_add(n, 0);
+    if (!gy || !id || !gx)
+        return et_error_status();
+    for (int64_t i = 0; i < index->numel; i++)
+        add(x, gx, partner(x, index, dim, i, id[i]), load(x, gy, i));
+    return ET_OK;
+}
+
+static et_status gather_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
+{
+    const et_tensor *x = n->in[0];
+
+    gx[0] = et_scatter_add(et_zeros(x->dtype, x->ndim, x->shape), ET_ATTR(n, index_attr)->dim, n->in[1], gy[0]);
+    return gx[0] ? ET_OK : et_error_status();
+}
+
+ET_CALL(gather_first, et_gather(in[0], 0, in[1]))
+ET_CALL(gather_last, et_gather(in[0], -1, in[1]))
+static const et_sample gather_samples[] = {
+    {.name = "first", .n_in = 2, .in = {{2, {4, 3}}, {2, {6, 3}, 0, 4, ET_ARG_INDEX}}, .call = gather_first},
+    {.name = "last, fewer rows", .n_in = 2, .in = {{2, {4, 5}}, {2, {3, 7}, 0, 5, ET_ARG_INDEX}},
+     .call = gather_last},
+    {.name = "nothing", .n_in = 2, .in = {{2, {4, 5}}, {2, {4, 0}, 0, 5, ET_ARG_INDEX}}, .call = gather_last},
+};
+const et_op et_op_gather = {
+    .name = "gather", .args = "r i", .n_out = 1, .saves = ET_SAVE_IN(1), .shape = gather_shape, .fwd = gather_fwd,
+    .bwd = gather_bwd, .bwd_graph = gather_graph, ET_SAMPLES(gather_samples),
+};
+
+/** y[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on: y has the shape of index
+ *  (int32, x's number of dimensions, none larger than x's but along dim). EINVAL for an
+ *  index outside. */
+et_tensor *(et_gather)(et_tensor *x, int dim, et_tensor *index)
+{
+    return et_apply1(&et_op_gather, 2, (et_tensor *const[]){x, index}, &(index_attr){dim, -1}, sizeof(index_attr));
+}
+
+/* --- scatter_add --------------------------------------------------------------------------------- */
+
+static et_status scatter_shape(et_node *n)
+{
+    index_attr *a = n->attr;
+    const et_tensor *x = n->in[0], *index = n->in[1], *src = n->in[2];
+
+    if (et_op_dim(n, x->ndim, a->dim, &a->dim) || check_index(n, x, index, a->dim))
+        return et_error_status();
+    if (!et_same_shape(index, src))
+        return et_op_raise(n, ET_ESHAPE, "index is %s, the source %s", et_shape_str(index), et_shape_str(src));
+    return et_out_like(n, 0, 0);
+}
+
+static et_status scatter_fwd(et_node *n)
+{
+    int dim = ET_ATTR(n, index_attr)->dim;
+    const et_tensor *x = n->in[0], *index = n->in[1];
+    const int32_t *id = et_contig(n, index);
+    const void *src = et_contig(n, n->in[2]);
+
+    if (!id || !src || et_copy_into(n->out[0], x))
+        return et_error_status();
+    void *y = et_out_data(n, 0);
+    for (int64_t i = 0; i < index->numel; i++) {
+        if (id[i] < 0 || id[i] >= x->shape[dim])
+            return bad_index(n, id[i], x->shape[dim]);
+        add(x, y, partner(x, index, dim, i, id[i]), load(x, src, i));
+    }
+    return ET_OK;
+}
+
+static et_status scatter_bwd(et_node *n)
+{
+    int dim = ET_ATTR(n, index_attr)->dim;
+    const et_tensor *x = n->in[0], *index = n->in[1];
+
+    if (et_needs(n, 2)) {
+        const int32_t *id = et_contig(n, index);
+        const void *gy = et_gy_data(n, 0);
+        void *gs = et_gx_add(n, 2);
+        if (!id || !gy || !gs)
+            return et_error_status();
+        for (int64_t i = 0; i < index->numel; i++)
+            add(x, gs, i, load(x, gy, partner(x, index, dim, i, id[i])));
+    }
+    return et_needs(n, 0) ? et_gx_pass(n, 0) : ET_OK;
+}
+
+static et_status scatter_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
+{
+    gx[0] = gy[0];
+    if (et_needs(n, 2) && !(gx[2] = et_gather(gy[0], ET_ATTR(n, index_attr)->dim, n->in[1])))
+        return et_error_status();
+    return ET_OK;
+}
+
+ET_CALL(scatter_first, et_scatter_add(in[0], 0, in[1], in[2]))
+ET_CALL(scatter_last, et_scatter_add(in[0], -1, in[1], in[2]))
+static const et_sample scatter_samples[] = {
+    {.name = "first", .n_in = 3, .in = {{2, {4, 3}}, {2, {6, 3}, 0, 4, ET_ARG_INDEX}, {2, {6, 3}}},
+     .call = scatter_first},
+    {.name = "last, fewer rows", .n_in = 3, .in = {{2, {4, 5}}, {2, {3, 7}, 0, 5, ET_ARG_INDEX}, {2, {3, 7}}},
+     .call = scatter_last},
+};
+const et_op et_op_scatter_add = {
+    .name = "scatter_add", .args = "r i r", .n_out = 1, .saves = ET_SAVE_IN(1), .shape = scatter_shape,
+    .fwd = scatter_fwd, .bwd = scatter_bwd, .bwd_graph = scatter_graph, ET_SAMPLES(scatter_samples),
+};
+
+/** y = x, with src[i][j][k] added at [index[i][j][k]][j][k] for dim 0, and so on, in
+ *  row-major order. index int32 and src of one shape. EINVAL for an index outside. */
+et_tensor *(et_scatter_add)(et_tensor *x, int dim, et_tensor *index, et_tensor *src)
+{
+    return et_apply1(&et_op_scatter_add, 3, (et_tensor *const[]){x, index, src}, &(index_attr){dim, -1},
+                     sizeof(index_attr));
+}
+
+/* --- index_select -------------------------------------------------------------------------------- */
+
+ET_CALL(select_first, et_index_select(in[0], 0, in[1]))
+ET_CALL(select_middle, et_index_select(in[0], 1, in[1]))
+static const et_sample index_select_samples[] = {
+    {.name = "rows", .n_in = 2, .in = {{2, {4, 3}}, {1, {6}, 0, 4, ET_ARG_INDEX}}, .call = select_first},
+    {.name = "middle", .n_in = 2, .in = {{3, {2, 3, 4}}, {1, {2}, 0, 3, ET_ARG_INDEX}}, .call = select_middle},
+};
+const et_op et_op_index_select = {.name = "index_select", .args = "r i", .n_out = 1,
+                                  ET_SAMPLES(index_select_samples)};
+
+/** The slices of x along dim that index [n] (int32) names, in that order. EINVAL for an
+ *  index outside, ESHAPE unless index has one dimension. */
+et_tensor *(et_index_select)(et_tensor *x, int dim, et_tensor *index)
+{
+    int64_t shape[ET_MAX_DIMS];
+
+    if (!x || !index)
+        return et_gather(x, dim, index);
+    if (et_size(x, dim) < 0)
+        return NULL;
+    if (index->ndim != 1) {
+        et_raise_here(ET_ESHAPE, "index_select: index is %s, expected one dimension", et_shape_str(index));
+        return NULL;
+    }
+    dim += dim < 0 ? x->ndim : 0;
+    memcpy(shape, x->shape, sizeof shape);
+    shape[dim] = index->shape[0];
+    return et_gather(x, dim, et_index_along(index, dim, x->ndim, shape));
+}
+
+/* --- embedding -------------------------------------------------------------------------------------- */
+
+static et_status embedding_shape(et_node *n)
+{
+    const et_tensor *w = n->in[0], *ids = n->in[1];
+    int64_t shape[ET_MAX_DIMS];
+
+    if (w->ndim != 2)
+        return et_op_raise(n, ET_ESHAPE, "the table is %s, expected [words, width]", et_shape_str(w));
+    if (ids->ndim == ET_MAX_DIMS)
+        return et_op_raise(n, ET_ESHAPE, "too many dimensions in ids %s", et_shape_str(ids));
+    memcpy(shape, ids->shape, sizeof shape);
+    shape[ids->ndim] = w->shape[1];
+    return et_out(n, 0, w->dtype, ids->ndim + 1, shape);
+}
+
+static et_status embedding_fwd(et_node *n)
+{
+    const et_tensor *w = n->in[0], *ids = n->in[1];
+    size_t row = (size_t)w->shape[1] * et_dtype_size(w->dtype);
+    const char *pw = et_contig(n, w);
+    const int32_t *id = et_contig(n, ids);
+    char *y = et_out_data(n, 0);
+
+    if (!pw || !id || !y)
+        return et_error_status();
+    for (int64_t i = 0; i < ids->numel; i++) {
+        if (id[i] < 0 || id[i] >= w->shape[0])
+            return bad_index(n, id[i], w->shape[0]);
+        memcpy(y + (size_t)i * row, pw + (size_t)id[i] * row, row);
+    }
+    return ET_OK;
+}
+
+typedef struct {
+    const et_kernels *k;
+    const int32_t *id;
+    const char *gy;
+    char *gw;
+    int64_t ids, width, padding;
+    size_t size;
+} embedding_job;
+
+/* Columns lo .. hi-1 of every row, in the order of the ids: the same sums for any number
+ * of threads. */
+static void embedding_columns(int64_t lo, int64_t hi, void *user)
+{
+    const embedding_job *j = user;
+
+    for (int64_t i = 0; i < j->ids; i++)
+        if (j->id[i] != j->padding)
+            j->k->axpby(hi - lo, 1, j->gy + (size_t)(i * j->width + lo) * j->size, 1,
+                        j->gw + (size_t)(j->id[i] * j->width + lo) * j->size);
+}
+
+static et_status embedding_bwd(et_node *n)
+{
+    const et_tensor *w = n->in[0], *ids = n->in[1];
+    embedding_job j = {.k = et_k(n), .ids = ids->numel, .width = w->shape[1], .size = et_dtype_size(w->dtype),
+                       .padding = ET_ATTR(n, index_attr)->padding};
+
+    if (!et_needs(n, 0))
+        return ET_OK;
+    j.id = et_contig(n, ids);
+    j.gy = et_gy_data(n, 0);
+    j.gw = et_gx_add(n, 0);
+    if (!j.id || !j.gy || !j.gw)
+        return et_error_status();
+    int64_t grain = j.ids ? (ET_GRAIN_ELEMS + j.ids - 1) / j.ids : j.width;
+    et_parallel_for(j.width, (grain + 63) / 64 * 64, embedding_columns, &j);
+    return ET_OK;
+}
+
+static et_status embedding_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
+{
+    const index_attr *a = ET_ATTR(n, index_attr);
+    et_tensor *w = n->in[0], *ids = n->in[1], *g = gy[0];
+    int64_t shape[2] = {ids->numel, w->shape[1]};
+    et_tensor *flat = et_reshape(ids, 1, &ids->numel);
+
+    g = et_reshape(g, 2, shape);
+    if (a->padding >= 0 && flat && g) { /* no gradient from the padding's rows */
+        et_tensor *mask = et_empty(w->dtype, 2, (const int64_t[]){ids->numel, 1});
+        const int32_t *id = et_data_i32(flat);
+        for (int64_t i = 0; mask && i < ids->numel; i++)
+            et_set(mask, (const int64_t[]){i, 0}, id[i] != a->padding);
+        g = et_mul(g, mask);
+    }
+    gx[0] = et_scatter_add(et_zeros(w->dtype, 2, w->shape), 0, et_index_along(flat, 0, 2, shape), g);
+    return gx[0] ? ET_OK : et_error_status();
+}
+
+ET_CALL(embedding_call, et_embedding(in[0], in[1], -1))
+static const et_sample embedding_samples[] = {
+    {.name = "a batch of words", .n_in = 2, .in = {{2, {5, 3}}, {2, {2, 4}, 0, 5, ET_ARG_INDEX}},
+     .call = embedding_call},
+    {.name = "past a vector", .n_in = 2, .in = {{2, {3, 19}}, {1, {6}, 0, 3, ET_ARG_INDEX}}, .call = embedding_call},
+    {.name = "no words", .n_in = 2, .in = {{2, {3, 4}}, {1, {0}, 0, 3, ET_ARG_INDEX}}, .call = embedding_call},
+};
+const et_op et_op_embedding = {
+    .name = "embedding", .args = "r i", .n_out = 1, .saves = ET_SAVE_IN(1), .shape = embedding_shape,
+    .fwd = embedding_fwd, .bwd = embedding_bwd, .bwd_graph = embedding_graph, ET_SAMPLES(embedding_samples),
+};
+
+/** Rows of weight [V, D] by number: y [..., D] for ids int32 [...]. The row padding_idx (-1:
+ *  none) receives no gradient. EINVAL for an id outside 0 .. V-1. */
+et_tensor *(et_embedding)(et_tensor *weight, et_tensor *ids, int64_t padding_idx)
+{
+    return et_apply1(&et_op_embedding, 2, (et_tensor *const[]){weight, ids}, &(index_attr){0, padding_idx},
+                     sizeof(index_attr));
+}
+
+/* --- one_hot ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    int64_t classes;
+    et_dtype dtype;
+} one_hot_attr;
+
+static et_status one_hot_shape(et_node *n)
+{
+    const one_hot_attr *a = ET_ATTR(n, one_hot_attr);
+    const et_tensor *ids = n->in[0];
+    int64_t shape[ET_MAX_DIMS];
+
+    if (a->classes < 1 || ids->ndim == ET_MAX_DIMS)
+        return et_op_raise(n, ET_EINVAL, "%lld classes for ids %s", (long long)a->classes, et_shape_str(ids));
+    if (!et_dtype_is_real(a->dtype))
+        return et_op_raise(n, ET_EDTYPE, "cannot make %s, expected float32 or float64", et_dtype_name(a->dtype));
+    memcpy(shape, ids->shape, sizeof shape);
+    shape[ids->ndim] = a->classes;
+    return et_out(n, 0, a->dtype, ids->ndim + 1, shape);
+}
+
+static et_status one_hot_fwd(et_node *n)
+{
+    const one_hot_attr *a = ET_ATTR(n, one_hot_attr);
+    const et_tensor *ids = n->in[0];
+    const int32_t *id = et_contig(n, ids);
+
+    if (!id || et_fill(n->out[0], 0))
+        return et_error_status();
+    void *y = et_out_data(n, 0);
+    for (int64_t i = 0; i < ids->numel; i++) {
+        if (id[i] < 0 || id[i] >= a->classes)
+            return bad_index(n, id[i], a->classes);
+        add(n->out[0], y, i * a->classes + id[i], 1);
+    }
+    return ET_OK;
+}
+
+ET_CALL(one_hot_call, et_one_hot(in[0], 4, ET_F64))
+static const et_sample one_hot_samples[] = {
+    {.name = "a batch", .n_in = 1, .in = {{2, {2, 3}, 0, 4, ET_ARG_INDEX}}, .call = one_hot_call},
+};
+const et_op et_op_one_hot = {
+    .name = "one_hot", .args = "i", .n_out = 1, .flags = ET_OP_NODIFF, .shape = one_hot_shape, .fwd = one_hot_fwd,
+    ET_SAMPLES(one_hot_samples),
+};
+
+/** y [..., classes]: 1 at ids [...] (int32), else 0, in float32 or float64. Has no
+ *  gradient. EINVAL for an id outside. */
+et_tensor *(et_one_hot)(et_tensor *ids, int64_t classes, et_dtype dtype)
+{
+    return et_apply1(&et_op_one_hot, 1, (et_tensor *const[]){ids}, &(one_hot_attr){classes, dtype},
+                     sizeof(one_hot_attr));
+}
