@@ -24,6 +24,7 @@ check_PROGRAMS += \
 	tests/check_misuse_ops \
 	tests/check_npy \
 	tests/check_ops \
+	tests/check_optim \
 	tests/check_parity \
 	tests/check_parallel \
 	tests/check_print \
@@ -54,6 +55,7 @@ tests_check_misuse_LDADD = $(TEST_LDADD)
 tests_check_misuse_ops_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
+tests_check_optim_LDADD = $(TEST_LDADD)
 tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)

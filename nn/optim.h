@@ -1,0 +1,96 @@
+/* Optimisers: SGD, Adam, AdamW.
+ *
+ * With g the gradient (times the clipping factor) of a parameter w, at step t = 1, 2, ...:
+ *
+ *   SGD     g += wd w;  buf = mu buf + g (buf = g at the first step);
+ *           w -= lr (g + mu buf) with Nesterov, lr buf without;  w -= lr g for mu = 0
+ *   Adam    g += wd w;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
+ *           w -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+ *   AdamW   w -= lr wd w, then Adam's step without decay
+ *
+ * Sources: Sutskever et al. 2013; Kingma and Ba 2015 (arXiv 1412.6980); Loshchilov and
+ * Hutter 2019 (arXiv 1711.05101). The trajectories are PyTorch's.
+ *
+ * When the optimiser is made, the trainable parameters of each group and dtype move into
+ * one contiguous block, their gradients and moments into others; handles stay valid. A step
+ * is one pass over them. Tied parameters have one place; frozen ones stay where they are.
+ * When parameters are frozen or unfrozen, the next step rearranges the blocks: moments stay
+ * with their parameters, new ones begin at zero (with the step number of their group).
+ *
+ * A parameter that backward has not reached has a zero gradient: momentum and decay still
+ * act on it. The module must outlive every call but et_optim_free. */
+#ifndef ETUDE_NN_OPTIM_H
+#define ETUDE_NN_OPTIM_H
+
+#include "nn/module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum et_optim_kind { ET_SGD, ET_ADAM, ET_ADAMW } et_optim_kind;
+
+typedef struct et_optim_options {
+    et_optim_kind kind;
+    double lr;           /* > 0 or 0; see et_optim_set_lr */
+    double momentum;     /* SGD; 0: none */
+    bool nesterov;       /* SGD; needs momentum */
+    double beta1, beta2; /* Adam: 0.9 and 0.999 where both are 0 */
+    double eps;          /* Adam: 1e-8 where it is 0 */
+    double weight_decay;
+} et_optim_options;
+
+/* Which parameters a group has, and how it differs. Each parameter goes to the first group
+ * that takes it; what none takes is not trained. */
+typedef struct et_optim_group {
+    const char *prefix; /* parameters named so or below it; NULL: all */
+    /* And for which this is true; NULL: all. et_optim_is_matrix keeps decay from biases and norms. */
+    bool (*select)(const char *name, const et_tensor *parameter);
+    double lr_scale;    /* the group's rate is lr times this; 0 for 1 */
+    bool no_decay;      /* without weight_decay */
+} et_optim_group;
+
+/** True for parameters with two dimensions or more. */
+bool et_optim_is_matrix(const char *name, const et_tensor *parameter);
+
+typedef struct et_optim et_optim;
+
+/** An optimiser of m's trainable parameters; groups NULL: one group of all. NULL on
+ *  failure: EINVAL (an option out of range, nothing to train), ENOMEM. Then nothing has
+ *  moved. */
+et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_optim_group *groups, int n_groups);
+/** Short forms with the usual settings. */
+et_optim *et_sgd_new(et_module *m, double lr, double momentum);
+et_optim *et_adam_new(et_module *m, double lr);
+et_optim *et_adamw_new(et_module *m, double lr, double weight_decay);
+/** Parameters stay where they are and valid. NULL is allowed. */
+void et_optim_free(et_optim *o);
+
+/** One step. Refuses, changing nothing, while an error is pending. Allocates nothing unless
+ *  what is trained has changed. Gradients are left as they are. */
+et_status et_optim_step(et_optim *o);
+/** The same, with the gradients clipped to the global norm `clip` (0: not) and set to zero
+ *  in the same pass. *norm receives the norm before clipping where it is not NULL (then, or
+ *  with clip, the gradients are checked: ENONFINITE names a parameter, and nothing changes). */
+et_status et_optim_step_zero(et_optim *o, double clip, double *norm);
+/** Square root of the sum of squares of all gradients, summed in double in a fixed order;
+ *  infinite or NaN if one is not finite. */
+double et_optim_grad_norm(et_optim *o);
+/** Sets the gradients of the optimiser's parameters to zero. */
+void et_optim_zero_grad(et_optim *o);
+
+double et_optim_lr(const et_optim *o);
+et_status et_optim_set_lr(et_optim *o, double lr);
+/** Steps made; elements trained. */
+int64_t et_optim_steps(const et_optim *o);
+int64_t et_optim_size(const et_optim *o);
+
+/** Moments and step number as a safetensors file, by the parameters' names. Loading demands
+ *  an optimiser of the same kind over the same parameters, and changes nothing otherwise. */
+et_status et_optim_save(const et_optim *o, const char *path);
+et_status et_optim_load(et_optim *o, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

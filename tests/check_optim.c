@@ -1,0 +1,408 @@
+/* Optimisers: PyTorch's trajectories (tests/oracle/optimisers.py), blocks, groups, clipping,
+ * freezing on the way, state files, wrong use, allocation failures. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "nn/optim.h"
+#include "tensor/parallel.h"
+#include "tensor/safetensors.h"
+#include "tensor/scope.h"
+#include "tests/alloc_sweep.h"
+#include "tests/files.h"
+#include "tests/suite.h"
+
+static void reset(void) { et_error_clear(); }
+
+static et_module *pair(int64_t na, int64_t nb)
+{
+    et_module *m = et_module_new(sizeof *m, "Pair", NULL, NULL);
+
+    et_module_param(m, "a", ET_SHAPE(3, na));
+    et_module_param(m, "b", ET_SHAPE(nb));
+    return et_module_done(m);
+}
+
+/* Gives p a gradient as backward would. */
+static void give_grad(et_tensor *p, const et_tensor *g)
+{
+    if (!p->grad)
+        p->grad = et_empty_owned(p->dtype, p->ndim, p->shape);
+    ck_assert_int_eq(et_copy_into(p->grad, g), ET_OK);
+    p->reached = true;
+}
+
+static const struct run {
+    const char *name;
+    et_optim_options options;
+} runs[] = {
+    {"sgd", {.kind = ET_SGD, .lr = 0.1}},
+    {"sgd_decay", {.kind = ET_SGD, .lr = 0.1, .weight_decay = 0.05}},
+    {"sgd_momentum", {.kind = ET_SGD, .lr = 0.05, .momentum = 0.9}},
+    {"sgd_momentum_decay", {.kind = ET_SGD, .lr = 0.05, .momentum = 0.9, .weight_decay = 0.05}},
+    {"sgd_nesterov", {.kind = ET_SGD, .lr = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 0.01}},
+    {"adam", {.kind = ET_ADAM, .lr = 0.02}},
+    {"adam_decay",
+     {.kind = ET_ADAM, .lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-6, .weight_decay = 0.05}},
+    {"adamw", {.kind = ET_ADAMW, .lr = 0.02, .weight_decay = 0.1}},
+};
+enum { N_RUNS = sizeof runs / sizeof *runs };
+
+/* Row `step` of a [20, ...] trajectory. */
+static et_tensor *at_step(const et_tensor *all, int step, const et_tensor *like)
+{
+    int64_t strides[ET_MAX_DIMS];
+
+    for (int d = 0; d < like->ndim; d++)
+        strides[d] = all->strides[d + 1];
+    return et_raw_view(all, like->ndim, like->shape, strides, step * all->strides[0]);
+}
+
+/* _i: run, and float64 or float32 (odd) */
+START_TEST(trajectory)
+{
+    const struct run *run = &runs[_i / 2];
+    const et_dtype dtype = _i % 2 ? ET_F32 : ET_F64;
+    const double tol = _i % 2 ? 1e-5 : 1e-10;
+    char path[512], name[64];
+    et_safetensors *f = et_safetensors_open(suite_file(path, sizeof path, "fixtures/optimisers.safetensors"));
+    et_module *m = pair(4, 5);
+    static const char *const which[2] = {"a", "b"};
+
+    ck_assert_msg(f && m, "%s", et_error_message());
+    ck_assert_int_eq(et_module_to(m, dtype), ET_OK);
+    for (int k = 0; k < 2; k++) {
+        snprintf(name, sizeof name, "%s0", which[k]);
+        ck_assert_int_eq(et_safetensors_load_into(f, name, et_module_find(m, which[k])), ET_OK);
+    }
+    et_optim *o = et_optim_new(m, &run->options, NULL, 0);
+    ck_assert_msg(o != NULL, "%s", et_error_message());
+    for (int step = 0; step < 20; step++) {
+        et_scope *scope = et_scope_open();
+        for (int k = 0; k < 2; k++) {
+            et_tensor *p = et_module_find(m, which[k]);
+            snprintf(name, sizeof name, "curve_%s", which[k]);
+            et_tensor *g = et_clone(at_step(et_to(et_safetensors_load(f, name), dtype), step, p));
+            for (int64_t i = 0; i < p->numel; i++) {
+                if (dtype == ET_F64)
+                    ((double *)et_data_mut(g))[i] += 0.3 * ((const double *)et_data(p))[i];
+                else
+                    ((float *)et_data_mut(g))[i] += 0.3f * ((const float *)et_data(p))[i];
+            }
+            give_grad(p, g);
+        }
+        ck_assert_int_eq(step % 2 ? et_optim_step(o) : et_optim_step_zero(o, 0, NULL), ET_OK);
+        for (int k = 0; k < 2; k++) {
+            et_tensor *p = et_module_find(m, which[k]);
+            snprintf(name, sizeof name, "%s/%s", run->name, which[k]);
+            et_tensor *want = at_step(et_to(et_safetensors_load(f, name), dtype), step, p);
+            ck_assert_msg(et_allclose(p, want, tol, tol, false), "%s, step %d: %s, expected %s", run->name, step + 1,
+                          et_to_string(p), et_to_string(want));
+            if (step % 2 == 0)
+                ck_assert(et_get(p->grad, (const int64_t[]){0, 0}) == 0 && !p->reached);
+        }
+        ck_assert_int_eq(et_scope_close(scope), ET_OK);
+    }
+    ck_assert_int_eq(et_optim_steps(o), 20);
+    ck_assert_int_eq(et_optim_size(o), 17);
+    et_optim_free(o);
+    et_module_free(m);
+    et_safetensors_close(f);
+}
+END_TEST
+
+/* Values of a deterministic curve. */
+static void fill(et_tensor *t, double a)
+{
+    for (int64_t i = 0; i < t->numel; i++)
+        ((float *)et_data_mut(t))[i] = (float)sin(a + 0.37 * (double)i);
+}
+
+static void give(et_module *m, double a)
+{
+    const et_entry *e;
+
+    for (int64_t i = 0; (e = et_module_entry(m, i)); i++)
+        if (!e->tied && e->tensor->requires_grad) {
+            et_tensor *g = et_empty_owned(e->tensor->dtype, e->tensor->ndim, e->tensor->shape);
+            fill(g, a + (double)i);
+            give_grad(e->tensor, g);
+            et_free(g);
+        }
+}
+
+START_TEST(groups)
+{
+    et_module *m = pair(2, 3);
+    const et_optim_group g[] = {{.select = et_optim_is_matrix, .lr_scale = 0.5}, {.prefix = "b", .no_decay = true}};
+    const et_optim_options sgd = {.kind = ET_SGD, .lr = 1, .weight_decay = 0.5};
+
+    et_fill(et_module_find(m, "a"), 2);
+    et_fill(et_module_find(m, "b"), 2);
+    et_optim *o = et_optim_new(m, &sgd, g, 2);
+    ck_assert_int_eq(et_optim_step(o), ET_OK); /* zero gradients: only decay acts */
+    ck_assert_double_eq(et_get(et_module_find(m, "a"), (const int64_t[]){2, 1}), 2 - 0.5 * 0.5 * 2);
+    ck_assert_double_eq(et_get(et_module_find(m, "b"), (const int64_t[]){1}), 2);
+    et_optim_free(o);
+    /* What no group takes is left alone. */
+    o = et_optim_new(m, &sgd, &(et_optim_group){.prefix = "a"}, 1);
+    ck_assert_int_eq(et_optim_size(o), 6);
+    give(m, 1);
+    ck_assert_int_eq(et_optim_step(o), ET_OK);
+    ck_assert_double_eq(et_get(et_module_find(m, "b"), (const int64_t[]){1}), 2);
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(clipping)
+{
+    et_module *m = pair(700, 5000);
+    et_optim *o = et_sgd_new(m, 1, 0);
+    double norm, sum = 0;
+
+    give(m, 0.2);
+    for (int k = 0; k < 2; k++) {
+        const et_tensor *g = et_module_find(m, k ? "b" : "a")->grad;
+        for (int64_t i = 0; i < g->numel; i++)
+            sum += (double)et_data_f32(g)[i] * et_data_f32(g)[i];
+    }
+    const float g0 = et_data_f32(et_module_find(m, "b")->grad)[7];
+    ck_assert_int_eq(et_optim_step_zero(o, 1e9, &norm), ET_OK);
+    ck_assert_double_eq_tol(norm, sqrt(sum), 1e-6 * norm);
+    ck_assert_double_eq_tol(et_data_f32(et_module_find(m, "b"))[7], -g0, 1e-7);
+    et_fill(et_module_find(m, "b"), 0);
+    give(m, 0.2);
+    ck_assert_int_eq(et_optim_step_zero(o, 0.5, &norm), ET_OK);
+    ck_assert_double_eq_tol(norm, sqrt(sum), 1e-6 * norm);
+    ck_assert_double_eq_tol(et_data_f32(et_module_find(m, "b"))[7], -g0 * 0.5 / norm, 1e-9);
+    /* Squares beyond float32. */
+    give(m, 0);
+    et_set(et_module_find(m, "b")->grad, (const int64_t[]){3}, 1e30);
+    ck_assert_double_eq_tol(et_optim_grad_norm(o), 1e30, 1e24);
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(not_finite)
+{
+    et_module *m = pair(2, 3);
+    et_optim *o = et_adam_new(m, 0.1);
+    double before;
+
+    give(m, 0.2);
+    before = et_get(et_module_find(m, "a"), (const int64_t[]){1, 1});
+    et_set(et_module_find(m, "b")->grad, (const int64_t[]){1}, _i ? NAN : INFINITY);
+    ck_assert_int_eq(et_optim_step_zero(o, 1, NULL), ET_ENONFINITE);
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "gradient of b "));
+    ck_assert_double_eq(et_get(et_module_find(m, "a"), (const int64_t[]){1, 1}), before);
+    ck_assert_int_eq(et_optim_steps(o), 0);
+    /* And nothing while that is pending. */
+    ck_assert_int_eq(et_optim_step(o), ET_ENONFINITE);
+    ck_assert_int_eq(et_optim_steps(o), 0);
+    et_error_clear();
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
+
+/* Parameters lie in one block; a frozen one is left out, a tied one is there once. */
+START_TEST(places)
+{
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_tensor *a = et_module_param(m, "a", ET_SHAPE(3, 3)), *b = et_module_param(m, "b", ET_SHAPE(2));
+    et_tensor *c = et_module_param(m, "c", ET_SHAPE(4));
+
+    ck_assert_ptr_eq(et_module_tie(m, "again", a), a);
+    ck_assert_int_eq(et_module_freeze(m, "b"), ET_OK);
+    fill(a, 1), fill(b, 2), fill(c, 3);
+    et_tensor *was = et_own(et_clone(a));
+    et_optim *o = et_adam_new(m, 0.1);
+    ck_assert_int_eq(et_optim_size(o), 13);
+    ck_assert_ptr_eq(a->storage, c->storage);
+    ck_assert_ptr_ne(a->storage, b->storage);
+    ck_assert_ptr_eq(a->grad->storage, c->grad->storage);
+    ck_assert_ptr_null(b->grad);
+    ck_assert(et_equal(a, was));
+    give(m, 1);
+    ck_assert_int_eq(et_optim_step_zero(o, 0, NULL), ET_OK);
+    ck_assert(!et_equal(a, was));
+    et_free(was);
+    et_optim_free(o);
+    fill(a, 1); /* parameters stay valid without it */
+    et_module_free(m);
+}
+END_TEST
+
+/* Freezing in between keeps the moments of the others: c goes the way it goes in a run where
+ * b is never trained. */
+START_TEST(freezing)
+{
+    et_tensor *end[2];
+
+    for (int run = 0; run < 2; run++) {
+        et_module *m = pair(2, 3);
+        et_tensor *a = et_module_find(m, "a"), *b = et_module_find(m, "b");
+        fill(a, 1), fill(b, 2);
+        if (run)
+            et_module_freeze(m, "b");
+        et_optim *o = et_adam_new(m, 0.1);
+        for (int step = 0; step < 6; step++) {
+            if (!run && step == 2)
+                et_module_freeze(m, "b");
+            if (!run && step == 4)
+                et_module_unfreeze(m, "b");
+            et_tensor *was = et_own(et_clone(b));
+            et_optim_zero_grad(o);
+            et_tensor *g = et_own(et_clone(a));
+            fill(g, step);
+            give_grad(a, g);
+            if (b->requires_grad) {
+                et_tensor *gb = et_own(et_clone(b));
+                fill(gb, 1 + step);
+                give_grad(b, gb);
+                et_free(gb);
+            }
+            ck_assert_int_eq(et_optim_step_zero(o, 0, NULL), ET_OK);
+            ck_assert_int_eq(et_equal(b, was), !b->requires_grad);
+            et_free(g);
+            et_free(was);
+        }
+        end[run] = et_own(et_clone(a));
+        et_optim_free(o);
+        et_module_free(m);
+    }
+    ck_assert(et_equal(end[0], end[1]));
+    et_free(end[0]);
+    et_free(end[1]);
+}
+END_TEST
+
+/* A run that goes on from a file ends with the bits of one that was not interrupted. */
+START_TEST(state_files)
+{
+    const char *path = in_dir("optim.safetensors");
+    et_module *m[2] = {pair(2, 3), pair(2, 3)};
+    et_optim_options options = runs[_i].options;
+    et_optim *o[2];
+
+    for (int k = 0; k < 2; k++) {
+        fill(et_module_find(m[k], "a"), 1), fill(et_module_find(m[k], "b"), 2);
+        o[k] = et_optim_new(m[k], &options, NULL, 0);
+    }
+    for (int step = 0; step < 3; step++) {
+        give(m[0], step);
+        ck_assert_int_eq(et_optim_step_zero(o[0], 0, NULL), ET_OK);
+    }
+    ck_assert_int_eq(et_optim_save(o[0], path), ET_OK);
+    for (int k = 0; k < 2; k++)
+        et_copy_into(et_module_find(m[1], k ? "a" : "b"), et_module_find(m[0], k ? "a" : "b"));
+    ck_assert_msg(et_optim_load(o[1], path) == ET_OK, "%s", et_error_message());
+    for (int step = 3; step < 5; step++)
+        for (int k = 0; k < 2; k++) {
+            give(m[k], step);
+            ck_assert_int_eq(et_optim_step_zero(o[k], 0, NULL), ET_OK);
+        }
+    ck_assert(et_equal(et_module_find(m[0], "a"), et_module_find(m[1], "a")));
+    ck_assert(et_equal(et_module_find(m[0], "b"), et_module_find(m[1], "b")));
+    /* Another kind of optimiser refuses it. */
+    et_optim *other = options.kind == ET_SGD ? et_adam_new(m[1], 1) : et_sgd_new(m[1], 1, 0.5);
+    ck_assert_int_eq(et_optim_load(other, path), ET_EINVAL);
+    et_error_clear();
+    et_optim_free(other);
+    for (int k = 0; k < 2; k++) {
+        et_optim_free(o[k]);
+        et_module_free(m[k]);
+    }
+}
+END_TEST
+
+START_TEST(wrong_options)
+{
+    static const et_optim_options bad[] = {
+        {.kind = ET_ADAM, .lr = -1},          {.kind = ET_ADAM, .lr = NAN},
+        {.kind = ET_SGD, .momentum = 1},      {.kind = ET_SGD, .nesterov = true},
+        {.kind = ET_ADAM, .beta1 = 1},        {.kind = ET_ADAM, .eps = -1},
+        {.kind = ET_ADAM, .weight_decay = -1}, {.kind = (et_optim_kind)7},
+    };
+    et_module *m = pair(2, 3);
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_ptr_null(et_optim_new(m, &bad[i], NULL, 0));
+        ck_assert_int_eq(et_error_status(), ET_EINVAL);
+        et_error_clear();
+    }
+    ck_assert_ptr_null(et_adam_new(NULL, 1));
+    et_error_clear();
+    et_module_freeze(m, NULL);
+    ck_assert_ptr_null(et_adam_new(m, 1));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "no parameter to train"));
+    et_error_clear();
+    et_module_free(m);
+}
+END_TEST
+
+/* A step has the same bits for any number of threads, and asks for no memory. */
+START_TEST(threads)
+{
+    et_module *m[2];
+    alloc_sweep_state none = {0, 0, false};
+
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(et_set_num_threads(k ? 3 : 1), ET_OK);
+        m[k] = pair(20011, 70001);
+        fill(et_module_find(m[k], "a"), 1), fill(et_module_find(m[k], "b"), 2);
+        et_optim *o = et_adam_new(m[k], 0.1);
+        for (int step = 0; step < 2; step++) {
+            give(m[k], step);
+            et_set_alloc_hook(alloc_sweep_hook, &none);
+            ck_assert_int_eq(et_optim_step_zero(o, 0.7, NULL), ET_OK);
+            et_set_alloc_hook(NULL, NULL);
+        }
+        et_optim_free(o);
+    }
+    ck_assert(!none.refused);
+    ck_assert(et_equal(et_module_find(m[0], "a"), et_module_find(m[1], "a")));
+    ck_assert(et_equal(et_module_find(m[0], "b"), et_module_find(m[1], "b")));
+    for (int k = 0; k < 2; k++)
+        et_module_free(m[k]);
+}
+END_TEST
+
+static bool make_and_step(void *user)
+{
+    et_module *m = pair(2, 3);
+    et_optim *o = m ? et_adam_new(m, 0.1) : NULL;
+    bool ok = o && !et_optim_step(o) && !et_module_freeze(m, "a") && !et_optim_step(o);
+
+    (void)user;
+    et_optim_free(o);
+    et_module_free(m);
+    return ok;
+}
+
+START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("adam", make_and_step, NULL), 10); }
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("optim");
+    TCase *tc = tcase_create("optim");
+
+    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
+    tcase_add_loop_test(tc, trajectory, 0, 2 * N_RUNS);
+    tcase_add_test(tc, groups);
+    tcase_add_test(tc, clipping);
+    tcase_add_loop_test(tc, not_finite, 0, 2);
+    tcase_add_test(tc, places);
+    tcase_add_test(tc, freezing);
+    tcase_add_loop_test(tc, state_files, 0, N_RUNS);
+    tcase_add_test(tc, wrong_options);
+    tcase_add_test(tc, threads);
+    tcase_add_test(tc, allocations);
+    suite_add_tcase(s, tc);
+    return suite_run(s);
+}
