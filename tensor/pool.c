@@ -22,6 +22,7 @@ enum {
     SL_BITS = 4,         /* second level: 16 classes for each power of two */
     SL = 1 << SL_BITS,
     FL = 44,             /* first level: sizes below UNIT << FL */
+    QUICK = 16,          /* blocks of up to this many units are kept whole */
     REGION = 32 << 20,   /* least size of a region */
     REGION_UNIT = 2 << 20
 };
@@ -47,6 +48,7 @@ static struct {
     uint64_t fl_map;
     uint32_t sl_map[FL];
     block *list[FL][SL];
+    block *quick[QUICK + 1]; /* small blocks given back, by size in units: see et_pool_free */
     region *regions;
     et_pool_stats stats;
     int mode; /* 0: not yet decided, 1: regions, 2: every block from malloc */
@@ -229,12 +231,14 @@ void *et_pool_alloc(size_t bytes)
         if (p)
             count_in(n, false);
     } else {
-        block *b = find(n);
-        bool hit = b != NULL;
-        if (!b)
-            b = grow(n);
+        block *b = n / UNIT <= QUICK ? pool.quick[n / UNIT] : NULL;
+        bool hit = true;
         if (b) {
+            pool.quick[n / UNIT] = b->next;
+        } else if ((b = find(n)) || (hit = false, b = grow(n))) {
             split(b, n);
+        }
+        if (b) {
             count_in(b->size, hit);
             p = payload(b);
         }
@@ -245,6 +249,28 @@ void *et_pool_alloc(size_t bytes)
     return p;
 }
 
+/* Joins b with its free neighbours and makes it a free block. */
+static void join(block *b)
+{
+    block *next = after(b);
+
+    if (next->free) {
+        remove_free(next);
+        b->size += UNIT + next->size;
+        after(b)->before = b;
+    }
+    if (b->before && b->before->free) {
+        block *before = b->before;
+        remove_free(before);
+        before->size += UNIT + b->size;
+        b = before;
+        after(b)->before = b;
+    }
+    insert(b);
+}
+
+/* Small blocks, which handles and nodes are, come and go all the time in the same few
+ * sizes: they wait in lists of their own, neither cut nor joined. */
 void et_pool_free(void *p)
 {
     if (!p)
@@ -255,21 +281,11 @@ void et_pool_free(void *p)
     if (b->system) {
         pool.stats.reserved -= b->size;
         free(b->system);
+    } else if (b->size / UNIT <= QUICK) {
+        b->next = pool.quick[b->size / UNIT];
+        pool.quick[b->size / UNIT] = b;
     } else {
-        block *next = after(b);
-        if (next->free) {
-            remove_free(next);
-            b->size += UNIT + next->size;
-            after(b)->before = b;
-        }
-        if (b->before && b->before->free) {
-            block *before = b->before;
-            remove_free(before);
-            before->size += UNIT + b->size;
-            b = before;
-            after(b)->before = b;
-        }
-        insert(b);
+        join(b);
     }
     pthread_mutex_unlock(&pool.lock);
 }
@@ -291,6 +307,12 @@ void et_pool_reset_peak(void)
 void et_pool_trim(void)
 {
     pthread_mutex_lock(&pool.lock);
+    for (int units = 0; units <= QUICK; units++)
+        while (pool.quick[units]) {
+            block *b = pool.quick[units];
+            pool.quick[units] = b->next;
+            join(b);
+        }
     for (region **link = &pool.regions; *link;) {
         region *r = *link;
         block *b = (block *)((char *)r + UNIT);
