@@ -22,6 +22,13 @@ typedef real gemm_vec_u;
 #define GEMM_FN
 #endif
 
+/* Kept out of their callers, where their accumulators would compete for registers. */
+#if defined(__GNUC__)
+#define GEMM_ALONE __attribute__((noinline))
+#else
+#define GEMM_ALONE
+#endif
+
 #define GEMM_LD(p) ((gemm_vec)(*(const gemm_vec_u *)(p)))
 #define GEMM_ST(p, v) (*(gemm_vec_u *)(p) = (v))
 
@@ -174,23 +181,28 @@ GEMM_TILES(GEMM_TILE)
 
 /* --- dot products, for few rows or columns --- */
 
+#if defined(GEMM_LO)
+typedef real gemm_four_u __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+#if LANES == 16
+typedef real gemm_eight __attribute__((vector_size(8 * sizeof(real))));
+#endif
+#endif
+
 /* Sums of the lanes of four vectors. The order is fixed. */
 static inline void gemm_sum4(gemm_vec x0, gemm_vec x1, gemm_vec x2, gemm_vec x3, real out[4])
 {
 #if defined(GEMM_LO)
     gemm_vec y0 = GEMM_LO(x0, x2) + GEMM_HI(x0, x2), y1 = GEMM_LO(x1, x3) + GEMM_HI(x1, x3);
     gemm_vec z = GEMM_LO(y0, y1) + GEMM_HI(y0, y1); /* x0 x1 x2 x3, LANES / 4 times */
-    real lanes[LANES];
-    GEMM_ST(lanes, z);
-    for (int j = 0; j < 4; j++) {
 #if LANES == 16
-        out[j] = (lanes[j] + lanes[j + 8]) + (lanes[j + 4] + lanes[j + 12]);
+    gemm_eight e = __builtin_shufflevector(z, z, 0, 1, 2, 3, 4, 5, 6, 7) +
+                   __builtin_shufflevector(z, z, 8, 9, 10, 11, 12, 13, 14, 15);
+    *(gemm_four_u *)out = __builtin_shufflevector(e, e, 0, 1, 2, 3) + __builtin_shufflevector(e, e, 4, 5, 6, 7);
 #elif LANES == 8
-        out[j] = lanes[j] + lanes[j + 4];
+    *(gemm_four_u *)out = __builtin_shufflevector(z, z, 0, 1, 2, 3) + __builtin_shufflevector(z, z, 4, 5, 6, 7);
 #else
-        out[j] = lanes[j];
+    GEMM_ST(out, z);
 #endif
-    }
 #else
     const gemm_vec x[4] = {x0, x1, x2, x3};
     for (int j = 0; j < 4; j++) {
@@ -217,7 +229,7 @@ static inline void gemm_sum4(gemm_vec x0, gemm_vec x1, gemm_vec x2, gemm_vec x3,
 
 /* R rows of A against four columns of B (b[0 .. 3], all contiguous along k). */
 #define GEMM_DOT(R)                                                                                       \
-    GEMM_FN static void gemm_dot_##R(int64_t k, const real *a, int64_t lda, const real *const b[4], real *sum) \
+    GEMM_FN GEMM_ALONE static void gemm_dot_##R(int64_t k, const real *a, int64_t lda, const real *const b[4], real *sum) \
     {                                                                                                     \
         const gemm_vec zero = (gemm_vec){0};                                                              \
         int64_t p = 0;                                                                                    \
@@ -240,49 +252,81 @@ GEMM_DOT(3)
 GEMM_DOT(4)
 #endif
 
-/* C[m, n] = alpha A B + beta C + bias by dot products: rows of A and columns of B are
- * contiguous, lda and ldb apart. */
-GEMM_FN static void gemm_dots(int64_t m, int64_t n, int64_t k, const void *va, int64_t lda, const void *vb,
-                              int64_t ldb, void *vc, int64_t ldc, double alpha, double beta, const void *vbias)
+/* sum[4 r + l] = row r of x . lines[l], for 1 .. GEMM_DOT_ROWS rows. */
+GEMM_FN static void gemm_dot_rows(int rows, int64_t k, const real *x, int64_t ldx, const real *const lines[4], real *sum)
 {
-    const real *a = va, *b = vb, *bias = vbias;
+    switch (rows) {
+#if LANES == 16 || defined(__aarch64__)
+    case 4:
+        gemm_dot_4(k, x, ldx, lines, sum);
+        break;
+    case 3:
+        gemm_dot_3(k, x, ldx, lines, sum);
+        break;
+#endif
+    case 2:
+        gemm_dot_2(k, x, ldx, lines, sum);
+        break;
+    default:
+        gemm_dot_1(k, x, ldx, lines, sum);
+        break;
+    }
+}
+
+/* Puts rows x w sums where they belong; bias[0] is that of the first, bias[r] of the r-th row when
+ * `by_row`, else bias[l] of the l-th sum of each row. */
+GEMM_FN GEMM_ALONE static void gemm_dot_store(int rows, int w, const real *sum, real *out, int64_t step_row,
+                                              int64_t step, real al, real be, const real *bias, bool by_row)
+{
+    for (int r = 0; r < rows; r++, sum += 4, out += step_row) {
+#if defined(GEMM_LO)
+        if (w == 4 && step == 1) {
+            gemm_four_u v = al * *(const gemm_four_u *)sum;
+            if (be != 0)
+                v += be * *(const gemm_four_u *)out;
+            if (bias && by_row)
+                v += bias[r];
+            else if (bias)
+                v += *(const gemm_four_u *)bias;
+            *(gemm_four_u *)out = v;
+            continue;
+        }
+#endif
+        real *o = out;
+        for (int l = 0; l < w; l++, o += step) {
+            real v = al * sum[l];
+            if (be != 0)
+                v += be * *o;
+            if (bias)
+                v += bias[by_row ? r : l];
+            *o = v;
+        }
+    }
+}
+
+/* C[m, n] = alpha A B + beta C + bias by dot products: rows of A and columns of B are
+ * contiguous, lda and ldb apart. Of the two, four of the more numerous are taken at a time. */
+static void gemm_dots(int64_t m, int64_t n, int64_t k, const void *va, int64_t lda, const void *vb, int64_t ldb,
+                      void *vc, int64_t ldc, double alpha, double beta, const void *vbias)
+{
+    const bool flip = m > n; /* fours of A's rows against B's columns, else the other way round */
+    const real *fours = flip ? va : vb, *ones = flip ? vb : va, *bias = vbias;
+    const int64_t n_fours = flip ? m : n, n_ones = flip ? n : m, ld_fours = flip ? lda : ldb;
+    const int64_t ld_ones = flip ? ldb : lda, step_fours = flip ? ldc : 1, step_ones = flip ? 1 : ldc;
     const real al = (real)alpha, be = (real)beta;
     real *c = vc;
 
-    for (int64_t j = 0; j < n; j += 4) {
-        const int w = n - j < 4 ? (int)(n - j) : 4;
-        const real *cols[4];
+    for (int64_t j = 0; j < n_fours; j += 4) {
+        const int w = n_fours - j < 4 ? (int)(n_fours - j) : 4;
+        const real *lines[4];
         for (int l = 0; l < 4; l++)
-            cols[l] = b + (j + (l < w ? l : w - 1)) * ldb;
-        for (int64_t i = 0; i < m;) {
-            const int rows = m - i < GEMM_DOT_ROWS ? (int)(m - i) : GEMM_DOT_ROWS;
+            lines[l] = fours + (j + (l < w ? l : w - 1)) * ld_fours;
+        for (int64_t i = 0; i < n_ones; i += GEMM_DOT_ROWS) {
+            const int rows = n_ones - i < GEMM_DOT_ROWS ? (int)(n_ones - i) : GEMM_DOT_ROWS;
             real sum[4 * GEMM_DOT_ROWS];
-            switch (rows) {
-#if LANES == 16 || defined(__aarch64__)
-            case 4:
-                gemm_dot_4(k, a + i * lda, lda, cols, sum);
-                break;
-            case 3:
-                gemm_dot_3(k, a + i * lda, lda, cols, sum);
-                break;
-#endif
-            case 2:
-                gemm_dot_2(k, a + i * lda, lda, cols, sum);
-                break;
-            default:
-                gemm_dot_1(k, a + i * lda, lda, cols, sum);
-                break;
-            }
-            for (int r = 0; r < rows; r++, i++)
-                for (int l = 0; l < w; l++) {
-                    real *out = c + i * ldc + j + l;
-                    real v = al * sum[4 * r + l];
-                    if (be != 0)
-                        v += be * *out;
-                    if (bias)
-                        v += bias[j + l];
-                    *out = v;
-                }
+            gemm_dot_rows(rows, k, ones + i * ld_ones, ld_ones, lines, sum);
+            gemm_dot_store(rows, w, sum, c + i * step_ones + j * step_fours, step_ones, step_fours, al, be,
+                           bias ? bias + (flip ? i : j) : NULL, flip);
         }
     }
 }
