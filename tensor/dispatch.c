@@ -101,9 +101,14 @@ et_status et_set_isa(const char *name)
     if (!k) {
         const et_kernels *tables[MAX_TABLES];
         int n = et_kernels_available(tables, MAX_TABLES);
+        char names[16 * MAX_TABLES] = "";
 
-        return et_raise(ET_EINVAL, "et_set_isa: no kernels named \"%s\" here; the best are \"%s\", %d in all",
-                        name ? name : "(null)", tables[0]->name, n);
+        for (int i = 0; i < n; i++) {
+            strcat(names, i > 0 ? ", " : "");
+            strcat(names, tables[i]->name);
+        }
+        return et_raise(ET_EINVAL, "et_set_isa: no kernels named \"%s\" here; there are %s", name ? name : "(null)",
+                        names);
     }
     atomic_store(&chosen, k);
     return ET_OK;

@@ -195,6 +195,8 @@ START_TEST(isa_by_name)
     ck_assert_ptr_null(et_kernels_for(ET_I32));
     ck_assert_int_eq(et_set_isa("z80"), ET_EINVAL);
     ck_assert_ptr_nonnull(strstr(et_error_message(), "z80"));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "there are"));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "generic"));
     et_error_clear();
     ck_assert_int_eq(et_set_isa(NULL), ET_EINVAL);
     et_error_clear();
