@@ -22,6 +22,7 @@ check_PROGRAMS += \
 	tests/check_metrics \
 	tests/check_misuse \
 	tests/check_misuse_ops \
+	tests/check_nn \
 	tests/check_npy \
 	tests/check_ops \
 	tests/check_optim \
@@ -53,6 +54,7 @@ tests_check_linalg_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_misuse_LDADD = $(TEST_LDADD)
 tests_check_misuse_ops_LDADD = $(TEST_LDADD)
+tests_check_nn_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_optim_LDADD = $(TEST_LDADD)
