@@ -18,8 +18,8 @@ typedef struct et_rnn_opts {
 #endif
 
 /* Calls op and hands out its results. */
-static et_tensor *apply(const et_op *op, et_cell cell, int n_in, et_tensor *const *in, const et_rnn_opts *opts,
-                        et_tensor **h_n, et_tensor **c_n)
+static et_tensor *apply(const et_op *op, et_cell cell, int n_in, et_tensor *const *in,
+                        const et_rnn_opts *opts, et_tensor **h_n, et_tensor **c_n)
 {
     const et_rec_attr attr = {.cell = cell, .reverse = opts && opts->reverse};
     et_tensor *out[ET_MAX_OUT] = {NULL};
@@ -73,13 +73,16 @@ static int rnn_relu(et_tensor *const *in, et_tensor **out)
 
 static const et_sample rnn_samples[] = {
     {"lengths", 7, {X(3, 4, 2), M(3, 5), M(5, 2), M(5, 5), V(5), V(5), LENGTHS(3, 0, 4)}, rnn_all, 0},
-    {"reverse, lengths", 7, {X(3, 4, 2), M(3, 5), M(5, 2), M(5, 5), V(5), V(5), LENGTHS(3, 0, 4)}, rnn_reverse, 0},
+    {"reverse, lengths", 7,
+     {X(3, 4, 2), M(3, 5), M(5, 2), M(5, 5), V(5), V(5), LENGTHS(3, 0, 4)}, rnn_reverse, 0},
     {"only what must be there", 3, {X(2, 3, 4), M(3, 4), M(3, 3)}, rnn_bare, 0},
     {"one frame of one row", 3, {X(1, 1, 2), M(2, 2), M(2, 2)}, rnn_bare, 0},
     {"no rows", 3, {X(0, 3, 2), M(2, 2), M(2, 2)}, rnn_bare, 0},
     {"relu", 3,
-     {{.ndim = 3, .shape = {2, 3, 2}, .lo = 0.1, .hi = 1}, {.ndim = 2, .shape = {5, 2}, .lo = 0.1, .hi = 1},
-      {.ndim = 2, .shape = {5, 5}, .lo = 0.1, .hi = 1}}, rnn_relu, 0},
+     {{.ndim = 3, .shape = {2, 3, 2}, .lo = 0.1, .hi = 1},
+      {.ndim = 2, .shape = {5, 2}, .lo = 0.1, .hi = 1},
+      {.ndim = 2, .shape = {5, 5}, .lo = 0.1, .hi = 1}},
+     rnn_relu, 0},
 };
 
 const et_op et_op_rnn = {
@@ -107,8 +110,8 @@ const et_op et_op_rnn = {
  * Errors: ESHAPE; EDTYPE; EINVAL for a length outside 0 .. T; ENOMEM.
  * Source: Elman, Finding structure in time, 1990.
  */
-et_tensor *(et_rnn)(et_tensor *x, et_tensor *h0, et_tensor *w_ih, et_tensor *w_hh, et_tensor *b_ih, et_tensor *b_hh,
-                    et_tensor *lengths, const et_rnn_opts *opts, et_tensor **h_n)
+et_tensor *(et_rnn)(et_tensor *x, et_tensor *h0, et_tensor *w_ih, et_tensor *w_hh, et_tensor *b_ih,
+                    et_tensor *b_hh, et_tensor *lengths, const et_rnn_opts *opts, et_tensor **h_n)
 {
     et_tensor *in[] = {x, h0, w_ih, w_hh, b_ih, b_hh, lengths};
 
@@ -125,7 +128,8 @@ SAMPLE(gru_b_hh, et_gru(in[0], NULL, in[1], in[2], NULL, in[3], NULL, &backwards
 
 static const et_sample gru_samples[] = {
     {"lengths", 7, {X(3, 4, 2), M(3, 3), M(9, 2), M(9, 3), V(9), V(9), LENGTHS(3, 0, 4)}, gru_all, 0},
-    {"reverse, lengths", 7, {X(3, 4, 2), M(3, 3), M(9, 2), M(9, 3), V(9), V(9), LENGTHS(3, 0, 4)}, gru_reverse, 0},
+    {"reverse, lengths", 7,
+     {X(3, 4, 2), M(3, 3), M(9, 2), M(9, 3), V(9), V(9), LENGTHS(3, 0, 4)}, gru_reverse, 0},
     {"only what must be there", 3, {X(2, 3, 4), M(6, 4), M(6, 2)}, gru_bare, 0},
     {"without b_hh", 5, {X(2, 3, 2), M(2, 2), M(6, 2), M(6, 2), V(6)}, gru_b_ih, 0},
     {"reverse, without b_ih", 4, {X(2, 3, 2), M(6, 2), M(6, 2), V(6)}, gru_b_hh, 0},
@@ -162,8 +166,8 @@ const et_op et_op_gru = {
  * Source: Cho et al. 2014 (arXiv 1406.1078), with the reset gate applied after the product
  * with W_hn.
  */
-et_tensor *(et_gru)(et_tensor *x, et_tensor *h0, et_tensor *w_ih, et_tensor *w_hh, et_tensor *b_ih, et_tensor *b_hh,
-                    et_tensor *lengths, const et_rnn_opts *opts, et_tensor **h_n)
+et_tensor *(et_gru)(et_tensor *x, et_tensor *h0, et_tensor *w_ih, et_tensor *w_hh, et_tensor *b_ih,
+                    et_tensor *b_hh, et_tensor *lengths, const et_rnn_opts *opts, et_tensor **h_n)
 {
     et_tensor *in[] = {x, h0, w_ih, w_hh, b_ih, b_hh, lengths};
 
@@ -180,15 +184,17 @@ et_tensor *(et_gru)(et_tensor *x, et_tensor *h0, et_tensor *w_ih, et_tensor *w_h
     }
 
 SAMPLE3(lstm_all, et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], NULL, &out[1], &out[2]))
-SAMPLE3(lstm_reverse, et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], &backwards, &out[1], &out[2]))
+SAMPLE3(lstm_reverse,
+        et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], &backwards, &out[1], &out[2]))
 SAMPLE3(lstm_bare, et_lstm(in[0], NULL, NULL, in[1], in[2], NULL, NULL, NULL, NULL, &out[1], &out[2]))
 SAMPLE3(lstm_h0, et_lstm(in[0], in[1], NULL, in[2], in[3], in[4], NULL, NULL, NULL, &out[1], &out[2]))
 SAMPLE3(lstm_c0, et_lstm(in[0], NULL, in[1], in[2], in[3], NULL, in[4], NULL, &backwards, &out[1], &out[2]))
 
 static const et_sample lstm_samples[] = {
-    {"lengths", 8, {X(3, 4, 2), M(3, 3), M(3, 3), M(12, 2), M(12, 3), V(12), V(12), LENGTHS(3, 0, 4)}, lstm_all, 0},
-    {"reverse, lengths", 8, {X(3, 4, 2), M(3, 3), M(3, 3), M(12, 2), M(12, 3), V(12), V(12), LENGTHS(3, 0, 4)},
-     lstm_reverse, 0},
+    {"lengths", 8,
+     {X(3, 4, 2), M(3, 3), M(3, 3), M(12, 2), M(12, 3), V(12), V(12), LENGTHS(3, 0, 4)}, lstm_all, 0},
+    {"reverse, lengths", 8,
+     {X(3, 4, 2), M(3, 3), M(3, 3), M(12, 2), M(12, 3), V(12), V(12), LENGTHS(3, 0, 4)}, lstm_reverse, 0},
     {"only what must be there", 3, {X(2, 3, 4), M(8, 4), M(8, 2)}, lstm_bare, 0},
     {"without c0, b_hh", 5, {X(2, 3, 2), M(2, 2), M(8, 2), M(8, 2), V(8)}, lstm_h0, 0},
     {"reverse, without h0, b_ih", 5, {X(2, 3, 2), M(2, 2), M(8, 2), M(8, 2), V(8)}, lstm_c0, 0},
@@ -196,8 +202,9 @@ static const et_sample lstm_samples[] = {
 };
 
 const et_op et_op_lstm = {
-    .name = "lstm", .args = "r r? r? r r r? r? i?", .n_out = 3, .flags = ET_OP_ONCE, .saves_for = et_rec_saves,
-    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, ET_SAMPLES(lstm_samples),
+    .name = "lstm", .args = "r r? r? r r r? r? i?", .n_out = 3, .flags = ET_OP_ONCE,
+    .saves_for = et_rec_saves, .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd,
+    ET_SAMPLES(lstm_samples),
 };
 
 /**
@@ -224,8 +231,9 @@ const et_op et_op_lstm = {
  * Errors: ESHAPE; EDTYPE; EINVAL for a length outside 0 .. T; ENOMEM.
  * Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000 (forget gate).
  */
-et_tensor *(et_lstm)(et_tensor *x, et_tensor *h0, et_tensor *c0, et_tensor *w_ih, et_tensor *w_hh, et_tensor *b_ih,
-                     et_tensor *b_hh, et_tensor *lengths, const et_rnn_opts *opts, et_tensor **h_n, et_tensor **c_n)
+et_tensor *(et_lstm)(et_tensor *x, et_tensor *h0, et_tensor *c0, et_tensor *w_ih, et_tensor *w_hh,
+                     et_tensor *b_ih, et_tensor *b_hh, et_tensor *lengths, const et_rnn_opts *opts,
+                     et_tensor **h_n, et_tensor **c_n)
 {
     et_tensor *in[] = {x, h0, c0, w_ih, w_hh, b_ih, b_hh, lengths};
 

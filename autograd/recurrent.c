@@ -34,9 +34,10 @@ static et_status check(const et_node *n, int i, const char *name, int64_t a, int
     if (!t || (t->ndim == (b < 0 ? 1 : 2) && t->shape[0] == a && (b < 0 || t->shape[1] == b)))
         return ET_OK;
     if (b < 0)
-        return et_op_raise(n, ET_ESHAPE, "%s must be %s [%lld], not %s", name, meaning, (long long)a, et_shape_str(t));
-    return et_op_raise(n, ET_ESHAPE, "%s must be %s [%lld, %lld], not %s", name, meaning, (long long)a, (long long)b,
-                       et_shape_str(t));
+        return et_op_raise(n, ET_ESHAPE, "%s must be %s [%lld], not %s", name, meaning, (long long)a,
+                           et_shape_str(t));
+    return et_op_raise(n, ET_ESHAPE, "%s must be %s [%lld, %lld], not %s", name, meaning, (long long)a,
+                       (long long)b, et_shape_str(t));
 }
 
 et_status et_rec_shape(et_node *n)
@@ -72,10 +73,11 @@ et_status et_rec_shape(et_node *n)
                 return et_error_status();
             length = p[b * n->in[at.lengths]->strides[0]];
             if (length < 0 || length > T)
-                return et_op_raise(n, ET_EINVAL, "lengths[%lld] is %d, but must be in 0 .. T = %lld", (long long)b,
-                                   (int)length, (long long)T);
+                return et_op_raise(n, ET_EINVAL, "lengths[%lld] is %d, but must be in 0 .. T = %lld",
+                                   (long long)b, (int)length, (long long)T);
         }
-    if ((status = et_out(n, 0, x->dtype, ET_SHAPE(B, T, H))) || (status = et_out(n, 1, x->dtype, ET_SHAPE(B, H))))
+    if ((status = et_out(n, 0, x->dtype, ET_SHAPE(B, T, H))) ||
+        (status = et_out(n, 1, x->dtype, ET_SHAPE(B, H))))
         return status;
     return at.c0 >= 0 ? et_out(n, 2, x->dtype, ET_SHAPE(B, H)) : ET_OK;
 }
@@ -108,7 +110,8 @@ static int64_t shard_rows(const et_rec_call *c)
     int64_t rows = (c->B + most - 1) / most;
 
     if (row * (double)rows < (double)ET_GRAIN_FLOPS)
-        rows = row * (double)c->B <= (double)ET_GRAIN_FLOPS ? c->B : (int64_t)((double)ET_GRAIN_FLOPS / row) + 1;
+        rows = row * (double)c->B <= (double)ET_GRAIN_FLOPS ? c->B
+                                                            : (int64_t)((double)ET_GRAIN_FLOPS / row) + 1;
     rows = (rows + 7) / 8 * 8;
     return rows < c->B ? rows : c->B;
 }
@@ -148,7 +151,8 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
         return et_error_status();
     c->lengths = lengths;
     /* What backward does not read may be gone by then. */
-    if (forward && (!operand(n, at.c0, &c->c0) || !operand(n, at.b_ih, &c->b_ih) || !operand(n, at.b_hh, &c->b_hh)))
+    if (forward &&
+        (!operand(n, at.c0, &c->c0) || !operand(n, at.b_ih, &c->b_ih) || !operand(n, at.b_hh, &c->b_hh)))
         return et_error_status();
     if ((forward || et_needs(n, at.w_ih)) && !operand(n, at.x, &c->x))
         return et_error_status();
@@ -186,8 +190,8 @@ static size_t align_up(size_t bytes)
 }
 
 /* x of steps first .. first + count - 1, as rows in the order of the steps. */
-static void gather(const et_rec_call *c, int64_t lo, int64_t rows, int64_t first, int64_t count, int64_t steps,
-                   char *to)
+static void gather(const et_rec_call *c, int64_t lo, int64_t rows, int64_t first, int64_t count,
+                   int64_t steps, char *to)
 {
     const size_t bytes = (size_t)c->F * c->size;
 
@@ -323,7 +327,8 @@ et_status et_rec_fwd(et_node *n)
         f.chunk = c->T;
     state = align_up((size_t)(c->rows * c->ldh) * c->size);
     f.inputs_at = align_up((size_t)(f.chunk * c->rows * c->F) * c->size);
-    f.state_at = f.inputs_at + align_up((size_t)c->k->rec_packed(c->gates, c->H, f.chunk * c->rows) * c->size);
+    f.state_at = f.inputs_at +
+                 align_up((size_t)c->k->rec_packed(c->gates, c->H, f.chunk * c->rows) * c->size);
     f.next_at = f.state_at + state;
     f.cell_at = f.next_at + state;
     f.rows_at = f.cell_at + state;

@@ -83,7 +83,8 @@ static void walk(const backward *p, int64_t lo, int64_t rows, char *own)
     }
     for (int64_t b = lo; b < lo + rows; b++) {
         const int64_t length = et_rec_length(c, b);
-        memset(et_rec_at(c, p->d, (b * c->T + length) * width), 0, (size_t)((c->T - length) * width) * c->size);
+        memset(et_rec_at(c, p->d, (b * c->T + length) * width), 0,
+               (size_t)((c->T - length) * width) * c->size);
     }
     if (p->dh0)
         c->k->rec_untile(c->H, rows, s.dh, et_rec_at(c, p->dh0, lo * c->H), c->H, p->dh0_acc);
@@ -106,17 +107,18 @@ static const void *valid_inputs(const backward *p, int64_t lo, int64_t rows)
 }
 
 /* to [m, n] = a^T b + beta to, where a has k rows lda apart and b k rows of n. */
-static et_status transposed_product(const et_rec_call *c, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
-                                    const void *b, double beta, void *to)
+static et_status transposed_product(const et_rec_call *c, int64_t m, int64_t n, int64_t k, const void *a,
+                                    int64_t lda, const void *b, double beta, void *to)
 {
-    const et_gemm_args args = {.m = m, .n = n, .k = k, .a = a, .rsa = 1, .csa = lda, .b = b, .rsb = n, .csb = 1,
-                               .c = to, .ldc = n, .alpha = 1, .beta = beta};
+    const et_gemm_args args = {.m = m, .n = n, .k = k, .a = a, .rsa = 1, .csa = lda, .b = b, .rsb = n,
+                               .csb = 1, .c = to, .ldc = n, .alpha = 1, .beta = beta};
 
     return et_gemm(c->dtype, &args);
 }
 
 /* to [gates H, H] = d''^T h + beta to; d'' and h have k rows. */
-static et_status recurrent_product(const et_rec_call *c, int64_t k, const void *d, const void *h, double beta, void *to)
+static et_status recurrent_product(const et_rec_call *c, int64_t k, const void *d, const void *h, double beta,
+                                   void *to)
 {
     const int64_t width = c->n_grads * c->H, same = c->cell == ET_CELL_GRU ? 2 * c->H : width;
     et_status status = transposed_product(c, same, c->H, k, d, width, h, beta, to);
@@ -130,7 +132,8 @@ static et_status recurrent_product(const et_rec_call *c, int64_t k, const void *
 /* The shard's part of dW_hh. The states are the output's rows shifted by one; where a row's
  * first step would meet its neighbour's last output, its gradients are moved out of the way
  * to meet h0. This is the last use of d. */
-static et_status recurrent_weights(const backward *p, int64_t lo, int64_t rows, char *own, double beta, void *to)
+static et_status recurrent_weights(const backward *p, int64_t lo, int64_t rows, char *own, double beta,
+                                   void *to)
 {
     const et_rec_call *c = &p->c;
     const int64_t width = c->n_grads * c->H, shift = c->reverse ? 0 : 1, all = rows * c->T;
@@ -167,14 +170,16 @@ static et_status backward_shard(const backward *p, int64_t shard)
 
     walk(p, lo, rows, own);
     if (p->dx) {
-        const et_gemm_args args = {.m = all, .n = c->F, .k = G, .a = d, .rsa = width, .csa = 1, .b = c->w_ih,
-                                   .rsb = c->F, .csb = 1, .c = et_rec_at(c, p->dx, lo * c->T * c->F), .ldc = c->F,
-                                   .alpha = 1, .beta = p->dx_acc};
+        const et_gemm_args args = {.m = all, .n = c->F, .k = G, .a = d, .rsa = width, .csa = 1,
+                                   .b = c->w_ih, .rsb = c->F, .csb = 1,
+                                   .c = et_rec_at(c, p->dx, lo * c->T * c->F), .ldc = c->F, .alpha = 1,
+                                   .beta = p->dx_acc};
         status = et_gemm(c->dtype, &args);
     }
     if (!status && p->w_ih.to)
         status = transposed_product(c, G, c->F, all, d, width, valid_inputs(p, lo, rows),
-                                    alone ? p->w_ih.acc : 0, et_rec_at(c, p->w_ih.parts, shard * p->w_ih.count));
+                                    alone ? p->w_ih.acc : 0,
+                                    et_rec_at(c, p->w_ih.parts, shard * p->w_ih.count));
     if (p->bias.to)
         c->k->col_sum(all, width, d, width, et_rec_at(c, p->bias.parts, shard * p->bias.count), 0);
     if (!status && p->w_hh_grad.to)

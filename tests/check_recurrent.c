@@ -75,7 +75,8 @@ static data make_data(const layer *l)
 
     for (int i = 0; i < N_OPERANDS; i++) {
         d.size[i] = size[i];
-        d.operand[i] = numbers(size[i], i == W_IH || i == W_HH ? weight : i >= B_IH ? 0.5 : 1, 11 + (uint32_t)i);
+        d.operand[i] = numbers(size[i], i == W_IH || i == W_HH ? weight : i >= B_IH ? 0.5 : 1,
+                               11 + (uint32_t)i);
         d.grad[i] = numbers(size[i], 0, 1);
     }
     for (int k = 0; k < N_OUT; k++) {
@@ -112,9 +113,9 @@ static void run_slow(const layer *l, data *d)
                     .w_hh = d->operand[W_HH], .b_ih = IF(B_IH), .b_hh = IF(B_HH),
                     .lengths = l->lengths ? d->lengths : NULL, .y = d->out[Y], .h_n = d->out[H_N],
                     .c_n = d->out[C_N], .dy = GIVEN(Y), .dh_n = GIVEN(H_N),
-                    .dc_n = l->cell == SLOW_LSTM ? GIVEN(C_N) : NULL, .dx = d->grad[X], .dh0 = d->grad[H0],
-                    .dc0 = d->grad[C0], .dw_ih = d->grad[W_IH], .dw_hh = d->grad[W_HH], .db_ih = d->grad[B_IH],
-                    .db_hh = d->grad[B_HH]};
+                    .dc_n = l->cell == SLOW_LSTM ? GIVEN(C_N) : NULL, .dx = d->grad[X],
+                    .dh0 = d->grad[H0], .dc0 = d->grad[C0], .dw_ih = d->grad[W_IH],
+                    .dw_hh = d->grad[W_HH], .db_ih = d->grad[B_IH], .db_hh = d->grad[B_HH]};
 
     slow_run(&s);
 }
@@ -128,7 +129,8 @@ static et_tensor *tensor_of(et_dtype dtype, int ndim, const int64_t *shape, cons
 static result run(const layer *l, const data *d, et_dtype dtype)
 {
     const int64_t B = l->B, G = (int64_t)slow_gates(l->cell) * l->H;
-    const int64_t shape[N_OPERANDS][3] = {{B, l->T, l->F}, {B, l->H}, {B, l->H}, {G, l->F}, {G, l->H}, {G}, {G}};
+    const int64_t shape[N_OPERANDS][3] = {{B, l->T, l->F}, {B, l->H}, {B, l->H}, {G, l->F},
+                                          {G, l->H},       {G},       {G}};
     const int ndim[N_OPERANDS] = {3, 2, 2, 2, 2, 1, 1};
     const et_rnn_opts opts = {.reverse = l->reverse, .relu = l->cell == SLOW_RELU};
     const int n_out = l->cell == SLOW_LSTM ? 3 : 2;
@@ -204,8 +206,8 @@ static void compare(const layer *l, et_dtype dtype, double tol)
         ck_assert_msg(e <= tol, "%s (%s) B %d T %d F %d H %d%s%s%s%s%s cotangents %x: %s%s is off by %.3g",
                       cell_name[l->cell], dtype == ET_F64 ? "float64" : et_isa(), l->B, l->T, l->F, l->H,
                       l->reverse ? " reverse" : "", l->state ? " state" : "", l->b_ih ? " b_ih" : "",
-                      l->b_hh ? " b_hh" : "", l->lengths ? " lengths" : "", l->cotangents, i < N_OUT ? "" : "d",
-                      i < N_OUT ? out_name[i] : operand_name[k], e);
+                      l->b_hh ? " b_hh" : "", l->lengths ? " lengths" : "", l->cotangents,
+                      i < N_OUT ? "" : "d", i < N_OUT ? out_name[i] : operand_name[k], e);
     }
     ck_assert_int_eq(et_scope_close(scope), ET_OK);
     free_data(&d);
@@ -223,9 +225,10 @@ static void compare_all(et_dtype dtype, int cell, double tol)
 {
     for (int k = 0; k < N_SIZES; k++)
         for (int v = 0; v < 8; v++) {
-            const layer l = {cell, sizes[k][0], sizes[k][1], sizes[k][2], sizes[k][3], .reverse = v & 1,
-                             .state = v & 2, .b_ih = v != 1 && v != 6, .b_hh = v < 6, .lengths = (v & 4) || v == 0,
-                             .needs = ALL, .cotangents = v == 2 ? 6 : v == 5 ? 1 : 7};
+            const layer l = {cell, sizes[k][0], sizes[k][1], sizes[k][2], sizes[k][3],
+                             .reverse = v & 1, .state = v & 2, .b_ih = v != 1 && v != 6, .b_hh = v < 6,
+                             .lengths = (v & 4) || v == 0, .needs = ALL,
+                             .cotangents = v == 2 ? 6 : v == 5 ? 1 : 7};
             if (l.B > 9 && v % 3 != k % 3)
                 continue;
             compare(&l, dtype, tol);
@@ -309,8 +312,8 @@ END_TEST
 /* What lies past a row's length is not looked at. */
 START_TEST(padding_may_be_anything)
 {
-    const layer l = {_i, 9, 6, 5, 18, .reverse = false, .state = true, .b_ih = true, .b_hh = true, .lengths = true,
-                     .needs = ALL, .cotangents = 7};
+    const layer l = {_i, 9, 6, 5, 18, .reverse = false, .state = true, .b_ih = true, .b_hh = true,
+                     .lengths = true, .needs = ALL, .cotangents = 7};
     data d = make_data(&l);
     et_scope *scope = et_scope_open();
     const result zeros = run(&l, &d, ET_F64);
@@ -392,13 +395,19 @@ typedef struct misuse {
 
 static const misuse misuses[] = {
     {"fits", {2, 3, 4}, {15, 4}, {15, 5}, 15, {2, 5}, 2, 3, ET_OK, ""},
-    {"gates", {2, 3, 4}, {15, 4}, {14, 5}, 15, {2, 5}, 2, 3, ET_ESHAPE, "w_hh must be [3H, H] with H > 0, not [14, 5]"},
+    {"gates", {2, 3, 4}, {15, 4}, {14, 5}, 15, {2, 5}, 2, 3, ET_ESHAPE,
+     "w_hh must be [3H, H] with H > 0, not [14, 5]"},
     {"no units", {2, 3, 4}, {0, 4}, {0, 0}, 0, {2, 0}, 2, 3, ET_ESHAPE, "w_hh must be [3H, H] with H > 0"},
-    {"features", {2, 3, 4}, {15, 3}, {15, 5}, 15, {2, 5}, 2, 3, ET_ESHAPE, "w_ih must be [gates H, F], here [15, 4]"},
-    {"bias", {2, 3, 4}, {15, 4}, {15, 5}, 14, {2, 5}, 2, 3, ET_ESHAPE, "b_hh must be [gates H], here [15], not [14]"},
-    {"state", {2, 3, 4}, {15, 4}, {15, 5}, 15, {3, 5}, 2, 3, ET_ESHAPE, "h0 must be [B, H], here [2, 5], not [3, 5]"},
-    {"lengths", {2, 3, 4}, {15, 4}, {15, 5}, 15, {2, 5}, 3, 3, ET_ESHAPE, "lengths must be [B], here [2], not [3]"},
-    {"too long", {2, 3, 4}, {15, 4}, {15, 5}, 15, {2, 5}, 2, 4, ET_EINVAL, "lengths[0] is 4, but must be in 0 .. T = 3"},
+    {"features", {2, 3, 4}, {15, 3}, {15, 5}, 15, {2, 5}, 2, 3, ET_ESHAPE,
+     "w_ih must be [gates H, F], here [15, 4]"},
+    {"bias", {2, 3, 4}, {15, 4}, {15, 5}, 14, {2, 5}, 2, 3, ET_ESHAPE,
+     "b_hh must be [gates H], here [15], not [14]"},
+    {"state", {2, 3, 4}, {15, 4}, {15, 5}, 15, {3, 5}, 2, 3, ET_ESHAPE,
+     "h0 must be [B, H], here [2, 5], not [3, 5]"},
+    {"lengths", {2, 3, 4}, {15, 4}, {15, 5}, 15, {2, 5}, 3, 3, ET_ESHAPE,
+     "lengths must be [B], here [2], not [3]"},
+    {"too long", {2, 3, 4}, {15, 4}, {15, 5}, 15, {2, 5}, 2, 4, ET_EINVAL,
+     "lengths[0] is 4, but must be in 0 .. T = 3"},
     {"negative", {2, 3, 4}, {15, 4}, {15, 5}, 15, {2, 5}, 2, -1, ET_EINVAL, "lengths[0] is -1"},
 };
 
@@ -449,7 +458,8 @@ static bool step_body(void *user)
     et_scope *scope = et_scope_open();
     et_tensor *w_ih = et_set_requires_grad(et_ones(ET_F32, ET_SHAPE(G, 4)), true);
     et_tensor *w_hh = et_set_requires_grad(et_ones(ET_F32, ET_SHAPE(G, 6)), true);
-    et_tensor *b = et_set_requires_grad(et_ones(ET_F32, ET_SHAPE(G)), true), *x = et_ones(ET_F32, ET_SHAPE(40, 50, 4));
+    et_tensor *b = et_set_requires_grad(et_ones(ET_F32, ET_SHAPE(G)), true);
+    et_tensor *x = et_ones(ET_F32, ET_SHAPE(40, 50, 4));
     et_tensor *lengths = et_full(ET_I32, ET_SHAPE(40), 49), *y;
     bool ok;
 

@@ -38,8 +38,10 @@ static void slow_row(const slow_layer *s, int b)
     const int H = s->H, F = s->F, g = slow_gates(s->cell), G = g * H;
     const int steps = s->lengths ? s->lengths[b] : s->T;
     /* [steps + 1][H] states; [steps][G] preactivations of the inputs' and recurrent part */
-    double *h = calloc((size_t)((steps + 1) * H), sizeof *h), *c = calloc((size_t)((steps + 1) * H), sizeof *c);
-    double *in = calloc((size_t)(steps * G + 1), sizeof *in), *rec = calloc((size_t)(steps * G + 1), sizeof *rec);
+    double *h = calloc((size_t)((steps + 1) * H), sizeof *h);
+    double *c = calloc((size_t)((steps + 1) * H), sizeof *c);
+    double *in = calloc((size_t)(steps * G + 1), sizeof *in);
+    double *rec = calloc((size_t)(steps * G + 1), sizeof *rec);
     double *dh = calloc((size_t)H, sizeof *dh), *dc = calloc((size_t)H, sizeof *dc);
     double *din = calloc((size_t)G, sizeof *din), *drec = calloc((size_t)G, sizeof *drec);
 

@@ -86,13 +86,13 @@ static void rec_pack(int gates, int64_t units, int64_t k, const void *weights, i
 
 /* --- the product, from the register tiles of gemm.h --------------------------------- */
 
-typedef void (*rec_tile_fn)(int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t, void *,
-                            int64_t, double, double, const void *);
+typedef void (*rec_tile_fn)(int64_t, int64_t, const void *, int64_t, int64_t, const void *, int64_t, int64_t,
+                            void *, int64_t, double, double, const void *);
 static const rec_tile_fn rec_tiles[ET_TILE_VECS + 1][ET_TILE_ROWS + 1] = {GEMM_TILES(GEMM_TILE_FIELD)};
 
 /* c[i] = a[i] w + beta c[i] + bias for one group of gv vectors; bias may be NULL. */
-static void rec_group(int64_t rows, int64_t k, const real *a, int64_t lda, const real *w, int64_t gv, const real *bias,
-                      double beta, real *c, int64_t ldc)
+static void rec_group(int64_t rows, int64_t k, const real *a, int64_t lda, const real *w, int64_t gv,
+                      const real *bias, double beta, real *c, int64_t ldc)
 {
     int64_t v, width, r, n;
 
@@ -100,8 +100,8 @@ static void rec_group(int64_t rows, int64_t k, const real *a, int64_t lda, const
         width = rec_cut(gv - v);
         for (r = 0; r < rows; r += n) {
             n = rec_rows(rows - r, width);
-            rec_tiles[width][n](1, k, a + r * lda, lda, 1, w, width * LANES, 0, c + r * ldc + v * LANES, ldc, 1, beta,
-                                bias ? bias + v * LANES : NULL);
+            rec_tiles[width][n](1, k, a + r * lda, lda, 1, w, width * LANES, 0, c + r * ldc + v * LANES, ldc,
+                                1, beta, bias ? bias + v * LANES : NULL);
         }
     }
 }

@@ -146,7 +146,8 @@ static void lstm_step(const et_rec_step *s)
 /* --- backward ---------------------------------------------------------------------- */
 
 /* Gradient of gate g, for the products after the loop and for the one of this step. */
-static inline void rec_gate(const et_rec_back *s, int64_t row, int64_t first, int64_t d_gate, int64_t g_gate, vr x)
+static inline void rec_gate(const et_rec_back *s, int64_t row, int64_t first, int64_t d_gate, int64_t g_gate,
+                            vr x)
 {
     const int64_t n = s->units - first;
 
