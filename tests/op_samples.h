@@ -76,4 +76,26 @@ static inline bool sample_step(const et_sample *s)
     return true;
 }
 
+/* Calls the sample, differentiates its first result with the graph, and differentiates
+ * that again. */
+static inline bool sample_second_step(const et_sample *s)
+{
+    et_tensor *in[ET_MAX_ARGS] = {NULL}, *out[ET_MAX_OUT] = {NULL}, *wanted[ET_MAX_ARGS], *g[ET_MAX_ARGS];
+    int n = 0;
+
+    if (!sample_operands(s, in) || s->call(in, out) < 0)
+        return false;
+    if (!out[0]->requires_grad || !out[0]->node)
+        return true;
+    for (int i = 0; i < s->n_in; i++)
+        if (sample_trains(&s->in[i]))
+            wanted[n++] = in[i];
+    if (et_grad(1, out, NULL, n, wanted, g, ET_CREATE_GRAPH) != ET_OK)
+        return false;
+    for (int i = 0; i < n; i++)
+        if (g[i] && g[i]->requires_grad && g[i]->node && et_backward_from(g[i], NULL, ET_RETAIN_GRAPH) != ET_OK)
+            return false;
+    return true;
+}
+
 #endif
