@@ -50,6 +50,13 @@ et_status et_op_dim(const et_node *n, int ndim, int dim, int *out)
     return ET_OK;
 }
 
+bool et_op_scope(const char *op)
+{
+    if (!et_scope_current())
+        et_raise_here(ET_ESCOPE, "%s: no scope is open: call et_scope_open first", op);
+    return et_scope_current() != NULL;
+}
+
 /* --- the call ------------------------------------------------------------------------ */
 
 /* Checks the operands against op->args. */
@@ -148,7 +155,8 @@ et_status et_apply(const et_op *op, int n_in, et_tensor *const *in, const void *
     if (!et_scope_current()) {
         if (n_in && !in[0] && pending)
             return et_error_status();
-        return et_op_raise(&n, ET_ESCOPE, "no scope is open: call et_scope_open first");
+        et_op_scope(op->name);
+        return et_error_status();
     }
     if (n_in > ET_MAX_ARGS && !(needs = et_pool_alloc((size_t)n_in * sizeof *needs)))
         return et_error_status();

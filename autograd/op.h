@@ -4,8 +4,10 @@
  * One op stands in one place: its public function with doc comment, shape rule,
  * forward, backward and gradient-check samples are together in an ops_*.c file, and
  * one line of ops.def registers it. ops.h (prototypes, doc comments and the macros that
- * note the caller's line) is generated from these two by gen_ops.awk. For that, the doc
- * comment stands directly above the definition, whose name is in parentheses:
+ * note the caller's line) is generated from these two by gen_ops.awk; an ops_*.c file
+ * defines ET_NO_PLACES before it includes ops.h, so that an op that calls others keeps
+ * the place of its own caller. The doc comment stands directly above the definition,
+ * whose name is in parentheses:
  *
  *     et_tensor *(et_tanh)(et_tensor *x)
  *
@@ -159,6 +161,9 @@ et_tensor *et_apply1(const et_op *op, int n_in, et_tensor *const *in, const void
 et_status et_out(et_node *n, int k, et_dtype dtype, int ndim, const int64_t *shape);
 /** Declares output k shaped and typed as operand i. */
 et_status et_out_like(et_node *n, int k, int i);
+/** For public functions that make tensors before they call another op: true if a scope
+ *  is open to own them; else raises ESCOPE, as et_apply does. */
+bool et_op_scope(const char *op);
 /** Raises an error that names the op and the caller's place:
  *  "genre.c:87: matmul: inner sizes differ: ...". Returns status. */
 et_status et_op_raise(const et_node *n, et_status status, const char *fmt, ...) ET_PRINTF(3, 4);

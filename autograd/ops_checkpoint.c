@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "autograd/internal.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
 typedef struct {

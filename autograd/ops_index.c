@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "autograd/op.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
 typedef struct {
@@ -241,9 +242,9 @@ et_tensor *(et_index_select)(et_tensor *x, int dim, et_tensor *index)
 {
     int64_t shape[ET_MAX_DIMS];
 
-    if (!x || !index)
+    if (!x || !index || !index->storage)
         return et_gather(x, dim, index);
-    if (et_size(x, dim) < 0)
+    if (!et_op_scope("index_select") || et_size(x, dim) < 0)
         return NULL;
     if (index->ndim != 1) {
         et_raise_here(ET_ESHAPE, "index_select: index is %s, expected one dimension", et_shape_str(index));

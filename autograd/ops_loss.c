@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autograd/op.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
 #if 0
@@ -335,9 +336,9 @@ et_tensor *(et_clip_loss)(et_tensor *logits)
         et_raise_here(ET_ESHAPE, "clip_loss: logits are %s, expected a square matrix", et_shape_str(logits));
         return NULL;
     }
-    /* Without a scope nobody would own the labels; cross_entropy then says what is wrong. */
-    et_tensor *labels =
-        logits && et_scope_current() ? et_arange(ET_I32, 0, (double)logits->shape[0], 1) : NULL;
+    if (!et_op_scope("clip_loss"))
+        return NULL;
+    et_tensor *labels = logits ? et_arange(ET_I32, 0, (double)logits->shape[0], 1) : NULL;
     et_tensor *rows = et_cross_entropy(logits, labels);
     return et_mul_scalar(et_add(rows, et_cross_entropy(et_transpose(logits, 0, 1), labels)), 0.5);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autograd/op.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
 /* --- where ------------------------------------------------------------------------------------ */
@@ -109,6 +110,8 @@ et_tensor *(et_where)(et_tensor *mask, et_tensor *a, et_tensor *b)
 /** y = value where mask (uint8, broadcasts to x) is not 0, else x. */
 et_tensor *(et_masked_fill)(et_tensor *x, et_tensor *mask, double value)
 {
+    if (!et_op_scope("masked_fill"))
+        return NULL;
     return et_where(mask, x ? et_scalar(x->dtype, value) : NULL, x);
 }
 
@@ -150,7 +153,7 @@ static et_status cast_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
     return gx[0] ? ET_OK : et_error_status();
 }
 
-ET_CALL(cast_same, et_cast(in[0], in[0]->dtype))
+ET_CALL(cast_same, et_cast(in[0], in[0] ? in[0]->dtype : ET_F32))
 static const et_sample cast_samples[] = {
     {.name = "same dtype", .n_in = 1, .in = {{2, {3, 5}}}, .call = cast_same},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 5}}}, .call = cast_same},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autograd/op.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 #include "tensor/alloc.h"
 
@@ -39,7 +40,7 @@ static bool fit(const char *op, const et_tensor *x, int dim)
     else if (dim < -x->ndim || dim >= x->ndim)
         et_raise_here(ET_EINVAL, "%s: dimension %d of %s", op, dim, et_shape_str(x));
     else
-        return true;
+        return et_op_scope(op);
     return false;
 }
 
@@ -49,7 +50,7 @@ static int64_t flipped(int64_t i, int64_t size, int64_t by)
     return size - 1 - i;
 }
 
-static int64_t rolled(int64_t i, int64_t size, int64_t by) { return ((i - by) % size + size) % size; }
+static int64_t rolled(int64_t i, int64_t size, int64_t by) { return ((i - by % size) % size + size) % size; }
 
 static int64_t clamped(int64_t i, int64_t size, int64_t by)
 {
@@ -125,6 +126,11 @@ static et_tensor *pad_one(et_tensor *x, int dim, int64_t before, int64_t after, 
         et_raise_here(ET_EINVAL, "pad: negative widths are not taken; use et_slice");
         return NULL;
     }
+    if (before > INT32_MAX || after > INT32_MAX) {
+        et_raise_here(ET_ESHAPE, "pad: %lld and %lld elements around dimension %d are too many", (long long)before,
+                      (long long)after, dim);
+        return NULL;
+    }
     if (before == 0 && after == 0)
         return x;
     if (mode == ET_PAD_CONSTANT) {
@@ -157,6 +163,8 @@ et_tensor *(et_pad)(et_tensor *x, int n_dims, const int64_t *widths, et_pad_mode
         et_raise_here(ET_EINVAL, "pad: widths for %d dimensions of %s", n_dims, et_shape_str(x));
         return NULL;
     }
+    if (!et_op_scope("pad"))
+        return NULL;
     for (int i = 0; x && i < n_dims; i++)
         x = pad_one(x, x->ndim - 1 - i, widths[2 * i], widths[2 * i + 1], mode, value);
     return x;

@@ -4,6 +4,7 @@
  * and its derivative in tensor/kernels/recurrent_cells.h. */
 #include "config.h"
 
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 #include "autograd/recurrent.h"
 

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "autograd/op.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
 /* The kernels work on the last dimension, and so do the ops here: the public functions
@@ -68,10 +69,14 @@ static et_status row_bwd(et_node *n, int i, row_job *j)
 }
 
 /* f(x) along dim, by turning it to the end. */
-static et_tensor *along(et_tensor *(*last)(et_tensor *x), et_tensor *x, int dim)
+static et_tensor *along(const char *op, et_tensor *(*last)(et_tensor *x), et_tensor *x, int dim)
 {
     if (!x || dim == -1 || dim == x->ndim - 1)
         return last(x);
+    if (dim < -x->ndim || dim >= x->ndim) {
+        et_raise_here(ET_EINVAL, "%s: dimension %d of a tensor with %d", op, dim, x->ndim);
+        return NULL;
+    }
     return et_transpose(last(et_transpose(x, dim, -1)), dim, -1);
 }
 
@@ -166,7 +171,7 @@ static et_tensor *softmax_last(et_tensor *x)
 
 /** y = exp(x) / sum exp(x) along dim. A row of -inf gives zeros. A temperature divides x
  *  first: et_softmax(et_mul_scalar(x, 1 / t), dim). */
-et_tensor *(et_softmax)(et_tensor *x, int dim) { return along(softmax_last, x, dim); }
+et_tensor *(et_softmax)(et_tensor *x, int dim) { return along("softmax", softmax_last, x, dim); }
 
 /** softmax(x + mask) along dim; mask: a real tensor that broadcasts to x, -inf where
  *  nothing may go. A row that is wholly masked gives zeros and no gradient. */
@@ -226,7 +231,7 @@ static et_tensor *log_softmax_last(et_tensor *x)
 }
 
 /** y = x - ln sum exp(x) along dim */
-et_tensor *(et_log_softmax)(et_tensor *x, int dim) { return along(log_softmax_last, x, dim); }
+et_tensor *(et_log_softmax)(et_tensor *x, int dim) { return along("log_softmax", log_softmax_last, x, dim); }
 
 /* --- logsumexp -------------------------------------------------------------------------------- */
 
@@ -316,7 +321,7 @@ static et_tensor *logsumexp_last(et_tensor *x)
  *  nothing, or of -inf alone: -inf. */
 et_tensor *(et_logsumexp)(et_tensor *x, int dim, bool keepdim)
 {
-    et_tensor *y = along(logsumexp_last, x, dim);
+    et_tensor *y = along("logsumexp", logsumexp_last, x, dim);
 
     return keepdim ? y : et_squeeze(y, dim);
 }
