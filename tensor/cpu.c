@@ -22,10 +22,7 @@ static uint64_t saved_registers(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-static bool has(uint32_t word, int bit)
-{
-    return word >> bit & 1;
-}
+static bool has(uint32_t word, int bit) { return word >> bit & 1; }
 
 static void ask_features(et_cpu *cpu)
 {
@@ -53,7 +50,8 @@ static void ask_caches(uint32_t leaf, et_cpu *cpu)
     uint32_t a, b, c, d;
 
     for (uint32_t i = 0; i < 16 && __get_cpuid_count(leaf, i, &a, &b, &c, &d); i++) {
-        int64_t ways = (b >> 22) + 1, parts = (b >> 12 & 0x3ff) + 1, line = (b & 0xfff) + 1, sets = (int64_t)c + 1;
+        int64_t ways = (b >> 22) + 1, parts = (b >> 12 & 0x3ff) + 1, line = (b & 0xfff) + 1,
+                sets = (int64_t)c + 1;
         int64_t size = ways * parts * line * sets;
         uint32_t type = a & 31, level = a >> 5 & 7;
 

@@ -107,14 +107,11 @@ et_status et_set_isa(const char *name)
             strcat(names, i > 0 ? ", " : "");
             strcat(names, tables[i]->name);
         }
-        return et_raise(ET_EINVAL, "et_set_isa: no kernels named \"%s\" here; there are %s", name ? name : "(null)",
-                        names);
+        return et_raise(ET_EINVAL, "et_set_isa: no kernels named \"%s\" here; there are %s",
+                        name ? name : "(null)", names);
     }
     atomic_store(&chosen, k);
     return ET_OK;
 }
 
-const char *et_isa(void)
-{
-    return current()->name;
-}
+const char *et_isa(void) { return current()->name; }

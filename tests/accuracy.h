@@ -23,12 +23,12 @@ typedef struct accuracy_fn {
     double bound; /* ulp, every instruction set */
 } accuracy_fn;
 
-#define ACCURACY_REF(name, value) \
+#define ACCURACY_REF(name, value)                          \
     static double accuracy_##name(double x, double *scale) \
-    { \
-        double y = (value); \
-        *scale = y; \
-        return y; \
+    {                                                      \
+        double y = (value);                                \
+        *scale = y;                                        \
+        return y;                                          \
     }
 static inline double accuracy_logistic(double x)
 {
@@ -36,10 +36,7 @@ static inline double accuracy_logistic(double x)
     return (x < 0 ? e : 1) / (1 + e);
 }
 static inline double accuracy_cdf(double x) { return 0.5 * erfc(x * -0.70710678118654752440); }
-static inline double accuracy_inner(double x)
-{
-    return 1.59576912160573071176 * (x + 0.044715 * x * x * x);
-}
+static inline double accuracy_inner(double x) { return 1.59576912160573071176 * (x + 0.044715 * x * x * x); }
 static inline double accuracy_finite(double x) { return x < -1e6 ? -1e6 : x > 1e6 ? 1e6 : x; }
 
 ACCURACY_REF(exp, exp(x))

@@ -14,7 +14,8 @@ static array x, y, z, w, g, mask, mean, rstd, gamma_, beta_;
 START_TEST(sums)
 {
     const et_kernels *k = table_at(_i);
-    const int64_t lengths[] = {0, 1, 2, 15, 16, 17, 63, 64, 65, 127, 129, 1000, 1023, 1024, 1025, 2049, 4096, 4200};
+    const int64_t lengths[] = {0,   1,   2,    15,   16,   17,   63,   64,   65,
+                               127, 129, 1000, 1023, 1024, 1025, 2049, 4096, 4200};
 
     fill_random(&x, k->dtype, 1, 1);
     fill_random(&y, k->dtype, 2, 1e3);
@@ -32,10 +33,12 @@ START_TEST(sums)
             dot += p * q;
             adot += fabsl(p * q);
         }
-        assert_near(k->sum(n, at(&x, 0)), (double)s, 4 * DBL_EPSILON * (double)as, "%s sum of %d", k->name, (int)n);
-        assert_near(k->sum_sq(n, at(&x, 0)), (double)sq, 16 * DBL_EPSILON * (double)sq, "%s sum_sq of %d", k->name, (int)n);
-        assert_near(k->dot(n, at(&x, 0), at(&y, 0)), (double)dot, 16 * DBL_EPSILON * (double)adot, "%s dot of %d",
+        assert_near(k->sum(n, at(&x, 0)), (double)s, 4 * DBL_EPSILON * (double)as, "%s sum of %d", k->name,
+                    (int)n);
+        assert_near(k->sum_sq(n, at(&x, 0)), (double)sq, 16 * DBL_EPSILON * (double)sq, "%s sum_sq of %d",
                     k->name, (int)n);
+        assert_near(k->dot(n, at(&x, 0), at(&y, 0)), (double)dot, 16 * DBL_EPSILON * (double)adot,
+                    "%s dot of %d", k->name, (int)n);
     }
     /* ten million equal terms: a sum in float would stop growing */
     if (k->dtype == ET_F32) {
@@ -78,12 +81,12 @@ START_TEST(extremes)
         ck_assert(k->max(n, at(&x, 0)) == most && k->min(n, at(&x, 0)) == least);
         ck_assert_int_eq(k->argmax(n, at(&x, 0)), first);
         ck_assert_int_eq(k->all_finite(n, at(&x, 0)), 1);
-        for (int64_t i = 0; i < n; i += n > 40 ? 13 : 1) {
+        for (int64_t i = 0; i<n; i += n> 40 ? 13 : 1) {
             const double old = get(&x, i);
 
             put(&x, i, NAN);
-            ck_assert_msg(isnan(k->max(n, at(&x, 0))) && isnan(k->min(n, at(&x, 0))), "%s NaN at %d of %d", k->name,
-                          (int)i, (int)n);
+            ck_assert_msg(isnan(k->max(n, at(&x, 0))) && isnan(k->min(n, at(&x, 0))), "%s NaN at %d of %d",
+                          k->name, (int)i, (int)n);
             ck_assert_int_eq(k->argmax(n, at(&x, 0)), i);
             ck_assert_int_eq(k->all_finite(n, at(&x, 0)), 0);
             put(&x, i, INFINITY);
@@ -106,8 +109,9 @@ END_TEST
 START_TEST(column_sums)
 {
     const et_kernels *k = table_at(_i);
-    const int64_t shapes[][3] = {{0, 5, 5}, {1, 1, 1}, {1, 17, 20}, {2, 16, 16}, {15, 31, 31}, {16, 33, 40},
-                                 {17, 7, 7}, {33, 100, 101}, {4, 300, 300}, {130, 32, 32}, {7, 513, 600}};
+    const int64_t shapes[][3] = {{0, 5, 5},     {1, 1, 1},     {1, 17, 20},  {2, 16, 16},
+                                 {15, 31, 31},  {16, 33, 40},  {17, 7, 7},   {33, 100, 101},
+                                 {4, 300, 300}, {130, 32, 32}, {7, 513, 600}};
 
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (int acc = 0; acc < 2; acc++) {
@@ -124,8 +128,8 @@ START_TEST(column_sums)
                     sum += get(&x, i * ld + j);
                     size += fabs(get(&x, i * ld + j));
                 }
-                assert_near(get(&y, j), sum, 3 * eps_of(k) * size, "%s col_sum %dx%d [%d]", k->name, (int)rows, (int)cols,
-                            (int)j);
+                assert_near(get(&y, j), sum, 3 * eps_of(k) * size, "%s col_sum %dx%d [%d]", k->name,
+                            (int)rows, (int)cols, (int)j);
             }
             ck_assert(same_bits(&y, &z, cols, ARRAY_MAX));
         }
@@ -135,7 +139,8 @@ END_TEST
 /* --- softmax and its relatives ----------------------------------------------------- */
 
 /* p = softmax(x + mask), by definition; returns ln sum e^(x + mask), -inf for a row of -inf. */
-static double softmax_by_definition(int64_t n, const array *from, int64_t first, const array *m, int64_t mfirst, double *p)
+static double softmax_by_definition(int64_t n, const array *from, int64_t first, const array *m,
+                                    int64_t mfirst, double *p)
 {
     double top = -INFINITY, sum = 0;
 
@@ -183,8 +188,8 @@ START_TEST(softmaxes)
             for (int64_t r = 0; r < rows; r++) {
                 softmax_by_definition(n, &x, r * n, masked ? &mask : NULL, r * ldm, p);
                 for (int64_t j = 0; j < n; j++)
-                    assert_near(get(&y, r * n + j), p[j], 24 * eps * p[j] + 1e-38, "%s softmax row %d of %d [%d]", k->name,
-                                (int)r, (int)n, (int)j);
+                    assert_near(get(&y, r * n + j), p[j], 24 * eps * p[j] + 1e-38,
+                                "%s softmax row %d of %d [%d]", k->name, (int)r, (int)n, (int)j);
             }
             ck_assert(same_bits(&y, &z, rows * n, ARRAY_MAX));
             z = x;
@@ -205,7 +210,8 @@ START_TEST(softmaxes)
                     for (int64_t j = 0; j < n; j++) {
                         double old = acc ? get(&w, r * n + j) : 0;
                         double exact = get(&y, r * n + j) * (get(&g, r * n + j) - inner) + old;
-                        assert_near(get(&z, r * n + j), exact, 8 * eps * (1 + fabs(old)), "%s softmax_bwd %d", k->name, (int)n);
+                        assert_near(get(&z, r * n + j), exact, 8 * eps * (1 + fabs(old)), "%s softmax_bwd %d",
+                                    k->name, (int)n);
                     }
                 }
                 ck_assert(same_bits(&z, &w, rows * n, ARRAY_MAX));
@@ -254,8 +260,8 @@ START_TEST(log_softmaxes)
 
             assert_near(get(&w, r), lse, 4 * eps * (1 + fabs(lse)), "%s logsumexp of %d", k->name, (int)n);
             for (int64_t j = 0; j < n; j++)
-                assert_near(get(&y, r * n + j), get(&x, r * n + j) - lse, 16 * eps * (1 + fabs(lse)), "%s log_softmax of %d",
-                            k->name, (int)n);
+                assert_near(get(&y, r * n + j), get(&x, r * n + j) - lse, 16 * eps * (1 + fabs(lse)),
+                            "%s log_softmax of %d", k->name, (int)n);
         }
         ck_assert(same_bits(&y, &z, rows * n, ARRAY_MAX));
         for (int acc = 0; acc < 2; acc++) {
@@ -278,7 +284,8 @@ START_TEST(log_softmaxes)
         }
     }
     for (int64_t j = 0; j < 20; j++)
-        put(&x, j, -INFINITY), put(&x, 20 + j, j == 3 ? (double)INFINITY : 0), put(&x, 40 + j, j == 3 ? NAN : (double)-INFINITY);
+        put(&x, j, -INFINITY), put(&x, 20 + j, j == 3 ? (double)INFINITY : 0),
+            put(&x, 40 + j, j == 3 ? NAN : (double)-INFINITY);
     k->logsumexp(3, 20, at(&x, 0), at(&w, 0));
     ck_assert(get(&w, 0) == (double)-INFINITY && get(&w, 1) == (double)INFINITY && isnan(get(&w, 2)));
 }
@@ -289,7 +296,8 @@ END_TEST
 START_TEST(layer_norms)
 {
     const et_kernels *k = table_at(_i);
-    const int64_t shapes[][2] = {{3, 1}, {1, 2}, {2, 15}, {3, 16}, {2, 17}, {5, 33}, {17, 64}, {33, 100}, {3, 300}, {2, 1300}};
+    const int64_t shapes[][2] = {{3, 1},  {1, 2},   {2, 15},   {3, 16},  {2, 17},
+                                 {5, 33}, {17, 64}, {33, 100}, {3, 300}, {2, 1300}};
     const double eps = eps_of(k), e = 1e-3;
 
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
@@ -307,12 +315,12 @@ START_TEST(layer_norms)
             fill_random(&y, k->dtype, 94, 1);
             mean.dtype = rstd.dtype = k->dtype;
             z = y;
-            k->layer_norm(rows, n, at(&x, 0), with_gamma ? at(&gamma_, 0) : NULL, with_beta ? at(&beta_, 0) : NULL, e,
-                          at(&y, 0), at(&mean, 0), at(&rstd, 0));
+            k->layer_norm(rows, n, at(&x, 0), with_gamma ? at(&gamma_, 0) : NULL,
+                          with_beta ? at(&beta_, 0) : NULL, e, at(&y, 0), at(&mean, 0), at(&rstd, 0));
             ck_assert(same_bits(&y, &z, rows * n, ARRAY_MAX));
             w = x;
-            k->layer_norm(rows, n, at(&w, 0), with_gamma ? at(&gamma_, 0) : NULL, with_beta ? at(&beta_, 0) : NULL, e,
-                          at(&w, 0), NULL, NULL);
+            k->layer_norm(rows, n, at(&w, 0), with_gamma ? at(&gamma_, 0) : NULL,
+                          with_beta ? at(&beta_, 0) : NULL, e, at(&w, 0), NULL, NULL);
             ck_assert(same_bits(&w, &y, 0, rows * n));
 
             /* what backward adds to */
@@ -326,8 +334,8 @@ START_TEST(layer_norms)
                 gsize[j] = 1;
             }
             const array beta_before = beta_;
-            k->layer_norm_bwd(rows, n, at(&x, 0), with_gamma ? at(&gamma_, 0) : NULL, at(&mean, 0), at(&rstd, 0), at(&g, 0),
-                              at(&w, 0), acc, at(old_gamma, 0), at(old_beta, 0));
+            k->layer_norm_bwd(rows, n, at(&x, 0), with_gamma ? at(&gamma_, 0) : NULL, at(&mean, 0),
+                              at(&rstd, 0), at(&g, 0), at(&w, 0), acc, at(old_gamma, 0), at(old_beta, 0));
             for (int64_t r = 0; r < rows; r++) {
                 double m = 0, v = 0, sg = 0, sgx = 0, scale;
 
@@ -338,12 +346,15 @@ START_TEST(layer_norms)
                     v += (get(&x, r * n + j) - m) * (get(&x, r * n + j) - m);
                 scale = 1 / sqrt(v / (double)n + e);
                 assert_near(get(&mean, r), m, 2 * eps * 20, "%s mean %dx%d", k->name, (int)rows, (int)n);
-                assert_near(get(&rstd, r), scale, 100 * eps * scale, "%s rstd %dx%d", k->name, (int)rows, (int)n);
+                assert_near(get(&rstd, r), scale, 100 * eps * scale, "%s rstd %dx%d", k->name, (int)rows,
+                            (int)n);
                 for (int64_t j = 0; j < n; j++) {
                     double xhat = (get(&x, r * n + j) - m) * scale, gj = get(&g, r * n + j);
-                    double out = xhat * (with_gamma ? get(&gamma_, j) : 1) + (with_beta ? get(&beta_before, j) : 0);
+                    double out = xhat * (with_gamma ? get(&gamma_, j) : 1) +
+                                 (with_beta ? get(&beta_before, j) : 0);
 
-                    assert_near(get(&y, r * n + j), out, 60 * eps * (1 + scale), "%s layer_norm %dx%d", k->name, (int)rows, (int)n);
+                    assert_near(get(&y, r * n + j), out, 60 * eps * (1 + scale), "%s layer_norm %dx%d",
+                                k->name, (int)rows, (int)n);
                     dgamma[j] += gj * xhat;
                     gsize[j] += fabs(gj) * (1 + fabs(xhat) + scale);
                     dbeta[j] += gj;
@@ -352,21 +363,25 @@ START_TEST(layer_norms)
                     sgx += gj * xhat;
                 }
                 for (int64_t j = 0; j < n; j++) {
-                    double xhat = (get(&x, r * n + j) - m) * scale, gj = get(&g, r * n + j) * (with_gamma ? get(&gamma_, j) : 1);
-                    double dx = scale * (gj - sg / (double)n - xhat * sgx / (double)n) + (acc ? get(&z, r * n + j) : 0);
+                    double xhat = (get(&x, r * n + j) - m) * scale,
+                           gj = get(&g, r * n + j) * (with_gamma ? get(&gamma_, j) : 1);
+                    double dx = scale * (gj - sg / (double)n - xhat * sgx / (double)n) +
+                                (acc ? get(&z, r * n + j) : 0);
 
-                    assert_near(get(&w, r * n + j), dx, 200 * eps * (1 + scale * scale), "%s layer_norm_bwd %dx%d", k->name,
-                                (int)rows, (int)n);
+                    assert_near(get(&w, r * n + j), dx, 200 * eps * (1 + scale * scale),
+                                "%s layer_norm_bwd %dx%d", k->name, (int)rows, (int)n);
                 }
             }
             for (int64_t j = 0; j < n; j++) {
-                assert_near(get(old_gamma, j), dgamma[j], 40 * eps * gsize[j], "%s dgamma %dx%d", k->name, (int)rows, (int)n);
-                assert_near(get(old_beta, j), dbeta[j], 4 * eps * gsize[j], "%s dbeta %dx%d", k->name, (int)rows, (int)n);
+                assert_near(get(old_gamma, j), dgamma[j], 40 * eps * gsize[j], "%s dgamma %dx%d", k->name,
+                            (int)rows, (int)n);
+                assert_near(get(old_beta, j), dbeta[j], 4 * eps * gsize[j], "%s dbeta %dx%d", k->name,
+                            (int)rows, (int)n);
             }
             if (!acc) { /* dx may be dy, and the parameters' gradients may be absent */
                 z = g;
-                k->layer_norm_bwd(rows, n, at(&x, 0), with_gamma ? at(&gamma_, 0) : NULL, at(&mean, 0), at(&rstd, 0), at(&z, 0),
-                                  at(&z, 0), 0, NULL, NULL);
+                k->layer_norm_bwd(rows, n, at(&x, 0), with_gamma ? at(&gamma_, 0) : NULL, at(&mean, 0),
+                                  at(&rstd, 0), at(&z, 0), at(&z, 0), 0, NULL, NULL);
                 ck_assert(same_bits(&z, &w, 0, rows * n));
             }
         }
@@ -392,7 +407,8 @@ START_TEST(sgd_steps)
         for (int step = 0; step < 4; step++) {
             fill_random(&g, k->dtype, 102 + (uint32_t)step, 1);
             z = g;
-            k->sgd(n, at(&w, 0), at(&g, 0), mu != 0 ? at(&y, 0) : NULL, lr, mu, nesterov, decay, gscale, step == 0, zero);
+            k->sgd(n, at(&w, 0), at(&g, 0), mu != 0 ? at(&y, 0) : NULL, lr, mu, nesterov, decay, gscale,
+                   step == 0, zero);
             for (int i = 0; i < n; i++) {
                 double d = get(&z, i) * gscale + decay * dw[i];
 
@@ -425,8 +441,8 @@ START_TEST(adam_steps)
         for (int step = 1; step <= 5; step++) {
             fill_random(&g, k->dtype, 120 + (uint32_t)step, 3);
             z = g;
-            k->adam(n, at(&w, 0), at(&g, 0), at(&y, 0), at(&x, 0), lr, b1, b2, e, decay, adamw, 1 - pow(b1, step),
-                    1 - pow(b2, step), gscale, zero);
+            k->adam(n, at(&w, 0), at(&g, 0), at(&y, 0), at(&x, 0), lr, b1, b2, e, decay, adamw,
+                    1 - pow(b1, step), 1 - pow(b2, step), gscale, zero);
             for (int i = 0; i < n; i++) {
                 double d = get(&z, i) * gscale + (adamw ? 0 : decay * dw[i]);
 

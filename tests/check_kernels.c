@@ -8,8 +8,9 @@
 #include "tests/suite.h"
 
 static const char *const unary_names[ET_N_UNARY] = {
-    "neg", "abs",     "square", "reciprocal", "exp",  "expm1",    "log",         "log1p", "sqrt", "rsqrt",     "sin",        "cos",
-    "tanh", "sigmoid", "erf",    "relu",       "softplus", "log_sigmoid", "elu", "gelu", "gelu_tanh", "quick_gelu", "silu"};
+    "neg",      "abs",         "square", "reciprocal", "exp",       "expm1",      "log", "log1p",
+    "sqrt",     "rsqrt",       "sin",    "cos",        "tanh",      "sigmoid",    "erf", "relu",
+    "softplus", "log_sigmoid", "elu",    "gelu",       "gelu_tanh", "quick_gelu", "silu"};
 
 /* f(x) by its definition. */
 static double define(et_unary op, double x)
@@ -17,14 +18,10 @@ static double define(et_unary op, double x)
     double scale;
 
     switch (op) {
-    case ET_U_NEG:
-        return -x;
-    case ET_U_ABS:
-        return fabs(x);
-    case ET_U_SQUARE:
-        return x * x;
-    case ET_U_RELU:
-        return x > 0 ? x : 0;
+    case ET_U_NEG: return -x;
+    case ET_U_ABS: return fabs(x);
+    case ET_U_SQUARE: return x * x;
+    case ET_U_RELU: return x > 0 ? x : 0;
     default:
         for (int f = 0; f < ACCURACY_FNS; f++)
             if (accuracy_fns[f].op == op && !accuracy_fns[f].slope)
@@ -40,44 +37,25 @@ static double define_slope(et_unary op, double x)
     double scale, y = define(op, x);
 
     switch (op) {
-    case ET_U_NEG:
-        return -1;
-    case ET_U_ABS:
-        return x > 0 ? 1 : x < 0 ? -1 : 0;
-    case ET_U_SQUARE:
-        return 2 * x;
-    case ET_U_RECIPROCAL:
-        return -1 / (x * x);
-    case ET_U_EXP:
-        return exp(x);
-    case ET_U_EXPM1:
-        return exp(x);
-    case ET_U_LOG:
-        return 1 / x;
-    case ET_U_LOG1P:
-        return 1 / (1 + x);
-    case ET_U_SQRT:
-        return 0.5 / sqrt(x);
-    case ET_U_RSQRT:
-        return -0.5 / (x * sqrt(x));
-    case ET_U_SIN:
-        return cos(x);
-    case ET_U_COS:
-        return -sin(x);
-    case ET_U_TANH:
-        return 1 / (cosh(x) * cosh(x));
-    case ET_U_SIGMOID:
-        return y * (1 - y);
-    case ET_U_ERF:
-        return 2 / sqrt(3.14159265358979323846) * exp(-x * x);
-    case ET_U_RELU:
-        return x > 0;
-    case ET_U_SOFTPLUS:
-        return 1 / (1 + exp(-x));
-    case ET_U_LOG_SIGMOID:
-        return 1 / (1 + exp(x));
-    case ET_U_ELU:
-        return x > 0 ? 1 : exp(x);
+    case ET_U_NEG: return -1;
+    case ET_U_ABS: return x > 0 ? 1 : x < 0 ? -1 : 0;
+    case ET_U_SQUARE: return 2 * x;
+    case ET_U_RECIPROCAL: return -1 / (x * x);
+    case ET_U_EXP: return exp(x);
+    case ET_U_EXPM1: return exp(x);
+    case ET_U_LOG: return 1 / x;
+    case ET_U_LOG1P: return 1 / (1 + x);
+    case ET_U_SQRT: return 0.5 / sqrt(x);
+    case ET_U_RSQRT: return -0.5 / (x * sqrt(x));
+    case ET_U_SIN: return cos(x);
+    case ET_U_COS: return -sin(x);
+    case ET_U_TANH: return 1 / (cosh(x) * cosh(x));
+    case ET_U_SIGMOID: return y * (1 - y);
+    case ET_U_ERF: return 2 / sqrt(3.14159265358979323846) * exp(-x * x);
+    case ET_U_RELU: return x > 0;
+    case ET_U_SOFTPLUS: return 1 / (1 + exp(-x));
+    case ET_U_LOG_SIGMOID: return 1 / (1 + exp(x));
+    case ET_U_ELU: return x > 0 ? 1 : exp(x);
     default:
         for (int f = 0; f < ACCURACY_FNS; f++)
             if (accuracy_fns[f].op == op && accuracy_fns[f].slope)
@@ -90,8 +68,8 @@ static double define_slope(et_unary op, double x)
 /* True where backward reads the value, not the argument. */
 static int reads_value(et_unary op)
 {
-    return op == ET_U_RECIPROCAL || op == ET_U_EXP || op == ET_U_EXPM1 || op == ET_U_SQRT || op == ET_U_RSQRT ||
-           op == ET_U_TANH || op == ET_U_SIGMOID || op == ET_U_RELU || op == ET_U_ELU;
+    return op == ET_U_RECIPROCAL || op == ET_U_EXP || op == ET_U_EXPM1 || op == ET_U_SQRT ||
+           op == ET_U_RSQRT || op == ET_U_TANH || op == ET_U_SIGMOID || op == ET_U_RELU || op == ET_U_ELU;
 }
 
 static int needs_positive(et_unary op)
@@ -130,8 +108,10 @@ START_TEST(unary)
             fill_random(&z, k->dtype, 99, 1);
             a = z;
             k->unary[op](n, at(&x, from), at(&z, from));
-            ck_assert_msg(same_bits(&z, &y, from, from + n), "%s %s: a piece of %d has other bits", k->name, name, (int)n);
-            ck_assert_msg(same_bits(&z, &a, from + n, ARRAY_MAX), "%s %s wrote beyond %d", k->name, name, (int)n);
+            ck_assert_msg(same_bits(&z, &y, from, from + n), "%s %s: a piece of %d has other bits", k->name,
+                          name, (int)n);
+            ck_assert_msg(same_bits(&z, &a, from + n, ARRAY_MAX), "%s %s wrote beyond %d", k->name, name,
+                          (int)n);
             z = x;
             k->unary[op](n, at(&z, from), at(&z, from));
             ck_assert_msg(same_bits(&z, &y, from, from + n), "%s %s differs in place", k->name, name);
@@ -166,7 +146,8 @@ START_TEST(unary_backward)
                 double before = acc ? get(&b, i) : 0;
 
                 /* 1 - y^2 and the like have lost what y's rounding took */
-                assert_near(get(&y, i), exact + before, eps_of(k) * (32 * fabs(exact) + 8 * fabs(get(&dy, i)) + 1),
+                assert_near(get(&y, i), exact + before,
+                            eps_of(k) * (32 * fabs(exact) + 8 * fabs(get(&dy, i)) + 1),
                             "%s %s' at %g, acc %d", k->name, name, get(&x, i), acc);
             }
             for (int l = 0; l < n_lengths; l++) {
@@ -176,8 +157,10 @@ START_TEST(unary_backward)
                     continue;
                 z = b;
                 k->unary_bwd[op](n, at(&a, 5), at(&dy, 5), at(&z, 5), acc);
-                ck_assert_msg(same_bits(&z, &y, 5, n + 5 < 1000 ? n + 5 : 1000), "%s %s' differs by piece", k->name, name);
-                ck_assert_msg(same_bits(&z, &b, n + 5, ARRAY_MAX), "%s %s' wrote beyond %d", k->name, name, (int)n);
+                ck_assert_msg(same_bits(&z, &y, 5, n + 5 < 1000 ? n + 5 : 1000), "%s %s' differs by piece",
+                              k->name, name);
+                ck_assert_msg(same_bits(&z, &b, n + 5, ARRAY_MAX), "%s %s' wrote beyond %d", k->name, name,
+                              (int)n);
             }
             if (!acc) {
                 z = dy;
@@ -226,15 +209,16 @@ START_TEST(ulp_bounds)
         const accuracy_fn *fn = &accuracy_fns[f];
         accuracy_result r = accuracy_sweep(k, fn, (uint64_t)f, UINT64_C(1) << 32, 16381);
 
-        ck_assert_msg(r.worst <= fn->bound, "%s %s(%a) = %.9g: %g ulp, bound %g", k->name, fn->name, (double)r.at,
-                      (double)r.got, r.worst, fn->bound);
+        ck_assert_msg(r.worst <= fn->bound, "%s %s(%a) = %.9g: %g ulp, bound %g", k->name, fn->name,
+                      (double)r.at, (double)r.got, r.worst, fn->bound);
     }
 }
 END_TEST
 
-static const double specials[] = {0.0, -0.0, 1, -1, 0.5, -0.5, 2, -2, 3, -3, 1e-45, -1e-45, 1.17549435e-38, 5e-39,
-                                  3.4e38, -3.4e38, 88.9, -88.9, -104, 1e30, 16777216, 16777217, -8388609, 100000,
-                                  INFINITY, -INFINITY, NAN};
+static const double specials[] = {
+    0.0,      -0.0,           1,        -1,        0.5,     -0.5, 2,     -2,   3,    -3,       1e-45,
+    -1e-45,   1.17549435e-38, 5e-39,    3.4e38,    -3.4e38, 88.9, -88.9, -104, 1e30, 16777216, 16777217,
+    -8388609, 100000,         INFINITY, -INFINITY, NAN};
 enum { N_SPECIALS = sizeof specials / sizeof specials[0] };
 
 /* Infinities, NaN, subnormals; zeros keep their signs where the definition does. */
@@ -252,16 +236,20 @@ START_TEST(special_values)
 
             if (op == ET_U_RELU && isnan(v))
                 exact = NAN;
-            ck_assert_msg(isnan(exact) == isnan(got), "%s %s(%g) = %g, not %g", k->name, unary_names[op], v, got, exact);
+            ck_assert_msg(isnan(exact) == isnan(got), "%s %s(%g) = %g, not %g", k->name, unary_names[op], v,
+                          got, exact);
             if (k->dtype == ET_F32)
                 exact = (double)(float)exact;
-            ck_assert_msg(isinf(exact) == isinf(got), "%s %s(%g) = %g, not %g", k->name, unary_names[op], v, got, exact);
+            ck_assert_msg(isinf(exact) == isinf(got), "%s %s(%g) = %g, not %g", k->name, unary_names[op], v,
+                          got, exact);
             if (v == 0 && exact == 0 && op != ET_U_RELU && op != ET_U_ELU)
-                ck_assert_msg(got == 0 && !signbit(got) == !signbit(exact), "%s %s(%g) = %g", k->name, unary_names[op], v, got);
+                ck_assert_msg(got == 0 && !signbit(got) == !signbit(exact), "%s %s(%g) = %g", k->name,
+                              unary_names[op], v, got);
             if (k->unary_d[op] && !isnan(v)) {
                 k->unary_d[op](1, at(&x, i), at(&z, 0), at(&a, 0));
                 a.dtype = k->dtype;
-                ck_assert_msg(isfinite(get(&a, 0)), "%s %s'(%g) = %g", k->name, unary_names[op], v, get(&a, 0));
+                ck_assert_msg(isfinite(get(&a, 0)), "%s %s'(%g) = %g", k->name, unary_names[op], v,
+                              get(&a, 0));
             }
         }
     }
@@ -289,8 +277,9 @@ START_TEST(power)
             k->pow(9, at(&x, 0), 1, at(&y, 0), 1, at(&z, 0));
             if (k->dtype == ET_F32) {
                 float f = (float)exact, got = (float)get(&z, 8);
-                ck_assert_msg(accuracy_ulp(got, exact, exact) <= 0.55 && (isnan(exact) || !signbit(f) == !signbit(got)),
-                              "%s pow(%g, %g) = %g, not %g", k->name, specials[i], specials[j], (double)got, exact);
+                ck_assert_msg(
+                    accuracy_ulp(got, exact, exact) <= 0.55 && (isnan(exact) || !signbit(f) == !signbit(got)),
+                    "%s pow(%g, %g) = %g, not %g", k->name, specials[i], specials[j], (double)got, exact);
             } else {
                 assert_near(get(&z, 8), exact, 1e-15 * fabs(exact), "pow(%g, %g)", specials[i], specials[j]);
             }
@@ -341,13 +330,13 @@ START_TEST(binary)
                 for (int64_t i = 0; i < n; i++) {
                     double p = get(&a, sa * i), q = get(&b, sb * i), exact;
 
-                    exact = op == ET_B_ADD   ? p + q
-                            : op == ET_B_SUB ? p - q
-                            : op == ET_B_MUL ? p * q
-                            : op == ET_B_DIV ? p / q
+                    exact = op == ET_B_ADD                           ? p + q
+                            : op == ET_B_SUB                         ? p - q
+                            : op == ET_B_MUL                         ? p * q
+                            : op == ET_B_DIV                         ? p / q
                             : isnan(p + q) && !isinf(p) && !isinf(q) ? NAN
-                            : op == ET_B_MIN ? (p < q ? p : q)
-                                             : (p > q ? p : q);
+                            : op == ET_B_MIN                         ? (p < q ? p : q)
+                                                                     : (p > q ? p : q);
                     if (k->dtype == ET_F32)
                         exact = (double)(float)exact; /* rounding twice is harmless for + - * / */
                     assert_near(get(&y, i), exact, 0, "%s binary %d of %g, %g", k->name, op, p, q);
@@ -389,17 +378,18 @@ START_TEST(others)
         put(&a, 2, NAN);
         put(&a, 1, 1.5);
         put(&a, 4, -0.5);
-#define RUN(call, expected, tol) \
-    do { \
-        fill_random(&y, k->dtype, 43, 3); \
-        z = y; \
-        call; \
-        for (int64_t i = 0; i < n; i++) { \
-            const double p = get(&a, i), q = get(&b, i), old = get(&z, i); \
-            (void)p, (void)q, (void)old; \
-            assert_near(get(&y, i), (expected), (tol) * eps * (1 + (isnan(p) ? 0 : fabs(p) * fabs(q)) + fabs(old)), "%s: %s [%d] of %d", \
-                        k->name, #call, (int)i, (int)n); \
-        } \
+#define RUN(call, expected, tol)                                                                          \
+    do {                                                                                                  \
+        fill_random(&y, k->dtype, 43, 3);                                                                 \
+        z = y;                                                                                            \
+        call;                                                                                             \
+        for (int64_t i = 0; i < n; i++) {                                                                 \
+            const double p = get(&a, i), q = get(&b, i), old = get(&z, i);                                \
+            (void)p, (void)q, (void)old;                                                                  \
+            assert_near(get(&y, i), (expected),                                                           \
+                        (tol)*eps *(1 + (isnan(p) ? 0 : fabs(p) * fabs(q)) + fabs(old)),                  \
+                        "%s: %s [%d] of %d", k->name, #call, (int)i, (int)n);                             \
+        }                                                                                                 \
         ck_assert_msg(same_bits(&y, &z, n, ARRAY_MAX), "%s: %s wrote beyond %d", k->name, #call, (int)n); \
     } while (0)
         RUN(k->fill(n, 0.5, at(&y, 0)), 0.5, 0);
@@ -421,7 +411,8 @@ START_TEST(others)
         RUN(k->where(n, mask, at(&a, 0), 0, at(&b, 3), 0, at(&y, 0)), mask[i] ? get(&a, 0) : get(&b, 3), 0);
         RUN(k->clamp(n, at(&a, 0), -0.5, 1.5, at(&y, 0)), p < -0.5 ? -0.5 : p > 1.5 ? 1.5 : p, 0);
         RUN(k->clamp_bwd(n, at(&a, 0), -0.5, 1.5, at(&b, 0), at(&y, 0), 0), p >= -0.5 && p <= 1.5 ? q : 0, 0);
-        RUN(k->clamp_bwd(n, at(&a, 0), -0.5, 1.5, at(&b, 0), at(&y, 0), 1), (p >= -0.5 && p <= 1.5 ? q : 0) + old, 1);
+        RUN(k->clamp_bwd(n, at(&a, 0), -0.5, 1.5, at(&b, 0), at(&y, 0), 1),
+            (p >= -0.5 && p <= 1.5 ? q : 0) + old, 1);
         RUN(k->mask_scale(n, at(&a, 0), mask, 1.25, at(&y, 0), 0), mask[i] ? p * 1.25 : 0, 1);
         RUN(k->mask_scale(n, at(&a, 0), mask, 1.25, at(&y, 0), 1), (mask[i] ? p * 1.25 : 0) + old, 2);
 #undef RUN

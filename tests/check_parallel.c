@@ -14,7 +14,7 @@
 enum { N = 200000, GRAIN = 1000 };
 
 typedef struct cover {
-    unsigned char hits[N];   /* written by the piece that owns the index: no two threads at one place */
+    unsigned char hits[N]; /* written by the piece that owns the index: no two threads at one place */
     pthread_t owner[N];
     double part[N / GRAIN + 1];
     float x[N];
@@ -37,7 +37,8 @@ static void visit(int64_t lo, int64_t hi, void *user)
 
 START_TEST(pieces)
 {
-    const int64_t sizes[][2] = {{1, 1}, {1, 100}, {2, 1}, {7, 3}, {1000, 1000}, {1001, 1000}, {50000, 333}, {200000, 1000}};
+    const int64_t sizes[][2] = {{1, 1},       {1, 100},     {2, 1},       {7, 3},
+                                {1000, 1000}, {1001, 1000}, {50000, 333}, {200000, 1000}};
     const int threads[] = {1, 2, 3, 8};
 
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
@@ -166,7 +167,8 @@ END_TEST
 /* The environment is read when the number is first asked for: each test is a process. */
 START_TEST(environment)
 {
-    static const char *const values[][2] = {{"3", "3"}, {"2,4", "2"}, {"0", NULL}, {"many", NULL}, {"9999", NULL}};
+    static const char *const values[][2] = {
+        {"3", "3"}, {"2,4", "2"}, {"0", NULL}, {"many", NULL}, {"9999", NULL}};
 
     setenv("ETUDE_NUM_THREADS", values[_i][0], 1);
     unsetenv("OMP_NUM_THREADS");

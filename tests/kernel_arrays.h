@@ -89,29 +89,29 @@ static inline int same_bits(const array *a, const array *b, int64_t from, int64_
 {
     size_t size = a->dtype == ET_F32 ? sizeof(float) : sizeof(double);
 
-    return from >= to || memcmp((const char *)&a->u + (size_t)from * size, (const char *)&b->u + (size_t)from * size,
-                                (size_t)(to - from) * size) == 0;
+    return from >= to || memcmp((const char *)&a->u + (size_t)from * size,
+                                (const char *)&b->u + (size_t)from * size, (size_t)(to - from) * size) == 0;
 }
 
 /* Lengths around the edges of vectors and of unrolled loops. */
 static inline int lengths_of(const et_kernels *k, int64_t out[16])
 {
     const int64_t l = k->lanes;
-    const int64_t all[] = {0,         1,         2,         l - 1,     l,         l + 1,   2 * l - 1, 2 * l + 1,
-                           3 * l - 1, 4 * l - 1, 4 * l + 1, 5 * l + 3, 8 * l - 1, 100,     257,       1000};
+    const int64_t all[] = {0,         1,         2,         l - 1,     l,         l + 1, 2 * l - 1, 2 * l + 1,
+                           3 * l - 1, 4 * l - 1, 4 * l + 1, 5 * l + 3, 8 * l - 1, 100,   257,       1000};
     memcpy(out, all, sizeof all);
     return (int)(sizeof all / sizeof all[0]);
 }
 
 /* |a - b| <= tol, both NaN, or the same infinity. */
-#define assert_near(a, b, tol, ...) \
-    do { \
-        const double a_ = (a), b_ = (b), tol_ = (tol); \
-        if (!(fabs(a_ - b_) <= tol_) && !(a_ == b_) && !(isnan(a_) && isnan(b_))) { \
-            char what_[128]; \
-            snprintf(what_, sizeof what_, __VA_ARGS__); \
+#define assert_near(a, b, tol, ...)                                                   \
+    do {                                                                              \
+        const double a_ = (a), b_ = (b), tol_ = (tol);                                \
+        if (!(fabs(a_ - b_) <= tol_) && !(a_ == b_) && !(isnan(a_) && isnan(b_))) {   \
+            char what_[128];                                                          \
+            snprintf(what_, sizeof what_, __VA_ARGS__);                               \
             ck_abort_msg("%s: %.17g, expected %.17g within %g", what_, a_, b_, tol_); \
-        } \
+        }                                                                             \
     } while (0)
 
 #endif

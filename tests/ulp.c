@@ -52,8 +52,8 @@ int main(int argc, char **argv)
                 continue;
             found = 1;
             r = accuracy_sweep(tables[t], fn, 0, UINT64_C(1) << 32, step);
-            printf("%-8s %-12s %10.3f %8.3g  %a (%.9g) -> %.9g\n", tables[t]->name, fn->name, r.worst, fn->bound,
-                   (double)r.at, (double)r.at, (double)r.got);
+            printf("%-8s %-12s %10.3f %8.3g  %a (%.9g) -> %.9g\n", tables[t]->name, fn->name, r.worst,
+                   fn->bound, (double)r.at, (double)r.at, (double)r.got);
             fflush(stdout);
             failed |= !(r.worst <= fn->bound);
         }

@@ -163,7 +163,10 @@ static void col_sum(int64_t rows, int64_t cols, const void *vx, int64_t ld, void
         for (int64_t r = 0; r < rows; r += 16) {
             const real *xs = x + r * ld + left;
             const int64_t h = rows - r < 16 ? rows - r : 16;
-            EACH(width, { sums[i / LANES] = w_add(sums[i / LANES], w_from(col_tree(h, xs + i, ld, k, full))); });
+            EACH(width, {
+                vw *s = &sums[i / LANES];
+                *s = w_add(*s, w_from(col_tree(h, xs + i, ld, k, full)));
+            });
         }
         if (acc)
             EACH(width, { ST(ys, LD(ys) + w_narrow(sums[i / LANES])); });

@@ -254,7 +254,8 @@ static void norm_params_bwd(int64_t rows, int64_t cols, int64_t width, const rea
 }
 
 static void layer_norm_bwd(int64_t rows, int64_t cols, const void *vx, const void *vgamma, const void *vmean,
-                           const void *vrstd, const void *vdy, void *vdx, int acc, void *vdgamma, void *vdbeta)
+                           const void *vrstd, const void *vdy, void *vdx, int acc, void *vdgamma,
+                           void *vdbeta)
 {
     const real *xs = vx, *gs = vgamma, *means = vmean, *rstds = vrstd, *ds = vdy;
     real *os = vdx, *dgamma = vdgamma, *dbeta = vdbeta;

@@ -290,7 +290,10 @@ V_INLINE vw w_from(vr a)
     vw w = {(vd)vcvt_f64_f32(vget_low_f32((float32x4_t)a)), (vd)vcvt_high_f64_f32((float32x4_t)a)};
     return w;
 }
-V_INLINE vr w_narrow(vw a) { return (vr)vcvt_high_f32_f64(vcvt_f32_f64((float64x2_t)a.lo), (float64x2_t)a.hi); }
+V_INLINE vr w_narrow(vw a)
+{
+    return (vr)vcvt_high_f32_f64(vcvt_f32_f64((float64x2_t)a.lo), (float64x2_t)a.hi);
+}
 V_INLINE vm m_bytes(const uint8_t *p) { return (vm){p[0], p[1], p[2], p[3]} != 0; }
 #endif
 #endif
