@@ -17,8 +17,14 @@ EXTRA_DIST += tests/mutation/equivalent.txt
 MUTATION_JOBS = 2
 MUTATION_FLAGS =
 MUTATION_FILES = $(op_sources) \
+	autograd/attention.c=attention,attention_qkv,attention_weights \
 	autograd/recurrent_bwd.c=rnn,gru,lstm \
-	tensor/kernels/recurrent_cells.h=rnn,gru,lstm
+	tensor/kernels/elementwise.h=$(unary_ops) \
+	tensor/kernels/recurrent_cells.h=rnn,gru,lstm \
+	tensor/kernels/rows.h=softmax,log_softmax,layer_norm
+
+# Ops whose derivatives are elementwise kernels.
+unary_ops = abs,clamp,cos,elu,erf,exp,expm1,gelu,gelu_tanh,log,log1p,log_sigmoid,mul,neg,quick_gelu,reciprocal,relu,rsqrt,sigmoid,silu,sin,softplus,sqrt,square,tanh
 
 .PHONY: mutation
 mutation: libetude.la tests/mutation/mutate$(EXEEXT) tests/mutation/driver$(EXEEXT)

@@ -15,7 +15,7 @@
  *         --list            print the keys and run nothing
  *
  * In a file of ops the functions are changed that only their backward rules reach. In others, whose
- * ops are given, those that have "bwd" in their name, or all if the file has.
+ * ops are given, those that have "bwd", "back" or "gradient" in their declaration, or all if the file is named so.
  *
  * For each mutant the file is rewritten below WORK, compiled and linked with everything else
  * unchanged, and the driver runs the checks of the ops concerned. A failure, a crash or 60 seconds count as caught; what does not compile is not
@@ -299,7 +299,7 @@ static bool is_wanted(const source *s, int f)
     const function *fn = &s->functions[f];
 
     if (s->given_ops[0])
-        return token_is(s, fn->first, "{") && (strstr(fn->name, "bwd") || strstr(s->path, "bwd"));
+        return fn->named_so || (token_is(s, fn->first, "{") && strstr(s->path, "bwd"));
     return fn->backward && !fn->forward;
 }
 

@@ -137,6 +137,17 @@ static void keep_function(source *s, function f)
     s->functions[s->n_functions++] = f;
 }
 
+static bool holds(const source *s, int i, const char *word)
+{
+    const token *t = &s->tokens[i];
+    size_t n = strlen(word);
+
+    for (size_t at = t->start; at + n <= t->end; at++)
+        if (memcmp(s->text + at, word, n) == 0)
+            return true;
+    return false;
+}
+
 /* A definition whose parameters open at token i: "name (" or "(name) (" at file level. */
 static int add_function(source *s, int i, int declaration)
 {
@@ -153,6 +164,8 @@ static int add_function(source *s, int i, int declaration)
         f.returns_status |= token_is(s, t, "et_status");
         f.returns_nothing |= token_is(s, t, "void") && !token_is(s, t + 1, "*");
     }
+    for (int t = declaration; t < f.first; t++)
+        f.named_so |= holds(s, t, "bwd") || holds(s, t, "back") || holds(s, t, "gradient");
     keep_function(s, f);
     return f.last;
 }
