@@ -353,8 +353,8 @@ static et_status differentiate(et_gc *gc, int64_t q, double h)
     }
     for (int64_t e = 0; e < numel; e++)
         before[e] = data[strided(x, p->element < 0 ? e : p->element)];
-    if (p->element >= 0 && fabs(before[0]) > 1)
-        h *= fabs(before[0]);
+    if (p->element >= 0)
+        h *= fmax(1, fabs(before[0]) / 1024);
     for (int j = 0; j < 6 && status == ET_OK; j++) {
         status = move(gc, p, before, at[j] * h);
         if (status == ET_OK)

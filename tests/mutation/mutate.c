@@ -104,16 +104,17 @@ static void write_mutant(const source *s, const mutant *m, char *path)
         _exit(NOT_BUILT);
 }
 
-/* Arguments of the driver: the ops to check. */
+/* Arguments of the driver: the ops to check. The composed ones of the same file are made of them. */
 static void list_ops(const source *s, const mutant *m, char *out, size_t size)
 {
     snprintf(out, size, " %s", s->given_ops);
     for (char *p = out; *p; p++)
         if (*p == ',')
             *p = ' ';
-    for (int o = 0; o < s->n_ops; o++)
-        if (s->ops[o].calls[m->function])
-            snprintf(out + strlen(out), size - strlen(out), " %s", s->ops[o].name);
+    for (int composed = 0; composed < 2; composed++)
+        for (int o = 0; o < s->n_ops; o++)
+            if (composed ? s->ops[o].composed : s->ops[o].calls[m->function])
+                snprintf(out + strlen(out), size - strlen(out), " %s", s->ops[o].name);
 }
 
 static void run_mutant(const settings *set, const job *j)

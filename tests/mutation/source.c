@@ -250,7 +250,7 @@ static void find_ops(source *s)
     for (int i = 0; i + 2 < s->n_tokens; i++) {
         if (!token_is(s, i, "=") || !token_is(s, i + 1, "{") || s->tokens[i - 1].kind != T_WORD)
             continue;
-        op_object op = {.calls = NULL};
+        op_object op = {.composed = true};
         int last = token_match(s, i + 1);
 
         copy_word(s, i - 1, op.name);
@@ -262,6 +262,7 @@ static void find_ops(source *s)
             bool root = token_is(s, t - 1, "=") && (token_is(s, t - 2, "bwd") || token_is(s, t - 2, "bwd_graph"));
             int f = s->tokens[t].kind == T_WORD ? find_function(s, t) : -1;
 
+            op.composed &= !root;
             if (f >= 0)
                 reach(s, f, root ? op.calls : forth);
         }

@@ -26,6 +26,7 @@ typedef struct function {
 
 typedef struct op_object {
     char name[64];
+    bool composed;      /* it has no backward of its own */
     bool *calls;        /* for each function: the op's bwd or bwd_graph can reach it */
 } op_object;
 
