@@ -235,6 +235,7 @@ ET_CALL(act_relu, et_linear_act(in[0], in[1],
 
 static const et_sample linear_samples[] = {
     {"rows", 3, {M(3, 4), M(5, 4), V(5)}, linear_sample, 0},
+    {"past a piece", 3, {M(600, 2), M(131, 2), V(131)}, linear_sample, 0},
     {"no bias", 2, {M(3, 4), M(5, 4)}, linear_bare, 0},
     {"vector", 3, {V(4), M(5, 4), V(5)}, linear_sample, 0},
     {"three dimensions", 3, {B3(2, 3, 4), M(5, 4), V(5)}, linear_sample, 0},
@@ -246,6 +247,8 @@ static const et_sample linear_samples[] = {
 static const et_sample linear_act_samples[] = {
     {"tanh", 3, {B3(2, 3, 4), M(5, 4), V(5)}, act_tanh, 0},
     {"sigmoid", 3, {M(3, 4), M(5, 4), V(5)}, act_sigmoid, 0},
+    {"tanh, past a piece", 3, {M(600, 2), M(67, 2), V(67)}, act_tanh, 0},
+    {"gelu, past a piece", 3, {M(600, 2), M(67, 2), V(67)}, act_gelu, 0},
     {"gelu", 3, {M(3, 4), M(5, 4), V(5)}, act_gelu, 0},
     {"gelu, no bias", 2, {M(3, 4), M(5, 4)}, act_gelu_bare, 0},
     {"relu", 3, {M(3, 3), M(4, 3), V(4)}, act_relu, 0},

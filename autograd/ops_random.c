@@ -93,6 +93,7 @@ ET_CALL(dropout_none, sample_dropout(in[0], 0))
 static const et_sample dropout_samples[] = {
     {.name = "matrix", .n_in = 1, .in = {{2, {3, 5}}}, .call = dropout_call},
     {.name = "past a vector", .n_in = 1, .in = {{1, {37}}}, .call = dropout_call},
+    {.name = "past a piece", .n_in = 1, .in = {{1, {ET_GRAIN_ELEMS + 5}}}, .call = dropout_call},
     {.name = "p 0", .n_in = 1, .in = {{2, {3, 5}}}, .call = dropout_none},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 5}}}, .call = dropout_call},
 };

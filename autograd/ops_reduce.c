@@ -329,6 +329,7 @@ static et_tensor *extremum(const et_op *op, et_tensor *x, int dim, bool keepdim,
         {.name = "first, keepdim", .n_in = 1, .in = {{2, {4, 3}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_first}, \
         {.name = "middle", .n_in = 1, .in = {{3, {2, 3, 4}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_middle},    \
         {.name = "of one", .n_in = 1, .in = {{2, {3, 1}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_last},         \
+        {.name = "past a piece", .n_in = 1, .in = {{2, {1700, 11}, -500, 500, ET_ARG_DISTINCT}}, .call = NAME##_last}, \
         {.name = "of no rows", .n_in = 1, .in = {{2, {0, 3}}}, .call = NAME##_last},                             \
     };                                                                                                           \
     const et_op et_op_##NAME = {                                                                                 \

@@ -149,12 +149,14 @@ ET_CALL(softmax_mask_call, et_softmax_masked(in[0], in[1], -1))
 static const et_sample softmax_samples[] = {
     {.name = "rows", .n_in = 1, .in = {{2, {3, 5}, -2, 2}}, .call = softmax_call},
     {.name = "past a vector", .n_in = 1, .in = {{3, {2, 2, 19}, -2, 2}}, .call = softmax_call},
+    {.name = "past a piece", .n_in = 1, .in = {{2, {900, 11}, -2, 2}}, .call = softmax_call},
     {.name = "first dimension", .n_in = 1, .in = {{2, {4, 3}, -2, 2}}, .call = softmax_first},
     {.name = "one column", .n_in = 1, .in = {{2, {4, 1}, -2, 2}}, .call = softmax_call},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 3}}}, .call = softmax_call},
 };
 static const et_sample softmax_masked_samples[] = {
     {.name = "one row of masks", .n_in = 2, .in = {{3, {2, 3, 5}, -2, 2}, {1, {5}, -2, 2}}, .call = softmax_mask_call},
+    {.name = "past a piece", .n_in = 2, .in = {{2, {900, 11}, -2, 2}, {2, {900, 11}}}, .call = softmax_mask_call},
     {.name = "a mask each", .n_in = 2, .in = {{3, {2, 3, 5}, -2, 2}, {3, {2, 1, 5}}}, .call = softmax_mask_call},
 };
 const et_op et_op_softmax = {
@@ -216,6 +218,7 @@ ET_CALL(log_softmax_first, et_log_softmax(in[0], 0))
 static const et_sample log_softmax_samples[] = {
     {.name = "rows", .n_in = 1, .in = {{2, {3, 5}, -2, 2}}, .call = log_softmax_call},
     {.name = "past a vector", .n_in = 1, .in = {{3, {2, 2, 19}, -2, 2}}, .call = log_softmax_call},
+    {.name = "past a piece", .n_in = 1, .in = {{2, {900, 11}, -2, 2}}, .call = log_softmax_call},
     {.name = "first dimension", .n_in = 1, .in = {{2, {4, 3}, -2, 2}}, .call = log_softmax_first},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 3}}}, .call = log_softmax_call},
 };
@@ -294,16 +297,26 @@ static et_status logsumexp_bwd(et_node *n)
 
 static et_status logsumexp_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
-    gx[0] = et_mul(gy[0], et_exp(et_sub(n->in[0], n->out[0])));
+    gx[0] = et_mul(gy[0], et_softmax(n->in[0], -1)); /* zeros, not NaN, for a row of -inf */
     return gx[0] ? ET_OK : et_error_status();
 }
 
 ET_CALL(logsumexp_call, et_logsumexp(in[0], -1, false))
 ET_CALL(logsumexp_first, et_logsumexp(in[0], 0, true))
+
+/* Rows of -inf where in[1] is set: there the result is -inf, of which exp makes 0. */
+static et_tensor *logsumexp_of_nothing(et_tensor *x, et_tensor *rows)
+{
+    return et_exp(et_logsumexp(et_add(x, et_masked_fill(et_zeros_like(x), rows, -INFINITY)), -1, false));
+}
+
+ET_CALL(logsumexp_inf, logsumexp_of_nothing(in[0], in[1]))
 static const et_sample logsumexp_samples[] = {
     {.name = "rows", .n_in = 1, .in = {{2, {3, 5}, -2, 2}}, .call = logsumexp_call},
     {.name = "past a vector", .n_in = 1, .in = {{3, {2, 2, 19}, -2, 2}}, .call = logsumexp_call},
+    {.name = "past a piece", .n_in = 1, .in = {{2, {900, 11}, -2, 2}}, .call = logsumexp_call},
     {.name = "first dimension, keepdim", .n_in = 1, .in = {{2, {4, 3}, -2, 2}}, .call = logsumexp_first},
+    {.name = "rows of -inf", .n_in = 2, .in = {{2, {9, 3}}, {2, {9, 1}, 0, 0, ET_ARG_MASK}}, .call = logsumexp_inf},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 3}}}, .call = logsumexp_call},
 };
 const et_op et_op_logsumexp = {

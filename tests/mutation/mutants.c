@@ -137,8 +137,8 @@ static void mutate_number(const source *s, int f, int i, mutants *out)
     if (real) {
         add(s, out, f, "constant", t->start, t->end, value == 1.0 ? "2.0" : "1.0");
     } else if (token_is(s, i - 1, "[") && token_is(s, i + 1, "]")) {
-        /* "gx[0] ? ET_OK : error" asks whether memory was there: nothing to find */
-        if (value <= 2 && !(token_is(s, i + 2, "?") && token_is(s, i + 3, "ET_OK")))
+        /* "gx[0] ? ET_OK : error" and "if (!gx[0])" ask whether memory was there: nothing to find */
+        if (value <= 2 && !(token_is(s, i + 2, "?") && token_is(s, i + 3, "ET_OK")) && !token_is(s, i - 3, "!"))
             add(s, out, f, "operand", t->start, t->end, value == 0 ? "1" : "0");
     } else if ((token_is(s, i - 1, ",") || token_is(s, i - 1, "(")) &&
                (token_is(s, i + 1, ",") || token_is(s, i + 1, ")")) && value <= 2) {
