@@ -43,6 +43,8 @@ static et_status slice_fwd(et_node *n)
         *ends[i] = *ends[i] < 0 ? 0 : *ends[i] > size ? size : *ends[i];
     }
     a->count = a->stop > a->start ? (a->stop - a->start - 1) / a->step + 1 : 0;
+    if (a->count < 2)
+        a->step = 1; /* its product with a stride might not fit */
     et_tensor v = part_of(x, a->dim, a->count ? a->start : 0, a->step, a->count);
     return et_out_view(n, v.ndim, v.shape, v.strides, v.offset);
 }
@@ -145,12 +147,12 @@ int (et_split)(et_tensor *x, int dim, int64_t size, int max, et_tensor **parts)
         return et_raise_here(ET_EINVAL, "split: operand 0 is NULL");
     if (all < 0)
         return et_error_status();
-    if (size < 1 || (all + size - 1) / size > max)
+    if (size < 1 || (all ? (all - 1) / size + 1 : 0) > max)
         return et_raise_here(ET_EINVAL, "split: %s cut to pieces of %lld along dimension %d makes more than %d",
                              et_shape_str(x), (long long)size, dim, max);
-    int count = (int)((all + size - 1) / size);
+    int count = (int)(all ? (all - 1) / size + 1 : 0);
     for (int i = 0; i < count; i++)
-        if (!(parts[i] = et_slice(x, dim, i * size, (i + 1) * size, 1)))
+        if (!(parts[i] = et_slice(x, dim, i * size, i + 1 < count ? (i + 1) * size : all, 1)))
             return et_error_status();
     return count;
 }

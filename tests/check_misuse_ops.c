@@ -250,6 +250,7 @@ MISUSE_TABLE(shapes, SHAPES)
       ET_ESHAPE, "c0 must be [B, H], here [1, 2]")
 MISUSE_TABLE(layers, LAYERS)
 
+#define NO_DTYPE ((et_dtype)99)
 static const int rows[1] = {2}, same[2] = {1, -1};
 static const et_cross_entropy_opts too_smooth = {.label_smoothing = 1.5}, nan_smooth = {.label_smoothing = NAN};
 #define SCALAR et_sum_to_size(f.x, 0, NULL)
@@ -294,6 +295,101 @@ static const et_cross_entropy_opts too_smooth = {.label_smoothing = 1.5}, nan_sm
     X(et_cross_entropy_soft(f.x, f.y, ET_REDUCE_MEAN), ET_ESHAPE, "[4]")                                   \
     X(et_clip_loss(f.x), ET_ESHAPE, "clip_loss: logits are [2, 3], expected a square matrix")
 MISUSE_TABLE(reductions, REDUCTIONS)
+
+static et_tensor *gather_at(misuse_set *f, int32_t id, int dim)
+{
+    return et_gather(f->x, dim, et_full(ET_I32, ET_SHAPE(2, 1), id));
+}
+
+static et_tensor *concat_of(misuse_set *f, et_tensor *other, int dim)
+{
+    return et_concat(2, (et_tensor *const[]){f->x, other}, dim);
+}
+
+static et_status split_of(et_tensor *x, int64_t size, int dim)
+{
+    et_tensor *parts[4];
+
+    return (et_status)et_split(x, dim, size, 2, parts);
+}
+
+static et_status chunk_of(et_tensor *x, int count, int dim)
+{
+    et_tensor *parts[4];
+
+    return et_chunk(x, dim, count, parts);
+}
+
+static const int64_t one_time[1] = {2}, minus_times[2] = {1, -1}, vast_times[2] = {1, INT64_MAX};
+static const int64_t minus_width[2] = {-1, 0}, width3[2] = {3, 0}, vast_width[2] = {INT64_MAX, 1};
+
+#define INDEXING(X)                                                                                        \
+    X(et_slice(f.x, 2, 0, 1, 1), ET_EINVAL, "slice: dimension 2 of a tensor with 2")                       \
+    X(et_slice(f.x, 0, 0, 1, 0), ET_EINVAL, "slice: the step is 0, expected at least 1")                   \
+    X(et_slice(f.x, 0, 1, 0, -1), ET_EINVAL, "slice: the step is -1")                                      \
+    X(et_slice(NULL, 0, 0, 1, 1), ET_EINVAL, "slice: operand 0 is NULL")                                   \
+    X(et_select(f.x, 0, 2), ET_EINVAL, "select: index 2 of dimension 0 of [2, 3]")                         \
+    X(et_select(f.x, 0, -3), ET_EINVAL, "select: index -3")                                                \
+    X(et_select(f.x, 5, 0), ET_EINVAL, "dimension 5")                                                      \
+    X(split_of(f.x, 1, 1), ET_EINVAL, "split: [2, 3] cut to pieces of 1 along dimension 1")                \
+    X(split_of(f.x, 0, 1), ET_EINVAL, "pieces of 0")                                                       \
+    X(split_of(NULL, 1, 1), ET_EINVAL, "split: operand 0 is NULL")                                         \
+    X(chunk_of(f.x, 2, 1), ET_ESHAPE, "chunk: dimension 1 of [2, 3] does not divide into 2")               \
+    X(chunk_of(f.x, 0, 1), ET_ESHAPE, "divide into 0")                                                     \
+    X(chunk_of(NULL, 1, 1), ET_EINVAL, "chunk: operand 0 is NULL")                                         \
+    X(et_concat(0, NULL, 0), ET_EINVAL, "concat: nothing to put together")                                 \
+    X(et_concat(-1, NULL, 0), ET_EINVAL, "concat: nothing")                                                \
+    X(concat_of(&f, f.y, 0), ET_ESHAPE, "concat: shapes differ outside dimension 0: operand 0 is [2, 3]")  \
+    X(concat_of(&f, f.d, 0), ET_EDTYPE, "concat: dtypes differ: float32 and float64")                      \
+    X(concat_of(&f, f.x, 2), ET_EINVAL, "concat: dimension 2")                                             \
+    X(concat_of(&f, NULL, 0), ET_EINVAL, "concat: operand 1 is NULL")                                      \
+    X(concat_of(&f, f.released, 0), ET_ESCOPE, "concat: the elements of operand 1")                        \
+    X(et_stack(0, NULL, 0), ET_EINVAL, "stack: 0 tensors, expected 1 to 256")                              \
+    X(et_stack(257, NULL, 0), ET_EINVAL, "stack: 257 tensors")                                             \
+    X(et_stack(1, &f.x, 4), ET_EINVAL, "4")                                                                \
+    X(gather_at(&f, 3, 1), ET_EINVAL, "gather: index 3 is outside 0 .. 2")                                 \
+    X(gather_at(&f, -1, 1), ET_EINVAL, "gather: index -1")                                                 \
+    X(gather_at(&f, 0, 2), ET_EINVAL, "gather: dimension 2")                                               \
+    X(et_gather(f.x, 0, LABELS(2, 0)), ET_ESHAPE, "gather: index [2] does not fit [2, 3]")                 \
+    X(et_gather(f.x, 0, f.x), ET_EDTYPE, "gather: operand 1 is float32, expected int32")                   \
+    X(et_scatter_add(f.x, 1, f.k, f.y), ET_ESHAPE, "scatter_add: index is [2, 3], the source [4]")         \
+    X(et_index_select(f.x, 0, LABELS(1, 2)), ET_EINVAL, "index 2 is outside 0 .. 1")                       \
+    X(et_index_select(f.x, 0, f.k), ET_ESHAPE, "index_select: index is [2, 3], expected one dimension")    \
+    X(et_index_select(f.x, 3, LABELS(1, 0)), ET_EINVAL, "dimension 3")                                     \
+    X(et_embedding(f.x, LABELS(1, 2), -1), ET_EINVAL, "embedding: index 2 is outside 0 .. 1")              \
+    X(et_embedding(f.x, LABELS(1, -1), -1), ET_EINVAL, "embedding: index -1")                              \
+    X(et_embedding(f.y, LABELS(1, 0), -1), ET_ESHAPE, "embedding: the table is [4], expected [words, width]") \
+    X(et_embedding(f.x, f.x, -1), ET_EDTYPE, "expected int32")                                             \
+    X(et_one_hot(LABELS(2, 3), 3, ET_F32), ET_EINVAL, "one_hot: index 3 is outside 0 .. 2")                \
+    X(et_one_hot(LABELS(2, 0), -1, ET_F32), ET_EINVAL, "one_hot: -1 classes")                              \
+    X(et_one_hot(LABELS(2, 0), 3, ET_U8), ET_EDTYPE, "one_hot: cannot make uint8")                         \
+    X(et_where(f.x, f.x, f.x), ET_EDTYPE, "where: operand 0 is float32, expected a uint8 mask")            \
+    X(et_where(f.m, f.x, f.y), ET_ESHAPE, "where: shapes do not broadcast: mask [2, 3], [2, 3] and [4]")   \
+    X(et_where(f.m, f.x, f.d), ET_EDTYPE, "where: dtypes differ")                                          \
+    X(et_masked_fill(f.x, NULL, 0), ET_EINVAL, "where: operand 0 is NULL")                                 \
+    X(et_cast(f.leaf, ET_I32), ET_EGRAD, "cast: a gradient is required and cannot pass through int32")     \
+    X(et_cast(f.x, NO_DTYPE), ET_EDTYPE, "dtype 99")                                                       \
+    X(et_sort(f.x, 2, false, NULL), ET_EINVAL, "sort: dimension 2")                                        \
+    X(et_topk(f.x, 4, 1, NULL), ET_EINVAL, "topk: 4 of dimension 1 of [2, 3]")                             \
+    X(et_topk(f.x, -1, 1, NULL), ET_EINVAL, "topk: -1")                                                    \
+    X(et_topk(f.x, 1, 7, NULL), ET_EINVAL, "dimension 7")                                                  \
+    X(et_argmax(f.none, 0, false), ET_ESHAPE, "[0, 3]")                                                    \
+    X(et_argmax(f.x, 2, false), ET_EINVAL, "dimension 2")                                                  \
+    X(et_flip(f.x, 2), ET_EINVAL, "flip: dimension 2 of [2, 3]")                                           \
+    X(et_flip(NULL, 0), ET_EINVAL, "flip: operand 0 is NULL")                                              \
+    X(et_roll(f.x, 1, -3), ET_EINVAL, "roll: dimension -3")                                                \
+    X(et_repeat(f.x, 1, one_time), ET_EINVAL, "repeat: expected at least as many counts as [2, 3]")        \
+    X(et_repeat(f.x, 2, minus_times), ET_EINVAL, "repeat: -1 times along dimension 1")                     \
+    X(et_repeat(f.x, 2, vast_times), ET_EINVAL, "times along dimension 1")                                 \
+    X(et_pad(f.x, 3, minus_width, ET_PAD_CONSTANT, 0), ET_EINVAL, "pad: widths for 3 dimensions")          \
+    X(et_pad(f.x, 1, NULL, ET_PAD_CONSTANT, 0), ET_EINVAL, "pad: widths")                                  \
+    X(et_pad(f.x, 1, minus_width, ET_PAD_CONSTANT, 0), ET_EINVAL, "pad: negative widths")                  \
+    X(et_pad(f.x, 1, vast_width, ET_PAD_CONSTANT, 0), ET_ESHAPE, "too many")                               \
+    X(et_pad(f.x, 1, width3, ET_PAD_REFLECT, 0), ET_ESHAPE, "pad: 3 and 0 elements around dimension 1")    \
+    X(et_pad(ZEROS(2, 0), 1, width3, ET_PAD_REPLICATE, 0), ET_ESHAPE, "cannot be mirrored")                \
+    X(et_sinusoidal_positions(ET_F32, 4, 3, 0), ET_EINVAL, "4 positions of width 3")                       \
+    X(et_sinusoidal_positions(ET_I32, 4, 4, 0), ET_EINVAL, "in int32")
+MISUSE_TABLE(indexing, INDEXING)
 
 /* --- backward -------------------------------------------------------------------------------- */
 
@@ -438,6 +534,23 @@ START_TEST(pending_error)
 }
 END_TEST
 
+/* Extreme numbers that are right. */
+START_TEST(far_but_right)
+{
+    misuse_set f = misuse_begin();
+    et_tensor *part[1], *y;
+
+    ck_assert_int_eq(et_split(f.x, 0, INT64_MAX, 1, part), 1);
+    ck_assert(et_equal(part[0], f.x));
+    y = et_slice(f.x, 0, INT64_MIN, INT64_MAX, INT64_MAX);
+    ck_assert(y && y->shape[0] == 1);
+    y = et_roll(f.x, INT64_MIN, 1);
+    ck_assert_ptr_nonnull(y);
+    ck_assert_ptr_nonnull(et_roll(f.x, INT64_MAX, 0));
+    misuse_end(&f);
+}
+END_TEST
+
 START_TEST(grad_of_nothing)
 {
     et_scope *scope = et_scope_open();
@@ -465,8 +578,10 @@ int main(void)
     tcase_add_loop_test(tc, shapes_misuses, 0, N_shapes_misuses);
     tcase_add_loop_test(tc, layers_misuses, 0, N_layers_misuses);
     tcase_add_loop_test(tc, reductions_misuses, 0, N_reductions_misuses);
+    tcase_add_loop_test(tc, indexing_misuses, 0, N_indexing_misuses);
     tcase_add_loop_test(tc, backward_misuses, 0, N_backward_misuses);
     tcase_add_test(tc, pending_error);
+    tcase_add_test(tc, far_but_right);
     tcase_add_test(tc, grad_of_nothing);
     suite_add_tcase(s, tc);
     return suite_run(s);

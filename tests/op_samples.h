@@ -93,7 +93,8 @@ static inline bool sample_second_step(const et_sample *s)
     if (et_grad(1, out, NULL, n, wanted, g, ET_CREATE_GRAPH) != ET_OK)
         return false;
     for (int i = 0; i < n; i++)
-        if (g[i] && g[i]->requires_grad && g[i]->node && et_backward_from(g[i], NULL, ET_RETAIN_GRAPH) != ET_OK)
+        if (g[i] && g[i]->requires_grad && g[i]->node &&
+            et_backward_from(g[i], NULL, ET_RETAIN_GRAPH) != ET_OK)
             return false;
     return true;
 }
