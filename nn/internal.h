@@ -51,6 +51,8 @@ void et_state_free(et_state *s);
 /* Adds the moments under the names prefix + "exp_avg." + parameter and so on. */
 et_status et_optim_add_state(const et_optim *o, const char *prefix, et_state *s);
 const char *et_optim_kind_name(const et_optim *o);
+/* Rearranges the blocks if what is trained has changed; comes before the former. */
+et_status et_optim_refresh(et_optim *o);
 /* What moments do not hold: the step number. */
 void et_optim_set_steps(et_optim *o, int64_t steps);
 

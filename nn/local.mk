@@ -2,7 +2,9 @@
 nninclude_HEADERS += \
 	nn/additive_attention.h \
 	nn/cells.h \
+	nn/checkpoint.h \
 	nn/dropout.h \
+	nn/early_stop.h \
 	nn/embedding.h \
 	nn/init.h \
 	nn/layer_norm.h \
@@ -11,12 +13,16 @@ nninclude_HEADERS += \
 	nn/metrics.h \
 	nn/module.h \
 	nn/optim.h \
-	nn/rnn.h
+	nn/rnn.h \
+	nn/schedule.h \
+	nn/train.h
 
 libetude_la_SOURCES += \
 	nn/additive_attention.c \
 	nn/cells.c \
+	nn/checkpoint.c \
 	nn/dropout.c \
+	nn/early_stop.c \
 	nn/embedding.c \
 	nn/init.c \
 	nn/internal.h \
@@ -26,5 +32,9 @@ libetude_la_SOURCES += \
 	nn/metrics.c \
 	nn/module.c \
 	nn/optim.c \
+	nn/optim_internal.h \
+	nn/optim_state.c \
 	nn/rnn.c \
-	nn/state.c
+	nn/schedule.c \
+	nn/state.c \
+	nn/train.c

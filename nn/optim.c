@@ -1,52 +1,17 @@
 /* Optimisers over flat blocks. */
 #include "config.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "nn/internal.h"
+#include "nn/optim_internal.h"
 #include "tensor/alloc.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
-#include "tensor/strbuf.h"
 
 enum {
     ALIGN = 16,         /* a parameter's place in its block begins at a multiple, in elements */
     PIECE = 16 * 1024   /* elements of a block that one thread steps at a time */
-};
-
-/* One parameter in a block. */
-typedef struct slot {
-    const char *name; /* as the module sees it */
-    et_tensor *p;
-    int64_t offset;
-    et_tensor *m, *v; /* handles on its moments, NULL where the kind has none */
-} slot;
-
-/* The parameters of one group and dtype. */
-typedef struct block {
-    int group;
-    et_dtype dtype;
-    int64_t numel; /* with gaps, which stay zero */
-    et_tensor *w, *g, *m, *v;
-    slot *slots;
-    int64_t n_slots;
-} block;
-
-struct et_optim {
-    et_module *module;
-    et_optim_options options;
-    et_optim_group *groups;
-    int n_groups;
-    int64_t steps;
-    block *blocks;
-    int n_blocks;
-    /* requires_grad of all of the module's entries when the blocks were arranged. */
-    bool *trained;
-    int64_t n_entries;
-    double *sums; /* of squares, one a piece */
-    int64_t n_pieces;
 };
 
 bool et_optim_is_matrix(const char *name, const et_tensor *parameter)
@@ -60,7 +25,7 @@ bool et_optim_is_matrix(const char *name, const et_tensor *parameter)
 static bool has_m(const et_optim *o) { return o->options.kind != ET_SGD || o->options.momentum > 0; }
 static bool has_v(const et_optim *o) { return o->options.kind != ET_SGD; }
 
-static void free_block(block *b)
+static void free_block(et_optim_block *b)
 {
     for (int64_t i = 0; i < b->n_slots; i++) {
         et_free(b->slots[i].m);
@@ -73,7 +38,7 @@ static void free_block(block *b)
     et_dealloc(b->slots);
 }
 
-static void free_blocks(block *blocks, int n)
+static void free_blocks(et_optim_block *blocks, int n)
 {
     for (int i = 0; i < n; i++)
         free_block(&blocks[i]);
@@ -119,7 +84,7 @@ static et_tensor *handle(const et_tensor *flat, int64_t offset, const et_tensor 
     return et_own(et_raw_view(flat, p->ndim, p->shape, strides, offset));
 }
 
-static const slot *find_slot(const block *blocks, int n, const et_tensor *p)
+static const et_optim_slot *find_slot(const et_optim_block *blocks, int n, const et_tensor *p)
 {
     for (int i = 0; i < n; i++)
         for (int64_t k = 0; k < blocks[i].n_slots; k++)
@@ -129,34 +94,34 @@ static const slot *find_slot(const block *blocks, int n, const et_tensor *p)
 }
 
 /* Gathers the parameters of (group, dtype) into *b, without moving them. */
-static et_status collect(const et_optim *o, int group, et_dtype dtype, block *b)
+static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_block *b)
 {
     int64_t room = 0;
     const et_entry *e;
     et_status status = ET_OK;
 
-    *b = (block){.group = group, .dtype = dtype};
+    *b = (et_optim_block){.group = group, .dtype = dtype};
     for (int64_t i = 0; (e = et_module_entry(o->module, i)) && !status; i++) {
         if (group_of(o, e) != group || e->tensor->dtype != dtype || find_slot(b, 1, e->tensor))
             continue;
         status = et_grow(&b->slots, b->n_slots, &room, sizeof *b->slots);
         if (status)
             break;
-        b->slots[b->n_slots++] = (slot){et_module_entry_name(o->module, e), e->tensor, b->numel, NULL, NULL};
+        b->slots[b->n_slots++] = (et_optim_slot){et_module_entry_name(o->module, e), e->tensor, b->numel, NULL, NULL};
         b->numel += (e->tensor->numel + ALIGN - 1) / ALIGN * ALIGN;
     }
     return status;
 }
 
 /* Allocates all that a block needs and copies the moments that its parameters have already. */
-static et_status furnish(const et_optim *o, block *b, et_tensor **grads)
+static et_status furnish(const et_optim *o, et_optim_block *b, et_tensor **grads)
 {
     if (!(b->w = new_block(b->dtype, b->numel)) || !(b->g = new_block(b->dtype, b->numel)) ||
         (has_m(o) && !(b->m = new_block(b->dtype, b->numel))) || (has_v(o) && !(b->v = new_block(b->dtype, b->numel))))
         return et_error_status();
     for (int64_t i = 0; i < b->n_slots; i++) {
-        slot *s = &b->slots[i];
-        const slot *old = find_slot(o->blocks, o->n_blocks, s->p);
+        et_optim_slot *s = &b->slots[i];
+        const et_optim_slot *old = find_slot(o->blocks, o->n_blocks, s->p);
         if ((b->m && !(s->m = handle(b->m, s->offset, s->p))) || (b->v && !(s->v = handle(b->v, s->offset, s->p))))
             return et_error_status();
         if (old && ((s->m && et_copy_into(s->m, old->m)) || (s->v && et_copy_into(s->v, old->v))))
@@ -168,12 +133,12 @@ static et_status furnish(const et_optim *o, block *b, et_tensor **grads)
 }
 
 /* Moves parameters and gradients in. Nothing is allocated, so that it does not fail half way. */
-static et_status move_in(block *b, et_tensor **grads)
+static et_status move_in(et_optim_block *b, et_tensor **grads)
 {
     et_status status = ET_OK;
 
     for (int64_t i = 0; i < b->n_slots && !status; i++) {
-        slot *s = &b->slots[i];
+        et_optim_slot *s = &b->slots[i];
         status = et_move_into(s->p, b->w, s->offset);
         if (!status && s->p->grad) {
             status = et_move_into(s->p->grad, b->g, s->offset);
@@ -189,7 +154,7 @@ static et_status move_in(block *b, et_tensor **grads)
 }
 
 /* Gives parameters that are no longer trained memory of their own. */
-static et_status move_out(const et_optim *o, const block *blocks, int n)
+static et_status move_out(const et_optim *o, const et_optim_block *blocks, int n)
 {
     for (int i = 0; i < o->n_blocks; i++)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
@@ -213,7 +178,7 @@ static et_status move_out(const et_optim *o, const block *blocks, int n)
 static et_status arrange(et_optim *o)
 {
     const int max = 2 * o->n_groups;
-    block *blocks = et_alloc_zero((size_t)max, sizeof *blocks);
+    et_optim_block *blocks = et_alloc_zero((size_t)max, sizeof *blocks);
     const int64_t n_entries = et_module_n_entries(o->module);
     bool *trained = et_alloc((size_t)n_entries + 1);
     et_tensor ***grads = et_alloc_zero((size_t)max, sizeof *grads);
@@ -265,8 +230,7 @@ static et_status arrange(et_optim *o)
     return ET_OK;
 }
 
-/* Rearranges if what is trained has changed. */
-static et_status refresh(et_optim *o)
+et_status et_optim_refresh(et_optim *o)
 {
     const et_entry *e;
     int64_t i;
@@ -395,7 +359,7 @@ static void square_piece(int64_t lo, int64_t hi, void *user)
 }
 
 /* The sum of squares of scale * g in plain double, for gradients whose squares leave float32. */
-static double sum_slowly(const block *b, double scale)
+static double sum_slowly(const et_optim_block *b, double scale)
 {
     const float *f = b->dtype == ET_F32 ? et_data(b->g) : NULL;
     const double *d = f ? NULL : et_data(b->g);
@@ -416,7 +380,7 @@ double et_optim_grad_norm(et_optim *o)
     if (!o)
         return NAN;
     for (int i = 0; i < o->n_blocks; i++) {
-        const block *b = &o->blocks[i];
+        const et_optim_block *b = &o->blocks[i];
         const int64_t n = (b->numel + PIECE - 1) / PIECE;
         pass p = {.k = et_kernels_for(b->dtype), .g = (char *)et_data_mut(b->g), .size = et_dtype_size(b->dtype)};
         p.sums = o->sums + at;
@@ -439,7 +403,7 @@ static et_status blame(const et_optim *o, double norm)
 {
     for (int i = 0; i < o->n_blocks; i++)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
-            const slot *s = &o->blocks[i].slots[k];
+            const et_optim_slot *s = &o->blocks[i].slots[k];
             if (!et_kernels_for(s->p->dtype)->all_finite(s->p->numel, et_data(s->p->grad)))
                 return et_raise(ET_ENONFINITE, "optim_step: the gradient of %s is not finite", s->name);
         }
@@ -447,7 +411,7 @@ static et_status blame(const et_optim *o, double norm)
 }
 
 /* True if the user (or et_to) has taken gradients or parameters out of their places. */
-static bool displaced(const block *b)
+static bool displaced(const et_optim_block *b)
 {
     for (int64_t i = 0; i < b->n_slots; i++) {
         const et_tensor *p = b->slots[i].p;
@@ -463,7 +427,7 @@ static et_status step(et_optim *o, double scale, bool zero)
 
     o->steps++;
     for (int i = 0; i < o->n_blocks; i++) {
-        const block *b = &o->blocks[i];
+        const et_optim_block *b = &o->blocks[i];
         const et_optim_group *group = &o->groups[b->group];
         pass p = {.o = o, .k = et_kernels_for(b->dtype), .size = et_dtype_size(b->dtype), .scale = scale, .zero = zero};
         p.w = et_data_mut(b->w);
@@ -487,7 +451,7 @@ static et_status prepare(et_optim *o)
         return et_fail_status("optim_step");
     if (!o)
         return et_raise(ET_EINVAL, "optim_step: the optimiser is NULL");
-    et_status status = refresh(o);
+    et_status status = et_optim_refresh(o);
     for (int i = 0; i < o->n_blocks && !status; i++)
         if (displaced(&o->blocks[i]))
             return et_raise(ET_EINVAL, "optim_step: parameters or gradients were moved out of the optimiser's blocks");
@@ -531,7 +495,7 @@ void et_optim_zero_grad(et_optim *o)
     }
 }
 
-/* --- settings and state -------------------------------------------------------------------- */
+/* --- settings -------------------------------------------------------------------- */
 
 double et_optim_lr(const et_optim *o) { return o ? o->options.lr : NAN; }
 
@@ -553,104 +517,4 @@ int64_t et_optim_size(const et_optim *o)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++)
             n += o->blocks[i].slots[k].p->numel;
     return n;
-}
-
-void et_optim_set_steps(et_optim *o, int64_t steps) { o->steps = steps; }
-
-const char *et_optim_kind_name(const et_optim *o)
-{
-    return o->options.kind == ET_SGD ? "sgd" : o->options.kind == ET_ADAM ? "adam" : "adamw";
-}
-
-et_status et_optim_add_state(const et_optim *o, const char *prefix, et_state *s)
-{
-    et_strbuf b = ET_STRBUF_INIT;
-    et_status status = ET_OK;
-
-    for (int i = 0; i < o->n_blocks && !status; i++)
-        for (int64_t k = 0; k < o->blocks[i].n_slots && !status; k++) {
-            const slot *at = &o->blocks[i].slots[k];
-            et_tensor *moments[2] = {at->m, at->v};
-            for (int j = 0; j < 2 && !status; j++) {
-                if (!moments[j])
-                    continue;
-                et_strbuf_reset(&b);
-                et_strbuf_printf(&b, "%s%s.", prefix, o->options.kind == ET_SGD ? "momentum" : j ? "exp_avg_sq" : "exp_avg");
-                status = b.failed ? et_error_status()
-                                  : et_state_add(s, b.data, at->name, moments[j]);
-            }
-        }
-    et_strbuf_free(&b);
-    return status;
-}
-
-bool et_read_u64(const char *s, uint64_t *out)
-{
-    uint64_t x = 0;
-
-    if (!s || !*s)
-        return false;
-    for (; *s; s++) {
-        const unsigned digit = (unsigned)(*s - '0');
-        if (*s < '0' || *s > '9' || x > (UINT64_MAX - digit) / 10)
-            return false;
-        x = x * 10 + digit;
-    }
-    *out = x;
-    return true;
-}
-
-et_status et_optim_save(const et_optim *o, const char *path)
-{
-    et_state s = {NULL, 0, 0};
-    char steps[32];
-    et_status status;
-
-    if (et_error_status())
-        return et_fail_status("optim_save");
-    if (!o || !path)
-        return et_raise(ET_EINVAL, "optim_save: %s is NULL", o ? "the path" : "the optimiser");
-    snprintf(steps, sizeof steps, "%" PRId64, o->steps);
-    status = et_optim_add_state(o, "", &s);
-    if (!status)
-        status = et_state_write(&s, path, (const et_metadata[]){{"kind", et_optim_kind_name(o)}, {"steps", steps}}, 2);
-    et_state_free(&s);
-    return status ? et_fail_status("optim_save") : ET_OK;
-}
-
-et_status et_optim_load(et_optim *o, const char *path)
-{
-    et_state s = {NULL, 0, 0};
-    et_safetensors *file;
-    const char *kind;
-    uint64_t steps = 0;
-    et_status status;
-
-    if (et_error_status())
-        return et_fail_status("optim_load");
-    if (!o || !path)
-        return et_raise(ET_EINVAL, "optim_load: %s is NULL", o ? "the path" : "the optimiser");
-    status = refresh(o);
-    file = status ? NULL : et_safetensors_open(path);
-    if (!file)
-        return et_fail_status("optim_load");
-    kind = et_safetensors_meta(file, "kind");
-    if (!kind || strcmp(kind, et_optim_kind_name(o)) != 0)
-        status = et_raise(ET_EINVAL, "%s holds the state of %s, not of %s", path, kind ? kind : "no optimiser",
-                          et_optim_kind_name(o));
-    else if (!et_read_u64(et_safetensors_meta(file, "steps"), &steps) || steps > INT64_MAX)
-        status = et_raise(ET_EFORMAT, "%s has no valid number of steps", path);
-    if (!status)
-        status = et_optim_add_state(o, "", &s);
-    if (!status && et_safetensors_count(file) != s.n)
-        status = et_raise(ET_EINVAL, "%s has %" PRId64 " tensors, expected %" PRId64, path, et_safetensors_count(file), s.n);
-    if (!status)
-        status = et_state_stage(&s, file, true);
-    if (!status)
-        status = et_state_commit(&s);
-    if (!status)
-        o->steps = (int64_t)steps;
-    et_safetensors_close(file);
-    et_state_free(&s);
-    return status ? et_fail_status("optim_load") : ET_OK;
 }

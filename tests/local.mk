@@ -33,6 +33,7 @@ check_PROGRAMS += \
 	tests/check_rng \
 	tests/check_rng_fill \
 	tests/check_safetensors \
+	tests/check_train \
 	tests/check_view
 endif
 
@@ -66,6 +67,7 @@ tests_check_recurrent_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
+tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
