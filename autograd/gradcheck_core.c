@@ -1,8 +1,7 @@
-/* The engine of the gradient checks: numeric derivatives, and gradients by every way
+/* The engine of the gradient checks: a function at a point, and its gradients by every way
  * that backward offers. */
 #include "config.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +11,9 @@
 #include "tensor/pool.h"
 #include "tensor/rng.h"
 
-static bool bit(uint64_t mask, int i) { return mask >> i & 1; }
-
 /* --- filing -------------------------------------------------------------------------- */
 
-static void file_where(et_gc *gc, et_gradcheck_verdict verdict, const char *what)
+void et_gc_file(et_gc *gc, et_gradcheck_verdict verdict, const char *what)
 {
     et_gradcheck_report *r = gc->report;
 
@@ -30,7 +27,7 @@ et_status et_gc_failed(et_gc *gc, const char *what, const char *message)
 {
     et_status status = et_error_status();
 
-    file_where(gc, ET_GRADCHECK_FAILED, what);
+    et_gc_file(gc, ET_GRADCHECK_FAILED, what);
     snprintf(gc->report->message, sizeof gc->report->message, "%s",
              message ? message : status ? et_error_message() : "the function returned an error without a message");
     return status == ET_ENOMEM ? ET_ENOMEM : ET_EGRAD;
@@ -114,7 +111,7 @@ static et_status call(et_gc *gc, et_tensor *const *in, et_tensor **out, const ch
     return ET_OK;
 }
 
-static et_status values(et_gc *gc, double *y, const char *what)
+et_status et_gc_values(et_gc *gc, double *y, const char *what)
 {
     et_tensor *out[ET_GRADCHECK_MAX] = {NULL};
     et_scope *scope = et_scope_open();
@@ -148,13 +145,13 @@ static et_status check_arguments(et_gc *gc)
         const et_tensor *x = gc->in[i];
         const char *why = !x                                                        ? "is NULL"
                           : x->node                                                 ? "is not a leaf"
-                          : bit(gc->active, i) && x->dtype != ET_F64                ? "is not float64"
+                          : et_gc_bit(gc->active, i) && x->dtype != ET_F64                ? "is not float64"
                                                                                     : NULL;
         for (int j = 0; j < i && !why; j++)
             if (gc->in[j] == x)
                 why = "is given twice";
         for (int d = 0; !why && d < x->ndim; d++)
-            if (bit(gc->active, i) && x->strides[d] == 0 && x->shape[d] > 1)
+            if (et_gc_bit(gc->active, i) && x->strides[d] == 0 && x->shape[d] > 1)
                 why = "is expanded: its elements cannot be moved one by one";
         if (why) {
             snprintf(text, sizeof text, "input %d %s", i, why);
@@ -273,182 +270,6 @@ void et_gc_end(et_gc *gc)
     memset(gc, 0, sizeof *gc);
 }
 
-/* --- numeric derivatives ------------------------------------------------------------------ */
-
-enum { MANY = 4096 }; /* inputs with more elements have an eighth of the probes */
-
-/* Chooses what to differentiate: every element, or max_elements of them and a direction. */
-static et_status choose_probes(et_gc *gc)
-{
-    et_rng r = et_rng_make(gc->opt.seed, 0x70726f6265);
-    int64_t room = (int64_t)gc->n_in * (gc->opt.max_elements + 1);
-
-    gc->points = et_alloc_zero(6 * (size_t)gc->out_off[gc->n_out] + 1, sizeof(double));
-    gc->direction = et_gc_new_grads(gc);
-    gc->probe = et_alloc_zero((size_t)room, sizeof *gc->probe);
-    gc->deriv = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
-    gc->estimate = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
-    gc->rounding = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
-    if (!gc->points || !gc->direction || !gc->probe || !gc->deriv || !gc->estimate || !gc->rounding)
-        return et_gc_failed(gc, "numeric derivatives", NULL);
-    for (int i = 0; i < gc->n_in; i++) {
-        int64_t n = gc->in[i]->numel, most = n > MANY ? (gc->opt.max_elements + 7) / 8 : gc->opt.max_elements;
-        int64_t want = n < most ? n : most;
-
-        if (!bit(gc->active, i))
-            continue;
-        for (int64_t p = 0; p < want; p++) /* one from each of `want` equal stretches */
-            gc->probe[gc->n_probe++] =
-                (et_gc_probe){i, want == n ? p : p * n / want + et_rng_below(&r, (p + 1) * n / want - p * n / want)};
-        if (want < n) {
-            gc->probe[gc->n_probe++] = (et_gc_probe){i, -1};
-            for (int64_t e = 0; e < n; e++)
-                gc->direction[gc->in_off[i] + e] = 2 * et_rng_uniform(&r) - 1;
-        }
-    }
-    return ET_OK;
-}
-
-static int64_t strided(const et_tensor *x, int64_t element)
-{
-    int64_t at = 0;
-
-    for (int d = x->ndim - 1; d >= 0; d--) {
-        at += element % x->shape[d] * x->strides[d];
-        element /= x->shape[d];
-    }
-    return at;
-}
-
-/* Sets the input of a probe to `before` moved by t; before has one value, or all. */
-static et_status move(et_gc *gc, const et_gc_probe *p, const double *before, double t)
-{
-    et_tensor *x = gc->in[p->input];
-    double *data = et_data_mut(x);
-
-    if (!data)
-        return et_gc_failed(gc, "numeric derivatives", NULL);
-    if (p->element >= 0)
-        data[strided(x, p->element)] = before[0] + t;
-    else
-        for (int64_t e = 0; e < x->numel; e++)
-            data[strided(x, e)] = before[e] + t * gc->direction[gc->in_off[p->input] + e];
-    return ET_OK;
-}
-
-/* The derivative of each weighted output at probe number q, from values at +-h/2, +-h, +-2h. */
-static et_status differentiate(et_gc *gc, int64_t q, double h)
-{
-    static const double at[6] = {-2, -1, -0.5, 0.5, 1, 2};
-    const et_gc_probe *p = &gc->probe[q];
-    const et_tensor *x = gc->in[p->input];
-    int64_t n = gc->out_off[gc->n_out], numel = p->element < 0 ? x->numel : 1;
-    et_status status = ET_OK;
-    double *before = et_alloc_zero((size_t)numel, sizeof(double));
-    const double *data = et_data(x);
-
-    if (!before || !data) {
-        et_dealloc(before);
-        return et_gc_failed(gc, "numeric derivatives", NULL);
-    }
-    for (int64_t e = 0; e < numel; e++)
-        before[e] = data[strided(x, p->element < 0 ? e : p->element)];
-    if (p->element >= 0)
-        h *= fmax(1, fabs(before[0]) / 1024);
-    for (int j = 0; j < 6 && status == ET_OK; j++) {
-        status = move(gc, p, before, at[j] * h);
-        if (status == ET_OK)
-            status = values(gc, gc->points + j * n, "numeric derivatives");
-    }
-    if (move(gc, p, before, 0) && status == ET_OK)
-        status = ET_EGRAD;
-    et_dealloc(before);
-    for (int k = 0; k < gc->n_out && status == ET_OK; k++) {
-        double half = 0, one = 0, two = 0, size = 0, all = 0;
-
-        for (int64_t e = gc->out_off[k]; e < gc->out_off[k + 1]; e++) {
-            const double *y = gc->points + e;
-            double c = gc->cot[e];
-
-            two += c * (y[5 * n] - y[0]);
-            one += c * (y[4 * n] - y[n]);
-            half += c * (y[3 * n] - y[2 * n]);
-            all += fabs(c) * fmax(1, fabs(y[0]));
-            if (y[5 * n] != y[0] || y[4 * n] != y[n])
-                size += fabs(c * y[0]);
-        }
-        double coarse = (8 * one - two) / (12 * h), fine = (8 * half - one) / (6 * h);
-        gc->deriv[q * gc->n_out + k] = fine;
-        gc->estimate[q * gc->n_out + k] = fabs(fine - coarse);
-        gc->rounding[q * gc->n_out + k] = DBL_EPSILON * (3 * size / h + all);
-    }
-    return status;
-}
-
-/* Derivative, estimate and rounding of the outputs in `outs`, together. */
-static void probe_sum(const et_gc *gc, int64_t q, uint64_t outs, double *deriv, double *estimate, double *rounding)
-{
-    *deriv = *estimate = *rounding = 0;
-    for (int k = 0; k < gc->n_out; k++) {
-        if (!bit(outs, k))
-            continue;
-        *deriv += gc->deriv[q * gc->n_out + k];
-        *estimate += gc->estimate[q * gc->n_out + k];
-        *rounding += gc->rounding[q * gc->n_out + k];
-    }
-}
-
-/* Root mean square of the derivatives by single elements of an input. */
-static double rms(const et_gc *gc, int input, uint64_t outs)
-{
-    double sum = 0, d, est, round;
-    int64_t n = 0;
-
-    for (int64_t q = 0; q < gc->n_probe; q++) {
-        if (gc->probe[q].input != input || gc->probe[q].element < 0)
-            continue;
-        probe_sum(gc, q, outs, &d, &est, &round);
-        sum += d * d;
-        n++;
-    }
-    return n ? sqrt(sum / (double)n) : 0;
-}
-
-/* The tolerance for a probe, given the rms of its input's derivatives. */
-static double tolerance(const et_gc *gc, int64_t q, double scale, double deriv, double rounding)
-{
-    const et_gc_probe *p = &gc->probe[q];
-
-    if (p->element < 0)
-        scale *= sqrt((double)gc->in[p->input]->numel / 3);
-    return gc->opt.tol * fmax(fabs(deriv), scale) + 16 * rounding;
-}
-
-et_status et_gc_numeric(et_gc *gc)
-{
-    uint64_t all = ~(uint64_t)0;
-    double d, est, round, scale[ET_GRADCHECK_MAX];
-    et_status status = choose_probes(gc);
-
-    for (int64_t q = 0; q < gc->n_probe && status == ET_OK; q++)
-        status = differentiate(gc, q, gc->opt.step);
-    for (int i = 0; i < gc->n_in && status == ET_OK; i++)
-        scale[i] = rms(gc, i, all);
-    /* Where the two step sizes disagree, smaller ones. */
-    for (int64_t q = 0; q < gc->n_probe && status == ET_OK; q++) {
-        double h = gc->opt.step;
-
-        for (int again = 0; again < 2 && status == ET_OK; again++) {
-            probe_sum(gc, q, all, &d, &est, &round);
-            if (est <= 0.1 * tolerance(gc, q, scale[gc->probe[q].input], d, round))
-                break;
-            h /= 16;
-            status = differentiate(gc, q, h);
-        }
-    }
-    return status;
-}
-
 /* --- gradients ----------------------------------------------------------------------------- */
 
 static et_tensor *cotangent(const et_gc *gc, int k, et_dtype dtype, const double *cot)
@@ -467,7 +288,7 @@ static et_status gradients(et_gc *gc, const et_gc_way *way, et_tensor *const *in
     et_status status = ET_OK;
 
     for (int k = 0; k < gc->n_out * (way->twice ? 2 : 1); k++) {
-        if (!bit(way->outs, k % gc->n_out) || !out[k]->requires_grad)
+        if (!et_gc_bit(way->outs, k % gc->n_out) || !out[k]->requires_grad)
             continue;
         gc->leaf_output |= !out[k]->node;
         y[n_y] = out[k];
@@ -477,7 +298,7 @@ static et_status gradients(et_gc *gc, const et_gc_way *way, et_tensor *const *in
             return et_error_status();
     }
     for (int i = 0; i < gc->n_in; i++) {
-        if (!bit(way->needs, i))
+        if (!et_gc_bit(way->needs, i))
             continue;
         slot[n_x] = i;
         x[n_x++] = in[i];
@@ -512,7 +333,7 @@ et_status et_gc_run(et_gc *gc, const et_gc_way *way, double *y, double *g)
     for (int i = 0; i < gc->n_in; i++) {
         et_zero_grad_of(in[i]);
         if (et_dtype_is_real(in[i]->dtype))
-            et_set_requires_grad(in[i], bit(way->needs, i));
+            et_set_requires_grad(in[i], et_gc_bit(way->needs, i));
     }
     status = call(gc, in, out, what);
     if (way->twice && status == ET_OK)
@@ -545,44 +366,6 @@ et_status et_gc_run(et_gc *gc, const et_gc_way *way, double *y, double *g)
 
 /* --- comparing ------------------------------------------------------------------------------ */
 
-et_status et_gc_compare(et_gc *gc, const char *what, const et_gc_way *way, const double *g)
-{
-    et_gradcheck_report *r = gc->report;
-
-    for (int64_t q = 0; q < gc->n_probe; q++) {
-        const et_gc_probe *p = &gc->probe[q];
-        int64_t from = gc->in_off[p->input], n = gc->in_off[p->input + 1] - from;
-        double numeric, estimate, rounding, analytic = 0;
-
-        if (!bit(way->needs, p->input))
-            continue;
-        probe_sum(gc, q, way->outs, &numeric, &estimate, &rounding);
-        if (p->element >= 0)
-            analytic = g[from + p->element];
-        else
-            for (int64_t e = 0; e < n; e++)
-                analytic += g[from + e] * gc->direction[from + e];
-        double tol = tolerance(gc, q, rms(gc, p->input, way->outs), numeric, rounding);
-        double error = fabs(analytic - numeric);
-
-        r->compared++;
-        if (error <= tol) {
-            if (tol > 0 && error / tol > r->worst)
-                r->worst = error / tol;
-            continue;
-        }
-        file_where(gc, estimate <= tol ? ET_GRADCHECK_WRONG : ET_GRADCHECK_ROUGH, what);
-        r->input = p->input;
-        r->element = p->element;
-        r->numeric = numeric;
-        r->analytic = analytic;
-        r->tolerance = tol;
-        r->estimate = estimate;
-        return ET_EGRAD;
-    }
-    return ET_OK;
-}
-
 et_status et_gc_agree(et_gc *gc, const char *what, bool of_inputs, const double *expected, const double *got,
                       double rel)
 {
@@ -612,7 +395,7 @@ et_status et_gc_agree(et_gc *gc, const char *what, bool of_inputs, const double 
         r->compared++;
         if (at < 0 || (rel > 0 && sqrt(sum) <= tol))
             continue;
-        file_where(gc, ET_GRADCHECK_DIFFERS, what);
+        et_gc_file(gc, ET_GRADCHECK_DIFFERS, what);
         *(of_inputs ? &r->input : &r->output) = i;
         r->element = at - off[i];
         r->numeric = expected[at];

@@ -46,12 +46,17 @@ typedef struct et_gc_way {
     bool twice;            /* call fn twice, the second time with cot2 */
 } et_gc_way;
 
+static inline bool et_gc_bit(uint64_t mask, int i) { return mask >> i & 1; }
+
 /* Fills gc (zeroed or not) and runs fn once to learn its outputs. On success et_gc_end must
  * follow. The outputs need not be real. */
 et_status et_gc_begin(et_gc *gc, const char *label, et_gradcheck_fn fn, void *user, int n_in,
                       et_tensor *const *in, uint64_t active, const et_gradcheck_options *opt,
                       et_gradcheck_report *report);
 void et_gc_end(et_gc *gc);
+
+/* Outputs at the point, without gradients -> y, flat. */
+et_status et_gc_values(et_gc *gc, double *y, const char *what);
 
 /* Numeric derivatives of all active inputs. */
 et_status et_gc_numeric(et_gc *gc);
@@ -68,6 +73,8 @@ et_status et_gc_compare(et_gc *gc, const char *what, const et_gc_way *way, const
 et_status et_gc_agree(et_gc *gc, const char *what, bool of_inputs, const double *expected, const double *got,
                       double rel);
 
+/* Files where something is wrong; input, output and element are left at -1. */
+void et_gc_file(et_gc *gc, et_gradcheck_verdict verdict, const char *what);
 /* Files a failure: verdict FAILED with the pending error's message, or with `message`. */
 et_status et_gc_failed(et_gc *gc, const char *what, const char *message);
 

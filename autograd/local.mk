@@ -52,6 +52,7 @@ libetude_la_SOURCES += \
 	autograd/gradcheck.c \
 	autograd/gradcheck_core.c \
 	autograd/gradcheck_internal.h \
+	autograd/gradcheck_numeric.c \
 	autograd/gradcheck_op.c \
 	autograd/internal.h \
 	autograd/ops_table.c \
