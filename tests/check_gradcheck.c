@@ -9,6 +9,7 @@
 #include "autograd/gradcheck.h"
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "tests/alloc_sweep.h"
 #include "tests/suite.h"
 
 /* --- an op with many backward rules: y[i][j] = x[i][j] w[j]^2, only one of them right ---------- */
@@ -462,6 +463,24 @@ START_TEST(wrong_use)
 }
 END_TEST
 
+static bool sweep_body(void *user)
+{
+    et_gradcheck_options options = {.checks = ET_GRADCHECK_ALIAS | ET_GRADCHECK_SECOND | ET_GRADCHECK_F32};
+    et_tensor *in[2] = {et_full(ET_F64, 0, NULL, 0.5), et_full(ET_F64, 0, NULL, 0.25)};
+    bool ok = in[0] && in[1] && et_gradcheck(call_product, user, 2, in, &options, NULL) == ET_OK;
+
+    et_free(in[0]);
+    et_free(in[1]);
+    return ok;
+}
+
+START_TEST(without_memory)
+{
+    sweep_body(NULL); /* what is made once stays */
+    ck_assert_int_gt(alloc_sweep("gradcheck", sweep_body, NULL), 100);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("gradcheck");
@@ -478,6 +497,7 @@ int main(void)
     tcase_add_test(tc, kink);
     tcase_add_test(tc, empty_and_scalar);
     tcase_add_test(tc, wrong_use);
+    tcase_add_test(tc, without_memory);
     suite_add_tcase(s, tc);
     return suite_run(s);
 }
