@@ -24,6 +24,37 @@ static const et_rnn_opts back = {.reverse = true};
 #define WEIGHTED(w, smoothing) \
     &(et_cross_entropy_opts){.ignore = true, .ignore_index = -100, .label_smoothing = (smoothing), .weight = (w)}
 
+/* [B, T, 8] -> [B, 2, T, 4] */
+static et_tensor *two_heads(et_tensor *x)
+{
+    return x ? et_permute(et_reshape(x, ET_SHAPE(x->shape[0], x->shape[1], 2, 4)), ET_DIMS(0, 2, 1, 3)) : NULL;
+}
+
+/* Projection number i of three in one weight and bias. */
+static et_tensor *projected(et_tensor *x, et_tensor *weight, et_tensor *bias, int i)
+{
+    return two_heads(et_linear(x, et_slice(weight, 0, 8 * i, 8 * i + 8, 1), et_slice(bias, 0, 8 * i, 8 * i + 8, 1)));
+}
+
+/* in: queries, keys and values, weight and bias of the projections in, and of the one out. */
+static et_tensor *multi_head(et_tensor **in, et_tensor **weights)
+{
+    const et_attention_opts merge = {.merge_heads = true};
+    et_tensor *q = projected(in[0], in[2], in[3], 0), *k = projected(in[1], in[2], in[3], 1);
+
+    return et_linear(et_attention_weights(q, k, projected(in[1], in[2], in[3], 2), NULL, &merge, weights), in[4], in[5]);
+}
+
+/* in: h [B, T, H], W, b, v, valid [B, T]: softmax over the valid frames of v . tanh(W h + b), and the mean of h
+ * with these weights. */
+static et_tensor *additive(et_tensor **in, et_tensor **weights)
+{
+    et_tensor *score = et_matmul(et_tanh(et_linear(in[0], in[1], in[2])), in[3]);
+
+    *weights = et_softmax(et_where(in[4], score, et_full(in[0]->dtype, 0, NULL, -INFINITY)), -1);
+    return et_squeeze(et_matmul(et_unsqueeze(*weights, 1), in[0]), 1);
+}
+
 #define GLUE_(a, b) a##b
 #define GLUE(a, b) GLUE_(a, b)
 

@@ -242,6 +242,8 @@ CASES("attention_weights/bias", 2, out[0] = et_attention_weights(in[0], in[1], i
 CASES("attention_weights/causal", 2, out[0] = et_attention_weights(in[0], in[1], in[2], NULL, &causal, &out[1]))
 CASE("attention_qkv/plain", et_attention_qkv(in[0], 2, NULL, NULL))
 CASE("attention_qkv/causal_merged", et_attention_qkv(in[0], 2, NULL, &causal_merged))
+CASES("multi_head_attention/cross", 2, out[0] = multi_head(in, &out[1]))
+CASES("additive_attention/masked", 2, out[0] = additive(in, &out[1]))
 
 /* --- recurrent --- */
 CASES("rnn/forward", 2, out[0] = et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], NULL, NULL, &out[1]))

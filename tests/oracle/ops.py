@@ -253,7 +253,8 @@ def attention():
         a = e.masked_fill(~valid, -math.inf).softmax(-1)
         return (a[..., None] * h).sum(1), a
     valid = torch.arange(5)[None] < torch.tensor([5, 2, 4])[:, None]
-    case("additive_attention/masked", additive, r("add", 3, 5, 4), r("add", 6, 4), r("add", 6), r("add", 6), valid)
+    case("additive_attention/masked", additive, r("additive", 3, 5, 4), r("additive", 6, 4),
+         r("additive", 6), r("additive", 6), valid)
 
     mha = torch.nn.MultiheadAttention(8, 2, batch_first=True)
     state = [r("mha", *p.shape, lo=-0.5, hi=0.5) for p in mha.parameters()]
