@@ -107,6 +107,16 @@ static et_status check_subsets(et_gc *gc, double *g)
     return status;
 }
 
+/* True if flat element e belongs to an input that is differentiated. */
+static bool in_mask(const et_gc *gc, int64_t e)
+{
+    int i = 0;
+
+    while (e >= gc->in_off[i + 1])
+        i++;
+    return et_gc_bit(gc->active, i);
+}
+
 et_status et_gc_first_order(et_gc *gc)
 {
     et_gc_way all = {.needs = gc->active, .outs = all_outs(gc)}, way;
@@ -157,6 +167,14 @@ et_status et_gc_first_order(et_gc *gc)
         status = et_gc_run(gc, &way, NULL, g2);
     if (status == ET_OK)
         status = et_gc_agree(gc, "used twice in one graph, gradients must add", true, sum, g2, 1e-12);
+    way = all;
+    way.started = true;
+    if (status == ET_OK)
+        status = et_gc_run(gc, &way, NULL, g2);
+    for (int64_t e = 0; e < n && status == ET_OK; e++)
+        sum[e] = g[e] + (in_mask(gc, e) ? gc->start[e] : 0);
+    if (status == ET_OK)
+        status = et_gc_agree(gc, "gradients must add to what is there", true, sum, g2, 1e-12);
     et_dealloc(y);
     et_dealloc(y2);
     et_dealloc(g);
@@ -336,17 +354,17 @@ et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, doubl
     et_status status = y && g && g2 ? ET_OK : et_gc_failed(gc, what, NULL);
     char text[128];
 
-    for (int twice = 0; twice < 2 && status == ET_OK; twice++) {
-        et_gc_way here = {.needs = gc->active, .outs = all_outs(gc), .twice = twice}, there = here;
+    for (int started = 0; started < 2 && status == ET_OK; started++) {
+        et_gc_way here = {.needs = gc->active, .outs = all_outs(gc), .started = started}, there = here;
 
         there.in = in;
         status = et_gc_run(gc, &here, NULL, g);
         if (status == ET_OK)
             status = et_gc_run(gc, &there, y, g2);
         snprintf(text, sizeof text, "values, %s", what);
-        if (status == ET_OK && !twice)
+        if (status == ET_OK && !started)
             status = et_gc_agree(gc, text, false, gc->value, y, rel);
-        snprintf(text, sizeof text, "gradients%s, %s", twice ? ", used twice in one graph" : "", what);
+        snprintf(text, sizeof text, "gradients%s, %s", started ? " added to what is there" : "", what);
         if (status == ET_OK)
             status = et_gc_agree(gc, text, true, g, g2, rel);
     }

@@ -239,9 +239,11 @@ et_status et_gc_begin(et_gc *gc, const char *label, et_gradcheck_fn fn, void *us
 
         gc->cot = et_gc_new_values(gc);
         gc->cot2 = et_gc_new_values(gc);
-        if (gc->cot && gc->cot2) {
+        gc->start = et_gc_new_grads(gc);
+        if (gc->cot && gc->cot2 && gc->start) {
             fill_cotangent(&r, n, gc->cot);
             fill_cotangent(&r, n, gc->cot2);
+            fill_cotangent(&r, gc->in_off[gc->n_in], gc->start);
         } else {
             status = et_gc_failed(gc, "forward", NULL);
         }
@@ -261,6 +263,7 @@ void et_gc_end(et_gc *gc)
     et_dealloc(gc->value);
     et_dealloc(gc->cot);
     et_dealloc(gc->cot2);
+    et_dealloc(gc->start);
     et_dealloc(gc->points);
     et_dealloc(gc->direction);
     et_dealloc(gc->probe);
@@ -272,18 +275,19 @@ void et_gc_end(et_gc *gc)
 
 /* --- gradients ----------------------------------------------------------------------------- */
 
-static et_tensor *cotangent(const et_gc *gc, int k, et_dtype dtype, const double *cot)
+/* values as a tensor shaped and typed as x */
+static et_tensor *cotangent(const et_tensor *x, const double *values)
 {
-    et_tensor *c = et_from(ET_F64, gc->out_ndim[k], gc->out_shape[k], cot + gc->out_off[k]);
+    et_tensor *c = et_from(ET_F64, x->ndim, x->shape, values);
 
-    return c && dtype != ET_F64 ? et_to(c, dtype) : c;
+    return c && x->dtype != ET_F64 ? et_to(c, x->dtype) : c;
 }
 
 /* The gradients themselves, the outputs being there. grads[i] NULL: zero. */
 static et_status gradients(et_gc *gc, const et_gc_way *way, et_tensor *const *in, et_tensor *const *out,
                            et_tensor **grads)
 {
-    et_tensor *y[2 * ET_GRADCHECK_MAX], *c[2 * ET_GRADCHECK_MAX], *x[ET_GRADCHECK_MAX], *gx[ET_GRADCHECK_MAX];
+    et_tensor *y[3 * ET_GRADCHECK_MAX], *c[3 * ET_GRADCHECK_MAX], *x[ET_GRADCHECK_MAX], *gx[ET_GRADCHECK_MAX];
     int slot[ET_GRADCHECK_MAX], n_x = 0, n_y = 0;
     et_status status = ET_OK;
 
@@ -292,8 +296,8 @@ static et_status gradients(et_gc *gc, const et_gc_way *way, et_tensor *const *in
             continue;
         gc->leaf_output |= !out[k]->node;
         y[n_y] = out[k];
-        c[n_y] = cotangent(gc, k % gc->n_out, out[k]->dtype,
-                           k >= gc->n_out ? gc->cot2 : way->cot ? way->cot : gc->cot);
+        c[n_y] = cotangent(out[k], (k >= gc->n_out ? gc->cot2 : way->cot ? way->cot : gc->cot) +
+                                       gc->out_off[k % gc->n_out]);
         if (!c[n_y++])
             return et_error_status();
     }
@@ -302,6 +306,12 @@ static et_status gradients(et_gc *gc, const et_gc_way *way, et_tensor *const *in
             continue;
         slot[n_x] = i;
         x[n_x++] = in[i];
+        if (!way->started)
+            continue;
+        y[n_y] = in[i];
+        c[n_y] = cotangent(in[i], gc->start + gc->in_off[i]);
+        if (!c[n_y++])
+            return et_error_status();
     }
     if (way->backward) {
         for (int again = 0; again < way->backward; again++)

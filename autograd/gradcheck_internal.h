@@ -28,6 +28,7 @@ typedef struct et_gc {
     int64_t out_shape[ET_GRADCHECK_MAX][ET_MAX_DIMS];
     double *value;                        /* outputs at the point */
     double *cot, *cot2;                   /* two sets of cotangents */
+    double *start;                        /* what gradients may start from, see et_gc_way */
     double *points;                       /* outputs at the six points of a difference */
     double *direction;                    /* as the inputs */
     int64_t n_probe;
@@ -44,6 +45,8 @@ typedef struct et_gc_way {
     int flags;             /* of et_grad */
     int backward;          /* > 0: et_backward_from, this many times */
     bool twice;            /* call fn twice, the second time with cot2 */
+    bool started;          /* the inputs count as outputs too, with cotangents gc->start: their
+                              gradients are there before any rule adds to them */
 } et_gc_way;
 
 static inline bool et_gc_bit(uint64_t mask, int i) { return mask >> i & 1; }
