@@ -1,4 +1,4 @@
-# nn/: modules, optimisers, metrics, training.
+# nn/: modules, layers, optimisers, metrics, training.
 nninclude_HEADERS += \
 	nn/additive_attention.h \
 	nn/cells.h \
@@ -11,8 +11,11 @@ nninclude_HEADERS += \
 	nn/linear.h \
 	nn/mask.h \
 	nn/metrics.h \
+	nn/mlp.h \
 	nn/module.h \
+	nn/multi_head_attention.h \
 	nn/optim.h \
+	nn/positions.h \
 	nn/rnn.h \
 	nn/schedule.h \
 	nn/train.h
@@ -30,10 +33,13 @@ libetude_la_SOURCES += \
 	nn/linear.c \
 	nn/mask.c \
 	nn/metrics.c \
+	nn/mlp.c \
 	nn/module.c \
+	nn/multi_head_attention.c \
 	nn/optim.c \
 	nn/optim_internal.h \
 	nn/optim_state.c \
+	nn/positions.c \
 	nn/rnn.c \
 	nn/schedule.c \
 	nn/state.c \

@@ -22,7 +22,9 @@ check_PROGRAMS += \
 	tests/check_metrics \
 	tests/check_misuse \
 	tests/check_misuse_ops \
+	tests/check_module \
 	tests/check_nn \
+	tests/check_nn_attention \
 	tests/check_npy \
 	tests/check_ops \
 	tests/check_optim \
@@ -55,7 +57,9 @@ tests_check_linalg_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_misuse_LDADD = $(TEST_LDADD)
 tests_check_misuse_ops_LDADD = $(TEST_LDADD)
+tests_check_module_LDADD = $(TEST_LDADD)
 tests_check_nn_LDADD = $(TEST_LDADD)
+tests_check_nn_attention_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_optim_LDADD = $(TEST_LDADD)

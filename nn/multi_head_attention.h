@@ -1,0 +1,57 @@
+/* Multi-head attention (Vaswani et al. 2017):
+ *
+ *   head_i = softmax(q_i k_i^T / sqrt(d_head) + mask) v_i,   y = W_o [head_1 .. head_H] + b_o
+ *
+ * with q = W_q x + b_q, and k, v likewise from x (self-attention) or from a memory (cross). */
+#ifndef ETUDE_NN_MULTI_HEAD_ATTENTION_H
+#define ETUDE_NN_MULTI_HEAD_ATTENTION_H
+
+#include "nn/linear.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct et_mha_config {
+    int64_t width;      /* d of x and of the result */
+    int heads;          /* H */
+    int64_t head_width; /* d_head; 0: d / H */
+    int64_t memory;     /* width of the memory, for cross attention; 0: d */
+    bool fused;         /* one layer makes q, k and v: faster, self-attention alone */
+    bool no_bias;       /* in any projection */
+    double dropout;     /* of the weights, in training */
+    const char *names[4]; /* of the layers q, k, v, out (fused: the first and the last count); NULL:
+                             "q", "k", "v", "out", "qkv" */
+} et_mha_config;
+
+/* Layers q, k, v [H d_head, d] (or qkv [3 H d_head, d]: queries, keys, values of all heads,
+ * one after the other) and out [d, H d_head]. */
+typedef struct et_mha {
+    et_module module;
+    et_mha_config config;           /* head_width and memory filled in, names NULL */
+    et_linear_layer *q, *k, *v, *out;
+    et_linear_layer *qkv;           /* instead of the first three */
+    et_rng *rng;                    /* for dropout; NULL: the thread's default generator. May be set. */
+} et_mha;
+
+/* Options of one call; NULL for none. */
+typedef struct et_mha_call {
+    et_tensor *mask;     /* as et_attention: real, added to the scores, or uint8, 0 where not to look; broadcasts
+                            to [B, H, Tq, Tk] (et_mask_keys makes one from lengths) */
+    bool causal;
+    et_tensor **weights; /* receives [B, H, Tq, Tk], before dropout; or NULL (then they are never made as a whole) */
+} et_mha_call;
+
+/** Projections are initialised U(+-1/sqrt(fan_in)). EINVAL for sizes below 1, a width that the
+ *  heads do not divide (where head_width is 0), a dropout outside [0, 1), or fused with a memory
+ *  of another width; and as et_module_new. */
+et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *config, et_rng *rng);
+
+/** x [B, Tq, d]; memory [B, Tk, dm], or NULL for x itself; result [B, Tq, d], owned by the open
+ *  scope. NULL after an error: ESHAPE; EINVAL for a memory with fused projections. */
+et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

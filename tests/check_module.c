@@ -1,0 +1,377 @@
+/* Trees of modules: names, counts, freezing, ties, what is printed; state files, other
+ * libraries' names; wrong use; allocation failures. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/autograd.h"
+#include "nn/linear.h"
+#include "tensor/safetensors.h"
+#include "tests/alloc_sweep.h"
+#include "tests/files.h"
+#include "tests/suite.h"
+
+static void reset(void) { et_error_clear(); }
+
+/* root: block.{inner [2, 3] + bias, scale [3]}, block2.weight [4], mean [2] (buffer), table (constant) */
+static et_module *tree(void)
+{
+    et_module *root = et_module_new(sizeof *root, "Root", NULL, NULL);
+    et_module *block = et_module_new(sizeof *block, "Block", root, "block");
+    et_module *block2 = et_module_new(sizeof *block2, "Block", root, "block2");
+
+    et_linear_layer_new(block, "inner", 3, 2, true, NULL);
+    et_module_param(block, "scale", ET_SHAPE(3));
+    et_module_param(block2, "weight", ET_SHAPE(4));
+    et_module_buffer(root, "mean", ET_ENTRY_BUFFER, ET_F32, ET_SHAPE(2));
+    et_module_buffer(root, "table", ET_ENTRY_CONSTANT, ET_I32, ET_SHAPE(5));
+    return et_module_done(root);
+}
+
+static void fill(et_module *m, double a)
+{
+    const et_entry *e;
+
+    for (int64_t i = 0; (e = et_module_entry(m, i)); i++)
+        for (int64_t k = 0; k < e->tensor->numel && e->tensor->dtype == ET_F32; k++)
+            ((float *)et_data_mut(e->tensor))[k] = (float)sin(a + (double)(i * 31 + k));
+}
+
+START_TEST(names)
+{
+    et_module *m = tree(), *block = et_module_child(m, "block"), *inner = et_module_child(m, "block.inner");
+    static const char *const want[] = {"block.inner.weight", "block.inner.bias", "block.scale", "block2.weight", "mean",
+                                       "table"};
+
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    ck_assert_int_eq(et_module_n_entries(m), 6);
+    for (int i = 0; i < 6; i++) {
+        ck_assert_str_eq(et_module_entry(m, i)->name, want[i]);
+        ck_assert_str_eq(et_module_entry(m, i)->tensor->name, want[i]);
+        ck_assert_ptr_eq(et_module_find(m, want[i]), et_module_entry(m, i)->tensor);
+    }
+    ck_assert_ptr_null(et_module_entry(m, 6));
+    ck_assert_ptr_null(et_module_find(m, "block"));
+    ck_assert_ptr_null(et_module_child(m, "block.scale"));
+    ck_assert_ptr_eq(et_module_child(block, "inner"), inner);
+    /* Relative names; block2 is no part of block. */
+    ck_assert_int_eq(et_module_n_entries(block), 3);
+    ck_assert_str_eq(et_module_entry_name(block, et_module_entry(block, 0)), "inner.weight");
+    ck_assert_ptr_eq(et_module_find(inner, "weight"), et_module_find(m, "block.inner.weight"));
+    ck_assert_int_eq(et_module_count(m), 15);
+    ck_assert_int_eq(et_module_count(block), 11);
+    et_module_eval(block);
+    ck_assert(m->training && !block->training && !inner->training && et_module_child(m, "block2")->training);
+    fails(et_module_free(block), ET_EINVAL, "has a parent");
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(wrong_names)
+{
+    et_module *m = tree();
+
+    fails_null(et_module_param(m, "mean", ET_SHAPE(1)), ET_EINVAL, "\"mean\" is taken");
+    fails_null(et_module_param(m, "block", ET_SHAPE(1)), ET_EINVAL, "taken");
+    fails_null(et_module_param(m, "a.b", ET_SHAPE(1)), ET_EINVAL, "no name");
+    fails_null(et_module_param(m, "", ET_SHAPE(1)), ET_EINVAL, "no name");
+    fails_null(et_module_param(NULL, "w", ET_SHAPE(1)), ET_EINVAL, "NULL module");
+    fails_null(et_module_new(sizeof *m, "M", m, "mean"), ET_EINVAL, "taken");
+    fails_null(et_module_new(sizeof *m, "M", m, NULL), ET_EINVAL, "no name");
+    fails_null(et_module_new(sizeof *m, "M", NULL, "x"), ET_EINVAL, "no parent");
+    fails_null(et_module_new(1, "M", NULL, NULL), ET_EINVAL, "size");
+    fails_null(et_module_param(m, "w", ET_SHAPE(-1)), ET_ESHAPE, "");
+    ck_assert_int_eq(et_module_n_entries(m), 6);
+    /* A child that failed leaves no trace; nothing is made while an error is pending. */
+    ck_assert_ptr_null(et_linear_layer_new(m, "bad", 0, 2, true, NULL));
+    ck_assert_ptr_null(et_module_new(sizeof *m, "M", m, "later"));
+    et_error_clear();
+    ck_assert_int_eq(et_module_n_entries(m), 6);
+    ck_assert_ptr_null(et_module_child(m, "bad"));
+    ck_assert_ptr_nonnull(et_linear_layer_new(m, "bad", 1, 2, true, NULL));
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(freezing)
+{
+    et_module *m = tree();
+    const char *unreached[4] = {0};
+
+    ck_assert_int_eq(et_module_freeze(m, "block"), ET_OK);
+    ck_assert_int_eq(et_module_count_trainable(m), 4); /* block2 stays */
+    ck_assert_int_eq(et_module_unfreeze(et_module_child(m, "block"), "scale"), ET_OK);
+    ck_assert_int_eq(et_module_count_trainable(m), 7);
+    ck_assert(!et_module_find(m, "mean")->requires_grad);
+    fails(et_module_freeze(m, "bloc"), ET_EINVAL, "\"bloc\"");
+    fails(et_module_freeze(m, "mean"), ET_EINVAL, "no parameter");
+    /* Backward reaches block.scale alone. */
+    et_scope *s = et_scope_open();
+    ck_assert_int_eq(et_backward(et_sum(et_square(et_module_find(m, "block.scale")), 0, NULL, false)), ET_OK);
+    et_scope_close(s);
+    ck_assert_int_eq(et_module_unreached(m, unreached, 4), 1);
+    ck_assert_str_eq(unreached[0], "block2.weight");
+    et_zero_grad(m);
+    ck_assert_int_eq(et_module_unreached(m, NULL, 0), 2);
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(dtypes)
+{
+    et_module *m = tree();
+    et_tensor *w = et_module_find(m, "block.inner.weight");
+
+    fill(m, 1);
+    const float before = et_data_f32(w)[4];
+    ck_assert_int_eq(et_module_to(m, ET_F64), ET_OK);
+    ck_assert(w->dtype == ET_F64 && et_data_f64(w)[4] == before && w->requires_grad);
+    ck_assert_int_eq(et_module_find(m, "table")->dtype, ET_I32);
+    ck_assert_int_eq(et_module_to(m, ET_F32), ET_OK);
+    ck_assert(et_data_f32(w)[4] == before);
+    fails(et_module_to(m, ET_BF16), ET_EDTYPE, "bfloat16");
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(printing)
+{
+    et_module *m = tree();
+    char text[4096];
+    size_t n;
+
+    et_module_freeze(m, "block2");
+    et_module_tie(m, "again", et_module_find(m, "block.scale"));
+    FILE *out = fopen(in_dir("summary"), "w+");
+    ck_assert_int_eq(et_module_print(m, out), ET_OK);
+    rewind(out);
+    n = fread(text, 1, sizeof text - 1, out);
+    text[n] = 0;
+    fclose(out);
+    static const char *const words[] = {"Root", "  block: Block", "    inner: Linear  3 -> 2", "[2, 3]", "frozen",
+                                        "not trained", "is block.scale", "15 parameters, 11 of them trained"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        ck_assert_msg(strstr(text, words[i]) != NULL, "\"%s\" is not in\n%s", words[i], text);
+    out = fopen(in_dir("summary"), "r");
+    fails(et_module_print(m, out), ET_EIO, "cannot be written");
+    fclose(out);
+    et_module_free(m);
+}
+END_TEST
+
+/* --- files -------------------------------------------------------------------------------------- */
+
+START_TEST(round_trip)
+{
+    et_module *m[2] = {tree(), tree()};
+    const char *path = in_dir("m.safetensors");
+    const char *const meta[] = {"epoch", "3"};
+
+    fill(m[0], 1);
+    fill(m[1], 2);
+    ck_assert_int_eq(et_module_save(m[0], path, meta, 1), ET_OK);
+    et_safetensors *f = et_safetensors_open(path);
+    ck_assert_int_eq(et_safetensors_count(f), 5); /* constants are not written */
+    ck_assert_str_eq(et_safetensors_meta(f, "epoch"), "3");
+    et_safetensors_close(f);
+    et_load_report r;
+    ck_assert_msg(et_module_load(m[1], path, NULL, &r) == ET_OK, "%s", et_error_message());
+    ck_assert(r.loaded == 5 && !r.missing.n && !r.unexpected.n && !r.misshaped.n);
+    et_load_report_free(&r);
+    for (int i = 0; i < 5; i++)
+        ck_assert(et_equal(et_module_entry(m[0], i)->tensor, et_module_entry(m[1], i)->tensor));
+    /* A part of the tree is a module of its own; reals are converted. */
+    ck_assert_int_eq(et_module_save(et_module_child(m[0], "block"), path, NULL, 0), ET_OK);
+    et_module_to(m[1], ET_F64);
+    et_fill(et_module_find(m[1], "block.scale"), 0);
+    ck_assert_int_eq(et_module_load(et_module_child(m[1], "block"), path, NULL, NULL), ET_OK);
+    ck_assert(et_allclose(et_module_find(m[1], "block.scale"),
+                          et_scope_take(et_to(et_module_find(m[0], "block.scale"), ET_F64)), 0, 0, false));
+    fails(et_module_load(m[1], in_dir("none"), NULL, NULL), ET_EIO, "none");
+    et_module_free(m[0]);
+    et_module_free(m[1]);
+}
+END_TEST
+
+/* Writes float32 tensors of ones times k, named and shaped. */
+static void put(const char *path, int n, const char *const *names, const int64_t (*shapes)[2])
+{
+    et_named_tensor list[8] = {{NULL, NULL}};
+    et_tensor *t[8];
+
+    for (int i = 0; i < n; i++) {
+        t[i] = et_full(ET_F32, shapes[i][1] ? 2 : 1, shapes[i], i + 1);
+        for (int64_t k = 0; k < t[i]->numel; k++)
+            ((float *)et_data_mut(t[i]))[k] += 0.01f * (float)k;
+        list[i] = (et_named_tensor){names[i], t[i]};
+    }
+    ck_assert_msg(et_safetensors_write(path, list, n, NULL, 0) == ET_OK, "%s", et_error_message());
+    for (int i = 0; i < n; i++)
+        et_free(t[i]);
+}
+
+START_TEST(reports)
+{
+    static const char *const names[] = {"block.inner.weight", "block.inner.bias", "block.scale", "extra", "other"};
+    static const int64_t shapes[][2] = {{2, 3}, {2, 0}, {4, 0}, {1, 0}, {1, 0}};
+    const char *path = in_dir("m.safetensors");
+    et_module *m = tree();
+    et_load_report r;
+
+    fill(m, 1);
+    const float was = et_data_f32(et_module_find(m, "block.inner.bias"))[0];
+    put(path, 5, names, shapes);
+    ck_assert_int_eq(et_module_load(m, path, NULL, &r), ET_ESHAPE);
+    ck_assert_msg(strstr(et_error_message(), "2 missing (block2.weight, ...), 2 unexpected (extra, ...), "
+                                             "1 of another shape (block.scale)"),
+                  "%s", et_error_message());
+    et_error_clear();
+    ck_assert(r.missing.n == 2 && r.unexpected.n == 2 && r.misshaped.n == 1);
+    ck_assert_str_eq(r.missing.items[1], "mean");
+    ck_assert_str_eq(r.unexpected.items[1], "other");
+    ck_assert_str_eq(r.misshaped.items[0], "block.scale");
+    et_load_report_free(&r);
+    ck_assert(et_data_f32(et_module_find(m, "block.inner.bias"))[0] == was); /* nothing has changed */
+    ck_assert_int_eq(et_module_load(m, path, &(et_load_options){.partial = true}, &r), ET_OK);
+    ck_assert(r.loaded == 2 && r.missing.n == 2);
+    ck_assert(et_data_f32(et_module_find(m, "block.inner.bias"))[0] == 2);
+    et_load_report_free(&r);
+    et_module_free(m);
+}
+END_TEST
+
+/* A tied tensor is written once and read under either name. */
+START_TEST(ties)
+{
+    static const char *const names[] = {"head.weight"}, *const both[] = {"head.weight", "embed.weight"};
+    static const int64_t shapes[][2] = {{3, 2}, {3, 2}};
+    const char *path = in_dir("m.safetensors");
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_module *embed = et_module_new(sizeof *m, "E", m, "embed"), *head = et_module_new(sizeof *m, "H", m, "head");
+    et_tensor *w = et_module_param(embed, "weight", ET_SHAPE(3, 2));
+
+    ck_assert_ptr_eq(et_module_tie(head, "weight", w), w);
+    ck_assert_int_eq(et_module_count(m), 6);
+    ck_assert_ptr_eq(et_module_find(m, "head.weight"), w);
+    ck_assert_int_eq(et_module_save(m, path, NULL, 0), ET_OK);
+    et_safetensors *f = et_safetensors_open(path);
+    ck_assert_int_eq(et_safetensors_count(f), 1);
+    ck_assert_ptr_nonnull(et_safetensors_find(f, "embed.weight"));
+    et_safetensors_close(f);
+    ck_assert_int_eq(et_module_load(m, path, NULL, NULL), ET_OK);
+    put(path, 1, names, shapes);
+    ck_assert_msg(et_module_load(m, path, NULL, NULL) == ET_OK, "%s", et_error_message());
+    ck_assert_float_eq(et_data_f32(w)[0], 1);
+    put(path, 2, both, shapes);
+    ck_assert_int_eq(et_module_load(m, path, NULL, NULL), ET_OK);
+    /* Neither name there: one tensor is missing. */
+    put(path, 1, (const char *const[]){"x"}, shapes);
+    et_load_report r;
+    ck_assert_int_eq(et_module_load(m, path, &(et_load_options){.partial = true}, &r), ET_OK);
+    ck_assert_int_eq(r.missing.n, 1);
+    et_load_report_free(&r);
+    et_tensor *loose = et_zeros(ET_F32, ET_SHAPE(1));
+    fails_null(et_module_tie(m, "loose", loose), ET_EINVAL, "not in the same tree");
+    et_free(loose);
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(other_names)
+{
+    static const char *const names[] = {"module.bert.att.qkv.weight", "module.bert.att.qkv.bias", "bert.LayerNorm.gamma",
+                                        "bert.LayerNorm.beta", "bert.embeddings.position_ids",
+                                        "bert.norm.num_batches_tracked"};
+    static const int64_t shapes[][2] = {{6, 2}, {6, 0}, {4, 0}, {4, 0}, {3, 0}, {1, 0}};
+    const char *path = in_dir("m.safetensors");
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_module *att = et_module_new(sizeof *m, "A", m, "att"), *norm = et_module_new(sizeof *m, "N", m, "LayerNorm");
+
+    et_linear_layer_new(att, "query", 2, 2, true, NULL);
+    et_linear_layer_new(att, "key", 2, 2, true, NULL);
+    et_linear_layer_new(att, "value", 2, 2, true, NULL);
+    et_module_param(norm, "weight", ET_SHAPE(4));
+    et_module_param(norm, "bias", ET_SHAPE(4));
+    put(path, 6, names, shapes);
+    fails(et_module_load(m, path, NULL, NULL), ET_EINVAL, "unexpected");
+    fails(et_module_load(m, path, &(et_load_options){.rewrite = true}, NULL), ET_EINVAL, "missing");
+    ck_assert_msg(et_module_load(m, path, &(et_load_options){.rewrite = true, .prefix = "bert."}, NULL) == ET_OK, "%s",
+                  et_error_message());
+    for (int p = 0; p < 3; p++) {
+        static const char *const part[] = {"att.query.weight", "att.key.weight", "att.value.weight"};
+        for (int i = 0; i < 4; i++)
+            ck_assert_float_eq_tol(et_data_f32(et_module_find(m, part[p]))[i], 1 + 0.01 * (4 * p + i), 1e-6);
+    }
+    ck_assert_float_eq_tol(et_data_f32(et_module_find(m, "att.value.bias"))[1], 2.05, 1e-6);
+    ck_assert_float_eq(et_data_f32(et_module_find(m, "LayerNorm.weight"))[0], 3);
+    ck_assert_float_eq(et_data_f32(et_module_find(m, "LayerNorm.bias"))[0], 4);
+    et_module_free(m);
+}
+END_TEST
+
+static bool save_and_load(void *user)
+{
+    et_module *m = user;
+    const char *const meta[] = {"a", "b"};
+    et_load_report r = {0};
+    bool ok = !et_module_save(m, in_dir("sweep"), meta, 1) &&
+              !et_module_load(m, in_dir("sweep"), &(et_load_options){.rewrite = true}, &r);
+
+    et_load_report_free(&r);
+    return ok;
+}
+
+static bool report(void *user)
+{
+    et_load_report r = {0};
+    bool ok = !et_module_load(user, in_dir("foreign"), &(et_load_options){.partial = true, .rewrite = true}, &r);
+
+    et_load_report_free(&r);
+    return ok;
+}
+
+static bool convert(void *user)
+{
+    et_module *m = tree();
+    bool ok = m && !et_module_to(m, ET_F64);
+
+    (void)user;
+    et_module_free(m);
+    return ok;
+}
+
+START_TEST(allocations)
+{
+    static const char *const names[] = {"block.inner.weight", "other.qkv.weight"};
+    static const int64_t shapes[][2] = {{5, 3}, {6, 2}};
+    et_module *m = tree();
+
+    put(in_dir("foreign"), 2, names, shapes);
+    alloc_sweep("save and load", save_and_load, m);
+    alloc_sweep("report", report, m);
+    alloc_sweep("convert", convert, NULL);
+    et_module_free(m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("module");
+    TCase *tc = tcase_create("module");
+
+    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
+    tcase_add_test(tc, names);
+    tcase_add_test(tc, wrong_names);
+    tcase_add_test(tc, freezing);
+    tcase_add_test(tc, dtypes);
+    tcase_add_test(tc, printing);
+    tcase_add_test(tc, round_trip);
+    tcase_add_test(tc, reports);
+    tcase_add_test(tc, ties);
+    tcase_add_test(tc, other_names);
+    tcase_add_test(tc, allocations);
+    suite_add_tcase(s, tc);
+    return suite_run(s);
+}

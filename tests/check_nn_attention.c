@@ -1,0 +1,254 @@
+/* Multi-head attention, positions and the perceptron against their definitions; masks; wrong
+ * use; allocation failures. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/autograd.h"
+#include "nn/mask.h"
+#include "nn/mlp.h"
+#include "nn/multi_head_attention.h"
+#include "nn/positions.h"
+#include "tests/alloc_sweep.h"
+#include "tests/files.h"
+#include "tests/suite.h"
+
+static void reset(void) { et_error_clear(); }
+
+static et_tensor *curve(double a, int ndim, const int64_t *shape)
+{
+    et_tensor *t = et_empty(ET_F64, ndim, shape);
+
+    for (int64_t i = 0; i < t->numel; i++)
+        ((double *)et_data_mut(t))[i] = sin(a + 0.7 * (double)i);
+    return t;
+}
+
+/* Element j of W row + b. */
+static double project(const et_linear_layer *l, const double *row, int64_t j)
+{
+    double y = l->bias ? et_data_f64(l->bias)[j] : 0;
+    const int64_t n = l->weight->shape[1];
+
+    for (int64_t i = 0; i < n; i++)
+        y += et_data_f64(l->weight)[j * n + i] * row[i];
+    return y;
+}
+
+enum { B = 2, TQ = 3, TK = 4, D = 6, M = 5, H = 2 };
+
+/* What head h of the layer looks at and makes: weights [TK], values [w] for query row x. */
+static void slow_head(const et_mha *m, const double *x, const double *memory, const int32_t valid, int h,
+                      double *weights, double *values)
+{
+    const int64_t w = m->config.head_width, dm = m->config.memory;
+    double sum = 0;
+
+    for (int t = 0; t < TK; t++) {
+        double s = 0;
+        for (int64_t j = 0; j < w; j++)
+            s += project(m->q, x, h * w + j) * project(m->k, memory + t * dm, h * w + j);
+        sum += weights[t] = t < valid ? exp(s / sqrt((double)w)) : 0;
+    }
+    for (int64_t j = 0; j < w; j++)
+        values[j] = 0;
+    for (int t = 0; t < TK; t++) {
+        weights[t] /= sum;
+        for (int64_t j = 0; j < w; j++)
+            values[j] += weights[t] * project(m->v, memory + t * dm, h * w + j);
+    }
+}
+
+/* Cross attention over a memory of another width, heads of any width, padded keys. */
+START_TEST(cross_by_definition)
+{
+    const et_mha_config config = {.width = D, .heads = H, .head_width = 4, .memory = M, .no_bias = _i};
+    const int32_t lengths[B] = {4, 2};
+    et_mha *m = et_mha_new(NULL, NULL, &config, NULL);
+    et_tensor *w;
+
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    ck_assert_int_eq(et_module_count(&m->module), 8 * (2 * D + 2 * M) + (_i ? 0 : 3 * 8 + D));
+    et_module_to(&m->module, ET_F64);
+    et_scope *s = et_scope_open();
+    et_tensor *x = curve(0, ET_SHAPE(B, TQ, D)), *memory = curve(1, ET_SHAPE(B, TK, M));
+    et_tensor *mask = et_mask_keys(et_from(ET_I32, ET_SHAPE(B), lengths), TK);
+    et_tensor *y = et_mha_forward(m, x, memory, &(et_mha_call){.mask = mask, .weights = &w});
+    et_tensor *again = et_mha_forward(m, x, memory, &(et_mha_call){.mask = mask});
+    ck_assert_msg(y && again, "%s", et_error_message());
+    ck_assert(et_allclose(y, again, 0, 1e-14, false));
+    for (int b = 0; b < B; b++)
+        for (int t = 0; t < TQ; t++) {
+            double weights[TK], joined[8];
+            for (int h = 0; h < H; h++) {
+                slow_head(m, et_data_f64(x) + (b * TQ + t) * D, et_data_f64(memory) + b * TK * M, lengths[b], h, weights,
+                          joined + 4 * h);
+                for (int k = 0; k < TK; k++)
+                    ck_assert_double_eq_tol(et_get(w, (const int64_t[]){b, h, t, k}), weights[k], 1e-12);
+            }
+            for (int j = 0; j < D; j++)
+                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}), project(m->out, joined, j), 1e-12);
+        }
+    et_scope_close(s);
+    et_module_free(&m->module);
+}
+END_TEST
+
+/* Fused projections with the same weights make the same, gradients included. */
+START_TEST(fused_is_separate)
+{
+    const bool causal = _i % 2, ask = _i / 2;
+    et_mha *m[2];
+    et_tensor *y[2], *w;
+
+    for (int k = 0; k < 2; k++) {
+        m[k] = et_mha_new(NULL, NULL, &(et_mha_config){.width = D, .heads = H, .fused = k}, NULL);
+        ck_assert_msg(m[k] != NULL, "%s", et_error_message());
+        et_module_to(&m[k]->module, ET_F64);
+    }
+    const et_linear_layer *parts[3] = {m[0]->q, m[0]->k, m[0]->v};
+    for (int p = 0; p < 3; p++) {
+        memcpy((double *)et_data_mut(m[1]->qkv->weight) + p * D * D, et_data(parts[p]->weight), D * D * 8);
+        memcpy((double *)et_data_mut(m[1]->qkv->bias) + p * D, et_data(parts[p]->bias), D * 8);
+    }
+    et_copy_into(m[1]->out->weight, m[0]->out->weight);
+    et_copy_into(m[1]->out->bias, m[0]->out->bias);
+    for (int k = 0; k < 2; k++) {
+        et_scope *s = et_scope_open();
+        et_tensor *x = curve(0, ET_SHAPE(B, TK, D));
+        et_tensor *r = et_mha_forward(m[k], x, NULL, &(et_mha_call){.causal = causal, .weights = k && ask ? &w : NULL});
+        ck_assert_msg(r != NULL, "%s", et_error_message());
+        y[k] = et_own(et_clone(r));
+        ck_assert_int_eq(et_backward(et_sum(et_square(r), 0, NULL, false)), ET_OK);
+        et_scope_close(s);
+    }
+    ck_assert(et_allclose(y[1], y[0], 0, 1e-12, false));
+    for (int p = 0; p < 3; p++)
+        for (int i = 0; i < D * D; i++)
+            ck_assert_double_eq_tol(et_data_f64(m[1]->qkv->weight->grad)[p * D * D + i],
+                                    et_data_f64(parts[p]->weight->grad)[i], 1e-11);
+    for (int k = 0; k < 2; k++) {
+        et_free(y[k]);
+        et_module_free(&m[k]->module);
+    }
+}
+END_TEST
+
+START_TEST(names)
+{
+    const et_mha_config bert = {.width = 4, .heads = 2, .names = {"query", "key", "value", "dense"}};
+    et_mha *m = et_mha_new(NULL, NULL, &bert, NULL);
+
+    ck_assert_ptr_nonnull(et_module_find(&m->module, "query.weight"));
+    ck_assert_ptr_nonnull(et_module_find(&m->module, "dense.bias"));
+    ck_assert_ptr_null(et_module_find(&m->module, "q.weight"));
+    et_module_free(&m->module);
+}
+END_TEST
+
+START_TEST(wrong_use)
+{
+    fails_null(et_mha_new(NULL, NULL, &(et_mha_config){.width = 5, .heads = 2}, NULL), ET_EINVAL, "do not divide");
+    fails_null(et_mha_new(NULL, NULL, &(et_mha_config){.width = 4}, NULL), ET_EINVAL, "out of range");
+    fails_null(et_mha_new(NULL, NULL, &(et_mha_config){.width = 4, .heads = 2, .fused = true, .memory = 3}, NULL),
+               ET_EINVAL, "fused");
+    fails_null(et_mha_new(NULL, NULL, NULL, NULL), ET_EINVAL, "no configuration");
+    et_mha *m = et_mha_new(NULL, NULL, &(et_mha_config){.width = 4, .heads = 2, .fused = true}, NULL);
+    et_scope *s = et_scope_open();
+    et_tensor *x = et_zeros(ET_F32, ET_SHAPE(1, 2, 4)), *other = et_zeros(ET_F32, ET_SHAPE(1, 2, 4));
+    fails_null(et_mha_forward(m, x, other, NULL), ET_EINVAL, "take no memory");
+    fails_null(et_mha_forward(m, et_zeros(ET_F32, ET_SHAPE(2, 4)), NULL, NULL), ET_ESHAPE, "[B, T, d]");
+    fails_null(et_mha_forward(m, et_zeros(ET_F32, ET_SHAPE(1, 2, 5)), NULL, NULL), ET_ESHAPE, "linear");
+    et_scope_close(s);
+    et_module_free(&m->module);
+    fails_null(et_mlp_new(NULL, NULL, &(et_mlp_config){.widths = (const int64_t[]){3}, .n_widths = 1}, NULL),
+               ET_EINVAL, "fewer than two");
+    fails_null(et_positions_sinusoidal_new(NULL, NULL, 0, 4), ET_EINVAL, "0 steps");
+    fails_null(et_positions_sinusoidal_new(NULL, NULL, 3, 5), ET_EINVAL, "");
+}
+END_TEST
+
+START_TEST(position_tables)
+{
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_positions *fixed = et_positions_sinusoidal_new(m, "fixed", 9, 6);
+    et_positions *learned = et_positions_learned_new(m, "learned", 9, 6, 0.02, NULL);
+    et_scope *s = et_scope_open();
+    et_tensor *x = et_ones(ET_F32, ET_SHAPE(2, 5, 6)), *y = et_positions_forward(fixed, x);
+
+    ck_assert_msg(y != NULL, "%s", et_error_message());
+    for (int t = 0; t < 5; t++)
+        for (int j = 0; j < 6; j++) {
+            const double angle = t / pow(10000, (double)(j / 2 * 2) / 6);
+            ck_assert_double_eq_tol(et_get(y, (const int64_t[]){1, t, j}), 1 + (j % 2 ? cos(angle) : sin(angle)), 1e-6);
+        }
+    y = et_positions_forward(learned, x);
+    for (int i = 0; i < 30; i++)
+        ck_assert_float_eq(et_data_f32(y)[30 + i], 1 + et_data_f32(learned->table)[i]);
+    ck_assert_int_eq(et_backward(et_sum(y, 0, NULL, false)), ET_OK);
+    ck_assert_float_eq(et_data_f32(learned->table->grad)[0], 2); /* once a row of the batch */
+    ck_assert_float_eq(et_data_f32(learned->table->grad)[30], 0);
+    ck_assert_int_eq(et_module_count(m), 54); /* the fixed table is no parameter */
+    fails_null(et_positions_forward(fixed, et_ones(ET_F32, ET_SHAPE(1, 10, 6))), ET_ESHAPE, "up to 9");
+    et_scope_close(s);
+    et_module_free(m);
+}
+END_TEST
+
+START_TEST(perceptron)
+{
+    const int64_t widths[] = {3, 4, 2};
+    et_mlp *m = et_mlp_new(NULL, NULL, &(et_mlp_config){.widths = widths, .n_widths = 3, .act = ET_ACT_TANH}, NULL);
+
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    ck_assert_ptr_nonnull(et_module_find(&m->module, "fc2.weight"));
+    et_module_to(&m->module, ET_F64);
+    et_scope *s = et_scope_open();
+    et_tensor *x = curve(2, ET_SHAPE(2, 3)), *y = et_mlp_forward(m, x);
+    for (int b = 0; b < 2; b++) {
+        double h[4];
+        for (int j = 0; j < 4; j++)
+            h[j] = tanh(project(m->layers[0], et_data_f64(x) + 3 * b, j));
+        for (int j = 0; j < 2; j++)
+            ck_assert_double_eq_tol(et_data_f64(y)[2 * b + j], project(m->layers[1], h, j), 1e-13);
+    }
+    et_scope_close(s);
+    et_module_free(&m->module);
+}
+END_TEST
+
+static bool build(void *user)
+{
+    const int64_t widths[] = {3, 4, 2};
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+
+    (void)user;
+    et_mha_new(m, "attention", &(et_mha_config){.width = 4, .heads = 2}, NULL);
+    et_positions_sinusoidal_new(m, "fixed", 9, 6);
+    et_positions_learned_new(m, "learned", 9, 6, 0.02, NULL);
+    et_mlp_new(m, "mlp", &(et_mlp_config){.widths = widths, .n_widths = 3}, NULL);
+    m = et_module_done(m);
+    et_module_free(m);
+    return m != NULL;
+}
+
+START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build", build, NULL), 40); }
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("nn_attention");
+    TCase *tc = tcase_create("nn_attention");
+
+    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_loop_test(tc, cross_by_definition, 0, 2);
+    tcase_add_loop_test(tc, fused_is_separate, 0, 4);
+    tcase_add_test(tc, names);
+    tcase_add_test(tc, wrong_use);
+    tcase_add_test(tc, position_tables);
+    tcase_add_test(tc, perceptron);
+    tcase_add_test(tc, allocations);
+    suite_add_tcase(s, tc);
+    return suite_run(s);
+}
