@@ -31,3 +31,14 @@ examples_libcommon_la_SOURCES = \
 	examples/common/svg_internal.h \
 	examples/common/textplot.c \
 	examples/common/textplot.h
+
+noinst_PROGRAMS += examples/genre-rnn
+examples_genre_rnn_SOURCES = \
+	examples/genre_data.c \
+	examples/genre_data.h \
+	examples/genre_judge.c \
+	examples/genre_judge.h \
+	examples/genre_report.c \
+	examples/genre_report.h \
+	examples/genre_rnn.c
+examples_genre_rnn_LDADD = $(EXAMPLE_LIBS)

@@ -1,0 +1,42 @@
+/* What genre-rnn learns from: the built-in task of planted prototypes, or the tables of
+ * the GTZAN collection; with the training recipe of each. */
+#ifndef ETUDE_EXAMPLES_GENRE_DATA_H
+#define ETUDE_EXAMPLES_GENRE_DATA_H
+
+#include "datasets/dataset.h"
+#include "datasets/split.h"
+#include "datasets/standardize.h"
+
+typedef enum genre_kind {
+    GENRE_PLANTED,     /* noise with one of six prototypes in it, [64, 16] */
+    GENRE_SPECTROGRAM, /* spec128x57.npy: the first 5 s, [57, 128], ten genres */
+    GENRE_SEGMENTS     /* features3_seq.csv: segments of 3 s, [10, 52], five genres */
+} genre_kind;
+
+/* How a kind of data is trained on: defaults of the command line. */
+typedef struct genre_recipe {
+    int64_t epochs, batch, hidden, attention, crop; /* crop: frames of a training sequence, 0: all */
+    double lr, dropout, input_dropout, mixup, smoothing, clip_norm;
+    bool cosine;       /* the rate falls to zero along a half cosine; else it is constant */
+    int64_t patience;  /* epochs without a better validation loss before training stops; 0: never */
+} genre_recipe;
+
+extern const genre_recipe genre_recipes[3];
+
+/* Name of a kind, as --table takes it; seconds of a frame (0: frames have no duration). */
+const char *genre_kind_name(genre_kind kind);
+double genre_frame_seconds(genre_kind kind);
+
+/* The kind that `table` ("auto", "spectrogram", "segments") means in the folder dir; dir
+ * NULL: planted. Negative and an error if the folder has neither. */
+int genre_kind_of(const char *dir, const char *table);
+
+/* The data for training: sets "train" and "valid", not yet standardised. The
+ * caller frees data and indices. */
+et_status genre_load_train(genre_kind kind, const char *dir, et_dataset **ds, et_indices *train,
+                           et_indices *valid);
+
+/* A test set, every row of it: the folder's, or fresh planted items. */
+et_status genre_load_test(genre_kind kind, const char *dir, et_dataset **ds, et_indices *all);
+
+#endif

@@ -1,0 +1,134 @@
+#include "config.h"
+
+#include "examples/genre_judge.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/ops.h"
+#include "datasets/batch.h"
+#include "nn/metrics.h"
+#include "tensor/alloc.h"
+
+enum { BATCH = 64, EVENT_TAIL = 4 };
+
+void genre_verdict_free(genre_verdict *v)
+{
+    et_dealloc(v->counts);
+    et_dealloc(v->probabilities);
+    et_dealloc(v->alpha);
+    et_dealloc(v->predicted);
+    *v = (genre_verdict){0};
+}
+
+/* One batch: probabilities and weights to their places. */
+static et_status judge_batch(const et_rnn_attention *m, const et_dataset *ds, const int32_t *index, int64_t n,
+                             float *probabilities, float *alpha)
+{
+    et_scope *scope = et_scope_open();
+    et_batch b;
+    et_tensor *weights = NULL, *p = NULL;
+    et_status status = et_batch_gather(ds, index, n, &b);
+
+    if (!status) {
+        et_no_grad_begin();
+        p = et_contiguous(et_softmax(et_rnn_attention_forward(m, b.x, b.lengths, &weights), -1));
+        weights = et_contiguous(weights);
+        et_no_grad_end();
+        status = p && weights ? ET_OK : et_error_status();
+    }
+    if (!status) {
+        memcpy(probabilities, et_data(p), (size_t)p->numel * sizeof(float));
+        memcpy(alpha, et_data(weights), (size_t)weights->numel * sizeof(float));
+    }
+    if (scope)
+        et_scope_close(scope);
+    return status;
+}
+
+et_status genre_judge(const et_rnn_attention *m, const et_dataset *ds, const et_indices *items, genre_verdict *v)
+{
+    int64_t n = items->n, K = et_dataset_classes(ds), T = ds->x->shape[1];
+    et_class_report report;
+    et_status status = ET_OK;
+
+    genre_verdict_free(v);
+    v->n = n;
+    v->classes = K;
+    v->T = T;
+    v->counts = et_alloc_zero((size_t)(K * K), sizeof *v->counts);
+    v->probabilities = et_alloc_zero((size_t)(n * K), sizeof *v->probabilities);
+    v->alpha = et_alloc_zero((size_t)(n * T), sizeof *v->alpha);
+    v->predicted = et_alloc_zero((size_t)n, sizeof *v->predicted);
+    int32_t *truth = et_alloc_zero((size_t)n, sizeof *truth);
+    int32_t *events = ds->events ? et_alloc_zero((size_t)(2 * n), sizeof *events) : NULL;
+    int32_t *lengths = ds->lengths ? et_alloc_zero((size_t)n, sizeof *lengths) : NULL;
+    if (!v->counts || !v->probabilities || !v->alpha || !v->predicted || !truth || (ds->events && !events) ||
+        (ds->lengths && !lengths))
+        status = et_error_status();
+    for (int64_t i = 0; !status && i < n; i++) {
+        int32_t at = items->items[i];
+        truth[i] = et_data_i32(ds->y)[at];
+        if (events)
+            memcpy(events + 2 * i, et_data_i32(ds->events) + 2 * at, 2 * sizeof *events);
+        if (lengths)
+            lengths[i] = et_data_i32(ds->lengths)[at];
+    }
+    for (int64_t i = 0; !status && i < n; i += BATCH)
+        status = judge_batch(m, ds, items->items + i, n - i < BATCH ? n - i : BATCH, v->probabilities + i * K,
+                             v->alpha + i * T);
+    if (!status)
+        status = et_metric_argmax(n, K, v->probabilities, v->predicted);
+    if (!status)
+        status = et_metric_confusion(n, K, v->predicted, truth, v->counts);
+    if (!status)
+        status = et_metric_report(K, v->counts, &report, NULL);
+    if (!status)
+        status = et_metric_log_loss(n, K, v->probabilities, truth, &v->loss);
+    if (!status)
+        status = et_metric_attention_entropy(n, T, v->alpha, lengths, &v->attention_entropy);
+    v->attention_mass = (double)NAN;
+    if (!status && events)
+        status = et_metric_attention_mass(n, T, v->alpha, events, EVENT_TAIL, &v->attention_mass);
+    if (!status) {
+        v->accuracy = report.accuracy;
+        v->f1_macro = report.f1_macro;
+    }
+    et_dealloc(truth);
+    et_dealloc(events);
+    et_dealloc(lengths);
+    return status;
+}
+
+int genre_figures(const genre_verdict *v, bool log, et_figure out[GENRE_FIGURES])
+{
+    int n = 0;
+
+    out[n++] = (et_figure){log ? "valid_loss" : "loss", v->loss};
+    out[n++] = (et_figure){log ? "valid_accuracy" : "accuracy", v->accuracy};
+    out[n++] = (et_figure){log ? "valid_f1_macro" : "f1_macro", v->f1_macro};
+    out[n++] = (et_figure){log ? "valid_attention_entropy" : "attention_entropy", v->attention_entropy};
+    if (!isnan(v->attention_mass))
+        out[n++] = (et_figure){log ? "valid_attention_mass" : "attention_mass", v->attention_mass};
+    if (!log)
+        out[n++] = (et_figure){"n", (double)v->n};
+    return n;
+}
+
+int genre_strongest(const float *alpha, int64_t T, int count, int64_t *at)
+{
+    int n = 0;
+
+    for (; n < count && n < T; n++) {
+        int64_t best = -1;
+        for (int64_t t = 0; t < T; t++) {
+            bool taken = false;
+            for (int k = 0; k < n; k++)
+                taken = taken || at[k] == t;
+            if (!taken && (best < 0 || alpha[t] > alpha[best]))
+                best = t;
+        }
+        at[n] = best;
+    }
+    return n;
+}

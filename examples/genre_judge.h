@@ -1,0 +1,35 @@
+/* How well a genre model does: figures, confusion, attention. */
+#ifndef ETUDE_EXAMPLES_GENRE_JUDGE_H
+#define ETUDE_EXAMPLES_GENRE_JUDGE_H
+
+#include "datasets/dataset.h"
+#include "datasets/split.h"
+#include "examples/common/runfolder.h"
+#include "models/rnn_attention.h"
+
+enum { GENRE_FIGURES = 6 };
+
+typedef struct genre_verdict {
+    double loss, accuracy, f1_macro;
+    double attention_entropy; /* nats */
+    double attention_mass;    /* on the known event and the four frames after it; NaN without events */
+    int64_t n, classes, T;
+    int64_t *counts;          /* [K, K], a row per true class */
+    float *probabilities;     /* [n, K] */
+    float *alpha;             /* [n, T] */
+    int32_t *predicted;       /* [n] */
+} genre_verdict;
+
+/* Judges the model on the items, in evaluation mode and in batches. *v must be zero or an
+ * earlier verdict, whose memory is released first. */
+et_status genre_judge(const et_rnn_attention *m, const et_dataset *ds, const et_indices *items, genre_verdict *v);
+void genre_verdict_free(genre_verdict *v);
+
+/* The figures by name, for the log ("valid_loss" ...) or the metrics; returns their number. */
+int genre_figures(const genre_verdict *v, bool log, et_figure out[GENRE_FIGURES]);
+
+/* The `count` frames of greatest weight in alpha [T], strongest first, into at; fewer when T is
+ * smaller. Returns their number. */
+int genre_strongest(const float *alpha, int64_t T, int count, int64_t *at);
+
+#endif

@@ -1,0 +1,183 @@
+#include "config.h"
+
+#include "examples/genre_report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tensor/alloc.h"
+
+enum { STRONGEST = 5, PICTURES = 6 };
+
+/* "1.31 - 1.39 s", or "frame 15" where frames have no duration. */
+static const char *interval(char buf[48], genre_kind kind, int64_t t)
+{
+    double s = genre_frame_seconds(kind);
+
+    if (s > 0)
+        snprintf(buf, 48, "%.2f - %.2f s", (double)t * s, (double)(t + 1) * s);
+    else
+        snprintf(buf, 48, "frame %lld", (long long)t);
+    return buf;
+}
+
+static const char *item_name(char buf[64], const et_dataset *ds, int32_t at)
+{
+    if (ds->names.n > at)
+        snprintf(buf, 64, "%s", ds->names.items[at]);
+    else
+        snprintf(buf, 64, "item %d", (int)at);
+    return buf;
+}
+
+static int64_t steps_of(const et_dataset *ds, int32_t at)
+{
+    return ds->lengths ? et_data_i32(ds->lengths)[at] : ds->x->shape[1];
+}
+
+void genre_print_item(FILE *out, genre_kind kind, const et_dataset *ds, const et_indices *items,
+                      const genre_verdict *v, int64_t i)
+{
+    int32_t at = items->items[i];
+    const float *p = v->probabilities + i * v->classes;
+    int64_t frames[STRONGEST];
+    char name[64], span[48];
+
+    fprintf(out, "%s: %s, truly %s\n", item_name(name, ds, at), ds->classes.items[v->predicted[i]],
+            ds->classes.items[et_data_i32(ds->y)[at]]);
+    for (int64_t k = 0; k < v->classes; k++)
+        if (p[k] >= 0.05f)
+            fprintf(out, "  %-12s %5.1f %%\n", ds->classes.items[k], 100 * (double)p[k]);
+    fprintf(out, "  attention is strongest at\n");
+    int n = genre_strongest(v->alpha + i * v->T, steps_of(ds, at), STRONGEST, frames);
+    for (int k = 0; k < n; k++)
+        fprintf(out, "    %d. %-16s  weight %.3f\n", k + 1, interval(span, kind, frames[k]),
+                (double)v->alpha[i * v->T + frames[k]]);
+}
+
+void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, const et_indices *items,
+                       const genre_verdict *v, int64_t i)
+{
+    int32_t at = items->items[i];
+    int64_t T = steps_of(ds, at), F = ds->x->shape[2], frames[STRONGEST];
+    double seconds = genre_frame_seconds(kind), unit = seconds > 0 ? seconds : 1;
+    char name[64], caption[256], digit[STRONGEST][2];
+    const float *x = et_data_f32(ds->x);
+    float *picture = et_alloc((size_t)(F * T) * sizeof *picture);
+    double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
+    et_span spans[STRONGEST];
+
+    if (!x || !picture || !curve) {
+        et_dealloc(picture);
+        et_dealloc(curve);
+        return;
+    }
+    x += (int64_t)at * ds->x->shape[1] * F;
+    for (int64_t t = 0; t < T; t++) {
+        for (int64_t f = 0; f < F; f++)
+            picture[f * T + t] = x[t * F + f];
+        curve[t] = ((double)t + 0.5) * unit;
+        curve[T + t] = (double)v->alpha[i * v->T + t];
+    }
+    int n = genre_strongest(v->alpha + i * v->T, T, STRONGEST, frames);
+    for (int k = 0; k < n; k++) {
+        snprintf(digit[k], sizeof digit[k], "%d", k + 1);
+        spans[k] = (et_span){(double)frames[k] * unit, (double)(frames[k] + 1) * unit, digit[k]};
+    }
+    et_series weights = {.name = "attention", .n = T, .x = curve, .y = curve + T};
+    et_heatmap map = {
+        .what = "The input with the attention over it",
+        .x_label = seconds > 0 ? "time (s)" : "frame",
+        .y_label = kind == GENRE_SPECTROGRAM ? "mel band" : "feature",
+        .value_label = kind == GENRE_PLANTED ? "value" : "standardised level",
+        .rows = F,
+        .cols = T,
+        .data = picture,
+        .x1 = (double)T * unit,
+        .y1 = (double)F,
+        .height = 220,
+        .curves = &weights,
+        .n_curves = 1,
+        .curve_label = "weight",
+        .spans = spans,
+        .n_spans = n,
+    };
+    snprintf(caption, sizeof caption, "%s: %s, truly %s. The numbered frames weigh most.", item_name(name, ds, at),
+             ds->classes.items[v->predicted[i]], ds->classes.items[et_data_i32(ds->y)[at]]);
+    et_report_heatmap(r, &map, caption);
+    et_dealloc(picture);
+    et_dealloc(curve);
+}
+
+/* A chart of two columns of the log. */
+static void curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
+{
+    int64_t rows = et_run_log_rows(run);
+    double *y = et_alloc_zero((size_t)(2 * rows) + 1, sizeof *y);
+
+    if (!y || rows < 1) {
+        et_dealloc(y);
+        return;
+    }
+    et_series s[2];
+    int n = 0;
+    if (train && et_run_log_column(run, train, y) == ET_OK)
+        s[n++] = (et_series){.name = "training", .n = rows, .y = y};
+    if (et_run_log_column(run, valid, y + rows) == ET_OK)
+        s[n++] = (et_series){.name = "validation", .n = rows, .y = y + rows};
+    et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s, .n_series = n},
+                    NULL);
+    et_dealloc(y);
+}
+
+et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const et_indices *items,
+                       const genre_verdict *v, const char *name, const et_rnn_attention *m)
+{
+    char accuracy[32], f1[32], loss[32], count[32], mass[32];
+    et_report *r = et_report_new("Genres from a recurrent network with attention",
+                                 "A recurrent network reads the frames, attention weighs its states, and the "
+                                 "weighted sum is classified.");
+
+    snprintf(accuracy, sizeof accuracy, "%.3f", v->accuracy);
+    snprintf(f1, sizeof f1, "%.3f", v->f1_macro);
+    snprintf(loss, sizeof loss, "%.3f", v->loss);
+    snprintf(count, sizeof count, "%lld", (long long)v->n);
+    snprintf(mass, sizeof mass, "%.3f", v->attention_mass);
+    et_key keys[] = {{"accuracy", accuracy, name}, {"macro F1", f1, name}, {"loss", loss, name},
+                     {"items", count, name}, {"attention on the event", mass, "and the four frames after it"}};
+    et_report_keys(r, keys, ds->events ? 5 : 4);
+    if (et_run_log_rows(run) > 0) {
+        et_report_section(r, "Learning");
+        curves(r, run, "train_loss", "valid_loss", "loss");
+        curves(r, run, NULL, "valid_accuracy", "accuracy");
+    }
+    et_report_section(r, "Confusion");
+    et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
+                        "True classes downwards, the model's answers across; shares are of a row.");
+    et_report_section(r, "Attention over time");
+    et_report_text(r, "Each picture is an input as the model sees it, standardised; the line is the weight of every "
+                      "frame. A recurrent state must first take an event in, so that weight lies slightly after it.");
+    for (int64_t c = 0, shown = 0; c < v->classes && shown < PICTURES; c++)
+        for (int64_t i = 0; i < v->n; i++)
+            if (et_data_i32(ds->y)[items->items[i]] == c) {
+                genre_report_item(r, kind, ds, items, v, i);
+                shown++;
+                break;
+            }
+    et_report_section(r, "Model");
+    char *summary = NULL;
+    size_t size = 0;
+    FILE *text = open_memstream(&summary, &size);
+    if (text) {
+        et_module_print(&m->module, text);
+        fclose(text);
+        et_report_code(r, summary);
+        free(summary);
+    }
+    if (et_run_config(run))
+        et_report_object(r, "Options of the run", et_run_config(run));
+    const char *path = et_run_path(run, "report.html");
+    et_status status = path ? et_report_write(r, path) : et_error_status();
+    et_report_free(r);
+    return status;
+}

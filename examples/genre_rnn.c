@@ -1,0 +1,489 @@
+/* genre-rnn: music genres from a recurrent network that pays attention.
+ *
+ *     genre-rnn train [--data DIR]       data -> model -> training -> report
+ *     genre-rnn eval --out RUN [--data DIR]
+ *     genre-rnn explain --out RUN        which moments decided?
+ *
+ * The model is models/rnn_attention.c; data and recipes are genre_data.c. */
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "datasets/augment.h"
+#include "datasets/batch.h"
+#include "examples/common/cli.h"
+#include "examples/common/interrupt.h"
+#include "examples/common/progress.h"
+#include "examples/common/runfolder.h"
+#include "examples/genre_data.h"
+#include "examples/genre_judge.h"
+#include "models/rnn_attention.h"
+#include "nn/optim.h"
+#include "nn/train.h"
+
+/* --- the model that the options describe ------------------------------------------------- */
+
+static int word(const char *const *words, const char *w)
+{
+    int i = 0;
+
+    while (strcmp(words[i], w) != 0)
+        i++;
+    return i;
+}
+
+/* The order of et_rnn_kind, et_score_kind and et_rnn_pooling. */
+static const char *const cells[] = {"rnn", "relu", "gru", "lstm"};
+static const char *const scores[] = {"additive", "dot", "general"};
+static const char *const poolings[] = {"attention", "last", "mean"};
+
+static et_rnn_attention_config model_config(const et_cli *cli, const et_dataset *ds)
+{
+    return (et_rnn_attention_config){
+        .features = ds->x->shape[2],
+        .hidden = et_cli_int(cli, "hidden"),
+        .attention = et_cli_int(cli, "attention"),
+        .classes = et_dataset_classes(ds),
+        .cell = (et_rnn_kind)word(cells, et_cli_text(cli, "cell")),
+        .bidirectional = et_cli_flag(cli, "bidirectional"),
+        .score = (et_score_kind)word(scores, et_cli_text(cli, "score")),
+        .attend_over_input = et_cli_flag(cli, "attend-input"),
+        .pooling = (et_rnn_pooling)word(poolings, et_cli_text(cli, "pooling")),
+        .input_dropout = et_cli_real(cli, "input-dropout"),
+        .dropout = et_cli_real(cli, "dropout"),
+    };
+}
+
+/* The defaults that depend on the data, from its recipe. */
+static et_status recipe_defaults(et_cli *cli, genre_kind kind)
+{
+    const genre_recipe *r = &genre_recipes[kind];
+    bool paper = strcmp(et_cli_text(cli, "config"), "paper") == 0;
+    double lr = r->lr;
+
+    if (strcmp(et_cli_text(cli, "cell"), "rnn") == 0)
+        lr /= 2;
+    et_cli_default_int(cli, "epochs", r->epochs);
+    et_cli_default_int(cli, "batch", r->batch);
+    et_cli_default_real(cli, "lr", lr);
+    et_cli_default_int(cli, "hidden", paper ? 128 : r->hidden);
+    et_cli_default_int(cli, "attention", paper ? 64 : r->attention);
+    et_cli_default_int(cli, "crop", r->crop);
+    et_cli_default_real(cli, "dropout", paper && r->dropout == 0 ? 0.3 : r->dropout);
+    et_cli_default_real(cli, "input-dropout", r->input_dropout);
+    et_cli_default_real(cli, "mixup", r->mixup);
+    et_cli_default_real(cli, "smoothing", r->smoothing);
+    et_cli_default_int(cli, "patience", r->patience);
+    return et_error_status();
+}
+
+/* The model with its standardisation as buffers: input_mean and input_std [F]. */
+static et_rnn_attention *build(const et_cli *cli, const et_dataset *ds)
+{
+    et_rnn_attention_config c = model_config(cli, ds);
+    et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), 1);
+    et_rnn_attention *m = et_rnn_attention_new(NULL, NULL, &c, &rng);
+
+    if (m && (!et_module_buffer(&m->module, "input_mean", ET_ENTRY_BUFFER, ET_F32, 1, &c.features) ||
+              !et_module_buffer(&m->module, "input_std", ET_ENTRY_BUFFER, ET_F32, 1, &c.features))) {
+        et_module_free(&m->module);
+        return NULL;
+    }
+    return m;
+}
+
+/* --- training ------------------------------------------------------------------------------ */
+
+/* What the training loop's callbacks work on. */
+typedef struct job {
+    et_cli *cli;
+    genre_kind kind;
+    et_dataset *ds;
+    et_indices train_items, valid_items;
+    et_rnn_attention *model;
+    et_batches *batches;
+    et_rng augment, drop; /* streams of the epoch */
+    genre_verdict valid;
+    et_progress progress;
+    et_run *run;
+    int64_t done; /* items of the running epoch */
+} job;
+
+enum { STREAM_AUGMENT = 1000, STREAM_DROPOUT = 1000000, SEGMENT_CLIP = 5 /* deviations */ };
+
+static et_status begin_epoch(int64_t epoch, void *user)
+{
+    job *j = user;
+    uint64_t seed = (uint64_t)et_cli_int(j->cli, "seed");
+
+    j->augment = et_rng_make(seed, STREAM_AUGMENT + (uint64_t)epoch);
+    j->drop = et_rng_make(seed, STREAM_DROPOUT + (uint64_t)epoch);
+    j->model->rng = &j->drop;
+    j->done = 0;
+    return et_batches_start(j->batches, epoch);
+}
+
+/* Crops, mixes and smooths a batch; targets [B, K] are probabilities then. */
+static et_tensor *augment(job *j, et_batch *b)
+{
+    int64_t crop = et_cli_int(j->cli, "crop"), T = b->x->shape[1];
+    double smoothing = et_cli_real(j->cli, "smoothing"), mixup = et_cli_real(j->cli, "mixup");
+
+    if (crop > 0 && crop < T)
+        b->x = et_augment_crop(b->x, b->lengths, crop, &j->augment);
+    et_tensor *targets = et_augment_one_hot(b->y, et_dataset_classes(j->ds), smoothing);
+    if (!b->x || !targets || (mixup > 0 && et_augment_mixup(b->x, targets, b->lengths, mixup, &j->augment)))
+        return NULL;
+    return targets;
+}
+
+/* The loss of the next batch; NULL at the end of the epoch or after an error. */
+static et_tensor *next_loss(void *user)
+{
+    job *j = user;
+    et_batch b;
+
+    if (!et_batches_more(j->batches) || et_batches_next(j->batches, &b))
+        return NULL;
+    et_tensor *targets = augment(j, &b);
+    j->done += b.n;
+    /* L = -(1/N) sum_i sum_k y_ik ln p_ik   (2.10) */
+    return targets ? et_cross_entropy_soft(et_rnn_attention_forward(j->model, b.x, b.lengths, NULL), targets,
+                                           ET_REDUCE_MEAN)
+                   : NULL;
+}
+
+static void after_step(int64_t step, double loss, void *user)
+{
+    job *j = user;
+
+    (void)step;
+    et_progress_step(&j->progress, j->done, "loss %.3f", loss);
+}
+
+/* The validation loss chooses; with it come the figures of the log. */
+static et_status validate(void *user, double *score)
+{
+    job *j = user;
+    et_status status = genre_judge(j->model, j->ds, &j->valid_items, &j->valid);
+
+    *score = j->valid.loss;
+    return status;
+}
+
+static et_status after_epoch(const et_epoch *e, void *user)
+{
+    job *j = user;
+    et_figure figures[GENRE_FIGURES + 4];
+    int n = genre_figures(&j->valid, true, figures);
+
+    figures[n++] = (et_figure){"train_loss", e->loss};
+    figures[n++] = (et_figure){"grad_norm", e->grad_norm};
+    figures[n++] = (et_figure){"lr", e->lr};
+    figures[n++] = (et_figure){"seconds", e->seconds};
+    et_progress_end(&j->progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss, j->valid.accuracy,
+                    e->best ? "  best" : "");
+    if (e->epoch < et_cli_int(j->cli, "epochs"))
+        et_progress_begin(&j->progress, stdout, et_batches_items(j->batches), "epoch %lld/%lld",
+                          (long long)e->epoch + 1, (long long)et_cli_int(j->cli, "epochs"));
+    return et_run_log(j->run, e->epoch, figures, n);
+}
+
+/* Standardises the data with the training part's statistics, which the model keeps. */
+static et_status standardize(job *j)
+{
+    et_standardizer s = {0};
+    et_tensor *mean = et_module_find(&j->model->module, "input_mean");
+    et_tensor *std = et_module_find(&j->model->module, "input_std");
+    et_status status =
+        et_standardizer_fit(&s, j->ds, j->train_items.items, j->train_items.n, ET_STANDARDIZE_FEATURE);
+
+    if (!status)
+        status = et_copy_into(mean, s.mean);
+    if (!status)
+        status = et_copy_into(std, s.std);
+    if (!status && j->kind == GENRE_SEGMENTS)
+        s.clip = SEGMENT_CLIP;
+    if (!status)
+        status = et_standardizer_apply(&s, j->ds);
+    et_standardizer_free(&s);
+    return status;
+}
+
+/* The trained model on the training and validation data: metrics.json and report.html. */
+static et_status conclude(job *j)
+{
+    et_figure figures[GENRE_FIGURES];
+    genre_verdict v = {0};
+    et_load_options options = {0};
+    et_status status = et_module_load(&j->model->module, et_run_path(j->run, "best.safetensors"), &options, NULL);
+
+    et_module_eval(&j->model->module);
+    if (!status)
+        status = genre_judge(j->model, j->ds, &j->train_items, &v);
+    if (!status)
+        status = et_run_metrics(j->run, "train", figures, genre_figures(&v, false, figures));
+    if (!status)
+        status = genre_judge(j->model, j->ds, &j->valid_items, &v);
+    if (!status)
+        status = et_run_metrics(j->run, "valid", figures, genre_figures(&v, false, figures));
+    if (!status)
+        status = genre_report(j->run, j->kind, j->ds, &j->valid_items, &v, "validation", j->model);
+    if (!status) {
+        printf("validation: accuracy %.3f, macro F1 %.3f, loss %.3f", v.accuracy, v.f1_macro, v.loss);
+        if (!isnan(v.attention_mass))
+            printf(", attention on the event %.3f", v.attention_mass);
+        printf("\nreport: %s\n", et_run_path(j->run, "report.html"));
+    }
+    genre_verdict_free(&v);
+    return status;
+}
+
+/* Data, model, optimiser, loop. */
+static et_status train_job(job *j, et_train_result *result)
+{
+    et_cli *cli = j->cli;
+    int64_t epochs = et_cli_int(cli, "epochs");
+    et_batch_options bo = {.size = et_cli_int(cli, "batch"), .shuffle = true,
+                           .seed = (uint64_t)et_cli_int(cli, "seed")};
+    et_json_writer w;
+
+    if (genre_load_train(j->kind, et_cli_text(cli, "data"), &j->ds, &j->train_items, &j->valid_items))
+        return et_error_status();
+    bo.drop_last = j->train_items.n >= bo.size;
+    j->model = build(cli, j->ds);
+    if (!j->model || standardize(j))
+        return et_error_status();
+    j->batches = et_batches_new(j->ds, j->train_items.items, j->train_items.n, &bo);
+    et_optim *opt = et_adamw_new(&j->model->module, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
+    if (!j->batches || !opt || et_run_config_begin(j->run, cli, &w) || et_run_config_end(j->run, &w)) {
+        et_optim_free(opt);
+        return et_error_status();
+    }
+    printf("%lld training and %lld validation items of %lld frames, %lld features, %lld classes\n",
+           (long long)j->train_items.n, (long long)j->valid_items.n, (long long)j->ds->x->shape[1],
+           (long long)j->ds->x->shape[2], (long long)et_dataset_classes(j->ds));
+    et_module_print(&j->model->module, stdout);
+
+    int64_t steps = et_batches_count(j->batches);
+    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps * epochs};
+    et_train_options options = {
+        .epochs = epochs,
+        .steps_per_epoch = steps,
+        .clip = genre_recipes[j->kind].clip_norm,
+        .schedule = genre_recipes[j->kind].cosine ? &cosine : NULL,
+        .minimize = true,
+        .patience = et_cli_int(cli, "patience"),
+        .last_path = et_run_path(j->run, "last.ckpt"),
+        .best_path = et_run_path(j->run, "best.safetensors"),
+        .resume = et_cli_flag(cli, "resume"),
+        .begin_epoch = begin_epoch,
+        .next_loss = next_loss,
+        .after_step = after_step,
+        .validate = validate,
+        .after_epoch = after_epoch,
+        .interrupted = et_interrupted,
+        .user = j,
+    };
+    int64_t done = options.resume ? et_train_checkpoint_epoch(options.last_path) : 0;
+    et_status status = done < 0 ? et_error_status() : et_run_log_cut(j->run, done);
+    if (!status) {
+        if (done > 0)
+            printf("going on after epoch %lld\n", (long long)done);
+        et_progress_begin(&j->progress, stdout, et_batches_items(j->batches), "epoch %lld/%lld", (long long)done + 1,
+                          (long long)epochs);
+        status = et_train(&j->model->module, opt, &options, result);
+        et_progress_drop(&j->progress);
+    }
+    et_optim_free(opt);
+    if (!status && !result->interrupted)
+        status = conclude(j);
+    return status;
+}
+
+static int train(et_cli *cli)
+{
+    job j = {.cli = cli};
+    et_train_result result = {0};
+    int code = ET_EXIT_OK;
+
+    j.run = et_run_for_training(cli);
+    if (!j.run)
+        return et_cli_fail(cli);
+    int kind = genre_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "table"));
+    if (kind < 0 || recipe_defaults(cli, (genre_kind)kind) || et_interrupt_catch()) {
+        et_run_close(j.run);
+        return et_cli_fail(cli);
+    }
+    j.kind = (genre_kind)kind;
+    et_status status = train_job(&j, &result);
+    if (status) {
+        code = et_cli_fail(cli);
+    } else if (result.interrupted) {
+        et_run_print_resume(j.run, cli, result.epochs, stdout);
+        code = ET_EXIT_INTERRUPTED;
+    }
+    et_batches_free(j.batches);
+    et_indices_free(&j.train_items);
+    et_indices_free(&j.valid_items);
+    genre_verdict_free(&j.valid);
+    et_dataset_free(j.ds);
+    if (j.model)
+        et_module_free(&j.model->module);
+    et_run_close(j.run);
+    return code;
+}
+
+/* --- reading a run ----------------------------------------------------------------------------- */
+
+/* A trained model and the data to judge it on, standardised as in training. */
+typedef struct session {
+    et_run *run;
+    genre_kind kind;
+    et_dataset *ds;
+    et_indices items;
+    et_rnn_attention *model;
+    genre_verdict v;
+} session;
+
+static et_status open_session(et_cli *cli, session *s)
+{
+    et_standardizer st = {0};
+    et_load_options options = {0};
+
+    s->run = et_run_for_reading(cli);
+    if (!s->run)
+        return et_error_status();
+    int kind = genre_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "table"));
+    if (kind < 0 || recipe_defaults(cli, (genre_kind)kind))
+        return et_error_status();
+    s->kind = (genre_kind)kind;
+    et_status status = genre_load_test(s->kind, et_cli_text(cli, "data"), &s->ds, &s->items);
+    if (!status)
+        status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
+    if (!status)
+        status = et_module_load(&s->model->module, et_run_path(s->run, "best.safetensors"), &options, NULL);
+    if (!status)
+        status = et_standardizer_set(&st, et_module_find(&s->model->module, "input_mean"),
+                                     et_module_find(&s->model->module, "input_std"));
+    if (!status) {
+        st.clip = s->kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0;
+        et_module_eval(&s->model->module);
+        status = et_standardizer_apply(&st, s->ds);
+    }
+    et_standardizer_free(&st);
+    return status ? status : genre_judge(s->model, s->ds, &s->items, &s->v);
+}
+
+static void close_session(session *s)
+{
+    genre_verdict_free(&s->v);
+    et_indices_free(&s->items);
+    et_dataset_free(s->ds);
+    if (s->model)
+        et_module_free(&s->model->module);
+    et_run_close(s->run);
+}
+
+static int eval(et_cli *cli)
+{
+    session s = {0};
+    et_figure figures[GENRE_FIGURES];
+    et_status status = open_session(cli, &s);
+
+    if (!status)
+        status = et_run_metrics(s.run, "test", figures, genre_figures(&s.v, false, figures));
+    if (!status)
+        status = genre_report(s.run, s.kind, s.ds, &s.items, &s.v, "test", s.model);
+    if (!status) {
+        printf("test: %lld items, accuracy %.3f, macro F1 %.3f, loss %.3f, attention entropy %.2f nats",
+               (long long)s.v.n, s.v.accuracy, s.v.f1_macro, s.v.loss, s.v.attention_entropy);
+        if (!isnan(s.v.attention_mass))
+            printf(", attention on the event %.3f", s.v.attention_mass);
+        printf("\nreport: %s\n", et_run_path(s.run, "report.html"));
+    }
+    close_session(&s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
+
+/* Prints the five strongest intervals of some items, and draws them: explain.html. */
+static int explain(et_cli *cli)
+{
+    session s = {0};
+    const char *wanted = et_cli_text(cli, "item");
+    int64_t left = et_cli_int(cli, "count");
+    et_status status = open_session(cli, &s);
+    et_report *r = status ? NULL : et_report_new("What the attention listened to", NULL);
+
+    for (int64_t i = 0; !status && i < s.v.n && left > 0; i++) {
+        int32_t at = s.items.items[i];
+        if (wanted && (s.ds->names.n <= at || strcmp(s.ds->names.items[at], wanted) != 0))
+            continue;
+        genre_print_item(stdout, s.kind, s.ds, &s.items, &s.v, i);
+        genre_report_item(r, s.kind, s.ds, &s.items, &s.v, i);
+        left--;
+    }
+    if (!status && wanted && left == et_cli_int(cli, "count"))
+        status = et_raise(ET_EINVAL, "no item is called %s", wanted);
+    const char *path = status ? NULL : et_run_path(s.run, "explain.html");
+    if (!status && !(status = path ? et_report_write(r, path) : et_error_status()))
+        printf("pictures: %s\n", path);
+    et_report_free(r);
+    close_session(&s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
+
+/* --- the command line --------------------------------------------------------------------------- */
+
+#define MODEL_OPTIONS                                                                                          \
+    "data config table cell score pooling bidirectional attend-input hidden attention dropout input-dropout "  \
+    "seed threads epochs batch lr crop mixup smoothing weight-decay patience "
+
+static const et_verb verbs[] = {
+    {"train", "train a model and write the run folder", MODEL_OPTIONS "out resume overwrite", NULL, 0, 0, train},
+    {"eval", "judge a trained model on a test set", MODEL_OPTIONS "out!", NULL, 0, 0, eval},
+    {"explain", "show which moments the attention weighs most", MODEL_OPTIONS "out! item count", NULL, 0, 0, explain},
+    {NULL, NULL, NULL, NULL, 0, 0, NULL},
+};
+
+static const et_option options[] = {
+    {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
+     "A folder with the GTZAN tables (spec128x57.npy and tracks.csv, or features3_seq.csv); the built-in task of "
+     "planted prototypes without it"},
+    {"table", ET_OPTION_CHOICE, "auto|spectrogram|segments", "auto", 0, 0,
+     "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 52 features in five; "
+     "auto takes the first that is there"},
+    {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},
+    {"score", ET_OPTION_CHOICE, "additive|dot|general", "additive", 0, 0, "How attention scores a frame"},
+    {"pooling", ET_OPTION_CHOICE, "attention|last|mean", "attention", 0, 0,
+     "What the classifier reads: the attended state, the last one, or the mean"},
+    {"bidirectional", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Read the sequence in both directions"},
+    {"attend-input", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Attend over the frames themselves instead of the states"},
+    {"hidden", ET_OPTION_INT, "N", NULL, 1, 65536, "Width of the recurrent state"},
+    {"attention", ET_OPTION_INT, "N", NULL, 1, 65536, "Width of the attention's hidden layer"},
+    {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the attended state"},
+    {"input-dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the frames"},
+    {"crop", ET_OPTION_INT, "N", NULL, 0, 1000000, "Frames of a random crop in training; 0: all"},
+    {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},
+    {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},
+    {"weight-decay", ET_OPTION_REAL, "X", "0", 0, 10, "Decoupled weight decay (AdamW)"},
+    {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000,
+     "Stop after so many epochs without a better validation loss; 0: never"},
+    {"item", ET_OPTION_TEXT, "NAME", NULL, 0, 0, "The item to explain, by name; the first ones without it"},
+    {"count", ET_OPTION_INT, "N", "5", 1, 1000, "How many items to explain"},
+    {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
+};
+
+static const et_program program = {
+    .name = "genre-rnn",
+    .summary = "music genres from a recurrent network with attention",
+    .about = "Without --data it learns a task that it makes itself: noise in which one of six prototypes is hidden. "
+             "With the GTZAN tables it learns genres. Defaults of the training options depend on the data and are "
+             "written to config.json.",
+    .verbs = verbs,
+    .options = options,
+};
+
+int main(int argc, char **argv) { return et_cli_main(&program, argc, argv); }
