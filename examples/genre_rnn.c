@@ -19,6 +19,7 @@
 #include "examples/common/runfolder.h"
 #include "examples/genre_data.h"
 #include "examples/genre_judge.h"
+#include "examples/genre_report.h"
 #include "models/rnn_attention.h"
 #include "nn/optim.h"
 #include "nn/train.h"
@@ -104,24 +105,33 @@ typedef struct job {
     et_indices train_items, valid_items;
     et_rnn_attention *model;
     et_batches *batches;
-    et_rng augment, drop; /* streams of the epoch */
+    et_batch batch;      /* the step's */
+    et_tensor *targets;  /* [B, K], its labels as probabilities */
+    et_rng augment;      /* stream of the epoch */
     genre_verdict valid;
     et_progress progress;
     et_run *run;
-    int64_t done; /* items of the running epoch */
+    bool begun;
+    double epoch_began;
 } job;
 
-enum { STREAM_AUGMENT = 1000, STREAM_DROPOUT = 1000000, SEGMENT_CLIP = 5 /* deviations */ };
+enum { STREAM_AUGMENT = 1000, SEGMENT_CLIP = 5 /* deviations */ };
 
-static et_status begin_epoch(int64_t epoch, void *user)
+static et_status begin_epoch(void *user, int64_t epoch)
 {
     job *j = user;
-    uint64_t seed = (uint64_t)et_cli_int(j->cli, "seed");
 
-    j->augment = et_rng_make(seed, STREAM_AUGMENT + (uint64_t)epoch);
-    j->drop = et_rng_make(seed, STREAM_DROPOUT + (uint64_t)epoch);
-    j->model->rng = &j->drop;
-    j->done = 0;
+    if (!j->begun) { /* what the log has beyond the checkpoint is trained again */
+        j->begun = true;
+        if (epoch > 0)
+            printf("going on after epoch %lld\n", (long long)epoch);
+        if (et_run_log_cut(j->run, epoch))
+            return et_error_status();
+    }
+    j->augment = et_rng_make((uint64_t)et_cli_int(j->cli, "seed"), STREAM_AUGMENT + (uint64_t)epoch);
+    j->epoch_began = et_seconds();
+    et_progress_begin(&j->progress, stdout, et_batches_items(j->batches), "epoch %lld/%lld", (long long)epoch + 1,
+                      (long long)et_cli_int(j->cli, "epochs"));
     return et_batches_start(j->batches, epoch);
 }
 
@@ -139,56 +149,52 @@ static et_tensor *augment(job *j, et_batch *b)
     return targets;
 }
 
-/* The loss of the next batch; NULL at the end of the epoch or after an error. */
-static et_tensor *next_loss(void *user)
+static int64_t next_batch(void *user)
 {
     job *j = user;
-    et_batch b;
 
-    if (!et_batches_more(j->batches) || et_batches_next(j->batches, &b))
-        return NULL;
-    et_tensor *targets = augment(j, &b);
-    j->done += b.n;
-    /* L = -(1/N) sum_i sum_k y_ik ln p_ik   (2.10) */
-    return targets ? et_cross_entropy_soft(et_rnn_attention_forward(j->model, b.x, b.lengths, NULL), targets,
-                                           ET_REDUCE_MEAN)
-                   : NULL;
+    if (!et_batches_more(j->batches))
+        return 0;
+    if (et_batches_next(j->batches, &j->batch) || !(j->targets = augment(j, &j->batch)))
+        return et_error_status();
+    return j->batch.n;
 }
 
-static void after_step(int64_t step, double loss, void *user)
+/* L = -(1/N) sum_i sum_k y_ik ln p_ik, a sum over samples   (2.10) */
+static et_tensor *batch_loss(void *user)
 {
     job *j = user;
+    et_tensor *logits = et_rnn_attention_forward(j->model, j->batch.x, j->batch.lengths, NULL);
 
-    (void)step;
-    et_progress_step(&j->progress, j->done, "loss %.3f", loss);
+    return et_cross_entropy_soft(logits, j->targets, ET_REDUCE_MEAN);
 }
 
 /* The validation loss chooses; with it come the figures of the log. */
-static et_status validate(void *user, double *score)
+static et_status validate(void *user, double *metric)
 {
     job *j = user;
     et_status status = genre_judge(j->model, j->ds, &j->valid_items, &j->valid);
 
-    *score = j->valid.loss;
+    *metric = j->valid.loss;
     return status;
 }
 
-static et_status after_epoch(const et_epoch *e, void *user)
+static et_status report(void *user, const et_train_event *e)
 {
     job *j = user;
-    et_figure figures[GENRE_FIGURES + 4];
-    int n = genre_figures(&j->valid, true, figures);
+    et_figure figures[GENRE_FIGURES + 3];
 
+    if (!e->epoch_ended) {
+        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+        return ET_OK;
+    }
+    int n = genre_figures(&j->valid, true, figures);
     figures[n++] = (et_figure){"train_loss", e->loss};
-    figures[n++] = (et_figure){"grad_norm", e->grad_norm};
     figures[n++] = (et_figure){"lr", e->lr};
-    figures[n++] = (et_figure){"seconds", e->seconds};
+    figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
     et_progress_end(&j->progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss, j->valid.accuracy,
-                    e->best ? "  best" : "");
-    if (e->epoch < et_cli_int(j->cli, "epochs"))
-        et_progress_begin(&j->progress, stdout, et_batches_items(j->batches), "epoch %lld/%lld",
-                          (long long)e->epoch + 1, (long long)et_cli_int(j->cli, "epochs"));
-    return et_run_log(j->run, e->epoch, figures, n);
+                    e->improved ? "  best" : "");
+    return et_run_log(j->run, e->epoch + 1, figures, n);
 }
 
 /* Standardises the data with the training part's statistics, which the model keeps. */
@@ -217,12 +223,8 @@ static et_status conclude(job *j)
 {
     et_figure figures[GENRE_FIGURES];
     genre_verdict v = {0};
-    et_load_options options = {0};
-    et_status status = et_module_load(&j->model->module, et_run_path(j->run, "best.safetensors"), &options, NULL);
+    et_status status = genre_judge(j->model, j->ds, &j->train_items, &v);
 
-    et_module_eval(&j->model->module);
-    if (!status)
-        status = genre_judge(j->model, j->ds, &j->train_items, &v);
     if (!status)
         status = et_run_metrics(j->run, "train", figures, genre_figures(&v, false, figures));
     if (!status)
@@ -269,34 +271,23 @@ static et_status train_job(job *j, et_train_result *result)
 
     int64_t steps = et_batches_count(j->batches);
     et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps * epochs};
+    et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
+                          .validate = validate};
     et_train_options options = {
         .epochs = epochs,
-        .steps_per_epoch = steps,
         .clip = genre_recipes[j->kind].clip_norm,
         .schedule = genre_recipes[j->kind].cosine ? &cosine : NULL,
-        .minimize = true,
         .patience = et_cli_int(cli, "patience"),
+        .seed = bo.seed,
         .last_path = et_run_path(j->run, "last.ckpt"),
         .best_path = et_run_path(j->run, "best.safetensors"),
         .resume = et_cli_flag(cli, "resume"),
-        .begin_epoch = begin_epoch,
-        .next_loss = next_loss,
-        .after_step = after_step,
-        .validate = validate,
-        .after_epoch = after_epoch,
         .interrupted = et_interrupted,
-        .user = j,
+        .report = report,
+        .report_user = j,
     };
-    int64_t done = options.resume ? et_train_checkpoint_epoch(options.last_path) : 0;
-    et_status status = done < 0 ? et_error_status() : et_run_log_cut(j->run, done);
-    if (!status) {
-        if (done > 0)
-            printf("going on after epoch %lld\n", (long long)done);
-        et_progress_begin(&j->progress, stdout, et_batches_items(j->batches), "epoch %lld/%lld", (long long)done + 1,
-                          (long long)epochs);
-        status = et_train(&j->model->module, opt, &options, result);
-        et_progress_drop(&j->progress);
-    }
+    et_status status = et_train_run(&j->model->module, opt, &task, &options, result);
+    et_progress_drop(&j->progress);
     et_optim_free(opt);
     if (!status && !result->interrupted)
         status = conclude(j);
