@@ -21,6 +21,20 @@ void genre_verdict_free(genre_verdict *v)
     *v = (genre_verdict){0};
 }
 
+/* Mean of the rows' values; NaN ones (rows without an event) are left out. */
+static double mean_of(const double *v, int64_t n)
+{
+    double sum = 0;
+    int64_t count = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(v[i])) {
+            sum += v[i];
+            count++;
+        }
+    return count ? sum / (double)count : (double)NAN;
+}
+
 /* One batch: probabilities and weights to their places. */
 static et_status judge_batch(const et_rnn_attention *m, const et_dataset *ds, const int32_t *index, int64_t n,
                              float *probabilities, float *alpha)
@@ -63,7 +77,8 @@ et_status genre_judge(const et_rnn_attention *m, const et_dataset *ds, const et_
     int32_t *truth = et_alloc_zero((size_t)n, sizeof *truth);
     int32_t *events = ds->events ? et_alloc_zero((size_t)(2 * n), sizeof *events) : NULL;
     int32_t *lengths = ds->lengths ? et_alloc_zero((size_t)n, sizeof *lengths) : NULL;
-    if (!v->counts || !v->probabilities || !v->alpha || !v->predicted || !truth || (ds->events && !events) ||
+    double *row = et_alloc_zero((size_t)n, sizeof *row);
+    if (!v->counts || !v->probabilities || !v->alpha || !v->predicted || !truth || !row || (ds->events && !events) ||
         (ds->lengths && !lengths))
         status = et_error_status();
     for (int64_t i = 0; !status && i < n; i++) {
@@ -86,10 +101,14 @@ et_status genre_judge(const et_rnn_attention *m, const et_dataset *ds, const et_
     if (!status)
         status = et_metric_log_loss(n, K, v->probabilities, truth, &v->loss);
     if (!status)
-        status = et_metric_attention_entropy(n, T, v->alpha, lengths, &v->attention_entropy);
+        status = et_metric_attention_entropy(n, T, v->alpha, lengths, row);
+    if (!status)
+        v->attention_entropy = mean_of(row, n);
     v->attention_mass = (double)NAN;
-    if (!status && events)
-        status = et_metric_attention_mass(n, T, v->alpha, events, EVENT_TAIL, &v->attention_mass);
+    if (!status && events) {
+        status = et_metric_attention_mass(n, T, v->alpha, events, EVENT_TAIL, row);
+        v->attention_mass = status ? (double)NAN : mean_of(row, n);
+    }
     if (!status) {
         v->accuracy = report.accuracy;
         v->f1_macro = report.f1_macro;
@@ -97,6 +116,7 @@ et_status genre_judge(const et_rnn_attention *m, const et_dataset *ds, const et_
     et_dealloc(truth);
     et_dealloc(events);
     et_dealloc(lengths);
+    et_dealloc(row);
     return status;
 }
 
