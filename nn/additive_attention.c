@@ -16,9 +16,10 @@ et_additive_attention *et_additive_attention_new(et_module *parent, const char *
 
     if (!a)
         return NULL;
-    if (kind < ET_SCORE_ADDITIVE || kind > ET_SCORE_GENERAL || hidden < 1 || (kind != ET_SCORE_DOT && width < 1) ||
-        (context && kind != ET_SCORE_ADDITIVE)) {
-        et_raise(ET_EINVAL, "attention %s: the kind of score or a size is out of range, or context without additive",
+    if (kind < ET_SCORE_ADDITIVE || kind > ET_SCORE_GENERAL || hidden < 1 ||
+        (kind != ET_SCORE_DOT && width < 1) || (context && kind != ET_SCORE_ADDITIVE)) {
+        et_raise(ET_EINVAL,
+                 "attention %s: the kind of score or a size is out of range, or context without additive",
                  m->path);
         return et_module_done(m);
     }
@@ -45,8 +46,7 @@ static et_tensor *scores(const et_additive_attention *a, et_tensor *u)
     et_tensor *e;
 
     switch (a->kind) {
-    case ET_SCORE_DOT: /* e_t = u_t . s */
-        return et_linear(u, et_view(a->s, ET_SHAPE(1, -1)), NULL);
+    case ET_SCORE_DOT: /* e_t = u_t . s */ return et_linear(u, et_view(a->s, ET_SHAPE(1, -1)), NULL);
     case ET_SCORE_GENERAL: /* e_t = s . (W u_t) */
         return et_linear(et_linear_layer_forward(a->W, u), et_view(a->s, ET_SHAPE(1, -1)), NULL);
     default: /* e_t = v . tanh(W u_t + b), or v . tanh(W u_t + U s + b) */

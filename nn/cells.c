@@ -13,7 +13,8 @@ et_tensor *et_gru_cell_step(const et_rnn_weights *w, et_tensor *x, et_tensor *h)
 {
     et_tensor *i[3], *s[3], *r, *z, *n;
 
-    if (et_chunk(et_linear(x, w->w_ih, w->b_ih), -1, 3, i) || et_chunk(et_linear(h, w->w_hh, w->b_hh), -1, 3, s))
+    if (et_chunk(et_linear(x, w->w_ih, w->b_ih), -1, 3, i) ||
+        et_chunk(et_linear(h, w->w_hh, w->b_hh), -1, 3, s))
         return et_fail("gru cell");
     /* r = sigmoid(W_ir x + b_ir + W_hr h + b_hr) */
     r = et_sigmoid(et_add(i[0], s[0]));

@@ -102,7 +102,10 @@ static et_status check(const et_checkpoint_state *c, const char *path, const cha
     if (et_error_status())
         return et_fail_status(what);
     if (!c || !path || !c->module)
-        return et_raise(ET_EINVAL, "%s: %s is NULL", what, !c ? "the checkpoint" : path ? "the module" : "the path");
+        return et_raise(ET_EINVAL, "%s: %s is NULL", what,
+                        !c     ? "the checkpoint"
+                        : path ? "the module"
+                               : "the path");
     for (int i = 0; i < c->n_rngs; i++)
         if (!c->rngs[i].name || !c->rngs[i].rng)
             return et_raise(ET_EINVAL, "%s: generator %d is NULL or has no name", what, i);
@@ -139,7 +142,8 @@ typedef struct facts {
     et_rng *rngs;
 } facts;
 
-static et_status read_int(const et_safetensors *f, const char *path, const char *key, int64_t least, int64_t *out)
+static et_status read_int(const et_safetensors *f, const char *path, const char *key, int64_t least,
+                          int64_t *out)
 {
     const char *text = et_safetensors_meta(f, key);
 
@@ -167,7 +171,8 @@ static et_status read_rng(const et_safetensors *f, const char *path, const char 
                 *part[1]++ = 0, *part[2]++ = 0;
             if (!part[2] || !et_read_u64(part[0], &out->seed) || !et_read_u64(part[1], &out->stream) ||
                 !et_read_u64(part[2], &out->counter))
-                status = et_raise(ET_EFORMAT, "%s: the state of the random generator \"%s\" is damaged", path, name);
+                status = et_raise(ET_EFORMAT, "%s: the state of the random generator \"%s\" is damaged", path,
+                                  name);
         }
     }
     if (!status && (b.failed || !text))
@@ -197,7 +202,8 @@ static et_status check_metadata(const et_checkpoint_state *c, const et_safetenso
     return status;
 }
 
-static et_status read_facts(const et_checkpoint_state *c, const et_safetensors *f, const char *path, facts *out)
+static et_status read_facts(const et_checkpoint_state *c, const et_safetensors *f, const char *path,
+                            facts *out)
 {
     const char *text = et_safetensors_meta(f, FORMAT_KEY), *kind = et_safetensors_meta(f, "optim.kind");
     et_status status;
@@ -213,8 +219,8 @@ static et_status read_facts(const et_checkpoint_state *c, const et_safetensors *
     if (!text || !et_parse_double(text, strlen(text), &out->best))
         return et_raise(ET_EFORMAT, "%s: no valid \"best\"", path);
     if (c->optim && (!kind || strcmp(kind, et_optim_kind_name(c->optim)) != 0))
-        return et_raise(ET_EINVAL, "%s belongs to a run with the optimiser %s, not %s", path, kind ? kind : "(none)",
-                        et_optim_kind_name(c->optim));
+        return et_raise(ET_EINVAL, "%s belongs to a run with the optimiser %s, not %s", path,
+                        kind ? kind : "(none)", et_optim_kind_name(c->optim));
     if (c->optim && (status = read_int(f, path, "optim.steps", 0, &out->optim_steps)))
         return status;
     for (int i = 0; i < c->n_rngs && !status; i++)

@@ -21,14 +21,14 @@ typedef struct et_named_rng {
 
 typedef struct et_checkpoint_state {
     et_module *module;
-    et_optim *optim;            /* or NULL */
-    et_named_rng *rngs;         /* generators whose states belong to the run */
+    et_optim *optim;    /* or NULL */
+    et_named_rng *rngs; /* generators whose states belong to the run */
     int n_rngs;
     const et_metadata *metadata; /* what must agree when the run goes on (the model's sizes, say) */
     int64_t n_metadata;
     /* Written by et_checkpoint_save, set by et_checkpoint_load: */
-    int64_t epoch, step;        /* epochs and steps done */
-    et_early_stop progress;     /* best value, its epoch, epochs since; the settings are not stored */
+    int64_t epoch, step;    /* epochs and steps done */
+    et_early_stop progress; /* best value, its epoch, epochs since; the settings are not stored */
 } et_checkpoint_state;
 
 /** Writes the file in one step: the old one stays until the new one is on the disk. Refuses

@@ -18,8 +18,8 @@ typedef struct et_embedding_layer {
 
 /** n rows of width d, drawn from N(0, 1), row `padding` (-1: none) zero. EINVAL for sizes
  *  below 1 or a padding outside. */
-et_embedding_layer *et_embedding_layer_new(et_module *parent, const char *name, int64_t n, int64_t d, int64_t padding,
-                                           et_rng *rng);
+et_embedding_layer *et_embedding_layer_new(et_module *parent, const char *name, int64_t n, int64_t d,
+                                           int64_t padding, et_rng *rng);
 /** ids int32 [..]; [.., d]. EINVAL for an id outside. */
 et_tensor *et_embedding_layer_forward(const et_embedding_layer *l, et_tensor *ids);
 

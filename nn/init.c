@@ -22,7 +22,10 @@ et_status et_init_fans(const et_tensor *w, int64_t *fan_in, int64_t *fan_out)
     return ET_OK;
 }
 
-et_status et_init_uniform(et_tensor *w, double bound, et_rng *rng) { return et_fill_uniform(w, rng, -bound, bound); }
+et_status et_init_uniform(et_tensor *w, double bound, et_rng *rng)
+{
+    return et_fill_uniform(w, rng, -bound, bound);
+}
 
 et_status et_init_normal(et_tensor *w, double std, et_rng *rng) { return et_fill_normal(w, rng, 0, std); }
 
@@ -118,8 +121,8 @@ et_status et_init_orthogonal_gates(et_tensor *w, int gates, double gain, et_rng 
     if (!w)
         return et_raise(ET_EINVAL, "init_orthogonal: the tensor is NULL");
     if (w->ndim != 2 || gates < 1 || w->shape[0] % gates)
-        return et_raise(ET_ESHAPE, "init_orthogonal: a tensor of %d dimensions in %d blocks of rows", (int)w->ndim,
-                        gates);
+        return et_raise(ET_ESHAPE, "init_orthogonal: a tensor of %d dimensions in %d blocks of rows",
+                        (int)w->ndim, gates);
     if (!rng)
         rng = et_rng_default();
     const int64_t m = w->shape[0] / gates, n = w->shape[1], k = m < n ? m : n, len = m < n ? n : m;

@@ -23,7 +23,8 @@ et_status et_init_trunc_normal(et_tensor *w, double std, double cut, et_rng *rng
 /** U(-1/sqrt(fan), 1/sqrt(fan)): the usual default of linear and convolution weights and
  *  biases (fan = fan_in) and of recurrent layers (fan = H). EINVAL for fan < 1. */
 et_status et_init_fan(et_tensor *w, int64_t fan, et_rng *rng);
-/** Glorot and Bengio 2010: U(+-gain sqrt(6 / (fan_in + fan_out))), or N(0, gain sqrt(2 / (fan_in + fan_out))). */
+/** Glorot and Bengio 2010: U(+-gain sqrt(6 / (fan_in + fan_out))), or
+ *  N(0, gain sqrt(2 / (fan_in + fan_out))). */
 et_status et_init_xavier_uniform(et_tensor *w, double gain, et_rng *rng);
 et_status et_init_xavier_normal(et_tensor *w, double gain, et_rng *rng);
 /** He et al. 2015: U(+-gain sqrt(3 / fan_in)), or N(0, gain / sqrt(fan_in)); gain sqrt(2) for relu. */

@@ -23,10 +23,10 @@ bool et_path_within(const char *path, const char *name);
 /* --- named tensors of a file ------------------------------------------------------------ */
 
 typedef struct et_state_item {
-    char *name;         /* in the file */
-    et_tensor *tensor;  /* not owned */
-    et_tensor *staged;  /* what was read for it */
-    int part, parts;    /* reads the part-th of `parts` slices of the first axis; parts 0: all of it */
+    char *name;        /* in the file */
+    et_tensor *tensor; /* not owned */
+    et_tensor *staged; /* what was read for it */
+    int part, parts;   /* reads the part-th of `parts` slices of the first axis; parts 0: all of it */
 } et_state_item;
 
 typedef struct et_state {

@@ -14,7 +14,8 @@ et_linear_layer *et_linear_layer_new(et_module *parent, const char *name, int64_
     if (!l)
         return NULL;
     if (in < 1 || out < 1)
-        et_raise(ET_EINVAL, "linear layer %s: %" PRId64 " inputs, %" PRId64 " outputs", l->module.path, in, out);
+        et_raise(ET_EINVAL, "linear layer %s: %" PRId64 " inputs, %" PRId64 " outputs", l->module.path, in,
+                 out);
     et_module_note(&l->module, "%" PRId64 " -> %" PRId64, in, out);
     l->weight = et_module_param(&l->module, "weight", ET_SHAPE(out, in));
     if (bias)

@@ -21,7 +21,8 @@ static et_status check(const et_tensor *lengths, int64_t T)
     for (int64_t i = 0; n && i < lengths->shape[0]; i++) {
         const int32_t len = n[i * lengths->strides[0]];
         if (len < 0 || len > T)
-            return et_raise(ET_EINVAL, "mask: length %" PRId32 " of row %" PRId64 " is not in 0 .. %" PRId64, len, i, T);
+            return et_raise(ET_EINVAL, "mask: length %" PRId32 " of row %" PRId64 " is not in 0 .. %" PRId64,
+                            len, i, T);
     }
     return n ? ET_OK : et_error_status();
 }

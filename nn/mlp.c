@@ -15,7 +15,8 @@ et_mlp *et_mlp_new(et_module *parent, const char *name, const et_mlp_config *con
 
     if (et_error_status())
         return NULL;
-    if (!config || !config->widths || config->n_widths < 2 || !(config->dropout >= 0 && config->dropout < 1)) {
+    if (!config || !config->widths || config->n_widths < 2 ||
+        !(config->dropout >= 0 && config->dropout < 1)) {
         et_raise(ET_EINVAL, "mlp %s: no configuration, fewer than two widths, or dropout out of range",
                  name ? name : "");
         return NULL;

@@ -120,9 +120,10 @@ void *et_module_new(size_t size, const char *kind, et_module *parent, const char
     if (et_error_status())
         return NULL;
     if (size < sizeof *m || !kind || (!parent && name)) {
-        et_raise(ET_EINVAL, "module: %s", size < sizeof *m ? "the size does not hold an et_module"
-                                          : !kind          ? "it has no kind"
-                                                           : "it has a name but no parent");
+        et_raise(ET_EINVAL, "module: %s",
+                 size < sizeof *m ? "the size does not hold an et_module"
+                 : !kind          ? "it has no kind"
+                                  : "it has a name but no parent");
         return NULL;
     }
     m = et_alloc_zero(1, size);
@@ -339,7 +340,8 @@ static int64_t count(const et_module *m, bool frozen_too)
 
     for (int64_t i = 0; m && i < m->root->tree->n_entries; i++) {
         const et_entry *e = &m->root->tree->entries[i];
-        if (has(m, e) && e->kind == ET_ENTRY_PARAMETER && !e->tied && (frozen_too || e->tensor->requires_grad))
+        if (has(m, e) && e->kind == ET_ENTRY_PARAMETER && !e->tied &&
+            (frozen_too || e->tensor->requires_grad))
             n += e->tensor->numel;
     }
     return n;
@@ -396,20 +398,25 @@ et_status et_module_print(const et_module *m, FILE *out)
             const et_tensor *x = e->tensor;
             if (e->owner != part)
                 continue;
-            fprintf(out, "%*s%-*s %-16s %12s%s%s%s\n", 2 * depth + 2, "", 34 - 2 * depth > 1 ? 34 - 2 * depth : 1,
+            fprintf(out, "%*s%-*s %-16s %12s%s%s%s\n", 2 * depth + 2, "",
+                    34 - 2 * depth > 1 ? 34 - 2 * depth : 1,
                     strrchr(e->name, '.') ? strrchr(e->name, '.') + 1 : e->name,
                     et_shape_text(shape, x->ndim, x->shape),
                     e->tied || e->kind != ET_ENTRY_PARAMETER ? "-" : grouped(a, x->numel),
-                    e->tied                              ? "  is "
-                    : e->kind != ET_ENTRY_PARAMETER      ? "  not trained"
-                    : x->requires_grad                   ? ""
-                                                         : "  frozen",
-                    e->tied ? first_name(t, x) : "", x->dtype == ET_F32 ? "" : x->dtype == ET_F64 ? "  float64" : "");
+                    e->tied                         ? "  is "
+                    : e->kind != ET_ENTRY_PARAMETER ? "  not trained"
+                    : x->requires_grad              ? ""
+                                                    : "  frozen",
+                    e->tied ? first_name(t, x) : "",
+                    x->dtype == ET_F32   ? ""
+                    : x->dtype == ET_F64 ? "  float64"
+                                         : "");
         }
     }
     fprintf(out, "%s parameters, %s of them trained\n", grouped(a, et_module_count(m)),
             grouped(b, et_module_count_trainable(m)));
-    return fflush(out) || ferror(out) ? et_raise(ET_EIO, "module_print: the output cannot be written") : ET_OK;
+    return fflush(out) || ferror(out) ? et_raise(ET_EIO, "module_print: the output cannot be written")
+                                      : ET_OK;
 }
 
 /* --- setting ----------------------------------------------------------------------------- */
@@ -499,7 +506,8 @@ int64_t et_module_unreached(const et_module *m, const char **names, int64_t max)
 
     for (int64_t i = 0; m && i < m->root->tree->n_entries; i++) {
         const et_entry *e = &m->root->tree->entries[i];
-        if (!has(m, e) || e->tied || e->kind != ET_ENTRY_PARAMETER || !e->tensor->requires_grad || e->tensor->reached)
+        if (!has(m, e) || e->tied || e->kind != ET_ENTRY_PARAMETER || !e->tensor->requires_grad ||
+            e->tensor->reached)
             continue;
         if (names && n < max)
             names[n] = et_module_entry_name(m, e);

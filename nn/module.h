@@ -32,11 +32,11 @@ typedef struct et_module et_module;
 
 /* Fields may be read by anyone and are written by the functions below alone. */
 struct et_module {
-    const char *kind;   /* "Linear", for the summary; not owned */
-    char *path;         /* dotted name from the root, "" for the root */
+    const char *kind; /* "Linear", for the summary; not owned */
+    char *path;       /* dotted name from the root, "" for the root */
     et_module *root, *parent;
-    bool training;      /* true: dropout drops, batch norm uses the batch's statistics */
-    char note[64];      /* sizes for the summary: "64 -> 128" */
+    bool training; /* true: dropout drops, batch norm uses the batch's statistics */
+    char note[64]; /* sizes for the summary: "64 -> 128" */
     /* Called before the module is freed, for memory of its own beyond tensors; or NULL. */
     void (*release)(et_module *self);
     struct et_module_tree *tree; /* of the root: everything below it */
@@ -44,17 +44,17 @@ struct et_module {
 
 typedef enum et_entry_kind {
     ET_ENTRY_PARAMETER,
-    ET_ENTRY_BUFFER,   /* not trained, part of the state (running means) */
-    ET_ENTRY_CONSTANT  /* not trained and not part of the state (tables that sizes determine) */
+    ET_ENTRY_BUFFER,  /* not trained, part of the state (running means) */
+    ET_ENTRY_CONSTANT /* not trained and not part of the state (tables that sizes determine) */
 } et_entry_kind;
 
 /* A named tensor of a module. */
 typedef struct et_entry {
-    char *name;          /* from the root */
+    char *name; /* from the root */
     et_tensor *tensor;
     et_module *owner;
     et_entry_kind kind;
-    bool tied;           /* a further name of a tensor that another entry owns */
+    bool tied; /* a further name of a tensor that another entry owns */
 } et_entry;
 
 /* --- making and freeing -------------------------------------------------------------- */
@@ -153,20 +153,21 @@ typedef struct et_load_report {
 } et_load_report;
 
 typedef struct et_load_options {
-    bool partial;        /* load what fits; else anything missing, unexpected or misshaped is an error */
+    bool partial; /* load what fits; else anything missing, unexpected or misshaped is an error */
     /* Names of other libraries' files: a leading "module." goes; LayerNorm.gamma and .beta are
      * LayerNorm.weight and .bias; num_batches_tracked, position_ids, relative_position_index
      * and attn_mask may be missing or too many; "qkv" is cut along its first axis in three
      * where the module has q, k, v (or query, key, value; q_proj, k_proj, v_proj) instead. */
     bool rewrite;
-    const char *prefix;  /* a further leading part of the file's names to take off where it stands ("bert."); or NULL */
+    const char *prefix; /* a further leading part to take off the file's names ("bert."); or NULL */
 } et_load_options;
 
 /** Reads parameters and buffers; reals are converted to the module's dtypes. Everything is
  *  checked and read before anything is changed. options NULL: all false. report may be
  *  NULL, else release it with et_load_report_free (also after an error).
  *  ESHAPE, EINVAL with the first names of each kind; EIO, EFORMAT, ENOMEM. */
-et_status et_module_load(et_module *m, const char *path, const et_load_options *options, et_load_report *report);
+et_status et_module_load(et_module *m, const char *path, const et_load_options *options,
+                         et_load_report *report);
 void et_load_report_free(et_load_report *report);
 
 #ifdef __cplusplus

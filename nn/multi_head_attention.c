@@ -5,7 +5,10 @@
 
 #include "nn/multi_head_attention.h"
 
-static const char *name_of(const et_mha_config *c, int i, const char *usual) { return c->names[i] ? c->names[i] : usual; }
+static const char *name_of(const et_mha_config *c, int i, const char *usual)
+{
+    return c->names[i] ? c->names[i] : usual;
+}
 
 et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *config, et_rng *rng)
 {
@@ -23,8 +26,8 @@ et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *con
     }
     c = *config;
     if (!c.head_width && c.width % c.heads) {
-        et_raise(ET_EINVAL, "multi-head attention %s: %d heads do not divide a width of %" PRId64, name ? name : "",
-                 c.heads, c.width);
+        et_raise(ET_EINVAL, "multi-head attention %s: %d heads do not divide a width of %" PRId64,
+                 name ? name : "", c.heads, c.width);
         return NULL;
     }
     c.head_width = c.head_width ? c.head_width : c.width / c.heads;

@@ -13,13 +13,13 @@ extern "C" {
 #endif
 
 typedef struct et_mha_config {
-    int64_t width;      /* d of x and of the result */
-    int heads;          /* H */
-    int64_t head_width; /* d_head; 0: d / H */
-    int64_t memory;     /* width of the memory, for cross attention; 0: d */
-    bool fused;         /* one layer makes q, k and v: faster, self-attention alone */
-    bool no_bias;       /* in any projection */
-    double dropout;     /* of the weights, in training */
+    int64_t width;        /* d of x and of the result */
+    int heads;            /* H */
+    int64_t head_width;   /* d_head; 0: d / H */
+    int64_t memory;       /* width of the memory, for cross attention; 0: d */
+    bool fused;           /* one layer makes q, k and v: faster, self-attention alone */
+    bool no_bias;         /* in any projection */
+    double dropout;       /* of the weights, in training */
     const char *names[4]; /* of the layers q, k, v, out (fused: the first and the last count); NULL:
                              "q", "k", "v", "out", "qkv" */
 } et_mha_config;
@@ -28,18 +28,20 @@ typedef struct et_mha_config {
  * one after the other) and out [d, H d_head]. */
 typedef struct et_mha {
     et_module module;
-    et_mha_config config;           /* head_width and memory filled in, names NULL */
+    et_mha_config config; /* head_width and memory filled in, names NULL */
     et_linear_layer *q, *k, *v, *out;
-    et_linear_layer *qkv;           /* instead of the first three */
-    et_rng *rng;                    /* for dropout; NULL: the thread's default generator. May be set. */
+    et_linear_layer *qkv; /* instead of the first three */
+    et_rng *rng;          /* for dropout; NULL: the thread's default generator. May be set. */
 } et_mha;
 
 /* Options of one call; NULL for none. */
 typedef struct et_mha_call {
-    et_tensor *mask;     /* as et_attention: real, added to the scores, or uint8, 0 where not to look; broadcasts
-                            to [B, H, Tq, Tk] (et_mask_keys makes one from lengths) */
+    /* As et_attention's: real, added to the scores, or uint8, 0 where not to look; broadcasts to
+     * [B, H, Tq, Tk] (et_mask_keys makes one from lengths). */
+    et_tensor *mask;
     bool causal;
-    et_tensor **weights; /* receives [B, H, Tq, Tk], before dropout; or NULL (then they are never made as a whole) */
+    /* Receives [B, H, Tq, Tk], before dropout; or NULL (then they are never made as a whole). */
+    et_tensor **weights;
 } et_mha_call;
 
 /** Projections are initialised U(+-1/sqrt(fan_in)). EINVAL for sizes below 1, a width that the

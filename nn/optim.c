@@ -10,8 +10,8 @@
 #include "tensor/parallel.h"
 
 enum {
-    ALIGN = 16,         /* a parameter's place in its block begins at a multiple, in elements */
-    PIECE = 16 * 1024   /* elements of a block that one thread steps at a time */
+    ALIGN = 16,       /* a parameter's place in its block begins at a multiple, in elements */
+    PIECE = 16 * 1024 /* elements of a block that one thread steps at a time */
 };
 
 bool et_optim_is_matrix(const char *name, const et_tensor *parameter)
@@ -107,7 +107,8 @@ static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_
         status = et_grow(&b->slots, b->n_slots, &room, sizeof *b->slots);
         if (status)
             break;
-        b->slots[b->n_slots++] = (et_optim_slot){et_module_entry_name(o->module, e), e->tensor, b->numel, NULL, NULL};
+        b->slots[b->n_slots++] = (et_optim_slot){et_module_entry_name(o->module, e), e->tensor, b->numel,
+                                                 NULL, NULL};
         b->numel += (e->tensor->numel + ALIGN - 1) / ALIGN * ALIGN;
     }
     return status;
@@ -117,12 +118,14 @@ static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_
 static et_status furnish(const et_optim *o, et_optim_block *b, et_tensor **grads)
 {
     if (!(b->w = new_block(b->dtype, b->numel)) || !(b->g = new_block(b->dtype, b->numel)) ||
-        (has_m(o) && !(b->m = new_block(b->dtype, b->numel))) || (has_v(o) && !(b->v = new_block(b->dtype, b->numel))))
+        (has_m(o) && !(b->m = new_block(b->dtype, b->numel))) ||
+        (has_v(o) && !(b->v = new_block(b->dtype, b->numel))))
         return et_error_status();
     for (int64_t i = 0; i < b->n_slots; i++) {
         et_optim_slot *s = &b->slots[i];
         const et_optim_slot *old = find_slot(o->blocks, o->n_blocks, s->p);
-        if ((b->m && !(s->m = handle(b->m, s->offset, s->p))) || (b->v && !(s->v = handle(b->v, s->offset, s->p))))
+        if ((b->m && !(s->m = handle(b->m, s->offset, s->p))) ||
+            (b->v && !(s->v = handle(b->v, s->offset, s->p))))
             return et_error_status();
         if (old && ((s->m && et_copy_into(s->m, old->m)) || (s->v && et_copy_into(s->v, old->v))))
             return et_error_status();
@@ -260,7 +263,8 @@ static const char *wrong(const et_optim_options *p)
     return p->eps >= 0 && isfinite(p->eps) ? NULL : "eps must be 0 or more";
 }
 
-et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_optim_group *groups, int n_groups)
+et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_optim_group *groups,
+                       int n_groups)
 {
     static const et_optim_group all = {NULL, NULL, 1, false};
     et_optim *o;
@@ -268,7 +272,10 @@ et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_o
     if (et_error_status())
         return NULL;
     if (!m || !options || (groups && n_groups < 1)) {
-        et_raise(ET_EINVAL, "optim_new: %s", !m ? "the module is NULL" : options ? "no groups" : "no options");
+        et_raise(ET_EINVAL, "optim_new: %s",
+                 !m        ? "the module is NULL"
+                 : options ? "no groups"
+                           : "no options");
         return NULL;
     }
     if (wrong(options)) {
@@ -310,7 +317,8 @@ et_optim *et_adam_new(et_module *m, double lr)
 
 et_optim *et_adamw_new(et_module *m, double lr, double weight_decay)
 {
-    return et_optim_new(m, &(et_optim_options){.kind = ET_ADAMW, .lr = lr, .weight_decay = weight_decay}, NULL, 0);
+    return et_optim_new(m, &(et_optim_options){.kind = ET_ADAMW, .lr = lr, .weight_decay = weight_decay},
+                        NULL, 0);
 }
 
 void et_optim_free(et_optim *o)
@@ -382,7 +390,8 @@ double et_optim_grad_norm(et_optim *o)
     for (int i = 0; i < o->n_blocks; i++) {
         const et_optim_block *b = &o->blocks[i];
         const int64_t n = (b->numel + PIECE - 1) / PIECE;
-        pass p = {.k = et_kernels_for(b->dtype), .g = (char *)et_data_mut(b->g), .size = et_dtype_size(b->dtype)};
+        pass p = {
+            .k = et_kernels_for(b->dtype), .g = (char *)et_data_mut(b->g), .size = et_dtype_size(b->dtype)};
         p.sums = o->sums + at;
         et_parallel_for(b->numel, PIECE, square_piece, &p);
         for (int64_t k = 0; k < n; k++)
@@ -429,7 +438,11 @@ static et_status step(et_optim *o, double scale, bool zero)
     for (int i = 0; i < o->n_blocks; i++) {
         const et_optim_block *b = &o->blocks[i];
         const et_optim_group *group = &o->groups[b->group];
-        pass p = {.o = o, .k = et_kernels_for(b->dtype), .size = et_dtype_size(b->dtype), .scale = scale, .zero = zero};
+        pass p = {.o = o,
+                  .k = et_kernels_for(b->dtype),
+                  .size = et_dtype_size(b->dtype),
+                  .scale = scale,
+                  .zero = zero};
         p.w = et_data_mut(b->w);
         p.g = et_data_mut(b->g);
         p.m = b->m ? et_data_mut(b->m) : NULL;
@@ -454,7 +467,8 @@ static et_status prepare(et_optim *o)
     et_status status = et_optim_refresh(o);
     for (int i = 0; i < o->n_blocks && !status; i++)
         if (displaced(&o->blocks[i]))
-            return et_raise(ET_EINVAL, "optim_step: parameters or gradients were moved out of the optimiser's blocks");
+            return et_raise(ET_EINVAL,
+                            "optim_step: parameters or gradients were moved out of the optimiser's blocks");
     return status;
 }
 

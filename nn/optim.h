@@ -46,8 +46,8 @@ typedef struct et_optim_group {
     const char *prefix; /* parameters named so or below it; NULL: all */
     /* And for which this is true; NULL: all. et_optim_is_matrix keeps decay from biases and norms. */
     bool (*select)(const char *name, const et_tensor *parameter);
-    double lr_scale;    /* the group's rate is lr times this; 0 for 1 */
-    bool no_decay;      /* without weight_decay */
+    double lr_scale; /* the group's rate is lr times this; 0 for 1 */
+    bool no_decay;   /* without weight_decay */
 } et_optim_group;
 
 /** True for parameters with two dimensions or more. */
@@ -58,7 +58,8 @@ typedef struct et_optim et_optim;
 /** An optimiser of m's trainable parameters; groups NULL: one group of all. NULL on
  *  failure: EINVAL (an option out of range, nothing to train), ENOMEM. Then nothing has
  *  moved. */
-et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_optim_group *groups, int n_groups);
+et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_optim_group *groups,
+                       int n_groups);
 /** Short forms with the usual settings. */
 et_optim *et_sgd_new(et_module *m, double lr, double momentum);
 et_optim *et_adam_new(et_module *m, double lr);

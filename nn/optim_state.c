@@ -27,9 +27,11 @@ et_status et_optim_add_state(const et_optim *o, const char *prefix, et_state *s)
                 if (!moments[j])
                     continue;
                 et_strbuf_reset(&b);
-                et_strbuf_printf(&b, "%s%s.", prefix, o->options.kind == ET_SGD ? "momentum" : j ? "exp_avg_sq" : "exp_avg");
-                status = b.failed ? et_error_status()
-                                  : et_state_add(s, b.data, at->name, moments[j]);
+                et_strbuf_printf(&b, "%s%s.", prefix,
+                                 o->options.kind == ET_SGD ? "momentum"
+                                 : j                       ? "exp_avg_sq"
+                                                           : "exp_avg");
+                status = b.failed ? et_error_status() : et_state_add(s, b.data, at->name, moments[j]);
             }
         }
     et_strbuf_free(&b);
@@ -65,7 +67,8 @@ et_status et_optim_save(const et_optim *o, const char *path)
     snprintf(steps, sizeof steps, "%" PRId64, o->steps);
     status = et_optim_add_state(o, "", &s);
     if (!status)
-        status = et_state_write(&s, path, (const et_metadata[]){{"kind", et_optim_kind_name(o)}, {"steps", steps}}, 2);
+        status = et_state_write(&s, path,
+                                (const et_metadata[]){{"kind", et_optim_kind_name(o)}, {"steps", steps}}, 2);
     et_state_free(&s);
     return status ? et_fail_status("optim_save") : ET_OK;
 }
@@ -88,14 +91,15 @@ et_status et_optim_load(et_optim *o, const char *path)
         return et_fail_status("optim_load");
     kind = et_safetensors_meta(file, "kind");
     if (!kind || strcmp(kind, et_optim_kind_name(o)) != 0)
-        status = et_raise(ET_EINVAL, "%s holds the state of %s, not of %s", path, kind ? kind : "no optimiser",
-                          et_optim_kind_name(o));
+        status = et_raise(ET_EINVAL, "%s holds the state of %s, not of %s", path,
+                          kind ? kind : "no optimiser", et_optim_kind_name(o));
     else if (!et_read_u64(et_safetensors_meta(file, "steps"), &steps) || steps > INT64_MAX)
         status = et_raise(ET_EFORMAT, "%s has no valid number of steps", path);
     if (!status)
         status = et_optim_add_state(o, "", &s);
     if (!status && et_safetensors_count(file) != s.n)
-        status = et_raise(ET_EINVAL, "%s has %" PRId64 " tensors, expected %" PRId64, path, et_safetensors_count(file), s.n);
+        status = et_raise(ET_EINVAL, "%s has %" PRId64 " tensors, expected %" PRId64, path,
+                          et_safetensors_count(file), s.n);
     if (!status)
         status = et_state_stage(&s, file, true);
     if (!status)

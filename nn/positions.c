@@ -6,7 +6,8 @@
 #include "nn/init.h"
 #include "nn/positions.h"
 
-static et_positions *new_positions(et_module *parent, const char *name, const char *kind, int64_t max, int64_t d)
+static et_positions *new_positions(et_module *parent, const char *name, const char *kind, int64_t max,
+                                   int64_t d)
 {
     et_positions *p = et_module_new(sizeof *p, kind, parent, name);
 
@@ -36,8 +37,8 @@ et_positions *et_positions_sinusoidal_new(et_module *parent, const char *name, i
     return et_module_done(&p->module);
 }
 
-et_positions *et_positions_learned_new(et_module *parent, const char *name, int64_t max, int64_t d, double std,
-                                       et_rng *rng)
+et_positions *et_positions_learned_new(et_module *parent, const char *name, int64_t max, int64_t d,
+                                       double std, et_rng *rng)
 {
     et_positions *p = new_positions(parent, name, "LearnedPositions", max, d);
 
@@ -58,8 +59,9 @@ et_tensor *et_positions_forward(const et_positions *p, et_tensor *x)
         return et_fail("positions");
     const int64_t T = x->ndim >= 2 ? x->shape[x->ndim - 2] : 0;
     if (x->ndim < 2 || T > p->table->shape[0] || x->shape[x->ndim - 1] != p->table->shape[1]) {
-        et_raise(ET_ESHAPE, "positions %s: %s, expected [B, T, %" PRId64 "] with T up to %" PRId64, p->module.path,
-                 et_shape_text(text, x->ndim, x->shape), p->table->shape[1], p->table->shape[0]);
+        et_raise(ET_ESHAPE, "positions %s: %s, expected [B, T, %" PRId64 "] with T up to %" PRId64,
+                 p->module.path, et_shape_text(text, x->ndim, x->shape), p->table->shape[1],
+                 p->table->shape[0]);
         return NULL;
     }
     return et_add(x, et_slice(p->table, 0, 0, T, 1));

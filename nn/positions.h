@@ -21,8 +21,8 @@ typedef struct et_positions {
  *  EINVAL for sizes below 1 or an odd d. */
 et_positions *et_positions_sinusoidal_new(et_module *parent, const char *name, int64_t max, int64_t d);
 /** Learned, drawn from N(0, std) cut at two standard deviations. */
-et_positions *et_positions_learned_new(et_module *parent, const char *name, int64_t max, int64_t d, double std,
-                                       et_rng *rng);
+et_positions *et_positions_learned_new(et_module *parent, const char *name, int64_t max, int64_t d,
+                                       double std, et_rng *rng);
 
 /** x [B, T, d] (or [T, d]) + the first T rows of the table. ESHAPE if T > max or d differs. */
 et_tensor *et_positions_forward(const et_positions *p, et_tensor *x);

@@ -17,7 +17,8 @@ int64_t et_rnn_layer_width(const et_rnn_layer *l) { return l ? directions(l) * l
 static void release(et_module *m) { et_dealloc(((et_rnn_layer *)m)->weights); }
 
 /* Adds the parameter "what_l<layer>[_reverse]". */
-static et_tensor *param(et_rnn_layer *l, const char *what, int layer, int direction, int64_t columns, et_rng *rng)
+static et_tensor *param(et_rnn_layer *l, const char *what, int layer, int direction, int64_t columns,
+                        et_rng *rng)
 {
     const int64_t shape[2] = {gates[l->config.kind] * l->config.hidden, columns};
     char name[48];
@@ -37,8 +38,8 @@ et_rnn_layer *et_rnn_layer_new(et_module *parent, const char *name, const et_rnn
 
     if (et_error_status())
         return NULL;
-    if (!config || config->kind < ET_RNN_TANH || config->kind > ET_RNN_LSTM || config->in < 1 || config->hidden < 1 ||
-        config->layers < 0 || !(config->dropout >= 0 && config->dropout < 1)) {
+    if (!config || config->kind < ET_RNN_TANH || config->kind > ET_RNN_LSTM || config->in < 1 ||
+        config->hidden < 1 || config->layers < 0 || !(config->dropout >= 0 && config->dropout < 1)) {
         et_raise(ET_EINVAL, "recurrent layer %s: %s", name ? name : "",
                  config ? "kind, sizes or dropout are out of range" : "no configuration");
         return NULL;
@@ -67,8 +68,8 @@ et_rnn_layer *et_rnn_layer_new(et_module *parent, const char *name, const et_rnn
     return et_module_done(&l->module);
 }
 
-static et_tensor *run(const et_rnn_layer *l, const et_rnn_weights *w, et_tensor *x, et_tensor *lengths, bool reverse,
-                      et_tensor **h_n)
+static et_tensor *run(const et_rnn_layer *l, const et_rnn_weights *w, et_tensor *x, et_tensor *lengths,
+                      bool reverse, et_tensor **h_n)
 {
     const et_rnn_opts opts = {.reverse = reverse, .relu = l->config.kind == ET_RNN_RELU};
 

@@ -14,11 +14,11 @@ typedef enum et_rnn_kind { ET_RNN_TANH, ET_RNN_RELU, ET_RNN_GRU, ET_RNN_LSTM } e
 
 typedef struct et_rnn_config {
     et_rnn_kind kind;
-    int64_t in, hidden;  /* F, H */
-    int layers;          /* at least 1; 0 for 1 */
+    int64_t in, hidden; /* F, H */
+    int layers;         /* at least 1; 0 for 1 */
     bool bidirectional;
     bool no_bias;
-    double dropout;      /* on the output of every layer but the last, in training */
+    double dropout; /* on the output of every layer but the last, in training */
 } et_rnn_config;
 
 /* One direction of one layer, g being 1 (tanh, relu), 3 (GRU) or 4 (LSTM). Parameters

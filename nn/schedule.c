@@ -15,14 +15,12 @@ static const char *wrong(const et_schedule *s)
     if (!(s->lr >= 0) || !isfinite(s->lr))
         return "the rate must be 0 or more";
     switch (s->kind) {
-    case ET_SCHEDULE_CONSTANT:
-        return NULL;
+    case ET_SCHEDULE_CONSTANT: return NULL;
     case ET_SCHEDULE_STEP:
         if (s->every < 1)
             return "`every` must be 1 or more";
         /* fall through */
-    case ET_SCHEDULE_EXPONENTIAL:
-        return s->gamma > 0 && isfinite(s->gamma) ? NULL : "gamma must be positive";
+    case ET_SCHEDULE_EXPONENTIAL: return s->gamma > 0 && isfinite(s->gamma) ? NULL : "gamma must be positive";
     case ET_SCHEDULE_NOAM:
         return s->warmup >= 1 && s->width > 0 ? NULL : "Noam's needs a warm-up and a width";
     case ET_SCHEDULE_WARMUP_COSINE:
@@ -42,10 +40,8 @@ double et_schedule_lr(const et_schedule *s, int64_t t)
         return NAN;
     const double x = (double)t;
     switch (s->kind) {
-    case ET_SCHEDULE_STEP:
-        return s->lr * pow(s->gamma, (double)(t / s->every));
-    case ET_SCHEDULE_EXPONENTIAL:
-        return s->lr * pow(s->gamma, x);
+    case ET_SCHEDULE_STEP: return s->lr * pow(s->gamma, (double)(t / s->every));
+    case ET_SCHEDULE_EXPONENTIAL: return s->lr * pow(s->gamma, x);
     case ET_SCHEDULE_NOAM:
         return s->lr / sqrt(s->width) * fmin(1 / sqrt(x + 1), (x + 1) * pow((double)s->warmup, -1.5));
     case ET_SCHEDULE_WARMUP_COSINE:
@@ -54,7 +50,6 @@ double et_schedule_lr(const et_schedule *s, int64_t t)
         if (t >= s->total)
             return 0;
         return 0.5 * s->lr * (1 + cos(PI * (double)(t - s->warmup) / (double)(s->total - s->warmup)));
-    default:
-        return s->lr;
+    default: return s->lr;
     }
 }

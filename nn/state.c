@@ -73,7 +73,8 @@ static bool shape_fits(const et_state_item *it, const et_safetensors_entry *e)
 
 static bool converts(et_dtype from, et_dtype to)
 {
-    return from == to || ((et_dtype_is_real(from) || from == ET_BF16) && (et_dtype_is_real(to) || to == ET_BF16));
+    return from == to ||
+           ((et_dtype_is_real(from) || from == ET_BF16) && (et_dtype_is_real(to) || to == ET_BF16));
 }
 
 static bool fits(const et_state_item *it, const et_safetensors_entry *e)
@@ -209,7 +210,8 @@ static bool ends_with(const char *s, const char *end)
 /* What older files hold and no module needs, or modules hold and older files do not. */
 static bool dispensable(const char *name)
 {
-    static const char *const ends[] = {"num_batches_tracked", "position_ids", "relative_position_index", "attn_mask"};
+    static const char *const ends[] = {"num_batches_tracked", "position_ids", "relative_position_index",
+                                       "attn_mask"};
 
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i]))
@@ -220,7 +222,8 @@ static bool dispensable(const char *name)
 /* A name of the file as the module calls it, into b. */
 static bool rewritten(et_strbuf *b, const char *name, const et_load_options *o)
 {
-    static const char *const pairs[][2] = {{"LayerNorm.gamma", "LayerNorm.weight"}, {"LayerNorm.beta", "LayerNorm.bias"}};
+    static const char *const pairs[][2] = {{"LayerNorm.gamma", "LayerNorm.weight"},
+                                           {"LayerNorm.beta", "LayerNorm.bias"}};
 
     et_strbuf_reset(b);
     if (o->rewrite && strncmp(name, "module.", 7) == 0)
@@ -229,12 +232,14 @@ static bool rewritten(et_strbuf *b, const char *name, const et_load_options *o)
         name += strlen(o->prefix);
     for (int i = 0; i < 2 && o->rewrite; i++)
         if (ends_with(name, pairs[i][0]))
-            return et_strbuf_add(b, name, strlen(name) - strlen(pairs[i][0])) && et_strbuf_puts(b, pairs[i][1]);
+            return et_strbuf_add(b, name, strlen(name) - strlen(pairs[i][0])) &&
+                   et_strbuf_puts(b, pairs[i][1]);
     return et_strbuf_puts(b, name);
 }
 
 /* Plans to read t from the file's entry; records a misfit instead. */
-static et_status plan(et_state *s, et_load_report *r, const et_safetensors_entry *e, et_tensor *t, int part, int parts)
+static et_status plan(et_state *s, et_load_report *r, const et_safetensors_entry *e, et_tensor *t, int part,
+                      int parts)
 {
     const et_state_item it = {NULL, t, NULL, part, parts};
     et_status status;
@@ -256,7 +261,8 @@ static et_status plan(et_state *s, et_load_report *r, const et_safetensors_entry
 /* Finds the three tensors that the packed "qkv" of `name` is cut into. */
 static bool split_qkv(const et_module *m, const char *name, et_strbuf *b, et_tensor *out[3])
 {
-    static const char *const sets[][3] = {{"q", "k", "v"}, {"query", "key", "value"}, {"q_proj", "k_proj", "v_proj"}};
+    static const char *const sets[][3] = {
+        {"q", "k", "v"}, {"query", "key", "value"}, {"q_proj", "k_proj", "v_proj"}};
     const char *at = strstr(name, "qkv");
 
     if (!at || (at != name && at[-1] != '.') || (at[3] && at[3] != '.'))
@@ -352,12 +358,14 @@ static et_status refuse(const char *path, const et_load_report *r)
     if (b.failed)
         status = et_error_status();
     else
-        status = et_raise(r->misshaped.n ? ET_ESHAPE : ET_EINVAL, "%s does not fit the module: %s", path, b.data);
+        status = et_raise(r->misshaped.n ? ET_ESHAPE : ET_EINVAL, "%s does not fit the module: %s", path,
+                          b.data);
     et_strbuf_free(&b);
     return status;
 }
 
-et_status et_module_load(et_module *m, const char *path, const et_load_options *options, et_load_report *report)
+et_status et_module_load(et_module *m, const char *path, const et_load_options *options,
+                         et_load_report *report)
 {
     et_load_options o = options ? *options : (et_load_options){false, false, NULL};
     et_load_report own = {0}, *r = report ? report : &own;

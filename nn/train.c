@@ -18,20 +18,22 @@ typedef struct run {
     et_optim *o;
     const et_train_task *task;
     const et_train_options *options;
-    et_checkpoint_state at;     /* where the run stands */
-    et_weights *best;     /* the best weights, where no file holds them */
+    et_checkpoint_state at; /* where the run stands */
+    et_weights *best;       /* the best weights, where no file holds them */
     et_train_result *result;
 } run;
 
-static et_status check(const et_module *m, const et_optim *o, const et_train_task *t, const et_train_options *p)
+static et_status check(const et_module *m, const et_optim *o, const et_train_task *t,
+                       const et_train_options *p)
 {
     if (et_error_status())
         return et_fail_status("train");
     if (!m || !o || !t || !p || !t->next || !t->loss)
-        return et_raise(ET_EINVAL, "train: %s", !m       ? "the module is NULL"
-                                                : !o     ? "the optimiser is NULL"
-                                                : !p     ? "the options are NULL"
-                                                         : "the task has no batches or no loss");
+        return et_raise(ET_EINVAL, "train: %s",
+                        !m   ? "the module is NULL"
+                        : !o ? "the optimiser is NULL"
+                        : !p ? "the options are NULL"
+                             : "the task has no batches or no loss");
     if (p->epochs < 0 || p->patience < 0 || !(p->clip >= 0) || !(p->min_delta >= 0))
         return et_raise(ET_EINVAL, "train: epochs, patience, clip and min_delta must be 0 or more");
     if (p->resume && !p->last_path)
@@ -120,7 +122,8 @@ static et_status step(run *r, int64_t *items, double *value)
         return not_finite(r, &rng, "the loss");
     status = et_backward(loss);
     if (!status && p->schedule)
-        status = et_optim_set_lr(r->o, et_schedule_lr(p->schedule, p->schedule->by_epoch ? r->at.epoch : r->at.step));
+        status = et_optim_set_lr(
+            r->o, et_schedule_lr(p->schedule, p->schedule->by_epoch ? r->at.epoch : r->at.step));
     if (status)
         return status;
     status = et_optim_step_zero(r->o, p->clip, NULL);
@@ -253,12 +256,17 @@ et_status et_train_run(et_module *m, et_optim *o, const et_train_task *task, con
     *r.result = (et_train_result){.loss = NAN, .best = NAN, .best_epoch = -1};
     if (status)
         return status;
-    r.at = (et_checkpoint_state){.module = m, .optim = o, .rngs = options->rngs, .n_rngs = options->n_rngs,
-                           .metadata = options->metadata, .n_metadata = options->n_metadata};
+    r.at = (et_checkpoint_state){.module = m,
+                                 .optim = o,
+                                 .rngs = options->rngs,
+                                 .n_rngs = options->n_rngs,
+                                 .metadata = options->metadata,
+                                 .n_metadata = options->n_metadata};
     r.at.progress = et_early_stop_make(options->maximise, options->patience, options->min_delta);
     status = start(&r);
     r.result->first_epoch = r.at.epoch;
-    while (!status && r.at.epoch < options->epochs && !r.result->interrupted && !et_early_stop_done(&r.at.progress))
+    while (!status && r.at.epoch < options->epochs && !r.result->interrupted &&
+           !et_early_stop_done(&r.at.progress))
         status = epoch(&r);
     et_module_eval(m);
     if (!status && !r.result->interrupted)

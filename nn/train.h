@@ -31,13 +31,13 @@ typedef struct et_train_task {
 } et_train_task;
 
 typedef struct et_train_event {
-    bool epoch_ended;         /* else: a step was made */
-    int64_t epoch, step;      /* current epoch, from 0; steps made in all */
-    int64_t epoch_step, items; /* steps and items of this epoch so far */
-    double loss;              /* mean over these items */
-    double lr;                /* of the last step */
-    double metric;            /* of validation, when the epoch has ended; else NaN */
-    bool improved;            /* it is the best so far */
+    bool epoch_ended;              /* else: a step was made */
+    int64_t epoch, step;           /* current epoch, from 0; steps made in all */
+    int64_t epoch_step, items;     /* steps and items of this epoch so far */
+    double loss;                   /* mean over these items */
+    double lr;                     /* of the last step */
+    double metric;                 /* of validation, when the epoch has ended; else NaN */
+    bool improved;                 /* it is the best so far */
     const et_early_stop *progress; /* best value, its epoch */
 } et_train_event;
 
@@ -54,9 +54,9 @@ typedef struct et_train_options {
     bool resume;                 /* go on from last_path if that file exists */
     const et_metadata *metadata; /* goes to the checkpoint and must agree when resuming */
     int64_t n_metadata;
-    et_named_rng *rngs;          /* generators of the task's own, kept in the checkpoint */
+    et_named_rng *rngs; /* generators of the task's own, kept in the checkpoint */
     int n_rngs;
-    bool (*interrupted)(void);   /* asked before each step; true ends the run. NULL: never */
+    bool (*interrupted)(void); /* asked before each step; true ends the run. NULL: never */
     /** Told of every step and epoch (that of an epoch comes before its checkpoint); may be
      *  NULL. A negative status ends the run. */
     et_status (*report)(void *user, const et_train_event *event);
@@ -64,11 +64,11 @@ typedef struct et_train_options {
 } et_train_options;
 
 typedef struct et_train_result {
-    int64_t epochs, steps;  /* whole epochs and steps made, before resuming too */
-    int64_t first_epoch;    /* that this call began with: 0, or what it resumed from */
-    double loss;            /* training loss of the last epoch, NaN without one */
-    double best;            /* NaN without validation */
-    int64_t best_epoch;     /* -1 without validation */
+    int64_t epochs, steps; /* whole epochs and steps made, before resuming too */
+    int64_t first_epoch;   /* that this call began with: 0, or what it resumed from */
+    double loss;           /* training loss of the last epoch, NaN without one */
+    double best;           /* NaN without validation */
+    int64_t best_epoch;    /* -1 without validation */
     bool early, interrupted;
 } et_train_result;
 

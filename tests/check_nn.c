@@ -29,15 +29,17 @@ typedef struct classifier {
     et_linear_layer *out;
 } classifier;
 
-static classifier *classifier_new(et_module *parent, const char *name, et_rnn_kind kind, bool both, et_rng *rng)
+static classifier *classifier_new(et_module *parent, const char *name, et_rnn_kind kind, bool both,
+                                  et_rng *rng)
 {
     classifier *m = et_module_new(sizeof *m, "Classifier", parent, name);
 
     if (!m)
         return NULL;
-    m->rnn = et_rnn_layer_new(&m->module, "rnn", &(et_rnn_config){.kind = kind, .in = 3, .hidden = 4, .bidirectional = both},
-                              rng);
-    m->attention = et_additive_attention_new(&m->module, "attention", ET_SCORE_ADDITIVE, both ? 8 : 4, 3, false, rng);
+    m->rnn = et_rnn_layer_new(
+        &m->module, "rnn", &(et_rnn_config){.kind = kind, .in = 3, .hidden = 4, .bidirectional = both}, rng);
+    m->attention = et_additive_attention_new(&m->module, "attention", ET_SCORE_ADDITIVE, both ? 8 : 4, 3,
+                                             false, rng);
     m->out = et_linear_layer_new(&m->module, "classifier", both ? 8 : 4, 2, true, rng);
     return et_module_done(&m->module);
 }
@@ -67,8 +69,8 @@ static void same(const et_tensor *got, const double *want, int64_t n, const char
 {
     ck_assert_msg(got && got->numel >= n, "%s: %s", what, et_error_message());
     for (int64_t i = 0; i < n; i++)
-        ck_assert_msg(fabs(et_data_f64(got)[i] - want[i]) <= 1e-9, "%s[%d]: %.12f, expected %.12f", what, (int)i,
-                      et_data_f64(got)[i], want[i]);
+        ck_assert_msg(fabs(et_data_f64(got)[i] - want[i]) <= 1e-9, "%s[%d]: %.12f, expected %.12f", what,
+                      (int)i, et_data_f64(got)[i], want[i]);
 }
 
 START_TEST(golden_classifier)
@@ -113,14 +115,17 @@ START_TEST(parameter_counts)
     et_module *m = et_module_new(sizeof *m, "Model", NULL, NULL);
     const bool both = _i % 2;
 
-    et_rnn_layer_new(m, "rnn", &(et_rnn_config){.kind = (et_rnn_kind)(_i / 2), .in = 64, .hidden = 128, .bidirectional = both},
-                     NULL);
+    et_rnn_layer_new(
+        m, "rnn",
+        &(et_rnn_config){.kind = (et_rnn_kind)(_i / 2), .in = 64, .hidden = 128, .bidirectional = both},
+        NULL);
     et_additive_attention_new(m, "attention", ET_SCORE_ADDITIVE, both ? 256 : 128, 64, false, NULL);
     et_linear_layer_new(m, "classifier", both ? 256 : 128, 10, true, NULL);
     ck_assert_msg(et_error_status() == ET_OK, "%s", et_error_message());
     ck_assert_int_eq(et_module_count(m), want[_i / 2][both]);
     et_module_freeze(m, "rnn");
-    ck_assert_int_eq(et_module_count_trainable(m), want[_i / 2][both] - et_module_count(et_module_child(m, "rnn")));
+    ck_assert_int_eq(et_module_count_trainable(m),
+                     want[_i / 2][both] - et_module_count(et_module_child(m, "rnn")));
     et_module_free(m);
 }
 END_TEST
@@ -135,7 +140,8 @@ START_TEST(layers_are_cells)
     static const int32_t lengths[B] = {5, 2, 0};
     et_rng rng = et_rng_make(5, 0);
     et_rnn_layer *l = et_rnn_layer_new(
-        NULL, NULL, &(et_rnn_config){.kind = kind, .in = F, .hidden = H, .layers = 2, .bidirectional = true}, &rng);
+        NULL, NULL, &(et_rnn_config){.kind = kind, .in = F, .hidden = H, .layers = 2, .bidirectional = true},
+        &rng);
     et_tensor *h_n;
 
     ck_assert_msg(l != NULL, "%s", et_error_message());
@@ -164,8 +170,8 @@ START_TEST(layers_are_cells)
                     both[d][t] = h;
                 }
                 if (layer)
-                    ck_assert(et_allclose(et_slice(et_select(h_n, 0, b), 0, d * H, (d + 1) * H, 1), et_select(h, 0, 0),
-                                          0, 1e-12, false));
+                    ck_assert(et_allclose(et_slice(et_select(h_n, 0, b), 0, d * H, (d + 1) * H, 1),
+                                          et_select(h, 0, 0), 0, 1e-12, false));
             }
             for (int t = 0; t < lengths[b]; t++)
                 out[t] = et_concat(2, (et_tensor *const[]){both[0][t], both[1][t]}, -1);
@@ -205,7 +211,8 @@ END_TEST
 /* alpha and c by their definition, for each kind of score. */
 START_TEST(attention_by_definition)
 {
-    const et_score_kind kind = (et_score_kind[]){ET_SCORE_ADDITIVE, ET_SCORE_ADDITIVE, ET_SCORE_DOT, ET_SCORE_GENERAL}[_i];
+    const et_score_kind kind = (et_score_kind[]){ET_SCORE_ADDITIVE, ET_SCORE_ADDITIVE, ET_SCORE_DOT,
+                                                 ET_SCORE_GENERAL}[_i];
     enum { B = 2, T = 4, H = 3, A = 2 };
     static const int32_t lengths[B] = {3, 0};
     et_rng rng = et_rng_make(1, 2);
@@ -245,10 +252,12 @@ START_TEST(attention_by_definition)
         ck_assert_double_eq_tol(et_data_f64(c)[j], want, 1e-12);
         ck_assert_double_eq(et_data_f64(c)[H + j], 0); /* a row of no frames */
     }
-    fails_null(et_additive_attention_forward(a, u, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){5, 1}), NULL),
-               ET_EINVAL, "length 5 of row 0");
-    fails_null(et_additive_attention_forward(a, u, et_from(ET_I32, ET_SHAPE(3), (const int32_t[]){1, 1, 1}), NULL),
-               ET_ESHAPE, "3 lengths for 2 rows");
+    fails_null(
+        et_additive_attention_forward(a, u, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){5, 1}), NULL),
+        ET_EINVAL, "length 5 of row 0");
+    fails_null(
+        et_additive_attention_forward(a, u, et_from(ET_I32, ET_SHAPE(3), (const int32_t[]){1, 1, 1}), NULL),
+        ET_ESHAPE, "3 lengths for 2 rows");
     fails_null(et_additive_attention_forward(a, et_select(u, 0, 0), NULL, NULL), ET_ESHAPE, "2 dimensions");
     ck_assert_int_eq(et_scope_close(s), ET_OK);
     et_module_free(&a->module);
@@ -285,7 +294,8 @@ START_TEST(small_layers)
     et_embedding_layer *table = et_embedding_layer_new(m, "table", 5, 3, 2, NULL);
     et_layer_norm_layer *norm = et_layer_norm_layer_new(m, "norm", 3, 1e-5);
     et_scope *s = et_scope_open();
-    et_tensor *rows = et_embedding_layer_forward(table, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){4, 2}));
+    et_tensor *rows = et_embedding_layer_forward(table,
+                                                 et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){4, 2}));
 
     for (int i = 0; i < 3; i++) {
         ck_assert_float_eq(et_data_f32(rows)[i], et_data_f32(table->weight)[12 + i]);
@@ -381,7 +391,8 @@ static bool forward(void *user)
     bool ok = false;
 
     if (s) {
-        et_tensor *x = et_ones(ET_F32, ET_SHAPE(2, 5, 3)), *n = et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){5, 2});
+        et_tensor *x = et_ones(ET_F32, ET_SHAPE(2, 5, 3)),
+                  *n = et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){5, 2});
         et_tensor *y = x && n ? classifier_forward(m, x, n, NULL) : NULL;
         et_tensor *l = y ? et_cross_entropy(y, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){0, 1})) : NULL;
         ok = l && !et_backward(l);

@@ -82,13 +82,14 @@ START_TEST(cross_by_definition)
         for (int t = 0; t < TQ; t++) {
             double weights[TK], joined[8];
             for (int h = 0; h < H; h++) {
-                slow_head(m, et_data_f64(x) + (b * TQ + t) * D, et_data_f64(memory) + b * TK * M, lengths[b], h, weights,
-                          joined + 4 * h);
+                slow_head(m, et_data_f64(x) + (b * TQ + t) * D, et_data_f64(memory) + b * TK * M, lengths[b],
+                          h, weights, joined + 4 * h);
                 for (int k = 0; k < TK; k++)
                     ck_assert_double_eq_tol(et_get(w, (const int64_t[]){b, h, t, k}), weights[k], 1e-12);
             }
             for (int j = 0; j < D; j++)
-                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}), project(m->out, joined, j), 1e-12);
+                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}), project(m->out, joined, j),
+                                        1e-12);
         }
     et_scope_close(s);
     et_module_free(&m->module);
@@ -117,7 +118,8 @@ START_TEST(fused_is_separate)
     for (int k = 0; k < 2; k++) {
         et_scope *s = et_scope_open();
         et_tensor *x = curve(0, ET_SHAPE(B, TK, D));
-        et_tensor *r = et_mha_forward(m[k], x, NULL, &(et_mha_call){.causal = causal, .weights = k && ask ? &w : NULL});
+        et_tensor *r = et_mha_forward(m[k], x, NULL,
+                                      &(et_mha_call){.causal = causal, .weights = k && ask ? &w : NULL});
         ck_assert_msg(r != NULL, "%s", et_error_message());
         y[k] = et_own(et_clone(r));
         ck_assert_int_eq(et_backward(et_sum(et_square(r), 0, NULL, false)), ET_OK);
@@ -149,10 +151,12 @@ END_TEST
 
 START_TEST(wrong_use)
 {
-    fails_null(et_mha_new(NULL, NULL, &(et_mha_config){.width = 5, .heads = 2}, NULL), ET_EINVAL, "do not divide");
+    fails_null(et_mha_new(NULL, NULL, &(et_mha_config){.width = 5, .heads = 2}, NULL), ET_EINVAL,
+               "do not divide");
     fails_null(et_mha_new(NULL, NULL, &(et_mha_config){.width = 4}, NULL), ET_EINVAL, "out of range");
-    fails_null(et_mha_new(NULL, NULL, &(et_mha_config){.width = 4, .heads = 2, .fused = true, .memory = 3}, NULL),
-               ET_EINVAL, "fused");
+    fails_null(
+        et_mha_new(NULL, NULL, &(et_mha_config){.width = 4, .heads = 2, .fused = true, .memory = 3}, NULL),
+        ET_EINVAL, "fused");
     fails_null(et_mha_new(NULL, NULL, NULL, NULL), ET_EINVAL, "no configuration");
     et_mha *m = et_mha_new(NULL, NULL, &(et_mha_config){.width = 4, .heads = 2, .fused = true}, NULL);
     et_scope *s = et_scope_open();
@@ -181,7 +185,8 @@ START_TEST(position_tables)
     for (int t = 0; t < 5; t++)
         for (int j = 0; j < 6; j++) {
             const double angle = t / pow(10000, (double)(j / 2 * 2) / 6);
-            ck_assert_double_eq_tol(et_get(y, (const int64_t[]){1, t, j}), 1 + (j % 2 ? cos(angle) : sin(angle)), 1e-6);
+            ck_assert_double_eq_tol(et_get(y, (const int64_t[]){1, t, j}),
+                                    1 + (j % 2 ? cos(angle) : sin(angle)), 1e-6);
         }
     y = et_positions_forward(learned, x);
     for (int i = 0; i < 30; i++)
@@ -199,7 +204,8 @@ END_TEST
 START_TEST(perceptron)
 {
     const int64_t widths[] = {3, 4, 2};
-    et_mlp *m = et_mlp_new(NULL, NULL, &(et_mlp_config){.widths = widths, .n_widths = 3, .act = ET_ACT_TANH}, NULL);
+    et_mlp *m = et_mlp_new(NULL, NULL, &(et_mlp_config){.widths = widths, .n_widths = 3, .act = ET_ACT_TANH},
+                           NULL);
 
     ck_assert_msg(m != NULL, "%s", et_error_message());
     ck_assert_ptr_nonnull(et_module_find(&m->module, "fc2.weight"));

@@ -97,8 +97,8 @@ START_TEST(trajectory)
             et_tensor *p = et_module_find(m, which[k]);
             snprintf(name, sizeof name, "%s/%s", run->name, which[k]);
             et_tensor *want = at_step(et_to(et_safetensors_load(f, name), dtype), step, p);
-            ck_assert_msg(et_allclose(p, want, tol, tol, false), "%s, step %d: %s, expected %s", run->name, step + 1,
-                          et_to_string(p), et_to_string(want));
+            ck_assert_msg(et_allclose(p, want, tol, tol, false), "%s, step %d: %s, expected %s", run->name,
+                          step + 1, et_to_string(p), et_to_string(want));
             if (step % 2 == 0)
                 ck_assert(et_get(p->grad, (const int64_t[]){0, 0}) == 0 && !p->reached);
         }
@@ -135,7 +135,8 @@ static void give(et_module *m, double a)
 START_TEST(groups)
 {
     et_module *m = pair(2, 3);
-    const et_optim_group g[] = {{.select = et_optim_is_matrix, .lr_scale = 0.5}, {.prefix = "b", .no_decay = true}};
+    const et_optim_group g[] = {{.select = et_optim_is_matrix, .lr_scale = 0.5},
+                                {.prefix = "b", .no_decay = true}};
     const et_optim_options sgd = {.kind = ET_SGD, .lr = 1, .weight_decay = 0.5};
 
     et_fill(et_module_find(m, "a"), 2);
@@ -322,9 +323,8 @@ END_TEST
 START_TEST(wrong_options)
 {
     static const et_optim_options bad[] = {
-        {.kind = ET_ADAM, .lr = -1},          {.kind = ET_ADAM, .lr = NAN},
-        {.kind = ET_SGD, .momentum = 1},      {.kind = ET_SGD, .nesterov = true},
-        {.kind = ET_ADAM, .beta1 = 1},        {.kind = ET_ADAM, .eps = -1},
+        {.kind = ET_ADAM, .lr = -1},           {.kind = ET_ADAM, .lr = NAN},  {.kind = ET_SGD, .momentum = 1},
+        {.kind = ET_SGD, .nesterov = true},    {.kind = ET_ADAM, .beta1 = 1}, {.kind = ET_ADAM, .eps = -1},
         {.kind = ET_ADAM, .weight_decay = -1}, {.kind = (et_optim_kind)7},
     };
     et_module *m = pair(2, 3);

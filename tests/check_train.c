@@ -43,8 +43,8 @@ START_TEST(schedules)
     fails(et_schedule_check(&(et_schedule){.kind = ET_SCHEDULE_STEP, .gamma = 1}), ET_EINVAL, "every");
     fails(et_schedule_check(&(et_schedule){.kind = ET_SCHEDULE_EXPONENTIAL}), ET_EINVAL, "gamma");
     fails(et_schedule_check(&(et_schedule){.kind = ET_SCHEDULE_NOAM, .width = 1}), ET_EINVAL, "warm-up");
-    fails(et_schedule_check(&(et_schedule){.kind = ET_SCHEDULE_WARMUP_COSINE, .warmup = 3, .total = 3}), ET_EINVAL,
-          "warm-up");
+    fails(et_schedule_check(&(et_schedule){.kind = ET_SCHEDULE_WARMUP_COSINE, .warmup = 3, .total = 3}),
+          ET_EINVAL, "warm-up");
     fails(et_schedule_check(&(et_schedule){.lr = NAN}), ET_EINVAL, "rate");
     fails(et_schedule_check(NULL), ET_EINVAL, "NULL");
 }
@@ -63,7 +63,8 @@ START_TEST(early_stopping)
     ck_assert(et_early_stop_done(&s));
     ck_assert(s.best == 4.5 && s.best_epoch == 3);
     s = et_early_stop_make(true, 0, 0);
-    ck_assert(et_early_stop_update(&s, 0, 1) && !et_early_stop_update(&s, 1, 1) && et_early_stop_update(&s, 2, 2));
+    ck_assert(et_early_stop_update(&s, 0, 1) && !et_early_stop_update(&s, 1, 1) &&
+              et_early_stop_update(&s, 2, 2));
     s.waited = 100;
     ck_assert(!et_early_stop_done(&s));
 }
@@ -217,7 +218,8 @@ static et_tensor *weights(const task *t)
 }
 
 /* Runs a fresh task from files (or anew) to `epochs`; its weights. */
-static et_tensor *train(const char *name, int64_t epochs, bool resume, int64_t stop_at, et_train_result *result)
+static et_tensor *train(const char *name, int64_t epochs, bool resume, int64_t stop_at,
+                        et_train_result *result)
 {
     const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = 0.03, .warmup = 5, .total = 40};
     char last[600], best[600];
@@ -229,9 +231,18 @@ static et_tensor *train(const char *name, int64_t epochs, bool resume, int64_t s
     snprintf(best, sizeof best, "%s.safetensors", name);
     et_named_rng own = {"noise", &t.own};
     const et_metadata sizes = {"hidden", "16"};
-    et_train_options p = {.epochs = epochs, .clip = 0.5, .schedule = &cosine, .seed = 3, .resume = resume,
-                          .last_path = last, .best_path = best, .rngs = &own, .n_rngs = 1, .interrupted = interrupted,
-                          .metadata = &sizes, .n_metadata = 1};
+    et_train_options p = {.epochs = epochs,
+                          .clip = 0.5,
+                          .schedule = &cosine,
+                          .seed = 3,
+                          .resume = resume,
+                          .last_path = last,
+                          .best_path = best,
+                          .rngs = &own,
+                          .n_rngs = 1,
+                          .interrupted = interrupted,
+                          .metadata = &sizes,
+                          .n_metadata = 1};
     et_train_task calls = callbacks(&t);
     ck_assert_msg(et_train_run(t.m, t.o, &calls, &p, result) == ET_OK, "%s", et_error_message());
     et_tensor *w = weights(&t);
@@ -380,7 +391,8 @@ START_TEST(wrong_options)
     fails(et_train_run(t.m, t.o, &calls, &(et_train_options){.epochs = -1}, NULL), ET_EINVAL, "epochs");
     fails(et_train_run(t.m, t.o, &calls, &(et_train_options){.clip = NAN}, NULL), ET_EINVAL, "clip");
     fails(et_train_run(t.m, t.o, &calls, &(et_train_options){.resume = true}, NULL), ET_EINVAL, "path");
-    fails(et_train_run(t.m, t.o, &calls, &(et_train_options){.last_path = "x"}, NULL), ET_EINVAL, "best weights");
+    fails(et_train_run(t.m, t.o, &calls, &(et_train_options){.last_path = "x"}, NULL), ET_EINVAL,
+          "best weights");
     fails(et_train_run(t.m, t.o, &calls, &(et_train_options){.schedule = &bad}, NULL), ET_EINVAL, "rate");
     calls.validate = NULL;
     fails(et_train_run(t.m, t.o, &calls, &(et_train_options){.patience = 1}, NULL), ET_EINVAL, "validation");
@@ -404,8 +416,14 @@ START_TEST(foreign_checkpoints)
 
     ck_assert(task_make(&t));
     rng.counter = 12345;
-    et_checkpoint_state c = {.module = t.m, .optim = t.o, .rngs = &a, .n_rngs = 1, .metadata = &yes, .n_metadata = 1,
-                       .epoch = 4, .step = 44};
+    et_checkpoint_state c = {.module = t.m,
+                             .optim = t.o,
+                             .rngs = &a,
+                             .n_rngs = 1,
+                             .metadata = &yes,
+                             .n_metadata = 1,
+                             .epoch = 4,
+                             .step = 44};
     c.progress = et_early_stop_make(true, 3, 0);
     et_early_stop_update(&c.progress, 2, 1.0 / 3);
     ck_assert_int_eq(et_checkpoint_save(&c, path), ET_OK);
@@ -446,7 +464,8 @@ static bool save_and_load(void *user)
     task *t = user;
     et_named_rng own = {"own", &t->own};
     const et_metadata meta = {"k", "v"};
-    et_checkpoint_state c = {.module = t->m, .optim = t->o, .rngs = &own, .n_rngs = 1, .metadata = &meta, .n_metadata = 1};
+    et_checkpoint_state c = {
+        .module = t->m, .optim = t->o, .rngs = &own, .n_rngs = 1, .metadata = &meta, .n_metadata = 1};
 
     return !et_checkpoint_save(&c, in_dir("sweep.ckpt")) && !et_checkpoint_load(&c, in_dir("sweep.ckpt"));
 }
