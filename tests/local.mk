@@ -5,6 +5,7 @@ TEST_LDADD = libetude.la $(CHECK_LIBS)
 if HAVE_CHECK
 check_PROGRAMS += \
 	tests/check_augment \
+	tests/check_autograd \
 	tests/check_csv \
 	tests/check_datasets \
 	tests/check_examples_cli \
@@ -32,14 +33,17 @@ check_PROGRAMS += \
 	tests/check_parallel \
 	tests/check_print \
 	tests/check_recurrent \
+	tests/check_reduce_ops \
 	tests/check_rng \
 	tests/check_rng_fill \
 	tests/check_safetensors \
+	tests/check_shape_ops \
 	tests/check_train \
 	tests/check_view
 endif
 
 tests_check_augment_LDADD = $(TEST_LDADD)
+tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
 tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
@@ -68,9 +72,11 @@ tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_recurrent_SOURCES = tests/check_recurrent.c tests/recurrent_slow.h
 tests_check_recurrent_LDADD = $(TEST_LDADD)
+tests_check_reduce_ops_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
+tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 
@@ -128,7 +134,8 @@ EXTRA_DIST += \
 	tests/print_table.h \
 	tests/suite.h \
 	tests/toy_program.h \
-	tests/totals.sh
+	tests/totals.sh \
+	tests/values.h
 
 if !HAVE_CHECK
 check-local:

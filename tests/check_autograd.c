@@ -1,0 +1,558 @@
+/* The tape and backward: what scopes release and what they keep, what can be asked twice, what
+ * is pruned, and what happens when things are done in the wrong order. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "tests/values.h"
+
+#include "autograd/op.h"
+#include "tensor/alloc.h"
+#include "tensor/rng.h"
+
+#define PENDING(status, words) values_fails(__LINE__, true, (status), (words))
+
+/* --- scopes ------------------------------------------------------------------------------- */
+
+START_TEST(inner_scope_releases)
+{
+    et_tensor *x = PARAM((2), 1, 2), *w = PARAM((2), 3, 4), *y;
+    et_scope *inner = et_scope_open();
+    et_tensor *a = et_add_scalar(x, 1); /* no backward rule reads a's operand, mul's reads a */
+    et_tensor *b = et_add_scalar(a, 1); /* nothing reads this */
+
+    y = et_scope_return(inner, et_mul(a, w));
+    WORKS(et_scope_close(inner));
+    ck_assert_ptr_nonnull(a->storage);
+    ck_assert_ptr_null(b->storage);
+    HOLDS(y, (2), 6, 12);
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(x, (2), 3, 4);
+    GRAD_HOLDS(w, (2), 2, 3);
+    ck_assert_ptr_null(a->storage); /* used, and given back */
+    FAILS(et_neg(a), ET_ESCOPE, "neg: the elements of operand 0, shape [2], were released");
+}
+END_TEST
+
+START_TEST(scope_returns)
+{
+    et_scope *one = et_scope_open(), *two = et_scope_open();
+    et_tensor *x = REAL((1), 5), *y;
+
+    ck_assert_ptr_eq(et_scope_return(two, x), x);
+    ck_assert_ptr_eq(x->scope, one);
+    ck_assert_ptr_eq(et_scope_return(two, x), x); /* it outlives this scope already */
+    ck_assert_ptr_null(et_scope_return(two, NULL));
+    FAILS(et_scope_return(one, REAL((1), 6)), ET_ESCOPE, "does not belong to this scope");
+    WORKS(et_scope_close(two));
+    ck_assert_ptr_eq(et_scope_return(one, x), x);
+    WORKS(et_scope_close(one));
+    y = et_neg(x);
+    HOLDS(y, (1), -5);
+}
+END_TEST
+
+/* Out of the outermost scope: the caller owns the values, the history is gone. */
+START_TEST(root_returns)
+{
+    et_tensor *w, *y;
+    et_scope *scope;
+
+    WORKS(et_scope_close(values_scope));
+    w = et_set_requires_grad(et_full(ET_F64, ET_SHAPE(2), 3), true);
+    scope = et_scope_open();
+    y = et_scope_return(scope, et_square(w));
+    WORKS(et_scope_close(scope));
+    HOLDS(y, (2), 9, 9);
+    ck_assert(!y->requires_grad && !y->node && !y->scope);
+    et_free(y);
+    et_free(w);
+    values_scope = et_scope_open();
+}
+END_TEST
+
+START_TEST(scopes_in_order)
+{
+    et_scope *one = et_scope_open(), *two = et_scope_open();
+
+    ck_assert_int_eq(et_scope_depth(), 3);
+    FAILS_STATUS(et_scope_close(one), ET_ESCOPE, "not the innermost");
+    ck_assert_ptr_eq(et_scope_current(), two);
+    WORKS(et_scope_close(two));
+    WORKS(et_scope_close(one));
+    FAILS_STATUS(et_scope_close(NULL), ET_EINVAL, "scope is NULL");
+    ck_assert_int_eq(et_scope_depth(), 1);
+}
+END_TEST
+
+START_TEST(kept)
+{
+    et_tensor *x = PARAM((2), 1, 2), *lost = et_square(x), *kept = et_keep(et_mul_scalar(lost, 3));
+    et_tensor *loss = et_sum(et_exp(kept), 0, NULL, false);
+
+    WORKS(et_backward(loss));
+    HOLDS(kept, (2), 3, 12);
+    GRAD_HOLDS(kept, (2), exp(3), exp(12));
+    GRAD_HOLDS(x, (2), 6 * exp(3), 12 * exp(12));
+    HOLDS_ONE(loss, exp(3) + exp(12));
+    ck_assert_ptr_null(et_grad_of(lost));
+    ck_assert_ptr_null(et_data(lost));
+    PENDING(ET_ESCOPE, "released");
+}
+END_TEST
+
+/* A tensor in an inner scope that is closed may be looked at if it is kept. */
+START_TEST(kept_in_closed_scope)
+{
+    et_tensor *x = PARAM((1), 2);
+    et_scope *inner = et_scope_open();
+    et_tensor *a = et_keep(et_add_scalar(x, 1)), *y = et_scope_return(inner, et_neg(a));
+
+    WORKS(et_scope_close(inner));
+    HOLDS(a, (1), 3);
+    WORKS(et_backward_from(y, NULL, 0));
+    HOLDS(a, (1), 3);
+    GRAD_HOLDS(a, (1), -1);
+}
+END_TEST
+
+START_TEST(no_grad_nests)
+{
+    et_tensor *x = PARAM((1), 2), *y;
+
+    ck_assert(et_grad_enabled());
+    et_no_grad_begin();
+    et_no_grad_begin();
+    et_no_grad_end();
+    ck_assert(!et_grad_enabled());
+    y = et_square(x);
+    ck_assert(!y->requires_grad && !y->node);
+    ck_assert_int_eq(et_tape_length(), 0);
+    et_no_grad_end();
+    et_no_grad_end(); /* one too many does no harm */
+    ck_assert(et_grad_enabled());
+    FAILS_STATUS(et_backward(y), ET_EGRAD, "no recorded op made this tensor");
+    ck_assert(et_square(x)->requires_grad);
+    ck_assert_int_eq(et_tape_length(), 1);
+}
+END_TEST
+
+/* What leads to nothing that is trained is neither recorded nor kept. */
+START_TEST(prunes)
+{
+    et_tensor *x = PARAM((2), 1, 2), *frozen = REAL((2), 3, 4), *a = et_exp(frozen), *b, *d;
+    et_scope *inner;
+
+    ck_assert_int_eq(et_tape_length(), 0);
+    inner = et_scope_open();
+    b = et_scope_return(inner, et_mul(et_sin(a), x));
+    WORKS(et_scope_close(inner));
+    ck_assert_int_eq(et_tape_length(), 1);
+    d = et_detach(b);
+    ck_assert(!d->requires_grad);
+    ck_assert_ptr_eq(d->storage, b->storage);
+    WORKS(et_backward_from(et_mul(b, d), NULL, 0)); /* d counts as a constant */
+    GRAD_HOLDS(x, (2), pow(sin(exp(3)), 2), 2 * pow(sin(exp(4)), 2));
+    ck_assert_ptr_null(et_grad_of(frozen));
+}
+END_TEST
+
+/* --- backward ------------------------------------------------------------------------------- */
+
+START_TEST(backward_twice)
+{
+    et_tensor *x = PARAM((2), 1, 2), *loss = et_sum(et_exp(x), 0, NULL, false), *again;
+
+    WORKS(et_backward_from(loss, NULL, ET_RETAIN_GRAPH));
+    GRAD_HOLDS(x, (2), exp(1), exp(2));
+    WORKS(et_backward(loss));
+    GRAD_HOLDS(x, (2), 2 * exp(1), 2 * exp(2)); /* gradients add up */
+    FAILS_STATUS(et_backward(loss), ET_ESCOPE, "pass ET_RETAIN_GRAPH");
+    GRAD_HOLDS(x, (2), 2 * exp(1), 2 * exp(2));
+    /* Another graph over the same leaf adds too. */
+    again = et_sum(x, 0, NULL, false);
+    WORKS(et_backward(again));
+    GRAD_HOLDS(x, (2), 2 * exp(1) + 1, 2 * exp(2) + 1);
+    et_zero_grad_of(x);
+    GRAD_HOLDS(x, (2), 0, 0);
+    ck_assert(!x->reached);
+}
+END_TEST
+
+/* Two losses share their beginning: the first backward has released it. */
+START_TEST(shared_beginning)
+{
+    et_tensor *x = PARAM((2), 1, 2), *h = et_exp(x), *one = et_sum(h, 0, NULL, false), *two;
+
+    two = et_sum(et_square(h), 0, NULL, false);
+    WORKS(et_backward(one));
+    FAILS_STATUS(et_backward(two), ET_ESCOPE, "check_autograd.c:");
+}
+END_TEST
+
+START_TEST(backward_misuse)
+{
+    et_tensor *x = PARAM((2), 1, 2), *y = et_exp(x), *other;
+    et_scope *root;
+
+    FAILS_STATUS(et_backward(y), ET_EINVAL, "the loss has shape [2], expected one element");
+    FAILS_STATUS(et_backward(NULL), ET_EINVAL, "tensor is NULL");
+    FAILS_STATUS(et_backward_from(y, REAL((3), 1, 2, 3), 0), ET_ESHAPE, "the gradient is float64 [3]");
+    FAILS_STATUS(et_backward_from(y, et_ones(ET_F32, ET_SHAPE(2)), 0), ET_ESHAPE, "float32 [2]");
+    FAILS_STATUS(et_backward_from(y, NULL, ET_CREATE_GRAPH), ET_EINVAL, "use et_grad");
+    FAILS_STATUS(et_backward(REAL((1), 1)), ET_EGRAD, "requires a gradient");
+    FAILS_STATUS(et_backward_from(INTS((1), 1), NULL, 0), ET_EDTYPE, "int32");
+    root = et_scope_open_root();
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_ESCOPE, "another tape");
+    other = et_square(x);
+    WORKS(et_backward_from(other, NULL, 0));
+    WORKS(et_scope_close(root));
+    GRAD_HOLDS(x, (2), 2, 4);
+    FAILS(et_set_requires_grad(y, true), ET_EGRAD, "");
+    FAILS(et_set_requires_grad(INTS((1), 1), true), ET_EDTYPE, "");
+    /* A pending error stops backward, and its message stays. */
+    ck_assert_ptr_null(et_add(x, NULL));
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EINVAL, "add: operand 1 is NULL");
+    WORKS(et_backward_from(y, NULL, 0));
+}
+END_TEST
+
+START_TEST(changed_after_saving)
+{
+    et_tensor *x = PARAM((2), 1, 2), *w = PARAM((2), 3, 4), *y, *e;
+
+    w->name = "encoder.weight";
+    y = et_sum(et_mul(x, w), 0, NULL, false);
+    et_fill(w, 5);
+    FAILS_STATUS(et_backward(y), ET_EVERSION, "mul: backward: operand 1 encoder.weight was changed");
+    ck_assert_ptr_null(et_grad_of(x));
+
+    e = et_exp(x); /* reads its result */
+    y = et_sum(e, 0, NULL, false);
+    et_set(e, (const int64_t[]){0}, 0);
+    FAILS_STATUS(et_backward(y), ET_EVERSION, "exp: backward: the result was changed");
+    /* Through a view, which shares its elements: */
+    y = et_square(x);
+    et_fill(et_detach(x), 1);
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EVERSION, "square: backward: operand 0");
+    /* What backward does not read may change. */
+    y = et_add_scalar(x, 1);
+    et_fill(x, 7);
+    WORKS(et_backward_from(y, NULL, 0));
+}
+END_TEST
+
+START_TEST(accumulates)
+{
+    et_tensor *x = PARAM((2), 1, 2);
+
+    for (int batch = 1; batch <= 2; batch++) {
+        et_scope *step = et_scope_open_root();
+        WORKS(et_backward(et_sum(et_mul_scalar(x, batch * 10), 0, NULL, false)));
+        WORKS(et_scope_close(step));
+    }
+    GRAD_HOLDS(x, (2), 30, 30);
+}
+END_TEST
+
+/* --- et_grad ---------------------------------------------------------------------------------- */
+
+START_TEST(grad_of_anything)
+{
+    et_tensor *x = PARAM((2), 1, 2), *other = PARAM((1), 1), *h = et_square(x),
+              *y = et_sum(et_exp(h), 0, NULL, false);
+    et_tensor *in[] = {x, h, other, y, x}, *g[5];
+
+    WORKS(et_grad(1, &y, NULL, 5, in, g, ET_RETAIN_GRAPH));
+    HOLDS(g[0], (2), 2 * exp(1), 4 * exp(4));
+    HOLDS(g[1], (2), exp(1), exp(4));
+    ck_assert_ptr_null(g[2]); /* not reached */
+    HOLDS_ONE(g[3], 1);
+    ck_assert_ptr_eq(g[4], g[0]);
+    ck_assert_ptr_null(et_grad_of(x)); /* untouched */
+    WORKS(
+        et_grad(2, (et_tensor *[]){y, h}, (et_tensor *[]){et_full(ET_F64, 0, NULL, 10), NULL}, 1, in, g, 0));
+    HOLDS(g[0], (2), 20 * exp(1) + 2, 40 * exp(4) + 4);
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, in, g, 0), ET_ESCOPE, "ET_RETAIN_GRAPH");
+
+    y = et_sum(x, 0, NULL, false);
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, (et_tensor *[]){REAL((1), 1)}, g, 0), ET_EGRAD,
+                 "input 0 does not require");
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, (et_tensor *[]){NULL}, g, 0), ET_EINVAL, "input 0 is NULL");
+    et_no_grad_begin();
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, in, g, ET_CREATE_GRAPH), ET_EGRAD, "inside et_no_grad_begin");
+    et_no_grad_end();
+}
+END_TEST
+
+/* f = x0^2 x1 + exp(x1), whose second derivatives are [2 x1, 2 x0; 2 x0, exp(x1)]. */
+START_TEST(hessian)
+{
+    et_tensor *x = PARAM((2), 3, 0.5), *x0 = et_select(x, 0, 0), *x1 = et_select(x, 0, 1), *g, *h, *third;
+    et_tensor *f = et_add(et_mul(et_square(x0), x1), et_exp(x1)), *row;
+
+    WORKS(et_grad(1, &f, NULL, 1, &x, &g, ET_CREATE_GRAPH));
+    HOLDS(g, (2), 3, 9 + exp(0.5));
+    ck_assert(g->requires_grad);
+    for (int i = 0; i < 2; i++) {
+        row = et_select(g, 0, i);
+        WORKS(et_grad(1, &row, NULL, 1, &x, &h, ET_CREATE_GRAPH));
+        if (i == 0)
+            HOLDS(h, (2), 1, 6);
+        else
+            HOLDS(h, (2), 6, exp(0.5));
+    }
+    row = et_select(h, 0, 1);
+    WORKS(et_grad(1, &row, NULL, 1, &x, &third, 0));
+    HOLDS(third, (2), 0, exp(0.5));
+}
+END_TEST
+
+/* A penalty on the gradient, trained by et_backward through et_grad. */
+START_TEST(gradient_penalty)
+{
+    et_tensor *x = PARAM((1), 2), *w = PARAM((1), 3), *y = et_mul(et_square(x), w), *g;
+
+    WORKS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH)); /* 2 w x */
+    WORKS(et_backward_from(et_square(g), NULL, 0));         /* 4 w^2 x^2 */
+    GRAD_HOLDS(w, (1), 8 * 3 * 4);
+    GRAD_HOLDS(x, (1), 8 * 9 * 2);
+}
+END_TEST
+
+START_TEST(once_only)
+{
+    et_tensor *x = PARAM((2, 2), 1, 2, 3, 5), *y = et_sum(et_layer_norm(x, NULL, NULL, 1e-5), 0, NULL, false),
+              *g;
+
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_EGRAD,
+                 "layer_norm: can be differentiated once only");
+    WORKS(et_grad(1, &y, NULL, 1, &x, &g, 0));
+}
+END_TEST
+
+/* --- checkpoint -------------------------------------------------------------------------------- */
+
+static et_tensor *segment(et_tensor *const *in, int n_in, void *user)
+{
+    et_tensor *w = user;
+
+    (void)n_in;
+    return et_tanh(et_mul(et_dropout(et_exp(in[0]), 0.5, true, NULL), et_add(w, in[1])));
+}
+
+START_TEST(checkpoints)
+{
+    const int64_t n = 64;
+    et_tensor *x = et_set_requires_grad(et_linspace(ET_F64, -1, 1, n), true), *w = PARAM((1), 0.7),
+              *b = PARAM((1), 0.1);
+    et_tensor *in[] = {x, b}, *plain, *again, *gx, *gw, *gb;
+    et_rng after;
+
+    et_seed(11);
+    plain = et_keep(segment(in, 2, w));
+    after = *et_rng_default();
+    WORKS(et_backward_from(plain, NULL, 0));
+    gx = et_clone(et_grad_of(x));
+    gw = et_clone(et_grad_of(w));
+    gb = et_clone(et_grad_of(b));
+    et_zero_grad_of(x);
+    et_zero_grad_of(w);
+    et_zero_grad_of(b);
+    et_seed(11);
+    int64_t before = et_tape_length();
+    again = et_keep(et_checkpoint(segment, in, 2, w));
+    ck_assert_int_eq(et_tape_length(), before + 1);
+    ck_assert(et_equal(plain, again));
+    et_rng_u32(et_rng_default()); /* others draw before backward */
+    WORKS(et_backward_from(again, NULL, 0));
+    ck_assert(et_equal(et_grad_of(x), gx) && et_equal(et_grad_of(w), gw) && et_equal(et_grad_of(b), gb));
+    ck_assert_uint_eq(et_rng_default()->counter, after.counter + 1); /* the replay leaves no trace */
+}
+END_TEST
+
+static et_tensor *fails(et_tensor *const *in, int n_in, void *user)
+{
+    (void)n_in;
+    (void)user;
+    return et_add(in[0], REAL((3), 1, 2, 3));
+}
+
+static et_tensor *passes_on(et_tensor *const *in, int n_in, void *user)
+{
+    (void)n_in;
+    (void)user;
+    return in[0];
+}
+
+START_TEST(checkpoint_misuse)
+{
+    et_tensor *x = PARAM((2), 1, 2);
+
+    FAILS(et_checkpoint(fails, &x, 1, NULL), ET_ESHAPE, "add: ");
+    FAILS(et_checkpoint(passes_on, &x, 1, NULL), ET_EINVAL, "returned its operand 0");
+    FAILS(et_checkpoint(NULL, &x, 1, NULL), ET_EINVAL, "expected a segment");
+    ck_assert_int_eq(et_scope_depth(), 1);
+    ck_assert(et_grad_enabled());
+}
+END_TEST
+
+/* --- looking at it ------------------------------------------------------------------------------ */
+
+START_TEST(anomalies)
+{
+    et_tensor *x = PARAM((2), 1, -1), *y;
+    char place[64];
+
+    ck_assert(!et_anomaly());
+    et_set_anomaly(true);
+    snprintf(place, sizeof place, "check_autograd.c:%d: log: ", __LINE__ + 1);
+    FAILS(et_log(x), ET_ENONFINITE, place);
+    /* Forward is finite, backward is not: the slope of sqrt at 0. */
+    x = PARAM((2), 0, 4);
+    snprintf(place, sizeof place, "check_autograd.c:%d: sqrt: backward made a NaN or infinity", __LINE__ + 1);
+    y = et_sqrt(x);
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_ENONFINITE, place);
+    et_set_anomaly(false);
+    ck_assert_ptr_nonnull(et_log(et_neg(x)));
+}
+END_TEST
+
+/* What a function writes to a file, as text. */
+static char *text_of(et_status (*print)(FILE *))
+{
+    static char text[4096];
+    FILE *f = tmpfile();
+    size_t n;
+
+    ck_assert_ptr_nonnull(f);
+    WORKS(print(f));
+    rewind(f);
+    n = fread(text, 1, sizeof text - 1, f);
+    text[n] = '\0';
+    fclose(f);
+    return text;
+}
+
+START_TEST(tape_text)
+{
+    et_tensor *w = PARAM((2), 1, 2), *x = REAL((3, 1), 1, 2, 3), *y;
+    char want[512];
+    const char *text;
+    int line;
+
+    ck_assert_str_eq(text_of(et_tape_print), "");
+    w->name = "w";
+    line = __LINE__ + 1;
+    y = et_mul(x, w);
+    y = et_exp(y);
+    snprintf(want, sizeof want,
+             "%%0 = mul(leaf, w) float64 [3, 2]  %s:%d\n%%1 = exp(%%0) float64 [3, 2]  %s:%d\n", __FILE__,
+             line, __FILE__, line + 1);
+    ck_assert_str_eq(text_of(et_tape_print), want);
+    text = text_of(et_tape_dot);
+    ck_assert_ptr_nonnull(strstr(text, "digraph tape {"));
+    ck_assert_ptr_nonnull(strstr(text, "n0 [label=\"mul\\n[3, 2]\"];"));
+    ck_assert_ptr_nonnull(strstr(text, "n0 -> n1;"));
+    ck_assert_ptr_nonnull(strstr(text, "[label=\"w\\n[2]\", shape=ellipse, style=bold];"));
+    ck_assert_str_eq(text + strlen(text) - 2, "}\n");
+    WORKS(et_backward_from(y, NULL, 0));
+    ck_assert_ptr_nonnull(strstr(text_of(et_tape_print), "(released)"));
+    FAILS_STATUS(et_tape_print(NULL), ET_EINVAL, "file is NULL");
+    FAILS_STATUS(et_tape_dot(NULL), ET_EINVAL, "file is NULL");
+}
+END_TEST
+
+/* --- size --------------------------------------------------------------------------------------- */
+
+START_TEST(long_chain)
+{
+    enum { LENGTH = 1000000 };
+    et_tensor *x = PARAM((1), 1), *y = x;
+
+    for (int i = 0; i < LENGTH; i++) {
+        et_scope *inner = et_scope_open();
+        y = et_scope_return(inner, et_add_scalar(y, 1));
+        WORKS(et_scope_close(inner));
+    }
+    ck_assert_int_eq(et_tape_length(), LENGTH);
+    HOLDS(y, (1), 1 + LENGTH);
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(x, (1), 1);
+}
+END_TEST
+
+/* One tensor read a thousand times, summed by one op of a thousand operands. */
+START_TEST(wide)
+{
+    static et_tensor *parts[1000];
+    et_tensor *x = PARAM((1), 3), *y;
+
+    for (int i = 0; i < 1000; i++)
+        parts[i] = et_mul_scalar(x, i);
+    y = et_sum(et_concat(1000, parts, 0), 0, NULL, false);
+    HOLDS_ONE(y, 3 * 499500.0);
+    WORKS(et_backward(y));
+    GRAD_HOLDS(x, (1), 499500);
+}
+END_TEST
+
+/* Steps after the first ask the system for nothing. */
+START_TEST(steady)
+{
+    et_tensor *w = et_set_requires_grad(et_full(ET_F32, ET_SHAPE(64, 64), 0.01), true);
+    et_tensor *x = et_full(ET_F32, ET_SHAPE(32, 64), 0.5);
+    et_pool_stats first, last;
+
+    for (int i = 0; i < 5; i++) {
+        et_scope *step = et_scope_open_root();
+        WORKS(et_backward(et_mean(et_square(et_matmul(et_tanh(et_matmul(x, w)), w)), 0, NULL, false)));
+        WORKS(et_scope_close(step));
+        et_pool_get_stats(i == 0 ? &first : &last);
+    }
+    ck_assert_uint_eq(first.current, last.current);
+    if (!getenv("ETUDE_POOL")) /* blocks of malloc's own are asked for each time */
+        ck_assert_uint_eq(first.reserved, last.reserved);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("autograd");
+    TCase *tc = tcase_create("scopes");
+
+    tcase_add_checked_fixture(tc, values_begin, values_end);
+    tcase_add_test(tc, inner_scope_releases);
+    tcase_add_test(tc, scope_returns);
+    tcase_add_test(tc, root_returns);
+    tcase_add_test(tc, scopes_in_order);
+    tcase_add_test(tc, kept);
+    tcase_add_test(tc, kept_in_closed_scope);
+    tcase_add_test(tc, no_grad_nests);
+    tcase_add_test(tc, prunes);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("backward");
+    tcase_add_checked_fixture(tc, values_begin, values_end);
+    tcase_add_test(tc, backward_twice);
+    tcase_add_test(tc, shared_beginning);
+    tcase_add_test(tc, backward_misuse);
+    tcase_add_test(tc, changed_after_saving);
+    tcase_add_test(tc, accumulates);
+    tcase_add_test(tc, grad_of_anything);
+    tcase_add_test(tc, hessian);
+    tcase_add_test(tc, gradient_penalty);
+    tcase_add_test(tc, once_only);
+    tcase_add_test(tc, checkpoints);
+    tcase_add_test(tc, checkpoint_misuse);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("tape");
+    tcase_set_timeout(tc, 120); /* a million nodes, on any machine */
+    tcase_add_checked_fixture(tc, values_begin, values_end);
+    tcase_add_test(tc, anomalies);
+    tcase_add_test(tc, tape_text);
+    tcase_add_test(tc, long_chain);
+    tcase_add_test(tc, wide);
+    tcase_add_test(tc, steady);
+    suite_add_tcase(suite, tc);
+    return suite_run(suite);
+}

@@ -1,0 +1,357 @@
+/* What reductions, softmax, norms, dropout and losses mean: values and gradients written by hand
+ * or by formula, edges (nothing, infinities, huge numbers), and wrong use. */
+#include "config.h"
+
+#include "tests/values.h"
+
+#include "tensor/rng.h"
+
+#define INF INFINITY
+
+static et_tensor *nothing(int64_t rows, int64_t columns)
+{
+    return et_zeros(values_real, ET_SHAPE(rows, columns));
+}
+
+START_TEST(sums_and_means)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = PARAM((2, 1, 3), 1, 2, 3, 4, 5, 6), *y;
+
+    HOLDS_ONE(et_sum(x, 0, NULL, false), 21);
+    HOLDS(et_sum(x, 0, NULL, true), (1, 1, 1), 21);
+    HOLDS(et_sum(x, ET_DIMS(0), false), (1, 3), 5, 7, 9);
+    HOLDS(et_sum(x, ET_DIMS(1), false), (2, 3), 1, 2, 3, 4, 5, 6);
+    HOLDS(et_sum(x, ET_DIMS(-1, 0), true), (1, 1, 1), 21);
+    HOLDS(et_sum(x, ET_DIMS(2, 1), false), (2), 6, 15);
+    HOLDS(et_mean(x, ET_DIMS(2), true), (2, 1, 1), 2, 5);
+    HOLDS_ONE(et_mean(x, 0, NULL, false), 3.5);
+    HOLDS_ONE(et_sum(et_scalar(values_real, 4), 0, NULL, false), 4);
+    y = et_mean(x, ET_DIMS(0, 2), false);
+    HOLDS(y, (1), 3.5);
+    WORKS(et_backward_from(y, REAL((1), 12), 0));
+    GRAD_HOLDS(x, (2, 1, 3), 2, 2, 2, 2, 2, 2);
+    et_zero_grad_of(x);
+    WORKS(et_backward_from(et_sum(x, ET_DIMS(2), false), REAL((2, 1), 1, 2), 0));
+    GRAD_HOLDS(x, (2, 1, 3), 1, 1, 1, 2, 2, 2);
+    /* of a transposed view, with all elements different */
+    HOLDS(et_sum(et_permute(x, ET_DIMS(2, 1, 0)), ET_DIMS(0), false), (1, 2), 6, 15);
+
+    HOLDS_ONE(et_sum(nothing(0, 3), 0, NULL, false), 0);
+    HOLDS(et_sum(nothing(0, 3), ET_DIMS(0), false), (3), 0, 0, 0);
+    HOLDS_NONE(et_sum(nothing(0, 3), ET_DIMS(1), false), (0));
+    HOLDS(et_mean(nothing(2, 0), ET_DIMS(1), false), (2), NAN, NAN);
+    FAILS(et_sum(x, ET_DIMS(1, 1), false), ET_EINVAL, "sum: dimension 1 is named twice");
+    FAILS(et_mean(x, ET_DIMS(0, -3), false), ET_EINVAL, "dimension 0 is named twice");
+    FAILS(et_sum(x, ET_DIMS(3), false), ET_EINVAL, "dimension 3 of a tensor with 3");
+    FAILS(et_sum(x, -1, NULL, false), ET_EINVAL, "0 to 8 dimensions");
+    FAILS(et_sum(INTS((1), 1), 0, NULL, false), ET_EDTYPE, "sum: operand 0 is int32");
+}
+END_TEST
+
+/* Adding 2^-24 to 1 a million times must not be lost, as it would be one by one in float32. */
+START_TEST(long_sums)
+{
+    const int64_t n = 1 << 20;
+    et_tensor *x = et_full(ET_F32, 1, &n, ldexp(1, -24));
+
+    et_set(x, (const int64_t[]){0}, 1);
+    ck_assert_double_eq_tol(et_item(et_sum(x, 0, NULL, false)), 1 + (double)(n - 1) * ldexp(1, -24), 1e-6);
+}
+END_TEST
+
+START_TEST(variances)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = PARAM((2, 3), 1, 2, 6, 5, 5, 5), *y;
+
+    HOLDS(et_var(x, ET_DIMS(1), false, false), (2), 14.0 / 3, 0);
+    HOLDS(et_var(x, ET_DIMS(1), true, true), (2, 1), 7, 0);
+    HOLDS_ONE(et_var(x, 0, NULL, false, false), 20.0 / 6);
+    y = et_var(x, ET_DIMS(-1), false, false);
+    WORKS(et_backward_from(y, REAL((2), 3, 1), 0)); /* 2 (x - mean) / N */
+    GRAD_HOLDS(x, (2, 3), -4, -2, 6, 0, 0, 0);
+    /* A large mean costs nothing. */
+    HOLDS_ONE(et_var(et_to(et_add_scalar(REAL((4), 1, 2, 3, 4), 1e6), values_real), 0, NULL, false, false),
+              1.25);
+    HOLDS(et_var(REAL((2, 1), 1, 2), ET_DIMS(1), true, false), (2), NAN, NAN);
+    FAILS(et_var(x, ET_DIMS(0, 0), true, false), ET_EINVAL, "named twice");
+}
+END_TEST
+
+START_TEST(extrema)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = PARAM((2, 3), 4, 9, 9, -1, -5, -5), *y, *k;
+
+    y = et_max(x, 1, false, &k);
+    HOLDS(y, (2), 9, -1);
+    HOLDS(k, (2), 1, 0);
+    WORKS(et_backward_from(y, REAL((2), 3, 4), 0)); /* to the first of equals */
+    GRAD_HOLDS(x, (2, 3), 0, 3, 0, 4, 0, 0);
+    et_zero_grad_of(x);
+    y = et_min(x, -1, true, &k);
+    HOLDS(y, (2, 1), 4, -5);
+    HOLDS(k, (2, 1), 0, 1);
+    WORKS(et_backward_from(y, REAL((2, 1), 3, 4), 0));
+    GRAD_HOLDS(x, (2, 3), 3, 0, 0, 0, 4, 0);
+    HOLDS(et_max(x, 0, false, NULL), (3), 4, 9, 9);
+    HOLDS(et_max(REAL((2, 2), 1, NAN, -INF, INF), 1, false, &k), (2), NAN, INF);
+    HOLDS(k, (2), 1, 1);
+    HOLDS(et_min(REAL((1, 3), NAN, 1, NAN), 1, false, &k), (1), NAN);
+    HOLDS(k, (1), 0);
+    HOLDS_NONE(et_max(nothing(0, 3), 1, false, NULL), (0));
+    FAILS(et_max(nothing(0, 3), 0, false, NULL), ET_ESHAPE, "no extremum");
+    FAILS(et_max(x, 2, false, NULL), ET_EINVAL, "max: dimension 2");
+}
+END_TEST
+
+START_TEST(softmaxes)
+{
+    values_real = values_reals[_i];
+    const double e = exp(1), s = 1 + e + e * e;
+    et_tensor *x = PARAM((1, 3), 0, 1, 2), *y = et_softmax(x, 1);
+    const double p[3] = {1 / s, e / s, e * e / s};
+
+    HOLDS(y, (1, 3), p[0], p[1], p[2]);
+    WORKS(et_backward_from(y, REAL((1, 3), 1, 0, 0), 0)); /* p_0 (d_0k - p_k) */
+    GRAD_HOLDS(x, (1, 3), p[0] * (1 - p[0]), -p[0] * p[1], -p[0] * p[2]);
+    HOLDS(et_softmax(REAL((3, 1), 0, 1, 2), 0), (3, 1), p[0], p[1], p[2]);
+    HOLDS(et_softmax(REAL((2, 2), 1e30, 1e30, -1e30, 1e30), 1), (2, 2), 0.5, 0.5, 0, 1);
+    HOLDS(et_softmax(REAL((2, 2), -INF, -INF, -INF, 3), -1), (2, 2), 0, 0, 0, 1);
+    HOLDS(et_log_softmax(REAL((2, 2), 1000, 1000, -1000, 0), 1), (2, 2), -log(2), -log(2), -1000, 0);
+    HOLDS_NONE(et_softmax(nothing(0, 3), 1), (0, 3));
+    HOLDS_NONE(et_softmax(nothing(2, 0), 1), (2, 0));
+    FAILS(et_softmax(et_scalar(values_real, 1), 0), ET_EINVAL, "softmax: dimension 0 of a tensor with 0");
+    FAILS(et_softmax(x, 2), ET_EINVAL, "dimension 2");
+
+    x = PARAM((2), 0, log(3));
+    WORKS(et_backward_from(et_log_softmax(x, 0), REAL((2), 1, 0), 0)); /* d_0k - p_k */
+    GRAD_HOLDS(x, (2), 0.75, -0.75);
+
+    HOLDS(et_logsumexp(REAL((2, 2), 1000, 1000, -INF, -INF), 1, false), (2), 1000 + log(2), -INF);
+    HOLDS(et_logsumexp(REAL((1, 2), -INF, 5), 1, true), (1, 1), 5);
+    HOLDS(et_logsumexp(nothing(2, 0), 1, false), (2), -INF, -INF);
+    et_zero_grad_of(x);
+    WORKS(et_backward_from(et_logsumexp(x, 0, false), NULL, 0));
+    GRAD_HOLDS(x, (2), 0.25, 0.75);
+}
+END_TEST
+
+/* A row of which all is masked gives zeros and takes no part in the gradient. */
+START_TEST(masked_softmax)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = PARAM((2, 2), 1, 1, 5, 7), *mask = REAL((2, 2), 0, 0, -INF, -INF), *y;
+
+    y = et_softmax_masked(x, mask, 1);
+    HOLDS(y, (2, 2), 0.5, 0.5, 0, 0);
+    WORKS(et_backward_from(y, REAL((2, 2), 1, 0, 3, 4), 0));
+    GRAD_HOLDS(x, (2, 2), 0.25, -0.25, 0, 0);
+    HOLDS(et_softmax_masked(x, REAL((2), -INF, 0), 1), (2, 2), 0, 1, 0, 1);
+    FAILS(et_softmax_masked(x, REAL((3), 0, 0, 0), 1), ET_ESHAPE, "does not broadcast");
+    FAILS(et_softmax_masked(x, NULL, 1), ET_EINVAL, "mask is NULL");
+    /* A row of -inf in itself is the same, with logarithms too. */
+    x = PARAM((1, 2), -INF, -INF);
+    WORKS(et_backward_from(et_softmax(x, 1), REAL((1, 2), 1, 2), 0));
+    GRAD_HOLDS(x, (1, 2), 0, 0);
+    et_zero_grad_of(x);
+    WORKS(et_backward_from(et_logsumexp(x, 1, false), NULL, 0));
+    GRAD_HOLDS(x, (1, 2), 0, 0);
+}
+END_TEST
+
+START_TEST(layer_norms)
+{
+    values_real = values_reals[_i];
+    const double v[6] = {1, 2, 6, -1, 0.5, 2}, g[3] = {2, 1, -1}, b[3] = {0, 1, 0.5}, eps = 1e-5;
+    double want[6];
+    et_tensor *x = values_make(values_real, ET_SHAPE(2, 3), 6, v), *y;
+
+    for (int r = 0; r < 2; r++) {
+        double mean = (v[3 * r] + v[3 * r + 1] + v[3 * r + 2]) / 3, var = 0;
+        for (int i = 0; i < 3; i++)
+            var += (v[3 * r + i] - mean) * (v[3 * r + i] - mean) / 3;
+        for (int i = 0; i < 3; i++)
+            want[3 * r + i] = (v[3 * r + i] - mean) / sqrt(var + eps) * g[i] + b[i];
+    }
+    y = et_layer_norm(x, values_make(values_real, ET_SHAPE(3), 3, g),
+                      values_make(values_real, ET_SHAPE(3), 3, b), eps);
+    values_check(__LINE__, y, ET_SHAPE(2, 3), 6, want);
+    HOLDS(et_layer_norm(REAL((2), 7, 7), NULL, NULL, eps), (2), 0, 0);
+    HOLDS(et_layer_norm(REAL((1, 2), 0, 2), NULL, REAL((2), 1, 1), 3), (1, 2), 0.5, 1.5);
+    FAILS(et_layer_norm(x, REAL((2), 1, 1), NULL, eps), ET_ESHAPE, "expected [3]");
+    FAILS(et_layer_norm(x, NULL, NULL, 0), ET_EINVAL, "eps is 0");
+    FAILS(et_layer_norm(et_scalar(values_real, 1), NULL, NULL, eps), ET_ESHAPE, "scalar");
+
+    x = PARAM((2, 2), 3, 4, 0, 0);
+    y = et_l2_normalize(x, 0.5);
+    HOLDS(y, (2, 2), 0.6, 0.8, 0, 0);
+    WORKS(et_backward_from(y, REAL((2, 2), 1, 0, 1, 2), 0));
+    GRAD_HOLDS(x, (2, 2), 0.128, -0.096, 2, 4); /* (1 - 0.36) / 5, -0.48 / 5; gy / eps */
+    FAILS(et_l2_normalize(x, 0), ET_EINVAL, "eps is 0");
+}
+END_TEST
+
+START_TEST(dropouts)
+{
+    values_real = values_reals[_i];
+    const int64_t n = 100000;
+    const double p = 0.25;
+    et_rng rng = et_rng_make(3, 0), again = rng;
+    et_tensor *x = et_set_requires_grad(et_full(values_real, 1, &n, 2), true),
+              *y = et_dropout(x, p, true, &rng), *z;
+    int64_t kept = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        double v = et_get(y, &i);
+        ck_assert(v == 0 || fabs(v - 2 / (1 - p)) < 1e-6);
+        kept += v != 0;
+    }
+    /* Binomial: five standard deviations are 685. */
+    ck_assert_int_lt(llabs((long long)kept - 75000), 700);
+    ck_assert_uint_ne(rng.counter, again.counter);
+    z = et_dropout(x, p, true, &again);
+    ck_assert(et_equal(y, z));
+    ck_assert_uint_eq(rng.counter, again.counter);
+    ck_assert(!et_equal(y, et_dropout(x, p, true, &rng)));
+    WORKS(et_backward_from(y, NULL, 0)); /* the same elements, the same factor */
+    for (int64_t i = 0; i < n; i++)
+        ck_assert(fabs(et_get(et_grad_of(x), &i) - et_get(z, &i) / 2) < 1e-6);
+
+    again = rng;
+    ck_assert_ptr_eq(et_dropout(x, p, false, &rng), x);
+    ck_assert_uint_eq(rng.counter, again.counter);
+    ck_assert(et_equal(et_dropout(x, 0, true, &rng), x));
+    FAILS(et_dropout(x, 1, true, &rng), ET_EINVAL, "probability is 1");
+    FAILS(et_dropout(x, -0.1, true, &rng), ET_EINVAL, "expected 0 <= p < 1");
+    FAILS(et_dropout(x, NAN, true, &rng), ET_EINVAL, "probability is nan");
+}
+END_TEST
+
+START_TEST(cross_entropies)
+{
+    values_real = values_reals[_i];
+    const double l2 = log(2), l3 = log(3);
+    et_tensor *x = PARAM((3, 2), 0, 0, 0, l3, l3, 0), *none = INTS((3), 5, 5, 5), *y;
+    et_cross_entropy_opts o = {.ignore = true, .ignore_index = 5};
+
+    /* -ln of 1/2, 3/4 and 1/4 */
+    y = et_cross_entropy(x, INTS((3), 0, 1, 1));
+    HOLDS_ONE(y, (l2 - log(0.75) - log(0.25)) / 3);
+    WORKS(et_backward(y)); /* (p - target) / 3 */
+    GRAD_HOLDS(x, (3, 2), -0.5 / 3, 0.5 / 3, 0.25 / 3, -0.25 / 3, 0.75 / 3, -0.75 / 3);
+
+    et_zero_grad_of(x);
+    y = et_cross_entropy_with(x, INTS((3), 0, 5, 1), &o);
+    HOLDS_ONE(y, (l2 + log(4)) / 2);
+    WORKS(et_backward(y));
+    GRAD_HOLDS(x, (3, 2), -0.25, 0.25, 0, 0, 0.375, -0.375);
+    et_zero_grad_of(x);
+    y = et_cross_entropy_with(x, none, &o);
+    HOLDS_ONE(y, 0);
+    WORKS(et_backward(y));
+    GRAD_HOLDS(x, (3, 2), 0, 0, 0, 0, 0, 0);
+
+    o.reduction = ET_REDUCE_NONE;
+    HOLDS(et_cross_entropy_with(x, INTS((3), 0, 5, 1), &o), (3), l2, 0, log(4));
+    o.reduction = ET_REDUCE_SUM;
+    HOLDS_ONE(et_cross_entropy_with(x, INTS((3), 0, 5, 1), &o), l2 + log(4));
+    o = (et_cross_entropy_opts){.weight = REAL((2), 3, 1)};
+    HOLDS_ONE(et_cross_entropy_with(x, INTS((3), 0, 1, 1), &o), (3 * l2 - log(0.75) + log(4)) / 5);
+    o = (et_cross_entropy_opts){.label_smoothing = 1};
+    HOLDS_ONE(et_cross_entropy_with(REAL((1, 2), 0, l3), INTS((1), 0), &o), (log(4) - log(0.75)) / 2);
+
+    HOLDS_ONE(et_cross_entropy(REAL((1, 3), 1e4, -1e4, 0), INTS((1), 1)), 2e4);
+    HOLDS_ONE(et_cross_entropy(nothing(0, 3), et_zeros(ET_I32, ET_SHAPE(0))), 0);
+    HOLDS_ONE(et_cross_entropy(REAL((2, 1, 2), 0, 0, 0, 0), INTS((2, 1), 0, 1)), l2);
+    FAILS(et_cross_entropy(x, INTS((3), 0, 2, 1)), ET_EINVAL, "label 2 of item 1 is outside 0 .. 1");
+    FAILS(et_cross_entropy(x, INTS((3), 0, 0, -1)), ET_EINVAL, "label -1 of item 2");
+    FAILS(et_cross_entropy(x, none), ET_EINVAL, "label 5");
+    FAILS(et_cross_entropy(x, INTS((2), 0, 1)), ET_ESHAPE, "labels of their shape without the last");
+    FAILS(et_cross_entropy(x, REAL((3), 0, 1, 0)), ET_EDTYPE, "expected int32");
+    FAILS(et_cross_entropy_with(x, INTS((3), 0, 0, 0), &(et_cross_entropy_opts){.label_smoothing = 1.5}),
+          ET_EINVAL, "label smoothing is 1.5");
+    FAILS(
+        et_cross_entropy_with(x, INTS((3), 0, 0, 0), &(et_cross_entropy_opts){.weight = REAL((3), 1, 1, 1)}),
+        ET_ESHAPE, "class weights are [3]");
+
+    HOLDS_ONE(et_cross_entropy_soft(REAL((1, 2), 0, l3), REAL((1, 2), 0.5, 0.5), ET_REDUCE_SUM),
+              (log(4) - log(0.75)) / 2);
+}
+END_TEST
+
+START_TEST(other_losses)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = PARAM((4), 1000, -1000, 1000, -1000), *y;
+
+    y = et_bce_with_logits(x, REAL((4), 1, 0, 0, 1), ET_REDUCE_NONE);
+    HOLDS(y, (4), 0, 0, 1000, 1000);
+    WORKS(et_backward_from(y, NULL, 0)); /* s(x) - t */
+    GRAD_HOLDS(x, (4), 0, 0, 1, -1);
+    HOLDS_ONE(et_bce_with_logits(REAL((2), 0, 0), REAL((2), 0.5, 1), ET_REDUCE_MEAN), log(2));
+    FAILS(et_bce_with_logits(x, REAL((2), 0, 1), ET_REDUCE_MEAN), ET_ESHAPE, "[2]");
+
+    x = PARAM((2), 3, 1);
+    y = et_mse(x, REAL((2), 1, 2), ET_REDUCE_MEAN);
+    HOLDS_ONE(y, 2.5);
+    WORKS(et_backward(y));
+    GRAD_HOLDS(x, (2), 2, -1);
+    HOLDS_ONE(et_mse(x, REAL((2), 1, 2), ET_REDUCE_SUM), 5);
+    HOLDS(et_mse(x, REAL((2), 1, 2), ET_REDUCE_NONE), (2), 4, 1);
+
+    HOLDS(et_gaussian_kl(REAL((3), 0, 2, 0), REAL((3), 0, 0, log(4))), (3), 0, 2, 0.5 * (3 - log(4)));
+    FAILS(et_clip_loss(REAL((1, 2), 1, 2)), ET_ESHAPE, "[1, 2], expected a square matrix");
+}
+END_TEST
+
+/* Row-major element n of the input is cos(0.5 n + 0.1); the values are of float64 programs in
+ * another library, with ten decimals. */
+static et_tensor *cosines(int64_t rows, int64_t columns, double scale)
+{
+    et_tensor *x = et_empty(ET_F64, ET_SHAPE(rows, columns));
+    double *p = et_data_mut(x);
+
+    for (int64_t i = 0; i < rows * columns; i++)
+        p[i] = scale * cos(0.5 * (double)i + 0.1);
+    return x;
+}
+
+#define GOLDEN(call, v) ck_assert_double_eq_tol(et_item(call), (v), 6e-11)
+
+START_TEST(golden_losses)
+{
+    et_tensor *s = cosines(3, 3, 0.5), *x = cosines(2, 3, 2), *mu = cosines(4, 3, 1),
+              *logvar = cosines(4, 3, 0.3);
+    et_tensor *kl = et_gaussian_kl(mu, logvar);
+    et_cross_entropy_opts o = {.label_smoothing = 0.1};
+
+    GOLDEN(et_clip_loss(et_mul_scalar(s, 1 / 0.2)), 1.4855980710);
+    GOLDEN(et_clip_loss(et_mul_scalar(s, exp(1))), 1.1553823147);
+    GOLDEN(et_bce_with_logits(x, REAL((2, 3), 1, 0, 1, 0, 1, 0), ET_REDUCE_MEAN), 0.7406404576);
+    GOLDEN(et_cross_entropy_with(x, INTS((2), 2, 0), &o), 1.1413943909);
+    GOLDEN(et_mean(kl, 0, NULL, false), 0.2506230643);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("reductions and losses");
+    TCase *tc = tcase_create("semantics");
+
+    tcase_add_checked_fixture(tc, values_begin, values_end);
+    tcase_add_loop_test(tc, sums_and_means, 0, VALUES_N_REALS);
+    tcase_add_test(tc, long_sums);
+    tcase_add_loop_test(tc, variances, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, extrema, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, softmaxes, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, masked_softmax, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, layer_norms, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, dropouts, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, cross_entropies, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, other_losses, 0, VALUES_N_REALS);
+    tcase_add_test(tc, golden_losses);
+    suite_add_tcase(suite, tc);
+    return suite_run(suite);
+}

@@ -1,0 +1,354 @@
+/* What the ops mean that cut, join, index, choose, convert, order and move elements: values and
+ * gradients written by hand, and wrong use. */
+#include "config.h"
+
+#include "tests/values.h"
+
+static et_tensor *counting(int ndim, const int64_t *shape)
+{
+    et_tensor *x = et_empty(values_real, ndim, shape);
+
+    for (int64_t i = 0; i < x->numel; i++)
+        et_set(et_view(x, ET_SHAPE(-1)), &i, (double)i);
+    return x;
+}
+
+#define COUNTING(shape) counting(ET_SHAPE shape)
+#define TRAIN(x) et_set_requires_grad((x), true)
+
+START_TEST(slices)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((3, 4))), *y;
+
+    HOLDS(et_slice(x, 0, 1, 3, 1), (2, 4), 4, 5, 6, 7, 8, 9, 10, 11);
+    HOLDS(et_slice(x, 1, 0, 4, 3), (3, 2), 0, 3, 4, 7, 8, 11);
+    HOLDS(et_slice(x, -1, -2, INT64_MAX, 1), (3, 2), 2, 3, 6, 7, 10, 11);
+    HOLDS(et_slice(x, 0, -100, 1, 1), (1, 4), 0, 1, 2, 3);
+    HOLDS_NONE(et_slice(x, 1, 3, 1, 1), (3, 0));
+    HOLDS_NONE(et_slice(x, 0, 9, 12, 1), (0, 4));
+    HOLDS(et_slice(x, 0, 0, 3, INT64_MAX), (1, 4), 0, 1, 2, 3);
+    y = et_slice(et_slice(x, 1, 1, 4, 2), 0, 0, 3, 2);
+    ck_assert_ptr_eq(y->storage, x->storage);
+    HOLDS(y, (2, 2), 1, 3, 9, 11);
+    WORKS(et_backward_from(y, REAL((2, 2), 1, 2, 3, 4), 0));
+    GRAD_HOLDS(x, (3, 4), 0, 1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4);
+    FAILS(et_slice(x, 0, 0, 3, 0), ET_EINVAL, "slice: the step is 0");
+    FAILS(et_slice(x, 0, 0, 3, -1), ET_EINVAL, "at least 1");
+    FAILS(et_slice(x, 2, 0, 1, 1), ET_EINVAL, "dimension 2");
+    FAILS(et_slice(et_scalar(values_real, 1), 0, 0, 1, 1), ET_EINVAL, "slice");
+}
+END_TEST
+
+START_TEST(selects)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((2, 3)));
+
+    HOLDS(et_select(x, 0, 1), (3), 3, 4, 5);
+    HOLDS(et_select(x, 1, -1), (2), 2, 5);
+    HOLDS_ONE(et_select(et_select(x, 0, -2), 0, 2), 2);
+    WORKS(et_backward_from(et_select(x, 1, 1), REAL((2), 7, 9), 0));
+    GRAD_HOLDS(x, (2, 3), 0, 7, 0, 0, 9, 0);
+    FAILS(et_select(x, 0, 2), ET_EINVAL, "select: index 2");
+    FAILS(et_select(x, 1, -4), ET_EINVAL, "index -4");
+    FAILS(et_select(x, -3, 0), ET_EINVAL, "dimension -3");
+}
+END_TEST
+
+START_TEST(splits_and_chunks)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((2, 5))), *p[5] = {NULL};
+
+    ck_assert_int_eq(et_split(x, 1, 2, 5, p), 3);
+    HOLDS(p[0], (2, 2), 0, 1, 5, 6);
+    HOLDS(p[1], (2, 2), 2, 3, 7, 8);
+    HOLDS(p[2], (2, 1), 4, 9);
+    ck_assert_ptr_eq(p[2]->storage, x->storage);
+    WORKS(et_backward_from(et_mul(p[0], p[1]), NULL, 0));
+    GRAD_HOLDS(x, (2, 5), 2, 3, 0, 1, 0, 7, 8, 5, 6, 0);
+    ck_assert_int_eq(et_split(x, 0, 100, 1, p), 1);
+    HOLDS(et_select(p[0], 0, 1), (5), 5, 6, 7, 8, 9);
+    ck_assert_int_lt(et_split(x, 1, 2, 2, p), 0);
+    FAILS((void *)0, ET_EINVAL, "makes more than 2");
+    ck_assert_int_lt(et_split(x, 1, 0, 2, p), 0);
+    FAILS((void *)0, ET_EINVAL, "split");
+
+    WORKS(et_chunk(x, 1, 5, p));
+    HOLDS(p[4], (2, 1), 4, 9);
+    WORKS(et_chunk(x, 0, 2, p));
+    HOLDS(p[1], (1, 5), 5, 6, 7, 8, 9);
+    FAILS_STATUS(et_chunk(x, 1, 2, p), ET_ESHAPE, "does not divide into 2");
+    ck_assert_int_ne(et_chunk(x, 1, 0, p), ET_OK);
+    et_error_clear();
+}
+END_TEST
+
+START_TEST(joins)
+{
+    values_real = values_reals[_i];
+    et_tensor *a = PARAM((2, 1), 1, 2), *b = PARAM((2, 2), 3, 4, 5, 6),
+              *none = et_zeros(values_real, ET_SHAPE(2, 0));
+    et_tensor *xs[4] = {a, none, b, a}, *y = et_concat(4, xs, 1);
+
+    HOLDS(y, (2, 4), 1, 3, 4, 1, 2, 5, 6, 2);
+    WORKS(et_backward_from(y, REAL((2, 4), 1, 2, 3, 4, 5, 6, 7, 8), 0));
+    GRAD_HOLDS(a, (2, 1), 5, 13); /* both places */
+    GRAD_HOLDS(b, (2, 2), 2, 3, 6, 7);
+    HOLDS(et_concat(2, (et_tensor *[]){b, et_permute(b, ET_DIMS(1, 0))}, -2), (4, 2), 3, 4, 5, 6, 3, 5, 4, 6);
+    FAILS(et_concat(0, xs, 0), ET_EINVAL, "nothing to put together");
+    FAILS(et_concat(2, (et_tensor *[]){a, b}, 0), ET_ESHAPE, "shapes differ outside dimension 0");
+    FAILS(et_concat(2, (et_tensor *[]){a, et_zeros(ET_I32, ET_SHAPE(2, 1))}, 0), ET_EDTYPE, "dtypes differ");
+    FAILS(et_concat(2, (et_tensor *[]){a, NULL}, 0), ET_EINVAL, "operand 1 is NULL");
+
+    et_tensor *u = PARAM((2), 1, 2), *v = PARAM((2), 3, 4);
+    HOLDS(et_stack(2, (et_tensor *[]){u, v}, 0), (2, 2), 1, 2, 3, 4);
+    y = et_stack(2, (et_tensor *[]){u, v}, -1);
+    HOLDS(y, (2, 2), 1, 3, 2, 4);
+    WORKS(et_backward_from(y, REAL((2, 2), 1, 2, 3, 4), 0));
+    GRAD_HOLDS(u, (2), 1, 3);
+    GRAD_HOLDS(v, (2), 2, 4);
+    HOLDS(et_stack(2, (et_tensor *[]){et_scalar(values_real, 8), et_scalar(values_real, 9)}, 0), (2), 8, 9);
+    FAILS(et_stack(2, (et_tensor *[]){u, a}, 0), ET_ESHAPE, "differ");
+    FAILS(et_stack(2, (et_tensor *[]){u, v}, 2), ET_EINVAL, "dimension");
+    FAILS(et_stack(0, xs, 0), ET_EINVAL, "stack: 0 tensors");
+}
+END_TEST
+
+START_TEST(gathers_and_scatters)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((3, 2))), *y;
+
+    y = et_gather(x, 0, INTS((2, 2), 2, 0, 2, 1));
+    HOLDS(y, (2, 2), 4, 1, 4, 3);
+    WORKS(et_backward_from(y, REAL((2, 2), 1, 2, 3, 4), 0));
+    GRAD_HOLDS(x, (3, 2), 0, 2, 0, 4, 4, 0); /* twice from row 2 */
+    HOLDS(et_gather(x, 1, INTS((3, 3), 0, 1, 0, 1, 1, 1, 0, 0, 0)), (3, 3), 0, 1, 0, 3, 3, 3, 4, 4, 4);
+    FAILS(et_gather(x, 0, INTS((1, 2), 3, 0)), ET_EINVAL, "index 3 is outside 0 .. 2");
+    FAILS(et_gather(x, 0, INTS((1, 2), -1, 0)), ET_EINVAL, "index -1");
+    FAILS(et_gather(x, 0, INTS((2), 0, 0)), ET_ESHAPE, "does not fit");
+    FAILS(et_gather(x, 0, REAL((1, 2), 0, 0)), ET_EDTYPE, "expected int32");
+
+    et_tensor *to = PARAM((3), 10, 20, 30), *src = PARAM((4), 1, 2, 3, 4);
+    y = et_scatter_add(to, 0, INTS((4), 2, 0, 2, 2), src);
+    HOLDS(y, (3), 12, 20, 38);
+    WORKS(et_backward_from(y, REAL((3), 5, 6, 7), 0));
+    GRAD_HOLDS(to, (3), 5, 6, 7);
+    GRAD_HOLDS(src, (4), 7, 5, 7, 7);
+    FAILS(et_scatter_add(to, 0, INTS((2), 0, 3), et_slice(src, 0, 0, 2, 1)), ET_EINVAL, "outside");
+    FAILS(et_scatter_add(to, 0, INTS((2), 0, 1), src), ET_ESHAPE, "the source");
+
+    y = et_index_select(x, 0, INTS((3), 1, 1, 0));
+    HOLDS(y, (3, 2), 2, 3, 2, 3, 0, 1);
+    HOLDS(et_index_select(x, -1, INTS((1), 1)), (3, 1), 1, 3, 5);
+    FAILS(et_index_select(x, 0, INTS((1, 1), 0)), ET_ESHAPE, "expected one dimension");
+    FAILS(et_index_select(x, 1, INTS((1), 2)), ET_EINVAL, "outside");
+}
+END_TEST
+
+START_TEST(embeddings)
+{
+    values_real = values_reals[_i];
+    et_tensor *w = PARAM((3, 2), 1, 2, 3, 4, 5, 6), *y = et_embedding(w, INTS((2, 2), 2, 0, 2, 1), 1);
+
+    HOLDS(y, (2, 2, 2), 5, 6, 1, 2, 5, 6, 3, 4);
+    WORKS(et_backward_from(y, REAL((2, 2, 2), 1, 2, 3, 4, 5, 6, 7, 8), 0));
+    GRAD_HOLDS(w, (3, 2), 3, 4, 0, 0, 6, 8); /* row 1 pads: read, but not trained */
+    w = PARAM((2, 1), 1, 2);
+    WORKS(et_backward_from(et_embedding(w, INTS((3), 0, 0, 1), -1), NULL, 0));
+    GRAD_HOLDS(w, (2, 1), 2, 1);
+    FAILS(et_embedding(w, INTS((1), 2), -1), ET_EINVAL, "outside 0 .. 1");
+    FAILS(et_embedding(w, INTS((1), -1), -1), ET_EINVAL, "index -1");
+    FAILS(et_embedding(REAL((1), 1), INTS((1), 0), -1), ET_ESHAPE, "expected [words, width]");
+
+    HOLDS(et_one_hot(INTS((2, 1), 2, 0), 3, values_real), (2, 1, 3), 0, 0, 1, 1, 0, 0);
+    ck_assert(!et_one_hot(INTS((1), 0), 2, values_real)->requires_grad);
+    FAILS(et_one_hot(INTS((1), 3), 3, values_real), ET_EINVAL, "outside");
+    FAILS(et_one_hot(INTS((1), 0), 0, values_real), ET_EINVAL, "0 classes");
+    FAILS(et_one_hot(INTS((1), 0), 3, ET_I32), ET_EDTYPE, "cannot make int32");
+}
+END_TEST
+
+START_TEST(masks)
+{
+    values_real = values_reals[_i];
+    et_tensor *a = PARAM((2, 2), 1, 2, 3, 4), *b = PARAM((1, 2), 8, 9), *y;
+
+    y = et_where(MASK((2, 1), 1, 0), a, b);
+    HOLDS(y, (2, 2), 1, 2, 8, 9);
+    WORKS(et_backward_from(y, REAL((2, 2), 1, 2, 3, 4), 0));
+    GRAD_HOLDS(a, (2, 2), 1, 2, 0, 0);
+    GRAD_HOLDS(b, (1, 2), 3, 4);
+    /* What is not chosen does not count, be it NaN. */
+    a = PARAM((2), NAN, 2);
+    y = et_where(MASK((2), 0, 200), a, et_zeros_like(a));
+    HOLDS(y, (2), 0, 2);
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(a, (2), 0, 1);
+    FAILS(et_where(MASK((3), 0, 1, 0), a, a), ET_ESHAPE, "where: shapes do not broadcast");
+    FAILS(et_where(INTS((2), 0, 1), a, a), ET_EDTYPE, "expected a uint8 mask");
+
+    a = PARAM((2, 2), 1, 2, 3, 4);
+    y = et_masked_fill(a, MASK((2), 0, 1), -INFINITY);
+    HOLDS(y, (2, 2), 1, -INFINITY, 3, -INFINITY);
+    WORKS(et_backward_from(y, REAL((2, 2), 5, 6, 7, 8), 0));
+    GRAD_HOLDS(a, (2, 2), 5, 0, 7, 0);
+    FAILS(et_masked_fill(a, MASK((3), 0, 1, 0), 0), ET_ESHAPE, "broadcast");
+}
+END_TEST
+
+START_TEST(casts)
+{
+    values_real = ET_F32;
+    et_tensor *x = PARAM((3), 1, -2.5, 1e-3), *y = et_cast(x, ET_F64);
+
+    ck_assert_int_eq(y->dtype, ET_F64);
+    HOLDS(et_cast(y, ET_F32), (3), 1, -2.5, 1e-3);
+    WORKS(et_backward_from(y, et_to(REAL((3), 1, 2, 3), ET_F64), 0));
+    ck_assert_int_eq(et_grad_of(x)->dtype, ET_F32);
+    GRAD_HOLDS(x, (3), 1, 2, 3);
+    FAILS(et_cast(x, ET_I32), ET_EGRAD, "cannot pass through int32");
+    FAILS(et_cast(x, ET_BF16), ET_EGRAD, "cannot pass through bfloat16");
+
+    et_tensor *plain = REAL((5), 1.9, -1.9, 3e9, NAN, 300);
+    HOLDS(et_cast(plain, ET_I32), (5), 1, -1, 2147483647, 0, 300);
+    HOLDS(et_cast(plain, ET_U8), (5), 1, 0, 255, 0, 255);
+    /* bfloat16 has 8 bits: 257 falls halfway and goes to even, 259 to 260. */
+    y = et_cast(REAL((4), 257, 259, -1.00390625, INFINITY), ET_BF16);
+    ck_assert_int_eq(y->dtype, ET_BF16);
+    HOLDS(et_cast(y, ET_F32), (4), 256, 260, -1, INFINITY);
+    et_no_grad_begin();
+    ck_assert_ptr_nonnull(et_cast(x, ET_BF16));
+    et_no_grad_end();
+}
+END_TEST
+
+START_TEST(orders)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = PARAM((2, 4), 2, 1, 2, 0, -1, NAN, 5, -INFINITY), *k, *y;
+
+    y = et_sort(x, 1, false, &k);
+    HOLDS(y, (2, 4), 0, 1, 2, 2, -INFINITY, -1, 5, NAN);
+    HOLDS(k, (2, 4), 3, 1, 0, 2, 3, 0, 2, 1); /* the first 2 stays before the second */
+    ck_assert_int_eq(k->dtype, ET_I32);
+    WORKS(et_backward_from(y, REAL((2, 4), 1, 2, 3, 4, 5, 6, 7, 8), 0));
+    GRAD_HOLDS(x, (2, 4), 3, 2, 4, 1, 6, 8, 7, 5);
+    y = et_sort(et_detach(x), -1, true, &k);
+    HOLDS(y, (2, 4), 2, 2, 1, 0, NAN, 5, -1, -INFINITY);
+    HOLDS(k, (2, 4), 0, 2, 1, 3, 1, 2, 0, 3);
+    HOLDS(et_argsort(x, 1, true), (2, 4), 0, 2, 1, 3, 1, 2, 0, 3);
+    HOLDS(et_sort(COUNTING((3, 1)), 0, true, NULL), (3, 1), 2, 1, 0);
+    FAILS(et_sort(x, 2, true, NULL), ET_EINVAL, "sort: dimension 2");
+    FAILS(et_sort(INTS((1), 1), 0, true, NULL), ET_EDTYPE, "sort");
+
+    x = PARAM((5), 3, 7, 7, -1, 5);
+    y = et_topk(x, 3, 0, &k);
+    HOLDS(y, (3), 7, 7, 5);
+    HOLDS(k, (3), 1, 2, 4);
+    WORKS(et_backward_from(y, REAL((3), 1, 2, 3), 0));
+    GRAD_HOLDS(x, (5), 0, 1, 2, 0, 3);
+    HOLDS(et_topk(REAL((3), 1, NAN, 9), 1, 0, NULL), (1), NAN);
+    FAILS(et_topk(x, 0, 0, NULL), ET_EINVAL, "topk: 0 of dimension 0");
+    FAILS(et_topk(x, 6, 0, NULL), ET_EINVAL, "topk: 6");
+
+    HOLDS(et_argmax(REAL((2, 3), 1, 5, 5, 2, NAN, NAN), 1, false), (2), 1, 1);
+    HOLDS(et_argmax(REAL((2, 2), -2, -1, -1, -3), 0, true), (1, 2), 1, 0);
+    FAILS(et_argmax(et_zeros(values_real, ET_SHAPE(2, 0)), 1, false), ET_ESHAPE, "no extremum");
+}
+END_TEST
+
+START_TEST(movements)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((2, 3))), *y;
+
+    HOLDS(et_flip(x, 0), (2, 3), 3, 4, 5, 0, 1, 2);
+    y = et_flip(x, -1);
+    HOLDS(y, (2, 3), 2, 1, 0, 5, 4, 3);
+    WORKS(et_backward_from(y, COUNTING((2, 3)), 0));
+    GRAD_HOLDS(x, (2, 3), 2, 1, 0, 5, 4, 3);
+    FAILS(et_flip(x, 2), ET_EINVAL, "flip: dimension 2");
+
+    HOLDS(et_roll(x, 1, 1), (2, 3), 2, 0, 1, 5, 3, 4);
+    HOLDS(et_roll(x, -4, 1), (2, 3), 1, 2, 0, 4, 5, 3);
+    HOLDS(et_roll(x, 6, 0), (2, 3), 0, 1, 2, 3, 4, 5);
+    x = TRAIN(COUNTING((3)));
+    WORKS(et_backward_from(et_roll(x, 1, 0), REAL((3), 10, 20, 30), 0));
+    GRAD_HOLDS(x, (3), 20, 30, 10);
+
+    x = PARAM((1, 2), 1, 2);
+    y = et_repeat(x, ET_SHAPE(2, 2, 1));
+    HOLDS(y, (2, 2, 2), 1, 2, 1, 2, 1, 2, 1, 2);
+    WORKS(et_backward_from(y, COUNTING((2, 2, 2)), 0));
+    GRAD_HOLDS(x, (1, 2), 12, 16);
+    HOLDS(et_repeat(x, ET_SHAPE(1, 2)), (1, 4), 1, 2, 1, 2);
+    HOLDS_NONE(et_repeat(x, ET_SHAPE(0, 3)), (0, 6));
+    FAILS(et_repeat(x, ET_SHAPE(2)), ET_EINVAL, "at least as many counts");
+    FAILS(et_repeat(x, ET_SHAPE(2, -1)), ET_EINVAL, "repeat: -1 times");
+}
+END_TEST
+
+START_TEST(pads)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((2, 3))), *y;
+
+    y = et_pad(x, 2, (const int64_t[]){1, 0, 0, 1}, ET_PAD_CONSTANT, -7);
+    HOLDS(y, (3, 4), -7, 0, 1, 2, -7, 3, 4, 5, -7, -7, -7, -7);
+    WORKS(et_backward_from(y, COUNTING((3, 4)), 0));
+    GRAD_HOLDS(x, (2, 3), 1, 2, 3, 5, 6, 7);
+    et_zero_grad_of(x);
+    y = et_pad(x, 1, (const int64_t[]){2, 1}, ET_PAD_REFLECT, 0);
+    HOLDS(y, (2, 6), 2, 1, 0, 1, 2, 1, 5, 4, 3, 4, 5, 4);
+    WORKS(et_backward_from(y, et_ones(values_real, ET_SHAPE(2, 6)), 0));
+    GRAD_HOLDS(x, (2, 3), 1, 3, 2, 1, 3, 2);
+    et_zero_grad_of(x);
+    y = et_pad(x, 1, (const int64_t[]){2, 1}, ET_PAD_REPLICATE, 0);
+    HOLDS(y, (2, 6), 0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5);
+    WORKS(et_backward_from(y, et_ones(values_real, ET_SHAPE(2, 6)), 0));
+    GRAD_HOLDS(x, (2, 3), 3, 1, 2, 3, 1, 2);
+    FAILS(et_pad(x, 0, NULL, ET_PAD_CONSTANT, 1), ET_EINVAL, "widths for 0");
+    HOLDS(et_pad(et_zeros(values_real, ET_SHAPE(0)), 1, (const int64_t[]){1, 1}, ET_PAD_CONSTANT, 4), (2), 4,
+          4);
+    FAILS(et_pad(x, 1, (const int64_t[]){3, 0}, ET_PAD_REFLECT, 0), ET_ESHAPE, "cannot be mirrored");
+    FAILS(et_pad(x, 1, (const int64_t[]){-1, 0}, ET_PAD_CONSTANT, 0), ET_EINVAL, "negative widths");
+    FAILS(et_pad(x, 3, (const int64_t[]){0, 0, 0, 0, 1, 1}, ET_PAD_CONSTANT, 0), ET_EINVAL, "widths for 3");
+}
+END_TEST
+
+START_TEST(positions)
+{
+    values_real = values_reals[_i];
+    /* 10000^(2/4) = 100 */
+    HOLDS(et_sinusoidal_positions(values_real, 3, 4, 0), (3, 4), 0, 1, 0, 1, sin(1), cos(1), sin(0.01),
+          cos(0.01), sin(2), cos(2), sin(0.02), cos(0.02));
+    HOLDS(et_sinusoidal_positions(values_real, 3, 2, 2), (3, 2), 0, 0, 0, 0, sin(1), cos(1));
+    FAILS(et_sinusoidal_positions(values_real, 3, 5, 0), ET_EINVAL, "width 5");
+    FAILS(et_sinusoidal_positions(ET_I32, 3, 4, 0), ET_EINVAL, "int32");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("shape ops");
+    TCase *tc = tcase_create("semantics");
+
+    tcase_add_checked_fixture(tc, values_begin, values_end);
+    tcase_add_loop_test(tc, slices, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, selects, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, splits_and_chunks, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, joins, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, gathers_and_scatters, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, embeddings, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, masks, 0, VALUES_N_REALS);
+    tcase_add_test(tc, casts);
+    tcase_add_loop_test(tc, orders, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, movements, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, pads, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, positions, 0, VALUES_N_REALS);
+    suite_add_tcase(suite, tc);
+    return suite_run(suite);
+}
