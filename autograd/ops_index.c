@@ -349,10 +349,15 @@ static et_status embedding_graph(et_node *n, et_tensor *const *gy, et_tensor **g
 }
 
 ET_CALL(embedding_call, et_embedding(in[0], in[1], -1))
+ET_CALL(embedding_padded, et_embedding(in[0], in[1], 2))
 static const et_sample embedding_samples[] = {
     {.name = "a batch of words", .n_in = 2, .in = {{2, {5, 3}}, {2, {2, 4}, 0, 5, ET_ARG_INDEX}},
      .call = embedding_call},
     {.name = "past a vector", .n_in = 2, .in = {{2, {3, 19}}, {1, {6}, 0, 3, ET_ARG_INDEX}}, .call = embedding_call},
+    {.name = "past a piece", .n_in = 2, .in = {{2, {5, 131}}, {1, {600}, 0, 5, ET_ARG_INDEX}}, .call = embedding_call},
+    /* The padding's row has no gradient, though it has a derivative: only bwd and bwd_graph are compared. */
+    {.name = "padding", .n_in = 2, .in = {{2, {4, 3}}, {1, {9}, 0, 4, ET_ARG_INDEX}}, .call = embedding_padded,
+     .tol = 1e30},
     {.name = "no words", .n_in = 2, .in = {{2, {3, 4}}, {1, {0}, 0, 3, ET_ARG_INDEX}}, .call = embedding_call},
 };
 const et_op et_op_embedding = {

@@ -281,12 +281,14 @@ static et_status sort_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 
 ET_CALL(sort_last, et_sort(in[0], -1, false, NULL))
 ET_CALL(sort_first, et_sort(in[0], 0, true, NULL))
+ET_CALL(sort_middle, et_sort(in[0], 1, false, NULL))
 ET_CALL(topk_call, et_topk(in[0], 3, -1, NULL))
 ET_CALL(argsort_call, et_argsort(in[0], -1, false))
 ET_CALL(argmax_call, et_argmax(in[0], -1, false))
 static const et_sample sort_samples[] = {
     {.name = "last", .n_in = 1, .in = {{2, {3, 7}, -1, 1, ET_ARG_DISTINCT}}, .call = sort_last},
     {.name = "first, descending", .n_in = 1, .in = {{2, {5, 3}, -1, 1, ET_ARG_DISTINCT}}, .call = sort_first},
+    {.name = "middle", .n_in = 1, .in = {{3, {2, 4, 3}, -1, 1, ET_ARG_DISTINCT}}, .call = sort_middle},
     {.name = "empty", .n_in = 1, .in = {{2, {3, 0}}}, .call = sort_last},
 };
 static const et_sample topk_samples[] = {

@@ -213,6 +213,30 @@ static void mutate_statement(const source *s, int f, int i, mutants *out)
         add(s, out, f, "call left out", tok(s, i)->start, tok(s, end)->end, "(void)0");
 }
 
+/* True if token i is where a function only says how work is cut into pieces for threads: in a call of
+ * et_row_grain, in the second argument of et_parallel_for, or in the initial value of "grain". */
+static bool is_cutting(const source *s, int first, int i)
+{
+    int depth = 0, commas = 0;
+
+    for (int t = i - 1; t > first && !token_is(s, t, ";") && !token_is(s, t, "{"); t--) {
+        if (token_is(s, t, ")") || token_is(s, t, "]"))
+            depth++;
+        else if (token_is(s, t, "(") || token_is(s, t, "["))
+            depth--;
+        else if (depth == 0 && token_is(s, t, ","))
+            commas++;
+        else if (depth == 0 && token_is(s, t, "=") && token_is(s, t - 1, "grain"))
+            return true;
+        if (depth < 0) {
+            if (token_is(s, t - 1, "et_row_grain") || (token_is(s, t - 1, "et_parallel_for") && commas == 1))
+                return true;
+            depth = commas = 0;
+        }
+    }
+    return false;
+}
+
 void make_mutants(const source *s, int f, mutants *out)
 {
     const function *fn = &s->functions[f];
@@ -221,6 +245,8 @@ void make_mutants(const source *s, int f, mutants *out)
         add(s, out, f, "empty body", tok(s, fn->first)->end, tok(s, fn->first)->end,
             fn->returns_status ? " return ET_OK;" : " return;");
     for (int i = fn->first + 1; i < fn->last; i++) {
+        if (is_cutting(s, fn->first, i))
+            continue;
         mutate_sign(s, f, i, out);
         if (tok(s, i)->kind == T_NUMBER)
             mutate_number(s, f, i, out);
