@@ -173,6 +173,23 @@ et_status et_augment_gain(et_tensor *x, const et_tensor *lengths, double scale, 
     return ET_OK;
 }
 
+et_status et_augment_feature_shift(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng)
+{
+    sequences s;
+
+    if (!(std >= 0) || !isfinite(std))
+        return et_raise(ET_EINVAL, "feature shift: deviation %g", std);
+    if (open_batch("feature shift", &s, x, lengths, rng) < 0)
+        return et_error_status();
+    for (int64_t i = 0; i < s.B; i++)
+        for (int64_t f = 0; f < s.F; f++) {
+            float shift = (float)(std * et_rng_normal(rng));
+            for (int64_t t = 0; t < steps_of(&s, i); t++)
+                s.x[(i * s.T + t) * s.F + f] += shift;
+        }
+    return ET_OK;
+}
+
 et_status et_augment_noise(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng)
 {
     sequences s;

@@ -34,6 +34,11 @@ et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int co
  *  level and another contrast of the recording, where x is a standardised level in dB. */
 et_status et_augment_gain(et_tensor *x, const et_tensor *lengths, double scale, double shift, et_rng *rng);
 
+/** x[t][f] -> x[t][f] + std n[f] with a draw for each feature of each sequence, the same at
+ *  all its steps: another recording's colour. Where few recordings share an artist or a
+ *  studio, this keeps a model from learning theirs. */
+et_status et_augment_feature_shift(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng);
+
 /** x -> x + std n with a draw for every element. */
 et_status et_augment_noise(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng);
 

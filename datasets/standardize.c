@@ -243,6 +243,33 @@ et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds)
     return ET_OK;
 }
 
+et_status et_centre_items(et_dataset *ds)
+{
+    int64_t n, item = 1, step = 1;
+    const int32_t *lengths;
+    float *x;
+
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
+    for (int d = 1; d < ds->x->ndim; d++)
+        item *= ds->x->shape[d];
+    if (ds->lengths)
+        step = ds->x->shape[2];
+    lengths = ds->lengths ? et_data_i32(ds->lengths) : NULL;
+    if (!(x = et_data_mut(ds->x)))
+        return et_fail_status("centre items");
+    n = et_dataset_size(ds);
+    for (int64_t i = 0; i < n; i++, x += item) {
+        int64_t valid = lengths ? lengths[i] * step : item;
+        double sum = 0;
+        for (int64_t j = 0; j < valid; j++)
+            sum += x[j];
+        for (int64_t j = 0; j < valid; j++)
+            x[j] = (float)(x[j] - sum / (double)valid);
+    }
+    return ET_OK;
+}
+
 void et_standardizer_free(et_standardizer *s)
 {
     if (!s)

@@ -40,6 +40,10 @@ et_status et_standardizer_set(et_standardizer *s, const et_tensor *mean, const e
  *  ESHAPE if the values do not fit the items. */
 et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds);
 
+/** Subtracts from each item its own mean over all valid steps and features, in place: its
+ *  level no longer matters. Needs no fitting; apply it before a standardizer is fitted. */
+et_status et_centre_items(et_dataset *ds);
+
 void et_standardizer_free(et_standardizer *s);
 
 #ifdef __cplusplus

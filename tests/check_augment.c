@@ -164,6 +164,19 @@ START_TEST(gain_and_noise)
     }
     near(sum / 20000, 0, 0.02);
     near(sq / 20000, 0.25, 0.02);
+    x = batch();
+    ok(et_augment_feature_shift(x, len, 2, &r));
+    sq = 0;
+    for (int b = 0; b < B; b++)
+        for (int f = 0; f < F; f++) {
+            double shift = et_data_f32(x)[b * T * F + f] - (1000 * b + f + 1);
+            sq += shift * shift / (B * F);
+            for (int t = 0; t < T; t++)
+                near(et_data_f32(x)[(b * T + t) * F + f],
+                     1000 * b + 10 * t + f + 1 + (t < 3 + b % 10 ? shift : 0), 0.01);
+        }
+    near(sq, 4, 1.2);
+    fails(et_augment_feature_shift(x, NULL, -1, &r), ET_EINVAL, "deviation -1");
     fails(et_augment_gain(x, NULL, NAN, 0, &r), ET_EINVAL, "gain");
     fails(et_augment_noise(x, NULL, -1, &r), ET_EINVAL, "deviation -1");
 }

@@ -471,6 +471,20 @@ START_TEST(standardize_kinds)
 }
 END_TEST
 
+START_TEST(centred_items)
+{
+    et_dataset *ds = small_set();
+
+    /* Item 4 has 3 steps: its mean is 400 + 10 + 1. */
+    ok(et_centre_items(ds));
+    near(et_data_f32(ds->x)[4 * T * F], -11, 1e-4);
+    near(et_data_f32(ds->x)[4 * T * F + 2 * F + 2], 11, 1e-4);
+    near(et_data_f32(ds->x)[4 * T * F + 3 * F], 0, 0); /* behind the end */
+    fails(et_centre_items(NULL), ET_EINVAL, "NULL");
+    et_dataset_free(ds);
+}
+END_TEST
+
 START_TEST(standardize_wrong)
 {
     et_dataset *ds = small_set();
@@ -564,6 +578,7 @@ int main(void)
     tcase_add_test(tc, batch_asks_nothing_of_the_system);
     tcase_add_test(tc, standardize_kinds);
     tcase_add_test(tc, standardize_wrong);
+    tcase_add_test(tc, centred_items);
     tcase_add_test(tc, out_of_memory);
     suite_add_tcase(suite, tc);
 
