@@ -1,1 +1,71 @@
-# bench/: speed and memory. "make bench" builds the programs and runs bench/run.sh, where there is one.
+# bench/: speed and memory. "make bench" builds bench/etude-bench and prints the short tables;
+# "make bench-compare" runs it side by side with PyTorch, where that is installed.
+EXTRA_PROGRAMS += bench/etude-bench
+bench_etude_bench_SOURCES = \
+	bench/bench.h \
+	bench/elementwise.c \
+	bench/etude_bench.c \
+	bench/gemm.c \
+	bench/limits.c \
+	bench/measure.c \
+	bench/memory.c \
+	bench/overhead.c \
+	bench/peak.h \
+	bench/report.c \
+	bench/rnn.c \
+	bench/rnn.h \
+	bench/steady.c \
+	bench/trainer.c
+# The library is linked statically: what it costs is then no matter of how it was built.
+bench_etude_bench_LDFLAGS = $(AM_LDFLAGS) -static
+bench_etude_bench_LDADD = $(bench_peaks) $(LDADD)
+
+# The loop that measures the peak: compiled for each instruction set, as the kernels are.
+bench_peaks = bench/libpeak_generic.la
+EXTRA_LTLIBRARIES += bench/libpeak_generic.la
+bench_libpeak_generic_la_SOURCES = bench/peak.c bench/peak.h
+bench_libpeak_generic_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_GENERIC
+bench_libpeak_generic_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
+
+if WITH_SSE2
+bench_peaks += bench/libpeak_sse2.la
+EXTRA_LTLIBRARIES += bench/libpeak_sse2.la
+bench_libpeak_sse2_la_SOURCES = bench/peak.c bench/peak.h
+bench_libpeak_sse2_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_SSE2
+bench_libpeak_sse2_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(SSE2_CFLAGS)
+endif
+
+if WITH_AVX2
+bench_peaks += bench/libpeak_avx2.la
+EXTRA_LTLIBRARIES += bench/libpeak_avx2.la
+bench_libpeak_avx2_la_SOURCES = bench/peak.c bench/peak.h
+bench_libpeak_avx2_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_AVX2
+bench_libpeak_avx2_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(AVX2_CFLAGS)
+endif
+
+if WITH_AVX512
+bench_peaks += bench/libpeak_avx512.la
+EXTRA_LTLIBRARIES += bench/libpeak_avx512.la
+bench_libpeak_avx512_la_SOURCES = bench/peak.c bench/peak.h
+bench_libpeak_avx512_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_AVX512
+bench_libpeak_avx512_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(AVX512_CFLAGS)
+endif
+
+if WITH_NEON
+bench_peaks += bench/libpeak_neon.la
+EXTRA_LTLIBRARIES += bench/libpeak_neon.la
+bench_libpeak_neon_la_SOURCES = bench/peak.c bench/peak.h
+bench_libpeak_neon_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_NEON
+bench_libpeak_neon_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(NEON_CFLAGS)
+endif
+
+EXTRA_DIST += bench/compare bench/peers/rnn_attention.py
+
+CLEANFILES += bench/etude-bench $(bench_peaks)
+
+# BENCH_FLAGS and COMPARE_FLAGS: further options (--threads 2, --seconds 5, ...).
+.PHONY: bench bench-compare
+bench: bench/etude-bench
+	bench/etude-bench --brief --seconds 0.3 $(BENCH_FLAGS)
+bench-compare: bench/etude-bench
+	$(srcdir)/bench/compare --bench bench/etude-bench $(COMPARE_FLAGS)

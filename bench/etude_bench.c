@@ -1,0 +1,156 @@
+/* etude-bench: how fast the library is here, and what it asks of the system. */
+#include "config.h"
+
+#include "bench/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensor/error.h"
+#include "tensor/kernels.h"
+#include "tensor/parallel.h"
+
+static const struct {
+    const char *name;
+    bool (*run)(bench_report *r, const bench_options *o);
+    const char *what;
+} workloads[] = {
+    {"limits", bench_limits, "the machine: arithmetic in registers, and the way from core to core"},
+    {"overhead", bench_overhead, "recording and running one op on 16 elements, and its backward"},
+    {"steady", bench_steady, "10 000 training steps: allocations, page faults, resident memory"},
+    {"elementwise", bench_elementwise, "element-wise kernels, softmax, layer norm, Adam"},
+    {"gemm", bench_gemm, "matrix products of many shapes, against the machine's peak"},
+    {"rnn", bench_rnn, "training steps of the recurrent classifier with attention"},
+};
+enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
+
+static void help(void)
+{
+    printf("Usage: etude-bench [OPTION]...\n"
+           "Measures the library's speed on this machine. With one thread, times are those that the\n"
+           "thread had a processor; with more, those of the clock on the wall.\n\n"
+           "  --only A,B     these workloads alone\n"
+           "  --threads N    number of threads (default 1)\n"
+           "  --seconds S    time for each row (default 1)\n"
+           "  --brief        fewer rows\n"
+           "  --steps N      of the workload steady (default 10000)\n"
+           "  --model NAME   of the workload rnn: gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, ...\n"
+           "  --save FILE    write that model's weights, input and results (safetensors)\n"
+           "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
+           "  --json         print one JSON object\n"
+           "  --peak         print the peak in GFLOP/s and core-to-core nanoseconds, and nothing else\n"
+           "  --serve        train --model as standard input says; bench/compare drives it\n"
+           "  --help\n\nWorkloads:\n");
+    for (int i = 0; i < N_WORKLOADS; i++)
+        printf("  %-12s   %s\n", workloads[i].name, workloads[i].what);
+}
+
+/* True if `name` stands in the list, or the list is NULL. */
+static bool listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *p = list; p; p = strchr(p, ',')) {
+        p += *p == ',';
+        if (!strncmp(p, name, n) && (p[n] == '\0' || p[n] == ','))
+            return true;
+    }
+    return !list;
+}
+
+/* True if the list has names of workloads alone. */
+static bool all_known(const char *list)
+{
+    for (const char *p = list; p; p = strchr(p, ',')) {
+        bool known = false;
+        p += *p == ',';
+        for (int i = 0; i < N_WORKLOADS; i++) {
+            size_t n = strlen(workloads[i].name);
+            known = known || (!strncmp(p, workloads[i].name, n) && (p[n] == '\0' || p[n] == ','));
+        }
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+static int wrong(const char *what, const char *which)
+{
+    fprintf(stderr, "etude-bench: %s%s; see --help\n", what, which);
+    return 2;
+}
+
+static int failed(void)
+{
+    fprintf(stderr, "etude-bench: %s\n", et_error_message());
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    bench_options o = {.seconds = 1, .threads = 1, .steps = 10000};
+    const char *only = NULL, *isa = NULL;
+    bool serve = false, peak = false, good = true;
+
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(a, "--help")) {
+            help();
+            return 0;
+        } else if (!strcmp(a, "--json")) {
+            o.json = true;
+        } else if (!strcmp(a, "--brief")) {
+            o.brief = true;
+        } else if (!strcmp(a, "--serve")) {
+            serve = true;
+        } else if (!strcmp(a, "--peak")) {
+            peak = true;
+        } else if (!v) {
+            return wrong("unknown option, or one without its value: ", a);
+        } else if (i++, !strcmp(a, "--only")) {
+            only = v;
+        } else if (!strcmp(a, "--threads")) {
+            o.threads = atoi(v);
+        } else if (!strcmp(a, "--seconds")) {
+            o.seconds = atof(v);
+        } else if (!strcmp(a, "--steps")) {
+            o.steps = atol(v);
+        } else if (!strcmp(a, "--model")) {
+            o.model = v;
+        } else if (!strcmp(a, "--save")) {
+            o.save = v;
+        } else if (!strcmp(a, "--isa")) {
+            isa = v;
+        } else {
+            return wrong("unknown option ", a);
+        }
+    }
+    if (!all_known(only))
+        return wrong("no such workload in ", only);
+    if (!(o.seconds >= 0) || o.steps < 1)
+        return wrong("--seconds and --steps must be positive", "");
+    if (et_set_num_threads(o.threads) || (isa && et_set_isa(isa))) {
+        fprintf(stderr, "etude-bench: %s\n", et_error_message());
+        return 2;
+    }
+    if (serve)
+        return bench_rnn_serve(&o) ? 0 : failed();
+    if (peak) {
+        printf("%.1f %.0f\n", bench_peak(o.threads), bench_round_trip());
+        return 0;
+    }
+
+    bench_report r;
+    bench_report_begin(&r, &o);
+    for (int i = 0; i < N_WORKLOADS && good; i++)
+        if (listed(only, workloads[i].name))
+            good = workloads[i].run(&r, &o);
+    if (!good)
+        return failed();
+    if (!bench_report_end(&r)) {
+        fprintf(stderr, "etude-bench: writing the results failed\n");
+        return 1;
+    }
+    return 0;
+}

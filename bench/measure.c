@@ -1,0 +1,71 @@
+/* Clocks and samples. */
+#include "config.h"
+
+#include "bench/bench.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "tensor/os.h"
+
+double bench_cpu_seconds(void)
+{
+    struct timespec t;
+
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t))
+        return et_os_seconds();
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_clock(int threads)
+{
+    return threads == 1 ? bench_cpu_seconds() : et_os_seconds();
+}
+
+void bench_add(bench_samples *s, double value)
+{
+    if (s->n < BENCH_SAMPLES)
+        s->value[s->n++] = value;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+bench_summary bench_summarise(bench_samples *s)
+{
+    if (s->n == 0)
+        return (bench_summary){NAN, NAN, NAN, NAN, 0};
+    qsort(s->value, (size_t)s->n, sizeof s->value[0], by_value);
+    return (bench_summary){s->value[s->n / 2], s->value[s->n / 10], s->value[s->n - 1 - s->n / 10], s->value[0],
+                           s->n};
+}
+
+bench_summary bench_measure(const bench_options *o, void (*body)(void *user), void *user)
+{
+    const double sample = 2e-3; /* long against a clock's own cost, short against a disturbance */
+    bench_samples s = {0};
+    int64_t calls = 1;
+
+    body(user);
+    for (;;) {
+        double begin = bench_clock(o->threads);
+        for (int64_t i = 0; i < calls; i++)
+            body(user);
+        if (bench_clock(o->threads) - begin >= sample || calls >= INT64_C(1) << 40)
+            break;
+        calls *= 2;
+    }
+    double end = et_os_seconds() + o->seconds;
+    do {
+        double begin = bench_clock(o->threads);
+        for (int64_t i = 0; i < calls; i++)
+            body(user);
+        bench_add(&s, (bench_clock(o->threads) - begin) / (double)calls);
+    } while ((et_os_seconds() < end || s.n < 5) && s.n < BENCH_SAMPLES);
+    return bench_summarise(&s);
+}

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""The training step of "etude-bench --model NAME" in PyTorch: same model, weights, batch, loss,
+clipping and optimiser. bench/compare runs it; it installs nothing.
+
+PyTorch at its best (measured): denormals flushed, time-major input (nn.GRU's own layout), the
+Adam variant (loop or foreach) that is faster here, the thread count set for every library; compare
+puts an OpenMP build of OpenBLAS and tcmalloc in front where they are installed.
+
+--reference FILE is what etude-bench --save wrote. Logits, the first loss and the losses of five
+training steps must agree with it to 1e-4 before anything is timed. Then each line of standard
+input, a number of seconds, trains for so long; the answer is the number of steps and, in seconds,
+the median step by the wall, the shortest, and the mean by the processor's clock.
+"""
+import argparse
+import json
+import os
+import sys
+import time
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--model", default="gtzan/gru", help="workload and cell: gtzan/gru, long/lstm, ...")
+parser.add_argument("--reference", required=True, metavar="FILE")
+parser.add_argument("--threads", type=int, default=1)
+args = parser.parse_args()
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = str(args.threads)
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+torch.set_num_threads(args.threads)
+torch.set_flush_denormal(True)
+
+
+class Classifier(nn.Module):
+    """x [T, B, F] -> logits [B, K]"""
+
+    def __init__(self, cell, tensors):
+        super().__init__()
+        gates = {"gru": 3, "lstm": 4, "rnn": 1}[cell]
+        hidden = tensors["rnn.weight_hh_l0"].shape[0] // gates
+        width = tensors["attention.W.weight"].shape[0]
+        layer = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}[cell]
+        self.rnn = layer(tensors["rnn.weight_ih_l0"].shape[1], hidden)
+        self.attention = nn.ModuleDict({"W": nn.Linear(hidden, width), "v": nn.Linear(width, 1, bias=False)})
+        self.classifier = nn.Linear(hidden, tensors["classifier.weight"].shape[0])
+        self.load_state_dict({k: v for k, v in tensors.items() if k in self.state_dict()})
+
+    def forward(self, x):
+        h, _ = self.rnn(x)
+        alpha = torch.softmax(self.attention["v"](torch.tanh(self.attention["W"](h))), 0)
+        return self.classifier((alpha * h).sum(0))
+
+
+def read_safetensors(path):
+    kinds = {"F32": torch.float32, "F64": torch.float64, "I32": torch.int32}
+    with open(path, "rb") as f:
+        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+        data = bytearray(f.read())
+    tensors = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        tensors[name] = torch.frombuffer(data[begin:end], dtype=kinds[entry["dtype"]]).reshape(entry["shape"]).clone()
+    return tensors
+
+
+tensors = read_safetensors(args.reference)
+cell = args.model.split("/")[1]
+x = tensors["x"].transpose(0, 1).contiguous()
+labels = tensors["labels"].long()
+
+
+def trainer(foreach):
+    model = Classifier(cell, tensors)
+    params = list(model.parameters())
+    adam = torch.optim.Adam(params, lr=1e-3, foreach=foreach)
+
+    def step():
+        adam.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(model(x), labels)
+        loss.backward()
+        nn.utils.clip_grad_norm_(params, 1.0)
+        adam.step()
+        return loss
+
+    return model, step
+
+
+def check(what, ours, theirs):
+    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
+    if not error <= 1e-4:
+        sys.exit("rnn_attention.py: %s differ by %.2g relative to the largest" % (what, error))
+    return error
+
+
+model, step = trainer(False)
+with torch.no_grad():
+    errors = [check("logits", tensors["logits"], model(x))]
+errors.append(check("losses of five steps", tensors["losses"], torch.tensor([float(step()) for _ in range(5)])))
+
+
+def seconds(step):
+    times = []
+    for _ in range(12):
+        begin = time.process_time()
+        step()
+        times.append(time.process_time() - begin)
+    return sorted(times)[len(times) // 2]
+
+
+variants = {flag: trainer(flag)[1] for flag in (False, True)}
+best = min(variants, key=lambda flag: seconds(variants[flag]))
+step = variants[best]
+print("ready agreement %.1e %.1e adam %s" % (errors[0], errors[1], "foreach" if best else "loop"), flush=True)
+for line in sys.stdin:
+    walls, cpu0, end = [], time.process_time(), time.perf_counter() + float(line)
+    while len(walls) < 3 or time.perf_counter() < end:
+        begin = time.perf_counter()
+        step()
+        walls.append(time.perf_counter() - begin)
+    cpu = (time.process_time() - cpu0) / len(walls)
+    print("%d %.9f %.9f %.9f" % (len(walls), sorted(walls)[len(walls) // 2], min(walls), cpu), flush=True)
