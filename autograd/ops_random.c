@@ -89,12 +89,10 @@ static et_tensor *sample_dropout(et_tensor *x, double p)
 }
 
 ET_CALL(dropout_call, sample_dropout(in[0], 0.4))
-ET_CALL(dropout_none, sample_dropout(in[0], 0))
 static const et_sample dropout_samples[] = {
     {.name = "matrix", .n_in = 1, .in = {{2, {3, 5}}}, .call = dropout_call},
     {.name = "past a vector", .n_in = 1, .in = {{1, {37}}}, .call = dropout_call},
     {.name = "past a piece", .n_in = 1, .in = {{1, {ET_GRAIN_ELEMS + 5}}}, .call = dropout_call},
-    {.name = "p 0", .n_in = 1, .in = {{2, {3, 5}}}, .call = dropout_none},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 5}}}, .call = dropout_call},
 };
 const et_op et_op_dropout = {
@@ -103,11 +101,12 @@ const et_op et_op_dropout = {
 };
 
 /** Inverted dropout (Srivastava et al. 2014): in training each element of x becomes 0
- *  with probability p, else x / (1 - p); x itself otherwise. rng: where draws come from,
- *  NULL for the thread's default generator; it is moved on. EINVAL unless 0 <= p < 1. */
+ *  with probability p, else x / (1 - p); x itself otherwise, and for p = 0. rng: where draws
+ *  come from, NULL for the thread's default generator; a draw for each element moves it on.
+ *  EINVAL unless 0 <= p < 1. */
 et_tensor *(et_dropout)(et_tensor *x, double p, bool training, et_rng *rng)
 {
-    if (!training && x && p >= 0 && p < 1)
+    if (x && p >= 0 && p < 1 && (!training || p == 0))
         return x;
     return et_apply1(&et_op_dropout, 1, (et_tensor *const[]){x}, &(dropout_attr){p, rng}, sizeof(dropout_attr));
 }
