@@ -3,6 +3,9 @@ dist_doc_DATA += \
 	LICENSE \
 	README.md \
 	doc/accuracy.md \
+	doc/add-a-model.md \
+	doc/add-an-op.md \
+	doc/first-model.md \
 	doc/ops.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).

@@ -100,7 +100,7 @@ tests/samples.stamp: tests/need_samples.awk autograd/ops.def $(op_sources) autog
 
 include tests/mutation/local.mk
 
-script_tests = tests/check_headers.sh
+script_tests = tests/check_docs.sh tests/check_headers.sh
 
 TESTS += $(check_PROGRAMS) $(script_tests)
 TEST_EXTENSIONS = .sh
@@ -109,6 +109,8 @@ AM_TESTS_ENVIRONMENT = \
 	CC='$(CC)'; export CC; CXX='$(CXX)'; export CXX; \
 	CPPFLAGS='-I$(top_builddir) -I$(top_srcdir) $(CPPFLAGS)'; export CPPFLAGS; \
 	PUBLIC_HEADERS='$(public_headers) etude.h'; export PUBLIC_HEADERS; \
+	LIBTOOL='$(LIBTOOL)'; export LIBTOOL; \
+	DOC_CFLAGS='$(AM_CFLAGS) $(CFLAGS)'; export DOC_CFLAGS; \
 	CK_DEFAULT_TIMEOUT=$${CK_DEFAULT_TIMEOUT-60}; export CK_DEFAULT_TIMEOUT;
 
 EXTRA_DIST += \
