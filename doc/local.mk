@@ -6,7 +6,8 @@ dist_doc_DATA += \
 	doc/add-a-model.md \
 	doc/add-an-op.md \
 	doc/first-model.md \
-	doc/ops.md
+	doc/ops.md \
+	doc/results.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).
 CLEANFILES += doc/ops.md doc/ops.md.tmp
