@@ -8,7 +8,7 @@
 #include "tensor/alloc.h"
 #include "tensor/rng.h"
 
-enum { MANY = 4096 }; /* inputs with more elements have an eighth of the probes */
+enum { MANY = 4096 }; /* with more elements in an input or in the outputs, an eighth of the probes */
 
 /* Chooses what to differentiate: every element, or max_elements of them and a direction. */
 static et_status choose_probes(et_gc *gc)
@@ -25,7 +25,8 @@ static et_status choose_probes(et_gc *gc)
     if (!gc->points || !gc->direction || !gc->probe || !gc->deriv || !gc->estimate || !gc->rounding)
         return et_gc_failed(gc, "numeric derivatives", NULL);
     for (int i = 0; i < gc->n_in; i++) {
-        int64_t n = gc->in[i]->numel, most = n > MANY ? (gc->opt.max_elements + 7) / 8 : gc->opt.max_elements;
+        int64_t n = gc->in[i]->numel, most = gc->opt.max_elements;
+        most = n > MANY || gc->out_off[gc->n_out] > MANY ? (most + 7) / 8 : most;
         int64_t want = n < most ? n : most;
 
         if (!et_gc_bit(gc->active, i))

@@ -136,6 +136,7 @@ static const et_sample gru_samples[] = {
     {"reverse, without b_ih", 4, {X(2, 3, 2), M(6, 2), M(6, 2), V(6)}, gru_b_hh, 0},
     {"one frame of one row", 3, {X(1, 1, 2), M(6, 2), M(6, 2)}, gru_bare, 0},
     {"no frames", 5, {X(2, 0, 2), M(2, 2), M(6, 2), M(6, 2), V(6)}, gru_b_ih, 0},
+    {"two shards", 7, {X(64, 20, 3), M(64, 16), M(48, 3), M(48, 16), V(48), V(48), LENGTHS(64, 0, 20)}, gru_all, 0},
 };
 
 const et_op et_op_gru = {
@@ -200,6 +201,8 @@ static const et_sample lstm_samples[] = {
     {"without c0, b_hh", 5, {X(2, 3, 2), M(2, 2), M(8, 2), M(8, 2), V(8)}, lstm_h0, 0},
     {"reverse, without h0, b_ih", 5, {X(2, 3, 2), M(2, 2), M(8, 2), M(8, 2), V(8)}, lstm_c0, 0},
     {"one frame of one row", 3, {X(1, 1, 2), M(8, 2), M(8, 2)}, lstm_bare, 0},
+    {"two shards", 8,
+     {X(56, 20, 3), M(56, 16), M(56, 16), M(64, 3), M(64, 16), V(64), V(64), LENGTHS(56, 0, 20)}, lstm_all, 0},
 };
 
 const et_op et_op_lstm = {

@@ -4,6 +4,8 @@
 EXTRA_PROGRAMS += tests/mutation/driver tests/mutation/mutate
 
 tests_mutation_driver_SOURCES = tests/mutation/driver.c
+tests_mutation_driver_LDFLAGS = $(AM_LDFLAGS) $(guarded)
+guarded = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 tests_mutation_mutate_LDADD =
 tests_mutation_mutate_SOURCES = \
 	tests/mutation/mutants.c \
@@ -27,11 +29,11 @@ MUTATION_FILES = $(op_sources) \
 unary_ops = abs,clamp,cos,elu,erf,exp,expm1,gelu,gelu_tanh,log,log1p,log_sigmoid,mul,neg,quick_gelu,reciprocal,relu,rsqrt,sigmoid,silu,sin,softplus,sqrt,square,tanh
 
 .PHONY: mutation
-mutation: libetude.la tests/mutation/mutate$(EXEEXT) tests/mutation/driver$(EXEEXT)
+mutation: libetude.la tests/mutation/mutate$(EXEEXT) tests/mutation/driver.$(OBJEXT)
 	@test -f .libs/libetude.a || { echo 'mutation: needs the static library (--enable-static)'; exit 1; }
 	tests/mutation/mutate$(EXEEXT) --top $(srcdir) --work mutants \
 	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) -DET_ISA_F64 $(CPPFLAGS) $(ET_CFLAGS) $(OPENMP_CFLAGS) -w -O1' \
-	  --link '$(CC) $(OPENMP_CFLAGS) tests/mutation/driver.$(OBJEXT)' --rest '.libs/libetude.a $(LIBS)' \
+	  --link '$(CC) $(OPENMP_CFLAGS) $(guarded) tests/mutation/driver.$(OBJEXT)' --rest '.libs/libetude.a $(LIBS)' \
 	  --kernels $(srcdir)/tensor/kernels/variant.c --equivalent $(srcdir)/tests/mutation/equivalent.txt \
 	  --jobs $(MUTATION_JOBS) $(MUTATION_FLAGS) $(MUTATION_FILES); \
 	status=$$?; rm -rf mutants; exit $$status

@@ -126,6 +126,19 @@ static void mutate_sign(const source *s, int f, int i, mutants *out)
     }
 }
 
+/* True if token i stands in the brackets of a call of `name`. */
+static bool holds_call(const source *s, int f, int i, const char *name)
+{
+    int depth = 0;
+
+    for (int t = i - 1; t > s->functions[f].first; t--) {
+        depth += token_is(s, t, ")") - token_is(s, t, "(");
+        if (depth < 0)
+            return token_is(s, t - 1, name);
+    }
+    return false;
+}
+
 static void mutate_number(const source *s, int f, int i, mutants *out)
 {
     const token *t = tok(s, i);
@@ -142,7 +155,10 @@ static void mutate_number(const source *s, int f, int i, mutants *out)
             add(s, out, f, "operand", t->start, t->end, value == 0 ? "1" : "0");
     } else if ((token_is(s, i - 1, ",") || token_is(s, i - 1, "(")) &&
                (token_is(s, i + 1, ",") || token_is(s, i + 1, ")")) && value <= 2) {
-        add(s, out, f, "operand or flag", t->start, t->end, value == 0 ? "1" : "0");
+        bool bytes = token_is(s, i + 1, ",") && token_is(s, i - 1, ",") && value == 0 && holds_call(s, f, i, "memset");
+
+        add(s, out, f, "operand or flag", t->start, t->end,
+            bytes ? "0xff" : value == 0 ? "1" : "0");
     }
 }
 
