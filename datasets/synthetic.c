@@ -24,7 +24,7 @@ static et_dataset *make(int64_t n, const et_planted_options *o)
 {
     const int64_t xs[3] = {n, o->steps, o->features}, es[2] = {n, 2};
     et_dataset *ds = et_dataset_new();
-    char name[24];
+    char name[32];
 
     if (!ds)
         return NULL;
@@ -34,7 +34,7 @@ static et_dataset *make(int64_t n, const et_planted_options *o)
     if (!ds->events)
         goto fail;
     for (int64_t k = 0; k < o->classes; k++) {
-        snprintf(name, sizeof name, "%" PRId64, k);
+        snprintf(name, sizeof name, "prototype %" PRId64, k);
         if (et_names_add(&ds->classes, name) < 0)
             goto fail;
     }

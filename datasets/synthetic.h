@@ -24,8 +24,9 @@ et_planted_options et_planted_defaults(void);
 
 /** n items; labels uniform over the classes, positions over all where the window fits, both
  *  in `events` (first step and one past the last) and y. An item is a function of (seed,
- *  part, its number) alone: the first 100 of 1000 are the 100. Class names are "0", "1",
- *  ...; the caller frees the set. `options` NULL means the defaults. EINVAL, ENOMEM. */
+ *  part, its number) alone: the first 100 of 1000 are the 100. Class names are
+ *  "prototype 0", "prototype 1", ...; the caller frees the set. `options` NULL means the
+ *  defaults. EINVAL, ENOMEM. */
 et_dataset *et_planted(int64_t n, const et_planted_options *options);
 
 #ifdef __cplusplus
