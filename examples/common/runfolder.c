@@ -2,11 +2,15 @@
 
 #include "examples/common/runfolder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "tensor/alloc.h"
@@ -113,6 +117,51 @@ static et_status remove_run(et_run *run)
             return et_raise(ET_EIO, "cannot remove %s: %s", path, strerror(errno));
     }
     return ET_OK;
+}
+
+/* The process that a file like ".et-123-0.tmp" belongs to, as et_writer names the file beside
+ * its target; 0 if the name is another. */
+static long writer_of(const char *name)
+{
+    const char *digits = name + 4;
+    char *end;
+    long pid, n;
+
+    if (strncmp(name, ".et-", 4) != 0 || digits[0] < '1' || digits[0] > '9')
+        return 0;
+    errno = 0;
+    pid = strtol(digits, &end, 10);
+    if (errno != 0 || (long)(pid_t)pid != pid || end[0] != '-' || end[1] < '0' || end[1] > '9')
+        return 0;
+    n = strtol(end + 1, &end, 10);
+    return n >= 0 && strcmp(end, ".tmp") == 0 ? pid : 0;
+}
+
+/* Removes what writers left that were killed before they could rename or remove it. A folder
+ * that cannot be listed or changed is left as it is. */
+static et_status remove_leftovers(et_run *run)
+{
+    DIR *dir = opendir(run->dir);
+    const struct dirent *e;
+    et_status status = ET_OK;
+
+    if (!dir)
+        return ET_OK;
+    while (!status && (e = readdir(dir)) != NULL) {
+        long pid = writer_of(e->d_name);
+        char *path;
+
+        if (pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        path = join(run->dir, e->d_name);
+        if (path)
+            (void)unlink(path);
+        else
+            status = ET_ENOMEM;
+        et_dealloc(path);
+    }
+    closedir(dir);
+    return status;
 }
 
 /* --- the log ------------------------------------------------------------------------ */
@@ -286,6 +335,8 @@ static et_status open_run(et_run *run, et_run_mode mode)
         return ET_ENOMEM;
     if (mode == ET_RUN_NEW && has)
         return refuse(run);
+    if (mode != ET_RUN_READ && remove_leftovers(run) != ET_OK)
+        return et_error_status();
     if (mode == ET_RUN_OVERWRITE)
         return remove_run(run);
     if (mode == ET_RUN_NEW)

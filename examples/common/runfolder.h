@@ -42,7 +42,8 @@ typedef struct et_figure {
 
 /* --- opening ------------------------------------------------------------------------ */
 
-/** Opens (and makes) the folder. Release with et_run_close. Errors: EINVAL if a new run would
+/** Opens (and makes) the folder; but for reading, temporary files that killed processes left
+ *  in it are removed. Release with et_run_close. Errors: EINVAL if a new run would
  *  replace one; EIO; EFORMAT for a log or configuration that cannot be read; ENOMEM. */
 et_run *et_run_open(const char *dir, et_run_mode mode);
 
