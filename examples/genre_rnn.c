@@ -57,6 +57,18 @@ static et_rnn_attention_config model_config(const et_cli *cli, const et_dataset 
     };
 }
 
+/* Which data --data and --table mean; config.json gets the table that was taken. */
+static et_status choose_data(et_cli *cli, genre_kind *kind)
+{
+    const char *table = et_cli_text(cli, "table");
+    int found = genre_kind_of(et_cli_text(cli, "data"), table);
+
+    if (found < 0)
+        return et_error_status();
+    *kind = (genre_kind)found;
+    return *kind == GENRE_PLANTED ? ET_OK : et_cli_default(cli, "table", genre_kind_name(*kind));
+}
+
 /* The defaults that depend on the data, from its recipe. */
 static et_status recipe_defaults(et_cli *cli, genre_kind kind)
 {
@@ -252,8 +264,6 @@ static et_status train_job(job *j, et_train_result *result)
                            .seed = (uint64_t)et_cli_int(cli, "seed")};
     et_json_writer w;
 
-    if (genre_load_train(j->kind, et_cli_text(cli, "data"), &j->ds, &j->train_items, &j->valid_items))
-        return et_error_status();
     bo.drop_last = j->train_items.n >= bo.size;
     j->model = build(cli, j->ds);
     if (!j->model || standardize(j))
@@ -294,22 +304,36 @@ static et_status train_job(job *j, et_train_result *result)
     return status;
 }
 
+static et_status load(job *j)
+{
+    return choose_data(j->cli, &j->kind)
+               ? et_error_status()
+               : genre_load_train(j->kind, et_cli_text(j->cli, "data"), &j->ds, &j->train_items, &j->valid_items);
+}
+
+/* The run folder and the data. A run that is gone on with says what its data is; a new one
+ * touches the folder only when the data has been read. */
+static et_status open_job(job *j)
+{
+    bool resume = et_cli_flag(j->cli, "resume");
+
+    if (!resume && load(j))
+        return et_error_status();
+    j->run = et_run_for_training(j->cli);
+    if (!j->run || (resume && load(j)) || recipe_defaults(j->cli, j->kind))
+        return et_error_status();
+    return et_interrupt_catch();
+}
+
 static int train(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
     int code = ET_EXIT_OK;
+    et_status status = open_job(&j);
 
-    j.run = et_run_for_training(cli);
-    if (!j.run)
-        return et_cli_fail(cli);
-    int kind = genre_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "table"));
-    if (kind < 0 || recipe_defaults(cli, (genre_kind)kind) || et_interrupt_catch()) {
-        et_run_close(j.run);
-        return et_cli_fail(cli);
-    }
-    j.kind = (genre_kind)kind;
-    et_status status = train_job(&j, &result);
+    if (!status)
+        status = train_job(&j, &result);
     if (status) {
         code = et_cli_fail(cli);
     } else if (result.interrupted) {
@@ -347,10 +371,10 @@ static et_status open_session(et_cli *cli, session *s)
     s->run = et_run_for_reading(cli);
     if (!s->run)
         return et_error_status();
-    int kind = genre_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "table"));
-    if (kind < 0 || recipe_defaults(cli, (genre_kind)kind))
+    if (choose_data(cli, &s->kind) || recipe_defaults(cli, s->kind))
         return et_error_status();
-    s->kind = (genre_kind)kind;
+    if (s->kind != GENRE_PLANTED && !et_json_get(et_json_get(et_run_config(s->run), "options"), "data"))
+        return et_raise(ET_EINVAL, "%s learned the built-in task: judge it without --data", et_run_dir(s->run));
     et_status status = genre_load_test(s->kind, et_cli_text(cli, "data"), &s->ds, &s->items);
     if (!status)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
@@ -428,14 +452,20 @@ static int explain(et_cli *cli)
 
 /* --- the command line --------------------------------------------------------------------------- */
 
-#define MODEL_OPTIONS                                                                                          \
-    "data config table cell score pooling bidirectional attend-input hidden attention dropout input-dropout "  \
-    "seed threads epochs batch lr crop mixup smoothing weight-decay patience "
+/* What eval and explain take from the run. */
+#define OF_THE_RUN                                                                                             \
+    "config@ table@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ "           \
+    "input-dropout@ seed@ epochs@ batch@ lr@ crop@ mixup@ smoothing@ weight-decay@ patience@ "
 
 static const et_verb verbs[] = {
-    {"train", "train a model and write the run folder", MODEL_OPTIONS "out resume overwrite", NULL, 0, 0, train},
-    {"eval", "judge a trained model on a test set", MODEL_OPTIONS "out!", NULL, 0, 0, eval},
-    {"explain", "show which moments the attention weighs most", MODEL_OPTIONS "out! item count", NULL, 0, 0, explain},
+    {"train", "train a model and write the run folder",
+     "data table config cell score pooling bidirectional attend-input hidden attention dropout input-dropout "
+     "seed threads epochs batch lr crop mixup smoothing weight-decay patience out resume overwrite",
+     NULL, 0, 0, train},
+    {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
+     NULL, 0, 0, eval},
+    {"explain", "show which moments the attention weighs most",
+     OF_THE_RUN "out! data threads item count", NULL, 0, 0, explain},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 

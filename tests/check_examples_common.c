@@ -258,6 +258,10 @@ START_TEST(run_takes_its_options_along)
     ck_assert_int_eq(et_cli_int(cli, "hidden"), 7);
     ck_assert_int_eq(et_cli_int(cli, "epochs"), 5);
     ck_assert_str_eq(et_cli_text(cli, "cell"), "lstm");
+    ck_assert_int_eq(et_cli_default_int(cli, "hidden", 9), ET_OK); /* the run's own value stays */
+    ck_assert_int_eq(et_cli_default_int(cli, "batch", 9), ET_OK);
+    ck_assert_int_eq(et_cli_int(cli, "hidden"), 7);
+    ck_assert_int_eq(et_cli_int(cli, "batch"), 9);
     ck_assert_int_eq(et_json_get_int(et_run_config(run), "classes", 0), 10);
     et_run_close(run);
     et_cli_free(cli);
@@ -279,6 +283,8 @@ START_TEST(run_takes_its_options_along)
     cli = parse(line);
     run = et_run_for_reading(cli);
     ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert_str_eq(et_cli_text(cli, "cell"), "lstm");
+    ck_assert_int_eq(et_cli_int(cli, "hidden"), 7);
     et_run_close(run);
     put("t/config.json", "{\"program\": \"other\", \"options\": {}}");
     ck_assert_ptr_null(et_run_for_reading(cli));
@@ -425,6 +431,43 @@ START_TEST(killed_while_writing)
         }
     }
     ck_assert(exists("k/log.jsonl"));
+}
+END_TEST
+
+START_TEST(leftovers_are_removed)
+{
+    static const char *const others[] = {".et-.tmp",        ".et-0-0.tmp",   ".et-x-0.tmp",   ".et-7-.tmp", ".et-7-0.tmpx",
+                                         ".et-7-0",         "et-7-0.tmp",    ".et--7-0.tmp",  ".et-7--1.tmp",
+                                         ".et-7 -0.tmp",    "notes.tmp",     ".et-99999999999999999999-0.tmp"};
+    static const et_run_mode modes[] = {ET_RUN_NEW, ET_RUN_RESUME, ET_RUN_OVERWRITE};
+    char gone[64], mine[64], name[128];
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(0);
+    waitpid(child, NULL, 0); /* a process that is no more */
+    ck_assert_int_eq(mkdir(in_base("left"), 0777), 0);
+    snprintf(gone, sizeof gone, "left/.et-%ld-3.tmp", (long)child);
+    snprintf(mine, sizeof mine, "left/.et-%ld-3.tmp", (long)getpid());
+    put(mine, "");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        snprintf(name, sizeof name, "left/%s", others[i]);
+        put(name, "");
+    }
+    for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
+        put(gone, "half");
+        et_run_close(must_open("left", modes[m]));
+        ck_assert_msg(!exists(gone), "mode %d", (int)modes[m]);
+    }
+    put("left/config.json", "{}");
+    put(gone, "half");
+    must_fail("left", ET_RUN_NEW, ET_EINVAL, "already holds a run");
+    et_run_close(must_open("left", ET_RUN_READ));
+    ck_assert(exists(gone) && exists(mine));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        snprintf(name, sizeof name, "left/%s", others[i]);
+        ck_assert_msg(exists(name), "%s is gone", name);
+    }
 }
 END_TEST
 
@@ -585,6 +628,7 @@ int main(void)
     tcase_add_test(run, resume_line_can_be_typed);
     tcase_add_test(run, run_memory);
     tcase_add_test(run, killed_while_writing);
+    tcase_add_test(run, leftovers_are_removed);
     suite_add_tcase(suite, run);
 
     tcase_add_checked_fixture(rest, reset, NULL);

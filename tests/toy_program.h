@@ -20,7 +20,7 @@ static const et_verb verbs[] = {
     {"train", "Train a model", "data out epochs batch lr seed threads config resume overwrite cell hidden", NULL, 0, 0,
      run_verb},
     {"eval", "Judge a run on a test set", "out! data threads", NULL, 0, 0, run_verb},
-    {"explain", "Show where the model listens", "out! top", "FILE...", 1, 3, run_verb},
+    {"explain", "Show where the model listens", "out! top cell@ hidden@", "FILE...", 1, 3, run_verb},
     {NULL, NULL, NULL, NULL, 0, 0, NULL}};
 static const et_option options[] = {
     {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},

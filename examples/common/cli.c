@@ -13,6 +13,8 @@
 typedef struct slot {
     const et_option *option;
     bool required, given;
+    bool adopted; /* has its value from config.json */
+    bool fixed;   /* not to be given on the command line */
     char *text;       /* NULL: no value */
     int64_t integer;  /* of an INT */
     double real;      /* of a REAL */
@@ -150,10 +152,11 @@ static et_status unknown_option(const et_cli *cli, const char *arg, const char *
     guess g = {name, NULL, 0};
 
     for (const et_verb *v = cli->program->verbs; v->name; v++)
-        if (!find_slot(cli, name) && et_cli_takes(v, name))
+        if (!et_cli_takes(cli->verb, name) && et_cli_takes(v, name))
             return et_raise(ET_EINVAL, "--%s is an option of %s, not of %s", name, v->name, cli->verb->name);
     for (int i = 0; i < cli->n_slots; i++)
-        consider(&g, cli->slots[i].option->name);
+        if (!cli->slots[i].fixed)
+            consider(&g, cli->slots[i].option->name);
     consider(&g, "help");
     if (g.name)
         return et_raise(ET_EINVAL, "unknown option %s; did you mean --%s?", arg, g.name);
@@ -175,7 +178,7 @@ static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
         if (argv[0][1] == '-')
             s = find_slot(cli, word);
     }
-    if (!s)
+    if (!s || s->fixed)
         return unknown_option(cli, argv[0], n < sizeof word ? word : name);
     if (name[n] == '=')
         value = name + n + 1;
@@ -208,21 +211,21 @@ static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
 static et_status make_slots(et_cli *cli)
 {
     const char *at = cli->verb->options;
-    char word[ET_CLI_WORD];
-    bool required;
+    char word[ET_CLI_WORD], mark;
     int n = 0;
 
-    while (et_cli_next_word(&at, word, &required))
+    while (et_cli_next_word(&at, word, &mark))
         n++;
     cli->slots = et_alloc_zero((size_t)n + 1, sizeof *cli->slots);
     if (!cli->slots)
         return ET_ENOMEM;
     at = cli->verb->options;
-    while (et_cli_next_word(&at, word, &required)) {
+    while (et_cli_next_word(&at, word, &mark)) {
         slot *s = &cli->slots[cli->n_slots];
 
         s->option = et_cli_find_option(cli->program, word);
-        s->required = required;
+        s->required = mark == '!';
+        s->fixed = mark == '@';
         if (!s->option)
             return et_raise(ET_EINVAL, "the verb %s names an option %s that no table describes", cli->verb->name, word);
         cli->n_slots++;
@@ -380,7 +383,7 @@ et_status et_cli_default(et_cli *cli, const char *name, const char *value)
 
     if (!s)
         return et_raise(ET_EINVAL, "the verb %s has no option --%s", cli->verb->name, name);
-    return s->given ? ET_OK : set_slot(s, value, ET_EINVAL, "default of --", " ");
+    return s->given || s->adopted ? ET_OK : set_slot(s, value, ET_EINVAL, "default of --", " ");
 }
 
 et_status et_cli_default_int(et_cli *cli, const char *name, int64_t value)
@@ -469,6 +472,7 @@ et_status et_cli_adopt(et_cli *cli, const et_json_value *options, const char *pa
         snprintf(where, sizeof where, "%s: ", path);
         if (set_slot(s, text, ET_EFORMAT, where, " = ") != ET_OK)
             return et_error_status();
+        s->adopted = true;
     }
     return ET_OK;
 }
@@ -495,10 +499,10 @@ const char *et_cli_conflict(const et_cli *cli, const et_json_value *options, con
     for (int i = 0; i < cli->n_slots; i++) {
         const slot *s = &cli->slots[i];
         const char *name = s->option->name, *at = except;
-        char word[ET_CLI_WORD];
-        bool excepted = !describes_run(name), required;
+        char word[ET_CLI_WORD], mark;
+        bool excepted = !describes_run(name);
 
-        while (at && et_cli_next_word(&at, word, &required))
+        while (at && et_cli_next_word(&at, word, &mark))
             excepted = excepted || strcmp(word, name) == 0;
         if (s->given && !excepted && !agrees(s, et_json_get(options, name)))
             return name;

@@ -44,7 +44,8 @@ typedef struct et_cli et_cli;
 typedef struct et_verb {
     const char *name;
     const char *help;      /* one line */
-    const char *options;   /* names of its options, blanks between; "out!" means required */
+    const char *options;   /* names of its options, blanks between; "out!" means required, "cell@"
+                              that it comes from the run's config.json, not the command line */
     const char *operands;  /* how help names what is not an option ("FILE..."), or NULL */
     int min_operands, max_operands;
     int (*run)(et_cli *cli); /* returns the exit status */
@@ -69,8 +70,8 @@ int et_cli_main(const et_program *program, int argc, char **argv);
 
 /* --- inside a verb ------------------------------------------------------------------ */
 
-/** Value of an option of this verb: from the command line, else what a default function
- *  below set, else the table's. Without any: false, 0, 0.0, NULL. Asking for an
+/** Value of an option of this verb: from the command line, else from the run's config.json
+ *  (et_cli_adopt), else what a default function below set, else the table's. Without any: false, 0, 0.0, NULL. Asking for an
  *  option that the verb does not have, or by the wrong kind, raises EINVAL. */
 bool et_cli_flag(const et_cli *cli, const char *name);
 int64_t et_cli_int(const et_cli *cli, const char *name);
@@ -79,8 +80,8 @@ const char *et_cli_text(const et_cli *cli, const char *name);
 /** Whether the command line itself gave it. */
 bool et_cli_given(const et_cli *cli, const char *name);
 
-/** Sets the default of an option that the command line did not give, from a chosen
- *  configuration for example. The value is checked as one from the command line. */
+/** Sets the default of an option that neither the command line nor the run's config.json
+ *  gave, from a chosen configuration for example. The value is checked as one from the command line. */
 et_status et_cli_default(et_cli *cli, const char *name, const char *value);
 et_status et_cli_default_int(et_cli *cli, const char *name, int64_t value);
 et_status et_cli_default_real(et_cli *cli, const char *name, double value);

@@ -37,7 +37,7 @@ const et_option *et_cli_find_option(const et_program *program, const char *name)
     return NULL;
 }
 
-bool et_cli_next_word(const char **at, char name[ET_CLI_WORD], bool *required)
+bool et_cli_next_word(const char **at, char name[ET_CLI_WORD], char *mark)
 {
     const char *s = *at ? *at : "";
     size_t n;
@@ -47,8 +47,8 @@ bool et_cli_next_word(const char **at, char name[ET_CLI_WORD], bool *required)
     if (n == 0)
         return false;
     *at = s + n;
-    *required = s[n - 1] == '!';
-    if (*required)
+    *mark = s[n - 1] == '!' || s[n - 1] == '@' ? s[n - 1] : '\0';
+    if (*mark)
         n--;
     if (n >= ET_CLI_WORD)
         n = ET_CLI_WORD - 1;
@@ -60,11 +60,10 @@ bool et_cli_next_word(const char **at, char name[ET_CLI_WORD], bool *required)
 bool et_cli_takes(const et_verb *verb, const char *name)
 {
     const char *at = verb->options;
-    char word[ET_CLI_WORD];
-    bool required;
+    char word[ET_CLI_WORD], mark;
 
-    while (et_cli_next_word(&at, word, &required))
-        if (strcmp(word, name) == 0)
+    while (et_cli_next_word(&at, word, &mark))
+        if (mark != '@' && strcmp(word, name) == 0)
             return true;
     return false;
 }
@@ -140,22 +139,23 @@ static void usage_line(const et_program *program, const et_verb *verb, et_strbuf
 {
     size_t indent = 2 + strlen(program->name) + 1 + strlen(verb->name) + 1, column = indent;
     const char *at = verb->options;
-    char word[ET_CLI_WORD];
-    bool required;
+    char word[ET_CLI_WORD], mark;
 
     et_strbuf_printf(out, "  %s %s", program->name, verb->name);
     column--;
     for (;;) {
         et_strbuf part = ET_STRBUF_INIT;
         const et_option *o;
-        bool more = et_cli_next_word(&at, word, &required);
+        bool more = et_cli_next_word(&at, word, &mark);
 
+        if (more && mark == '@')
+            continue;
         if (more) {
             o = et_cli_find_option(program, word);
-            et_strbuf_printf(&part, required ? "--%s" : "[--%s", word);
+            et_strbuf_printf(&part, mark == '!' ? "--%s" : "[--%s", word);
             if (o && o->value)
                 et_strbuf_printf(&part, " %s", o->value);
-            if (!required)
+            if (mark != '!')
                 et_strbuf_putc(&part, ']');
         } else if (verb->operands) {
             et_strbuf_printf(&part, verb->min_operands > 0 ? "%s" : "[%s]", verb->operands);
@@ -243,16 +243,15 @@ static size_t each_option(const et_program *program, const et_verb *verb, size_t
 
     for (const et_verb *v = verb ? verb : program->verbs; v->name; v++) {
         const char *at = v->options;
-        char word[ET_CLI_WORD];
-        bool required;
+        char word[ET_CLI_WORD], mark;
 
-        while (et_cli_next_word(&at, word, &required)) {
+        while (et_cli_next_word(&at, word, &mark)) {
             const et_option *o = et_cli_find_option(program, word);
             bool seen = false;
 
             for (const et_verb *w = program->verbs; !verb && w < v; w++)
                 seen = seen || et_cli_takes(w, word);
-            if (!o || seen)
+            if (!o || seen || mark == '@')
                 continue;
             if (out)
                 option_line(program, o, verb, help_column, out);
