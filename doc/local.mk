@@ -5,6 +5,7 @@ dist_doc_DATA += \
 	doc/accuracy.md \
 	doc/add-a-model.md \
 	doc/add-an-op.md \
+	doc/architecture.md \
 	doc/first-model.md \
 	doc/ops.md \
 	doc/results.md
