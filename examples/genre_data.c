@@ -8,16 +8,16 @@
 #include "datasets/synthetic.h"
 
 /* The planted task is the specification's: GRU 32, attention 16, Adam 3e-3, clip 1. For
- * GTZAN the recipes were chosen by five-fold cross-validation by track: short random crops
- * and mixup do most of the work against 443 training tracks. */
+ * GTZAN the recipes were chosen by training on one part of the artist-aware split and judging
+ * on the other, both ways: random crops, and mixup or a random colour of each recording, do
+ * most of the work against 443 training tracks. */
 const genre_recipe genre_recipes[3] = {
     [GENRE_PLANTED] = {.epochs = 8, .batch = 32, .hidden = 32, .attention = 16, .lr = 3e-3, .clip_norm = 1,
                        .patience = 4},
     [GENRE_SPECTROGRAM] = {.epochs = 80, .batch = 16, .hidden = 128, .attention = 64, .crop = 28, .lr = 4e-3,
                            .dropout = 0.3, .mixup = 0.4, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
-    [GENRE_SEGMENTS] = {.epochs = 40, .batch = 32, .hidden = 128, .attention = 64, .crop = 5, .lr = 3e-3,
-                        .dropout = 0.3, .input_dropout = 0.2, .mixup = 0.4, .smoothing = 0.1, .clip_norm = 1,
-                        .cosine = true},
+    [GENRE_SEGMENTS] = {.epochs = 30, .batch = 32, .hidden = 64, .attention = 32, .crop = 5, .lr = 2e-3,
+                        .dropout = 0.3, .feature_shift = 1, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
 };
 
 const char *genre_kind_name(genre_kind kind)
@@ -46,31 +46,13 @@ int genre_kind_of(const char *dir, const char *table)
     return (int)et_raise(ET_EIO, "%s: the files of the table %s are not there", dir, table);
 }
 
-/* Takes every item's own mean off: a spectrogram here is scaled between its track's
- * extremes, so that its level means nothing. */
-static et_status centre(et_dataset *ds)
-{
-    int64_t n = et_dataset_size(ds), size = n ? ds->x->numel / n : 0;
-    float *x = et_data_mut(ds->x);
-
-    if (!x)
-        return et_error_status();
-    for (int64_t i = 0; i < n; i++, x += size) {
-        double sum = 0;
-        for (int64_t k = 0; k < size; k++)
-            sum += (double)x[k];
-        for (int64_t k = 0; k < size; k++)
-            x[k] -= (float)(sum / (double)size);
-    }
-    return ET_OK;
-}
-
 static et_dataset *load_gtzan(genre_kind kind, const char *dir)
 {
     et_gtzan_table table = kind == GENRE_SPECTROGRAM ? ET_GTZAN_SPECTROGRAM : ET_GTZAN_SEGMENTS;
     et_dataset *ds = et_gtzan_load(dir, table);
 
-    if (ds && (kind == GENRE_SEGMENTS ? et_gtzan_log_variances(ds, table) : centre(ds))) {
+    /* A spectrogram here is scaled between its track's extremes: its level means nothing. */
+    if (ds && (kind == GENRE_SEGMENTS ? et_gtzan_log_variances(ds, table) : et_centre_items(ds))) {
         et_dataset_free(ds);
         return NULL;
     }

@@ -16,7 +16,7 @@ typedef enum genre_kind {
 /* How a kind of data is trained on: defaults of the command line. */
 typedef struct genre_recipe {
     int64_t epochs, batch, hidden, attention, crop; /* crop: frames of a training sequence, 0: all */
-    double lr, dropout, input_dropout, mixup, smoothing, clip_norm;
+    double lr, dropout, input_dropout, mixup, feature_shift, smoothing, clip_norm;
     bool cosine;       /* the rate falls to zero along a half cosine; else it is constant */
     int64_t patience;  /* epochs without a better validation loss before training stops; 0: never */
 } genre_recipe;

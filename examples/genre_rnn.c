@@ -87,6 +87,7 @@ static et_status recipe_defaults(et_cli *cli, genre_kind kind)
     et_cli_default_real(cli, "dropout", paper && r->dropout == 0 ? 0.3 : r->dropout);
     et_cli_default_real(cli, "input-dropout", r->input_dropout);
     et_cli_default_real(cli, "mixup", r->mixup);
+    et_cli_default_real(cli, "feature-shift", r->feature_shift);
     et_cli_default_real(cli, "smoothing", r->smoothing);
     et_cli_default_int(cli, "patience", r->patience);
     return et_error_status();
@@ -152,9 +153,12 @@ static et_tensor *augment(job *j, et_batch *b)
 {
     int64_t crop = et_cli_int(j->cli, "crop"), T = b->x->shape[1];
     double smoothing = et_cli_real(j->cli, "smoothing"), mixup = et_cli_real(j->cli, "mixup");
+    double shift = et_cli_real(j->cli, "feature-shift");
 
     if (crop > 0 && crop < T)
         b->x = et_augment_crop(b->x, b->lengths, crop, &j->augment);
+    if (shift > 0 && b->x && et_augment_feature_shift(b->x, b->lengths, shift, &j->augment))
+        return NULL;
     et_tensor *targets = et_augment_one_hot(b->y, et_dataset_classes(j->ds), smoothing);
     if (!b->x || !targets || (mixup > 0 && et_augment_mixup(b->x, targets, b->lengths, mixup, &j->augment)))
         return NULL;
@@ -460,7 +464,7 @@ static int explain(et_cli *cli)
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
      "data table config cell score pooling bidirectional attend-input hidden attention dropout input-dropout "
-     "seed threads epochs batch lr crop mixup smoothing weight-decay patience out resume overwrite",
+     "seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay patience out resume overwrite",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
      NULL, 0, 0, eval},
@@ -488,6 +492,8 @@ static const et_option options[] = {
     {"input-dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the frames"},
     {"crop", ET_OPTION_INT, "N", NULL, 0, 1000000, "Frames of a random crop in training; 0: all"},
     {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},
+    {"feature-shift", ET_OPTION_REAL, "S", NULL, 0, 100,
+     "Shift each feature of each training sequence by S standard deviations times a normal draw; 0: none"},
     {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},
     {"weight-decay", ET_OPTION_REAL, "X", "0", 0, 10, "Decoupled weight decay (AdamW)"},
     {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000,
