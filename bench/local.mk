@@ -64,13 +64,15 @@ EXTRA_DIST += bench/genre-seeds bench/compare bench/peers/rnn_attention.py
 CLEANFILES += bench/etude-bench $(bench_peaks)
 
 # BENCH_FLAGS and COMPARE_FLAGS: further options (--threads 2, --seconds 5, ...).
-.PHONY: bench bench-compare bench-all
-bench: bench/etude-bench
+.PHONY: bench bench-build bench-compare bench-all
+bench-build: all
+	$(MAKE) $(AM_MAKEFLAGS) bench/etude-bench
+bench: bench-build
 	bench/etude-bench --brief --seconds 0.3 $(BENCH_FLAGS)
-bench-compare: bench/etude-bench
+bench-compare: bench-build
 	$(srcdir)/bench/compare --bench bench/etude-bench $(COMPARE_FLAGS)
 # All figures of doc/results.md.
-bench-all: bench/etude-bench
+bench-all: bench-build
 	bench/etude-bench $(BENCH_FLAGS)
 	bench/etude-bench --threads 2 --only limits,gemm,rnn $(BENCH_FLAGS)
 	$(srcdir)/bench/compare --bench bench/etude-bench $(COMPARE_FLAGS)
