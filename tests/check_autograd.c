@@ -190,6 +190,21 @@ START_TEST(shared_beginning)
 }
 END_TEST
 
+/* Backward is done with all that ran before the tensor it starts from, and with nothing behind it. */
+START_TEST(independent_losses)
+{
+    et_tensor *x = PARAM((2), 1, 2), *one = et_sum(et_exp(x), 0, NULL, false), *two, *three;
+
+    two = et_sum(et_square(x), 0, NULL, false);
+    three = et_sum(et_sin(x), 0, NULL, false);
+    WORKS(et_backward(two));
+    GRAD_HOLDS(x, (2), 2, 4);
+    FAILS_STATUS(et_backward(one), ET_ESCOPE, "ET_RETAIN_GRAPH");
+    WORKS(et_backward(three));
+    GRAD_HOLDS(x, (2), 2 + cos(1), 4 + cos(2));
+}
+END_TEST
+
 START_TEST(backward_misuse)
 {
     et_tensor *x = PARAM((2), 1, 2), *y = et_exp(x), *other;
@@ -535,6 +550,7 @@ int main(void)
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_test(tc, backward_twice);
     tcase_add_test(tc, shared_beginning);
+    tcase_add_test(tc, independent_losses);
     tcase_add_test(tc, backward_misuse);
     tcase_add_test(tc, changed_after_saving);
     tcase_add_test(tc, accumulates);

@@ -1,4 +1,4 @@
-/* What reductions, softmax, norms, dropout and losses mean: values and gradients written by hand
+/* What reductions, softmax, norms, dropout, activations and losses mean: values and gradients written by hand
  * or by formula, edges (nothing, infinities, huge numbers), and wrong use. */
 #include "config.h"
 
@@ -335,6 +335,25 @@ START_TEST(golden_losses)
 }
 END_TEST
 
+/* Of the same programs: activations of -1, 0.5 and 2. */
+START_TEST(golden_activations)
+{
+    static const struct {
+        et_tensor *(*f)(et_tensor *);
+        double y[3];
+    } rows[] = {
+        {et_gelu, {-0.1586552539, 0.3457312306, 1.9544997361}},
+        {et_gelu_tanh, {-0.1588080094, 0.3457140098, 1.9545976941}},
+        {et_quick_gelu, {-0.1542042341, 0.3503884366, 1.9356586231}},
+        {et_elu, {-0.6321205588, 0.5, 2}},
+    };
+    et_tensor *y = rows[_i].f(REAL((3), -1, 0.5, 2));
+
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert_double_eq_tol(et_get(y, &i), rows[_i].y[i], 6e-11);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("reductions and losses");
@@ -352,6 +371,7 @@ int main(void)
     tcase_add_loop_test(tc, cross_entropies, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, other_losses, 0, VALUES_N_REALS);
     tcase_add_test(tc, golden_losses);
+    tcase_add_loop_test(tc, golden_activations, 0, 4);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
