@@ -8,10 +8,10 @@
 #include "tensor/json.h"
 
 typedef struct bench_options {
-    double seconds;    /* of measuring, for each row of a table */
+    double seconds; /* of measuring, for each row of a table */
     int threads;
-    int64_t steps;     /* of the workload "steady" */
-    bool brief;        /* fewer rows */
+    int64_t steps; /* of the workload "steady" */
+    bool brief;    /* fewer rows */
     bool json;
     const char *model; /* of the workload "rnn": "gtzan/gru", ...; NULL: all */
     const char *save;  /* file for the model's weights, input and results; or NULL */
@@ -95,7 +95,7 @@ typedef struct bench_memory {
     uint64_t mallocs, frees; /* every call of malloc's family, by anyone in the process */
     uint64_t maps;           /* mmap and munmap, by anyone but the C library itself */
     long minor_faults, major_faults;
-    double resident_kib;     /* NaN where the system does not tell */
+    double resident_kib; /* NaN where the system does not tell */
 } bench_memory;
 
 void bench_memory_now(bench_memory *out);

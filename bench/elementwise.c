@@ -112,9 +112,15 @@ bool bench_elementwise(bench_report *r, const bench_options *options)
         et_unary which;
         bool brief;
     } unary[] = {
-        {"exp", ET_U_EXP, true},      {"log", ET_U_LOG, false},  {"tanh", ET_U_TANH, true},
-        {"sigmoid", ET_U_SIGMOID, true}, {"erf", ET_U_ERF, false}, {"relu", ET_U_RELU, true},
-        {"softplus", ET_U_SOFTPLUS, false}, {"gelu", ET_U_GELU, true}, {"silu", ET_U_SILU, false},
+        {"exp", ET_U_EXP, true},
+        {"log", ET_U_LOG, false},
+        {"tanh", ET_U_TANH, true},
+        {"sigmoid", ET_U_SIGMOID, true},
+        {"erf", ET_U_ERF, false},
+        {"relu", ET_U_RELU, true},
+        {"softplus", ET_U_SOFTPLUS, false},
+        {"gelu", ET_U_GELU, true},
+        {"silu", ET_U_SILU, false},
     };
     enum { N_UNARY = sizeof unary / sizeof unary[0] };
     static const bench_column columns[] = {
@@ -129,10 +135,14 @@ bool bench_elementwise(bench_report *r, const bench_options *options)
         t[i] = et_empty(ET_F32, ET_SHAPE(N));
         et_fill_uniform(t[i], &rng, 0.1, 1.9);
     }
-    arrays a = {.k = et_kernels_for(ET_F32), .x = et_data_mut(t[0]), .y = et_data_mut(t[1]), .d = et_data_mut(t[2]),
+    arrays a = {.k = et_kernels_for(ET_F32),
+                .x = et_data_mut(t[0]),
+                .y = et_data_mut(t[1]),
+                .d = et_data_mut(t[2]),
                 .e = et_data_mut(t[3])};
     bool good = !et_error_status();
-    bench_table(r, "elementwise", "Element-wise kernels on one thread, ns an element, 32 K of them", columns, 4);
+    bench_table(r, "elementwise", "Element-wise kernels on one thread, ns an element, 32 K of them", columns,
+                4);
     for (int i = 0; i < N_UNARY && good; i++) {
         if (options->brief && !unary[i].brief)
             continue;

@@ -11,7 +11,7 @@
 typedef struct shape {
     const char *name;
     int m, n, k;
-    char a, b;  /* 'n' as it is stored, 't' transposed */
+    char a, b; /* 'n' as it is stored, 't' transposed */
     int batch;
     bool brief; /* in the short table too */
 } shape;
@@ -36,15 +36,12 @@ static const shape shapes[] = {
     {"GRU input, to W", 384, 128, 1824, 't', 'n', 1, true},
 };
 
-static void run_product(void *user)
-{
-    et_gemm(ET_F32, user);
-}
+static void run_product(void *user) { et_gemm(ET_F32, user); }
 
 bool bench_gemm(bench_report *r, const bench_options *o)
 {
     enum { N = sizeof shapes / sizeof shapes[0] };
-    static const bench_column columns[] = {{"m", 0},       {"n", 0},      {"k", 0},      {"batch", 0},
+    static const bench_column columns[] = {{"m", 0},       {"n", 0},        {"k", 0},        {"batch", 0},
                                            {"GFLOP/s", 1}, {"slow p90", 1}, {"% of peak", 1}};
     et_rng rng = et_rng_make(1, 0);
     bool good = true;
@@ -63,17 +60,30 @@ bool bench_gemm(bench_report *r, const bench_options *o)
         good = !et_error_status();
         if (good) {
             et_gemm_args args = {
-                .m = p->m, .n = p->n, .k = p->k, .alpha = 1, .beta = 0, .ldc = p->n,
-                .rsa = p->a == 'n' ? p->k : 1, .csa = p->a == 'n' ? 1 : p->m,
-                .rsb = p->b == 'n' ? p->n : 1, .csb = p->b == 'n' ? 1 : p->k,
-                .batch = p->batch, .sa = (int64_t)p->m * p->k, .sb = (int64_t)p->k * p->n,
-                .sc = (int64_t)p->m * p->n, .a = et_data(a), .b = et_data(b), .c = et_data_mut(c),
+                .m = p->m,
+                .n = p->n,
+                .k = p->k,
+                .alpha = 1,
+                .beta = 0,
+                .ldc = p->n,
+                .rsa = p->a == 'n' ? p->k : 1,
+                .csa = p->a == 'n' ? 1 : p->m,
+                .rsb = p->b == 'n' ? p->n : 1,
+                .csb = p->b == 'n' ? 1 : p->k,
+                .batch = p->batch,
+                .sa = (int64_t)p->m * p->k,
+                .sb = (int64_t)p->k * p->n,
+                .sc = (int64_t)p->m * p->n,
+                .a = et_data(a),
+                .b = et_data(b),
+                .c = et_data_mut(c),
             };
             bench_summary t = bench_measure(o, run_product, &args);
             double flop = 2e-9 * p->m * p->n * p->k * p->batch;
             good = !et_error_status();
-            bench_row(r, p->name, (double[]){p->m, p->n, p->k, p->batch, flop / t.median, flop / t.high,
-                                             100 * flop / t.median / bench_peak(o->threads)});
+            bench_row(r, p->name,
+                      (double[]){p->m, p->n, p->k, p->batch, flop / t.median, flop / t.high,
+                                 100 * flop / t.median / bench_peak(o->threads)});
         }
         et_scope_close(scope);
     }

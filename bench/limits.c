@@ -158,10 +158,7 @@ double bench_round_trip(void)
 
 #else
 
-double bench_round_trip(void)
-{
-    return NAN;
-}
+double bench_round_trip(void) { return NAN; }
 
 #endif
 

@@ -18,10 +18,7 @@ double bench_cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double bench_clock(int threads)
-{
-    return threads == 1 ? bench_cpu_seconds() : et_os_seconds();
-}
+double bench_clock(int threads) { return threads == 1 ? bench_cpu_seconds() : et_os_seconds(); }
 
 void bench_add(bench_samples *s, double value)
 {
@@ -41,8 +38,8 @@ bench_summary bench_summarise(bench_samples *s)
     if (s->n == 0)
         return (bench_summary){NAN, NAN, NAN, NAN, 0};
     qsort(s->value, (size_t)s->n, sizeof s->value[0], by_value);
-    return (bench_summary){s->value[s->n / 2], s->value[s->n / 10], s->value[s->n - 1 - s->n / 10], s->value[0],
-                           s->n};
+    return (bench_summary){s->value[s->n / 2], s->value[s->n / 10], s->value[s->n - 1 - s->n / 10],
+                           s->value[0], s->n};
 }
 
 bench_summary bench_measure(const bench_options *o, void (*body)(void *user), void *user)

@@ -14,15 +14,9 @@ enum { ELEMENTS = 16, CHAIN = 512 };
 
 typedef et_tensor *(*link)(et_tensor *x, et_tensor *w);
 
-static et_tensor *link_add(et_tensor *x, et_tensor *w)
-{
-    return et_add(x, w);
-}
+static et_tensor *link_add(et_tensor *x, et_tensor *w) { return et_add(x, w); }
 
-static et_tensor *link_mul(et_tensor *x, et_tensor *w)
-{
-    return et_mul(x, w);
-}
+static et_tensor *link_mul(et_tensor *x, et_tensor *w) { return et_mul(x, w); }
 
 static et_tensor *link_tanh(et_tensor *x, et_tensor *w)
 {
@@ -86,20 +80,26 @@ bool bench_overhead(bench_report *r, const bench_options *o)
         link next;
         bool trained; /* the second operand needs a gradient too */
     } rows[] = {
-        {"add", link_add, false},     {"add, both trained", link_add, true},
-        {"mul, both trained", link_mul, true}, {"mul_scalar", link_scale, false},
-        {"relu", link_relu, false},   {"tanh", link_tanh, false},
+        {"add", link_add, false},
+        {"add, both trained", link_add, true},
+        {"mul, both trained", link_mul, true},
+        {"mul_scalar", link_scale, false},
+        {"relu", link_relu, false},
+        {"tanh", link_tanh, false},
     };
     enum { N = sizeof rows / sizeof rows[0] };
-    static const bench_column columns[] = {{"no tape", 0}, {"forward", 0}, {"forward p90", 0}, {"backward", 0},
-                                           {"backward p90", 0}, {"wall forward", 0}, {"wall backward", 0}};
+    static const bench_column columns[] = {{"no tape", 0},      {"forward", 0},      {"forward p90", 0},
+                                           {"backward", 0},     {"backward p90", 0}, {"wall forward", 0},
+                                           {"wall backward", 0}};
     static bench_samples s[5];
     bool good = true;
 
-    bench_table(r, "overhead", "An op on 16 elements, ns by the thread's own clock (limits: forward 250, backward 150)",
+    bench_table(r, "overhead",
+                "An op on 16 elements, ns by the thread's own clock (limits: forward 250, backward 150)",
                 columns, 7);
     for (int i = 0; i < N && good; i++) {
-        et_tensor *x = et_full(ET_F32, ET_SHAPE(ELEMENTS), 0.5), *w = et_full(ET_F32, ET_SHAPE(ELEMENTS), 0.999);
+        et_tensor *x = et_full(ET_F32, ET_SHAPE(ELEMENTS), 0.5),
+                  *w = et_full(ET_F32, ET_SHAPE(ELEMENTS), 0.999);
         et_set_requires_grad(x, true);
         et_set_requires_grad(w, rows[i].trained);
         for (int k = 0; k < 5; k++)

@@ -33,8 +33,8 @@ bool bench_report_end(bench_report *r)
 
     if (r->json) {
         et_json_close(&r->writer);
-        good = et_json_end(&r->writer) == ET_OK && fwrite(r->text.data, 1, r->text.size, stdout) == r->text.size &&
-               putchar('\n') != EOF;
+        good = et_json_end(&r->writer) == ET_OK &&
+               fwrite(r->text.data, 1, r->text.size, stdout) == r->text.size && putchar('\n') != EOF;
     }
     et_strbuf_free(&r->text);
     return fflush(stdout) == 0 && good;

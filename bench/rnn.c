@@ -29,7 +29,8 @@ static const bench_model_case *find(const char *name)
     for (int i = 0; i < N_CASES; i++)
         if (!strcmp(cases[i].name, name))
             return &cases[i];
-    et_raise(ET_EINVAL, "no model \"%s\"; there are gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, long/lstm, long/rnn",
+    et_raise(ET_EINVAL,
+             "no model \"%s\"; there are gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, long/lstm, long/rnn",
              name);
     return NULL;
 }
@@ -134,14 +135,16 @@ static bool measure(bench_report *r, const bench_options *o, const bench_model_c
 
 bool bench_rnn(bench_report *r, const bench_options *o)
 {
-    static const bench_column columns[] = {{"step ms", 3},     {"p10", 3},          {"p90", 3},     {"forward", 3},
-                                           {"backward", 3},    {"optimiser", 3},    {"samples/s", 0}, {"GFLOP/s", 1},
-                                           {"% of peak", 1},   {"peak MiB", 1}};
+    static const bench_column columns[] = {
+        {"step ms", 3},   {"p10", 3},       {"p90", 3},     {"forward", 3},   {"backward", 3},
+        {"optimiser", 3}, {"samples/s", 0}, {"GFLOP/s", 1}, {"% of peak", 1}, {"peak MiB", 1}};
     const bench_model_case *only = o->model ? find(o->model) : NULL;
     bool good = only || !o->model;
 
-    bench_table(r, "rnn", "Training step of the recurrent classifier with attention, batch 32, H 128, 10 classes\n"
-                "(gtzan: 57 steps of 128 features, A 64; long: 128 steps of 64, A 128)", columns, 10);
+    bench_table(r, "rnn",
+                "Training step of the recurrent classifier with attention, batch 32, H 128, 10 classes\n"
+                "(gtzan: 57 steps of 128 features, A 64; long: 128 steps of 64, A 128)",
+                columns, 10);
     for (int i = 0; i < N_CASES && good; i++)
         if (only ? only == &cases[i] : !o->brief || cases[i].brief)
             good = measure(r, o, &cases[i]);

@@ -41,17 +41,21 @@ bool bench_steady(bench_report *r, const bench_options *o)
     if (!good)
         return false;
 
-    bench_table(r, "steady", "Training steps of a small model (T 40, F 16, H 32, A 16, batch 32) after 50 others", columns, 1);
+    bench_table(r, "steady",
+                "Training steps of a small model (T 40, F 16, H 32, A 16, batch 32) after 50 others", columns,
+                1);
     bench_row(r, "steps", (double[]){(double)steps});
     bench_row(r, "us a step", (double[]){1e6 * seconds / (double)steps});
-    bench_row(r, "malloc and the like", (double[]){now.counted ? (double)(now.mallocs - before.mallocs) : NAN});
+    bench_row(r, "malloc and the like",
+              (double[]){now.counted ? (double)(now.mallocs - before.mallocs) : NAN});
     bench_row(r, "free", (double[]){now.counted ? (double)(now.frees - before.frees) : NAN});
     bench_row(r, "mmap, munmap", (double[]){now.counted ? (double)(now.maps - before.maps) : NAN});
     bench_row(r, "minor page faults", (double[]){(double)(now.minor_faults - before.minor_faults)});
     bench_row(r, "major page faults", (double[]){(double)(now.major_faults - before.major_faults)});
     bench_row(r, "resident KiB, least", (double[]){least});
     bench_row(r, "resident KiB, most", (double[]){most});
-    bench_row(r, "pool: blocks a step", (double[]){(double)(pool1.requests - pool0.requests) / (double)steps});
+    bench_row(r, "pool: blocks a step",
+              (double[]){(double)(pool1.requests - pool0.requests) / (double)steps});
     bench_row(r, "pool: from the system", (double[]){(double)(pool1.system_allocs - pool0.system_allocs)});
     bench_row(r, "pool: peak KiB", (double[]){(double)pool1.peak / 1024});
     bench_row(r, "pool: reserved KiB", (double[]){(double)pool1.reserved / 1024});

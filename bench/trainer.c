@@ -16,8 +16,10 @@ bool bench_trainer_make(bench_trainer *t, const bench_model_case *work)
 
     *t = (bench_trainer){.work = work};
     t->model = et_rnn_attention_new(NULL, NULL,
-                                    &(et_rnn_attention_config){.features = w->features, .hidden = w->hidden,
-                                                               .attention = w->attention, .classes = w->classes,
+                                    &(et_rnn_attention_config){.features = w->features,
+                                                               .hidden = w->hidden,
+                                                               .attention = w->attention,
+                                                               .classes = w->classes,
                                                                .cell = w->cell},
                                     &rng);
     t->optim = t->model ? et_adam_new(&t->model->module, 1e-3) : NULL;
