@@ -29,7 +29,9 @@ bool et_grad_enabled(void);
  *
  *  loss: a real tensor with one element, computed in the open outermost scope.
  *  Buffers are released as soon as backward has used them, except leaves, the loss and
- *  tensors marked with et_keep; using a released tensor later is ESCOPE.
+ *  tensors marked with et_keep; using a released tensor later is ESCOPE. That holds for
+ *  all that ran before the loss, whether it led to the loss or not: of independent losses
+ *  begin with the one computed first, or retain the graph.
  *  Errors: EINVAL (more than one element), EGRAD (nothing requires a gradient),
  *  ESCOPE (already released), EVERSION (a saved tensor was changed), ENOMEM. */
 et_status et_backward(et_tensor *loss);

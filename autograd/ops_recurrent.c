@@ -22,7 +22,7 @@ typedef struct et_rnn_opts {
 static et_tensor *apply(const et_op *op, et_cell cell, int n_in, et_tensor *const *in,
                         const et_rnn_opts *opts, et_tensor **h_n, et_tensor **c_n)
 {
-    const et_rec_attr attr = {.cell = cell, .reverse = opts && opts->reverse};
+    et_rec_attr attr = {.cell = cell, .reverse = opts && opts->reverse}; /* forward notes its kernels */
     et_tensor *out[ET_MAX_OUT] = {NULL};
 
     if (h_n)

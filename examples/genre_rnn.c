@@ -459,7 +459,7 @@ static int explain(et_cli *cli)
 /* What eval and explain take from the run. */
 #define OF_THE_RUN                                                                                             \
     "config@ table@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ "           \
-    "input-dropout@ seed@ epochs@ batch@ lr@ crop@ mixup@ smoothing@ weight-decay@ patience@ "
+    "input-dropout@ seed@ epochs@ batch@ lr@ crop@ mixup@ feature-shift@ smoothing@ weight-decay@ patience@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
