@@ -114,8 +114,9 @@ static et_status run(et_node *n, size_t attr_size)
     if (!status)
         status = n->op->fwd(n);
     et_scratch_free(n);
-    for (int k = 0; !status && k < n->n_out; k++)
-        status = et_anomaly_check(n, n->out[k], "made a NaN or infinity");
+    if (!status && et_anomaly_watches(n))
+        for (int k = 0; !status && k < n->n_out; k++)
+            status = et_anomaly_check(n, n->out[k], "made a NaN or infinity");
     if (!status && n->recording) {
         if (attr_size && !(n->attr = et_tape_copy(n->attr, attr_size)))
             status = ET_ENOMEM;

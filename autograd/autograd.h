@@ -59,7 +59,8 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
 typedef et_tensor *(*et_segment)(et_tensor *const *in, int n_in, void *user);
 
 /** In anomaly mode every op checks its results, forward and backward, and the first that
- *  makes a NaN or infinity fails with ENONFINITE, its name and place. For this thread. */
+ *  makes a NaN or infinity of finite operands fails with ENONFINITE, its name and place; one
+ *  that was in the operands already (a leaf's, say) passes. For this thread. */
 void et_set_anomaly(bool on);
 bool et_anomaly(void);
 

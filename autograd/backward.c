@@ -198,16 +198,33 @@ static bool has_gradient(const et_node *n)
     return false;
 }
 
+/* What is there of the gradient of operand i. */
+static const et_tensor *gathered(const et_node *n, int i)
+{
+    const et_tensor *t = n->in[i];
+
+    return t->node || running->capture ? t->acc : t->reached ? t->grad : NULL;
+}
+
+/* In anomaly mode: true if all that backward of n starts from is finite. */
+static bool watched(const et_node *n)
+{
+    bool clean = et_anomaly_watches(n);
+
+    for (int k = 0; k < n->n_out && clean; k++)
+        clean = et_anomaly_finite(n->out[k]->acc);
+    for (int i = 0; i < n->n_in && clean; i++)
+        clean = !et_needs(n, i) || et_anomaly_finite(gathered(n, i));
+    return clean;
+}
+
 static et_status check_new_gradients(const et_node *n)
 {
     et_status status = ET_OK;
 
-    if (!et_anomaly())
-        return ET_OK;
     for (int i = 0; i < n->n_in && !status; i++)
         if (et_needs(n, i))
-            status = et_anomaly_check(n, n->in[i]->node || running->capture ? n->in[i]->acc : n->in[i]->grad,
-                                      "backward made a NaN or infinity");
+            status = et_anomaly_check(n, gathered(n, i), "backward made a NaN or infinity");
     return status;
 }
 
@@ -218,9 +235,10 @@ static et_status step(et_node *n)
 
     if (status)
         return status;
+    const bool clean = watched(n);
     status = n->op->bwd(n);
     et_scratch_free(n);
-    if (!status)
+    if (!status && clean)
         status = check_new_gradients(n);
     if (status && !et_error_status())
         et_op_raise(n, status, "backward failed");

@@ -29,7 +29,11 @@ void et_node_release(et_node *n, const et_tensor *root);
 /* Temporaries of a rule. */
 void et_scratch_free(et_node *n);
 
-/* Zero or the error if, in anomaly mode, t holds a NaN or infinity. */
+/* Anomaly mode. True unless t holds a NaN or infinity; true if the mode is on and the
+ * operands of n are finite, so that n is to blame for what is not; zero, or the error if t
+ * is not finite. */
+bool et_anomaly_finite(const et_tensor *t);
+bool et_anomaly_watches(const et_node *n);
 et_status et_anomaly_check(const et_node *n, const et_tensor *t, const char *what);
 
 /* A number that no sweep had before. */

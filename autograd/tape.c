@@ -36,16 +36,33 @@ uint64_t et_next_sweep(void)
     return sweep += 2;
 }
 
+bool et_anomaly_finite(const et_tensor *t)
+{
+    if (!t || !t->storage || !et_dtype_is_real(t->dtype) || et_error_status())
+        return true;
+    if (et_is_contiguous(t) && et_kernels_for(t->dtype)->all_finite(t->numel, et_data(t)))
+        return true;
+    if (et_check_finite(t, NULL) == ET_OK)
+        return true;
+    et_error_clear();
+    return false;
+}
+
+bool et_anomaly_watches(const et_node *n)
+{
+    bool clean = anomaly;
+
+    for (int i = 0; i < n->n_in && clean; i++)
+        clean = et_anomaly_finite(n->in[i]);
+    return clean;
+}
+
 et_status et_anomaly_check(const et_node *n, const et_tensor *t, const char *what)
 {
-    if (!anomaly || !t || !et_dtype_is_real(t->dtype) || et_error_status())
-        return ET_OK;
-    const et_kernels *k = et_kernels_for(t->dtype);
-    if (et_is_contiguous(t) && k->all_finite(t->numel, et_data(t)))
-        return ET_OK;
-    if (et_check_finite(t, what) == ET_OK)
+    if (et_anomaly_finite(t))
         return ET_OK;
     char text[256];
+    et_check_finite(t, what);
     snprintf(text, sizeof text, "%s", et_error_message());
     et_error_clear();
     if (n->file)
