@@ -145,7 +145,7 @@ static void put_curves(et_strbuf *out, const et_heatmap *m, const layout *l)
         et_svg_text(out, NULL, l->right + 8, at + 4.5, "start", 0, et_axis_text(text, &l->curve, i));
     }
     if (m->curve_label)
-        et_svg_text(out, "e-name", l->right + 8 + et_axis_text_width(&l->curve) + 14, (l->top + l->bottom) / 2,
+        et_svg_text(out, "e-name", l->right + 8 + et_axis_text_width(&l->curve) + 20, (l->top + l->bottom) / 2,
                     "middle", -90, m->curve_label);
 }
 
@@ -200,7 +200,7 @@ static double arrange(const et_heatmap *m, layout *l, double lo, double hi)
     l->left = (m->y_label ? 26 : 4) + (m->row_names ? names : et_axis_text_width(&l->y)) + 10;
     if (m->n_curves > 0) {
         curve_range(m, &l->curve);
-        curve_room = 8 + et_axis_text_width(&l->curve) + (m->curve_label ? 22 : 6);
+        curve_room = 8 + et_axis_text_width(&l->curve) + (m->curve_label ? 28 : 6);
     }
     scale_left = ET_SVG_WIDTH - 8 - (m->value_label ? 18 : 0) - et_axis_text_width(&l->scale) - SCALE_WIDTH - 6;
     l->right = scale_left - 14 - curve_room;
