@@ -367,15 +367,28 @@ typedef struct session {
     genre_verdict v;
 } session;
 
+/* The run's weights. A file of other shapes is a broken run folder. */
+static et_status load_weights(session *s)
+{
+    const et_load_options options = {0};
+    et_status status = et_module_load(&s->model->module, et_run_path(s->run, "best.safetensors"), &options, NULL);
+    char why[512];
+
+    if (status != ET_ESHAPE)
+        return status;
+    snprintf(why, sizeof why, "%s", et_error_message());
+    et_error_clear();
+    return et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
+}
+
 static et_status open_session(et_cli *cli, session *s)
 {
     et_standardizer st = {0};
-    et_load_options options = {0};
 
     s->run = et_run_for_reading(cli);
     if (!s->run)
         return et_error_status();
-    if (choose_data(cli, &s->kind) || recipe_defaults(cli, s->kind))
+    if (choose_data(cli, &s->kind))
         return et_error_status();
     if (s->kind != GENRE_PLANTED && !et_json_get(et_json_get(et_run_config(s->run), "options"), "data"))
         return et_raise(ET_EINVAL, "%s learned the built-in task: judge it without --data", et_run_dir(s->run));
@@ -383,7 +396,7 @@ static et_status open_session(et_cli *cli, session *s)
     if (!status)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
     if (!status)
-        status = et_module_load(&s->model->module, et_run_path(s->run, "best.safetensors"), &options, NULL);
+        status = load_weights(s);
     if (!status)
         status = et_standardizer_set(&st, et_module_find(&s->model->module, "input_mean"),
                                      et_module_find(&s->model->module, "input_std"));
@@ -456,10 +469,9 @@ static int explain(et_cli *cli)
 
 /* --- the command line --------------------------------------------------------------------------- */
 
-/* What eval and explain take from the run. */
+/* What eval and explain take from the run: its model, and which table it learned. */
 #define OF_THE_RUN                                                                                             \
-    "config@ table@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ "           \
-    "input-dropout@ seed@ epochs@ batch@ lr@ crop@ mixup@ feature-shift@ smoothing@ weight-decay@ patience@ "
+    "table@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ input-dropout@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",

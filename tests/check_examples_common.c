@@ -119,6 +119,8 @@ START_TEST(run_is_not_lost)
     must_fail("a/b/c/mine.txt", ET_RUN_NEW, ET_EIO, "in the way");
     must_fail("a/b/c/mine.txt/x", ET_RUN_NEW, ET_EIO, "cannot make");
     ck_assert_ptr_null(et_run_open("", ET_RUN_NEW));
+    put("a/b/c/last.ckpt", "x");
+    must_fail("a/b/c", ET_RUN_RESUME, ET_EIO, "a checkpoint, but no config.json");
     put("a/b/c/config.json", "{broken");
     must_fail("a/b/c", ET_RUN_READ, ET_EFORMAT, "config.json");
     must_fail("a/b/c", ET_RUN_RESUME, ET_EFORMAT, "config.json");

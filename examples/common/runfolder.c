@@ -346,6 +346,8 @@ static et_status open_run(et_run *run, et_run_mode mode)
         return ET_ENOMEM;
     if (!has && mode == ET_RUN_READ)
         return et_raise(ET_EIO, "%s is no run folder: it has no " ET_RUN_CONFIG, run->dir);
+    if (!has && has_file(run->dir, ET_RUN_LAST) > 0) /* of a run that was being removed, perhaps */
+        return et_raise(ET_EIO, "%s has a checkpoint, but no " ET_RUN_CONFIG ": start again with --overwrite", run->dir);
     if (has && !(run->config = et_json_read(config, CONFIG_LIMIT)))
         return et_error_status();
     return load_log(run, mode == ET_RUN_READ);
