@@ -100,7 +100,7 @@ tests/samples.stamp: tests/need_samples.awk autograd/ops.def $(op_sources) autog
 
 include tests/mutation/local.mk
 
-script_tests = tests/check_docs.sh tests/check_headers.sh
+script_tests = tests/check_docs.sh tests/check_genre_rnn.sh tests/check_headers.sh
 
 TESTS += $(check_PROGRAMS) $(script_tests)
 TEST_EXTENSIONS = .sh
@@ -127,6 +127,7 @@ EXTRA_DIST += \
 	tests/installcheck.c \
 	tests/installcheck.sh \
 	tests/kernel_arrays.h \
+	tests/kill_resume.sh \
 	tests/need_samples.awk \
 	tests/misuse.h \
 	tests/op_samples.h \

@@ -1,0 +1,407 @@
+#!/bin/sh
+# genre-rnn as a user meets it: it learns, evaluates and explains; the same seed gives the same
+# bits at any thread count; wrong use gives one line and exit status 2; a run that was stopped or
+# killed goes on. make runs this in the build folder; GENRE_RNN is the program
+# (examples/genre-rnn), srcdir the source folder.
+set -u
+
+program=${GENRE_RNN:-examples/genre-rnn}
+here=$(dirname "$0")
+OMP_WAIT_POLICY=passive # threads that wait do not take the processor from those that work
+export OMP_WAIT_POLICY
+dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-genre.XXXXXX") || exit 1
+trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+good=0
+bad=0
+
+passed()
+{
+    good=$((good + 1))
+}
+
+# failed WHAT: with what the program printed
+failed()
+{
+    bad=$((bad + 1))
+    echo "FAILED: $1"
+    sed 's/^/    /' "$dir/output" "$dir/errors"
+}
+
+# run ARGUMENTS...: the program with one thread, its answers in files, its exit status
+run()
+{
+    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
+}
+
+# expect WHAT COMMAND...
+expect()
+{
+    what=$1
+    shift
+    if "$@"; then
+        passed
+    else
+        failed "$what"
+    fi
+}
+
+# misuse WORDS ARGUMENTS...: exit status 2 and one line with the words
+misuse()
+{
+    words=$1
+    shift
+    "$program" "$@" > "$dir/output" 2> "$dir/errors"
+    status=$?
+    if [ "$status" -eq 2 ] && [ "$(wc -l < "$dir/errors")" -eq 1 ] && grep -qF -- "$words" "$dir/errors" &&
+        grep -q '^genre-rnn: ' "$dir/errors"; then
+        passed
+    else
+        failed "genre-rnn $* gave status $status, not 2 with one line about \"$words\""
+    fi
+}
+
+# figure FOLDER SECTION NAME: a number of metrics.json
+figure()
+{
+    awk -v section="\"$2\":" -v name="\"$3\":" '
+        $2 == "{" { inside = $1 == section }
+        inside && $1 == name { sub(/,$/, "", $2); print $2; exit }' "$1/metrics.json"
+}
+
+# at_least FOLDER SECTION NAME LIMIT
+at_least()
+{
+    awk -v x="$(figure "$1" "$2" "$3")" -v limit="$4" 'BEGIN { exit !(x != "" && x + 0 >= limit + 0) }' ||
+        { echo "$3 of $2 is $(figure "$1" "$2" "$3"), less than $4"; return 1; }
+}
+
+# same_bits FOLDER FOLDER: but for the times in the log
+same_bits()
+{
+    for file in best.safetensors last.ckpt metrics.json; do
+        cmp "$1/$file" "$2/$file" || return 1
+    done
+    for folder in "$1" "$2"; do
+        sed 's/, "seconds": [^,}]*//' "$folder/log.jsonl" > "$folder/log.without"
+    done
+    cmp "$1/log.without" "$2/log.without"
+}
+
+small="--epochs 1 --batch 96 --hidden 4 --attention 4"
+
+# --- the built-in task ---------------------------------------------------------------------
+
+cd "$(dirname "$program")" || exit 1
+program=$(pwd)/$(basename "$program")
+cd - > /dev/null || exit 1
+here=$(cd "$here" && pwd)
+cd "$dir" || exit 1
+
+expect "training" run train --out learned --epochs 4
+expect "accuracy" at_least learned valid accuracy 0.99
+expect "attention on the event" at_least learned valid attention_mass 0.9
+expect "evaluation" run eval --out learned
+expect "accuracy on other items" at_least learned test accuracy 0.99
+expect "explanation" run explain --out learned --count 2
+expect "intervals" test "$(grep -c 'weight 0' "$dir/output")" -eq 10
+expect "pages" grep -q "</html>" learned/report.html learned/explain.html
+expect "pages without a network" sh -c '! grep -Eq "(src|href)=\"?(http|//)" learned/report.html learned/explain.html'
+expect "training without --out" run train $small
+expect "its folder" test -f runs/genre-rnn/report.html
+
+# What the model can be: each word of each option, and some together.
+n=0
+while read -r words; do
+    n=$((n + 1))
+    # shellcheck disable=SC2086
+    expect "train $words" run train --out "kind$n" $small $words
+    expect "eval of $words" run eval --out "kind$n"
+done << 'END'
+--cell rnn --score dot
+--cell gru --score general --bidirectional
+--cell lstm --score additive
+--cell lstm --bidirectional --attend-input
+--cell rnn --pooling last --bidirectional
+--cell gru --pooling mean
+--cell gru --attend-input --score general
+--cell lstm --pooling last --dropout 0.3 --input-dropout 0.1
+--crop 32 --mixup 0.4 --smoothing 0.1 --weight-decay 0.01 --patience 1 --seed 0
+--cell lstm --pooling mean --lr 0.01 --score dot --config paper
+END
+
+# --- the same bits -----------------------------------------------------------------------------
+
+for threads in 1 2 3 8; do
+    # shellcheck disable=SC2086
+    expect "training with $threads threads" "$program" train --out "threads$threads" $small --hidden 20 \
+        --dropout 0.2 --mixup 0.2 --seed 5 --threads $threads > "$dir/output" 2> "$dir/errors"
+    [ "$threads" = 1 ] || expect "bits with $threads threads" same_bits threads1 "threads$threads"
+done
+# shellcheck disable=SC2086
+expect "training again" run train --out again $small --hidden 20 --dropout 0.2 --mixup 0.2 --seed 5
+expect "bits of the same seed" same_bits threads1 again
+# shellcheck disable=SC2086
+expect "another seed" run train --out other $small --hidden 20 --dropout 0.2 --mixup 0.2 --seed 6
+expect "bits of another seed" sh -c '! cmp -s again/best.safetensors other/best.safetensors'
+
+# --- tables of the form of GTZAN -----------------------------------------------------------------
+
+# spectrogram FOLDER TRACKS-OF-A-GENRE GENRES: tracks whose genre shows in its bands
+spectrogram()
+{
+    mkdir -p "$1"
+    awk -v each="$2" -v genres="$3" 'BEGIN {
+        split("blues classical country disco hiphop jazz metal pop reggae rock", name)
+        print "row,track,genre,genre_id,split"
+        for (g = 0; g < genres; g++)
+            for (i = 0; i < each; i++)
+                printf "%d,%s.%05d,%s,%d,%s\n", row++, name[g + 1], i, name[g + 1], g, i % 3 == 2 ? "valid" : "train"
+    }' > "$1/tracks.csv"
+    {
+        printf '\223NUMPY\001\000\166\000'
+        printf "%-117s\n" "{'descr': '|u1', 'fortran_order': False, 'shape': ($(($2 * $3)), 128, 57), }"
+        g=0
+        while [ "$g" -lt "$3" ]; do
+            i=0
+            while [ "$i" -lt "$2" ]; do
+                level=$((i + 2)) # some differ from others
+                dd if=/dev/zero bs=57 count=$((g * 12)) 2> /dev/null | tr '\000' "\\04$((level % 8))"
+                dd if=/dev/zero bs=57 count=12 2> /dev/null | tr '\000' "\\30$((level % 8))"
+                dd if=/dev/zero bs=57 count=$((116 - g * 12)) 2> /dev/null | tr '\000' "\\04$((level % 8))"
+                i=$((i + 1))
+            done
+            g=$((g + 1))
+        done
+    } > "$1/spec128x57.npy"
+}
+
+# segments FOLDER TRACKS-OF-A-GENRE
+segments()
+{
+    mkdir -p "$1"
+    awk -v each="$2" 'BEGIN {
+        split("0 1 4 7 9", genre)
+        line = "track,segment,genre_id,split"
+        split("chroma_stft rms rolloff spectral_bandwidth spectral_centroid zero_crossing_rate", base)
+        for (i = 1; i <= 6; i++)
+            line = line "," base[i] "_mean," base[i] "_var"
+        line = line ",tempo"
+        for (i = 1; i <= 20; i++)
+            line = line ",mfcc" i "_mean,mfcc" i "_var"
+        print line
+        srand(1)
+        for (g = 1; g <= 5; g++)
+            for (i = 0; i < each; i++)
+                for (s = 0; s < 10; s++) {
+                    line = "track" g "-" i "," s "," genre[g] "," (i % 3 == 2 ? "valid" : "train")
+                    for (f = 0; f < 53; f++)
+                        line = line sprintf(",%.4f", 2 + rand() + (f % 5 == g - 1 ? 2 : 0))
+                    print line
+                }
+    }' > "$1/features3_seq.csv"
+}
+
+spectrogram ten 6 10
+segments five 6
+cp -r ten both
+cp five/features3_seq.csv both/
+tables="--hidden 12 --attention 4 --batch 8 --mixup 0 --epochs 8 --lr 0.01"
+# shellcheck disable=SC2086
+expect "spectrograms" run train --out spectrograms --data ten $tables
+expect "accuracy on spectrograms" at_least spectrograms valid accuracy 0.9
+expect "eval of spectrograms" run eval --out spectrograms
+expect "explain of spectrograms" run explain --out spectrograms --item jazz.00001
+expect "its name" grep -q "^jazz.00001: jazz" "$dir/output"
+# shellcheck disable=SC2086
+expect "segments" run train --out segments --data five $tables
+expect "accuracy on segments" at_least segments valid accuracy 0.9
+expect "a test set" run eval --out segments --data both
+expect "all of it was judged" test "$(figure segments test n)" -eq 30
+expect "explain of segments" run explain --out segments --data both --count 1
+
+# A table without splits, or with others: eval judges every row, train splits for itself.
+mkdir plain renamed
+cp ten/spec128x57.npy plain
+cut -d, -f1-4 ten/tracks.csv > plain/tracks.csv
+cp ten/spec128x57.npy renamed
+sed 's/valid$/test/' ten/tracks.csv > renamed/tracks.csv
+expect "eval without splits" run eval --out spectrograms --data plain
+expect "all of it" test "$(figure spectrograms test n)" -eq 60
+expect "eval with other splits" run eval --out spectrograms --data renamed
+# shellcheck disable=SC2086
+expect "training without a validation split" run train --out renamed-run --data renamed $tables --epochs 1
+
+# --- wrong use -------------------------------------------------------------------------------------
+
+misuse "say what to do"
+misuse "did you mean train?" trian
+misuse "there are train, eval, explain" sing
+misuse "a verb comes first" --epochs 3
+misuse "unknown option --epoch; did you mean --epochs?" train --epoch 3
+misuse "--epochs needs a value" train --epochs
+misuse "outside 1 .. 1000000" train --epochs 0
+misuse "not a whole number" train --epochs 1.5
+misuse "outside 1 .. 65536" train --hidden 0
+misuse "outside 1 .. 65536" train --batch -1
+misuse "not a finite number" train --lr nan
+misuse "not a finite number" train --lr fast
+misuse "outside" train --lr 0
+misuse "outside 0 .. 0.99" train --dropout 1
+misuse "outside 0 .. 0.9" train --smoothing 1
+misuse "outside 1 .. 256" train --threads 0
+misuse "too large" train --seed 99999999999999999999
+misuse "not one of gru|lstm|rnn" train --cell tape
+misuse "not one of additive|dot|general" train --score loud
+misuse "not one of attention|last|mean" train --pooling max
+misuse "not one of small|paper" train --config huge
+misuse "not one of auto|spectrogram|segments" train --table chairs
+misuse "takes no value" train --resume=yes
+misuse "unexpected argument" train data
+misuse "the value is empty" train --out ""
+misuse "needs --out DIR" eval
+misuse "needs --out DIR" explain
+misuse "is an option of train, not of eval" eval --out learned --cell lstm
+misuse "is an option of explain, not of train" train --item x
+misuse "is an option of explain, not of eval" eval --out learned --count 1
+misuse "outside 1 .. 1000" explain --out learned --count 0
+misuse "no item is called" explain --out learned --item nobody
+misuse "--resume needs --out" train --resume
+misuse "exclude each other" train --out learned --resume --overwrite
+misuse "already holds a run" train --out learned
+misuse "--hidden differs from the run" train --out learned --resume --hidden 3
+misuse "--seed differs from the run" train --out learned --resume --seed 3
+misuse "No such file" eval --out nowhere
+misuse "a file of that name is in the way" train --out learned/log.jsonl
+misuse "no GTZAN tables there" train --data nowhere --out new
+misuse "no GTZAN tables there" train --data learned --out new
+misuse "no GTZAN tables there" train --data ten/tracks.csv --out new
+misuse "files of the table segments are not there" train --data ten --table segments --out new
+misuse "files of the table spectrogram are not there" train --data five --table spectrogram --out new
+misuse "files of the table spectrogram are not there" eval --out spectrograms --data five
+misuse "files of the table segments are not there" eval --out segments --data ten
+misuse "learned the built-in task" eval --out learned --data ten
+misuse "no GTZAN tables there" train --data nowhere --out learned --overwrite
+expect "wrong data makes no folder" test ! -e new
+expect "wrong data does not cost the old run" test -f learned/best.safetensors
+
+# Damaged tables.
+# damaged WORDS FILE COMMAND...: a data folder whose FILE is what the command makes of it
+damaged()
+{
+    words=$1
+    file=$2
+    shift 2
+    rm -rf hurt
+    cp -r both hurt
+    "$@" < "both/$file" > "hurt/$file"
+    case $file in
+    features*) rm hurt/tracks.csv ;;
+    esac
+    misuse "$words" train --data hurt --out new
+}
+damaged "spec128x57.npy" spec128x57.npy dd bs=1000 count=1 2> /dev/null
+damaged "spec128x57.npy" spec128x57.npy dd bs=9 count=1 2> /dev/null
+damaged "spec128x57.npy" spec128x57.npy true
+damaged "spec128x57.npy" spec128x57.npy sed '1s/128, 57/57, 128/'
+damaged "tracks.csv" tracks.csv dd bs=1005 count=1 2> /dev/null
+damaged "tracks.csv" tracks.csv true
+damaged "tracks.csv" tracks.csv sed 's/blues.00001/blues.00000/'
+damaged "not one of the ten genres" tracks.csv sed 's/,disco,/,polka,/'
+damaged "track" tracks.csv sed '1s/track/title/'
+damaged "features3_seq.csv" features3_seq.csv dd bs=5003 count=1 2> /dev/null
+damaged "features3_seq.csv" features3_seq.csv true
+damaged "features3_seq.csv" features3_seq.csv sed 's/track2-2,3,1/track2-2,3,none/'
+damaged "tempo" features3_seq.csv sed '1s/tempo/pace/'
+damaged "no track has the split" features3_seq.csv sed 's/,train,/,learn,/'
+expect "damaged data makes no folder" test ! -e new
+
+# Damaged run folders.
+# broken WORDS FILE: the file is cut, emptied, and replaced by something else
+broken()
+{
+    for how in "dd bs=90 count=1" "true" "echo something else"; do
+        rm -rf hurt
+        cp -r kind1 hurt
+        # shellcheck disable=SC2086
+        $how < "kind1/$2" > "hurt/$2" 2> /dev/null
+        misuse "hurt/$2" $1 --out hurt
+    done
+}
+broken eval config.json
+broken eval best.safetensors
+broken eval metrics.json
+broken explain config.json
+broken explain best.safetensors
+broken "train --resume" config.json
+broken "train --resume" last.ckpt
+for file in config.json best.safetensors; do
+    rm -rf hurt
+    cp -r kind1 hurt
+    rm "hurt/$file"
+    misuse "$file" eval --out hurt
+done
+rm -rf hurt
+cp -r kind1 hurt
+rm hurt/config.json
+misuse "config.json" train --resume --out hurt
+sed 's/"genre-rnn"/"other-program"/' kind1/config.json > hurt/config.json
+misuse "was made by other-program" eval --out hurt
+sed 's/"hidden": 4/"hidden": 5/' kind1/config.json > hurt/config.json
+misuse "does not fit the module" eval --out hurt
+sed 's/"cell": "rnn"/"cell": 3/' kind1/config.json > hurt/config.json
+misuse "cell" eval --out hurt
+cp kind2/best.safetensors kind1/config.json hurt
+misuse "does not fit the module" eval --out hurt
+
+# Where nothing can be written.
+if [ -w /dev/full ]; then
+    for command in --help "train --help" --version; do
+        # shellcheck disable=SC2086
+        "$program" $command > /dev/full 2> "$dir/errors"
+        expect "$command on a full disk" test $? -eq 1
+    done
+fi
+rm -rf hurt
+cp -r kind1 hurt
+chmod a-w hurt
+if touch hurt/file 2> /dev/null; then
+    chmod u+w hurt # the superuser may
+else
+    misuse "hurt" train --out hurt/new
+    misuse "hurt" eval --out hurt
+    misuse "hurt" train --out hurt --resume --epochs 3
+    chmod u+w hurt
+fi
+
+# --- stopped and killed ------------------------------------------------------------------------
+
+stopped="--epochs 4 --batch 96 --hidden 4 --attention 4"
+# shellcheck disable=SC2086
+expect "a run left alone" run train --out alone $stopped
+for signal in INT TERM; do
+    rm -rf stop
+    # shellcheck disable=SC2086
+    "$program" train --out stop $stopped --threads 1 > "$dir/output" 2> "$dir/errors" &
+    child=$!
+    while [ ! -f stop/log.jsonl ] && kill -0 $child 2> /dev/null; do
+        sleep 0.01 2> /dev/null || sleep 1
+    done
+    kill -$signal $child 2> /dev/null
+    wait $child
+    status=$?
+    if [ "$status" -eq 130 ]; then
+        expect "how to resume after SIG$signal" grep -q "train --out stop --resume" "$dir/output"
+    else
+        expect "SIG$signal came after the end" test "$status" -eq 0 -a "$(wc -l < stop/log.jsonl)" -eq 4
+    fi
+    expect "resuming after SIG$signal" run train --out stop --resume
+    expect "bits after SIG$signal" same_bits alone stop
+done
+
+GENRE_RNN=$program sh "$here/kill_resume.sh" 4 > "$dir/output" 2>&1
+status=$?
+: > "$dir/errors"
+[ "$status" -eq 77 ] || expect "runs that were killed" test "$status" -eq 0
+
+echo "# total $good passed $bad failed"
+[ "$bad" -eq 0 ] && [ "$good" -gt 0 ]

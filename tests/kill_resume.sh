@@ -1,0 +1,96 @@
+#!/bin/sh
+# Runs of genre-rnn that are killed with SIGKILL at random moments and then resumed end with the
+# same bits as the one that was left alone.
+#
+#     kill_resume.sh [COUNT [SEED]]
+#
+# kills COUNT runs (3), at moments drawn from SEED (1); every third is killed again while it
+# resumes. GENRE_RNN is the program (examples/genre-rnn).
+set -u
+
+count=${1:-3}
+seed=${2:-1}
+program=${GENRE_RNN:-examples/genre-rnn}
+OMP_WAIT_POLICY=passive
+export OMP_WAIT_POLICY
+dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-kill.XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+good=0
+bad=0
+early=0
+
+if ! sleep 0.01 2> /dev/null; then
+    echo "this sleep takes whole seconds only: nothing was killed"
+    exit 77
+fi
+
+# train FOLDER: the run, or what is left of it
+train()
+{
+    exec "$program" train --out "$1" --resume --threads 1 --epochs 5 --batch 64 --hidden 6 --attention 4 \
+        --dropout 0.2 --mixup 0.3 --crop 48 --patience 9 > "$dir/output" 2>&1
+}
+
+# killed FOLDER SECONDS: the run, killed after that time
+killed()
+{
+    train "$1" &
+    child=$!
+    sleep "$2"
+    kill -KILL "$child" 2> /dev/null
+    wait "$child" 2> /dev/null
+    [ $? -ne 0 ] || early=$((early + 1))
+}
+
+# without_times FOLDER: its log
+without_times()
+{
+    sed 's/, "seconds": [^,}]*//' "$1/log.jsonl"
+}
+
+# same FOLDER: it holds what the run that was left alone holds
+same()
+{
+    for file in best.safetensors last.ckpt metrics.json config.json; do
+        cmp "$dir/alone/$file" "$1/$file" || return 1
+    done
+    without_times "$dir/alone" > "$dir/log.alone"
+    without_times "$1" > "$dir/log.resumed"
+    cmp "$dir/log.alone" "$dir/log.resumed" || return 1
+    for file in "$1"/.et-*; do
+        [ ! -e "$file" ] || { echo "$file was left"; return 1; }
+    done
+}
+
+# How long a run takes, in hundredths of a second: it is repeated for a second or two.
+runs=0
+began=$(date +%s)
+while [ "$runs" -eq 0 ] || [ $(($(date +%s) - began)) -lt 2 ]; do
+    rm -rf "$dir/alone"
+    (train "$dir/alone") || { cat "$dir/output"; echo "# total 0 passed 1 failed"; exit 1; }
+    runs=$((runs + 1))
+done
+length=$((($(date +%s) - began) * 100 / runs))
+
+i=0
+while [ "$i" -lt "$count" ]; do
+    i=$((i + 1))
+    moments=$(awk -v seed="$seed" -v i="$i" -v length_="$length" 'BEGIN {
+        srand(seed * 1000 + i)
+        rand() # the first hardly depends on the seed in some awks
+        printf "%.3f %.3f\n", rand() * length_ / 110, rand() * length_ / 110
+    }')
+    rm -rf "$dir/run"
+    killed "$dir/run" "${moments% *}"
+    [ $((i % 3)) -ne 0 ] || killed "$dir/run" "${moments#* }"
+    if (train "$dir/run") && same "$dir/run"; then
+        good=$((good + 1))
+    else
+        bad=$((bad + 1))
+        echo "the run killed after $moments s:"
+        cat "$dir/output"
+    fi
+done
+[ "$early" -eq 0 ] || echo "$early of the runs had ended before they were to be killed"
+echo "# total $good passed $bad failed"
+[ "$bad" -eq 0 ] && [ "$good" -gt 0 ]
