@@ -360,6 +360,8 @@ if [ -w /dev/full ]; then
         "$program" $command > /dev/full 2> "$dir/errors"
         expect "$command on a full disk" test $? -eq 1
     done
+    "$program" explain --out learned --threads 1 > /dev/full 2> "$dir/errors"
+    expect "explain on a full disk" test $? -eq 1
 fi
 rm -rf hurt
 cp -r kind1 hurt

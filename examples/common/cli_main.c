@@ -73,8 +73,10 @@ int et_cli_main(const et_program *program, int argc, char **argv)
         status = print_page(cli);
     else if (et_cli_given(cli, "threads") && et_set_num_threads((int)et_cli_int(cli, "threads")) != ET_OK)
         status = et_cli_fail(cli);
-    else
-        status = et_cli_verb(cli)->run(cli);
+    else if ((status = et_cli_verb(cli)->run(cli)) == ET_EXIT_OK && (fflush(stdout) == EOF || ferror(stdout))) {
+        print_line(program->name, "cannot write to the standard output");
+        status = ET_EXIT_FAILURE;
+    }
     et_cli_free(cli);
     return status;
 }

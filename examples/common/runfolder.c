@@ -97,9 +97,13 @@ static et_status make_folders(const char *dir)
         if (path[i] != '/' && path[i] != '\0')
             continue;
         path[i] = '\0';
-        if (mkdir(path, 0777) != 0 && !is_folder(path))
-            status = et_raise(ET_EIO, "cannot make the folder %s: %s", path,
-                              errno == EEXIST ? "a file of that name is in the way" : strerror(errno));
+        if (mkdir(path, 0777) != 0) {
+            int why = errno;
+
+            if (!is_folder(path))
+                status = et_raise(ET_EIO, "cannot make the folder %s: %s", path,
+                                  why == EEXIST ? "a file of that name is in the way" : strerror(why));
+        }
         path[i] = dir[i];
     }
     et_dealloc(path);
