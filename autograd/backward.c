@@ -439,8 +439,15 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
     et_status status = et_error_status();
     sweep s = {.capture = true, .retain = graph || flags & ET_RETAIN_GRAPH, .mark = et_next_sweep()};
 
+    if (n_out < 0 || n_in < 0 || (n_out && !outputs) || (n_in && (!inputs || !grads)))
+        return et_raise(ET_EINVAL, "grad: %s", n_out < 0 || n_in < 0 ? "a negative number of tensors"
+                                               : n_out && !outputs   ? "outputs is NULL"
+                                               : !inputs             ? "inputs is NULL"
+                                                                     : "grads is NULL");
     for (int i = 0; i < n_in; i++)
         grads[i] = NULL;
+    if (flags & ~(ET_RETAIN_GRAPH | ET_CREATE_GRAPH))
+        return et_raise(ET_EINVAL, "grad: unknown flags %d", flags);
     for (int i = 0; i < n_out && !status; i++)
         status = check_output(outputs[i], true);
     for (int i = 0; i < n_in && !status; i++) {

@@ -481,6 +481,10 @@ et_tensor *(et_attention_weights)(et_tensor *q, et_tensor *k, et_tensor *v, et_t
 {
     et_tensor *out[ET_MAX_OUT] = {NULL};
 
+    if (!weights) {
+        et_raise_here(ET_EINVAL, "attention_weights: there is no place for the weights; et_attention needs none");
+        return NULL;
+    }
     *weights = NULL;
     if (opts && opts->weights) {
         et_tensor *y = with_weights(opts->weights, v, opts->merge_heads);

@@ -294,6 +294,11 @@ START_TEST(grad_of_anything)
     FAILS_STATUS(et_grad(1, &y, NULL, 1, (et_tensor *[]){REAL((1), 1)}, g, 0), ET_EGRAD,
                  "input 0 does not require");
     FAILS_STATUS(et_grad(1, &y, NULL, 1, (et_tensor *[]){NULL}, g, 0), ET_EINVAL, "input 0 is NULL");
+    FAILS_STATUS(et_grad(1, NULL, NULL, 1, in, g, 0), ET_EINVAL, "outputs is NULL");
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, NULL, g, 0), ET_EINVAL, "inputs is NULL");
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, in, NULL, 0), ET_EINVAL, "grads is NULL");
+    FAILS_STATUS(et_grad(-1, &y, NULL, 1, in, g, 0), ET_EINVAL, "negative number");
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, in, g, 64), ET_EINVAL, "unknown flags 64");
     et_no_grad_begin();
     FAILS_STATUS(et_grad(1, &y, NULL, 1, in, g, ET_CREATE_GRAPH), ET_EGRAD, "inside et_no_grad_begin");
     et_no_grad_end();
