@@ -77,6 +77,11 @@ struct et_node {
 
 /* --- gradient-check samples ---------------------------------------------------- */
 
+/* Samples leave out the fields that are zero, which clang's -Wextra warns of. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
 typedef enum {
     ET_ARG_REAL,  /* uniform in [lo, hi); checked in several layouts */
     ET_ARG_CONST, /* real, but no gradient is asked for it */
