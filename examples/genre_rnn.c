@@ -358,17 +358,17 @@ static int train(et_cli *cli)
 /* --- reading a run ----------------------------------------------------------------------------- */
 
 /* A trained model and the data to judge it on, standardised as in training. */
-typedef struct session {
+typedef struct reading {
     et_run *run;
     genre_kind kind;
     et_dataset *ds;
     et_indices items;
     et_rnn_attention *model;
     genre_verdict v;
-} session;
+} reading;
 
 /* The run's weights. A file of other shapes is a broken run folder. */
-static et_status load_weights(session *s)
+static et_status load_weights(reading *s)
 {
     const et_load_options options = {0};
     et_status status = et_module_load(&s->model->module, et_run_path(s->run, "best.safetensors"), &options, NULL);
@@ -381,7 +381,7 @@ static et_status load_weights(session *s)
     return et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
 }
 
-static et_status open_session(et_cli *cli, session *s)
+static et_status open_reading(et_cli *cli, reading *s)
 {
     et_standardizer st = {0};
 
@@ -409,7 +409,7 @@ static et_status open_session(et_cli *cli, session *s)
     return status ? status : genre_judge(s->model, s->ds, &s->items, &s->v);
 }
 
-static void close_session(session *s)
+static void close_reading(reading *s)
 {
     genre_verdict_free(&s->v);
     et_indices_free(&s->items);
@@ -421,9 +421,9 @@ static void close_session(session *s)
 
 static int eval(et_cli *cli)
 {
-    session s = {0};
+    reading s = {0};
     et_figure figures[GENRE_FIGURES];
-    et_status status = open_session(cli, &s);
+    et_status status = open_reading(cli, &s);
 
     if (!status)
         status = et_run_metrics(s.run, "test", figures, genre_figures(&s.v, false, figures));
@@ -436,17 +436,17 @@ static int eval(et_cli *cli)
             printf(", attention on the event %.3f", s.v.attention_mass);
         printf("\nreport: %s\n", et_run_path(s.run, "report.html"));
     }
-    close_session(&s);
+    close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }
 
 /* Prints the five strongest intervals of some items, and draws them: explain.html. */
 static int explain(et_cli *cli)
 {
-    session s = {0};
+    reading s = {0};
     const char *wanted = et_cli_text(cli, "item");
     int64_t left = et_cli_int(cli, "count");
-    et_status status = open_session(cli, &s);
+    et_status status = open_reading(cli, &s);
     et_report *r = status ? NULL : et_report_new("What the attention listened to", NULL);
 
     for (int64_t i = 0; !status && i < s.v.n && left > 0; i++) {
@@ -463,7 +463,7 @@ static int explain(et_cli *cli)
     if (!status && !(status = path ? et_report_write(r, path) : et_error_status()))
         printf("pictures: %s\n", path);
     et_report_free(r);
-    close_session(&s);
+    close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }
 
