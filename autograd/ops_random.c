@@ -110,3 +110,47 @@ et_tensor *(et_dropout)(et_tensor *x, double p, bool training, et_rng *rng)
         return x;
     return et_apply1(&et_op_dropout, 1, (et_tensor *const[]){x}, &(dropout_attr){p, rng}, sizeof(dropout_attr));
 }
+
+/* The same draws in every run: of five items some stay and some go. */
+static et_tensor *sample_drop_path(et_tensor *x)
+{
+    et_rng rng = et_rng_make(7, 1);
+
+    return et_drop_path(x, 0.4, true, &rng);
+}
+
+ET_CALL(drop_path_call, sample_drop_path(in[0]))
+static const et_sample drop_path_samples[] = {
+    {.name = "five items", .n_in = 1, .in = {{3, {5, 2, 3}}}, .call = drop_path_call},
+    {.name = "numbers", .n_in = 1, .in = {{1, {19}}}, .call = drop_path_call},
+    {.name = "empty", .n_in = 1, .in = {{2, {0, 5}}}, .call = drop_path_call},
+};
+const et_op et_op_drop_path = {.name = "drop_path", .args = "r", .n_out = 1, ET_SAMPLES(drop_path_samples)};
+
+/** Stochastic depth (Huang et al. 2016, arXiv 1603.09382): as et_dropout, but each item
+ *  x[b] of the first dimension is kept or dropped as a whole, with one draw an item. Apply it
+ *  to a residual branch. ESHAPE for a scalar; EINVAL unless 0 <= p < 1. */
+et_tensor *(et_drop_path)(et_tensor *x, double p, bool training, et_rng *rng)
+{
+    int64_t shape[ET_MAX_DIMS];
+
+    if (!(p >= 0 && p < 1)) {
+        et_raise_here(ET_EINVAL, "drop_path: the probability is %g, expected 0 <= p < 1", p);
+        return NULL;
+    }
+    if (!x || !training || p == 0)
+        return x ? x : et_mul_scalar(x, 1);
+    if (!et_op_scope("drop_path"))
+        return NULL;
+    if (x->ndim < 1 || !et_dtype_is_real(x->dtype)) {
+        et_raise_here(x->ndim < 1 ? ET_ESHAPE : ET_EDTYPE, "drop_path: x is %s %s, expected real items [B, ...]",
+                      et_dtype_name(x->dtype), et_shape_str(x));
+        return NULL;
+    }
+    for (int d = 0; d < x->ndim; d++)
+        shape[d] = d ? 1 : x->shape[0];
+    et_tensor *kept = et_empty(x->dtype, x->ndim, shape);
+    if (!kept || et_fill_bernoulli(kept, rng, 1 - p))
+        return NULL;
+    return et_mul(x, et_mul_scalar(kept, 1 / (1 - p)));
+}

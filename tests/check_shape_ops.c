@@ -331,6 +331,30 @@ START_TEST(positions)
 }
 END_TEST
 
+/* Items go or stay as a whole, those that stay grow by 1 / (1 - p). */
+START_TEST(paths)
+{
+    values_real = values_reals[_i];
+    et_rng rng = et_rng_make(3, 0);
+    et_tensor *x = TRAIN(et_ones(values_real, ET_SHAPE(4000, 2))), *y = et_drop_path(x, 0.25, true, &rng);
+    int64_t kept = 0;
+
+    WORKS(et_backward_from(y, NULL, ET_RETAIN_GRAPH));
+    for (int64_t i = 0; i < 4000; i++) {
+        double a = et_get(y, (const int64_t[]){i, 0});
+        ck_assert(a == 0 || fabs(a - 4 / 3.0) < 1e-6);
+        ck_assert(a == et_get(y, (const int64_t[]){i, 1}));
+        ck_assert(a == et_get(et_grad_of(x), (const int64_t[]){i, 1}));
+        kept += a > 0;
+    }
+    ck_assert(kept > 2880 && kept < 3120);
+    ck_assert_ptr_eq(et_drop_path(x, 0.25, false, &rng), x);
+    ck_assert_ptr_eq(et_drop_path(x, 0, true, &rng), x);
+    FAILS(et_drop_path(et_scalar(values_real, 1), 0.5, true, NULL), ET_ESHAPE, "drop_path: x is");
+    FAILS(et_drop_path(NULL, 0.5, true, NULL), ET_EINVAL, "NULL");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("shape ops");
@@ -349,6 +373,7 @@ int main(void)
     tcase_add_loop_test(tc, movements, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, pads, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, positions, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, paths, 0, VALUES_N_REALS);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

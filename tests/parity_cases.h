@@ -281,4 +281,5 @@ CASE("gaussian_kl/each", et_gaussian_kl(in[0], in[1]))
 CASE("clip_loss/4", et_clip_loss(in[0]))
 
 CASE("dropout/eval", et_dropout(in[0], 0.3, false, NULL))
+NO_CASE("drop_path", "draws numbers; tests/check_shape_ops.c")
 NO_CASE("checkpoint", "is a way of computing, not a function; tests/check_autograd.c compares it with plain calls")
