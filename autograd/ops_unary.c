@@ -253,3 +253,25 @@ et_tensor *(et_quick_gelu)(et_tensor *x) { return apply(&et_op_quick_gelu, ET_U_
 UNARY(silu, READS_DERIVATIVE, 0, ET_ARG_REAL, -3, 3, et_mul(gy, swish_slope(x, 1)));
 /** y = x sigmoid(x) */
 et_tensor *(et_silu)(et_tensor *x) { return apply(&et_op_silu, ET_U_SILU, x); }
+
+ET_CALL(geglu_call, et_geglu(in[0]))
+static const et_sample geglu_samples[] = {
+    {.name = "matrix", .n_in = 1, .in = {{2, {3, 8}, -3, 3}}, .call = geglu_call},
+    {.name = "past a vector", .n_in = 1, .in = {{1, {38}, -3, 3}}, .call = geglu_call},
+    {.name = "empty", .n_in = 1, .in = {{2, {0, 4}}}, .call = geglu_call},
+};
+const et_op et_op_geglu = {.name = "geglu", .args = "r", .n_out = 1, ET_SAMPLES(geglu_samples)};
+
+/** y = a gelu(b), a and b the first and second half of x's last dimension (Shazeer 2020,
+ *  arXiv 2002.05202). ESHAPE unless that is even. */
+et_tensor *(et_geglu)(et_tensor *x)
+{
+    if (!x || !et_op_scope("geglu"))
+        return et_gelu(x);
+    if (x->ndim < 1 || x->shape[x->ndim - 1] % 2) {
+        et_raise_here(ET_ESHAPE, "geglu: x is %s, expected an even last dimension", et_shape_str(x));
+        return NULL;
+    }
+    const int64_t half = x->shape[x->ndim - 1] / 2;
+    return et_mul(et_slice(x, -1, 0, half, 1), et_gelu(et_slice(x, -1, half, 2 * half, 1)));
+}
