@@ -28,11 +28,19 @@ MUTATION_FILES = $(op_sources) \
 # Ops whose derivatives are elementwise kernels.
 unary_ops = abs,clamp,cos,elu,erf,exp,expm1,gelu,gelu_tanh,log,log1p,log_sigmoid,mul,neg,quick_gelu,reciprocal,relu,rsqrt,sigmoid,silu,sin,softplus,sqrt,square,tanh
 
+# Kernels are changed in a variant with vectors where there is one, and noticed by float32 differing from
+# float64; else in float64.
+if WITH_SSE2
+mutation_isa = -DET_ISA_SSE2 $(SSE2_CFLAGS)
+else
+mutation_isa = -DET_ISA_F64
+endif
+
 .PHONY: mutation
 mutation: libetude.la tests/mutation/mutate$(EXEEXT) tests/mutation/driver.$(OBJEXT)
 	@test -f .libs/libetude.a || { echo 'mutation: needs the static library (--enable-static)'; exit 1; }
 	tests/mutation/mutate$(EXEEXT) --top $(srcdir) --work mutants \
-	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) -DET_ISA_F64 $(CPPFLAGS) $(ET_CFLAGS) $(OPENMP_CFLAGS) -w -O1' \
+	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) $(mutation_isa) $(CPPFLAGS) $(ET_CFLAGS) $(OPENMP_CFLAGS) -w -O1' \
 	  --link '$(CC) $(OPENMP_CFLAGS) $(guarded) tests/mutation/driver.$(OBJEXT)' --rest '.libs/libetude.a $(LIBS)' \
 	  --kernels $(srcdir)/tensor/kernels/variant.c --equivalent $(srcdir)/tests/mutation/equivalent.txt \
 	  --jobs $(MUTATION_JOBS) $(MUTATION_FLAGS) $(MUTATION_FILES); \
