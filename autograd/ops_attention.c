@@ -329,6 +329,7 @@ static int weights_dropout(et_tensor *const *in, et_tensor **out)
 static const et_sample attention_samples[] = {
     {"self", 1, {B4(2, 2, 3, 4)}, self, 0},
     {"lengths and widths differ", 3, {B4(2, 2, 3, 4), B4(2, 2, 5, 4), B4(2, 2, 5, 3)}, plain, 0},
+    {"past a piece", 3, {B4(2, 2, 128, 16), B4(2, 2, 128, 16), B4(2, 2, 128, 16)}, plain, 0},
     {"causal", 3, {B4(1, 2, 4, 3), B4(1, 2, 4, 3), B4(1, 2, 4, 2)}, with_causal, 0},
     {"causal, more keys", 3, {B4(1, 1, 3, 2), B4(1, 1, 5, 2), B4(1, 1, 5, 2)}, with_causal, 0},
     {"causal, more queries", 3, {B4(1, 1, 5, 2), B4(1, 1, 3, 2), B4(1, 1, 3, 2)}, with_causal, 0},

@@ -165,7 +165,7 @@ static int add_function(source *s, int i, int declaration)
         f.returns_nothing |= token_is(s, t, "void") && !token_is(s, t + 1, "*");
     }
     for (int t = declaration; t < f.first; t++)
-        f.named_so |= holds(s, t, "bwd") || holds(s, t, "back") || holds(s, t, "gradient");
+        f.named_so |= !token_is(s, t - 1, "bool") && (holds(s, t, "bwd") || holds(s, t, "back") || holds(s, t, "gradient"));
     keep_function(s, f);
     return f.last;
 }

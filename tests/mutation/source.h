@@ -19,7 +19,7 @@ typedef struct function {
     char name[64];
     int first, last;    /* its braces, or what encloses the arguments, as token numbers */
     bool returns_status, returns_nothing;
-    bool named_so;      /* "bwd", "back" or "gradient" is in its declaration */
+    bool named_so;      /* "bwd", "back" or "gradient" is in its declaration, other than for a bool */
     bool backward;      /* reached from bwd or bwd_graph of an op */
     bool forward;       /* reached from anything else */
 } function;
