@@ -262,6 +262,16 @@ static et_tensor *reduced(et_tensor *loss, et_reduction reduction)
                                         : et_mean(loss, 0, NULL, false);
 }
 
+/* Broadcasting [N, 1] against [N] would give a loss of N x N terms: an error here. NULL is the
+ * business of the ops that follow. */
+static bool same_shapes(const char *op, const et_tensor *a, const et_tensor *b)
+{
+    if (!a || !b || et_same_shape(a, b))
+        return true;
+    et_raise_here(ET_ESHAPE, "%s: shapes differ, %s and %s", op, et_shape_str(a), et_shape_str(b));
+    return false;
+}
+
 ET_CALL(soft_call, et_cross_entropy_soft(in[0], in[1], ET_REDUCE_MEAN))
 static const et_sample soft_samples[] = {
     {.name = "both", .n_in = 2, .in = {{2, {3, 5}}, {2, {3, 5}, 0, 1}}, .call = soft_call},
@@ -270,9 +280,12 @@ const et_op et_op_cross_entropy_soft = {.name = "cross_entropy_soft", .args = "r
                                         ET_SAMPLES(soft_samples)};
 
 /** -sum_k target_k ln softmax(logits)_k over the last dimension; logits and targets
- *  [..., K], the targets' rows are probabilities. reduction is over the items. */
+ *  [..., K], the targets' rows are probabilities. reduction is over the items. ESHAPE unless
+ *  both have one shape. */
 et_tensor *(et_cross_entropy_soft)(et_tensor *logits, et_tensor *targets, et_reduction reduction)
 {
+    if (!same_shapes("cross_entropy_soft", logits, targets))
+        return NULL;
     et_tensor *terms = et_mul(targets, et_log_softmax(logits, -1));
 
     return reduced(et_neg(et_sum(terms, ET_DIMS(-1), false)), reduction);
@@ -287,9 +300,11 @@ static const et_sample bce_samples[] = {
 const et_op et_op_bce_with_logits = {.name = "bce_with_logits", .args = "r r", .n_out = 1, ET_SAMPLES(bce_samples)};
 
 /** -t ln s(x) - (1 - t) ln(1 - s(x)), s the logistic function, as softplus(x) - t x: no
- *  overflow for any x. x and t of one shape, 0 <= t <= 1. */
+ *  overflow for any x. x and t of one shape (ESHAPE), 0 <= t <= 1. */
 et_tensor *(et_bce_with_logits)(et_tensor *x, et_tensor *t, et_reduction reduction)
 {
+    if (!same_shapes("bce_with_logits", x, t))
+        return NULL;
     return reduced(et_sub(et_softplus(x), et_mul(t, x)), reduction);
 }
 
@@ -299,9 +314,11 @@ static const et_sample mse_samples[] = {
 };
 const et_op et_op_mse = {.name = "mse", .args = "r r", .n_out = 1, ET_SAMPLES(mse_samples)};
 
-/** (a - b)^2 */
+/** (a - b)^2, a and b of one shape (ESHAPE). */
 et_tensor *(et_mse)(et_tensor *a, et_tensor *b, et_reduction reduction)
 {
+    if (!same_shapes("mse", a, b))
+        return NULL;
     return reduced(et_square(et_sub(a, b)), reduction);
 }
 

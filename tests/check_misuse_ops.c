@@ -281,6 +281,8 @@ static const et_cross_entropy_opts too_smooth = {.label_smoothing = 1.5}, nan_sm
     X(et_layer_norm(f.x, NULL, NULL, NAN), ET_EINVAL, "layer_norm: eps is nan")                            \
     X(et_layer_norm(SCALAR, NULL, NULL, 1e-5), ET_ESHAPE, "layer_norm: a scalar")                          \
     X(et_l2_normalize(f.x, -1), ET_EINVAL, "l2_normalize: eps is -1")                                      \
+    X(et_bce_with_logits(ZEROS(3, 1), ZEROS(3), ET_REDUCE_MEAN), ET_ESHAPE, "shapes differ, [3, 1] and [3]") \
+    X(et_mse(ZEROS(3, 1), ZEROS(3), ET_REDUCE_MEAN), ET_ESHAPE, "mse: shapes differ, [3, 1] and [3]")      \
     X(et_drop_path(f.x, 1, true, NULL), ET_EINVAL, "drop_path: the probability is 1, expected 0 <= p < 1") \
     X(et_dropout(f.x, 1, true, NULL), ET_EINVAL, "dropout: the probability is 1, expected 0 <= p < 1")     \
     X(et_dropout(f.x, -0.1, true, NULL), ET_EINVAL, "dropout: the probability is -0.1")                    \
