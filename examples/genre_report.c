@@ -61,7 +61,7 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
     int32_t at = items->items[i];
     int64_t T = steps_of(ds, at), F = ds->x->shape[2], frames[STRONGEST];
     double seconds = genre_frame_seconds(kind), unit = seconds > 0 ? seconds : 1;
-    char name[64], caption[256], digit[STRONGEST][2];
+    char name[64], caption[256], digit[STRONGEST][12];
     const float *x = et_data_f32(ds->x);
     float *picture = et_alloc((size_t)(F * T) * sizeof *picture);
     double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
