@@ -363,7 +363,7 @@ static et_status watch(void *user, const et_train_event *e)
     et_pool_get_stats(&s);
     if (e->step <= 3)
         *seen = s.system_allocs;
-    else if (!getenv("ETUDE_POOL"))
+    else if (s.hits > 0) /* without regions (sanitizers) every block is asked for anew */
         ck_assert_msg(s.system_allocs == *seen, "step %d asked the system for memory", (int)e->step);
     return e->step == 9 ? et_raise(ET_EIO, "the log is full") : ET_OK;
 }
