@@ -123,6 +123,8 @@ static void run_mutant(const settings *set, const job *j)
     bool header = strcmp(j->s->path + strlen(j->s->path) - 2, ".h") == 0;
     struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
 
+    snprintf(command, sizeof command, "rm -rf %s/%d", set->work, j->number);
+    run_shell(command, NOT_BUILT); /* a changed header must not meet the next mutant */
     snprintf(path, sizeof path, "%s/%d/%s", set->work, j->number, j->s->path);
     write_mutant(j->s, j->m, path);
     if (header)
