@@ -1,9 +1,12 @@
 # datasets/: tables, synthetic tasks, splits and batches.
 datasetsinclude_HEADERS += \
+	datasets/audio.h \
 	datasets/augment.h \
 	datasets/batch.h \
+	datasets/collection.h \
 	datasets/csv.h \
 	datasets/dataset.h \
+	datasets/front_end.h \
 	datasets/gtzan.h \
 	datasets/split.h \
 	datasets/standardize.h \
