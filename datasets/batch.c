@@ -181,7 +181,8 @@ et_status et_batch_gather(const et_dataset *ds, const int32_t *index, int64_t n,
     out->index = index;
     out->n = n;
     if (!(out->x = gather(ds->x, index, n)) || !(out->y = gather(ds->y, index, n)) ||
-        (ds->lengths && !(out->lengths = gather(ds->lengths, index, n))))
+        (ds->lengths && !(out->lengths = gather(ds->lengths, index, n))) ||
+        (ds->tags && !(out->tags = gather(ds->tags, index, n))))
         return et_fail_status("batch");
     return ET_OK;
 }

@@ -32,6 +32,7 @@ typedef struct et_batch {
     et_tensor *x;         /* float32 [B, ...] */
     et_tensor *y;         /* int32 [B] */
     et_tensor *lengths;   /* int32 [B], or NULL if the data have none */
+    et_tensor *tags;      /* uint8 [B, L], or NULL likewise */
     const int32_t *index; /* [n] items of the data set; valid until the next epoch starts */
     int64_t n;            /* B */
 } et_batch;

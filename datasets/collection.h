@@ -38,7 +38,8 @@ void et_collection_free(et_collection *c);
 /** Number of items. */
 int64_t et_collection_size(const et_collection *c);
 
-/** Checks that the fields fit each other (counts, dtypes, labels inside the classes, unique names). */
+/** Checks that the fields fit each other: counts, dtypes, labels and splits inside their names, tags 0
+ *  or 1, names of items, classes, tags and splits unique and not empty. ESHAPE, EDTYPE, EINVAL. */
 et_status et_collection_check(const et_collection *c);
 
 /** The sound of item i, as the corpus has it (any rate, any channels); the caller frees it. Safe to
@@ -46,7 +47,9 @@ et_status et_collection_check(const et_collection *c);
 et_status et_collection_audio(const et_collection *c, int64_t i, et_audio *out);
 
 /** A data set without features (x is the caller's to add: float32 [N, ...]) that has the collection's
- *  labels, groups, splits and names, so that et_split_* and et_batches_* work on it. */
+ *  labels, tags, groups, splits and names, so that et_split_* and et_batches_* work on it once x is
+ *  there. A collection without classes gives all items one class, named as the collection. The caller
+ *  frees it. NULL: what et_collection_check says, ENOMEM. */
 et_dataset *et_collection_labels(const et_collection *c);
 
 #ifdef __cplusplus

@@ -40,6 +40,14 @@ int64_t et_names_find(const et_names *names, const char *name)
     return -1;
 }
 
+et_status et_names_copy(et_names *names, const et_names *from)
+{
+    for (int64_t i = 0; i < from->n; i++)
+        if (et_names_add(names, from->items[i]) < 0)
+            return et_error_status();
+    return ET_OK;
+}
+
 void et_names_free(et_names *names)
 {
     for (int64_t i = 0; i < names->n; i++)
@@ -67,7 +75,9 @@ void et_dataset_free(et_dataset *ds)
     et_free(ds->groups);
     et_free(ds->split);
     et_free(ds->events);
+    et_free(ds->tags);
     et_names_free(&ds->classes);
+    et_names_free(&ds->tag_names);
     et_names_free(&ds->names);
     et_names_free(&ds->splits);
     et_dealloc(ds);
@@ -101,6 +111,30 @@ static et_status check_ints(const char *what, const et_tensor *t, int64_t n, int
     return ET_OK;
 }
 
+static et_status check_tags(const et_tensor *t, int64_t n, const et_names *names)
+{
+    const uint8_t *v;
+
+    if (!t && names->n > 0)
+        return et_raise(ET_ESHAPE, "dataset: %" PRId64 " tag names, but no tags", names->n);
+    if (!t)
+        return ET_OK;
+    if (t->dtype != ET_U8)
+        return et_raise(ET_EDTYPE, "dataset: tags are %s, not uint8", et_dtype_name(t->dtype));
+    if (t->ndim != 2 || t->shape[0] != n || t->shape[1] != names->n || !et_is_contiguous(t)) {
+        char text[ET_SHAPE_TEXT];
+        return et_raise(ET_ESHAPE, "dataset: tags are %s for %" PRId64 " items and %" PRId64 " tag names",
+                        et_shape_text(text, t->ndim, t->shape), n, names->n);
+    }
+    if (!(v = et_data(t)))
+        return et_fail_status("dataset");
+    for (int64_t i = 0; i < t->numel; i++)
+        if (v[i] > 1)
+            return et_raise(ET_EINVAL, "dataset: tag '%s' of item %" PRId64 " is %d, not 0 or 1",
+                            names->items[i % names->n], i / names->n, (int)v[i]);
+    return ET_OK;
+}
+
 et_status et_dataset_check(const et_dataset *ds)
 {
     int64_t n, steps;
@@ -125,7 +159,7 @@ et_status et_dataset_check(const et_dataset *ds)
         check_ints("lengths", ds->lengths, n, 1, 1, steps) < 0 ||
         check_ints("groups", ds->groups, n, 1, INT32_MIN, INT32_MAX) < 0 ||
         check_ints("splits", ds->split, n, 1, -1, ds->splits.n - 1) < 0 ||
-        check_ints("events", ds->events, n, 2, 0, steps) < 0)
+        check_ints("events", ds->events, n, 2, 0, steps) < 0 || check_tags(ds->tags, n, &ds->tag_names) < 0)
         return et_error_status();
     return ET_OK;
 }
@@ -157,14 +191,6 @@ static et_status take(et_tensor **out, const et_tensor *t, const int32_t *index,
     return ET_OK;
 }
 
-static et_status copy_names(et_names *out, const et_names *names)
-{
-    for (int64_t i = 0; i < names->n; i++)
-        if (et_names_add(out, names->items[i]) < 0)
-            return et_error_status();
-    return ET_OK;
-}
-
 et_dataset *et_dataset_subset(const et_dataset *ds, const int32_t *index, int64_t n)
 {
     et_dataset *out;
@@ -188,7 +214,9 @@ et_dataset *et_dataset_subset(const et_dataset *ds, const int32_t *index, int64_
     if (take(&out->x, ds->x, index, n) < 0 || take(&out->y, ds->y, index, n) < 0 ||
         take(&out->lengths, ds->lengths, index, n) < 0 || take(&out->groups, ds->groups, index, n) < 0 ||
         take(&out->split, ds->split, index, n) < 0 || take(&out->events, ds->events, index, n) < 0 ||
-        copy_names(&out->classes, &ds->classes) < 0 || copy_names(&out->splits, &ds->splits) < 0) {
+        take(&out->tags, ds->tags, index, n) < 0 ||
+        et_names_copy(&out->classes, &ds->classes) < 0 || et_names_copy(&out->splits, &ds->splits) < 0 ||
+        et_names_copy(&out->tag_names, &ds->tag_names) < 0) {
         et_dataset_free(out);
         return NULL;
     }

@@ -27,7 +27,9 @@ typedef struct et_dataset {
                          * piece); NULL: every item for itself */
     et_tensor *split;   /* int32 [N], index into splits, -1 for none; NULL: no split given */
     et_tensor *events;  /* int32 [N, 2], first step of a known event and one past its last; or NULL */
+    et_tensor *tags;    /* uint8 [N, L], 1 where the item has the tag, else 0; or NULL */
     et_names classes;   /* [K] */
+    et_names tag_names; /* [L] */
     et_names names;     /* [N] or 0 */
     et_names splits;    /* such as "train", "valid" */
 } et_dataset;
@@ -44,7 +46,7 @@ int64_t et_dataset_classes(const et_dataset *ds);
 
 /** Checks that the fields fit each other: x float32 with N >= 0 items and at least one
  *  further dimension, all others of their dtype with N rows, labels inside the classes,
- *  lengths in 1 .. T, splits inside the names. ESHAPE, EDTYPE or EINVAL with what is wrong. */
+ *  lengths in 1 .. T, splits inside the names, tags 0 or 1. ESHAPE, EDTYPE or EINVAL with what is wrong. */
 et_status et_dataset_check(const et_dataset *ds);
 
 /** A new data set of the items at index[0 .. n-1], in that order (repeats allowed);
@@ -54,8 +56,10 @@ et_dataset *et_dataset_subset(const et_dataset *ds, const int32_t *index, int64_
 /** Number of items of each class, counts[classes.n]. */
 et_status et_dataset_count(const et_dataset *ds, int64_t *counts);
 
-/** Appends a copy of `name`; et_names_find gives its index or -1. et_names_free empties it. */
+/** Appends a copy of `name`, or copies of all names of another list; et_names_find gives a name's index
+ *  or -1. et_names_free empties it. */
 et_status et_names_add(et_names *names, const char *name);
+et_status et_names_copy(et_names *names, const et_names *from);
 int64_t et_names_find(const et_names *names, const char *name);
 void et_names_free(et_names *names);
 

@@ -15,6 +15,7 @@ datasetsinclude_HEADERS += \
 libetude_la_SOURCES += \
 	datasets/augment.c \
 	datasets/batch.c \
+	datasets/collection.c \
 	datasets/csv.c \
 	datasets/dataset.c \
 	datasets/gtzan.c \

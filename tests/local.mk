@@ -6,6 +6,7 @@ if HAVE_CHECK
 check_PROGRAMS += \
 	tests/check_augment \
 	tests/check_autograd \
+	tests/check_collection \
 	tests/check_csv \
 	tests/check_datasets \
 	tests/check_examples_cli \
@@ -44,6 +45,7 @@ endif
 
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_autograd_LDADD = $(TEST_LDADD)
+tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
 tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
