@@ -10,14 +10,18 @@ op_sources = \
 	autograd/ops_attention.c \
 	autograd/ops_binary.c \
 	autograd/ops_checkpoint.c \
+	autograd/ops_contrastive.c \
 	autograd/ops_expand.c \
 	autograd/ops_index.c \
+	autograd/ops_latent.c \
 	autograd/ops_linalg.c \
 	autograd/ops_linear.c \
 	autograd/ops_loss.c \
 	autograd/ops_mask.c \
 	autograd/ops_move.c \
 	autograd/ops_norm.c \
+	autograd/ops_patch.c \
+	autograd/ops_position.c \
 	autograd/ops_random.c \
 	autograd/ops_recurrent.c \
 	autograd/ops_reduce.c \

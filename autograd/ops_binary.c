@@ -355,3 +355,109 @@ BINARY(maximum, SAMPLES(maximum_call, ET_ARG_REAL, -1, 0.45, 0.55, 1),
 /** y = max(a, b), element by element, shapes broadcast together; NaN if either is. Equal
  *  operands share the gradient. */
 et_tensor *(et_maximum)(et_tensor *a, et_tensor *b) { return apply(&et_op_maximum, ET_B_MAX, a, b); }
+
+/* --- a^b ---------------------------------------------------------------------------------- */
+
+static et_status pow_fwd(et_node *n) { return binary_into(n, n->out[0], n->in[0], n->in[1], et_k(n)->pow); }
+
+static double real_at(const et_tensor *t, int64_t i)
+{
+    return t->dtype == ET_F64 ? ((const double *)et_data(t))[i] : (double)((const float *)et_data(t))[i];
+}
+
+static void set_real(et_tensor *t, int64_t i, double v)
+{
+    if (t->dtype == ET_F64)
+        ((double *)et_data_mut(t))[i] = v;
+    else
+        ((float *)et_data_mut(t))[i] = (float)v;
+}
+
+/* b - 1, and 0 for b = 0, where the gradient of a^b is 0 even at a = 0. */
+static et_tensor *exponent_below(et_node *n)
+{
+    et_tensor *e = et_temp(n, n->in[1]->ndim, n->in[1]->shape);
+
+    if (!e || et_copy_into(e, n->in[1]))
+        return NULL;
+    for (int64_t i = 0; i < e->numel; i++) {
+        double b = real_at(e, i);
+        set_real(e, i, b == 0 ? 0 : b - 1); /* NaN stays */
+    }
+    return e;
+}
+
+/* ln a, and 0 for a = 0, where the gradient of 0^b by b is 0. */
+static et_tensor *log_base(et_node *n)
+{
+    et_tensor *l = et_temp(n, n->in[0]->ndim, n->in[0]->shape);
+
+    if (!l || et_copy_into(l, n->in[0]))
+        return NULL;
+    for (int64_t i = 0; i < l->numel; i++)
+        if (real_at(l, i) == 0)
+            set_real(l, i, 1);
+    et_k(n)->unary[ET_U_LOG](l->numel, et_data(l), et_data_mut(l));
+    return l;
+}
+
+/* da = gy b a^(b-1), db = gy y ln a */
+static et_status pow_bwd(et_node *n)
+{
+    const et_tensor *y = n->out[0];
+    const et_kernels *k = et_k(n);
+    et_tensor *t = et_temp(n, y->ndim, y->shape), *other;
+
+    if (!t)
+        return et_error_status();
+    if (et_needs(n, 0)) {
+        other = exponent_below(n);
+        if (!other || binary_into(n, t, n->in[0], other, k->pow) ||
+            binary_into(n, t, t, n->in[1], k->binary[ET_B_MUL]) || add_product(n, 0, et_gy(n, 0), t))
+            return et_error_status();
+    }
+    if (et_needs(n, 1)) {
+        other = log_base(n);
+        if (!other || binary_into(n, t, y, other, k->binary[ET_B_MUL]) || add_product(n, 1, et_gy(n, 0), t))
+            return et_error_status();
+    }
+    return ET_OK;
+}
+
+static et_status pow_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
+{
+    et_tensor *a = n->in[0], *b = n->in[1];
+
+    if (et_needs(n, 0))
+        gx[0] = et_mul(gy[0], et_mul(b, et_pow(a, et_add_scalar(b, -1))));
+    if (et_needs(n, 1)) {
+        et_tensor *zero = et_zeros(ET_U8, a->ndim, a->shape), *base = et_contiguous(a);
+        for (int64_t i = 0; zero && base && i < a->numel; i++)
+            ((uint8_t *)et_data_mut(zero))[i] = real_at(base, i) == 0;
+        gx[1] = et_mul(gy[0], et_mul(n->out[0], et_log(et_masked_fill(a, zero, 1))));
+    }
+    return et_error_status();
+}
+
+static unsigned pow_saves(const et_node *n)
+{
+    return ET_SAVE_IN(0) | ET_SAVE_IN(1) | (et_needs(n, 1) ? ET_SAVE_OUT(0) : 0u);
+}
+
+ET_CALL(pow_call, et_pow(in[0], in[1]))
+ET_CALL(pow_squares, et_pow(in[0], et_full(in[0]->dtype, 1, (const int64_t[]){1}, 2)))
+static const et_sample pow_samples[] = {
+    SAMPLES(pow_call, ET_ARG_REAL, 0.3, 2, -2, 2),
+    {.name = "squares", .n_in = 1, .in = {{2, {2, 5}, -2, 2}}, .call = pow_squares},
+};
+const et_op et_op_pow = {
+    .name = "pow", .args = "r r", .n_out = 1, .saves_for = pow_saves, .shape = binary_shape, .fwd = pow_fwd,
+    .bwd = pow_bwd, .bwd_graph = pow_graph, ET_SAMPLES(pow_samples),
+};
+/** y = a^b, element by element, shapes broadcast together; C's pow, so a negative a wants a whole
+ *  b. The gradient by a is 0 where b = 0, and that by b is 0 where a = 0. For one exponent for all
+ *  see et_pow_scalar. */
+et_tensor *(et_pow)(et_tensor *a, et_tensor *b)
+{
+    return et_apply1(&et_op_pow, 2, (et_tensor *const[]){a, b}, NULL, 0);
+}

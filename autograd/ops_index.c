@@ -1,4 +1,4 @@
-/* Elements by number: gather, scatter_add, index_select, embedding, one_hot. */
+/* Elements by number: gather, scatter_add, index_select, reverse_by_length, embedding, one_hot. */
 #include "config.h"
 
 #include <string.h>
@@ -254,6 +254,56 @@ et_tensor *(et_index_select)(et_tensor *x, int dim, et_tensor *index)
     memcpy(shape, x->shape, sizeof shape);
     shape[dim] = index->shape[0];
     return et_gather(x, dim, et_index_along(index, dim, x->ndim, shape));
+}
+
+/* --- reverse_by_length ----------------------------------------------------------------------------- */
+
+ET_CALL(reverse_call, et_reverse_by_length(in[0], in[1]))
+static const et_sample reverse_samples[] = {
+    {.name = "sequences", .n_in = 2, .in = {{3, {3, 5, 2}}, {1, {3}, 0, 6, ET_ARG_INDEX}}, .call = reverse_call},
+    {.name = "numbers", .n_in = 2, .in = {{2, {4, 3}}, {1, {4}, 1, 4, ET_ARG_INDEX}}, .call = reverse_call},
+};
+const et_op et_op_reverse_by_length = {.name = "reverse_by_length", .args = "r i", .n_out = 1,
+                                       ET_SAMPLES(reverse_samples)};
+
+/** Sequences x [B, T, ...] with the first lengths[b] steps (int32 [B], 0 .. T) of each in reverse
+ *  order and the rest as it is: what a backward direction over padded sequences reads. */
+et_tensor *(et_reverse_by_length)(et_tensor *x, et_tensor *lengths)
+{
+    int64_t strides[ET_MAX_DIMS] = {0};
+
+    if (!x || !lengths || !lengths->storage || !x->storage)
+        return et_gather(x, 0, lengths);
+    if (!et_op_scope("reverse_by_length"))
+        return NULL;
+    if (lengths->dtype != ET_I32) {
+        et_raise_here(ET_EDTYPE, "reverse_by_length: lengths are %s, expected int32", et_dtype_name(lengths->dtype));
+        return NULL;
+    }
+    if (x->ndim < 2 || lengths->ndim != 1 || lengths->shape[0] != x->shape[0] || x->shape[1] > INT32_MAX) {
+        et_raise_here(ET_ESHAPE, "reverse_by_length: x is %s and lengths %s, expected [B, T, ...] and [B]",
+                      et_shape_str(x), et_shape_str(lengths));
+        return NULL;
+    }
+    const int64_t B = x->shape[0], T = x->shape[1];
+    et_tensor *index = et_empty(ET_I32, 2, x->shape);
+    int32_t *p = index ? et_data_mut(index) : NULL;
+    const int32_t *n = et_data(lengths);
+    if (!p || !n)
+        return NULL;
+    for (int64_t b = 0; b < B; b++) {
+        const int32_t length = n[b * lengths->strides[0]];
+        if (length < 0 || length > T) {
+            et_raise_here(ET_EINVAL, "reverse_by_length: length %d of sequence %lld is outside 0 .. %lld", (int)length,
+                          (long long)b, (long long)T);
+            return NULL;
+        }
+        for (int64_t t = 0; t < T; t++)
+            p[b * T + t] = (int32_t)(t < length ? length - 1 - t : t);
+    }
+    strides[0] = T;
+    strides[1] = 1;
+    return et_gather(x, 1, et_raw_view(index, x->ndim, x->shape, strides, index->offset));
 }
 
 /* --- embedding -------------------------------------------------------------------------------------- */

@@ -16,7 +16,8 @@ typedef enum et_reduction { ET_REDUCE_MEAN, ET_REDUCE_SUM, ET_REDUCE_NONE } et_r
 /* Options of et_cross_entropy_with. All zero: none of them, mean. */
 typedef struct et_cross_entropy_opts {
     et_reduction reduction;
-    double label_smoothing;   /* this share of the target is spread evenly over all classes */
+    double label_smoothing;   /* this share of the target is spread evenly over all K classes (for a
+                                 share e over the K - 1 others give e K / (K - 1)) */
     bool ignore;              /* items whose label is ignore_index count for nothing */
     int32_t ignore_index;
     et_tensor *weight;        /* [K] weight of each class; or NULL */
@@ -320,42 +321,4 @@ et_tensor *(et_mse)(et_tensor *a, et_tensor *b, et_reduction reduction)
     if (!same_shapes("mse", a, b))
         return NULL;
     return reduced(et_square(et_sub(a, b)), reduction);
-}
-
-ET_CALL(kl_call, et_gaussian_kl(in[0], in[1]))
-static const et_sample kl_samples[] = {
-    {.name = "matrix", .n_in = 2, .in = {{2, {3, 5}}, {2, {3, 5}}}, .call = kl_call},
-};
-const et_op et_op_gaussian_kl = {.name = "gaussian_kl", .args = "r r", .n_out = 1, ET_SAMPLES(kl_samples)};
-
-/** KL(N(mu, exp(logvar)) || N(0, 1)) of each element, -1/2 (1 + logvar - mu^2 -
- *  exp(logvar)) (Kingma and Welling 2014, appendix B); reduce it as the model says. */
-et_tensor *(et_gaussian_kl)(et_tensor *mu, et_tensor *logvar)
-{
-    et_tensor *inner = et_sub(et_add_scalar(logvar, 1), et_add(et_square(mu), et_exp(logvar)));
-
-    return et_mul_scalar(inner, -0.5);
-}
-
-ET_CALL(clip_call, et_clip_loss(in[0]))
-static const et_sample clip_samples[] = {
-    {.name = "square", .n_in = 1, .in = {{2, {4, 4}, -2, 2}}, .call = clip_call},
-    {.name = "one pair", .n_in = 1, .in = {{2, {1, 1}}}, .call = clip_call},
-};
-const et_op et_op_clip_loss = {.name = "clip_loss", .args = "r", .n_out = 1, ET_SAMPLES(clip_samples)};
-
-/** The symmetric contrastive loss of CLIP (Radford et al. 2021, arXiv 2103.00020): the mean
- *  of the cross entropies of the rows and of the columns of logits [N, N] (similarities
- *  times scale), item i belonging to item i. ESHAPE unless square. */
-et_tensor *(et_clip_loss)(et_tensor *logits)
-{
-    if (logits && (logits->ndim != 2 || logits->shape[0] != logits->shape[1])) {
-        et_raise_here(ET_ESHAPE, "clip_loss: logits are %s, expected a square matrix", et_shape_str(logits));
-        return NULL;
-    }
-    if (!et_op_scope("clip_loss"))
-        return NULL;
-    et_tensor *labels = logits ? et_arange(ET_I32, 0, (double)logits->shape[0], 1) : NULL;
-    et_tensor *rows = et_cross_entropy(logits, labels);
-    return et_mul_scalar(et_add(rows, et_cross_entropy(et_transpose(logits, 0, 1), labels)), 0.5);
 }

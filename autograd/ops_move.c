@@ -1,7 +1,6 @@
-/* Elements moved about: flip, roll, repeat, pad; and sinusoidal positions. */
+/* Elements moved about: flip, roll, repeat, pad. */
 #include "config.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "autograd/op.h"
@@ -192,37 +191,3 @@ const et_op et_op_flip = {.name = "flip", .args = "r", .n_out = 1, ET_SAMPLES(fl
 const et_op et_op_roll = {.name = "roll", .args = "r", .n_out = 1, ET_SAMPLES(roll_samples)};
 const et_op et_op_repeat = {.name = "repeat", .args = "r", .n_out = 1, ET_SAMPLES(repeat_samples)};
 const et_op et_op_pad = {.name = "pad", .args = "r", .n_out = 1, ET_SAMPLES(pad_samples)};
-
-/* --- sinusoidal positions ------------------------------------------------------------------------ */
-
-static int positions_call(et_tensor *const *in, et_tensor **out)
-{
-    out[0] = et_sinusoidal_positions(in[0]->dtype, 5, 6, 0);
-    return out[0] ? 1 : -1;
-}
-static const et_sample positions_samples[] = {
-    {.name = "five", .n_in = 1, .in = {{0, {0}, 0, 0, ET_ARG_CONST}}, .call = positions_call},
-};
-const et_op et_op_sinusoidal_positions = {.name = "sinusoidal_positions", .args = "", .n_out = 1,
-                                          .flags = ET_OP_NODIFF, ET_SAMPLES(positions_samples)};
-
-/** p [t, d] (Vaswani et al. 2017, section 3.5): p[i][2j] = sin(i / 10000^(2j/d)),
- *  p[i][2j+1] = cos of the same. With zero_rows > 0 the first rows are zero and the
- *  sequence starts, from position 1, after them (for a padding id). d even. */
-et_tensor *(et_sinusoidal_positions)(et_dtype dtype, int64_t t, int64_t d, int64_t zero_rows)
-{
-    int64_t shape[2] = {t, d};
-
-    if (!et_dtype_is_real(dtype) || t < 0 || d < 0 || d % 2 || zero_rows < 0) {
-        et_raise_here(ET_EINVAL, "sinusoidal_positions: %lld positions of width %lld in %s", (long long)t, (long long)d,
-                      et_dtype_name(dtype));
-        return NULL;
-    }
-    et_tensor *p = et_zeros(dtype, 2, shape);
-    for (int64_t i = zero_rows; p && i < t; i++)
-        for (int64_t j = 0; j < d; j++) {
-            double at = (double)(zero_rows ? i - zero_rows + 1 : i) * pow(10000.0, -(double)(j / 2 * 2) / (double)d);
-            et_set(p, (const int64_t[]){i, j}, j % 2 ? cos(at) : sin(at));
-        }
-    return p;
-}

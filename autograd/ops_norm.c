@@ -101,7 +101,6 @@ static char *shard_sums(et_node *n, const norm_job *j)
 {
     char *p = et_scratch(n, (size_t)(SHARDS * j->cols) * j->size);
 
-
     if (p)
         j->k->fill(SHARDS * j->cols, 0, p);
     return p;
@@ -138,6 +137,27 @@ static et_status norm_bwd(et_node *n)
     return ET_OK;
 }
 
+/* With z = (x - mean) / sqrt(var + eps) and g = gy gamma:
+ * dx = (g - mean(g) - z mean(g z)) / sqrt(var + eps) over the last dimension. */
+static et_status norm_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
+{
+    et_tensor *x = n->in[0], *centred = et_sub(x, et_mean(x, ET_DIMS(-1), true));
+    et_tensor *var = et_mean(et_square(centred), ET_DIMS(-1), true);
+    et_tensor *rstd = et_rsqrt(et_add_scalar(var, ET_ATTR(n, norm_attr)->eps));
+    et_tensor *z = et_mul(centred, rstd);
+
+    if (et_needs(n, 0)) {
+        et_tensor *g = n->in[1] ? et_mul(gy[0], n->in[1]) : gy[0];
+        et_tensor *along = et_mul(z, et_mean(et_mul(g, z), ET_DIMS(-1), true));
+        gx[0] = et_mul(rstd, et_sub(et_sub(g, et_mean(g, ET_DIMS(-1), true)), along));
+    }
+    if (et_needs(n, 1))
+        gx[1] = et_mul(gy[0], z);
+    if (et_needs(n, 2))
+        gx[2] = gy[0];
+    return et_error_status();
+}
+
 static unsigned norm_saves(const et_node *n) { return ET_SAVE_IN(0) | (n->in[1] ? ET_SAVE_IN(1) : 0u); }
 
 ET_CALL(norm_affine, et_layer_norm(in[0], in[1], in[2], 1e-5))
@@ -155,19 +175,57 @@ static const et_sample layer_norm_samples[] = {
     {.name = "empty", .n_in = 3, .in = {{2, {0, 5}}, {1, {5}}, {1, {5}}}, .call = norm_affine},
 };
 const et_op et_op_layer_norm = {
-    .name = "layer_norm", .args = "r r? r?", .n_out = 1, .flags = ET_OP_ONCE, .saves_for = norm_saves,
-    .shape = norm_shape, .fwd = norm_fwd, .bwd = norm_bwd, ET_SAMPLES(layer_norm_samples),
+    .name = "layer_norm", .args = "r r? r?", .n_out = 1, .saves_for = norm_saves, .shape = norm_shape,
+    .fwd = norm_fwd, .bwd = norm_bwd, .bwd_graph = norm_graph, ET_SAMPLES(layer_norm_samples),
 };
 
 /** Layer normalisation over the last dimension (Ba, Kiros and Hinton 2016, eq. 3-4).
  *
  *    y = (x - mean) / sqrt(var + eps) * gamma + beta,   var the biased variance
  *
- *  x [..., C]; gamma, beta [C], or NULL for none; eps > 0. Can be differentiated once. */
+ *  x [..., C]; gamma, beta [C], or NULL for none; eps > 0. */
 et_tensor *(et_layer_norm)(et_tensor *x, et_tensor *gamma, et_tensor *beta, double eps)
 {
     return et_apply1(&et_op_layer_norm, 3, (et_tensor *const[]){x, gamma, beta}, &(norm_attr){eps},
                      sizeof(norm_attr));
+}
+
+/* --- in groups --------------------------------------------------------------------------------- */
+
+ET_CALL(grouped_affine, et_layer_norm_grouped(in[0], 4, in[1], in[2], 1e-3))
+ET_CALL(grouped_plain, et_layer_norm_grouped(in[0], 2, NULL, NULL, 1e-3))
+static const et_sample grouped_samples[] = {
+    {.name = "four gates", .n_in = 3, .in = {{2, {3, 20}}, {1, {20}}, {1, {20}}}, .call = grouped_affine},
+    {.name = "plain", .n_in = 1, .in = {{3, {2, 3, 6}}}, .call = grouped_plain},
+    {.name = "empty", .n_in = 1, .in = {{2, {0, 6}}}, .call = grouped_plain},
+};
+const et_op et_op_layer_norm_grouped = {.name = "layer_norm_grouped", .args = "r r? r?", .n_out = 1,
+                                        ET_SAMPLES(grouped_samples)};
+
+/** et_layer_norm of each of `groups` equal parts of the last dimension by itself, such as the
+ *  gates of a layer-norm LSTM: x [..., groups n]; gamma, beta [groups n], or NULL for none.
+ *  ESHAPE where the sizes do not fit. */
+et_tensor *(et_layer_norm_grouped)(et_tensor *x, int64_t groups, et_tensor *gamma, et_tensor *beta, double eps)
+{
+    int64_t shape[ET_MAX_DIMS + 1];
+
+    if (!x)
+        return et_layer_norm(x, gamma, beta, eps);
+    const int64_t width = x->ndim ? x->shape[x->ndim - 1] : 0;
+    if (x->ndim < 1 || x->ndim == ET_MAX_DIMS || groups < 1 || width % groups || (gamma && gamma->numel != width) ||
+        (beta && beta->numel != width)) {
+        et_raise_here(ET_ESHAPE, "layer_norm_grouped: x %s in %lld groups, with gamma %s and beta %s", et_shape_str(x),
+                      (long long)groups, et_shape_str(gamma), et_shape_str(beta));
+        return NULL;
+    }
+    for (int d = 0; d < x->ndim - 1; d++)
+        shape[d] = x->shape[d];
+    shape[x->ndim - 1] = groups;
+    shape[x->ndim] = width / groups;
+    et_tensor *y = et_layer_norm(et_reshape(x, x->ndim + 1, shape), NULL, NULL, eps);
+    y = et_reshape(y, x->ndim, x->shape);
+    y = gamma ? et_mul(y, gamma) : y;
+    return beta ? et_add(y, beta) : y;
 }
 
 /* --- l2_normalize ------------------------------------------------------------------------------ */

@@ -207,15 +207,26 @@ static const struct { const char *op, *reason; } without_case[] = {
 START_TEST(every_op)
 {
     const char *op = et_op_table[_i]->name;
-    size_t length = strlen(op);
+    const size_t length = strlen(op);
+    int n = 0, reasons = 0;
 
     for (int i = 0; i < N_CASES; i++)
-        if (strncmp(cases[i].name, op, length) == 0 && cases[i].name[length] == '/')
-            return;
+        n += strncmp(cases[i].name, op, length) == 0 && cases[i].name[length] == '/';
     for (int i = 0; without_case[i].op; i++)
-        if (strcmp(without_case[i].op, op) == 0)
-            return;
-    ck_abort_msg("op %s has no case in tests/parity_cases.h and no reason there why not", op);
+        reasons += strcmp(without_case[i].op, op) == 0;
+    ck_assert_msg(n || reasons, "op %s has no case in tests/parity_cases.h and no reason there why not", op);
+    ck_assert_msg(!n || !reasons, "op %s has cases in tests/parity_cases.h and a reason why it has none", op);
+}
+END_TEST
+
+/* A case is listed once, and a reason is given for an op that exists. */
+START_TEST(lists)
+{
+    for (int i = 0; i < N_CASES; i++)
+        for (int j = 0; j < i; j++)
+            ck_assert_str_ne(cases[i].name, cases[j].name);
+    for (int i = 0; without_case[i].op; i++)
+        ck_assert_msg(et_op_find(without_case[i].op), "there is no op %s", without_case[i].op);
 }
 END_TEST
 
@@ -245,6 +256,7 @@ int main(void)
     tcase_add_loop_test(tc, float64, 0, N_CASES);
     tcase_add_loop_test(tc, float32, 0, N_CASES);
     tcase_add_loop_test(tc, every_op, 0, et_op_count);
+    tcase_add_test(tc, lists);
     tcase_add_test(tc, every_fixture);
     suite_add_tcase(s, tc);
     return suite_run(s);

@@ -331,6 +331,77 @@ START_TEST(positions)
 }
 END_TEST
 
+START_TEST(positions_of_a_grid)
+{
+    values_real = values_reals[_i];
+    /* width 8: frequencies 1 and 10000^-1 */
+    HOLDS(et_sinusoidal_positions_2d(values_real, 1, 2, 8), (2, 8), 0, 0, 1, 1, 0, 0, 1, 1, sin(1), sin(1e-4),
+          cos(1), cos(1e-4), 0, 0, 1, 1);
+    HOLDS(et_select(et_sinusoidal_positions_2d(values_real, 3, 2, 8), 0, 5), (8), sin(1), sin(1e-4), cos(1),
+          cos(1e-4), sin(2), sin(2e-4), cos(2), cos(2e-4));
+    HOLDS_NONE(et_sinusoidal_positions_2d(values_real, 0, 2, 8), (0, 8));
+    FAILS(et_sinusoidal_positions_2d(values_real, 2, 2, 6), ET_EINVAL, "width 6");
+    FAILS(et_sinusoidal_positions_2d(values_real, 2, 2, 4), ET_EINVAL, "width 4");
+    FAILS(et_sinusoidal_positions_2d(values_real, INT64_MAX, 2, 8), ET_EINVAL, "positions");
+
+    et_tensor *x = TRAIN(COUNTING((1, 5, 1))), *y = et_fit_positions(x, 1, 3);
+    HOLDS(y, (1, 3, 1), 1, 2, 3); /* around the middle, 2 */
+    HOLDS(et_fit_positions(x, 1, 2), (1, 2, 1), 1, 2);
+    y = et_fit_positions(x, 2, 10); /* centres at -0.25, 0.25, 0.75, ... */
+    HOLDS(et_select(y, 0, 1), (10, 1), 0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4);
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(x, (1, 5, 1), 4, 4, 4, 4, 4);
+    ck_assert_ptr_eq(et_fit_positions(x, 1, 5), x);
+    FAILS(et_fit_positions(x, 0, 5), ET_EINVAL, "a grid of 0 x 5");
+    FAILS(et_fit_positions(COUNTING((2, 3)), 2, 3), ET_ESHAPE, "[2, 3], expected [rows, cols, width]");
+    FAILS(et_fit_positions(NULL, 2, 3), ET_EINVAL, "NULL");
+}
+END_TEST
+
+START_TEST(patches)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((1, 2, 2, 4))), *y = et_patchify(x, 2, 2);
+
+    HOLDS(y, (1, 2, 8), 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    HOLDS(et_reshape(et_unpatchify(y, 2, 2, 4, 2, 2), ET_SHAPE(16)), (16), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+          13, 14, 15);
+    HOLDS(et_patches(x, 2, 2, 2, 2), (1, 2, 8), 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    x = TRAIN(COUNTING((1, 1, 3, 3)));
+    y = et_patches(x, 2, 2, 1, 1);
+    HOLDS(y, (1, 4, 4), 0, 1, 3, 4, 1, 2, 4, 5, 3, 4, 6, 7, 4, 5, 7, 8);
+    WORKS(et_backward_from(y, NULL, 0)); /* how many patches an element is in */
+    GRAD_HOLDS(x, (1, 1, 3, 3), 1, 2, 1, 2, 4, 2, 1, 2, 1);
+    HOLDS(et_patches(x, 1, 2, 2, 9), (1, 2, 2), 0, 1, 6, 7);
+    FAILS(et_patchify(x, 2, 3), ET_ESHAPE, "not made of whole patches of 2 x 3");
+    FAILS(et_patchify(COUNTING((3, 3)), 1, 1), ET_ESHAPE, "patchify: x is [3, 3], expected [B, C, H, W]");
+    FAILS(et_patchify(x, 0, 1), ET_EINVAL, "patches of 0 x 1");
+    FAILS(et_patchify(NULL, 1, 1), ET_EINVAL, "NULL");
+    FAILS(et_patches(x, 4, 1, 1, 1), ET_ESHAPE, "smaller than a patch of 4 x 1");
+    FAILS(et_patches(x, 1, 1, 1, 0), ET_EINVAL, "1 and 0 apart");
+    FAILS(et_unpatchify(y, 2, 2, 4, 2, 2), ET_ESHAPE, "patches are [1, 4, 4], for 2 channels of 2 x 4");
+    FAILS(et_unpatchify(y, 1, 4, 4, 0, 2), ET_ESHAPE, "blocks of 0 x 2");
+    FAILS(et_unpatchify(NULL, 1, 4, 4, 2, 2), ET_EINVAL, "NULL");
+}
+END_TEST
+
+START_TEST(reversals)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = TRAIN(COUNTING((3, 4))), *y = et_reverse_by_length(x, INTS((3), 4, 1, 3));
+
+    HOLDS(y, (3, 4), 3, 2, 1, 0, 4, 5, 6, 7, 10, 9, 8, 11);
+    WORKS(et_backward_from(y, COUNTING((3, 4)), 0));
+    GRAD_HOLDS(x, (3, 4), 3, 2, 1, 0, 4, 5, 6, 7, 10, 9, 8, 11);
+    HOLDS(et_reverse_by_length(COUNTING((1, 2, 2)), INTS((1), 2)), (1, 2, 2), 2, 3, 0, 1);
+    FAILS(et_reverse_by_length(x, INTS((3), 4, 5, 1)), ET_EINVAL, "length 5 of sequence 1 is outside 0 .. 4");
+    FAILS(et_reverse_by_length(x, INTS((3), 4, -1, 1)), ET_EINVAL, "length -1");
+    FAILS(et_reverse_by_length(x, INTS((2), 1, 1)), ET_ESHAPE, "lengths [2]");
+    FAILS(et_reverse_by_length(x, MASK((3), 1, 1, 1)), ET_EDTYPE, "lengths are uint8");
+    FAILS(et_reverse_by_length(x, NULL), ET_EINVAL, "NULL");
+}
+END_TEST
+
 /* Items go or stay as a whole, those that stay grow by 1 / (1 - p). */
 START_TEST(paths)
 {
@@ -373,6 +444,9 @@ int main(void)
     tcase_add_loop_test(tc, movements, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, pads, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, positions, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, positions_of_a_grid, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, patches, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, reversals, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, paths, 0, VALUES_N_REALS);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

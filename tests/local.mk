@@ -21,6 +21,7 @@ check_PROGRAMS += \
 	tests/check_kernel_rows \
 	tests/check_kernels \
 	tests/check_linalg \
+	tests/check_losses \
 	tests/check_metrics \
 	tests/check_misuse \
 	tests/check_misuse_ops \
@@ -60,6 +61,7 @@ tests_check_json_LDADD = $(TEST_LDADD)
 tests_check_kernel_rows_LDADD = $(TEST_LDADD)
 tests_check_kernels_LDADD = $(TEST_LDADD)
 tests_check_linalg_LDADD = $(TEST_LDADD)
+tests_check_losses_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_misuse_LDADD = $(TEST_LDADD)
 tests_check_misuse_ops_LDADD = $(TEST_LDADD)

@@ -28,6 +28,7 @@ def elementwise():
     case("add/bias", torch.add, r("add", 6, 17), r("add", 17))
     case("pow/same", torch.pow, r("pow", 3, 5, lo=0.3, hi=2), r("pow", 3, 5, lo=-2, hi=2))
     case("pow/broadcast", torch.pow, r("pow", 3, 1, lo=0.3, hi=2), r("pow", 5, lo=-2, hi=2))
+    case("pow/zeros", torch.pow, torch.tensor([0.0, 0.0, 0.0, 2.0, 1.0]), torch.tensor([0.0, 1.0, 2.0, 0.0, 3.0]))
     case("pow_scalar/cube", lambda x: torch.pow(x, 3.0), r("pow", 3, 5))
     case("pow_scalar/root", lambda x: torch.pow(x, 0.25), r("pow", 3, 5, lo=0.3, hi=2))
     case("add_scalar/plus", lambda x: x + 1.5, r("as", 3, 5))
@@ -50,7 +51,6 @@ def elementwise():
     case("where/broadcast", lambda m, a, b: torch.where(m, a, b), mask("where", 3, 5), r("where", 3, 5),
          r("where", 5))
     case("masked_fill/rows", lambda x, m: x.masked_fill(m, -3.5), r("mf", 2, 3, 5), mask("mf", 3, 5))
-    case("lerp/0.3", lambda a, b: torch.lerp(a, b, 0.3), r("lerp", 3, 4), r("lerp", 3, 4))
 
 
 def linear_algebra():
@@ -104,8 +104,9 @@ def reductions():
     case("layer_norm/plain", lambda x: F.layer_norm(x, (7,), eps=1e-5), r("ln", 3, 4, 7))
     case("layer_norm/gain", lambda x, w: F.layer_norm(x, (7,), w, eps=1e-5), r("ln", 5, 7), r("ln", 7))
     case("layer_norm/bias", lambda x, b: F.layer_norm(x, (7,), None, b, eps=1e-5), r("ln", 5, 7), r("ln", 7))
-    case("layer_norm/grouped", lambda x, w, b: F.layer_norm(x.view(3, 4, 5), (5,), eps=1e-3).reshape(3, 20) * w + b,
-         r("ln", 3, 20), r("ln", 20), r("ln", 20))
+    case("layer_norm_grouped/4",
+         lambda x, w, b: F.layer_norm(x.view(3, 4, 5), (5,), eps=1e-3).reshape(3, 20) * w + b, r("ln", 3, 20),
+         r("ln", 20), r("ln", 20))
     case("l2_normalize/rows", lambda x: F.normalize(x, dim=-1), r("l2", 4, 6))
 
 
@@ -176,6 +177,11 @@ def shapes():
         x = x.view(b, c, hh // h, h, ww // w, w).permute(0, 2, 4, 1, 3, 5)
         return x.reshape(b, (hh // h) * (ww // w), c * h * w)
     case("patchify/2_3", lambda x: patchify(x, 2, 3), r("patch", 2, 3, 4, 6))
+    case("unpatchify/2_3", lambda p: F.fold(p.transpose(1, 2), (4, 6), (2, 3), stride=(2, 3)), r("patch", 2, 4, 18))
+    for variant, x, size, step in (("overlap", r("patch", 2, 2, 7, 4), (3, 2), (2, 1)),
+                                   ("rest", r("patch", 1, 2, 5, 7), (2, 3), (2, 3))):
+        case(f"patches/{variant}", lambda x, a=size, b=step: F.unfold(x, a, stride=b).transpose(1, 2), x)
+    case("drop_path/eval", lambda x: F.dropout(x, 0.3, False), x)
 
 
 def positions():
@@ -184,6 +190,24 @@ def positions():
         angle = t / 10000 ** (2 * i / d)
         return torch.stack([angle.sin(), angle.cos()], -1).reshape(n, d)
     case("sinusoidal_positions/9_8", lambda x: x * 0 + sinusoid(9, 8), torch.zeros(()), constant=(0,))
+
+    def sinusoid_2d(h, w, d):
+        y, x = torch.meshgrid(torch.arange(h).double(), torch.arange(w).double(), indexing="ij")
+        omega = 10000 ** (-torch.arange(d // 4).double() / (d // 4 - 1))
+        x, y = x.flatten()[:, None] * omega, y.flatten()[:, None] * omega
+        return torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], 1)
+    case("sinusoidal_positions_2d/3_4", lambda x: x * 0 + sinusoid_2d(3, 4, 16), torch.zeros(()), constant=(0,))
+
+    def fit(x, rows, cols):  # [R, C, D]
+        for dim, size in ((0, rows), (1, cols)):
+            if size <= x.shape[dim]:
+                x = x.narrow(dim, x.shape[dim] // 2 - size // 2, size)
+            else:
+                shape = [size if d == dim else x.shape[d] for d in (0, 1)]
+                x = F.interpolate(x.permute(2, 0, 1)[None], shape, mode="bilinear")[0].permute(1, 2, 0)
+        return x
+    for variant, size in (("crop", (3, 5)), ("stretch", (7, 13)), ("both", (2, 9))):
+        case(f"fit_positions/{variant}", lambda x, s=size: fit(x, *s), r("fit", 4, 6, 3))
 
 
 def losses():
@@ -215,6 +239,26 @@ def losses():
         torch.distributions.Normal(m, (0.5 * v).exp()), torch.distributions.Normal(0.0, 1.0)), r("kl", 4, 3), r("kl", 4, 3))
     case("clip_loss/4", lambda s: 0.5 * (F.cross_entropy(s, torch.arange(4)) + F.cross_entropy(s.T, torch.arange(4))),
          r("clip", 4, 4, lo=-3, hi=3))
+
+
+def contrasts():
+    x = r("contrast", 4, 4, lo=-3, hi=3)
+    eye = torch.eye(4).bool()
+
+    def off(s):
+        return s.masked_fill(eye, -math.inf)
+    case("mulan_loss/4", lambda s: (torch.cat([off(s), off(s).T], 1).logsumexp(1) - s.diag()).mean(), x)
+    case("decoupled_loss/4",
+         lambda s: (0.5 * (off(s).logsumexp(1) + off(s).logsumexp(0)) - s.diag()).mean(), x)
+    case("sigmoid_pair_loss/4", lambda s: -F.logsigmoid((2 * eye.double() - 1) * s).sum() / 4, x)
+    t = torch.tensor(2.5)
+    case("scale_logits/exp", lambda s, t: s * t.exp().clamp(max=100), x, t)
+    case("scale_logits/held", lambda s, t: s * t.exp().clamp(max=100), x, t + 3)
+    case("scale_logits/divide", lambda s, t: s / t, x, t)
+    mu = r("mu", 6, 3)
+    case("latent_variance/mean", lambda m: m.var(0, unbiased=False).mean(), mu)
+    case("latent_variance/half_sum", lambda m: ((m - m.mean(0)) ** 2).sum() / (2 * len(m)), mu)
+    case("mu_forcing/below", lambda m: (1.3 - m.var(0, unbiased=False).mean()).clamp(min=0), mu)
 
 
 def attention():
@@ -308,6 +352,7 @@ if __name__ == "__main__":
     shapes()
     positions()
     losses()
+    contrasts()
     attention()
     recurrent()
     here = os.path.dirname(os.path.abspath(__file__))
