@@ -171,7 +171,16 @@ et_status et_apply(const et_op *op, int n_in, et_tensor *const *in, const void *
     n.needs = needs;
     for (int i = 0; i < n_in && !n.recording; i++)
         needs[i] = false;
-    et_status status = run(&n, attr_size);
+    et_status status;
+    if (et_profiled) {
+        et_span span;
+        et_span_begin(&span);
+        status = run(&n, attr_size);
+        et_span_end(&span, &n, ET_PROFILE_FORWARD, status ? 0 : et_span_flops(&n, false),
+                    status ? 0 : et_span_bytes(&n, false));
+    } else {
+        status = run(&n, attr_size);
+    }
     if (needs != few)
         et_pool_free(needs);
     if (status) {

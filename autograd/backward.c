@@ -279,6 +279,19 @@ static et_status step_graph(et_node *n)
     return status;
 }
 
+/* The step of n, watched. */
+static et_status profiled_step(et_node *n, bool graph)
+{
+    const double flops = graph ? 0 : et_span_flops(n, true), bytes = graph ? 0 : et_span_bytes(n, true);
+    et_status status;
+    et_span span;
+
+    et_span_begin(&span);
+    status = graph ? step_graph(n) : step(n);
+    et_span_end(&span, n, ET_PROFILE_BACKWARD, flops, bytes);
+    return status;
+}
+
 /* Gives every gathered gradient back, after an error. */
 static void forget(et_tape *tape, int64_t length, bool graph)
 {
@@ -324,7 +337,7 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
             n->needs = narrowed;
         }
         if (reached)
-            status = graph ? step_graph(n) : step(n);
+            status = et_profiled ? profiled_step(n, graph) : graph ? step_graph(n) : step(n);
         n->needs = own;
         if (narrowed && narrowed != few)
             et_pool_free(narrowed);

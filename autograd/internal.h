@@ -3,6 +3,7 @@
 #define ETUDE_AUTOGRAD_INTERNAL_H
 
 #include "autograd/op.h"
+#include "autograd/profile.h"
 
 typedef struct et_arena et_arena;
 
@@ -35,6 +36,18 @@ void et_scratch_free(et_node *n);
 bool et_anomaly_finite(const et_tensor *t);
 bool et_anomaly_watches(const et_node *n);
 et_status et_anomaly_check(const et_node *n, const et_tensor *t, const char *what);
+
+/* Profiling (profile.h): what is on in this thread, or NULL. While something is, every rule runs inside a span.
+ * FLOPs and bytes of a backward rule are asked for before it runs, because it releases what it read. */
+typedef struct et_span {
+    struct et_span *outer;
+    double start, inside; /* seconds; of the spans inside */
+} et_span;
+extern _Thread_local et_profile *et_profiled;
+void et_span_begin(et_span *s);
+void et_span_end(et_span *s, const et_node *n, et_profile_kind kind, double flops, double bytes);
+double et_span_bytes(const et_node *n, bool backward);
+double et_span_flops(const et_node *n, bool backward);
 
 /* A number that no sweep had before. */
 uint64_t et_next_sweep(void);

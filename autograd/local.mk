@@ -3,7 +3,8 @@ autogradinclude_HEADERS += \
 	autograd/autograd.h \
 	autograd/gradcheck.h \
 	autograd/op.h \
-	autograd/ops.h
+	autograd/ops.h \
+	autograd/profile.h
 
 # Files that define operators; ops.h is made from their doc comments.
 op_sources = \
@@ -60,6 +61,7 @@ libetude_la_SOURCES += \
 	autograd/gradcheck_op.c \
 	autograd/internal.h \
 	autograd/ops_table.c \
+	autograd/profile.c \
 	autograd/recurrent.c \
 	autograd/recurrent.h \
 	autograd/recurrent_bwd.c \

@@ -206,6 +206,23 @@ static et_status attention_fwd(et_node *n)
     return et_attn_forward(n, &w);
 }
 
+/* Forward: scores and sums. Backward: the scores again, dP, and the gradients of q, k and v. */
+static double attention_flops(const et_node *n, bool backward)
+{
+    const bool packed = ET_ATTR(n, et_attn_attr)->heads > 0;
+    et_attn_job w;
+    int64_t widths;
+
+    read_shapes(n, &w);
+    widths = w.dk + w.dv;
+    if (backward) {
+        const bool q = et_needs(n, packed ? 0 : IN_Q), k = et_needs(n, packed ? 0 : IN_K);
+        widths = w.dk + (q || k ? w.dv : 0) + (q ? w.dk : 0) + (k ? w.dk : 0) +
+                 (et_needs(n, packed ? 0 : IN_V) ? w.dv : 0);
+    }
+    return 2 * (double)(w.b * w.h) * (double)w.tq * (double)w.tk * (double)widths;
+}
+
 /* Memory for the gradient of a [B, H, T, d] operand. One tensor may be several operands: they are then all
  * added to what is there, since their parts are not written one after the other. */
 static et_status gradient(et_node *n, int i, const et_attn_job *w, int64_t t, int64_t d, et_attn_heads *g, int *acc)
@@ -376,6 +393,7 @@ const et_op et_op_attention = {
     .saves = SAVES,
     .shape = attention_shape,
     .fwd = attention_fwd,
+    .flops = attention_flops,
     .bwd = attention_bwd,
     ET_SAMPLES(attention_samples),
 };
@@ -388,6 +406,7 @@ const et_op et_op_attention_weights = {
     .saves = SAVES,
     .shape = attention_shape,
     .fwd = attention_fwd,
+    .flops = attention_flops,
     .bwd = attention_bwd,
     ET_SAMPLES(weights_samples),
 };
@@ -400,6 +419,7 @@ const et_op et_op_attention_qkv = {
     .saves = ET_SAVE_IN(IN_QKV) | ET_SAVE_IN(IN_PACKED_BIAS) | ET_SAVE_IN(IN_PACKED_MASK),
     .shape = attention_shape,
     .fwd = attention_fwd,
+    .flops = attention_flops,
     .bwd = attention_bwd,
     ET_SAMPLES(qkv_samples),
 };

@@ -291,6 +291,14 @@ static et_status matmul_fwd(et_node *n)
     return run_products(&w);
 }
 
+static double matmul_flops(const et_node *n, bool backward)
+{
+    matmul_plan plan;
+
+    matmul_sizes(n, &plan);
+    return 2 * (double)n->out[0]->numel * (double)plan.k * (backward ? et_needs(n, 0) + et_needs(n, 1) : 1);
+}
+
 static et_status matmul_bwd(et_node *n)
 {
     const matmul_attr *at = ET_ATTR(n, matmul_attr);
@@ -423,6 +431,7 @@ const et_op et_op_matmul = {
     .saves_for = matmul_saves,
     .shape = matmul_shape,
     .fwd = matmul_fwd,
+    .flops = matmul_flops,
     .bwd = matmul_bwd,
     .bwd_graph = matmul_bwd_graph,
     ET_SAMPLES(matmul_samples),

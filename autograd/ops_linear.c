@@ -94,6 +94,12 @@ static et_status linear_fwd(et_node *n)
     return et_gemm(x->dtype, &g);
 }
 
+static double linear_flops(const et_node *n, bool backward)
+{
+    return 2 * (double)n->out[0]->numel * (double)n->in[1]->shape[1] *
+           (backward ? et_needs(n, 0) + et_needs(n, 1) : 1);
+}
+
 /* --- backward ------------------------------------------------------------------------ */
 
 typedef struct slope_job {
@@ -263,6 +269,7 @@ const et_op et_op_linear = {
     .saves_for = linear_saves,
     .shape = linear_shape,
     .fwd = linear_fwd,
+    .flops = linear_flops,
     .bwd = linear_bwd,
     .bwd_graph = linear_bwd_graph,
     ET_SAMPLES(linear_samples),
@@ -276,6 +283,7 @@ const et_op et_op_linear_act = {
     .saves_for = linear_saves,
     .shape = linear_shape,
     .fwd = linear_fwd,
+    .flops = linear_flops,
     .bwd = linear_bwd,
     ET_SAMPLES(linear_act_samples),
 };

@@ -88,7 +88,7 @@ static const et_sample rnn_samples[] = {
 
 const et_op et_op_rnn = {
     .name = "rnn", .args = "r r? r r r? r? i?", .n_out = 2, .flags = ET_OP_ONCE, .saves_for = et_rec_saves,
-    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, ET_SAMPLES(rnn_samples),
+    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, .flops = et_rec_flops, ET_SAMPLES(rnn_samples),
 };
 
 /**
@@ -141,7 +141,7 @@ static const et_sample gru_samples[] = {
 
 const et_op et_op_gru = {
     .name = "gru", .args = "r r? r r r? r? i?", .n_out = 2, .flags = ET_OP_ONCE, .saves_for = et_rec_saves,
-    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, ET_SAMPLES(gru_samples),
+    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, .flops = et_rec_flops, ET_SAMPLES(gru_samples),
 };
 
 /**
@@ -208,7 +208,7 @@ static const et_sample lstm_samples[] = {
 const et_op et_op_lstm = {
     .name = "lstm", .args = "r r? r? r r r? r? i?", .n_out = 3, .flags = ET_OP_ONCE,
     .saves_for = et_rec_saves, .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd,
-    ET_SAMPLES(lstm_samples),
+    .flops = et_rec_flops, ET_SAMPLES(lstm_samples),
 };
 
 /**

@@ -98,6 +98,18 @@ unsigned et_rec_saves(const et_node *n)
     return saves;
 }
 
+double et_rec_flops(const et_node *n, bool backward)
+{
+    const et_rec_operands at = et_rec_operand(ET_ATTR(n, et_rec_attr)->cell);
+    const et_tensor *x = n->in[at.x], *w_ih = n->in[at.w_ih], *w_hh = n->in[at.w_hh];
+    const double in = (double)w_ih->numel, again = (double)w_hh->numel;
+    double weights = in + again;
+
+    if (backward) /* dh goes through w_hh always */
+        weights = again + et_needs(n, at.x) * in + et_needs(n, at.w_ih) * in + et_needs(n, at.w_hh) * again;
+    return 2 * (double)(x->shape[0] * x->shape[1]) * weights;
+}
+
 /* --- the call ------------------------------------------------------------------------ */
 
 /* Rows of a shard: whole tiles of eight rows, work enough for a thread, at most eight shards

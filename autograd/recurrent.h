@@ -29,6 +29,7 @@ et_status et_rec_shape(et_node *n);
 unsigned et_rec_saves(const et_node *n);
 et_status et_rec_fwd(et_node *n);
 et_status et_rec_bwd(et_node *n);
+double et_rec_flops(const et_node *n, bool backward); /* of all T frames, whatever the lengths */
 
 /* --- what forward and backward share ------------------------------------------------ */
 

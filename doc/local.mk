@@ -8,6 +8,7 @@ dist_doc_DATA += \
 	doc/architecture.md \
 	doc/first-model.md \
 	doc/ops.md \
+	doc/performance.md \
 	doc/results.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).

@@ -476,7 +476,8 @@ static int explain(et_cli *cli)
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
      "data table config cell score pooling bidirectional attend-input hidden attention dropout input-dropout "
-     "seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay patience out resume overwrite",
+     "seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay patience out resume overwrite "
+     "profile",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
      NULL, 0, 0, eval},

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/profile.h"
 #include "nn/optim_internal.h"
 #include "tensor/alloc.h"
 #include "tensor/kernels.h"
@@ -474,12 +475,17 @@ static et_status prepare(et_optim *o)
 
 et_status et_optim_step(et_optim *o)
 {
-    et_status status = prepare(o);
+    et_status status;
 
-    return status ? status : step(o, 1, false);
+    et_profile_part_begin("optimiser");
+    status = prepare(o);
+    if (!status)
+        status = step(o, 1, false);
+    et_profile_part_end();
+    return status;
 }
 
-et_status et_optim_step_zero(et_optim *o, double clip, double *norm)
+static et_status clip_and_step(et_optim *o, double clip, double *norm)
 {
     et_status status = prepare(o);
     double scale = 1;
@@ -498,6 +504,16 @@ et_status et_optim_step_zero(et_optim *o, double clip, double *norm)
             scale = clip / size;
     }
     return step(o, scale, true);
+}
+
+et_status et_optim_step_zero(et_optim *o, double clip, double *norm)
+{
+    et_status status;
+
+    et_profile_part_begin("optimiser");
+    status = clip_and_step(o, clip, norm);
+    et_profile_part_end();
+    return status;
 }
 
 void et_optim_zero_grad(et_optim *o)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "autograd/autograd.h"
+#include "autograd/profile.h"
 #include "nn/train.h"
 
 /* Streams of the default generator: this plus the epoch. */
@@ -106,13 +107,17 @@ static et_status step(run *r, int64_t *items, double *value)
     const et_train_options *p = r->options;
     et_status status;
 
+    et_profile_part_begin("batch");
     *items = r->task->next(r->task->user);
+    et_profile_part_end();
     if (*items < 0 || et_error_status())
         return et_fail_status("batch");
     if (*items == 0)
         return ET_OK;
     const et_rng rng = *et_rng_default();
+    et_profile_part_begin("loss");
     et_tensor *loss = r->task->loss(r->task->user);
+    et_profile_part_end();
     if (!loss)
         return et_fail_status("loss");
     *value = et_item(loss);
@@ -120,7 +125,9 @@ static et_status step(run *r, int64_t *items, double *value)
         return et_fail_status("loss");
     if (!isfinite(*value))
         return not_finite(r, &rng, "the loss");
+    et_profile_part_begin("backward");
     status = et_backward(loss);
+    et_profile_part_end();
     if (!status && p->schedule)
         status = et_optim_set_lr(
             r->o, et_schedule_lr(p->schedule, p->schedule->by_epoch ? r->at.epoch : r->at.step));
@@ -162,8 +169,10 @@ static et_status steps(run *r, et_train_event *e)
         et_scope *scope = et_scope_open();
         if (!scope)
             return located(r, et_error_status());
+        et_profile_part_begin("step");
         status = step(r, &items, &value);
         et_scope_close(scope);
+        et_profile_part_end();
         if (status)
             return located(r, status);
         if (items == 0)
@@ -189,7 +198,9 @@ static et_status validate(run *r, et_train_event *e)
     if (!t->validate)
         return ET_OK;
     et_no_grad_begin();
+    et_profile_part_begin("validation");
     status = t->validate(t->user, &e->metric);
+    et_profile_part_end();
     et_no_grad_end();
     if (status || et_error_status())
         return et_fail_status("validation");

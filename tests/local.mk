@@ -34,6 +34,7 @@ check_PROGRAMS += \
 	tests/check_parity \
 	tests/check_parallel \
 	tests/check_print \
+	tests/check_profile \
 	tests/check_recurrent \
 	tests/check_reduce_ops \
 	tests/check_rng \
@@ -74,6 +75,7 @@ tests_check_optim_LDADD = $(TEST_LDADD)
 tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
+tests_check_profile_LDADD = $(TEST_LDADD)
 tests_check_recurrent_SOURCES = tests/check_recurrent.c tests/recurrent_slow.h
 tests_check_recurrent_LDADD = $(TEST_LDADD)
 tests_check_reduce_ops_LDADD = $(TEST_LDADD)

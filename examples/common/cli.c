@@ -404,7 +404,7 @@ et_status et_cli_default_real(et_cli *cli, const char *name, double value)
 /* Options that say where and how, not what is trained. */
 static bool describes_run(const char *name)
 {
-    static const char *const others[] = {"out", "resume", "overwrite", "threads"};
+    static const char *const others[] = {"out", "resume", "overwrite", "threads", "profile"};
 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (strcmp(name, others[i]) == 0)

@@ -61,11 +61,11 @@ typedef struct et_program {
 } et_program;
 
 /** The options of all programs: data, out, epochs, batch, lr, seed, threads, config,
- *  resume, overwrite. Ended by a name of NULL. */
+ *  profile, resume, overwrite. Ended by a name of NULL. */
 extern const et_option et_shared_options[];
 
 /** What `main` returns: parses, answers --help and --version, applies --threads, runs
- *  the verb. */
+ *  the verb, inside a profile (autograd/profile.h) if --profile asks for it. */
 int et_cli_main(const et_program *program, int argc, char **argv);
 
 /* --- inside a verb ------------------------------------------------------------------ */

@@ -20,6 +20,9 @@ const et_option et_shared_options[] = {
      "Seed of every random draw; equal seeds give equal runs"},
     {"threads", ET_OPTION_INT, "N", NULL, 1, 256,
      "Threads to compute on; the results do not depend on them (default: all processors)"},
+    {"profile", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "Print at the end where the time went, op by op, and write the first steps to FILE as a trace for "
+     "ui.perfetto.dev or chrome://tracing"},
     {"config", ET_OPTION_CHOICE, "small|paper", "small", 0, 0,
      "Sizes of the model: small trains in seconds, paper has the published sizes"},
     {"resume", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Go on from the last checkpoint of the run folder"},

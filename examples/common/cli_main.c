@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "autograd/profile.h"
 #include "tensor/parallel.h"
 
 /* "PROGRAM: message" as one line: control characters, which an argument or file name may
@@ -58,6 +59,33 @@ static int print_page(const et_cli *cli)
     return status;
 }
 
+enum { PROFILE_EVENTS = 20000 }; /* about 5 MB of trace */
+
+/* The verb, with --profile inside a profile whose table and trace come at the end. */
+static int run_verb(et_cli *cli)
+{
+    const char *path = et_cli_given(cli, "profile") ? et_cli_text(cli, "profile") : NULL;
+    et_profile *p;
+    int status;
+
+    if (!path)
+        return et_cli_verb(cli)->run(cli);
+    p = et_profile_begin(PROFILE_EVENTS);
+    if (!p)
+        return et_cli_fail(cli);
+    status = et_cli_verb(cli)->run(cli);
+    et_profile_end(p);
+    if (status == ET_EXIT_OK) {
+        putchar('\n');
+        if (et_profile_print(p, stdout) || et_profile_write(p, path))
+            status = et_cli_fail(cli);
+        else
+            printf("trace: %s\n", path);
+    }
+    et_profile_free(p);
+    return status;
+}
+
 int et_cli_main(const et_program *program, int argc, char **argv)
 {
     et_cli *cli;
@@ -73,7 +101,7 @@ int et_cli_main(const et_program *program, int argc, char **argv)
         status = print_page(cli);
     else if (et_cli_given(cli, "threads") && et_set_num_threads((int)et_cli_int(cli, "threads")) != ET_OK)
         status = et_cli_fail(cli);
-    else if ((status = et_cli_verb(cli)->run(cli)) == ET_EXIT_OK && (fflush(stdout) == EOF || ferror(stdout))) {
+    else if ((status = run_verb(cli)) == ET_EXIT_OK && (fflush(stdout) == EOF || ferror(stdout))) {
         print_line(program->name, "cannot write to the standard output");
         status = ET_EXIT_FAILURE;
     }
