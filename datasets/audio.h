@@ -6,6 +6,7 @@
 #ifndef ETUDE_DATASETS_AUDIO_H
 #define ETUDE_DATASETS_AUDIO_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tensor/tensor.h"
@@ -32,6 +33,10 @@ typedef enum et_wav_encoding { ET_WAV_PCM16, ET_WAV_PCM24, ET_WAV_FLOAT32 } et_w
 /** Reads a sound file whole. EFORMAT with the file's name and what is wrong with it (not a sound,
  *  truncated, no samples, ...), EIO, ENOMEM; nothing is left in *out then. */
 et_status et_audio_read(const char *path, et_audio *out);
+
+/** The same of size bytes at data; `name` stands for the path in messages. Formats of other programs
+ *  are EFORMAT here. */
+et_status et_audio_parse(const void *data, size_t size, const char *name, et_audio *out);
 
 /** What is in the file, without its samples where the format is one of the library's own. */
 et_status et_audio_read_info(const char *path, et_audio_info *out);

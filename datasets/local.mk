@@ -13,6 +13,12 @@ datasetsinclude_HEADERS += \
 	datasets/synthetic.h
 
 libetude_la_SOURCES += \
+	datasets/aiff.c \
+	datasets/au.c \
+	datasets/audio.c \
+	datasets/audio_decode.c \
+	datasets/audio_format.h \
+	datasets/audio_program.c \
 	datasets/augment.c \
 	datasets/batch.c \
 	datasets/collection.c \
@@ -21,4 +27,5 @@ libetude_la_SOURCES += \
 	datasets/gtzan.c \
 	datasets/split.c \
 	datasets/standardize.c \
-	datasets/synthetic.c
+	datasets/synthetic.c \
+	datasets/wav.c
