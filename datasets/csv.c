@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "datasets/grow.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 #include "tensor/number.h"
@@ -29,7 +30,7 @@ typedef struct cursor {
     size_t at, size;
     int64_t line;
     et_csv_limits max;
-    size_t field_room, line_room, n_fields;
+    int64_t field_room, line_room, n_fields;
 } cursor;
 
 static et_status bad(const cursor *c, int64_t column, const char *what)
@@ -38,37 +39,19 @@ static et_status bad(const cursor *c, int64_t column, const char *what)
                     what);
 }
 
-/* Makes room for one more element. */
-static et_status grow(void **items, size_t *room, size_t used, size_t size)
-{
-    size_t want, bytes;
-    void *p;
-
-    if (used < *room)
-        return ET_OK;
-    want = *room == 0 ? 64 : *room * 2;
-    if (want < *room || !et_mul_size(want, size, &bytes))
-        return et_raise(ET_ENOMEM, "csv: table too large");
-    p = et_alloc_resize(*items, bytes);
-    if (!p)
-        return et_fail_status("csv");
-    *items = p;
-    *room = want;
-    return ET_OK;
-}
-
 /* Reads one field. *end becomes what stood behind it: ',', '\n' or 0 at the end of the
  * file (for the reader the end of the last line). */
 static et_status read_field(cursor *c, int64_t column, int *end)
 {
     char *s = c->t->text;
     size_t start = c->at, out = c->at;
-    void *fields = c->t->fields;
+    size_t *fields;
 
     if (column >= c->max.columns)
         return bad(c, column, "too many columns");
-    if (grow(&fields, &c->field_room, c->n_fields, sizeof *c->t->fields) < 0)
-        return ET_ENOMEM;
+    fields = et_grow(c->t->fields, &c->field_room, c->n_fields, sizeof *fields);
+    if (!fields)
+        return et_fail_status("csv");
     c->t->fields = fields;
 
     if (c->at < c->size && s[c->at] == '"') {
@@ -118,14 +101,15 @@ static et_status read_row(cursor *c, int64_t row)
 {
     et_csv *t = c->t;
     int64_t column = 0, line = c->line;
-    void *lines = t->lines;
+    int64_t *lines;
     int end;
 
     if (row > c->max.rows)
         return et_raise(ET_EFORMAT, "%s:%" PRId64 ": more than %" PRId64 " rows", t->name, c->line,
                         c->max.rows);
-    if (grow(&lines, &c->line_room, (size_t)row, sizeof *t->lines) < 0)
-        return ET_ENOMEM;
+    lines = et_grow(t->lines, &c->line_room, row, sizeof *lines);
+    if (!lines)
+        return et_fail_status("csv");
     t->lines = lines;
     t->lines[row] = line;
     do {

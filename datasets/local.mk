@@ -4,12 +4,16 @@ datasetsinclude_HEADERS += \
 	datasets/augment.h \
 	datasets/batch.h \
 	datasets/collection.h \
+	datasets/corpus.h \
 	datasets/csv.h \
 	datasets/dataset.h \
+	datasets/events.h \
 	datasets/front_end.h \
 	datasets/gtzan.h \
+	datasets/midi.h \
 	datasets/split.h \
 	datasets/standardize.h \
+	datasets/synth.h \
 	datasets/synthetic.h
 
 libetude_la_SOURCES += \
@@ -24,7 +28,11 @@ libetude_la_SOURCES += \
 	datasets/collection.c \
 	datasets/csv.c \
 	datasets/dataset.c \
+	datasets/grow.h \
 	datasets/gtzan.c \
+	datasets/midi.c \
+	datasets/midi_read.c \
+	datasets/midi_write.c \
 	datasets/split.c \
 	datasets/standardize.c \
 	datasets/synthetic.c \

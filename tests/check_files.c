@@ -100,7 +100,7 @@ static int compare_ints(const void *a, const void *b) { return *(const int *)a -
 
 START_TEST(sorting)
 {
-    static int values[1000];
+    static int values[1000], sorted[1000];
     static void *v[1000];
     uint32_t state = (uint32_t)_i;
     int n = _i < 20 ? _i : 1000, i;
@@ -113,6 +113,10 @@ START_TEST(sorting)
     et_sort_pointers(v, (size_t)n, compare_ints);
     for (i = 1; i < n; i++)
         ck_assert(*(int *)v[i - 1] <= *(int *)v[i]);
+    for (i = 0; i < n; i++)
+        sorted[i] = *(int *)v[i];
+    et_sort_elements(values, (size_t)n, sizeof *values, compare_ints);
+    ck_assert_mem_eq(values, sorted, (size_t)n * sizeof *values);
 }
 END_TEST
 

@@ -23,6 +23,8 @@ check_PROGRAMS += \
 	tests/check_linalg \
 	tests/check_losses \
 	tests/check_metrics \
+	tests/check_midi \
+	tests/check_midi_data \
 	tests/check_misuse \
 	tests/check_misuse_ops \
 	tests/check_module \
@@ -64,6 +66,8 @@ tests_check_kernels_LDADD = $(TEST_LDADD)
 tests_check_linalg_LDADD = $(TEST_LDADD)
 tests_check_losses_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
+tests_check_midi_LDADD = $(TEST_LDADD)
+tests_check_midi_data_LDADD = $(TEST_LDADD)
 tests_check_misuse_LDADD = $(TEST_LDADD)
 tests_check_misuse_ops_LDADD = $(TEST_LDADD)
 tests_check_module_LDADD = $(TEST_LDADD)
@@ -142,6 +146,7 @@ EXTRA_DIST += \
 	tests/png_reader.h \
 	tests/print_table.h \
 	tests/suite.h \
+	tests/symbolic.h \
 	tests/toy_program.h \
 	tests/totals.sh \
 	tests/values.h
