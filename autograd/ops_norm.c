@@ -169,6 +169,7 @@ static const et_sample layer_norm_samples[] = {
     {.name = "past a vector", .n_in = 3, .in = {{2, {4, 19}}, {1, {19}}, {1, {19}}}, .call = norm_affine},
     {.name = "more rows than shards", .n_in = 3, .in = {{2, {37, 3}}, {1, {3}}, {1, {3}}}, .call = norm_affine},
     {.name = "past a piece", .n_in = 3, .in = {{2, {900, 11}}, {1, {11}}, {1, {11}}}, .call = norm_affine},
+    {.name = "past a panel of columns", .n_in = 3, .in = {{2, {2, 261}}, {1, {261}}, {1, {261}}}, .call = norm_affine},
     {.name = "gain alone", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}}}, .call = norm_gain},
     {.name = "shift alone", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}}}, .call = norm_shift},
     {.name = "plain", .n_in = 1, .in = {{2, {3, 6}}}, .call = norm_plain},

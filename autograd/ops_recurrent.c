@@ -65,12 +65,17 @@ SAMPLE(rnn_bare, et_rnn(in[0], NULL, in[1], in[2], NULL, NULL, NULL, NULL, &out[
 static int rnn_relu(et_tensor *const *in, et_tensor **out)
 {
     const et_rnn_opts opts = {.relu = true};
-    et_tensor *sign = et_to(et_from(ET_F64, ET_SHAPE(5, 1), (const double[]){1, -1, 1, 1, -1}),
-                            in[0] ? in[0]->dtype : ET_F64);
+    const int64_t units = in[1] ? in[1]->shape[0] : 0;
+    double signs[21];
 
+    for (int64_t i = 0; i < units; i++)
+        signs[i] = i % 3 == 1 ? -1 : 1;
+    et_tensor *sign = et_to(et_from(ET_F64, ET_SHAPE(units, 1), signs), in[0] ? in[0]->dtype : ET_F64);
     out[0] = et_rnn(in[0], NULL, et_mul(in[1], sign), et_mul(in[2], sign), NULL, NULL, NULL, &opts, &out[1]);
     return out[0] ? 2 : -1;
 }
+
+#define POSITIVE(n, ...) {.ndim = n, .shape = {__VA_ARGS__}, .lo = 0.1, .hi = 1}
 
 static const et_sample rnn_samples[] = {
     {"lengths", 7, {X(3, 4, 2), M(3, 5), M(5, 2), M(5, 5), V(5), V(5), LENGTHS(3, 0, 4)}, rnn_all, 0},
@@ -79,11 +84,8 @@ static const et_sample rnn_samples[] = {
     {"only what must be there", 3, {X(2, 3, 4), M(3, 4), M(3, 3)}, rnn_bare, 0},
     {"one frame of one row", 3, {X(1, 1, 2), M(2, 2), M(2, 2)}, rnn_bare, 0},
     {"no rows", 3, {X(0, 3, 2), M(2, 2), M(2, 2)}, rnn_bare, 0},
-    {"relu", 3,
-     {{.ndim = 3, .shape = {2, 3, 2}, .lo = 0.1, .hi = 1},
-      {.ndim = 2, .shape = {5, 2}, .lo = 0.1, .hi = 1},
-      {.ndim = 2, .shape = {5, 5}, .lo = 0.1, .hi = 1}},
-     rnn_relu, 0},
+    {"relu", 3, {POSITIVE(3, 2, 3, 2), POSITIVE(2, 5, 2), POSITIVE(2, 5, 5)}, rnn_relu, 0},
+    {"relu, past a vector", 3, {POSITIVE(3, 2, 3, 2), POSITIVE(2, 21, 2), POSITIVE(2, 21, 21)}, rnn_relu, 0},
 };
 
 const et_op et_op_rnn = {

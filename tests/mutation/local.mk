@@ -1,6 +1,6 @@
 # tests/mutation/: `make mutation` changes backward rules one at a time and counts how many of the changes
 # the gradient checks notice. Takes minutes; not part of check. MUTATION_FLAGS passes options on, such as
-# --only WORD; MUTATION_FILES chooses sources.
+# --only WORD or --done FILE (goes on where an earlier run ended); MUTATION_FILES chooses sources.
 EXTRA_PROGRAMS += tests/mutation/driver tests/mutation/mutate
 
 tests_mutation_driver_SOURCES = tests/mutation/driver.c

@@ -12,6 +12,8 @@
  *         --equivalent FILE reviewed mutants that change nothing
  *         --jobs N          at once (2)
  *         --only WORD       mutants whose key holds WORD
+ *         --done FILE       adds the keys of caught mutants to FILE and passes over those that
+ *                           are there, so that a run can be ended and gone on with
  *         --list            print the keys and run nothing
  *
  * In a file of ops the functions are changed that only their backward rules reach. In others, whose
@@ -41,7 +43,7 @@ enum { MAX_JOBS = 16, SECONDS = 60, GOAL = 98 };
 enum { CAUGHT = 0, SURVIVED = 10, NOT_BUILT = 11 }; /* exit status of a worker */
 
 typedef struct settings {
-    const char *top, *work, *cc, *flags, *link, *rest, *kernels, *equivalent, *only;
+    const char *top, *work, *cc, *flags, *link, *rest, *kernels, *equivalent, *only, *done;
     int jobs;
     bool list;
 } settings;
@@ -58,6 +60,8 @@ typedef struct score {
 } score;
 
 static char *equivalents; /* the reviewed list, as one text */
+static char *earlier;     /* keys of an earlier run, as one text, or NULL */
+static FILE *done;        /* where this run adds its own, or NULL */
 
 /* --- one mutant, in a process of its own ------------------------------------------------------- */
 
@@ -136,7 +140,8 @@ static void run_mutant(const settings *set, const job *j)
              set->rest, set->work, j->number);
     run_shell(command, NOT_BUILT);
 
-    setenv("ETUDE_NUM_THREADS", "1", 1); /* others run beside this one */
+    setenv("ETUDE_NUM_THREADS", "2", 1); /* so that what is cut into pieces has more than one */
+    setenv("OMP_WAIT_POLICY", "passive", 1); /* others run beside this one */
     setenv("ETUDE_POOL", "system", 1); /* malloc notices who writes past a block */
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_AS, &memory);
@@ -150,15 +155,19 @@ static void run_mutant(const settings *set, const job *j)
 
 /* --- all of them --------------------------------------------------------------------------------- */
 
-static bool is_equivalent(const source *s, const mutant *m)
+/* True if the mutant's key is a line of the text. */
+static bool is_listed(const char *text, const source *s, const mutant *m)
 {
     char *key = mutant_key(s, m);
-    const char *at = equivalents ? strstr(equivalents, key) : NULL;
-    bool found = at && (at == equivalents || at[-1] == '\n') && (at[strlen(key)] == '\n' || at[strlen(key)] == 0);
+    bool found = false;
 
+    for (const char *at = text ? strstr(text, key) : NULL; at && !found; at = strstr(at + 1, key))
+        found = (at == text || at[-1] == '\n') && (at[strlen(key)] == '\n' || at[strlen(key)] == 0);
     free(key);
     return found;
 }
+
+static bool is_equivalent(const source *s, const mutant *m) { return is_listed(equivalents, s, m); }
 
 static void show_progress(const score *sc, time_t start)
 {
@@ -191,6 +200,13 @@ static void judge(const job *j, int status, score *sc)
         free(key);
     } else {
         sc->caught++;
+        if (done) {
+            char *key = mutant_key(j->s, j->m);
+
+            fprintf(done, "%s\n", key);
+            fflush(done);
+            free(key);
+        }
     }
 }
 
@@ -207,6 +223,11 @@ static void run_all(const settings *set, const source *sources, mutants *found, 
 
             if (m && is_equivalent(&sources[f], m)) {
                 sc->equivalent++;
+                continue;
+            }
+            if (m && is_listed(earlier, &sources[f], m)) {
+                sc->done++;
+                sc->caught++;
                 continue;
             }
             while (running == set->jobs || (!m && f == n - 1 && running > 0)) {
@@ -261,7 +282,7 @@ static char *read_text(const char *path)
 static void usage(void)
 {
     fputs("usage: mutate --top DIR --work DIR --cc CMD --flags FLAGS --link CMD --rest FILES\n"
-          "              [--kernels FILE] [--equivalent FILE] [--jobs N] [--only WORD] [--list] FILE...\n", stderr);
+          "              [--kernels FILE] [--equivalent FILE] [--jobs N] [--only WORD] [--done FILE] [--list] FILE...\n", stderr);
     exit(2);
 }
 
@@ -273,7 +294,8 @@ static int read_options(settings *set, int argc, char **argv)
         struct { const char *name, **value; } text[] = {
             {"--top", &set->top},   {"--work", &set->work},       {"--cc", &set->cc},
             {"--flags", &set->flags}, {"--link", &set->link},     {"--rest", &set->rest},
-            {"--kernels", &set->kernels}, {"--equivalent", &set->equivalent}, {"--only", &set->only}};
+            {"--kernels", &set->kernels}, {"--equivalent", &set->equivalent}, {"--only", &set->only},
+            {"--done", &set->done}};
         size_t known = 0;
 
         if (strcmp(argv[i], "--list") == 0) {
@@ -334,6 +356,14 @@ int main(int argc, char **argv)
     snprintf(preprocess, sizeof preprocess, "%s %s -E", set.cc, set.flags);
     if (set.equivalent)
         equivalents = read_text(set.equivalent);
+    if (set.done) {
+        done = fopen(set.done, "a+");
+        earlier = done ? read_text(set.done) : NULL;
+    }
+    if (set.done && !done) {
+        perror(set.done);
+        return 2;
+    }
     memset(found, 0, (size_t)n * sizeof *found);
     for (int i = 0; i < n; i++) {
         if (!source_read(&sources[i], set.top, argv[first + i], preprocess))
@@ -366,5 +396,8 @@ int main(int argc, char **argv)
     free(sources);
     free(found);
     free(equivalents);
+    free(earlier);
+    if (done)
+        fclose(done);
     return 100 * sc.caught >= GOAL * (sc.caught + sc.survived) ? 0 : 1;
 }
