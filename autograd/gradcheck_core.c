@@ -85,11 +85,23 @@ static et_status read_values(const et_tensor *t, double *out)
 
 /* --- one call of the function ----------------------------------------------------------- */
 
+/* Runs fn in the open scope; negative after an error. One that leaves scopes of its own open is an
+ * error, and they are closed. */
+static int run(et_gc *gc, et_tensor *const *in, et_tensor **out)
+{
+    et_scope *scope = et_scope_current();
+    const int n = gc->fn(in, gc->n_in, out, gc->user), left = et_scope_unwind(scope);
+
+    if (left > 0)
+        et_raise(ET_ESCOPE, "the function returned with %d scope%s of its own open", left, left == 1 ? "" : "s");
+    return left ? -1 : n;
+}
+
 /* Runs fn in the open scope and checks that its outputs are what they were at first. */
 static et_status call(et_gc *gc, et_tensor *const *in, et_tensor **out, const char *what)
 {
     char a[ET_SHAPE_TEXT], b[ET_SHAPE_TEXT], text[2 * ET_SHAPE_TEXT + 64];
-    int n = gc->fn(in, gc->n_in, out, gc->user);
+    int n = run(gc, in, out);
 
     if (n < 0)
         return et_gc_failed(gc, what, NULL);
@@ -172,7 +184,7 @@ static et_status learn_outputs(et_gc *gc)
 
     if (!scope)
         return et_gc_failed(gc, "forward", NULL);
-    int n = gc->fn(gc->in, gc->n_in, out, gc->user);
+    int n = run(gc, gc->in, out);
     if (n < 0) {
         status = et_gc_failed(gc, "forward", NULL);
     } else if (n == 0 || n > ET_GRADCHECK_MAX) {

@@ -15,19 +15,35 @@ typedef struct {
     et_rng rng; /* the default generator when forward began */
 } checkpoint_attr;
 
-static et_status checkpoint_fwd(et_node *n)
+/* Runs the segment in `scope`, the innermost one. NULL after an error; a segment that comes back
+ * with a scope of its own open, early perhaps, is one, and the scopes are closed. */
+static et_tensor *run_segment(const et_node *n, et_scope *scope, et_tensor *const *in)
 {
     const checkpoint_attr *a = ET_ATTR(n, checkpoint_attr);
+    et_tensor *y = a->segment(in, n->n_in, a->user);
+    const int left = et_scope_unwind(scope);
 
+    if (left > 0 && y) /* y may be gone with them */
+        et_op_raise(n, ET_ESCOPE, "the segment returned with %d scope%s of its own open", left, left == 1 ? "" : "s");
+    if (left != 0)
+        return NULL;
+    if (!y && !et_error_status())
+        et_op_raise(n, ET_EINVAL, "the segment returned NULL");
+    return y;
+}
+
+static et_status checkpoint_fwd(et_node *n)
+{
     et_scope *scope = et_scope_open();
+
     if (!scope)
         return et_error_status();
     et_no_grad_begin();
-    et_tensor *y = et_scope_return(scope, a->segment(n->in, n->n_in, a->user));
+    et_tensor *y = et_scope_return(scope, run_segment(n, scope, n->in));
     et_no_grad_end();
     et_scope_close(scope);
     if (!y)
-        return et_error_status() ? et_error_status() : et_op_raise(n, ET_EINVAL, "the segment returned NULL");
+        return et_error_status();
     for (int i = 0; i < n->n_in; i++)
         if (y == n->in[i])
             return et_op_raise(n, ET_EINVAL, "the segment returned its operand %d", i);
@@ -57,7 +73,7 @@ static et_status checkpoint_bwd(et_node *n)
     }
     if (!status) {
         *et_rng_default() = a->rng;
-        et_tensor *y = a->segment(in, n->n_in, a->user);
+        et_tensor *y = run_segment(n, scope, in);
         *et_rng_default() = now;
         status = y ? et_backward_from(y, et_gy(n, 0), 0) : et_error_status();
     }

@@ -198,10 +198,10 @@ void et_node_release(et_node *n, const et_tensor *root)
     }
     for (int k = 0; k < n->n_out; k++) {
         et_tensor *t = n->out[k];
-        if (t->node != n) /* not differentiated, or handed out of the root scope */
-            continue;
         if (n->saves & ET_SAVE_OUT(k))
             t->saved_by--;
+        if (t->node != n) /* not differentiated, or handed out of the root scope */
+            continue;
         if (t->acc) {
             et_free(t->acc);
             t->acc = NULL;

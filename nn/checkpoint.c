@@ -8,83 +8,34 @@
 #include "nn/internal.h"
 #include "tensor/alloc.h"
 #include "tensor/number.h"
-#include "tensor/strbuf.h"
 
 #define FORMAT_KEY "etude.checkpoint"
 #define FORMAT "1"
 
-/* Metadata being put together: owned keys and values. */
-typedef struct pairs {
-    et_metadata *items;
-    int64_t n, room;
-} pairs;
-
-static void pairs_free(pairs *p)
-{
-    for (int64_t i = 0; i < p->n; i++) {
-        et_dealloc((char *)p->items[i].key);
-        et_dealloc((char *)p->items[i].value);
-    }
-    et_dealloc(p->items);
-}
-
-/* prefix + key = value */
-static et_status put(pairs *p, const char *prefix, const char *key, const char *value)
-{
-    et_strbuf b = ET_STRBUF_INIT;
-    et_status status = et_grow(&p->items, p->n, &p->room, sizeof *p->items);
-    char *k, *v;
-
-    if (status)
-        return status;
-    et_strbuf_puts(&b, prefix);
-    et_strbuf_puts(&b, key);
-    k = et_strbuf_take(&b);
-    et_strbuf_free(&b);
-    v = k ? et_alloc_string(value) : NULL;
-    if (!v) {
-        et_dealloc(k);
-        return et_error_status();
-    }
-    p->items[p->n++] = (et_metadata){k, v};
-    return ET_OK;
-}
-
-static et_status put_int(pairs *p, const char *key, int64_t value)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%" PRId64, value);
-    return put(p, "", key, text);
-}
-
-static et_status describe(const et_checkpoint_state *c, pairs *p)
+static et_status describe(const et_checkpoint_state *c, et_pairs *p)
 {
     char number[ET_NUMBER_TEXT], state[96];
-    et_status status = put(p, "", FORMAT_KEY, FORMAT);
+    et_status status = et_pairs_put(p, "", FORMAT_KEY, FORMAT);
 
     if (!status)
-        status = put_int(p, "epoch", c->epoch);
+        status = et_pairs_put_int(p, "", "epoch", c->epoch);
     if (!status)
-        status = put_int(p, "step", c->step);
+        status = et_pairs_put_int(p, "", "step", c->step);
     if (!status)
-        status = put(p, "", "best", et_format_double(number, c->progress.best));
+        status = et_pairs_put(p, "", "best", et_format_double(number, c->progress.best));
     if (!status)
-        status = put_int(p, "best_epoch", c->progress.best_epoch);
+        status = et_pairs_put_int(p, "", "best_epoch", c->progress.best_epoch);
     if (!status)
-        status = put_int(p, "waited", c->progress.waited);
-    if (!status && c->optim) {
-        status = put(p, "", "optim.kind", et_optim_kind_name(c->optim));
-        if (!status)
-            status = put_int(p, "optim.steps", et_optim_steps(c->optim));
-    }
+        status = et_pairs_put_int(p, "", "waited", c->progress.waited);
+    if (!status && c->optim)
+        status = et_optim_describe(c->optim, "optim.", p);
     for (int i = 0; i < c->n_rngs && !status; i++) {
         const et_rng *r = c->rngs[i].rng;
         snprintf(state, sizeof state, "%" PRIu64 " %" PRIu64 " %" PRIu64, r->seed, r->stream, r->counter);
-        status = put(p, "rng.", c->rngs[i].name, state);
+        status = et_pairs_put(p, "rng.", c->rngs[i].name, state);
     }
     for (int64_t i = 0; i < c->n_metadata && !status; i++)
-        status = put(p, "run.", c->metadata[i].key, c->metadata[i].value);
+        status = et_pairs_put(p, "run.", c->metadata[i].key, c->metadata[i].value);
     return status;
 }
 
@@ -118,7 +69,7 @@ static et_status check(const et_checkpoint_state *c, const char *path, const cha
 et_status et_checkpoint_save(const et_checkpoint_state *c, const char *path)
 {
     et_state s = {NULL, 0, 0};
-    pairs p = {NULL, 0, 0};
+    et_pairs p = {NULL, 0, 0};
     et_status status = check(c, path, "checkpoint_save");
 
     if (status)
@@ -128,7 +79,7 @@ et_status et_checkpoint_save(const et_checkpoint_state *c, const char *path)
         status = describe(c, &p);
     if (!status)
         status = et_state_write(&s, path, p.items, p.n);
-    pairs_free(&p);
+    et_pairs_free(&p);
     et_state_free(&s);
     return status ? et_fail_status("checkpoint_save") : ET_OK;
 }
@@ -137,92 +88,62 @@ et_status et_checkpoint_save(const et_checkpoint_state *c, const char *path)
 
 /* What a file says besides tensors. */
 typedef struct facts {
-    int64_t epoch, step, best_epoch, waited, optim_steps;
+    int64_t epoch, step, best_epoch, waited;
     double best;
     et_rng *rngs;
 } facts;
 
-static et_status read_int(const et_safetensors *f, const char *path, const char *key, int64_t least,
-                          int64_t *out)
-{
-    const char *text = et_safetensors_meta(f, key);
-
-    if (!text || !et_parse_i64(text, strlen(text), out) || *out < least)
-        return et_raise(ET_EFORMAT, "%s: no valid \"%s\"", path, key);
-    return ET_OK;
-}
-
 /* "rng.<name>": three numbers. */
 static et_status read_rng(const et_safetensors *f, const char *path, const char *name, et_rng *out)
 {
-    et_strbuf b = ET_STRBUF_INIT;
-    char *text = NULL, *part[3];
+    const char *found = et_meta_under(f, "rng.", name);
+    char *text = found ? et_alloc_string(found) : NULL, *part[3];
     et_status status = ET_OK;
 
-    if (et_strbuf_puts(&b, "rng.") && et_strbuf_puts(&b, name)) {
-        const char *found = et_safetensors_meta(f, b.data);
-        if (!found)
-            status = et_raise(ET_EINVAL, "%s has no random generator \"%s\"", path, name);
-        else if ((text = et_alloc_string(found)) != NULL) {
-            part[0] = text;
-            part[1] = strchr(text, ' ');
-            part[2] = part[1] ? strchr(part[1] + 1, ' ') : NULL;
-            if (part[2])
-                *part[1]++ = 0, *part[2]++ = 0;
-            if (!part[2] || !et_read_u64(part[0], &out->seed) || !et_read_u64(part[1], &out->stream) ||
-                !et_read_u64(part[2], &out->counter))
-                status = et_raise(ET_EFORMAT, "%s: the state of the random generator \"%s\" is damaged", path,
-                                  name);
-        }
-    }
-    if (!status && (b.failed || !text))
-        status = et_error_status();
+    if (!text)
+        return et_error_status() ? et_error_status()
+                                 : et_raise(ET_EINVAL, "%s has no random generator \"%s\"", path, name);
+    part[0] = text;
+    part[1] = strchr(text, ' ');
+    part[2] = part[1] ? strchr(part[1] + 1, ' ') : NULL;
+    if (part[2])
+        *part[1]++ = 0, *part[2]++ = 0;
+    if (!part[2] || !et_read_u64(part[0], &out->seed) || !et_read_u64(part[1], &out->stream) ||
+        !et_read_u64(part[2], &out->counter))
+        status = et_raise(ET_EFORMAT, "%s: the state of the random generator \"%s\" is damaged", path, name);
     et_dealloc(text);
-    et_strbuf_free(&b);
     return status;
 }
 
 static et_status check_metadata(const et_checkpoint_state *c, const et_safetensors *f, const char *path)
 {
-    et_strbuf b = ET_STRBUF_INIT;
-    et_status status = ET_OK;
-
-    for (int64_t i = 0; i < c->n_metadata && !status; i++) {
-        et_strbuf_reset(&b);
-        if (!et_strbuf_puts(&b, "run.") || !et_strbuf_puts(&b, c->metadata[i].key)) {
-            status = et_error_status();
-            break;
-        }
-        const char *found = et_safetensors_meta(f, b.data);
+    for (int64_t i = 0; i < c->n_metadata; i++) {
+        const char *found = et_meta_under(f, "run.", c->metadata[i].key);
         if (!found || strcmp(found, c->metadata[i].value) != 0)
-            status = et_raise(ET_EINVAL, "%s belongs to a run with %s = %s, not %s", path, c->metadata[i].key,
-                              found ? found : "(nothing)", c->metadata[i].value);
+            return et_raise(ET_EINVAL, "%s belongs to a run with %s = %s, not %s", path, c->metadata[i].key,
+                            found ? found : "(nothing)", c->metadata[i].value);
     }
-    et_strbuf_free(&b);
-    return status;
+    return ET_OK;
 }
 
 static et_status read_facts(const et_checkpoint_state *c, const et_safetensors *f, const char *path,
                             facts *out)
 {
-    const char *text = et_safetensors_meta(f, FORMAT_KEY), *kind = et_safetensors_meta(f, "optim.kind");
+    const char *text = et_safetensors_meta(f, FORMAT_KEY);
     et_status status;
 
     if (!text || strcmp(text, FORMAT) != 0)
         return et_raise(ET_EFORMAT, "%s is no checkpoint of this version", path);
-    if ((status = check_metadata(c, f, path)) || (status = read_int(f, path, "epoch", 0, &out->epoch)) ||
-        (status = read_int(f, path, "step", 0, &out->step)) ||
-        (status = read_int(f, path, "best_epoch", -1, &out->best_epoch)) ||
-        (status = read_int(f, path, "waited", 0, &out->waited)))
+    if ((status = check_metadata(c, f, path)) || (status = et_meta_int(f, path, "", "epoch", 0, &out->epoch)) ||
+        (status = et_meta_int(f, path, "", "step", 0, &out->step)) ||
+        (status = et_meta_int(f, path, "", "best_epoch", -1, &out->best_epoch)) ||
+        (status = et_meta_int(f, path, "", "waited", 0, &out->waited)))
         return status;
     text = et_safetensors_meta(f, "best");
     if (!text || !et_parse_double(text, strlen(text), &out->best))
         return et_raise(ET_EFORMAT, "%s: no valid \"best\"", path);
-    if (c->optim && (!kind || strcmp(kind, et_optim_kind_name(c->optim)) != 0))
-        return et_raise(ET_EINVAL, "%s belongs to a run with the optimiser %s, not %s", path,
-                        kind ? kind : "(none)", et_optim_kind_name(c->optim));
-    if (c->optim && (status = read_int(f, path, "optim.steps", 0, &out->optim_steps)))
-        return status;
+    if (c->optim)
+        status = et_optim_stage(c->optim, f, path, "optim.");
     for (int i = 0; i < c->n_rngs && !status; i++)
         status = read_rng(f, path, c->rngs[i].name, &out->rngs[i]);
     return status;
@@ -241,9 +162,9 @@ et_status et_checkpoint_load(et_checkpoint_state *c, const char *path)
     if (!file)
         return et_fail_status("checkpoint_load");
     found.rngs = et_alloc_zero((size_t)c->n_rngs + 1, sizeof *found.rngs);
-    status = found.rngs ? read_facts(c, file, path, &found) : et_error_status();
+    status = found.rngs ? collect(c, &s) : et_error_status();
     if (!status)
-        status = collect(c, &s);
+        status = read_facts(c, file, path, &found);
     if (!status)
         status = et_state_stage(&s, file, true);
     if (!status && et_safetensors_count(file) != s.n)
@@ -258,7 +179,7 @@ et_status et_checkpoint_load(et_checkpoint_state *c, const char *path)
         c->progress.best_epoch = found.best_epoch;
         c->progress.waited = found.waited;
         if (c->optim)
-            et_optim_set_steps(c->optim, found.optim_steps);
+            et_optim_commit(c->optim);
         for (int i = 0; i < c->n_rngs; i++)
             *c->rngs[i].rng = found.rngs[i];
     }

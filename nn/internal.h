@@ -46,15 +46,37 @@ et_status et_state_stage(et_state *s, et_safetensors *file, bool exact);
 et_status et_state_commit(et_state *s);
 void et_state_free(et_state *s);
 
+/* --- metadata of a file ------------------------------------------------------------------ */
+
+/* Metadata being put together: owned keys and values. */
+typedef struct et_pairs {
+    et_metadata *items;
+    int64_t n, room;
+} et_pairs;
+
+/* Adds prefix + key = value. */
+et_status et_pairs_put(et_pairs *p, const char *prefix, const char *key, const char *value);
+et_status et_pairs_put_int(et_pairs *p, const char *prefix, const char *key, int64_t value);
+void et_pairs_free(et_pairs *p);
+
+/* The value of prefix + key in the file, NULL if there is none or memory is out. */
+const char *et_meta_under(const et_safetensors *file, const char *prefix, const char *key);
+/* The same as a whole number, `least` or more; EFORMAT otherwise. */
+et_status et_meta_int(const et_safetensors *file, const char *path, const char *prefix, const char *key, int64_t least,
+                      int64_t *out);
+
 /* --- an optimiser's part of a checkpoint -------------------------------------------------- */
 
 /* Adds the moments under the names prefix + "exp_avg." + parameter and so on. */
 et_status et_optim_add_state(const et_optim *o, const char *prefix, et_state *s);
-const char *et_optim_kind_name(const et_optim *o);
 /* Rearranges the blocks if what is trained has changed; comes before the former. */
 et_status et_optim_refresh(et_optim *o);
-/* What moments do not hold: the step number. */
-void et_optim_set_steps(et_optim *o, int64_t steps);
+/* What moments do not hold, under the names prefix + "kind", "steps" and, where a parameter has
+ * made fewer steps, "steps." + parameter. */
+et_status et_optim_describe(const et_optim *o, const char *prefix, et_pairs *p);
+/* Reads that; EINVAL for another kind, EFORMAT. Takes effect with et_optim_commit. */
+et_status et_optim_stage(et_optim *o, const et_safetensors *file, const char *path, const char *prefix);
+void et_optim_commit(et_optim *o);
 
 /* Reads a whole decimal number, nothing else around it. */
 bool et_read_u64(const char *s, uint64_t *out);

@@ -39,6 +39,7 @@ libetude_la_SOURCES += \
 	nn/optim.c \
 	nn/optim_internal.h \
 	nn/optim_state.c \
+	nn/pairs.c \
 	nn/positions.c \
 	nn/rnn.c \
 	nn/schedule.c \

@@ -108,8 +108,8 @@ static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_
         status = et_grow(&b->slots, b->n_slots, &room, sizeof *b->slots);
         if (status)
             break;
-        b->slots[b->n_slots++] = (et_optim_slot){et_module_entry_name(o->module, e), e->tensor, b->numel,
-                                                 NULL, NULL};
+        b->slots[b->n_slots++] =
+            (et_optim_slot){.name = et_module_entry_name(o->module, e), .p = e->tensor, .offset = b->numel};
         b->numel += (e->tensor->numel + ALIGN - 1) / ALIGN * ALIGN;
     }
     return status;
@@ -128,6 +128,7 @@ static et_status furnish(const et_optim *o, et_optim_block *b, et_tensor **grads
         if ((b->m && !(s->m = handle(b->m, s->offset, s->p))) ||
             (b->v && !(s->v = handle(b->v, s->offset, s->p))))
             return et_error_status();
+        s->steps = old ? old->steps : 0;
         if (old && ((s->m && et_copy_into(s->m, old->m)) || (s->v && et_copy_into(s->v, old->v))))
             return et_error_status();
         if (!s->p->grad && !(grads[i] = handle(b->g, s->offset, s->p)))
@@ -341,7 +342,8 @@ typedef struct pass {
     char *w, *g, *m, *v;
     size_t size;
     double lr, decay, scale, bc1, bc2;
-    int zero;
+    int64_t base; /* of the part of the block that is stepped */
+    int first, zero;
     double *sums;
 } pass;
 
@@ -349,12 +351,12 @@ static void step_piece(int64_t lo, int64_t hi, void *user)
 {
     const pass *p = user;
     const et_optim_options *c = &p->o->options;
-    const size_t at = (size_t)lo * p->size;
+    const size_t at = (size_t)(p->base + lo) * p->size;
     const int64_t n = hi - lo;
 
     if (c->kind == ET_SGD)
         p->k->sgd(n, p->w + at, p->g + at, p->m ? p->m + at : NULL, p->lr, c->momentum, c->nesterov, p->decay,
-                  p->scale, p->o->steps == 1, p->zero);
+                  p->scale, p->first, p->zero);
     else
         p->k->adam(n, p->w + at, p->g + at, p->m + at, p->v + at, p->lr, c->beta1, c->beta2, c->eps, p->decay,
                    c->kind == ET_ADAMW, p->bc1, p->bc2, p->scale, p->zero);
@@ -431,13 +433,34 @@ static bool displaced(const et_optim_block *b)
     return false;
 }
 
+/* Steps the block: one pass over each run of parameters that have made the same number of steps,
+ * which are all of them unless some were unfrozen later. */
+static void step_block(pass *p, et_optim_block *b)
+{
+    const et_optim_options *c = &p->o->options;
+
+    for (int64_t k = 0, next; k < b->n_slots; k = next) {
+        const int64_t t = b->slots[k].steps;
+        for (next = k; next < b->n_slots && b->slots[next].steps == t; next++)
+            ;
+        const int64_t end = next < b->n_slots ? b->slots[next].offset : b->numel;
+        p->base = b->slots[k].offset;
+        p->first = t == 0;
+        p->bc1 = 1 - pow(c->beta1, (double)(t + 1));
+        p->bc2 = 1 - pow(c->beta2, (double)(t + 1));
+        et_parallel_for(end - p->base, PIECE, step_piece, p);
+    }
+    for (int64_t k = 0; k < b->n_slots; k++)
+        b->slots[k].steps++;
+}
+
 static et_status step(et_optim *o, double scale, bool zero)
 {
     const et_optim_options *c = &o->options;
 
     o->steps++;
     for (int i = 0; i < o->n_blocks; i++) {
-        const et_optim_block *b = &o->blocks[i];
+        et_optim_block *b = &o->blocks[i];
         const et_optim_group *group = &o->groups[b->group];
         pass p = {.o = o,
                   .k = et_kernels_for(b->dtype),
@@ -450,9 +473,7 @@ static et_status step(et_optim *o, double scale, bool zero)
         p.v = b->v ? et_data_mut(b->v) : NULL;
         p.lr = c->lr * (group->lr_scale == 0 ? 1 : group->lr_scale);
         p.decay = group->no_decay ? 0 : c->weight_decay;
-        p.bc1 = 1 - pow(c->beta1, (double)o->steps);
-        p.bc2 = 1 - pow(c->beta2, (double)o->steps);
-        et_parallel_for(b->numel, PIECE, step_piece, &p);
+        step_block(&p, b);
         for (int64_t k = 0; zero && k < b->n_slots; k++)
             b->slots[k].p->reached = false;
     }

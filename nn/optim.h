@@ -15,7 +15,13 @@
  * one contiguous block, their gradients and moments into others; handles stay valid. A step
  * is one pass over them. Tied parameters have one place; frozen ones stay where they are.
  * When parameters are frozen or unfrozen, the next step rearranges the blocks: moments stay
- * with their parameters, new ones begin at zero (with the step number of their group).
+ * with their parameters, new ones begin at zero, and t counts the steps since then. A frozen
+ * parameter's moments are forgotten.
+ *
+ * A block is one storage with one version. Writing into any parameter between forward and
+ * backward (et_copy_into, et_data_mut, loading weights) therefore makes backward fail with
+ * EVERSION for every parameter of its group and dtype that a rule has saved, not only for the
+ * one that was written: write before forward or after backward.
  *
  * A parameter that backward has not reached has a zero gradient: momentum and decay still
  * act on it. The module must outlive every call but et_optim_free. */

@@ -10,6 +10,8 @@ typedef struct et_optim_slot {
     et_tensor *p;
     int64_t offset;
     et_tensor *m, *v; /* handles on its moments, NULL where the kind has none */
+    int64_t steps;    /* made with it: t of the formulas */
+    int64_t staged;   /* the same, as read from a file */
 } et_optim_slot;
 
 /* The parameters of one group and dtype. */
@@ -27,7 +29,7 @@ struct et_optim {
     et_optim_options options;
     et_optim_group *groups;
     int n_groups;
-    int64_t steps;
+    int64_t steps, staged; /* made in all; as read from a file */
     et_optim_block *blocks;
     int n_blocks;
     /* requires_grad of all of the module's entries when the blocks were arranged. */

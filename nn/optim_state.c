@@ -7,9 +7,7 @@
 #include "nn/optim_internal.h"
 #include "tensor/strbuf.h"
 
-void et_optim_set_steps(et_optim *o, int64_t steps) { o->steps = steps; }
-
-const char *et_optim_kind_name(const et_optim *o)
+static const char *kind_name(const et_optim *o)
 {
     return o->options.kind == ET_SGD ? "sgd" : o->options.kind == ET_ADAM ? "adam" : "adamw";
 }
@@ -38,6 +36,59 @@ et_status et_optim_add_state(const et_optim *o, const char *prefix, et_state *s)
     return status;
 }
 
+et_status et_optim_describe(const et_optim *o, const char *prefix, et_pairs *p)
+{
+    et_status status = et_pairs_put(p, prefix, "kind", kind_name(o));
+    et_strbuf below = ET_STRBUF_INIT;
+
+    if (!status)
+        status = et_pairs_put_int(p, prefix, "steps", o->steps);
+    if (!status && !(et_strbuf_puts(&below, prefix) && et_strbuf_puts(&below, "steps.")))
+        status = et_error_status();
+    for (int i = 0; i < o->n_blocks; i++)
+        for (int64_t k = 0; k < o->blocks[i].n_slots && !status; k++) {
+            const et_optim_slot *s = &o->blocks[i].slots[k];
+            if (s->steps != o->steps)
+                status = et_pairs_put_int(p, below.data, s->name, s->steps);
+        }
+    et_strbuf_free(&below);
+    return status;
+}
+
+et_status et_optim_stage(et_optim *o, const et_safetensors *file, const char *path, const char *prefix)
+{
+    const char *kind = et_meta_under(file, prefix, "kind");
+    et_strbuf below = ET_STRBUF_INIT;
+    et_status status = et_error_status();
+
+    if (!status && (!kind || strcmp(kind, kind_name(o)) != 0))
+        status = et_raise(ET_EINVAL, "%s holds the state of the optimiser %s, not %s", path, kind ? kind : "(none)",
+                          kind_name(o));
+    if (!status)
+        status = et_meta_int(file, path, prefix, "steps", 0, &o->staged);
+    if (!status && !(et_strbuf_puts(&below, prefix) && et_strbuf_puts(&below, "steps.")))
+        status = et_error_status();
+    for (int i = 0; i < o->n_blocks; i++)
+        for (int64_t k = 0; k < o->blocks[i].n_slots && !status; k++) {
+            et_optim_slot *s = &o->blocks[i].slots[k];
+            s->staged = o->staged;
+            if (et_meta_under(file, below.data, s->name))
+                status = et_meta_int(file, path, below.data, s->name, 0, &s->staged);
+            else
+                status = et_error_status();
+        }
+    et_strbuf_free(&below);
+    return status;
+}
+
+void et_optim_commit(et_optim *o)
+{
+    o->steps = o->staged;
+    for (int i = 0; i < o->n_blocks; i++)
+        for (int64_t k = 0; k < o->blocks[i].n_slots; k++)
+            o->blocks[i].slots[k].steps = o->blocks[i].slots[k].staged;
+}
+
 bool et_read_u64(const char *s, uint64_t *out)
 {
     uint64_t x = 0;
@@ -57,18 +108,19 @@ bool et_read_u64(const char *s, uint64_t *out)
 et_status et_optim_save(const et_optim *o, const char *path)
 {
     et_state s = {NULL, 0, 0};
-    char steps[32];
+    et_pairs p = {NULL, 0, 0};
     et_status status;
 
     if (et_error_status())
         return et_fail_status("optim_save");
     if (!o || !path)
         return et_raise(ET_EINVAL, "optim_save: %s is NULL", o ? "the path" : "the optimiser");
-    snprintf(steps, sizeof steps, "%" PRId64, o->steps);
     status = et_optim_add_state(o, "", &s);
     if (!status)
-        status = et_state_write(&s, path,
-                                (const et_metadata[]){{"kind", et_optim_kind_name(o)}, {"steps", steps}}, 2);
+        status = et_optim_describe(o, "", &p);
+    if (!status)
+        status = et_state_write(&s, path, p.items, p.n);
+    et_pairs_free(&p);
     et_state_free(&s);
     return status ? et_fail_status("optim_save") : ET_OK;
 }
@@ -77,8 +129,6 @@ et_status et_optim_load(et_optim *o, const char *path)
 {
     et_state s = {NULL, 0, 0};
     et_safetensors *file;
-    const char *kind;
-    uint64_t steps = 0;
     et_status status;
 
     if (et_error_status())
@@ -89,12 +139,7 @@ et_status et_optim_load(et_optim *o, const char *path)
     file = status ? NULL : et_safetensors_open(path);
     if (!file)
         return et_fail_status("optim_load");
-    kind = et_safetensors_meta(file, "kind");
-    if (!kind || strcmp(kind, et_optim_kind_name(o)) != 0)
-        status = et_raise(ET_EINVAL, "%s holds the state of %s, not of %s", path,
-                          kind ? kind : "no optimiser", et_optim_kind_name(o));
-    else if (!et_read_u64(et_safetensors_meta(file, "steps"), &steps) || steps > INT64_MAX)
-        status = et_raise(ET_EFORMAT, "%s has no valid number of steps", path);
+    status = et_optim_stage(o, file, path, "");
     if (!status)
         status = et_optim_add_state(o, "", &s);
     if (!status && et_safetensors_count(file) != s.n)
@@ -105,7 +150,7 @@ et_status et_optim_load(et_optim *o, const char *path)
     if (!status)
         status = et_state_commit(&s);
     if (!status)
-        o->steps = (int64_t)steps;
+        et_optim_commit(o);
     et_safetensors_close(file);
     et_state_free(&s);
     return status ? et_fail_status("optim_load") : ET_OK;

@@ -60,8 +60,9 @@ static void investigate(run *r, const et_rng *rng, char *text, size_t size)
     et_error_clear();
     *et_rng_default() = *rng;
     et_set_anomaly(true);
+    et_scope *scope = et_scope_current();
     et_tensor *loss = r->task->loss(r->task->user);
-    if (loss)
+    if (et_scope_unwind(scope) == 0 && loss)
         et_backward(loss);
     et_set_anomaly(before);
     if (et_error_status() == ET_ENONFINITE) {
@@ -88,6 +89,19 @@ static et_status not_finite(run *r, const et_rng *rng, const char *what)
     return et_raise(ET_ENONFINITE, "%s is not finite; the first: %s", what, text);
 }
 
+/* --- the task's functions ------------------------------------------------------------------- */
+
+/* After a call of the task's function `what`, which ran in `scope` (NULL: outside of all): scopes
+ * that it left open, by an early return perhaps, are closed; they are an error. */
+static et_status settle(et_scope *scope, const char *what)
+{
+    const int left = et_scope_unwind(scope);
+
+    if (left > 0)
+        et_raise(ET_ESCOPE, "it returned with %d scope%s of its own open", left, left == 1 ? "" : "s");
+    return et_error_status() ? et_fail_status(what) : ET_OK;
+}
+
 /* --- steps and epochs ----------------------------------------------------------------------- */
 
 static et_status tell(run *r, et_train_event *e)
@@ -98,11 +112,12 @@ static et_status tell(run *r, et_train_event *e)
     e->progress = &r->at.progress;
     if (!r->options->report)
         return ET_OK;
-    return r->options->report(r->options->report_user, e);
+    const et_status status = r->options->report(r->options->report_user, e), after = settle(NULL, "report");
+    return after || !status ? after : et_fail_status("report");
 }
 
 /* One step inside its scope. *items is 0 at the end of the epoch. */
-static et_status step(run *r, int64_t *items, double *value)
+static et_status step(run *r, et_scope *scope, int64_t *items, double *value)
 {
     const et_train_options *p = r->options;
     et_status status;
@@ -110,16 +125,16 @@ static et_status step(run *r, int64_t *items, double *value)
     et_profile_part_begin("batch");
     *items = r->task->next(r->task->user);
     et_profile_part_end();
-    if (*items < 0 || et_error_status())
-        return et_fail_status("batch");
+    if (settle(scope, "batch") || *items < 0)
+        return et_error_status() ? et_error_status() : et_fail_status("batch");
     if (*items == 0)
         return ET_OK;
     const et_rng rng = *et_rng_default();
     et_profile_part_begin("loss");
     et_tensor *loss = r->task->loss(r->task->user);
     et_profile_part_end();
-    if (!loss)
-        return et_fail_status("loss");
+    if (settle(scope, "loss") || !loss)
+        return et_error_status() ? et_error_status() : et_fail_status("loss");
     *value = et_item(loss);
     if (et_error_status())
         return et_fail_status("loss");
@@ -159,8 +174,8 @@ static et_status steps(run *r, et_train_event *e)
     *et_rng_default() = et_rng_make(r->options->seed, EPOCH_STREAM + (uint64_t)r->at.epoch);
     et_module_train(r->m);
     status = t->begin ? t->begin(t->user, r->at.epoch) : ET_OK;
-    if (status || et_error_status())
-        return located(r, et_fail_status("begin"));
+    if (settle(NULL, "begin") || status)
+        return located(r, et_error_status() ? et_error_status() : et_fail_status("begin"));
     for (;;) {
         if (r->options->interrupted && r->options->interrupted()) {
             r->result->interrupted = true;
@@ -170,7 +185,7 @@ static et_status steps(run *r, et_train_event *e)
         if (!scope)
             return located(r, et_error_status());
         et_profile_part_begin("step");
-        status = step(r, &items, &value);
+        status = step(r, scope, &items, &value);
         et_scope_close(scope);
         et_profile_part_end();
         if (status)
@@ -183,8 +198,8 @@ static et_status steps(run *r, et_train_event *e)
         sum += value * (double)items;
         e->loss = sum / (double)e->items;
         status = tell(r, e);
-        if (status || et_error_status())
-            return et_fail_status("report");
+        if (status)
+            return status;
     }
 }
 
@@ -202,8 +217,8 @@ static et_status validate(run *r, et_train_event *e)
     status = t->validate(t->user, &e->metric);
     et_profile_part_end();
     et_no_grad_end();
-    if (status || et_error_status())
-        return et_fail_status("validation");
+    if (settle(NULL, "validation") || status)
+        return et_error_status() ? et_error_status() : et_fail_status("validation");
     e->improved = et_early_stop_update(&r->at.progress, r->at.epoch, e->metric);
     if (!e->improved)
         return ET_OK;
@@ -233,8 +248,8 @@ static et_status epoch(run *r)
     r->result->loss = e.loss;
     e.epoch_ended = true;
     status = tell(r, &e);
-    if (status || et_error_status())
-        return et_fail_status("report");
+    if (status)
+        return status;
     r->at.epoch++;
     return save(r);
 }

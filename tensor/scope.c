@@ -99,6 +99,20 @@ et_status et_scope_close(et_scope *scope)
     return ET_OK;
 }
 
+int et_scope_unwind(et_scope *scope)
+{
+    const et_scope *s = innermost;
+    int n = 0;
+
+    while (s && s != scope)
+        s = s->parent;
+    if (s != scope)
+        return et_raise(ET_ESCOPE, "scope_unwind: the scope is not open on this thread");
+    for (; innermost != scope; n++)
+        et_scope_close(innermost);
+    return n;
+}
+
 et_tensor *et_scope_take(et_tensor *t)
 {
     if (t && !t->scope && innermost)
@@ -123,11 +137,10 @@ et_tensor *et_scope_return(et_scope *scope, et_tensor *t)
     et_scope_unlink(t);
     if (scope->parent)
         et_scope_link(scope->parent, t);
-    if (scope == scope->root) { /* its tape goes with it */
+    if (scope == scope->root) { /* its tape, which still counts itself in saved_by, goes with it */
         t->node = NULL;
         t->requires_grad = false;
         t->on_tape = false;
-        t->saved_by = 0;
     }
     return t;
 }

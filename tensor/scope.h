@@ -29,6 +29,11 @@ et_scope *et_scope_open(void);
  *  and nothing is closed). NULL is an error unless one is already pending. */
 et_status et_scope_close(et_scope *scope);
 
+/** Closes the scopes that were opened inside `scope` (NULL: all of this thread) and not closed,
+ *  innermost first: for who calls a function of the user's, which may come back early. Their
+ *  number; negative, ESCOPE, and nothing closed, if `scope` is not open on this thread. */
+int et_scope_unwind(et_scope *scope);
+
 /** Hands t, which `scope` owns, to the enclosing scope (or, from an outermost scope,
  *  to the caller: t then loses its history). Returns t; NULL stays NULL. */
 et_tensor *et_scope_return(et_scope *scope, et_tensor *t);

@@ -85,6 +85,49 @@ START_TEST(scopes_in_order)
 }
 END_TEST
 
+/* What comes back early leaves scopes open: whoever called it closes them. */
+START_TEST(scopes_unwind)
+{
+    et_scope *one = et_scope_open(), *two;
+    et_tensor *x = PARAM((1), 3), *y;
+
+    two = et_scope_open();
+    y = et_square(x);
+    ck_assert_ptr_nonnull(et_scope_open());
+    ck_assert_ptr_nonnull(et_scope_open_root());
+    ck_assert_int_eq(et_scope_unwind(two), 2);
+    ck_assert_ptr_eq(et_scope_current(), two);
+    ck_assert_int_eq(et_scope_unwind(two), 0);
+    WORKS(et_backward(y));
+    GRAD_HOLDS(x, (1), 6);
+    ck_assert_int_eq(et_scope_unwind(one), 1);
+    FAILS_STATUS((et_status)et_scope_unwind(two), ET_ESCOPE, "scope_unwind: the scope is not open");
+    ck_assert_int_eq(et_scope_depth(), 2);
+    WORKS(et_scope_close(one));
+}
+END_TEST
+
+/* Out of a root into the scope around it: whoever was to read it on the tape that is gone is no
+ * longer counted, so that it is kept for the rules of this one. */
+START_TEST(counts_after_root)
+{
+    et_tensor *w = PARAM((2), 3, 5), *p = PARAM((2), 2, 4), *operand, *result, *y;
+    et_scope *inner = et_scope_open(), *root = et_scope_open_root();
+
+    operand = et_scope_return(root, et_mul_scalar(p, 2)); /* square reads it */
+    result = et_scope_return(root, et_exp(p));            /* exp's own rule reads it */
+    et_square(operand);
+    WORKS(et_scope_close(root));
+    ck_assert_int_eq(operand->saved_by, 0);
+    ck_assert_int_eq(result->saved_by, 0);
+    y = et_scope_return(inner, et_add(et_mul(operand, w), et_mul(result, w)));
+    ck_assert_int_eq(operand->saved_by, 1);
+    WORKS(et_scope_close(inner));
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(w, (2), 4 + exp(2), 8 + exp(4));
+}
+END_TEST
+
 START_TEST(kept)
 {
     et_tensor *x = PARAM((2), 1, 2), *lost = et_square(x), *kept = et_keep(et_mul_scalar(lost, 3));
@@ -342,11 +385,11 @@ END_TEST
 
 START_TEST(once_only)
 {
-    et_tensor *x = PARAM((2, 2), 1, 2, 3, 5), *y = et_sum(et_layer_norm(x, NULL, NULL, 1e-5), 0, NULL, false),
-              *g;
+    et_tensor *x = PARAM((2, 2), 1, 2, 3, 5), *w = PARAM((1, 2), 1, 2), *g;
+    et_tensor *y = et_sum(et_linear_act(x, w, NULL, ET_ACT_TANH), 0, NULL, false);
 
     FAILS_STATUS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_EGRAD,
-                 "layer_norm: can be differentiated once only");
+                 "linear_act: can be differentiated once only");
     WORKS(et_grad(1, &y, NULL, 1, &x, &g, 0));
 }
 END_TEST
@@ -405,9 +448,28 @@ static et_tensor *passes_on(et_tensor *const *in, int n_in, void *user)
     return in[0];
 }
 
+/* Comes back with a scope open in call number *user. */
+static et_tensor *leaves_open(et_tensor *const *in, int n_in, void *user)
+{
+    int *left = user;
+
+    (void)n_in;
+    if (--*left == 0 && !et_scope_open())
+        return NULL;
+    return et_square(in[0]);
+}
+
 START_TEST(checkpoint_misuse)
 {
-    et_tensor *x = PARAM((2), 1, 2);
+    et_tensor *x = PARAM((2), 1, 2), *y;
+    int calls = 1;
+
+    FAILS(et_checkpoint(leaves_open, &x, 1, &calls), ET_ESCOPE, "returned with 1 scope of its own open");
+    calls = 2;
+    y = et_checkpoint(leaves_open, &x, 1, &calls);
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_ESCOPE, "returned with 1 scope of its own open");
+    ck_assert_int_eq(et_scope_depth(), 1);
+    ck_assert(et_grad_enabled());
 
     FAILS(et_checkpoint(fails, &x, 1, NULL), ET_ESHAPE, "add: ");
     FAILS(et_checkpoint(passes_on, &x, 1, NULL), ET_EINVAL, "returned its operand 0");
@@ -550,6 +612,8 @@ int main(void)
     tcase_add_test(tc, scope_returns);
     tcase_add_test(tc, root_returns);
     tcase_add_test(tc, scopes_in_order);
+    tcase_add_test(tc, scopes_unwind);
+    tcase_add_test(tc, counts_after_root);
     tcase_add_test(tc, kept);
     tcase_add_test(tc, kept_in_closed_scope);
     tcase_add_test(tc, no_grad_nests);

@@ -433,6 +433,13 @@ static int call_failing(et_tensor *const *in, int n_in, et_tensor **out, void *u
     return -1;
 }
 
+static int call_leaving(et_tensor *const *in, int n_in, et_tensor **out, void *user)
+{
+    (void)n_in, (void)user;
+    out[0] = et_square(in[0]);
+    return et_scope_open() ? 1 : -1;
+}
+
 static void assert_refused(et_status status, et_status expected, const char *words)
 {
     ck_assert_int_eq(status, expected);
@@ -456,6 +463,8 @@ START_TEST(wrong_use)
     assert_refused(et_gradcheck(call_product, NULL, 1, &wide, NULL, NULL), ET_EINVAL, "input 0 is expanded");
     assert_refused(et_gradcheck(call_nothing, NULL, 2, both, NULL, NULL), ET_EGRAD, "returned 0 outputs");
     assert_refused(et_gradcheck(call_failing, NULL, 2, both, NULL, NULL), ET_EGRAD, "these do not fit");
+    assert_refused(et_gradcheck(call_leaving, NULL, 1, both, NULL, NULL), ET_EGRAD, "1 scope of its own open");
+    ck_assert_int_eq(et_scope_depth(), 0);
     assert_refused(et_gradcheck_op(NULL, NULL, NULL), ET_EINVAL, "NULL");
 
     et_op bare = scale_op;

@@ -382,6 +382,76 @@ START_TEST(steady)
 }
 END_TEST
 
+/* Functions of the task that come back early, with a scope open: each says so, and the thread is
+ * as it was. */
+static int left_open; /* which of them does: 1 begin, 2 next, 3 loss, 4 validate, 5 report */
+
+static void leave(int which)
+{
+    if (left_open == which) {
+        ck_assert_ptr_nonnull(et_scope_open());
+        ck_assert_ptr_nonnull(et_scope_open());
+    }
+}
+
+static et_status leaving_begin(void *user, int64_t epoch)
+{
+    leave(1);
+    return begin(user, epoch);
+}
+
+static int64_t leaving_next(void *user)
+{
+    int64_t n = next(user);
+
+    leave(2);
+    return n;
+}
+
+static et_tensor *leaving_loss(void *user)
+{
+    leave(3);
+    return loss(user);
+}
+
+static et_status leaving_validate(void *user, double *metric)
+{
+    et_status status = validate(user, metric);
+
+    leave(4);
+    return status;
+}
+
+static et_status leaving_report(void *user, const et_train_event *e)
+{
+    (void)user;
+    (void)e;
+    leave(5);
+    return ET_OK;
+}
+
+START_TEST(scopes_left_open)
+{
+    static const char *const names[] = {"begin", "batch", "loss", "validation", "report"};
+    char want[96];
+    task t;
+
+    ck_assert(task_make(&t));
+    const et_train_task calls = {.user = &t, .begin = leaving_begin, .next = leaving_next, .loss = leaving_loss,
+                                 .validate = leaving_validate};
+    const et_train_options p = {.epochs = 1, .report = leaving_report};
+    left_open = 0;
+    ck_assert_int_eq(et_train_run(t.m, t.o, &calls, &p, NULL), ET_OK);
+    for (left_open = 1; left_open <= 5; left_open++) {
+        snprintf(want, sizeof want, "%s: it returned with 2 scopes of its own open", names[left_open - 1]);
+        fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_ESCOPE, want);
+        ck_assert_int_eq(et_scope_depth(), 0);
+        ck_assert(et_grad_enabled());
+    }
+    task_free(&t);
+}
+END_TEST
+
 START_TEST(wrong_options)
 {
     task t;
@@ -511,6 +581,7 @@ int main(void)
     tcase_add_loop_test(tc, patience, 0, 2);
     tcase_add_test(tc, not_finite);
     tcase_add_test(tc, steady);
+    tcase_add_test(tc, scopes_left_open);
     tcase_add_test(tc, wrong_options);
     tcase_add_test(tc, foreign_checkpoints);
     tcase_add_test(tc, allocations);

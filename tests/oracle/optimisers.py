@@ -3,7 +3,7 @@
 ../fixtures/optimisers.safetensors.
 
 Two parameters, 20 steps; the gradient of w at each step is a fixed curve plus 0.3 w, so that a wrong step shows in
-all that follow. Tensors: a0, b0 (start), curve_a, curve_b [20, ...], NAME/a and NAME/b [20, ...] after each step."""
+all that follow. In a run named ..._late, b is frozen for the first LATE steps. Tensors: a0, b0 (start), curve_a, curve_b [20, ...], NAME/a and NAME/b [20, ...] after each step."""
 import os
 
 import torch
@@ -21,7 +21,10 @@ RUNS = {
     "adam": (torch.optim.Adam, dict(lr=0.02)),
     "adam_decay": (torch.optim.Adam, dict(lr=0.02, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.05)),
     "adamw": (torch.optim.AdamW, dict(lr=0.02, weight_decay=0.1)),
+    "adam_late": (torch.optim.Adam, dict(lr=0.02, weight_decay=0.05)),
+    "sgd_late": (torch.optim.SGD, dict(lr=0.05, momentum=0.9, nesterov=True)),
 }
+LATE = 7
 
 if __name__ == "__main__":
     start = {"a": uniform("opt", 3, 4), "b": uniform("opt", 5)}
@@ -34,7 +37,8 @@ if __name__ == "__main__":
         path = {n: [] for n in params}
         for step in range(STEPS):
             for n, p in params.items():
-                p.grad = curve[n][step] + 0.3 * p.detach()
+                frozen = n == "b" and name.endswith("_late") and step < LATE
+                p.grad = None if frozen else curve[n][step] + 0.3 * p.detach()
             optimiser.step()
             for n, p in params.items():
                 path[n].append(p.detach().clone())
