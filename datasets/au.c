@@ -28,7 +28,7 @@ et_status et_au_layout(et_reader *r, et_audio_layout *l)
     if (et_reader_at(r, 0, head, HEADER) < 0)
         return et_error_status();
     l->container = "AU";
-    l->big_endian = head[0] == '.'; /* ".snd"; "dns." is the same from a little-endian machine */
+    l->big_endian = head[0] == '.'; /* ".snd", DEC's ".sd"; the reverse from a little-endian machine */
     l->offset = l->big_endian ? et_load_u32be(head + 4) : et_load_u32le(head + 4);
     length = l->big_endian ? et_load_u32be(head + 8) : et_load_u32le(head + 8);
     l->other = l->big_endian ? et_load_u32be(head + 12) : et_load_u32le(head + 12);

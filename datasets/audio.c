@@ -26,7 +26,8 @@ static et_status find_layout(et_reader *r, bool streamed, et_audio_layout *l, ch
         return et_error_status();
     if (memcmp(magic, "RIFF", 4) == 0 || memcmp(magic, "RF64", 4) == 0 || memcmp(magic, "BW64", 4) == 0) {
         status = et_wav_layout(r, streamed, l);
-    } else if (memcmp(magic, ".snd", 4) == 0 || memcmp(magic, "dns.", 4) == 0) {
+    } else if (memcmp(magic, ".snd", 4) == 0 || memcmp(magic, "dns.", 4) == 0 ||
+               memcmp(magic, ".sd", 4) == 0 || memcmp(magic, "\0ds.", 4) == 0) {
         status = et_au_layout(r, l);
     } else if (memcmp(magic, "FORM", 4) == 0) {
         status = et_aiff_layout(r, l);

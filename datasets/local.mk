@@ -33,6 +33,7 @@ libetude_la_SOURCES += \
 	datasets/midi.c \
 	datasets/midi_read.c \
 	datasets/midi_write.c \
+	datasets/resample.c \
 	datasets/split.c \
 	datasets/standardize.c \
 	datasets/synthetic.c \

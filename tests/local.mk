@@ -4,6 +4,7 @@ TEST_LDADD = libetude.la $(CHECK_LIBS)
 
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/check_audio \
 	tests/check_augment \
 	tests/check_autograd \
 	tests/check_collection \
@@ -41,12 +42,16 @@ check_PROGRAMS += \
 	tests/check_reduce_ops \
 	tests/check_rng \
 	tests/check_rng_fill \
+	tests/check_resample \
 	tests/check_safetensors \
 	tests/check_shape_ops \
 	tests/check_train \
-	tests/check_view
+	tests/check_view \
+	tests/check_wav_write
 endif
 
+tests_check_audio_SOURCES = tests/check_audio.c tests/audio_bytes.h
+tests_check_audio_LDADD = $(TEST_LDADD)
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
@@ -85,10 +90,12 @@ tests_check_recurrent_LDADD = $(TEST_LDADD)
 tests_check_reduce_ops_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
+tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
+tests_check_wav_write_LDADD = $(TEST_LDADD)
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
 # CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program. With any other
@@ -127,6 +134,7 @@ EXTRA_DIST += \
 	$(script_tests) \
 	tests/accuracy.h \
 	tests/alloc_sweep.h \
+	tests/audio_bytes.h \
 	tests/files.h \
 	tests/fixtures \
 	tests/fuzz_csv.c \
