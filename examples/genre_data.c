@@ -46,17 +46,85 @@ int genre_kind_of(const char *dir, const char *table)
     return (int)et_raise(ET_EIO, "%s: the files of the table %s are not there", dir, table);
 }
 
+/* --- preprocessing ------------------------------------------------------------------------- */
+
+enum { SEGMENT_CLIP = 5 };
+
+genre_prep genre_prep_default(genre_kind kind)
+{
+    /* A spectrogram here is scaled between its track's extremes: its level means nothing. */
+    return (genre_prep){.log_variances = kind == GENRE_SEGMENTS, .centre = kind == GENRE_SPECTROGRAM,
+                        .clip = kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0};
+}
+
+void genre_prep_write(const genre_prep *p, et_json_writer *w)
+{
+    et_json_key(w, "preprocessing");
+    et_json_open_object(w);
+    et_json_key(w, "log_variances");
+    et_json_bool(w, p->log_variances);
+    et_json_key(w, "centre");
+    et_json_bool(w, p->centre);
+    et_json_key(w, "standardize");
+    et_json_string(w, "feature");
+    et_json_key(w, "clip");
+    et_json_number(w, p->clip);
+    et_json_close(w);
+}
+
+et_status genre_prep_read(const et_json_value *config, const char *path, genre_kind kind, genre_prep *out)
+{
+    const et_json_value *steps = et_json_get(config, "preprocessing");
+
+    *out = genre_prep_default(kind);
+    if (!steps)
+        return ET_OK;
+    *out = (genre_prep){0};
+    if (steps->type != ET_JSON_OBJECT)
+        return et_raise(ET_EFORMAT, "%s: \"preprocessing\" is not an object", path);
+    for (const et_json_value *v = steps->first; v; v = v->next) {
+        bool known = false;
+        if (strcmp(v->key, "log_variances") == 0) {
+            out->log_variances = v->boolean;
+            known = v->type == ET_JSON_BOOL && (kind == GENRE_SEGMENTS || !v->boolean);
+        } else if (strcmp(v->key, "centre") == 0) {
+            out->centre = v->boolean;
+            known = v->type == ET_JSON_BOOL;
+        } else if (strcmp(v->key, "standardize") == 0) {
+            known = v->type == ET_JSON_STRING && strcmp(v->string, "feature") == 0;
+        } else if (strcmp(v->key, "clip") == 0) {
+            out->clip = v->number;
+            known = v->type == ET_JSON_NUMBER && v->number >= 0;
+        } else {
+            return et_raise(ET_EFORMAT, "%s: this program does not know the preprocessing \"%s\"", path, v->key);
+        }
+        if (!known)
+            return et_raise(ET_EFORMAT, "%s: this program does not know that value of the preprocessing \"%s\"", path,
+                            v->key);
+    }
+    return ET_OK;
+}
+
+/* --- loading --------------------------------------------------------------------------------- */
+
+/* All that comes before standardising. Takes ds, NULL after an error, and returns it. */
+static et_dataset *prepare(et_dataset *ds, genre_kind kind, const genre_prep *p)
+{
+    et_status status = ET_OK;
+
+    if (ds && p->log_variances && kind == GENRE_SEGMENTS)
+        status = et_gtzan_log_variances(ds, ET_GTZAN_SEGMENTS);
+    if (ds && !status && p->centre)
+        status = et_centre_items(ds);
+    if (!status)
+        return ds;
+    et_dataset_free(ds);
+    return NULL;
+}
+
 static et_dataset *load_gtzan(genre_kind kind, const char *dir)
 {
-    et_gtzan_table table = kind == GENRE_SPECTROGRAM ? ET_GTZAN_SPECTROGRAM : ET_GTZAN_SEGMENTS;
-    et_dataset *ds = et_gtzan_load(dir, table);
-
-    /* A spectrogram here is scaled between its track's extremes: its level means nothing. */
-    if (ds && (kind == GENRE_SEGMENTS ? et_gtzan_log_variances(ds, table) : et_centre_items(ds))) {
-        et_dataset_free(ds);
-        return NULL;
-    }
-    return ds;
+    return et_gtzan_load(dir, kind == GENRE_SPECTROGRAM ? ET_GTZAN_SPECTROGRAM : ET_GTZAN_SEGMENTS);
 }
 
 enum { PLANTED_TRAIN = 2400, PLANTED_VALID = 600, PLANTED_TEST = 1000 };
@@ -75,8 +143,8 @@ static et_status mark_splits(et_dataset *ds, int64_t n_train)
     return ET_OK;
 }
 
-et_status genre_load_train(genre_kind kind, const char *dir, et_dataset **ds, et_indices *train,
-                           et_indices *valid)
+et_status genre_load_train(genre_kind kind, const char *dir, const genre_prep *prep, et_dataset **ds,
+                           et_indices *train, et_indices *valid)
 {
     if (kind == GENRE_PLANTED) {
         et_planted_options o = et_planted_defaults();
@@ -86,7 +154,7 @@ et_status genre_load_train(genre_kind kind, const char *dir, et_dataset **ds, et
     } else {
         *ds = load_gtzan(kind, dir);
     }
-    if (!*ds)
+    if (!(*ds = prepare(*ds, kind, prep)))
         return et_error_status();
     et_status status = et_split_named(*ds, "train", train);
     if (!status)
@@ -101,7 +169,7 @@ et_status genre_load_train(genre_kind kind, const char *dir, et_dataset **ds, et
     return status;
 }
 
-et_status genre_load_test(genre_kind kind, const char *dir, et_dataset **ds, et_indices *all)
+et_status genre_load_test(genre_kind kind, const char *dir, const genre_prep *prep, et_dataset **ds, et_indices *all)
 {
     if (kind == GENRE_PLANTED) {
         et_planted_options o = et_planted_defaults();
@@ -110,5 +178,6 @@ et_status genre_load_test(genre_kind kind, const char *dir, et_dataset **ds, et_
     } else {
         *ds = load_gtzan(kind, dir);
     }
+    *ds = prepare(*ds, kind, prep);
     return *ds ? et_split_all(*ds, all) : et_error_status();
 }

@@ -6,6 +6,7 @@
 #include "datasets/dataset.h"
 #include "datasets/split.h"
 #include "datasets/standardize.h"
+#include "tensor/json.h"
 
 typedef enum genre_kind {
     GENRE_PLANTED,     /* noise with one of six prototypes in it, [64, 16] */
@@ -31,12 +32,26 @@ double genre_frame_seconds(genre_kind kind);
  * NULL: planted. Negative and an error if the folder has neither. */
 int genre_kind_of(const char *dir, const char *table);
 
+/* What is done to the data before the model sees it, in this order. config.json holds it, so that
+ * a model is judged on data prepared as its training data was. */
+typedef struct genre_prep {
+    bool log_variances; /* logarithms of the variances among the features (segments only) */
+    bool centre;        /* each item's own mean taken away */
+    double clip;        /* after standardising by feature: limit in deviations, 0: none */
+} genre_prep;
+
+genre_prep genre_prep_default(genre_kind kind);
+/* The member "preprocessing" of config.json, and back. A configuration without it is of a run with
+ * the defaults. EFORMAT, with the path, for a step or value that this program does not know. */
+void genre_prep_write(const genre_prep *p, et_json_writer *w);
+et_status genre_prep_read(const et_json_value *config, const char *path, genre_kind kind, genre_prep *out);
+
 /* The data for training: sets "train" and "valid", not yet standardised. The
  * caller frees data and indices. */
-et_status genre_load_train(genre_kind kind, const char *dir, et_dataset **ds, et_indices *train,
-                           et_indices *valid);
+et_status genre_load_train(genre_kind kind, const char *dir, const genre_prep *prep, et_dataset **ds,
+                           et_indices *train, et_indices *valid);
 
 /* A test set, every row of it: the folder's, or fresh planted items. */
-et_status genre_load_test(genre_kind kind, const char *dir, et_dataset **ds, et_indices *all);
+et_status genre_load_test(genre_kind kind, const char *dir, const genre_prep *prep, et_dataset **ds, et_indices *all);
 
 #endif

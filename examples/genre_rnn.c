@@ -114,6 +114,7 @@ static et_rnn_attention *build(const et_cli *cli, const et_dataset *ds)
 typedef struct job {
     et_cli *cli;
     genre_kind kind;
+    genre_prep prep;
     et_dataset *ds;
     et_indices train_items, valid_items;
     et_rnn_attention *model;
@@ -128,7 +129,7 @@ typedef struct job {
     double epoch_began;
 } job;
 
-enum { STREAM_AUGMENT = 1000, SEGMENT_CLIP = 5 /* deviations */ };
+enum { STREAM_AUGMENT = 1000 };
 
 static et_status begin_epoch(void *user, int64_t epoch)
 {
@@ -226,8 +227,7 @@ static et_status standardize(job *j)
         status = et_copy_into(mean, s.mean);
     if (!status)
         status = et_copy_into(std, s.std);
-    if (!status && j->kind == GENRE_SEGMENTS)
-        s.clip = SEGMENT_CLIP;
+    s.clip = j->prep.clip;
     if (!status)
         status = et_standardizer_apply(&s, j->ds);
     et_standardizer_free(&s);
@@ -274,7 +274,10 @@ static et_status train_job(job *j, et_train_result *result)
         return et_error_status();
     j->batches = et_batches_new(j->ds, j->train_items.items, j->train_items.n, &bo);
     et_optim *opt = et_adamw_new(&j->model->module, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
-    if (!j->batches || !opt || et_run_config_begin(j->run, cli, &w) || et_run_config_end(j->run, &w)) {
+    bool begun = j->batches && opt && et_run_config_begin(j->run, cli, &w) == ET_OK;
+    if (begun)
+        genre_prep_write(&j->prep, &w);
+    if (!begun || et_run_config_end(j->run, &w)) {
         et_optim_free(opt);
         return et_error_status();
     }
@@ -308,11 +311,15 @@ static et_status train_job(job *j, et_train_result *result)
     return status;
 }
 
+/* A run that is gone on with says how its data was prepared. */
 static et_status load(job *j)
 {
-    return choose_data(j->cli, &j->kind)
-               ? et_error_status()
-               : genre_load_train(j->kind, et_cli_text(j->cli, "data"), &j->ds, &j->train_items, &j->valid_items);
+    const et_json_value *config = j->run ? et_run_config(j->run) : NULL;
+
+    if (choose_data(j->cli, &j->kind) ||
+        genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep))
+        return et_error_status();
+    return genre_load_train(j->kind, et_cli_text(j->cli, "data"), &j->prep, &j->ds, &j->train_items, &j->valid_items);
 }
 
 /* The run folder and the data. A run that is gone on with says what its data is; a new one
@@ -361,6 +368,7 @@ static int train(et_cli *cli)
 typedef struct reading {
     et_run *run;
     genre_kind kind;
+    genre_prep prep;
     et_dataset *ds;
     et_indices items;
     et_rnn_attention *model;
@@ -392,7 +400,10 @@ static et_status open_reading(et_cli *cli, reading *s)
         return et_error_status();
     if (s->kind != GENRE_PLANTED && !et_json_get(et_json_get(et_run_config(s->run), "options"), "data"))
         return et_raise(ET_EINVAL, "%s learned the built-in task: judge it without --data", et_run_dir(s->run));
-    et_status status = genre_load_test(s->kind, et_cli_text(cli, "data"), &s->ds, &s->items);
+    et_status status =
+        genre_prep_read(et_run_config(s->run), et_run_path(s->run, ET_RUN_CONFIG), s->kind, &s->prep);
+    if (!status)
+        status = genre_load_test(s->kind, et_cli_text(cli, "data"), &s->prep, &s->ds, &s->items);
     if (!status)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
     if (!status)
@@ -401,7 +412,7 @@ static et_status open_reading(et_cli *cli, reading *s)
         status = et_standardizer_set(&st, et_module_find(&s->model->module, "input_mean"),
                                      et_module_find(&s->model->module, "input_std"));
     if (!status) {
-        st.clip = s->kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0;
+        st.clip = s->prep.clip;
         et_module_eval(&s->model->module);
         status = et_standardizer_apply(&st, s->ds);
     }

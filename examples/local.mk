@@ -24,6 +24,9 @@ examples_libcommon_la_SOURCES = \
 	examples/common/report.h \
 	examples/common/runfolder.c \
 	examples/common/runfolder.h \
+	examples/common/runfolder_internal.h \
+	examples/common/runfolder_json.c \
+	examples/common/runfolder_log.c \
 	examples/common/svg.c \
 	examples/common/svg.h \
 	examples/common/svg_bars.c \

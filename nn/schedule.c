@@ -14,6 +14,8 @@ static const char *wrong(const et_schedule *s)
         return "NULL";
     if (!(s->lr >= 0) || !isfinite(s->lr))
         return "the rate must be 0 or more";
+    if (!(s->least >= 0) || s->least > s->lr)
+        return "the least rate must be between 0 and the first";
     switch (s->kind) {
     case ET_SCHEDULE_CONSTANT: return NULL;
     case ET_SCHEDULE_STEP:
@@ -40,8 +42,8 @@ double et_schedule_lr(const et_schedule *s, int64_t t)
         return NAN;
     const double x = (double)t;
     switch (s->kind) {
-    case ET_SCHEDULE_STEP: return s->lr * pow(s->gamma, (double)(t / s->every));
-    case ET_SCHEDULE_EXPONENTIAL: return s->lr * pow(s->gamma, x);
+    case ET_SCHEDULE_STEP: return fmax(s->lr * pow(s->gamma, (double)(t / s->every)), s->least);
+    case ET_SCHEDULE_EXPONENTIAL: return fmax(s->lr * pow(s->gamma, x), s->least);
     case ET_SCHEDULE_NOAM:
         return s->lr / sqrt(s->width) * fmin(1 / sqrt(x + 1), (x + 1) * pow((double)s->warmup, -1.5));
     case ET_SCHEDULE_WARMUP_COSINE:
@@ -52,4 +54,11 @@ double et_schedule_lr(const et_schedule *s, int64_t t)
         return 0.5 * s->lr * (1 + cos(PI * (double)(t - s->warmup) / (double)(s->total - s->warmup)));
     default: return s->lr;
     }
+}
+
+double et_kl_weight(double k, int64_t t)
+{
+    if (!(k > 0) || t < 0)
+        return NAN;
+    return 1 - k / (k + exp((double)t / k)); /* exp may be infinite: 1 */
 }

@@ -26,6 +26,7 @@ typedef struct et_schedule {
     double lr;             /* at the start; a factor (usually 1) for Noam */
     bool by_epoch;         /* t counts epochs */
     double gamma;          /* step, exponential: > 0 */
+    double least;          /* step, exponential: the rate does not fall below it; 0: no limit */
     int64_t every;         /* step: >= 1 */
     int64_t warmup, total; /* Noam: warmup >= 1; cosine: 0 <= warmup < total */
     double width;          /* Noam: the model's, > 0 */
@@ -35,6 +36,11 @@ typedef struct et_schedule {
 et_status et_schedule_check(const et_schedule *s);
 /** The rate at t >= 0. NaN for a schedule that et_schedule_check refuses. */
 double et_schedule_lr(const et_schedule *s, int64_t t);
+
+/** Weight of the divergence in a variational model at step t >= 0, which rises from nearly 0 to 1:
+ *  1 - k / (k + exp(t / k)), one half at t = k ln k (Bowman et al. 2016, arXiv 1511.06349, the
+ *  logistic form). NaN unless k > 0 and t >= 0. */
+double et_kl_weight(double k, int64_t t);
 
 #ifdef __cplusplus
 }

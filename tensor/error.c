@@ -107,6 +107,7 @@ const char *et_status_name(et_status status)
     case ET_EGRAD: return "EGRAD";
     case ET_EVERSION: return "EVERSION";
     case ET_ENONFINITE: return "ENONFINITE";
+    case ET_EFULL: return "EFULL";
     }
     return "unknown status";
 }

@@ -30,7 +30,8 @@ typedef enum et_status {
     ET_ESCOPE = -7,     /* no scope is open, or a tensor was already released */
     ET_EGRAD = -8,      /* a gradient that cannot be had */
     ET_EVERSION = -9,   /* a saved tensor was changed before backward read it */
-    ET_ENONFINITE = -10 /* NaN or infinity where a finite number is needed */
+    ET_ENONFINITE = -10, /* NaN or infinity where a finite number is needed */
+    ET_EFULL = -11       /* no room is left on the disk, or none that this user may take */
 } et_status;
 
 /** Status of the pending error of this thread, ET_OK if there is none. */

@@ -22,6 +22,11 @@ enum {
     MAX_TRIES = 1000     /* names tried for the new file */
 };
 
+et_status et_errno_status(int e)
+{
+    return e == ENOSPC || e == EDQUOT || e == EFBIG ? ET_EFULL : ET_EIO;
+}
+
 static et_status raise_errno(const char *path, const char *what)
 {
     int e = errno;
@@ -29,7 +34,7 @@ static et_status raise_errno(const char *path, const char *what)
 
     if (strerror_r(e, text, sizeof text) != 0)
         snprintf(text, sizeof text, "error %d", e);
-    return et_raise(ET_EIO, "%s: %s: %s", path, what, text);
+    return et_raise(et_errno_status(e), "%s: %s: %s", path, what, text);
 }
 
 /* open(2), tried again when a signal interrupts it. */

@@ -15,12 +15,16 @@
 extern "C" {
 #endif
 
+/** The status that an errno of a file operation stands for: EFULL where there is no room (a full
+ *  disk, a quota, a limit on sizes), else EIO. */
+et_status et_errno_status(int e);
+
 /** Reads the file (pipes too) into memory that the caller releases with et_dealloc; a
  *  NUL follows the last byte. EIO if it cannot be read, EFORMAT if it is larger than
  *  `limit` bytes, ENOMEM. */
 et_status et_file_read(const char *path, size_t limit, unsigned char **data, size_t *size);
 
-/** Replaces the file's content in one step. EIO, ENOMEM. */
+/** Replaces the file's content in one step. EIO, EFULL, ENOMEM. */
 et_status et_file_write(const char *path, const void *data, size_t size);
 
 /* --- writing piece by piece ---------------------------------------------------- */

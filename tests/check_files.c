@@ -185,7 +185,7 @@ static void expect_old(void)
     ck_assert_int_eq(count_files(), 1);
 }
 
-/* What a full disk looks like: writing fails half-way. */
+/* What a full disk looks like (EFBIG stands in for ENOSPC): writing fails half-way. */
 START_TEST(disk_full)
 {
     struct rlimit limit, small;
@@ -198,18 +198,18 @@ START_TEST(disk_full)
     small = limit;
     small.rlim_cur = 100000;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    fails(et_file_write(in_dir("a"), data, sizeof data), ET_EIO, "cannot write");
+    fails(et_file_write(in_dir("a"), data, sizeof data), ET_EFULL, "cannot write");
     w = et_writer_open(in_dir("a"));
     ck_assert_ptr_nonnull(w);
     ck_assert_int_eq(et_writer_put(w, data, 70000), ET_OK);
-    ck_assert_int_eq(et_writer_put(w, data, 70000), ET_EIO);
-    ck_assert_int_eq(et_writer_put(w, data, 1), ET_EIO); /* the failure sticks */
-    fails(et_writer_commit(w), ET_EIO, "");
+    ck_assert_int_eq(et_writer_put(w, data, 70000), ET_EFULL);
+    ck_assert_int_eq(et_writer_put(w, data, 1), ET_EFULL); /* the failure sticks */
+    fails(et_writer_commit(w), ET_EFULL, "");
     w = et_writer_open(in_dir("a"));
     ck_assert_ptr_nonnull(w);
     ck_assert_int_eq(et_writer_put(w, data, 60000), ET_OK);
     ck_assert_int_eq(et_writer_put(w, data, 60000), ET_OK); /* still in the buffer */
-    fails(et_writer_commit(w), ET_EIO, "/a: cannot write: ");
+    fails(et_writer_commit(w), ET_EFULL, "/a: cannot write: ");
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     expect_old();
 }

@@ -357,6 +357,26 @@ misuse "cell" eval --out hurt
 cp kind2/best.safetensors kind1/config.json hurt
 misuse "does not fit the module" eval --out hurt
 
+# How the data is prepared stands in config.json; eval obeys it, or says what it does not know.
+rm -rf hurt
+cp -r learned hurt
+expect "preprocessing in config.json" grep -q '"preprocessing": {' hurt/config.json
+expect "eval as trained" run eval --out hurt
+before=$(figure hurt test loss)
+sed 's/"clip": 0/"clip": 0.5/' learned/config.json > hurt/config.json
+expect "eval with another preprocessing" run eval --out hurt
+expect "eval obeys the preprocessing" test "$before" != "$(figure hurt test loss)"
+sed 's/"centre": false/"centre": true/' learned/config.json > hurt/config.json
+expect "eval with centred items" run eval --out hurt
+expect "eval obeys the centring" test "$before" != "$(figure hurt test loss)"
+sed 's/"centre"/"whiten"/' learned/config.json > hurt/config.json
+misuse 'does not know the preprocessing "whiten"' eval --out hurt
+misuse 'does not know the preprocessing "whiten"' train --resume --out hurt
+sed 's/"standardize": "feature"/"standardize": "element"/' learned/config.json > hurt/config.json
+misuse 'that value of the preprocessing "standardize"' eval --out hurt
+sed 's/"log_variances": false/"log_variances": true/' learned/config.json > hurt/config.json
+misuse 'that value of the preprocessing "log_variances"' explain --out hurt
+
 # Where nothing can be written.
 if [ -w /dev/full ]; then
     for command in --help "train --help" --version; do
@@ -378,6 +398,24 @@ else
     misuse "hurt" train --out hurt --resume --epochs 3
     chmod u+w hurt
 fi
+
+# A full disk is no fault of what was given. A limit on the size of files stands in for one; where
+# the signal cannot be ignored, the program dies of it.
+rm -rf full
+(
+    trap '' XFSZ
+    ulimit -f 4
+    "$program" train --out full --epochs 1 --hidden 8 --threads 1 > /dev/null 2> "$dir/errors"
+)
+expect "no room for the checkpoint" test $? -eq 1
+expect "one line about the room" test "$(grep -c 'cannot write: File too large' "$dir/errors")" -eq 1
+
+# Going on where there is nothing yet is beginning, which one line says.
+rm -rf fresh
+expect "resuming nothing" run train --out fresh --resume --epochs 1 --hidden 2 --attention 2
+expect "a line that says so" grep -q '^fresh has no run to go on with: a new one begins$' "$dir/output"
+expect "resuming something" run train --out fresh --resume --epochs 2
+expect "no such line" test "$(grep -c 'no run to go on' "$dir/output")" -eq 0
 
 # --- stopped and killed ------------------------------------------------------------------------
 

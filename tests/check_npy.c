@@ -417,7 +417,7 @@ START_TEST(writing_fails)
     small = limit;
     small.rlim_cur = 200000;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    fails(et_npy_write(in_dir("a.npy"), x), ET_EIO, "a.npy: cannot write");
+    fails(et_npy_write(in_dir("a.npy"), x), ET_EFULL, "a.npy: cannot write");
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     old = get_file(in_dir("a.npy"), &size);
     ck_assert(size == 3 && !memcmp(old, "old", 3));

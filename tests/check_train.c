@@ -30,6 +30,13 @@ START_TEST(schedules)
     ck_assert_double_eq(et_schedule_lr(&step, 2), 2);
     ck_assert_double_eq(et_schedule_lr(&step, 6), 0.5);
     ck_assert_double_eq_tol(et_schedule_lr(&expo, 2), 1.62, 1e-15);
+    const et_schedule floored = {.kind = ET_SCHEDULE_EXPONENTIAL, .lr = 2, .gamma = 0.9, .least = 1.7};
+    ck_assert_double_eq_tol(et_schedule_lr(&floored, 1), 1.8, 1e-15);
+    ck_assert_double_eq(et_schedule_lr(&floored, 2), 1.7);
+    ck_assert_double_eq(et_schedule_lr(&(et_schedule){.kind = ET_SCHEDULE_STEP, .lr = 2, .gamma = 0.5, .every = 3,
+                                                      .least = 0.75}, 6), 0.75);
+    fails(et_schedule_check(&(et_schedule){.lr = 1, .least = 2}), ET_EINVAL, "least rate");
+    fails(et_schedule_check(&(et_schedule){.lr = 1, .least = -1}), ET_EINVAL, "least rate");
     ck_assert_double_eq_tol(et_schedule_lr(&noam, 0), 1.0 / 64, 1e-15);  /* 1/8 * 1/8 */
     ck_assert_double_eq_tol(et_schedule_lr(&noam, 3), 1.0 / 16, 1e-15);  /* the peak: 1/8 * 1/2 */
     ck_assert_double_eq_tol(et_schedule_lr(&noam, 15), 1.0 / 32, 1e-15); /* 1/8 * 1/4 */
@@ -47,6 +54,18 @@ START_TEST(schedules)
           ET_EINVAL, "warm-up");
     fails(et_schedule_check(&(et_schedule){.lr = NAN}), ET_EINVAL, "rate");
     fails(et_schedule_check(NULL), ET_EINVAL, "NULL");
+}
+END_TEST
+
+/* Golden values of another program, with ten decimals. */
+START_TEST(kl_weights)
+{
+    ck_assert_double_eq_tol(et_kl_weight(1800, 0), 0.0005552471, 6e-11);
+    ck_assert_double_eq_tol(et_kl_weight(1800, 1800), 0.0015078794, 6e-11);
+    ck_assert_double_eq_tol(et_kl_weight(1800, 13492), 0.5000034029, 6e-11);
+    ck_assert_double_eq_tol(et_kl_weight(1800, 30000), 0.9998960113, 6e-11);
+    ck_assert_double_eq(et_kl_weight(1800, INT64_MAX), 1);
+    ck_assert(isnan(et_kl_weight(0, 1)) && isnan(et_kl_weight(1, -1)));
 }
 END_TEST
 
@@ -575,6 +594,7 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
     tcase_add_test(tc, schedules);
+    tcase_add_test(tc, kl_weights);
     tcase_add_test(tc, early_stopping);
     tcase_add_test(tc, learns);
     tcase_add_loop_test(tc, resuming, 0, 2);

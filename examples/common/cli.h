@@ -17,7 +17,7 @@
 /* Exit statuses. */
 enum {
     ET_EXIT_OK = 0,
-    ET_EXIT_FAILURE = 1,     /* any failure that is not the next one */
+    ET_EXIT_FAILURE = 1,     /* any failure that is not the next one: out of memory, a full disk */
     ET_EXIT_USAGE = 2,       /* wrong command line; a file that is missing or malformed */
     ET_EXIT_INTERRUPTED = 130 /* stopped by Ctrl-C after saving */
 };

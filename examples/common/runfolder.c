@@ -1,11 +1,10 @@
 #include "config.h"
 
-#include "examples/common/runfolder.h"
+#include "examples/common/runfolder_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,7 @@
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 
-enum { CONFIG_LIMIT = 1 << 20, LOG_LIMIT = 1 << 28, MAX_FOLDERS = 10000 };
+enum { MAX_FOLDERS = 10000 };
 
 /* In the order in which overwriting removes them: without a configuration nobody takes
  * what is left for a run. */
@@ -28,15 +27,6 @@ typedef struct path_node {
     struct path_node *next;
     char text[];
 } path_node;
-
-struct et_run {
-    char *dir;
-    path_node *paths;    /* what et_run_path gave out */
-    et_json *config;     /* as read, or NULL */
-    et_strbuf text;      /* config.json while it is being written */
-    et_strbuf log;       /* the whole log */
-    int64_t rows, last_epoch;
-};
 
 /* --- folders ------------------------------------------------------------------------ */
 
@@ -61,8 +51,7 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* 1 if the folder has the file, 0 if not, -1 after an error. */
-static int has_file(const char *dir, const char *name)
+int et_run_has(const char *dir, const char *name)
 {
     struct stat st;
     char *path = join(dir, name);
@@ -80,7 +69,7 @@ static int holds_run(const char *dir)
     int found = 0;
 
     for (int i = 0; i < N_RUN_FILES && found == 0; i++)
-        found = strcmp(run_files[i], ET_RUN_REPORT) == 0 ? 0 : has_file(dir, run_files[i]);
+        found = strcmp(run_files[i], ET_RUN_REPORT) == 0 ? 0 : et_run_has(dir, run_files[i]);
     return found;
 }
 
@@ -101,7 +90,7 @@ static et_status make_folders(const char *dir)
             int why = errno;
 
             if (!is_folder(path))
-                status = et_raise(ET_EIO, "cannot make the folder %s: %s", path,
+                status = et_raise(et_errno_status(why), "cannot make the folder %s: %s", path,
                                   why == EEXIST ? "a file of that name is in the way" : strerror(why));
         }
         path[i] = dir[i];
@@ -168,153 +157,11 @@ static et_status remove_leftovers(et_run *run)
     return status;
 }
 
-/* --- the log ------------------------------------------------------------------------ */
-
-/* Epoch of one line, -1 (and no error) if it is no object with an epoch. */
-static int64_t line_epoch(const char *line, size_t n)
-{
-    bool pending = et_error_status() != ET_OK;
-    et_json *json = et_json_parse(line, n, ET_RUN_LOG);
-    int64_t epoch = json ? et_json_get_int(et_json_root(json), "epoch", -1) : -1;
-
-    et_json_free(json);
-    if (!json && !pending && et_error_status() != ET_ENOMEM)
-        et_error_clear();
-    return epoch;
-}
-
-/* Keeps the whole lines, in rising order, of epochs up to `limit`. */
-static et_status keep_lines(et_run *run, int64_t limit)
-{
-    size_t at = 0;
-
-    run->rows = 0;
-    run->last_epoch = 0;
-    while (at < run->log.size) {
-        const char *end = memchr(run->log.data + at, '\n', run->log.size - at);
-        int64_t epoch = end ? line_epoch(run->log.data + at, (size_t)(end - run->log.data) - at) : -1;
-
-        if (et_error_status() != ET_OK)
-            return et_error_status();
-        if (epoch <= run->last_epoch || epoch > limit)
-            break;
-        run->last_epoch = epoch;
-        run->rows++;
-        at = (size_t)(end + 1 - run->log.data);
-    }
-    run->log.size = at;
-    if (run->log.data)
-        run->log.data[at] = '\0';
-    return ET_OK;
-}
-
-static et_status load_log(et_run *run, bool strict)
-{
-    const char *path = et_run_path(run, ET_RUN_LOG);
-    unsigned char *data = NULL;
-    size_t size = 0;
-    int has = has_file(run->dir, ET_RUN_LOG);
-
-    if (!path || has < 0)
-        return ET_ENOMEM;
-    if (!has)
-        return ET_OK;
-    if (et_file_read(path, LOG_LIMIT, &data, &size) != ET_OK)
-        return et_error_status();
-    et_strbuf_add(&run->log, data, size);
-    et_dealloc(data);
-    if (run->log.failed || keep_lines(run, INT64_MAX) != ET_OK)
-        return et_error_status();
-    if (strict && run->log.size != size)
-        return et_raise(ET_EFORMAT, "%s: line %" PRId64 " is not an epoch's object, or out of order", path,
-                        run->rows + 1);
-    return ET_OK;
-}
-
-static et_status save_log(et_run *run)
-{
-    const char *path = et_run_path(run, ET_RUN_LOG);
-
-    if (!path || run->log.failed)
-        return ET_ENOMEM;
-    return et_file_write(path, run->log.data ? run->log.data : "", run->log.size);
-}
-
-static void write_figure(et_json_writer *w, et_figure f)
-{
-    et_json_key(w, f.name);
-    if (fabs(f.value) < 9007199254740992.0 && f.value == floor(f.value))
-        et_json_int(w, (int64_t)f.value);
-    else
-        et_json_number(w, f.value);
-}
-
-et_status et_run_log(et_run *run, int64_t epoch, const et_figure *figures, int n)
-{
-    size_t before = run->log.size;
-    et_json_writer w;
-    et_status status;
-
-    if (epoch <= run->last_epoch)
-        return et_raise(ET_EINVAL, "%s/" ET_RUN_LOG ": epoch %" PRId64 " after epoch %" PRId64, run->dir, epoch,
-                        run->last_epoch);
-    et_json_begin(&w, &run->log, 0);
-    et_json_open_object(&w);
-    et_json_key(&w, "epoch");
-    et_json_int(&w, epoch);
-    for (int i = 0; i < n; i++)
-        write_figure(&w, figures[i]);
-    et_json_close(&w);
-    status = et_json_end(&w);
-    if (status == ET_OK && !et_strbuf_putc(&run->log, '\n'))
-        status = ET_ENOMEM;
-    if (status == ET_OK)
-        status = save_log(run);
-    if (status != ET_OK) { /* as if it had not been asked for */
-        run->log.size = before;
-        if (run->log.data)
-            run->log.data[before] = '\0';
-        return status;
-    }
-    run->rows++;
-    run->last_epoch = epoch;
-    return ET_OK;
-}
-
-et_status et_run_log_cut(et_run *run, int64_t epoch)
-{
-    et_status status = keep_lines(run, epoch);
-
-    return status == ET_OK ? save_log(run) : status;
-}
-
-int64_t et_run_log_rows(const et_run *run)
-{
-    return run->rows;
-}
-
-et_status et_run_log_column(const et_run *run, const char *name, double *out)
-{
-    const char *line = run->log.data;
-
-    for (int64_t i = 0; i < run->rows; i++) {
-        const char *end = strchr(line, '\n');
-        et_json *json = et_json_parse(line, (size_t)(end - line), ET_RUN_LOG);
-
-        if (!json)
-            return et_error_status();
-        out[i] = et_json_get_number(et_json_root(json), name, NAN);
-        et_json_free(json);
-        line = end + 1;
-    }
-    return ET_OK;
-}
-
 /* --- opening ------------------------------------------------------------------------ */
 
 static et_status refuse(et_run *run)
 {
-    load_log(run, false);
+    et_run_load_log(run, false);
     et_error_clear();
     return et_raise(ET_EINVAL,
                     "%s already holds a run (%" PRId64 " epoch%s): add --resume to go on with it, --overwrite to start "
@@ -345,16 +192,16 @@ static et_status open_run(et_run *run, et_run_mode mode)
         return remove_run(run);
     if (mode == ET_RUN_NEW)
         return ET_OK;
-    has = has_file(run->dir, ET_RUN_CONFIG);
+    has = et_run_has(run->dir, ET_RUN_CONFIG);
     if (has < 0)
         return ET_ENOMEM;
     if (!has && mode == ET_RUN_READ)
         return et_raise(ET_EIO, "%s is no run folder: it has no " ET_RUN_CONFIG, run->dir);
-    if (!has && has_file(run->dir, ET_RUN_LAST) > 0) /* of a run that was being removed, perhaps */
+    if (!has && et_run_has(run->dir, ET_RUN_LAST) > 0) /* of a run that was being removed, perhaps */
         return et_raise(ET_EIO, "%s has a checkpoint, but no " ET_RUN_CONFIG ": start again with --overwrite", run->dir);
-    if (has && !(run->config = et_json_read(config, CONFIG_LIMIT)))
+    if (has && !(run->config = et_json_read(config, ET_RUN_CONFIG_LIMIT)))
         return et_error_status();
-    return load_log(run, mode == ET_RUN_READ);
+    return et_run_load_log(run, mode == ET_RUN_READ);
 }
 
 et_run *et_run_open(const char *dir, et_run_mode mode)
@@ -461,6 +308,10 @@ et_run *et_run_for_training(et_cli *cli)
         et_run_close(run);
         return NULL;
     }
+    if (run && resume && !et_run_has_checkpoint(run)) {
+        printf("%s has no run to go on with: a new one begins\n", run->dir);
+        fflush(stdout);
+    }
     return run;
 }
 
@@ -503,135 +354,12 @@ const char *et_run_path(et_run *run, const char *name)
 
 bool et_run_has_checkpoint(et_run *run)
 {
-    return has_file(run->dir, ET_RUN_LAST) > 0;
+    return et_run_has(run->dir, ET_RUN_LAST) > 0;
 }
 
 const et_json_value *et_run_config(const et_run *run)
 {
     return run->config ? et_json_root(run->config) : NULL;
-}
-
-/* --- configuration and metrics ------------------------------------------------------ */
-
-et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w)
-{
-    et_strbuf_free(&run->text);
-    et_json_begin(w, &run->text, 2);
-    et_json_open_object(w);
-    et_json_key(w, "program");
-    et_json_string(w, et_cli_program(cli)->name);
-    et_json_key(w, "version");
-    et_json_string(w, PACKAGE_VERSION);
-    et_json_key(w, "options");
-    et_cli_write_options(cli, w);
-    return run->text.failed ? ET_ENOMEM : ET_OK;
-}
-
-et_status et_run_config_end(et_run *run, et_json_writer *w)
-{
-    const char *path = et_run_path(run, ET_RUN_CONFIG);
-    et_status status;
-
-    et_json_close(w);
-    status = et_json_end(w);
-    if (status == ET_OK && (!path || !et_strbuf_putc(&run->text, '\n')))
-        status = ET_ENOMEM;
-    if (status == ET_OK)
-        status = et_file_write(path, run->text.data, run->text.size);
-    et_strbuf_free(&run->text);
-    return status;
-}
-
-/* Writes a value that was read; as deep as the reader allows. */
-static void copy_value(et_json_writer *w, const et_json_value *v)
-{
-    if (v->key)
-        et_json_key(w, v->key);
-    switch (v->type) {
-    case ET_JSON_NULL:
-        et_json_null(w);
-        break;
-    case ET_JSON_BOOL:
-        et_json_bool(w, v->boolean);
-        break;
-    case ET_JSON_NUMBER:
-        if (v->is_int)
-            et_json_int(w, v->integer);
-        else
-            et_json_number(w, v->number);
-        break;
-    case ET_JSON_STRING:
-        et_json_string(w, v->string);
-        break;
-    case ET_JSON_ARRAY:
-    case ET_JSON_OBJECT:
-        if (v->type == ET_JSON_ARRAY)
-            et_json_open_array(w);
-        else
-            et_json_open_object(w);
-        for (const et_json_value *c = v->first; c; c = c->next)
-            copy_value(w, c);
-        et_json_close(w);
-        break;
-    }
-}
-
-static void write_section(et_json_writer *w, const char *section, const et_figure *figures, int n)
-{
-    et_json_key(w, section);
-    et_json_open_object(w);
-    for (int i = 0; i < n; i++)
-        write_figure(w, figures[i]);
-    et_json_close(w);
-}
-
-/* Place of a section in the file. */
-static int section_rank(const char *section)
-{
-    return strcmp(section, "train") == 0 ? 0 : strcmp(section, "valid") == 0 ? 1 : strcmp(section, "test") == 0 ? 2 : 3;
-}
-
-et_status et_run_metrics(et_run *run, const char *section, const et_figure *figures, int n)
-{
-    const char *path = et_run_path(run, ET_RUN_METRICS);
-    int has = has_file(run->dir, ET_RUN_METRICS), rank = section_rank(section);
-    et_json *old = NULL;
-    et_strbuf text = ET_STRBUF_INIT;
-    et_json_writer w;
-    et_status status;
-    bool written = false;
-
-    if (!path || has < 0)
-        return ET_ENOMEM;
-    if (has && !(old = et_json_read(path, CONFIG_LIMIT)))
-        return et_error_status();
-    if (old && et_json_root(old)->type != ET_JSON_OBJECT) {
-        et_json_free(old);
-        return et_raise(ET_EFORMAT, "%s: not an object", path);
-    }
-    et_json_begin(&w, &text, 2);
-    et_json_open_object(&w);
-    for (const et_json_value *v = old ? et_json_root(old)->first : NULL; v; v = v->next) {
-        bool same = strcmp(v->key, section) == 0;
-
-        if (!written && (same || section_rank(v->key) > rank)) {
-            write_section(&w, section, figures, n);
-            written = true;
-        }
-        if (!same)
-            copy_value(&w, v);
-    }
-    if (!written)
-        write_section(&w, section, figures, n);
-    et_json_close(&w);
-    status = et_json_end(&w);
-    if (status == ET_OK && !et_strbuf_putc(&text, '\n'))
-        status = ET_ENOMEM;
-    if (status == ET_OK)
-        status = et_file_write(path, text.data, text.size);
-    et_strbuf_free(&text);
-    et_json_free(old);
-    return status;
 }
 
 /* --- stopping ----------------------------------------------------------------------- */

@@ -50,7 +50,9 @@ et_run *et_run_open(const char *dir, et_run_mode mode);
 /** The folder that a train verb's --out, --resume and --overwrite ask for. Without --out
  *  it is runs/PROGRAM, or runs/PROGRAM-2, -3, ... the first that holds no run. When
  *  resuming, options that the command line leaves out take their values from
- *  config.json; given ones must agree with it (EINVAL), epochs and data excepted. */
+ *  config.json; given ones must agree with it (EINVAL), epochs and data excepted. A folder
+ *  without a checkpoint is no error when resuming (whoever restarts a killed run in a loop need
+ *  not know how far it came): a line on the standard output says that a run begins. */
 et_run *et_run_for_training(et_cli *cli);
 
 /** The folder that --out names, to be read by eval and the like: options that the

@@ -1,0 +1,25 @@
+/* What the files of the run folder share. */
+#ifndef ETUDE_EXAMPLES_COMMON_RUNFOLDER_INTERNAL_H
+#define ETUDE_EXAMPLES_COMMON_RUNFOLDER_INTERNAL_H
+
+#include "examples/common/runfolder.h"
+
+enum { ET_RUN_CONFIG_LIMIT = 1 << 20 }; /* bytes of config.json and metrics.json */
+
+struct et_run {
+    char *dir;
+    struct path_node *paths; /* what et_run_path gave out */
+    et_json *config;         /* as read, or NULL */
+    et_strbuf text;          /* config.json while it is being written */
+    et_strbuf log;           /* the whole log */
+    int64_t rows, last_epoch;
+};
+
+/* 1 if the folder has the file, 0 if not, -1 after an error. */
+int et_run_has(const char *dir, const char *name);
+/* Reads log.jsonl if it is there. strict: EFORMAT for a line that is no epoch's. */
+et_status et_run_load_log(et_run *run, bool strict);
+/* A member of the object that is being written. */
+void et_run_write_figure(et_json_writer *w, et_figure f);
+
+#endif

@@ -1,0 +1,130 @@
+/* config.json and metrics.json of a run folder. */
+#include "config.h"
+
+#include "examples/common/runfolder_internal.h"
+
+#include <string.h>
+
+#include "tensor/alloc.h"
+#include "tensor/file.h"
+
+et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w)
+{
+    et_strbuf_free(&run->text);
+    et_json_begin(w, &run->text, 2);
+    et_json_open_object(w);
+    et_json_key(w, "program");
+    et_json_string(w, et_cli_program(cli)->name);
+    et_json_key(w, "version");
+    et_json_string(w, PACKAGE_VERSION);
+    et_json_key(w, "options");
+    et_cli_write_options(cli, w);
+    return run->text.failed ? ET_ENOMEM : ET_OK;
+}
+
+et_status et_run_config_end(et_run *run, et_json_writer *w)
+{
+    const char *path = et_run_path(run, ET_RUN_CONFIG);
+    et_status status;
+
+    et_json_close(w);
+    status = et_json_end(w);
+    if (status == ET_OK && (!path || !et_strbuf_putc(&run->text, '\n')))
+        status = ET_ENOMEM;
+    if (status == ET_OK)
+        status = et_file_write(path, run->text.data, run->text.size);
+    et_strbuf_free(&run->text);
+    return status;
+}
+
+/* Writes a value that was read; as deep as the reader allows. */
+static void copy_value(et_json_writer *w, const et_json_value *v)
+{
+    if (v->key)
+        et_json_key(w, v->key);
+    switch (v->type) {
+    case ET_JSON_NULL:
+        et_json_null(w);
+        break;
+    case ET_JSON_BOOL:
+        et_json_bool(w, v->boolean);
+        break;
+    case ET_JSON_NUMBER:
+        if (v->is_int)
+            et_json_int(w, v->integer);
+        else
+            et_json_number(w, v->number);
+        break;
+    case ET_JSON_STRING:
+        et_json_string(w, v->string);
+        break;
+    case ET_JSON_ARRAY:
+    case ET_JSON_OBJECT:
+        if (v->type == ET_JSON_ARRAY)
+            et_json_open_array(w);
+        else
+            et_json_open_object(w);
+        for (const et_json_value *c = v->first; c; c = c->next)
+            copy_value(w, c);
+        et_json_close(w);
+        break;
+    }
+}
+
+static void write_section(et_json_writer *w, const char *section, const et_figure *figures, int n)
+{
+    et_json_key(w, section);
+    et_json_open_object(w);
+    for (int i = 0; i < n; i++)
+        et_run_write_figure(w, figures[i]);
+    et_json_close(w);
+}
+
+/* Place of a section in the file. */
+static int section_rank(const char *section)
+{
+    return strcmp(section, "train") == 0 ? 0 : strcmp(section, "valid") == 0 ? 1 : strcmp(section, "test") == 0 ? 2 : 3;
+}
+
+et_status et_run_metrics(et_run *run, const char *section, const et_figure *figures, int n)
+{
+    const char *path = et_run_path(run, ET_RUN_METRICS);
+    int has = et_run_has(run->dir, ET_RUN_METRICS), rank = section_rank(section);
+    et_json *old = NULL;
+    et_strbuf text = ET_STRBUF_INIT;
+    et_json_writer w;
+    et_status status;
+    bool written = false;
+
+    if (!path || has < 0)
+        return ET_ENOMEM;
+    if (has && !(old = et_json_read(path, ET_RUN_CONFIG_LIMIT)))
+        return et_error_status();
+    if (old && et_json_root(old)->type != ET_JSON_OBJECT) {
+        et_json_free(old);
+        return et_raise(ET_EFORMAT, "%s: not an object", path);
+    }
+    et_json_begin(&w, &text, 2);
+    et_json_open_object(&w);
+    for (const et_json_value *v = old ? et_json_root(old)->first : NULL; v; v = v->next) {
+        bool same = strcmp(v->key, section) == 0;
+
+        if (!written && (same || section_rank(v->key) > rank)) {
+            write_section(&w, section, figures, n);
+            written = true;
+        }
+        if (!same)
+            copy_value(&w, v);
+    }
+    if (!written)
+        write_section(&w, section, figures, n);
+    et_json_close(&w);
+    status = et_json_end(&w);
+    if (status == ET_OK && !et_strbuf_putc(&text, '\n'))
+        status = ET_ENOMEM;
+    if (status == ET_OK)
+        status = et_file_write(path, text.data, text.size);
+    et_strbuf_free(&text);
+    et_json_free(old);
+    return status;
+}
