@@ -28,13 +28,22 @@ libetude_la_SOURCES += \
 	datasets/collection.c \
 	datasets/csv.c \
 	datasets/dataset.c \
+	datasets/events.c \
 	datasets/grow.h \
 	datasets/gtzan.c \
 	datasets/midi.c \
+	datasets/midi_folder.c \
 	datasets/midi_read.c \
 	datasets/midi_write.c \
 	datasets/resample.c \
+	datasets/segments.c \
 	datasets/split.c \
 	datasets/standardize.c \
+	datasets/synth.c \
+	datasets/synth_drums.c \
+	datasets/synth_instruments.c \
+	datasets/synth_internal.h \
+	datasets/synth_reverb.c \
+	datasets/synth_voices.c \
 	datasets/synthetic.c \
 	datasets/wav.c

@@ -14,6 +14,7 @@ check_PROGRAMS += \
 	tests/check_examples_common \
 	tests/check_examples_pictures \
 	tests/check_examples_report \
+	tests/check_events \
 	tests/check_files \
 	tests/check_gemm \
 	tests/check_gradcheck \
@@ -45,6 +46,7 @@ check_PROGRAMS += \
 	tests/check_resample \
 	tests/check_safetensors \
 	tests/check_shape_ops \
+	tests/check_synth \
 	tests/check_train \
 	tests/check_view \
 	tests/check_wav_write
@@ -61,6 +63,7 @@ tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_common_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_report_LDADD = examples/libcommon.la $(TEST_LDADD)
+tests_check_events_LDADD = $(TEST_LDADD)
 tests_check_files_LDADD = $(TEST_LDADD)
 tests_check_gemm_LDADD = $(TEST_LDADD)
 tests_check_gradcheck_LDADD = $(TEST_LDADD)
@@ -93,6 +96,7 @@ tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
+tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
