@@ -25,19 +25,11 @@ static void release(gathered *g, int64_t items)
 /* Keeps the pending message and forgets the error. */
 static et_status note_skipped(et_names *skipped)
 {
-    char *text;
-    et_status s = ET_OK;
+    char text[512];
 
-    if (skipped) {
-        text = et_alloc_string(et_error_message());
-        if (!text)
-            return ET_ENOMEM;
-        et_error_clear();
-        s = et_names_add(skipped, text);
-        et_dealloc(text);
-    }
+    snprintf(text, sizeof text, "%s", et_error_message());
     et_error_clear();
-    return s;
+    return skipped ? et_names_add(skipped, text) : ET_OK;
 }
 
 static et_status gather(const et_collection *c, et_midi *(*piece)(const et_collection *c, int64_t i),
