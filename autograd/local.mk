@@ -13,6 +13,7 @@ op_sources = \
 	autograd/ops_checkpoint.c \
 	autograd/ops_contrastive.c \
 	autograd/ops_expand.c \
+	autograd/ops_gates.c \
 	autograd/ops_index.c \
 	autograd/ops_latent.c \
 	autograd/ops_linalg.c \
