@@ -14,6 +14,7 @@ nninclude_HEADERS += \
 	nn/mlp.h \
 	nn/module.h \
 	nn/multi_head_attention.h \
+	nn/norm_lstm.h \
 	nn/optim.h \
 	nn/positions.h \
 	nn/rnn.h \
@@ -36,6 +37,7 @@ libetude_la_SOURCES += \
 	nn/mlp.c \
 	nn/module.c \
 	nn/multi_head_attention.c \
+	nn/norm_lstm.c \
 	nn/optim.c \
 	nn/optim_internal.h \
 	nn/optim_state.c \

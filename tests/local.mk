@@ -32,6 +32,7 @@ check_PROGRAMS += \
 	tests/check_module \
 	tests/check_nn \
 	tests/check_nn_attention \
+	tests/check_norm_lstm \
 	tests/check_npy \
 	tests/check_ops \
 	tests/check_optim \
@@ -81,6 +82,7 @@ tests_check_misuse_ops_LDADD = $(TEST_LDADD)
 tests_check_module_LDADD = $(TEST_LDADD)
 tests_check_nn_LDADD = $(TEST_LDADD)
 tests_check_nn_attention_LDADD = $(TEST_LDADD)
+tests_check_norm_lstm_LDADD = $(TEST_LDADD)
 tests_check_npy_LDADD = $(TEST_LDADD)
 tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_optim_LDADD = $(TEST_LDADD)
