@@ -5,6 +5,7 @@ TEST_LDADD = libetude.la $(CHECK_LIBS)
 if HAVE_CHECK
 check_PROGRAMS += \
 	tests/check_audio \
+	tests/check_audio_program \
 	tests/check_augment \
 	tests/check_autograd \
 	tests/check_collection \
@@ -40,6 +41,7 @@ check_PROGRAMS += \
 	tests/check_parallel \
 	tests/check_print \
 	tests/check_profile \
+	tests/check_recordings \
 	tests/check_recurrent \
 	tests/check_reduce_ops \
 	tests/check_rng \
@@ -55,6 +57,7 @@ endif
 
 tests_check_audio_SOURCES = tests/check_audio.c tests/audio_bytes.h
 tests_check_audio_LDADD = $(TEST_LDADD)
+tests_check_audio_program_LDADD = $(TEST_LDADD)
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
@@ -90,6 +93,7 @@ tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_profile_LDADD = $(TEST_LDADD)
+tests_check_recordings_LDADD = $(TEST_LDADD)
 tests_check_recurrent_SOURCES = tests/check_recurrent.c tests/recurrent_slow.h
 tests_check_recurrent_LDADD = $(TEST_LDADD)
 tests_check_reduce_ops_LDADD = $(TEST_LDADD)
@@ -106,9 +110,10 @@ tests_check_wav_write_LDADD = $(TEST_LDADD)
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
 # CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program. With any other
 # compiler a fuzz_*.c and fuzz_replay.c together run given files through the same entry.
-EXTRA_PROGRAMS += tests/ulp tests/fuzz_csv tests/fuzz_json tests/fuzz_npy tests/fuzz_safetensors
+EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_csv tests/fuzz_json tests/fuzz_npy tests/fuzz_safetensors
 CLEANFILES += $(EXTRA_PROGRAMS)
 tests_ulp_SOURCES = tests/ulp.c tests/accuracy.h
+tests_fuzz_audio_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_csv_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_json_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_npy_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
@@ -143,6 +148,7 @@ EXTRA_DIST += \
 	tests/audio_bytes.h \
 	tests/files.h \
 	tests/fixtures \
+	tests/fuzz_audio.c \
 	tests/fuzz_csv.c \
 	tests/fuzz_json.c \
 	tests/fuzz_npy.c \
