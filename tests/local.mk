@@ -110,12 +110,13 @@ tests_check_wav_write_LDADD = $(TEST_LDADD)
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
 # CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program. With any other
 # compiler a fuzz_*.c and fuzz_replay.c together run given files through the same entry.
-EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_csv tests/fuzz_json tests/fuzz_npy tests/fuzz_safetensors
+EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_csv tests/fuzz_json tests/fuzz_midi tests/fuzz_npy tests/fuzz_safetensors
 CLEANFILES += $(EXTRA_PROGRAMS)
 tests_ulp_SOURCES = tests/ulp.c tests/accuracy.h
 tests_fuzz_audio_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_csv_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_json_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+tests_fuzz_midi_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_npy_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 
@@ -151,6 +152,7 @@ EXTRA_DIST += \
 	tests/fuzz_audio.c \
 	tests/fuzz_csv.c \
 	tests/fuzz_json.c \
+	tests/fuzz_midi.c \
 	tests/fuzz_npy.c \
 	tests/fuzz_replay.c \
 	tests/fuzz_safetensors.c \
