@@ -29,6 +29,8 @@ libetude_la_SOURCES += \
 	datasets/csv.c \
 	datasets/dataset.c \
 	datasets/events.c \
+	datasets/folder.c \
+	datasets/folder.h \
 	datasets/grow.h \
 	datasets/gtzan.c \
 	datasets/midi.c \

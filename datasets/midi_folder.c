@@ -1,8 +1,6 @@
 /* Folders of MIDI files by style. */
 #include "config.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
@@ -10,21 +8,11 @@
 
 #include "datasets/csv.h"
 #include "datasets/events.h"
+#include "datasets/folder.h"
 #include "datasets/synth.h"
 #include "tensor/alloc.h"
 #include "tensor/sort.h"
 #include "tensor/strbuf.h"
-
-static int by_text(const void *a, const void *b) { return strcmp(a, b); }
-
-/* a/b as a new string. */
-static char *join(const char *a, const char *b)
-{
-    et_strbuf s = ET_STRBUF_INIT;
-
-    et_strbuf_printf(&s, "%s/%s", a, b);
-    return et_strbuf_take(&s);
-}
 
 static bool is_midi(const char *name)
 {
@@ -33,46 +21,21 @@ static bool is_midi(const char *name)
     return dot && dot != name && (strcasecmp(dot, ".mid") == 0 || strcasecmp(dot, ".midi") == 0);
 }
 
-static bool is_folder(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* Names in a folder that do not begin with a dot, in order. */
-static et_status list(const char *path, et_names *out)
-{
-    DIR *d = opendir(path);
-    struct dirent *e;
-    et_status s = ET_OK;
-
-    if (!d)
-        return et_raise(ET_EIO, "%s: %s", path, strerror(errno));
-    while (s == ET_OK && (e = readdir(d)) != NULL)
-        if (e->d_name[0] != '.')
-            s = et_names_add(out, e->d_name);
-    closedir(d);
-    if (s == ET_OK)
-        et_sort_pointers((void **)out->items, (size_t)out->n, by_text);
-    return s;
-}
-
 /* Adds the files of the folder dir/style; y counts them by style as it goes. */
 static et_status add_style(et_collection *c, const char *dir, const char *style)
 {
     et_names files = {0};
-    char *path = join(dir, style), *name = NULL, *file = NULL;
+    char *path = et_path_join(dir, style), *name = NULL, *file = NULL;
     et_status s = path ? ET_OK : ET_ENOMEM;
     bool any = false;
 
-    if (s == ET_OK && is_folder(path))
-        s = list(path, &files);
+    if (s == ET_OK && et_is_folder(path))
+        s = et_folder_names(path, &files);
     for (int64_t i = 0; s == ET_OK && i < files.n; i++) {
         if (!is_midi(files.items[i]))
             continue;
-        name = join(style, files.items[i]);
-        file = name ? join(dir, name) : NULL;
+        name = et_path_join(style, files.items[i]);
+        file = name ? et_path_join(dir, name) : NULL;
         s = file ? et_names_add(&c->names, name) : ET_ENOMEM;
         if (s == ET_OK)
             s = et_names_add(&c->files, file);
@@ -187,7 +150,7 @@ static et_status take_manifest(et_collection *c, const et_csv *t)
 
 static et_status read_manifest(et_collection *c, const char *dir)
 {
-    char *path = join(dir, "manifest.csv");
+    char *path = et_path_join(dir, "manifest.csv");
     struct stat st;
     et_csv *t = NULL;
     et_status s = path ? ET_OK : ET_ENOMEM;
@@ -214,7 +177,7 @@ et_collection *et_midi_folder(const char *dir)
 {
     et_collection *c = et_collection_new(dir);
     et_names styles = {0};
-    et_status s = c ? list(dir, &styles) : ET_ENOMEM;
+    et_status s = c ? et_folder_names(dir, &styles) : ET_ENOMEM;
 
     for (int64_t i = 0; s == ET_OK && i < styles.n; i++)
         s = add_style(c, dir, styles.items[i]);

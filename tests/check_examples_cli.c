@@ -41,6 +41,10 @@ static const struct {
     {"eval --epochs 3 --out x", "--epochs is an option of train, not of eval"},
     {"explain --cell gru --out x y", "--cell is an option of train, not of explain"},
     {"explain --cel gru --out x y", "unknown option --cel (see toy explain --help)"},
+    {"train -o", "--out needs a value: DIR"},
+    {"train -o=x", "unknown option -o=x"},
+    {"train -O x", "unknown option -O"},
+    {"train --o x", "unknown option --o"},
     {"train --epochs", "--epochs needs a value: N"},
     {"train --epochs --batch 3", "--epochs needs a value: N"},
     {"train --epochs --help", "--epochs needs a value: N"},
@@ -130,7 +134,8 @@ START_TEST(cli_values)
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     et_cli_free(cli);
     et_error_clear();
-    cli = parse("explain one.wav --out dir - -- --three");
+    cli = parse("explain one.wav -o dir - -- --three");
+    ck_assert_str_eq(et_cli_text(cli, "out"), "dir");
     ck_assert_int_eq(et_cli_operands(cli), 3);
     ck_assert_str_eq(et_cli_operand(cli, 0), "one.wav");
     ck_assert_str_eq(et_cli_operand(cli, 1), "-");

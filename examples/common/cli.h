@@ -2,6 +2,8 @@
  *
  *     PROGRAM VERB [--option value | --option=value | --flag | FILE]...
  *
+ * -o is short for --out.
+ *
  * Verbs and options are tables; parsing, checking, defaults and `--help` come from them.
  * A wrong command line gives one line on the error output and exit status 2. */
 #ifndef ETUDE_EXAMPLES_COMMON_CLI_H

@@ -1,0 +1,18 @@
+/* Folders of files. */
+#ifndef ETUDE_DATASETS_FOLDER_H
+#define ETUDE_DATASETS_FOLDER_H
+
+#include <stdbool.h>
+
+#include "datasets/dataset.h"
+
+/** "a/b" as a new string, to be released with et_dealloc. NULL and ENOMEM. */
+char *et_path_join(const char *a, const char *b);
+
+/** Whether the path is a folder, links followed. */
+bool et_is_folder(const char *path);
+
+/** Appends the names in a folder that do not begin with a dot, in the order of their bytes. EIO, ENOMEM. */
+et_status et_folder_names(const char *path, et_names *names);
+
+#endif
