@@ -8,13 +8,18 @@ datasetsinclude_HEADERS += \
 	datasets/csv.h \
 	datasets/dataset.h \
 	datasets/events.h \
+	datasets/fft.h \
 	datasets/front_end.h \
 	datasets/gtzan.h \
+	datasets/level.h \
+	datasets/mel.h \
 	datasets/midi.h \
 	datasets/split.h \
 	datasets/standardize.h \
+	datasets/stft.h \
 	datasets/synth.h \
-	datasets/synthetic.h
+	datasets/synthetic.h \
+	datasets/window.h
 
 libetude_la_SOURCES += \
 	datasets/aiff.c \
@@ -24,6 +29,8 @@ libetude_la_SOURCES += \
 	datasets/audio_format.h \
 	datasets/audio_program.c \
 	datasets/augment.c \
+	datasets/bands.c \
+	datasets/bands.h \
 	datasets/batch.c \
 	datasets/collection.c \
 	datasets/csv.c \
@@ -32,7 +39,15 @@ libetude_la_SOURCES += \
 	datasets/folder.c \
 	datasets/folder.h \
 	datasets/grow.h \
+	datasets/fft.c \
+	datasets/fft_rows.c \
+	datasets/fft_rows.h \
+	datasets/front_end.c \
 	datasets/gtzan.c \
+	datasets/level.c \
+	datasets/level_rows.h \
+	datasets/mel.c \
+	datasets/mel_bands.h \
 	datasets/midi.c \
 	datasets/midi_folder.c \
 	datasets/midi_read.c \
@@ -41,6 +56,8 @@ libetude_la_SOURCES += \
 	datasets/segments.c \
 	datasets/split.c \
 	datasets/standardize.c \
+	datasets/stft.c \
+	datasets/stft_rows.h \
 	datasets/synth.c \
 	datasets/synth_drums.c \
 	datasets/synth_instruments.c \
@@ -48,4 +65,5 @@ libetude_la_SOURCES += \
 	datasets/synth_reverb.c \
 	datasets/synth_voices.c \
 	datasets/synthetic.c \
-	datasets/wav.c
+	datasets/wav.c \
+	datasets/window.c

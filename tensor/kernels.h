@@ -87,6 +87,32 @@ typedef struct et_rec_back {
     void *dc;                /* LSTM: tiled, dc after and before the step */
 } et_rec_back;
 
+/* Fourier transforms. The largest radix of a pass, and most passes of one transform. */
+enum { ET_FFT_RADIX = 31, ET_FFT_PASSES = 32 };
+
+/* The passes of a complex transform of length n, the product of the radices (2, 4, 8 or odd). With
+ * m what is left of n after a pass of radix r: twiddles (re, im) of exp(-2 pi i j q / (r m)) for
+ * j < m, 0 < q < r, j slower; roots, for an odd radix, (cos, sin) of 2 pi j / r. */
+typedef struct et_fft_passes {
+    int64_t n;
+    int count;
+    int radix[ET_FFT_PASSES];
+    const void *twiddles[ET_FFT_PASSES], *roots[ET_FFT_PASSES];
+} et_fft_passes;
+
+/* One real sequence of 2 N reals, N = lanes M and M a multiple of lanes. */
+typedef struct et_fft_one {
+    et_fft_passes columns, across;             /* of length M, and of length lanes */
+    const int32_t *column_order, *across_order; /* where result k stands after the passes */
+    const void *twiddles;                      /* [M][re, im][lanes] of exp(-2 pi i k l / N) */
+    const void *roots;                         /* [re, im][N / 2] of exp(-pi i k / N) / 2 */
+} et_fft_one;
+
+/* A run of `count` neighbouring weights, from bin `first` on. */
+typedef struct et_band {
+    int32_t first, count;
+} et_band;
+
 typedef struct et_kernels {
     const char *name; /* "avx512" */
     et_dtype dtype;
@@ -196,6 +222,33 @@ typedef struct et_kernels {
     void (*rec_untile)(int64_t units, int64_t rows, const void *tiled, void *to, int64_t ld, int acc);
     void (*rec_step[ET_N_CELLS])(const et_rec_step *s);
     void (*rec_back[ET_N_CELLS])(const et_rec_back *s);
+
+    /* --- spectra: the inner part of datasets/fft_rows.c. A row is `lanes` reals, one of each of
+     * `lanes` sequences side by side; a complex row is a row of real and one of imaginary parts --- */
+    /* Complex rows [n] transformed in place; result k stands at the place that the plan lists. */
+    void (*fft_passes)(const et_fft_passes *s, void *rows);
+    /* Row j, row_step reals apart, = x[i][j] window[j] for sequences i < count, 0 beyond; sequences
+     * are x_step apart; window NULL: ones. */
+    void (*fft_load)(int64_t n, int count, const void *x, int64_t x_step, const void *window, void *rows,
+                     int64_t row_step);
+    /* x[i][j] = row j's place i for i < count */
+    void (*fft_store)(int64_t n, int count, const void *rows, int64_t row_step, void *x, int64_t x_step);
+    /* Rows [n] in place: y = x - mean, then (y[j] - coefficient y[j - 1]) window[j], y[-1] being y[0] */
+    void (*fft_emphasis)(int64_t n, double coefficient, const void *window, void *rows, int64_t row_step);
+    /* out[k] = rows[order[k]] factors[k] for complex rows; order NULL: k, factors (re, im) NULL: 1;
+     * swap: real and imaginary parts change places. out is other memory. */
+    void (*fft_scale)(int64_t n, const int32_t *order, const void *rows, const void *factors, int swap, void *out);
+    /* The bins 0 .. n of 2 n reals from the transform of x[2j] + i x[2j+1]; roots [n / 2 + 1] are
+     * exp(-pi i k / n) / 2. roots NULL: the bins 0 .. n / 2 as they are. power: rows of re^2 + im^2. */
+    void (*fft_split)(int64_t n, const int32_t *order, const void *roots, const void *rows, void *out, int power);
+    /* Its inverse, times 2 scale (roots NULL: the whole of a Hermitian spectrum, times scale), with
+     * real and imaginary parts swapped: the passes then transform back. */
+    void (*fft_join)(int64_t n, const void *roots, double scale, const void *spectrum, void *rows);
+    /* The bins 0 .. N of one sequence, (re, im) each; work has room for 4 N + 2 lanes reals. NULL
+     * where lanes is 1. */
+    void (*fft_one)(const et_fft_one *s, const void *x, void *work, void *out);
+    /* out row i = the sum of the band's rows times its weights; weights of all bands follow each other */
+    void (*band_sums)(int64_t n, const et_band *bands, const void *weights, const void *rows, void *out);
 } et_kernels;
 
 /** The table for a real dtype: the chosen instruction set's for float32, plain C for

@@ -58,6 +58,7 @@ kernel_sources = \
 	tensor/kernels/variant.c \
 	tensor/kernels/attention.h \
 	tensor/kernels/elementwise.h \
+	tensor/kernels/fft.h \
 	tensor/kernels/gemm.h \
 	tensor/kernels/math.h \
 	tensor/kernels/math_libm.h \
@@ -66,6 +67,7 @@ kernel_sources = \
 	tensor/kernels/recurrent_cells.h \
 	tensor/kernels/reduce.h \
 	tensor/kernels/rows.h \
+	tensor/kernels/transpose.h \
 	tensor/kernels/trig_pow.h \
 	tensor/kernels/vec.h
 

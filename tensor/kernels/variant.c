@@ -17,6 +17,7 @@
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/recurrent.h"
 #include "tensor/kernels/recurrent_cells.h"
+#include "tensor/kernels/fft.h"
 
 extern const et_kernels V_TABLE;
 
@@ -58,5 +59,6 @@ const et_kernels V_TABLE = {
 
     ATTN_TABLE,
     GEMM_TABLE,
-    REC_TABLE
+    REC_TABLE,
+    FFT_TABLE
 };
