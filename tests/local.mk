@@ -16,7 +16,9 @@ check_PROGRAMS += \
 	tests/check_examples_pictures \
 	tests/check_examples_report \
 	tests/check_events \
+	tests/check_fft \
 	tests/check_files \
+	tests/check_front_end \
 	tests/check_gemm \
 	tests/check_gradcheck \
 	tests/check_gtzan \
@@ -50,6 +52,7 @@ check_PROGRAMS += \
 	tests/check_safetensors \
 	tests/check_shape_ops \
 	tests/check_synth \
+	tests/check_spectra \
 	tests/check_train \
 	tests/check_view \
 	tests/check_wav_write
@@ -68,7 +71,9 @@ tests_check_examples_common_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_report_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_events_LDADD = $(TEST_LDADD)
+tests_check_fft_LDADD = $(TEST_LDADD)
 tests_check_files_LDADD = $(TEST_LDADD)
+tests_check_front_end_LDADD = $(TEST_LDADD)
 tests_check_gemm_LDADD = $(TEST_LDADD)
 tests_check_gradcheck_LDADD = $(TEST_LDADD)
 tests_check_gtzan_LDADD = $(TEST_LDADD)
@@ -103,6 +108,7 @@ tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
+tests_check_spectra_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
@@ -167,6 +173,7 @@ EXTRA_DIST += \
 	tests/parity_cases.h \
 	tests/png_reader.h \
 	tests/print_table.h \
+	tests/spectra_signal.h \
 	tests/suite.h \
 	tests/symbolic.h \
 	tests/toy_program.h \
