@@ -45,3 +45,11 @@ examples_genre_rnn_SOURCES = \
 	examples/genre_report.h \
 	examples/genre_rnn.c
 examples_genre_rnn_LDADD = $(EXAMPLE_LIBS)
+
+noinst_PROGRAMS += examples/music-data
+examples_music_data_SOURCES = \
+	examples/music_data.c \
+	examples/music_info.c \
+	examples/music_info.h \
+	examples/music_midi.c
+examples_music_data_LDADD = $(EXAMPLE_LIBS)
