@@ -113,9 +113,12 @@ tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
 
+# What fuzzers found, run again: a program for each file of fixtures/fuzz.
+check_PROGRAMS += tests/check_fuzz_audio
+tests_check_fuzz_audio_SOURCES = tests/fuzz_audio.c tests/fuzz_replay.c
+
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
-# CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program. With any other
-# compiler a fuzz_*.c and fuzz_replay.c together run given files through the same entry.
+# CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program.
 EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_csv tests/fuzz_json tests/fuzz_midi tests/fuzz_npy tests/fuzz_safetensors
 CLEANFILES += $(EXTRA_PROGRAMS)
 tests_ulp_SOURCES = tests/ulp.c tests/accuracy.h
