@@ -26,6 +26,9 @@ enum {
     SHARED_BYTES = 8 << 20,       /* packed B that threads share */
     PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself */
     ROW_GROUP = 24,               /* a multiple of every tile height */
+    A_GROUP = 48,                 /* rows of A packed together: whole lines of a transposed one */
+    A_GAP = 16,                   /* elements between packed tiles' rows, against equal places in the cache */
+    MIN_TALL = 4,                 /* least height of the widest tile */
     FEW_ROWS = 24,                /* packing B does not pay for so few, */
     SOME_ROWS = 64,               /* nor for these where its rows do not fall onto each other in the cache */
     FEW_COLS = 4,                 /* columns for which a tile would be mostly padding */
@@ -41,7 +44,8 @@ typedef struct gemm_job {
     int64_t kc, nc;           /* longest block of k, widest block of columns */
     int64_t rows_per, cols_per, row_chunks, col_chunks; /* pieces of C */
     bool direct;              /* B is read where it lies but for a ragged edge */
-    bool pack_a;              /* A is packed, a row group at a time */
+    bool pack_a;              /* A is packed, a group of rows at a time */
+    int64_t group;            /* rows that go past B together */
     char *pack;               /* packed B, or one slot a piece */
     int64_t slot, slot_a;     /* bytes of a slot; of these at its end, for A */
     int64_t j0, j1, p0, kb;   /* the block in hand, for shared packing */
@@ -130,15 +134,32 @@ typedef struct panels {
     const char *edge; int64_t edge_ld;  /* the last, narrower one */
 } panels;
 
+/* Rows of A that a block of tiles reads, from row i0 on. */
+typedef struct lines {
+    const char *p;
+    int64_t rsa, csa;
+    int64_t tall, step; /* packed: so many rows stand together, element by element, `step` elements after
+                           those before them; tall 0: as they lie */
+} lines;
+
+/* `rows` rows from row r on, which begin a tile. */
+static const char *lines_at(const gemm_job *w, const lines *a, int64_t r, int64_t rows, int64_t *rsa, int64_t *csa)
+{
+    *rsa = a->tall ? 1 : a->rsa;
+    *csa = a->tall ? rows : a->csa;
+    return at(w, a->p, a->tall ? r / a->tall * a->step : r * a->rsa);
+}
+
 /* Tiles of one ragged panel, n < nr columns wide, through a small copy of C where n is not a
  * whole number of vectors. */
 static void edge_tiles(const gemm_job *w, int64_t i0, int64_t i1, int64_t j, int64_t n, int64_t kb,
-                       const char *a, int64_t rsa, int64_t csa, const panels *b, double beta, const char *bias)
+                       const lines *a, const panels *b, double beta, const char *bias)
 {
     enum { TILE_BYTES = ET_TILE_ROWS * ET_TILE_VECS * 64, ROW_BYTES = ET_TILE_VECS * 64 };
     const et_gemm_args *g = &w->g;
     int64_t width = round_up(n, w->kr->lanes);
-    int v = (int)(width / w->kr->lanes), tall = w->kr->gemm_rows[v];
+    int v = (int)(width / w->kr->lanes);
+    int64_t tall = a->tall ? a->tall : w->kr->gemm_rows[v], rsa, csa;
     size_t bytes = (size_t)(n * w->es);
     char tile[TILE_BYTES], row[ROW_BYTES];
 
@@ -152,7 +173,7 @@ static void edge_tiles(const gemm_job *w, int64_t i0, int64_t i1, int64_t j, int
     }
     for (int64_t i = i0; i < i1; i += tall) {
         int64_t rows = min64(tall, i1 - i);
-        const char *ai = a + (i - i0) * rsa * w->es;
+        const char *ai = lines_at(w, a, i - i0, rows, &rsa, &csa);
         char *c = at_mut(w, g->c, i * g->ldc + j);
         if (width == n) {
             w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, c, g->ldc, g->alpha, beta, bias);
@@ -176,27 +197,28 @@ static void rows_block(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, in
     const double beta = p0 == 0 ? g->beta : 1.0;
     const int64_t full = (j1 - j0) / w->nr, edge = (j1 - j0) % w->nr;
     const int vecs = w->kr->gemm_vecs, tall = w->kr->gemm_rows[vecs];
+    int64_t rsa, csa;
     const char *bias = last && g->bias ? at(w, g->bias, j0) : NULL;
 
-    for (int64_t i = i0; i < i1; i += ROW_GROUP) {
-        const int64_t ie = min64(i + ROW_GROUP, i1);
-        const char *a = at(w, g->a, i * g->rsa + p0 * g->csa);
-        int64_t rsa = g->rsa, csa = g->csa;
+    for (int64_t i = i0; i < i1; i += w->group) {
+        const int64_t ie = min64(i + w->group, i1);
+        lines a = {at(w, g->a, i * g->rsa + p0 * g->csa), g->rsa, g->csa, 0, 0};
         if (w->pack_a) {
-            int64_t width = round_up(ie - i, w->kr->lanes);
-            w->kr->gemm_pack(kb, ie - i, a, csa, rsa, scratch, width);
-            a = scratch;
-            rsa = 1;
-            csa = width;
+            a.tall = tall;
+            a.step = kb * tall + A_GAP;
+            w->kr->gemm_pack_rows(kb, ie - i, a.p, g->rsa, g->csa, scratch, a.step);
+            a.p = scratch;
         }
         if (full)
-            for (int64_t r = i; r < ie; r += tall)
-                w->kr->gemm_tile[vecs][min64(tall, ie - r)](full, kb, a + (r - i) * rsa * w->es, rsa, csa, b->full,
-                                                            b->ld, b->step, at_mut(w, g->c, r * g->ldc + j0),
-                                                            g->ldc, g->alpha, beta, bias);
+            for (int64_t r = i; r < ie; r += tall) {
+                const int64_t rows = min64(tall, ie - r);
+                const char *ar = lines_at(w, &a, r - i, rows, &rsa, &csa);
+                w->kr->gemm_tile[vecs][rows](full, kb, ar, rsa, csa, b->full, b->ld, b->step,
+                                             at_mut(w, g->c, r * g->ldc + j0), g->ldc, g->alpha, beta, bias);
+            }
         if (edge) {
             int64_t j = j0 + full * w->nr;
-            edge_tiles(w, i, ie, j, edge, kb, a, rsa, csa, b, beta, bias ? bias + full * w->nr * w->es : NULL);
+            edge_tiles(w, i, ie, j, edge, kb, &a, b, beta, bias ? bias + full * w->nr * w->es : NULL);
         }
         if (last)
             finish(w, i, ie, j0, j1);
@@ -293,9 +315,13 @@ static void plan_blocks(gemm_job *w)
     w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
     w->direct = g->csb == 1 && (g->m <= FEW_ROWS || (g->m <= SOME_ROWS && (g->rsb * w->es % 4096 != 0 ||
                                                                           g->k * g->n * w->es <= L2_BYTES / 2)));
-    /* Narrow tiles read A often enough that rows across its lines pay for a copy. */
-    w->pack_a = !w->direct && g->csa != 1 && w->kr->lanes < 16 && g->n >= 2 * w->nr;
-    w->slot_a = w->pack_a ? w->kc * round_up(ROW_GROUP, w->kr->lanes) * w->es : 0;
+    /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are narrow and
+     * read A often, and where the lines fall onto each other in the cache (strides of a power of two). */
+    const int64_t stride = g->csa * w->es;
+    w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
+                (w->kr->lanes < 16 || (stride >= 2048 && (stride & (stride - 1)) == 0));
+    w->group = w->pack_a ? A_GROUP : ROW_GROUP;
+    w->slot_a = w->pack_a ? (w->kc * A_GROUP + A_GROUP / MIN_TALL * A_GAP) * w->es : 0;
     w->slot_a = round_up(w->slot_a, 64);
 }
 

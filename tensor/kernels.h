@@ -208,6 +208,9 @@ typedef struct et_kernels {
     /* One panel of B: out[p width + j] = b[p rsb + j csb] for j < n, 0 for n <= j < width.
      * width is a multiple of lanes. */
     void (*gemm_pack)(int64_t k, int64_t n, const void *b, int64_t rsb, int64_t csb, void *out, int64_t width);
+    /* Rows of A for tiles of t = gemm_rows[gemm_vecs] rows (the last has fewer, h): row r at
+     * out[(r / t) step + p h + r % t] = a[r rsa + p csa], where step >= k t. */
+    void (*gemm_pack_rows)(int64_t k, int64_t rows, const void *a, int64_t rsa, int64_t csa, void *out, int64_t step);
 
     /* --- recurrent layers: the inner part of autograd/recurrent.c --- */
     /* Reals in the packed or tiled form of gates x units columns (k inputs or k rows). */

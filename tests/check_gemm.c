@@ -246,6 +246,23 @@ START_TEST(blocks_of_k)
 }
 END_TEST
 
+/* A transposed A whose lines are a power of two apart is packed, some rows at a time. */
+START_TEST(packed_rows)
+{
+    et_dtype dtype;
+    const et_kernels *kr = use_table(_i, &dtype);
+    const int64_t nr = (int64_t)kr->gemm_vecs * kr->lanes, ks[] = {5, 33, KC + 3};
+
+    for (int l = 0; l < 3; l++)
+        for (int t = 0; t < N_LAYOUTS; t++) {
+            problem p = make_problem(dtype, 511, 2 * nr + 5, ks[l], LAYOUT_T, t, 1);
+            ck_assert_int_eq(p.g.csa & (p.g.csa - 1), 0);
+            run_and_compare(&p, kr->name);
+            free_problem(&p);
+        }
+}
+END_TEST
+
 START_TEST(epilogues)
 {
     et_dtype dtype;
@@ -364,6 +381,8 @@ START_TEST(threads)
     static const struct { int64_t m, n, k; int la, lb; int64_t batch; } shapes[] = {
         {300, 200, 150, LAYOUT_N, LAYOUT_N, 1},  /* rows, B packed by each thread */
         {300, 700, 600, LAYOUT_T, LAYOUT_T, 1},  /* rows, B packed once */
+        {511, 200, 150, LAYOUT_T, LAYOUT_N, 1},  /* A packed as well */
+        {511, 700, 600, LAYOUT_T, LAYOUT_N, 1},
         {70, 2500, 130, LAYOUT_N, LAYOUT_T, 1},  /* columns */
         {20, 3000, 130, LAYOUT_N, LAYOUT_N, 1},  /* B read in place */
         {7, 4001, 300, LAYOUT_N, LAYOUT_T, 1},   /* dot products along columns */
@@ -441,6 +460,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, tile_edges, 0, tables);
     tcase_add_loop_test(tc, blocks_of_k, 0, tables);
+    tcase_add_loop_test(tc, packed_rows, 0, tables);
     tcase_add_loop_test(tc, epilogues, 0, tables);
     tcase_add_loop_test(tc, batches, 0, tables);
     tcase_add_loop_test(tc, empty, 0, tables);

@@ -164,17 +164,17 @@ typedef real gemm_vec_u;
     X(1, 3) X(2, 3) X(3, 3) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3)                                     \
     X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)  \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1)
-enum { GEMM_VECS = 4, GEMM_MR_1 = 12, GEMM_MR_2 = 12, GEMM_MR_3 = 8, GEMM_MR_4 = 6, GEMM_DOT_ROWS = 4 };
+enum { GEMM_VECS = 4, GEMM_MR_1 = 12, GEMM_MR_2 = 12, GEMM_MR_3 = 8, GEMM_MR_4 = 6, GEMM_MR_FULL = 6, GEMM_DOT_ROWS = 4 };
 #elif LANES == 8
 #define GEMM_TILES(X)                                                                                   \
     X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2)                                                     \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1)
-enum { GEMM_VECS = 2, GEMM_MR_1 = 12, GEMM_MR_2 = 6, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_DOT_ROWS = 2 };
+enum { GEMM_VECS = 2, GEMM_MR_1 = 12, GEMM_MR_2 = 6, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_MR_FULL = 6, GEMM_DOT_ROWS = 2 };
 #else
 #define GEMM_TILES(X)               \
     X(1, 2) X(2, 2) X(3, 2) X(4, 2) \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1)
-enum { GEMM_VECS = 2, GEMM_MR_1 = 8, GEMM_MR_2 = 4, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_DOT_ROWS = 2 };
+enum { GEMM_VECS = 2, GEMM_MR_1 = 8, GEMM_MR_2 = 4, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_MR_FULL = 4, GEMM_DOT_ROWS = 2 };
 #endif
 
 GEMM_TILES(GEMM_TILE)
@@ -399,10 +399,35 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
     }
 }
 
+/* Rows of A for tiles, GEMM_MR_FULL of them side by side and those `step` apart: each p's together. Goes some p
+ * deep through all rows before the next, so that a line of a transposed A is fetched once. */
+static void gemm_pack_rows(int64_t k, int64_t rows, const void *va, int64_t rsa, int64_t csa, void *vout, int64_t step)
+{
+    enum { DEEP = 8 };
+    const real *a = va;
+    real *out = vout;
+
+    for (int64_t p0 = 0; p0 < k; p0 += DEEP) {
+        const int64_t p1 = k - p0 < DEEP ? k : p0 + DEEP;
+        for (int64_t r = 0; r < rows; r += GEMM_MR_FULL) {
+            const int64_t tall = rows - r < GEMM_MR_FULL ? rows - r : GEMM_MR_FULL;
+            const real *from = a + r * rsa + p0 * csa;
+            real *to = out + r / GEMM_MR_FULL * step + p0 * tall;
+            if (rsa == 1 && tall == GEMM_MR_FULL)
+                for (int64_t p = p0; p < p1; p++, from += csa, to += GEMM_MR_FULL)
+                    memcpy(to, from, GEMM_MR_FULL * sizeof(real));
+            else
+                for (int64_t p = p0; p < p1; p++, from += csa, to += tall)
+                    for (int64_t i = 0; i < tall; i++)
+                        to[i] = from[i * rsa];
+        }
+    }
+}
+
 /* The fields of the table. */
 #define GEMM_TILE_FIELD(R, N) [N][R] = gemm_tile_##R##x##N,
 #define GEMM_TABLE                                                          \
     .gemm_vecs = GEMM_VECS,                                                 \
     .gemm_rows = {0, GEMM_MR_1, GEMM_MR_2, GEMM_MR_3, GEMM_MR_4},           \
     .gemm_tile = {GEMM_TILES(GEMM_TILE_FIELD)},                             \
-    .gemm_dots = gemm_dots, .gemm_pack = gemm_pack
+    .gemm_dots = gemm_dots, .gemm_pack = gemm_pack, .gemm_pack_rows = gemm_pack_rows
