@@ -1,20 +1,26 @@
 /* music-data: a look at sounds, notes and texts, and a way to make them.
  *
  *     music-data info FILE...
+ *     music-data spectrogram FILE --front-end NAME -o x.png
  *     music-data midi FILE
  *     music-data render FILE.mid -o x.wav */
 #include "config.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "datasets/audio.h"
+#include "datasets/front_end.h"
 #include "datasets/synth.h"
 #include "examples/common/cli.h"
+#include "examples/common/colormap.h"
 #include "examples/music_info.h"
+#include "tensor/alloc.h"
+#include "tensor/file.h"
 
-enum { MANY = 1000000 /* operands */ };
+enum { MANY = 1000000 /* operands */, MAX_WIDTH = 65535 /* of a PNG file */ };
 
 /* --- looking ------------------------------------------------------------------------------------------ */
 
@@ -43,6 +49,92 @@ static int midi(et_cli *cli)
     music_print_midi(et_cli_operand(cli, 0), m, et_cli_int(cli, "notes"));
     et_midi_free(m);
     return ET_EXIT_OK;
+}
+
+/* The sound as the front end wants it, from `begin` to `end` seconds (0: its end). */
+static et_status read_part(const et_cli *cli, int64_t rate, et_audio *a, const float **samples, int64_t *n)
+{
+    const char *path = et_cli_operand(cli, 0);
+    double begin = et_cli_real(cli, "begin"), end = et_cli_real(cli, "end");
+    int64_t first, last;
+
+    if (et_audio_read(path, a) < 0 || et_audio_to_mono(a) < 0 || et_audio_to_rate(a, rate) < 0)
+        return et_error_status();
+    first = (int64_t)(begin * (double)rate);
+    last = end > 0 ? (int64_t)(end * (double)rate) : a->samples->shape[1];
+    if (last > a->samples->shape[1])
+        last = a->samples->shape[1];
+    if (first >= last)
+        return et_raise(ET_EINVAL, "%s: nothing is left from --begin %g to --end %g: it lasts %.2f s", path, begin,
+                        end, (double)a->samples->shape[1] / (double)rate);
+    *samples = et_data_f32(a->samples) + first;
+    *n = last - first;
+    return ET_OK;
+}
+
+/* features [frames][bins] as a picture: time to the right, the lowest bin at the bottom. */
+static et_status write_picture(const char *path, const float *features, int64_t frames, int64_t bins, int64_t zoom)
+{
+    int64_t width = frames * zoom, height = bins * zoom;
+    float *turned;
+    uint8_t *png;
+    size_t size;
+    et_status status;
+
+    if (width > MAX_WIDTH)
+        return et_raise(ET_EINVAL, "%s: %" PRId64 " frames are too many for a picture: choose a part with --begin and --end",
+                        path, frames);
+    turned = et_alloc((size_t)(width * height) * sizeof *turned);
+    if (!turned)
+        return et_error_status();
+    for (int64_t y = 0; y < height; y++)
+        for (int64_t x = 0; x < width; x++)
+            turned[y * width + x] = features[x / zoom * bins + y / zoom];
+    png = et_matrix_png(height, width, turned, NAN, NAN, 1, ET_CMAP_EMBER, &size);
+    et_dealloc(turned);
+    status = png ? et_file_write(path, png, size) : et_error_status();
+    et_dealloc(png);
+    return status;
+}
+
+static et_status draw(et_cli *cli, const et_front_end *fe)
+{
+    int64_t n = 0, frames, bins = et_front_end_bins(fe);
+    const char *out = et_cli_text(cli, "out");
+    const float *samples = NULL;
+    et_audio a = {NULL, 0};
+    float *features = NULL;
+    double lo, hi;
+    et_status status = read_part(cli, et_front_end_rate(fe), &a, &samples, &n);
+
+    frames = status == ET_OK ? et_front_end_frames(fe, n) : 0;
+    if (status == ET_OK && frames < 1)
+        status = et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too few for a frame of %s", et_cli_operand(cli, 0), n,
+                          et_front_end_name(fe));
+    if (status == ET_OK) {
+        features = et_alloc((size_t)(frames * bins) * sizeof *features);
+        status = features ? et_front_end_run(fe, samples, n, features) : et_error_status();
+    }
+    if (status == ET_OK)
+        status = write_picture(out, features, frames, bins, et_cli_int(cli, "zoom"));
+    if (status == ET_OK) {
+        et_finite_range(frames * bins, features, &lo, &hi);
+        music_print_text(out);
+        printf(": %s, %" PRId64 " frames of %" PRId64 " bins, %.2f s at %" PRId64 " Hz, values %.2f to %.2f\n",
+               et_front_end_name(fe), frames, bins, (double)n / (double)a.rate, a.rate, lo, hi);
+    }
+    et_dealloc(features);
+    et_audio_free(&a);
+    return status;
+}
+
+static int spectrogram(et_cli *cli)
+{
+    et_front_end *fe = et_front_end_new(et_cli_text(cli, "front-end"));
+    et_status status = fe ? draw(cli, fe) : et_error_status();
+
+    et_front_end_free(fe);
+    return status == ET_OK ? ET_EXIT_OK : et_cli_fail(cli);
 }
 
 /* --- making --------------------------------------------------------------------------------------------- */
@@ -89,6 +181,8 @@ static int render(et_cli *cli)
 static const et_verb verbs[] = {
     {"info", "say what is in a file (sound, MIDI, .npy, .safetensors, .csv) or below a folder", "", "FILE...", 1, MANY,
      info},
+    {"spectrogram", "draw what a model sees of a sound, one pixel for each number", "out! front-end begin end zoom", "FILE",
+     1, 1, spectrogram},
     {"midi", "show the clock, tracks and notes of a MIDI file", "notes", "FILE", 1, 1, midi},
     {"render", "play a MIDI file with the built-in synthesizer into a WAV file",
      "out! rate channels encoding reverb peak begin end tuning brightness seed", "FILE", 1, 1, render},
@@ -98,13 +192,17 @@ static const et_verb verbs[] = {
 static const et_option options[] = {
     {"out", ET_OPTION_TEXT, "PATH", NULL, 0, 0, "What to write; short: -o"},
     {"notes", ET_OPTION_INT, "N", "0", 0, 1e9, "List the first N notes"},
+    {"front-end", ET_OPTION_TEXT, "NAME", "won96", 0, 0,
+     "Features: won96, ast128, laion64, ms64, mulan, vit129, rnn64, or a variant such as won96:power (a wrong name lists "
+     "them all)"},
+    {"zoom", ET_OPTION_INT, "N", "1", 1, 16, "Draw each number as N x N pixels"},
     {"rate", ET_OPTION_INT, "HZ", "22050", 4000, 192000, "Frames a second"},
     {"channels", ET_OPTION_INT, "N", "2", 1, 2, "1: mono, 2: stereo"},
     {"encoding", ET_OPTION_CHOICE, "pcm16|pcm24|float32", "pcm16", 0, 0, "Of the samples in the WAV file"},
     {"reverb", ET_OPTION_REAL, "X", "0.15", 0, 1, "Share of the room in the sound, up to 1"},
     {"peak", ET_OPTION_REAL, "X", "0.8", 0, 1, "Largest sample, up to 1 for full scale"},
-    {"begin", ET_OPTION_REAL, "S", "0", 0, 1e6, "Second of the piece to begin with"},
-    {"end", ET_OPTION_REAL, "S", "0", 0, 1e6, "Second of the piece to end with; 0: all of it"},
+    {"begin", ET_OPTION_REAL, "S", "0", 0, 1e6, "Second to begin with"},
+    {"end", ET_OPTION_REAL, "S", "0", 0, 1e6, "Second to end with; 0: all of it"},
     {"tuning", ET_OPTION_REAL, "CENTS", "0", -1200, 1200, "Distance from a' = 440 Hz"},
     {"brightness", ET_OPTION_REAL, "X", "0", -1, 1, "From -1 (dull) to 1 (sharp)"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
