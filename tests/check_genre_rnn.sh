@@ -6,58 +6,14 @@
 set -u
 
 program=${GENRE_RNN:-examples/genre-rnn}
-here=$(dirname "$0")
-OMP_WAIT_POLICY=passive # threads that wait do not take the processor from those that work
-export OMP_WAIT_POLICY
-dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-genre.XXXXXX") || exit 1
-trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
-good=0
-bad=0
-
-passed()
-{
-    good=$((good + 1))
-}
-
-# failed WHAT: with what the program printed
-failed()
-{
-    bad=$((bad + 1))
-    echo "FAILED: $1"
-    sed 's/^/    /' "$dir/output" "$dir/errors"
-}
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/program.sh
+. "$here/program.sh"
 
 # run ARGUMENTS...: the program with one thread, its answers in files, its exit status
 run()
 {
     "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
-}
-
-# expect WHAT COMMAND...
-expect()
-{
-    what=$1
-    shift
-    if "$@"; then
-        passed
-    else
-        failed "$what"
-    fi
-}
-
-# misuse WORDS ARGUMENTS...: exit status 2 and one line with the words
-misuse()
-{
-    words=$1
-    shift
-    "$program" "$@" > "$dir/output" 2> "$dir/errors"
-    status=$?
-    if [ "$status" -eq 2 ] && [ "$(wc -l < "$dir/errors")" -eq 1 ] && grep -qF -- "$words" "$dir/errors" &&
-        grep -q '^genre-rnn: ' "$dir/errors"; then
-        passed
-    else
-        failed "genre-rnn $* gave status $status, not 2 with one line about \"$words\""
-    fi
 }
 
 # figure FOLDER SECTION NAME: a number of metrics.json
@@ -90,12 +46,6 @@ same_bits()
 small="--epochs 1 --batch 96 --hidden 4 --attention 4"
 
 # --- the built-in task ---------------------------------------------------------------------
-
-cd "$(dirname "$program")" || exit 1
-program=$(pwd)/$(basename "$program")
-cd - > /dev/null || exit 1
-here=$(cd "$here" && pwd)
-cd "$dir" || exit 1
 
 expect "training" run train --out learned --epochs 4
 expect "accuracy" at_least learned valid accuracy 0.99
@@ -447,5 +397,4 @@ status=$?
 : > "$dir/errors"
 [ "$status" -eq 77 ] || expect "runs that were killed" test "$status" -eq 0
 
-echo "# total $good passed $bad failed"
-[ "$bad" -eq 0 ] && [ "$good" -gt 0 ]
+finish

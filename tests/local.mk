@@ -138,7 +138,7 @@ tests/samples.stamp: tests/need_samples.awk autograd/ops.def $(op_sources) autog
 
 include tests/mutation/local.mk
 
-script_tests = tests/check_docs.sh tests/check_genre_rnn.sh tests/check_headers.sh
+script_tests = tests/check_docs.sh tests/check_genre_rnn.sh tests/check_headers.sh tests/check_music_data.sh
 
 TESTS += $(check_PROGRAMS) $(script_tests)
 TEST_EXTENSIONS = .sh
@@ -175,6 +175,7 @@ EXTRA_DIST += \
 	tests/oracle \
 	tests/parity_cases.h \
 	tests/png_reader.h \
+	tests/program.sh \
 	tests/print_table.h \
 	tests/spectra_signal.h \
 	tests/suite.h \

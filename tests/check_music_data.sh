@@ -1,0 +1,192 @@
+#!/bin/sh
+# music-data as a user meets it: what it says of files and folders, what it makes, and what it answers to
+# wrong use. make runs this in the build folder; MUSIC_DATA is the program (examples/music-data).
+set -u
+
+program=${MUSIC_DATA:-examples/music-data}
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/program.sh
+. "$here/program.sh"
+LC_ALL=C # plain characters
+export LC_ALL
+
+# run ARGUMENTS...: its answers in files, its exit status
+run()
+{
+    "$program" "$@" > "$dir/output" 2> "$dir/errors"
+}
+
+# says WORDS: the last answer holds them
+says()
+{
+    grep -qF -- "$1" "$dir/output"
+}
+
+# says_nothing_wrong: no line on the error output
+says_nothing_wrong()
+{
+    [ ! -s "$dir/errors" ]
+}
+
+# size_of_png FILE: "WIDTH HEIGHT"
+size_of_png()
+{
+    [ "$(dd if="$1" bs=1 skip=1 count=3 2> /dev/null)" = PNG ] &&
+        od -An -t u1 -j 16 -N 8 "$1" | awk '{ print (($1 * 256 + $2) * 256 + $3) * 256 + $4, (($5 * 256 + $6) * 256 + $7) * 256 + $8 }'
+}
+
+fixtures=$here/fixtures
+
+# --- sounds ------------------------------------------------------------------------------------
+
+expect "info of a sound" run info "$fixtures/audio/s16.wav"
+expect "its form" says "WAV, PCM 16, 22050 Hz, 2 channels, 5 frames"
+expect "its level" says "peak -2.9 dB"
+expect "info of AU and AIFF-C" run info "$fixtures/audio/mulaw.au" "$fixtures/audio/sowt.aifc"
+expect "AU" says "AU, mu-law, 22050 Hz"
+expect "AIFF-C" says "AIFF-C, PCM 16, 22050 Hz"
+expect "no complaint" says_nothing_wrong
+
+# --- notes ---------------------------------------------------------------------------------------
+
+# Format 0, 96 ticks a quarter note: tempo 100, meter 3/4, D major; D4 for a quarter, then A4 for a half,
+# by program 40 (violin).
+printf 'MThd\0\0\0\006\0\0\0\001\0\140MTrk\0\0\0\063' > song.mid
+printf '\0\377\121\003\011\047\300\0\377\130\004\003\002\030\010\0\377\131\002\002\0\0\300\050' >> song.mid
+printf '\0\220\076\144\140\200\076\100\0\220\105\144\201\100\200\105\100\0\377\057\0' >> song.mid
+size=$(($(wc -c < song.mid) - 22))
+printf 'MThd\0\0\0\006\0\0\0\001\0\140MTrk\0\0\0' > head.mid
+# shellcheck disable=SC2059
+printf "\\$(printf '%03o' $size)" >> head.mid
+tail -c $size song.mid > body.mid
+cat head.mid body.mid > song.mid
+
+expect "midi" run midi song.mid --notes 9
+expect "its notes" says "MIDI format 0, 1 tracks, 2 notes, 96 ticks a quarter note, 1.80 s"
+expect "its tempo" says "tempo 100.0"
+expect "its meter" says "meter 3/4"
+expect "its key" says "key of D major"
+expect "its range" says "D4 to A4, program 40"
+expect "its list" grep -Eq '^ +0\.600 +1\.200 +0 +0 +A4 +100$' "$dir/output"
+expect "info of notes" run info song.mid
+expect "the same" says "2 notes"
+
+expect "render" run render song.mid -o song.wav
+expect "info of what it made" run info song.wav
+expect "stereo" says "WAV, PCM 16, 22050 Hz, 2 channels"
+expect "its peak" says "peak -1.9 dB"
+expect "render to mono" run render song.mid --out mono.wav --channels 1 --rate 8000 --encoding float32 --peak 0.5 --end 1
+expect "info of mono" run info mono.wav
+expect "its rate" says "WAV, float 32, 8000 Hz, 1 channel"
+expect "half of full scale" says "peak -6.0 dB"
+expect "render again" run render song.mid --out again.wav
+expect "the same sound" cmp song.wav again.wav
+expect "brighter" run render song.mid --out bright.wav --brightness 1
+expect "another sound" sh -c '! cmp -s song.wav bright.wav'
+
+# --- pictures ------------------------------------------------------------------------------------
+
+for front in won96:96:1 ast128:128:1 laion64:64:2 ms64:64:1 mulan:64:1 vit129:129:1 rnn64:64:3; do
+    bins=${front#*:}
+    zoom=${bins#*:}
+    bins=${bins%:*}
+    front=${front%%:*}
+    expect "spectrogram of $front" run spectrogram song.wav --front-end "$front" --zoom "$zoom" -o "$front.png"
+    expect "its picture" test "$(size_of_png "$front.png")" = \
+        "$(awk -v zoom="$zoom" '{ for (i = 1; i < NF; i++) if ($(i + 1) == "frames") print $i * zoom }' "$dir/output") $((bins * zoom))"
+done
+expect "a part" run spectrogram song.wav -o part.png --begin 0.5 --end 1.5
+expect "its frames" says "63 frames of 96 bins, 1.00 s"
+expect "the default" cmp "$(run spectrogram song.wav -o default.png && echo default.png)" won96.png
+
+# --- other files -----------------------------------------------------------------------------------
+
+expect "info of an array" run info "$fixtures/npy/f4.npy"
+expect "its shape" says "float32 [2, 3]"
+expect "info of tensors" run info "$fixtures/optimisers.safetensors"
+expect "their number" says "elements in all"
+printf 'name,genre\none,blues\ntwo,jazz\n' > table.csv
+expect "info of a table" run info table.csv
+expect "its columns" says "table of 2 rows, 2 columns: name, genre"
+
+mkdir -p tree/blues tree/jazz
+cp song.wav tree/blues/one.wav
+cp song.wav tree/jazz/two.wav
+cp song.mid tree/jazz/two.mid
+cp table.csv "$fixtures/npy/f4.npy" tree
+: > tree/jazz/empty.wav
+dd if=song.wav of=tree/jazz/jazz.00054.wav bs=1000 count=20 2> /dev/null
+printf 'ID3' > tree/jazz/three.mp3
+printf 'MThd' > tree/blues/broken.mid
+expect "info of a folder" run info tree
+expect "its sounds" says "2 sounds: WAV, PCM 16, 22050 Hz, 2 channels"
+expect "its notes" says "1 MIDI file with 2 notes"
+expect "what others decode" says "1 sound for ffmpeg or sox"
+expect "its tensors" says "1 file of tensors"
+expect "its table" says "1 table"
+expect "the number of broken files" says "3 files that cannot be read"
+expect "the truncated one" says "broken: tree/jazz/jazz.00054.wav: truncated"
+expect "the empty one" says "broken: tree/jazz/empty.wav: the file is empty"
+expect "the broken notes" says "broken: tree/blues/broken.mid: "
+expect "no complaint" says_nothing_wrong
+ln -s . tree/loop 2> /dev/null
+expect "info of a folder in a circle" run info tree
+
+# --- wrong use -------------------------------------------------------------------------------------
+
+misuse "say what to do: info, spectrogram, midi, render"
+misuse "unknown verb play" play song.mid
+misuse "did you mean render?" rendr song.mid
+misuse "info needs FILE..." info
+misuse "midi needs FILE" midi
+misuse "unexpected argument" midi song.mid song.mid
+misuse "render needs --out" render song.mid
+misuse "render needs FILE" render -o x.wav
+misuse "--rate 1: outside 4000 .. 192000" render song.mid -o x.wav --rate 1
+misuse "--channels 3: outside 1 .. 2" render song.mid -o x.wav --channels 3
+misuse "not one of pcm16|pcm24|float32" render song.mid -o x.wav --encoding mp3
+misuse "--peak 2: outside" render song.mid -o x.wav --peak 2
+misuse "--notes is an option of midi, not of render" render song.mid -o x.wav --notes 3
+misuse "nowhere.mid: cannot open: No such file" midi nowhere.mid
+misuse "song.wav" midi song.wav
+misuse "tree/blues/broken.mid" render tree/blues/broken.mid -o x.wav
+misuse "nowhere/x.wav" render song.mid -o nowhere/x.wav
+misuse "no front end" spectrogram song.wav -o x.png --front-end fft
+misuse "there are won96" spectrogram song.wav -o x.png --front-end fft
+misuse "spectrogram needs --out" spectrogram song.wav
+misuse "--zoom 17: outside 1 .. 16" spectrogram song.wav -o x.png --zoom 17
+misuse "jazz.00054.wav: truncated" spectrogram tree/jazz/jazz.00054.wav -o x.png
+misuse "empty.wav: the file is empty" spectrogram tree/jazz/empty.wav -o x.png
+misuse "nothing is left from --begin 9" spectrogram song.wav -o x.png --begin 9
+misuse "nothing is left from --begin 1 to --end 0.5" spectrogram song.wav -o x.png --begin 1 --end 0.5
+misuse "too few for a frame of vit129" spectrogram "$fixtures/audio/s16.wav" -o x.png --front-end vit129
+misuse "nowhere: cannot open" info nowhere
+misuse "info: nothing" info "info: nothing"
+misuse "empty.wav" info tree/jazz/empty.wav
+expect "no file is left by what failed" sh -c '! ls x.wav x.png 2> /dev/null'
+
+# Neither ffmpeg nor sox.
+cp tree/jazz/three.mp3 three.mp3
+env PATH=/nowhere "$program" info three.mp3 > "$dir/output" 2> "$dir/errors"
+status=$?
+expect "what to install" test "$status" -eq 2 -a "$(grep -c "three.mp3: .*install ffmpeg or sox" "$dir/errors")" -eq 1
+
+# One broken file among others costs a line and the status, not the others.
+"$program" info song.wav nowhere song.mid > "$dir/output" 2> "$dir/errors"
+expect "status of a broken file among others" test $? -eq 2
+expect "the other files" says "2 notes"
+expect "its line" test "$(wc -l < "$dir/errors")" -eq 1
+
+for verb in info spectrogram midi render; do
+    expect "help of $verb" run "$verb" --help
+    expect "its usage" says "music-data $verb"
+done
+expect "help" run --help
+expect "version" run --version
+
+if [ -w /dev/full ]; then
+    "$program" info song.wav > /dev/full 2> "$dir/errors"
+    expect "info on a full disk" test $? -eq 1
+fi
+
+finish

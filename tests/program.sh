@@ -1,0 +1,64 @@
+# shellcheck shell=sh
+# What the tests of programs as users meet them share: a folder for their files, and counting. To be read
+# by a script (". program.sh") that has set `program` to the program's path, which becomes absolute; the
+# current folder is then a new one that is removed at the end. The script's last line is `finish`.
+
+name=$(basename "$program")
+OMP_WAIT_POLICY=passive # threads that wait do not take the processor from those that work
+export OMP_WAIT_POLICY
+dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-$name.XXXXXX") || exit 1
+trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+good=0
+bad=0
+
+passed()
+{
+    good=$((good + 1))
+}
+
+# failed WHAT: with what the program printed
+failed()
+{
+    bad=$((bad + 1))
+    echo "FAILED: $1"
+    sed 's/^/    /' "$dir/output" "$dir/errors"
+}
+
+# expect WHAT COMMAND...
+expect()
+{
+    what=$1
+    shift
+    if "$@"; then
+        passed
+    else
+        failed "$what"
+    fi
+}
+
+# misuse WORDS ARGUMENTS...: exit status 2 and one line with the words
+misuse()
+{
+    words=$1
+    shift
+    "$program" "$@" > "$dir/output" 2> "$dir/errors"
+    status=$?
+    if [ "$status" -eq 2 ] && [ "$(wc -l < "$dir/errors")" -eq 1 ] && grep -qF -- "$words" "$dir/errors" &&
+        grep -q "^$name: " "$dir/errors"; then
+        passed
+    else
+        failed "$name $* gave status $status, not 2 with one line about \"$words\""
+    fi
+}
+
+# The exit status of the script.
+finish()
+{
+    echo "# total $good passed $bad failed"
+    [ "$bad" -eq 0 ] && [ "$good" -gt 0 ]
+}
+
+cd "$(dirname "$program")" || exit 1
+program=$(pwd)/$name
+cd - > /dev/null || exit 1
+cd "$dir" || exit 1
