@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tensor/iter.h"
+#include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
 
@@ -68,6 +69,14 @@ static void copy_row(et_dtype to, char *d, int64_t sd, et_dtype from, const char
             COPY_LOOP(uint16_t);
         else
             COPY_LOOP(uint8_t);
+        return;
+    }
+    if (sd == 1 && st == 1 && to == ET_BF16 && from == ET_F32) {
+        et_kernels_for(ET_F32)->to_bf16(n, (const float *)s, (uint16_t *)d);
+        return;
+    }
+    if (sd == 1 && st == 1 && to == ET_F32 && from == ET_BF16) {
+        et_kernels_for(ET_F32)->from_bf16(n, (const uint16_t *)s, (float *)d);
         return;
     }
     for (int64_t i = 0; i < n; i++)

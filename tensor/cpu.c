@@ -42,6 +42,8 @@ static void ask_features(et_cpu *cpu)
     cpu->avx2 = has(b, 5) && has(c1, 12); /* AVX2, FMA */
     cpu->avx512 = cpu->avx2 && (saved & AVX512_STATE) == AVX512_STATE && has(b, 16) && has(b, 17) &&
                   has(b, 30) && has(b, 31); /* F, DQ, BW, VL */
+    if (cpu->avx512 && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) /* a: the last subleaf */
+        cpu->avx512_bf16 = has(a, 5);
 }
 
 /* Leaf 4 (Intel) and 0x8000001d (AMD) describe one cache for each subleaf, in one form. */

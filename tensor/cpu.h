@@ -13,6 +13,7 @@ typedef struct et_cpu {
     bool sse2;   /* x86-64 baseline */
     bool avx2;   /* AVX2 and FMA */
     bool avx512; /* AVX-512 F, DQ, BW and VL */
+    bool avx512_bf16; /* the same, and its products of bfloat16 */
     bool neon;   /* aarch64 */
     int64_t l1d; /* bytes of the data caches that a core sees; a typical size if unknown */
     int64_t l2;

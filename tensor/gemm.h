@@ -34,6 +34,18 @@ typedef struct et_gemm_args {
  *  Errors: ENOMEM (packing buffers), EDTYPE. */
 et_status et_gemm(et_dtype dtype, const et_gemm_args *args);
 
+/** The same with A and B in bfloat16 and sums in float32: arrays of bfloat16 (from ET_BF16), or of
+ *  float32 whose elements are rounded to the nearest bfloat16, ties to even, on the way (from
+ *  ET_F32). C, bias, residual and deriv are float32.
+ *
+ *  Where the CPU multiplies bfloat16 by itself (et_bf16_native) it does; subnormal numbers count as
+ *  zero then. Elsewhere the operands are widened, and the bits are those of et_gemm on rounded
+ *  operands. Each is the same for any number of threads. Errors: as et_gemm. */
+et_status et_gemm_bf16(et_dtype from, const et_gemm_args *args);
+
+/** Whether the chosen instruction set is AVX-512 and the CPU has VDPBF16PS. */
+bool et_bf16_native(void);
+
 #ifdef __cplusplus
 }
 #endif

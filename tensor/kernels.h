@@ -142,6 +142,11 @@ typedef struct et_kernels {
     void (*clamp)(int64_t n, const void *x, double lo, double hi, void *y);
     void (*clamp_bwd)(int64_t n, const void *x, double lo, double hi, const void *dy, void *dx, int acc);
     void (*pow)(int64_t n, const void *x, int sx, const void *e, int se, void *y);
+    /* float32 alone (NULL in float64): y = x as bfloat16, to the nearest, ties to even; the reverse;
+     * and there and back */
+    void (*to_bf16)(int64_t n, const float *x, uint16_t *y);
+    void (*from_bf16)(int64_t n, const uint16_t *x, float *y);
+    void (*round_bf16)(int64_t n, const float *x, float *y);
     /* y = m ? x scale : 0 (dropout) */
     void (*mask_scale)(int64_t n, const void *x, const uint8_t *m, double scale, void *y, int acc);
 

@@ -22,7 +22,9 @@ libetude_la_SOURCES += \
 	tensor/error.c \
 	tensor/file.c \
 	tensor/file.h \
+	tensor/bf16.h \
 	tensor/gemm.c \
+	tensor/gemm_bf16.c \
 	tensor/internal.h \
 	tensor/iter.c \
 	tensor/iter.h \
@@ -102,6 +104,14 @@ libetude_la_LIBADD += tensor/kernels/libavx512.la
 tensor_kernels_libavx512_la_SOURCES = $(kernel_sources)
 tensor_kernels_libavx512_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_AVX512
 tensor_kernels_libavx512_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(AVX512_CFLAGS)
+endif
+
+# Products of bfloat16 alone: all else of AVX-512 is in the library above.
+if WITH_AVX512_BF16
+noinst_LTLIBRARIES += tensor/kernels/libbf16.la
+libetude_la_LIBADD += tensor/kernels/libbf16.la
+tensor_kernels_libbf16_la_SOURCES = tensor/kernels/bf16_avx512.c
+tensor_kernels_libbf16_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(AVX512_BF16_CFLAGS)
 endif
 
 if WITH_NEON

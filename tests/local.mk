@@ -8,6 +8,7 @@ check_PROGRAMS += \
 	tests/check_audio_program \
 	tests/check_augment \
 	tests/check_autograd \
+	tests/check_bf16 \
 	tests/check_collection \
 	tests/check_csv \
 	tests/check_datasets \
@@ -63,6 +64,7 @@ tests_check_audio_LDADD = $(TEST_LDADD)
 tests_check_audio_program_LDADD = $(TEST_LDADD)
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_autograd_LDADD = $(TEST_LDADD)
+tests_check_bf16_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)

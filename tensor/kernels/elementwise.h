@@ -250,3 +250,61 @@ static void clamp_bwd(int64_t n, const void *vx, double lo, double hi, const voi
             ST(ds, v_sel(m_and(v_le(l, x), v_le(x, h)), LD(gs), zero));
         });
 }
+
+/* --- bfloat16: the upper half of a float32 ------------------------------------------- */
+
+#if !defined(ET_ISA_F64)
+#if LANES > 1
+typedef uint16_t vh __attribute__((vector_size(LANES * 2)));
+
+/* The bits of x rounded to the nearest number whose lower half is zero, ties to even; NaN stays
+ * one, and quiet. Only the upper half is of use. */
+V_INLINE vi v_round_bf16(vr x)
+{
+    const vi u = v_bits(x), up = u + 0x7fff + (u >> 16 & 1);
+
+    return v_bits(v_sel(v_isnan(x), v_from_bits(u | 0x400000), v_from_bits(up)));
+}
+#endif
+
+static void to_bf16(int64_t n, const float *x, uint16_t *y)
+{
+    int64_t i = 0;
+
+#if LANES > 1
+    for (; i + LANES <= n; i += LANES) {
+        const vh half = __builtin_convertvector(v_round_bf16(v_load(x + i)) >> 16, vh);
+        memcpy(y + i, &half, sizeof half);
+    }
+#endif
+    for (; i < n; i++)
+        y[i] = et_f32_to_bf16(x[i]);
+}
+
+static void from_bf16(int64_t n, const uint16_t *x, float *y)
+{
+    int64_t i = 0;
+
+#if LANES > 1
+    for (; i + LANES <= n; i += LANES) {
+        vh half;
+        memcpy(&half, x + i, sizeof half);
+        v_store(y + i, v_from_bits(__builtin_convertvector(half, vi) << 16));
+    }
+#endif
+    for (; i < n; i++)
+        y[i] = et_bf16_to_f32(x[i]);
+}
+
+static void round_bf16(int64_t n, const float *x, float *y)
+{
+    int64_t i = 0;
+
+#if LANES > 1
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_from_bits(v_round_bf16(v_load(x + i)) & 0xffff0000u));
+#endif
+    for (; i < n; i++)
+        y[i] = et_bf16_to_f32(et_f32_to_bf16(x[i]));
+}
+#endif

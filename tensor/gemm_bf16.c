@@ -1,0 +1,298 @@
+/* C = act(alpha A B + beta C + bias + residual) with A and B in bfloat16.
+ *
+ * Where the CPU has the instruction: both are packed as pairs of bfloat16, B into panels of COLS
+ * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; then tiles of C are computed
+ * by threads, which share C in chunks that shapes alone determine. An element's sum runs over k in
+ * one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded
+ * operands, and et_gemm. */
+#include "config.h"
+
+#include <string.h>
+
+#include "tensor/bf16.h"
+#include "tensor/cpu.h"
+#include "tensor/gemm.h"
+#include "tensor/kernels.h"
+#include "tensor/parallel.h"
+#include "tensor/pool.h"
+
+#if defined(ET_WITH_AVX512_BF16)
+extern const et_bf16_kernels et_bf16_avx512;
+#endif
+
+enum {
+    LANES = ET_BF16_LANES,
+    COLS = ET_BF16_COLS,
+    PAIRS = 256,        /* of a block of k: a panel of B is 48 KiB */
+    CHUNK_ROWS = 64,    /* of C that a thread computes: their part of A is 64 KiB */
+    MAX_ROWS = 4096,    /* of A that are packed at once */
+    CHUNKS = 8          /* C is cut into as many where it is large enough */
+};
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+static const et_bf16_kernels *native(void)
+{
+#if defined(ET_WITH_AVX512_BF16)
+    if (et_cpu_info()->avx512_bf16 && strcmp(et_isa(), "avx512") == 0)
+        return &et_bf16_avx512;
+#endif
+    return NULL;
+}
+
+bool et_bf16_native(void) { return native() != NULL; }
+
+/* Product number (i2, i1) of the batch, as one of its own. */
+static et_gemm_args nth(et_dtype from, const et_gemm_args *args, int64_t i2, int64_t i1)
+{
+    const int64_t size = (int64_t)et_dtype_size(from);
+    et_gemm_args g = *args;
+
+    g.a = (const char *)g.a + (i2 * g.sa2 + i1 * g.sa) * size;
+    g.b = (const char *)g.b + (i2 * g.sb2 + i1 * g.sb) * size;
+    g.c = (float *)g.c + i2 * g.sc2 + i1 * g.sc;
+    if (g.residual)
+        g.residual = (const float *)g.residual + i2 * g.sr2 + i1 * g.sr;
+    if (g.deriv)
+        g.deriv = (float *)g.deriv + i2 * g.sd2 + i1 * g.sd;
+    g.batch = g.batch2 = 1;
+    return g;
+}
+
+/* --- with the instruction --------------------------------------------------------------------- */
+
+typedef struct job {
+    const et_bf16_kernels *kr;
+    et_dtype from;
+    et_gemm_args g;
+    int64_t pairs, blocks;           /* of k */
+    int64_t panels;                  /* of B */
+    int64_t row0, rows, groups;      /* of A that are packed */
+    int64_t chunk_panels, col_chunks; /* of C */
+    uint32_t *a, *b;
+} job;
+
+static const void *element(const job *w, const void *p, int64_t at)
+{
+    return (const char *)p + at * (int64_t)et_dtype_size(w->from);
+}
+
+/* Pairs of block i, and elements of k. */
+static int64_t pairs_of(const job *w, int64_t i) { return min64(PAIRS, w->pairs - i * PAIRS); }
+static int64_t k_of(const job *w, int64_t i) { return min64(2 * PAIRS, w->g.k - i * 2 * PAIRS); }
+
+/* Columns of a panel, and the width it is packed in. */
+static int64_t cols_of(const job *w, int64_t panel) { return min64(COLS, w->g.n - panel * COLS); }
+
+static uint32_t *panel_at(const job *w, int64_t i, int64_t panel)
+{
+    const int64_t width = round_up(w->g.n, LANES);
+
+    return w->b + i * PAIRS * width + panel * COLS * pairs_of(w, i);
+}
+
+static uint32_t *group_at(const job *w, int64_t i, int64_t group)
+{
+    return w->a + i * PAIRS * w->groups * LANES + group * LANES * pairs_of(w, i);
+}
+
+static void pack_b(int64_t lo, int64_t hi, void *user)
+{
+    const job *w = user;
+    const et_gemm_args *g = &w->g;
+
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t i = t % w->blocks, panel = t / w->blocks, cols = cols_of(w, panel);
+        const int64_t width = round_up(cols, LANES);
+        uint32_t *out = panel_at(w, i, panel);
+        for (int64_t j = 0; j < cols; j += LANES)
+            w->kr->pack(w->from, k_of(w, i), min64(LANES, cols - j),
+                        element(w, g->b, i * 2 * PAIRS * g->rsb + (panel * COLS + j) * g->csb), g->csb, g->rsb, out + j,
+                        width);
+    }
+}
+
+static void pack_a(int64_t lo, int64_t hi, void *user)
+{
+    const job *w = user;
+    const et_gemm_args *g = &w->g;
+
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t i = t % w->blocks, group = t / w->blocks, row = group * LANES;
+        w->kr->pack(w->from, k_of(w, i), min64(LANES, w->rows - row),
+                    element(w, g->a, (w->row0 + row) * g->rsa + i * 2 * PAIRS * g->csa), g->rsa, g->csa,
+                    group_at(w, i, group), LANES);
+    }
+}
+
+/* Chunks of C. */
+static void multiply(int64_t lo, int64_t hi, void *user)
+{
+    const job *w = user;
+    const et_gemm_args *g = &w->g;
+
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t r0 = t / w->col_chunks * CHUNK_ROWS, r1 = min64(w->rows, r0 + CHUNK_ROWS);
+        const int64_t p0 = t % w->col_chunks * w->chunk_panels, p1 = min64(w->panels, p0 + w->chunk_panels);
+        for (int64_t i = 0; i < w->blocks; i++)
+            for (int64_t panel = p0; panel < p1; panel++) {
+                const uint32_t *b = panel_at(w, i, panel);
+                const int64_t col = panel * COLS;
+                const float *bias = g->bias && i == 0 ? (const float *)g->bias + col : NULL;
+                for (int64_t r = r0; r < r1; r += ET_BF16_ROWS)
+                    w->kr->tile(min64(ET_BF16_ROWS, r1 - r), cols_of(w, panel), pairs_of(w, i),
+                                group_at(w, i, r / LANES) + r % LANES, b, (float *)g->c + (w->row0 + r) * g->ldc + col,
+                                g->ldc, (float)g->alpha, i == 0 ? (float)g->beta : 1, bias);
+            }
+    }
+}
+
+/* Bytes of the packed parts; row groups are of the largest part of A. */
+static size_t bytes_a(const job *w)
+{
+    return (size_t)(w->pairs * round_up(min64(w->g.m, MAX_ROWS), LANES)) * sizeof(uint32_t);
+}
+
+static size_t bytes_b(const job *w) { return (size_t)(w->pairs * round_up(w->g.n, LANES)) * sizeof(uint32_t); }
+
+static int64_t grain_of(int64_t n, double flops)
+{
+    const int64_t most = (int64_t)(flops / ET_GRAIN_FLOPS) + 1;
+
+    return max64(1, ceil_div(n, min64(most, n)));
+}
+
+static void run_native(job *w)
+{
+    const double flops = 2.0 * (double)w->g.m * (double)w->g.n * (double)w->g.k;
+
+    for (w->row0 = 0; w->row0 < w->g.m; w->row0 += MAX_ROWS) {
+        w->rows = min64(MAX_ROWS, w->g.m - w->row0);
+        w->groups = ceil_div(w->rows, LANES);
+        const int64_t row_chunks = ceil_div(w->rows, CHUNK_ROWS), wanted = max64(1, CHUNKS / row_chunks);
+        w->chunk_panels = ceil_div(w->panels, wanted);
+        w->col_chunks = ceil_div(w->panels, w->chunk_panels);
+        et_parallel_for(w->groups * w->blocks, et_row_grain(w->groups * w->blocks, LANES * 2 * PAIRS), pack_a, w);
+        et_parallel_for(row_chunks * w->col_chunks, grain_of(row_chunks * w->col_chunks, flops), multiply, w);
+    }
+}
+
+/* All that tiles do not do, as a product without k. */
+static et_status finish(const et_gemm_args *g)
+{
+    et_gemm_args rest = *g;
+
+    if (!g->residual && g->act == ET_ACT_NONE && !g->deriv)
+        return ET_OK;
+    rest.k = 0;
+    rest.beta = 1;
+    rest.bias = NULL;
+    return et_gemm(ET_F32, &rest);
+}
+
+static et_status run_all_native(const et_bf16_kernels *kr, et_dtype from, const et_gemm_args *args)
+{
+    job w = {.kr = kr, .from = from, .g = *args};
+    const int64_t batch = max64(1, args->batch), batch2 = max64(1, args->batch2);
+    const void *packed = NULL;
+    et_status status = ET_OK;
+
+    w.pairs = ceil_div(args->k, 2);
+    w.blocks = ceil_div(w.pairs, PAIRS);
+    w.panels = ceil_div(args->n, COLS);
+    w.a = et_pool_alloc(bytes_a(&w));
+    w.b = w.a ? et_pool_alloc(bytes_b(&w)) : NULL;
+    if (!w.b)
+        status = et_error_status();
+    for (int64_t i = 0; i < batch * batch2 && !status; i++) {
+        w.g = nth(from, args, i / batch, i % batch);
+        if (w.g.b != packed) { /* products may share it */
+            et_parallel_for(w.panels * w.blocks, et_row_grain(w.panels * w.blocks, COLS * 2 * PAIRS), pack_b, &w);
+            packed = w.g.b;
+        }
+        run_native(&w);
+        status = finish(&w.g);
+    }
+    et_pool_free(w.b);
+    et_pool_free(w.a);
+    return status;
+}
+
+/* --- without ------------------------------------------------------------------------------------- */
+
+/* Lines of a matrix that become float32, one after the other. */
+typedef struct widening {
+    const et_kernels *kr;
+    et_dtype from;
+    int64_t length, ls, ks; /* elements of a line; from line to line and along one, in the source */
+    const char *src;
+    float *out;
+} widening;
+
+static void widen_lines(int64_t lo, int64_t hi, void *user)
+{
+    const widening *w = user;
+
+    for (int64_t i = lo; i < hi; i++) {
+        const char *line = w->src + i * w->ls * (int64_t)et_dtype_size(w->from);
+        float *out = w->out + i * w->length;
+        if (w->ks != 1) {
+            for (int64_t q = 0; q < w->length; q++)
+                out[q] = w->from == ET_F32 ? et_bf16_to_f32(et_f32_to_bf16(((const float *)line)[q * w->ks]))
+                                           : et_bf16_to_f32(((const uint16_t *)line)[q * w->ks]);
+        } else if (w->from == ET_F32) {
+            w->kr->round_bf16(w->length, (const float *)line, out);
+        } else {
+            w->kr->from_bf16(w->length, (const uint16_t *)line, out);
+        }
+    }
+}
+
+/* A matrix [rows, cols] as rounded float32 at out, in the order in which it lies. */
+static const void *widen(et_dtype from, int64_t rows, int64_t cols, const void *src, int64_t *rs, int64_t *cs,
+                         float *out)
+{
+    const bool by_column = *rs == 1 && *cs != 1;
+    const int64_t lines = by_column ? cols : rows;
+    widening w = {.kr = et_kernels_for(ET_F32), .from = from, .src = src, .out = out};
+
+    w.length = by_column ? rows : cols;
+    w.ls = by_column ? *cs : *rs;
+    w.ks = by_column ? *rs : *cs;
+    et_parallel_for(lines, et_row_grain(lines, w.length), widen_lines, &w);
+    *rs = by_column ? 1 : cols;
+    *cs = by_column ? rows : 1;
+    return out;
+}
+
+static et_status run_all_widened(et_dtype from, const et_gemm_args *args)
+{
+    const int64_t batch = max64(1, args->batch), batch2 = max64(1, args->batch2);
+    float *a = et_pool_alloc((size_t)(args->m * args->k) * sizeof *a);
+    float *b = a ? et_pool_alloc((size_t)(args->k * args->n) * sizeof *b) : NULL;
+    et_status status = b ? ET_OK : et_error_status();
+
+    for (int64_t i = 0; i < batch * batch2 && !status; i++) {
+        et_gemm_args g = nth(from, args, i / batch, i % batch);
+        g.a = widen(from, g.m, g.k, g.a, &g.rsa, &g.csa, a);
+        g.b = widen(from, g.k, g.n, g.b, &g.rsb, &g.csb, b);
+        status = et_gemm(ET_F32, &g);
+    }
+    et_pool_free(b);
+    et_pool_free(a);
+    return status;
+}
+
+et_status et_gemm_bf16(et_dtype from, const et_gemm_args *args)
+{
+    const et_bf16_kernels *kr = native();
+
+    if (from != ET_F32 && from != ET_BF16)
+        return et_raise(ET_EDTYPE, "gemm_bf16: operands of %s", et_dtype_name(from));
+    if (args->m <= 0 || args->n <= 0 || args->k <= 0)
+        return et_gemm(ET_F32, args);
+    return kr ? run_all_native(kr, from, args) : run_all_widened(from, args);
+}
