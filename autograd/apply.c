@@ -146,6 +146,7 @@ et_status et_apply(const et_op *op, int n_in, et_tensor *const *in, const void *
     n.tape = NULL;
     n.scratch = NULL;
     n.saves = 0;
+    n.mixed = et_mixed_enabled();
     n.released = false;
     n.id = -1;
     n.in_version = NULL;

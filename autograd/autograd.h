@@ -25,6 +25,20 @@ void et_no_grad_end(void);
 /** True if ops record (no et_no_grad_begin is open). */
 bool et_grad_enabled(void);
 
+/** Mixed precision: float32 calls of et_matmul, et_matmul_t, et_linear and et_linear_act between
+ *  these round what they multiply to bfloat16 and sum in float32 (et_gemm_bf16), and so do their
+ *  backward rules, whenever they run. Results, gradients and parameters, and all other ops, stay
+ *  float32; float64 is not touched. They nest. For this thread.
+ *
+ *      et_mixed_begin();
+ *      et_tensor *loss = model(x);
+ *      et_mixed_end();
+ *      et_backward(loss); */
+void et_mixed_begin(void);
+void et_mixed_end(void);
+/** True between them. */
+bool et_mixed_enabled(void);
+
 /** Adds d loss / d t to the gradient of every leaf t that needs one.
  *
  *  loss: a real tensor with one element, computed in the open outermost scope.

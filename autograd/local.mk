@@ -61,6 +61,7 @@ libetude_la_SOURCES += \
 	autograd/gradcheck_numeric.c \
 	autograd/gradcheck_op.c \
 	autograd/internal.h \
+	autograd/mixed.c \
 	autograd/ops_table.c \
 	autograd/profile.c \
 	autograd/recurrent.c \

@@ -28,6 +28,7 @@
 #define ETUDE_AUTOGRAD_OP_H
 
 #include "autograd/autograd.h"
+#include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/rng.h"
@@ -67,6 +68,7 @@ struct et_node {
     void *attr;                       /* the op's own parameters */
     unsigned saves;                   /* what was kept, a mask of ET_SAVE_* */
     bool recording;                   /* in fwd: a backward may follow, so extras are of use */
+    bool mixed;                       /* called between et_mixed_begin and et_mixed_end */
     bool released;                    /* backward has run and given the buffers back */
     int64_t id;                       /* position on the tape */
     const char *file;                 /* where the user called the op, or NULL */
@@ -231,6 +233,10 @@ et_status et_gx_pass(et_node *n, int i);
 void *et_gx_inplace(et_node *n, int i, int *acc);
 /** A real tensor of n's dtype that lives until the rule returns. */
 et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape);
+
+/** et_gemm, of bfloat16 in a mixed call (et_mixed_begin): what forward and backward of a product
+ *  multiply with. */
+et_status et_product(const et_node *n, et_dtype dtype, const et_gemm_args *args);
 
 /* --- shared rules ---------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@ typedef struct matrices {
 /* C = A B (+ C) for every index of a common batch shape. A batch stride of 0 repeats A or B; in C it
  * sums over that dimension. */
 typedef struct products {
+    const et_node *node; /* whose rule it is */
     et_dtype dtype;
     int64_t m, n, k;
     int nb;
@@ -130,7 +131,7 @@ static et_status run_products(products *w)
         g.b = w->b.p + b * es;
         g.c = w->c.p + c * es;
         g.beta = first ? w->acc : 1;
-        et_status status = et_gemm(w->dtype, &g);
+        et_status status = et_product(w->node, w->dtype, &g);
         if (status != ET_OK)
             return status;
         for (int d = outer - 1; d >= 0 && ++index[d] == w->size[d]; d--)
@@ -268,7 +269,7 @@ static et_status matmul_shape(et_node *n)
 /* What all three products of the op share. */
 static products start_products(const et_node *n, const matmul_plan *plan)
 {
-    products w = {.dtype = n->in[0]->dtype, .nb = plan->nb};
+    products w = {.node = n, .dtype = n->in[0]->dtype, .nb = plan->nb};
 
     memcpy(w.size, plan->batch, sizeof(int64_t) * (size_t)plan->nb);
     return w;

@@ -91,7 +91,7 @@ static et_status linear_fwd(et_node *n)
             return et_error_status();
         g.ldd = g.ldc;
     }
-    return et_gemm(x->dtype, &g);
+    return et_product(n, x->dtype, &g);
 }
 
 static double linear_flops(const et_node *n, bool backward)
@@ -171,14 +171,14 @@ static et_status linear_bwd(et_node *n)
                           .rsb = w->strides[0], .csb = w->strides[1], .ldc = depth, .alpha = 1};
         g.c = et_gx(n, 0, &acc);
         g.beta = acc;
-        status = g.b && g.c ? et_gemm(dtype, &g) : et_error_status();
+        status = g.b && g.c ? et_product(n, dtype, &g) : et_error_status();
     }
     if (status == ET_OK && et_needs(n, 1)) { /* dW = dZ^T X */
         et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth, .alpha = 1};
         g.b = as_rows(n, x, &g.rsb, &g.csb);
         g.c = et_gx(n, 1, &acc);
         g.beta = acc;
-        status = g.b && g.c ? et_gemm(dtype, &g) : et_error_status();
+        status = g.b && g.c ? et_product(n, dtype, &g) : et_error_status();
     }
     if (status == ET_OK && et_needs(n, 2)) { /* db = sum over the rows of dZ */
         enum { COLUMNS = 64 };
@@ -296,7 +296,7 @@ const et_op et_op_linear_act = {
  * bias    [out], or NULL for none
  * return  [.., out]
  *
- * Errors: ESHAPE if sizes do not fit. Saves x for the weight's gradient and the weight for x's.
+ * Multiplies bfloat16 in mixed precision (et_mixed_begin). Errors: ESHAPE if sizes do not fit. Saves x for the weight's gradient and the weight for x's.
  */
 et_tensor *(et_linear)(et_tensor *x, et_tensor *weight, et_tensor *bias)
 {

@@ -292,6 +292,7 @@ static et_status train_job(job *j, et_train_result *result)
                           .validate = validate};
     et_train_options options = {
         .epochs = epochs,
+        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .clip = genre_recipes[j->kind].clip_norm,
         .schedule = genre_recipes[j->kind].cosine ? &cosine : NULL,
         .patience = et_cli_int(cli, "patience"),
@@ -487,8 +488,8 @@ static int explain(et_cli *cli)
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
      "data table config cell score pooling bidirectional attend-input hidden attention dropout input-dropout "
-     "seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay patience out resume overwrite "
-     "profile",
+     "seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay precision patience out resume "
+     "overwrite profile",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
      NULL, 0, 0, eval},
@@ -520,6 +521,9 @@ static const et_option options[] = {
      "Shift each feature of each training sequence by S standard deviations times a normal draw; 0: none"},
     {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},
     {"weight-decay", ET_OPTION_REAL, "X", "0", 0, 10, "Decoupled weight decay (AdamW)"},
+    {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0,
+     "What training multiplies: with bfloat16, linear layers and matrix products round their operands to it; sums, "
+     "weights and all else stay float32"},
     {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000,
      "Stop after so many epochs without a better validation loss; 0: never"},
     {"item", ET_OPTION_TEXT, "NAME", NULL, 0, 0, "The item to explain, by name; the first ones without it"},

@@ -48,6 +48,17 @@ static et_status check(const et_module *m, const et_optim *o, const et_train_tas
     return p->schedule ? et_schedule_check(p->schedule) : ET_OK;
 }
 
+/* The task's loss, in the precision that was asked for. */
+static et_tensor *loss_of(const run *r)
+{
+    if (r->options->mixed)
+        et_mixed_begin();
+    et_tensor *loss = r->task->loss(r->task->user);
+    if (r->options->mixed)
+        et_mixed_end();
+    return loss;
+}
+
 /* --- a loss or gradient that is not finite -------------------------------------------------- */
 
 /* Runs the step again with every op checked. The message of the first that fails, or what is
@@ -61,7 +72,7 @@ static void investigate(run *r, const et_rng *rng, char *text, size_t size)
     *et_rng_default() = *rng;
     et_set_anomaly(true);
     et_scope *scope = et_scope_current();
-    et_tensor *loss = r->task->loss(r->task->user);
+    et_tensor *loss = loss_of(r);
     if (et_scope_unwind(scope) == 0 && loss)
         et_backward(loss);
     et_set_anomaly(before);
@@ -131,7 +142,7 @@ static et_status step(run *r, et_scope *scope, int64_t *items, double *value)
         return ET_OK;
     const et_rng rng = *et_rng_default();
     et_profile_part_begin("loss");
-    et_tensor *loss = r->task->loss(r->task->user);
+    et_tensor *loss = loss_of(r);
     et_profile_part_end();
     if (settle(scope, "loss") || !loss)
         return et_error_status() ? et_error_status() : et_fail_status("loss");

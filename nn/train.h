@@ -43,6 +43,7 @@ typedef struct et_train_event {
 
 typedef struct et_train_options {
     int64_t epochs;              /* in all, those before a resumed checkpoint included */
+    bool mixed;                  /* losses are computed in mixed precision (et_mixed_begin) */
     double clip;                 /* global norm of the gradients; 0: not clipped */
     const et_schedule *schedule; /* NULL: the optimiser's rate */
     bool maximise;               /* the metric: larger is better */

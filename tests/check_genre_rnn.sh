@@ -50,6 +50,10 @@ small="--epochs 1 --batch 96 --hidden 4 --attention 4"
 expect "training" run train --out learned --epochs 4
 expect "accuracy" at_least learned valid accuracy 0.99
 expect "attention on the event" at_least learned valid attention_mass 0.9
+expect "training with bfloat16" run train --out mixed --epochs 4 --precision bfloat16
+expect "accuracy with bfloat16" at_least mixed valid accuracy 0.99
+expect "attention with bfloat16" at_least mixed valid attention_mass 0.9
+expect "other weights with bfloat16" sh -c '! cmp -s learned/best.safetensors mixed/best.safetensors'
 expect "evaluation" run eval --out learned
 expect "accuracy on other items" at_least learned test accuracy 0.99
 expect "explanation" run explain --out learned --count 2

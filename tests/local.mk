@@ -33,6 +33,7 @@ check_PROGRAMS += \
 	tests/check_midi_data \
 	tests/check_misuse \
 	tests/check_misuse_ops \
+	tests/check_mixed \
 	tests/check_module \
 	tests/check_nn \
 	tests/check_nn_attention \
@@ -89,6 +90,7 @@ tests_check_midi_LDADD = $(TEST_LDADD)
 tests_check_midi_data_LDADD = $(TEST_LDADD)
 tests_check_misuse_LDADD = $(TEST_LDADD)
 tests_check_misuse_ops_LDADD = $(TEST_LDADD)
+tests_check_mixed_LDADD = $(TEST_LDADD)
 tests_check_module_LDADD = $(TEST_LDADD)
 tests_check_nn_LDADD = $(TEST_LDADD)
 tests_check_nn_attention_LDADD = $(TEST_LDADD)
