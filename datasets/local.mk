@@ -67,3 +67,5 @@ libetude_la_SOURCES += \
 	datasets/synthetic.c \
 	datasets/wav.c \
 	datasets/window.c
+	datasets/synthetic_melodies.c \
+	datasets/wav.c

@@ -29,6 +29,13 @@ et_planted_options et_planted_defaults(void);
  *  defaults. EINVAL, ENOMEM. */
 et_dataset *et_planted(int64_t n, const et_planted_options *options);
 
+/** Melodies in two styles ("S-VAE") as events (pitch 0 .. 23, 24 for END; dt, dur 0 .. 8): x float32
+ *  [n, 15, 3], lengths with END counted, y the style. 8 to 14 notes from a random root (0 .. 4) and
+ *  degree (0 .. 6); style 0: major scale, steps of -1, 0 or 1 degree, durations 4, 4 or 8; style 1: minor
+ *  scale, steps of 2, 2, -2, 4 or -4, durations 1, 2 or 2. dt is the duration before (0 first); END has dt
+ *  and dur -1. An item is a function of (seed, part, its number) alone. EINVAL, ENOMEM. */
+et_dataset *et_melodies(int64_t n, uint64_t seed, int part);
+
 #ifdef __cplusplus
 }
 #endif

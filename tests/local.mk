@@ -55,6 +55,7 @@ check_PROGRAMS += \
 	tests/check_shape_ops \
 	tests/check_synth \
 	tests/check_spectra \
+	tests/check_style_vae \
 	tests/check_train \
 	tests/check_view \
 	tests/check_wav_write
@@ -113,6 +114,7 @@ tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_spectra_LDADD = $(TEST_LDADD)
+tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)

@@ -1,0 +1,291 @@
+/* The style VAE: published sizes, gradients, the loss's terms, generation, and the task S-VAE. */
+#include "config.h"
+
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+#include "autograd/autograd.h"
+#include "datasets/batch.h"
+#include "datasets/synthetic.h"
+#include "models/style_vae.h"
+#include "nn/optim.h"
+#include "tensor/parallel.h"
+#include "tests/suite.h"
+
+static et_style_vae *model(const et_style_vae_config *c, uint64_t seed)
+{
+    et_rng rng = et_rng_make(seed, 0);
+    et_style_vae *m = et_style_vae_new(NULL, NULL, c, &rng);
+
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    return m;
+}
+
+START_TEST(counts)
+{
+    static const int64_t want[] = {10985037, 9290667, 6273869, 111877, 105043};
+    et_style_vae_config c = _i < 3 ? et_style_vae_paper() : et_style_vae_small();
+
+    c.discrete_label = _i == 1 || _i == 4;
+    c.cell = _i == 2 ? ET_VAE_NORM_LSTM : ET_VAE_HYPER_LSTM;
+    et_style_vae *m = model(&c, 1);
+    ck_assert_int_eq(et_module_count(&m->module), want[_i]);
+    et_module_free(&m->module);
+}
+END_TEST
+
+/* A few melodies as a batch in the open scope. */
+static et_style_batch some(const et_dataset *ds, int64_t n)
+{
+    static const int32_t index[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    et_batch b;
+
+    ck_assert_int_eq(et_batch_gather(ds, index, n, &b), ET_OK);
+    return (et_style_batch){b.x, b.lengths, b.y};
+}
+
+/* Every parameter gets its gradient, checked by differences, for each cell and for the baseline. */
+typedef struct {
+    et_style_vae *m;
+    et_style_batch b;
+} problem;
+
+static et_tensor *total(et_tensor *const *in, int n, void *user)
+{
+    const problem *p = user;
+    et_rng rng = et_rng_make(3, 3);
+    et_style_loss loss;
+
+    (void)in;
+    (void)n;
+    return et_style_vae_loss(p->m, &p->b, 300, &rng, &loss, NULL, NULL) == ET_OK ? loss.total : NULL;
+}
+
+START_TEST(gradients)
+{
+    et_style_vae_config c = {.pitches = 24, .steps = 8, .styles = 2, .pitch_embedding = 3, .units = 4, .hyper_units = 3,
+                             .hyper_embedding = 2, .head = 5, .content = 3, .style = 2, .encoder_keep = 1,
+                             .decoder_keep = 1, .tau = 0.7, .kl_weight = 0.8, .kl_k = 60, .mu_threshold = 1};
+    c.cell = (et_vae_cell)(_i % 3);
+    c.discrete_label = _i == 3;
+    c.style_loss_of_sample = _i == 4;
+    c.add_style = _i == 5;
+    c.style = c.add_style ? c.content : c.style;
+    c.mu_variance = _i == 5 ? ET_VARIANCE_HALF_SUM : ET_VARIANCE_MEAN;
+    problem p = {.m = model(&c, 5), .b = {NULL, NULL, NULL}};
+    et_dataset *ds = et_melodies(4, 1, 0);
+    et_tensor *params[160];
+    int n = 0;
+
+    ck_assert_int_le(et_module_n_entries(&p.m->module), 160);
+    et_rng rng = et_rng_make(9, 9);
+    for (int64_t i = 0; i < et_module_n_entries(&p.m->module); i++) { /* nothing at 0, where rules hide */
+        params[n] = et_module_entry(&p.m->module, i)->tensor;
+        et_fill_normal(params[n++], &rng, 0, 0.4);
+    }
+    ck_assert_int_eq(et_module_to(&p.m->module, ET_F64), ET_OK);
+    et_scope *s = et_scope_open();
+    p.b = some(ds, 4);
+    et_tensor *loss = total(NULL, 0, &p);
+    ck_assert_msg(loss && et_backward(loss) == ET_OK, "%s", et_error_message());
+    ck_assert_int_eq(et_module_unreached(&p.m->module, NULL, 0), 0);
+    for (int i = 0; i < n; i++) { /* central differences at two elements of each parameter */
+        for (int k = 0; k < 2; k++) {
+            const int64_t at = k ? params[i]->numel - 1 : params[i]->numel / 3;
+            const double h = 1e-5, grad = et_data_f64(params[i]->grad)[at];
+            double value[2];
+            et_no_grad_begin();
+            for (int side = 0; side < 2; side++) {
+                double *w = et_data_mut(params[i]);
+                w[at] += side ? -2 * h : h;
+                et_tensor *l = total(NULL, 0, &p);
+                ck_assert_msg(l != NULL, "%s", et_error_message());
+                value[side] = et_item(l);
+            }
+            et_no_grad_end();
+            ((double *)et_data_mut(params[i]))[at] += h;
+            const double numeric = (value[0] - value[1]) / (2 * h);
+            ck_assert_msg(fabs(grad - numeric) <= 1e-7 + 1e-5 * fabs(numeric), "%s[%d]: %.10g, by differences %.10g",
+                          et_module_entry(&p.m->module, i)->name, (int)at, grad, numeric);
+        }
+    }
+    et_scope_close(s);
+    et_dataset_free(ds);
+    et_module_free(&p.m->module);
+}
+END_TEST
+
+/* What stands behind the ends, and END's dt and dur, change nothing. */
+START_TEST(padding)
+{
+    const et_style_vae_config c = et_style_vae_small();
+    et_style_vae *m = model(&c, 2);
+    et_dataset *ds = et_melodies(6, 1, 0);
+    double want = 0;
+
+    et_module_eval(&m->module);
+    for (int k = 0; k < 2; k++) {
+        et_scope *s = et_scope_open();
+        et_style_batch b = some(ds, 6);
+        et_style_loss loss;
+        if (k)
+            for (int64_t i = 0; i < 6; i++)
+                for (int64_t t = ((const int32_t *)et_data(b.lengths))[i] - 1; t < 15; t++)
+                    for (int64_t g = t == ((const int32_t *)et_data(b.lengths))[i] - 1; g < 3; g++)
+                        et_set(b.x, (const int64_t[]){i, t, g}, 77);
+        ck_assert_msg(et_style_vae_loss(m, &b, 10, NULL, &loss, NULL, NULL) == ET_OK, "%s", et_error_message());
+        if (!k)
+            want = et_item(loss.total);
+        ck_assert_double_eq(et_item(loss.total), want);
+        /* the terms add up */
+        ck_assert_double_eq_tol(3 * et_item(loss.pitch) + et_item(loss.dt) + et_item(loss.dur) +
+                                    0.8 * loss.beta * et_item(loss.kl) + et_item(loss.style) + et_item(loss.mu),
+                                want, 1e-5 * want);
+        et_scope_close(s);
+    }
+    et_dataset_free(ds);
+    et_module_free(&m->module);
+}
+END_TEST
+
+START_TEST(misuse)
+{
+    et_style_vae_config c = et_style_vae_small();
+    et_style_vae *m = model(&c, 2);
+    et_dataset *ds = et_melodies(2, 1, 0);
+    et_style_loss loss;
+    et_tensor *lengths;
+
+    c.tau = 0;
+    ck_assert_ptr_null(et_style_vae_new(NULL, NULL, &c, NULL));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "tau"));
+    et_error_clear();
+    c = et_style_vae_small();
+    c.add_style = true;
+    ck_assert_ptr_null(et_style_vae_new(NULL, NULL, &c, NULL));
+    et_error_clear();
+    et_scope *s = et_scope_open();
+    et_style_batch b = some(ds, 2);
+    et_set(b.x, (const int64_t[]){1, 2, 1}, 9);
+    ck_assert_int_eq(et_style_vae_loss(m, &b, 0, NULL, &loss, NULL, NULL), ET_EINVAL);
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "event 2 of row 1 has dt 9"));
+    et_error_clear();
+    b = some(ds, 2);
+    et_set(b.lengths, (const int64_t[]){0}, 0);
+    ck_assert_int_eq(et_style_vae_loss(m, &b, 0, NULL, &loss, NULL, NULL), ET_EINVAL);
+    et_error_clear();
+    const et_style_sampling cold = {.temperature = -1};
+    ck_assert_ptr_null(et_style_vae_generate(m, et_zeros(ET_F32, ET_SHAPE(1, 24)), &cold, NULL, &lengths));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+    et_scope_close(s);
+    et_dataset_free(ds);
+    et_module_free(&m->module);
+}
+END_TEST
+
+/* --- learning ---------------------------------------------------------------------------------- */
+
+enum { STEPS = 500, BATCH = 32, PIECES = 100 };
+
+static et_style_vae *trained(bool baseline, double *loss_end)
+{
+    et_style_vae_config c = et_style_vae_small();
+    c.discrete_label = baseline;
+    et_style_vae *m = model(&c, 11);
+    et_optim *o = et_adam_new(&m->module, 3e-3);
+    et_dataset *ds = et_melodies(STEPS * BATCH, 4, 0);
+    et_batches *batches = et_batches_new(ds, NULL, 0, &(et_batch_options){.size = BATCH});
+
+    ck_assert_msg(o && batches, "%s", et_error_message());
+    et_seed(4);
+    for (int64_t step = 0; step < STEPS; step++) {
+        et_style_loss loss;
+        et_batch b;
+        et_scope *s = et_scope_open();
+        ck_assert_int_eq(et_batches_next(batches, &b), ET_OK);
+        const et_style_batch sb = {b.x, b.lengths, b.y};
+        ck_assert_msg(et_style_vae_loss(m, &sb, step, NULL, &loss, NULL, NULL) == ET_OK, "%s", et_error_message());
+        ck_assert_msg(et_backward(loss.total) == ET_OK, "%s", et_error_message());
+        *loss_end = et_item(loss.total);
+        ck_assert_int_eq(et_optim_step_zero(o, 1, NULL), ET_OK);
+        et_scope_close(s);
+    }
+    et_batches_free(batches);
+    et_dataset_free(ds);
+    et_optim_free(o);
+    et_module_eval(&m->module);
+    return m;
+}
+
+/* The style that a generated melody is in, by its durations alone: 4 and 8, or 1 and 2. */
+static int judged(const int32_t *e, int64_t n)
+{
+    int votes = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        if (e[3 * i + 2] >= 0)
+            votes += e[3 * i + 2] >= 3 ? -1 : 1;
+    return votes > 0;
+}
+
+START_TEST(task)
+{
+    double loss;
+    ck_assert_int_eq(et_set_num_threads(1), ET_OK); /* results do not depend on it */
+    et_style_vae *m = trained(_i == 1, &loss);
+    const et_style_sampling how[] = {{.temperature = 0.5}, {.temperature = 0.5, .top_k = 3}, {.temperature = 0}, {.beam = 3}};
+    int hits = 0, all = 0;
+
+    for (int k = 0; k < 4; k++)
+        for (int style = 0; style < 2; style++) {
+            const int64_t n = k == 3 ? 8 : PIECES;
+            et_rng rng = et_rng_make(21, (uint64_t)style);
+            et_scope *s = et_scope_open();
+            et_tensor *z_c = et_zeros(ET_F32, ET_SHAPE(n, 16)), *lengths;
+            et_fill_normal(z_c, &rng, 0, 1);
+            et_tensor *cat = et_one_hot(et_full(ET_I32, ET_SHAPE(n), style), 2, ET_F32);
+            et_tensor *e = et_style_vae_generate(m, et_style_vae_latent(m, z_c, cat), &how[k], &rng, &lengths);
+            ck_assert_msg(e != NULL, "%s", et_error_message());
+            int right = 0;
+            for (int64_t b = 0; b < n; b++) {
+                const int32_t *row = (const int32_t *)et_data(e) + b * e->shape[1] * 3;
+                const int64_t len = ((const int32_t *)et_data(lengths))[b];
+                ck_assert_int_ge(len, 1);
+                for (int64_t i = 0; i < len; i++) { /* classes of their groups; END at the end alone */
+                    ck_assert_int_ge(row[3 * i], 0);
+                    ck_assert_int_le(row[3 * i], 24);
+                    ck_assert_int_eq(row[3 * i] == 24, row[3 * i + 1] < 0);
+                    ck_assert(row[3 * i] != 24 || i == len - 1);
+                }
+                right += judged(row, len) == style;
+            }
+            if (k == 0) {
+                hits += right;
+                all += (int)n;
+            }
+            ck_assert_msg(right >= n * 8 / 10, "way %d, style %d: %d of %d in it", k, style, right, (int)n);
+            et_scope_close(s);
+        }
+    ck_assert_msg(hits >= 0.9 * all, "%d of %d pieces in the wanted style", hits, all);
+    et_module_free(&m->module);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("style VAE");
+    TCase *tc = tcase_create("model"), *slow = tcase_create("task");
+
+    tcase_add_loop_test(tc, counts, 0, 5);
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, gradients, 0, 6);
+    tcase_add_test(tc, padding);
+    tcase_add_test(tc, misuse);
+    suite_add_tcase(suite, tc);
+    tcase_set_timeout(slow, 300);
+    tcase_add_loop_test(slow, task, 0, 2);
+    suite_add_tcase(suite, slow);
+    return suite_run(suite);
+}
