@@ -65,7 +65,6 @@ libetude_la_SOURCES += \
 	datasets/synth_reverb.c \
 	datasets/synth_voices.c \
 	datasets/synthetic.c \
+	datasets/synthetic_melodies.c \
 	datasets/wav.c \
 	datasets/window.c
-	datasets/synthetic_melodies.c \
-	datasets/wav.c
