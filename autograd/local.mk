@@ -9,9 +9,11 @@ autogradinclude_HEADERS += \
 # Files that define operators; ops.h is made from their doc comments.
 op_sources = \
 	autograd/ops_attention.c \
+	autograd/ops_batch_norm.c \
 	autograd/ops_binary.c \
 	autograd/ops_checkpoint.c \
 	autograd/ops_contrastive.c \
+	autograd/ops_conv.c \
 	autograd/ops_expand.c \
 	autograd/ops_gates.c \
 	autograd/ops_index.c \
@@ -24,6 +26,7 @@ op_sources = \
 	autograd/ops_norm.c \
 	autograd/ops_patch.c \
 	autograd/ops_position.c \
+	autograd/ops_pool.c \
 	autograd/ops_random.c \
 	autograd/ops_recurrent.c \
 	autograd/ops_reduce.c \

@@ -113,6 +113,12 @@ typedef struct et_band {
     int32_t first, count;
 } et_band;
 
+/* Batch norm of one channel: act((x - mean) scale + shift), act being relu or nothing. */
+typedef struct et_norm {
+    double mean, scale, shift;
+    int relu;
+} et_norm;
+
 typedef struct et_kernels {
     const char *name; /* "avx512" */
     et_dtype dtype;
@@ -216,6 +222,48 @@ typedef struct et_kernels {
     /* Rows of A for tiles of t = gemm_rows[gemm_vecs] rows (the last has fewer, h): row r at
      * out[(r / t) step + p h + r % t] = a[r rsa + p csa], where step >= k t. */
     void (*gemm_pack_rows)(int64_t k, int64_t rows, const void *a, int64_t rsa, int64_t csa, void *out, int64_t step);
+
+    /* --- convolutions: the inner part of tensor/conv.c; tiles as in gemm_tile --- */
+    /* c (+)= a b + bias: a's rows are rsa apart and contiguous, row p of b starts at b + off[p], bias [r]
+     * or NULL is one number a row. */
+    void (*conv_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a, int64_t rsa,
+                                                          const void *b, const int64_t *off, void *c, int64_t ldc,
+                                                          const void *bias, int acc);
+    /* c (+)= a b: row i of a is contiguous from a + off[i], b is in packed panels of k rows. */
+    void (*conv_wtile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a,
+                                                           const int64_t *off, const void *b, void *c, int64_t ldc,
+                                                           int acc);
+    /* `count` rows, lds and ldd apart: dst[t] = src[start + t step], 0 outside src[0 .. width), for t < n. */
+    void (*conv_gather)(int64_t count, const void *src, int64_t lds, int64_t width, int64_t start, int64_t step,
+                        void *dst, int64_t ldd, int64_t n);
+    /* dst[start + t step] += src[t] inside dst[0 .. width), for t < n. */
+    void (*conv_scatter)(int64_t count, const void *src, int64_t lds, void *dst, int64_t ldd, int64_t width,
+                         int64_t start, int64_t step, int64_t n);
+
+    /* --- pooling: for autograd/ops_pool.c --- */
+    /* One row of outputs: y[t] = max over taps i0 .. i0 + rows - 1 along the column and j < kw along the row
+     * of x[(i - i0) ldx + start + t step + j], where that column lies within 0 .. width-1;
+     * at[t] = i kw + j of the first maximum (NaN is the largest). */
+    void (*max_pool)(int64_t n, const void *x, int64_t ldx, int64_t width, int64_t start, int64_t step, int64_t rows,
+                     int64_t i0, int64_t kw, void *y, uint8_t *at);
+    /* Windows of kh rows and step columns that follow each other without gap or overlap: the gradient of
+     * n windows, dx[i ldx + t step + j] (+)= at[t] == i step + j ? dy[t] : 0. */
+    void (*max_pool_bwd)(int64_t n, int64_t kh, int64_t step, const void *dy, const uint8_t *at, void *dx, int64_t ldx,
+                         int acc);
+    /* dx[start + t step + tap[at[t]]] += dy[t], one after the other */
+    void (*max_pool_scatter)(int64_t n, const void *dy, const uint8_t *at, const int64_t *tap, int64_t start,
+                             int64_t step, void *dx);
+
+    /* --- batch norm: elements of one channel --- */
+    /* Mean of x and the sum of squared differences from it. */
+    void (*moments)(int64_t n, const void *x, double *mean, double *m2);
+    /* y = act((x - mean) scale + shift) */
+    void (*norm_apply)(int64_t n, const void *x, const et_norm *norm, void *y);
+    /* With g = dy act'(..): the sums of g and of g (x - mean). */
+    void (*norm_sums)(int64_t n, const void *x, const et_norm *norm, const void *dy, double *sum, double *dot);
+    /* dx (+)= a g + b (x - mean) + c */
+    void (*norm_bwd)(int64_t n, const void *x, const et_norm *norm, const void *dy, double a, double b, double c,
+                     void *dx, int acc);
 
     /* --- recurrent layers: the inner part of autograd/recurrent.c --- */
     /* Reals in the packed or tiled form of gates x units columns (k inputs or k rows). */

@@ -15,6 +15,8 @@ tensorinclude_HEADERS += \
 libetude_la_SOURCES += \
 	tensor/alloc.c \
 	tensor/bytes.h \
+	tensor/conv.c \
+	tensor/conv.h \
 	tensor/copy.c \
 	tensor/cpu.c \
 	tensor/cpu.h \
@@ -59,12 +61,14 @@ libetude_la_SOURCES += \
 kernel_sources = \
 	tensor/kernels/variant.c \
 	tensor/kernels/attention.h \
+	tensor/kernels/conv.h \
 	tensor/kernels/elementwise.h \
 	tensor/kernels/fft.h \
 	tensor/kernels/gemm.h \
 	tensor/kernels/math.h \
 	tensor/kernels/math_libm.h \
 	tensor/kernels/optim.h \
+	tensor/kernels/pool.h \
 	tensor/kernels/recurrent.h \
 	tensor/kernels/recurrent_cells.h \
 	tensor/kernels/reduce.h \

@@ -15,6 +15,8 @@
 #include "tensor/kernels/attention.h"
 #include "tensor/kernels/optim.h"
 #include "tensor/kernels/gemm.h"
+#include "tensor/kernels/conv.h"
+#include "tensor/kernels/pool.h"
 #include "tensor/kernels/recurrent.h"
 #include "tensor/kernels/recurrent_cells.h"
 #include "tensor/kernels/fft.h"
@@ -62,6 +64,8 @@ const et_kernels V_TABLE = {
 
     ATTN_TABLE,
     GEMM_TABLE,
+    CONV_TABLE,
+    POOL_TABLE,
     REC_TABLE,
     FFT_TABLE
 };

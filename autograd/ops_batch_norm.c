@@ -1,0 +1,414 @@
+/* Batch normalisation. */
+#include "config.h"
+
+#include <math.h>
+
+#include "autograd/op.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
+#include "autograd/ops.h"
+
+typedef struct {
+    int axis;
+    bool training, relu;
+    double momentum, eps;
+} bn_attr;
+
+enum { X, RUNNING_MEAN, RUNNING_VAR, GAMMA, BETA };
+
+/* x is [outer, channels, inner]. Rows are the runs of one channel: element (o, c, i) at
+ * o ldo + c ldc + i. Where inner is 1, rows are columns of x, copied to become contiguous. */
+typedef struct {
+    const et_kernels *k;
+    int64_t outer, channels, inner, size;
+    int64_t rows, n, ldo, ldc; /* rows a channel and elements a row */
+    bool turned;
+    const char *x, *gy;
+    char *y;
+    double *first, *second; /* [rows, channels] partial sums */
+    double *stats;          /* [channels, 2] mean, 1 / standard deviation */
+    et_norm *norms;         /* [channels] */
+    double *coeffs;         /* [channels, 3] of norm_bwd */
+    int acc;
+} bn_job;
+
+static et_status bn_shape(et_node *n)
+{
+    bn_attr *a = n->attr;
+    const et_tensor *x = n->in[X];
+    const char *names[] = {"x", "running_mean", "running_var", "weight", "bias"};
+
+    if (x->ndim < 2)
+        return et_op_raise(n, ET_ESHAPE, "x is %s, expected [batch, channels, ..]", et_shape_str(x));
+    if (et_op_dim(n, x->ndim, a->axis, &a->axis))
+        return ET_EINVAL;
+    const int64_t channels = x->shape[a->axis];
+    for (int i = 1; i < 5; i++)
+        if (n->in[i] && (n->in[i]->ndim != 1 || n->in[i]->shape[0] != channels))
+            return et_op_raise(n, ET_ESHAPE, "%s is %s, expected [%lld] for x %s", names[i], et_shape_str(n->in[i]),
+                               (long long)channels, et_shape_str(x));
+    if (!(a->eps > 0))
+        return et_op_raise(n, ET_EINVAL, "eps is %g, expected a positive number", a->eps);
+    if (!(a->momentum >= 0 && a->momentum <= 1))
+        return et_op_raise(n, ET_EINVAL, "momentum is %g, expected 0 to 1", a->momentum);
+    if (!n->in[RUNNING_MEAN] != !n->in[RUNNING_VAR])
+        return et_op_raise(n, ET_EINVAL, "one running statistic without the other");
+    if (!a->training && !n->in[RUNNING_MEAN])
+        return et_op_raise(n, ET_EINVAL, "evaluation needs running statistics");
+    for (int i = RUNNING_MEAN; n->in[RUNNING_MEAN] && i <= RUNNING_VAR; i++) {
+        if (n->needs[i])
+            return et_op_raise(n, ET_EINVAL, "%s cannot get a gradient", names[i]);
+        if (a->training && !et_is_contiguous(n->in[i]))
+            return et_op_raise(n, ET_EINVAL, "%s is not contiguous, it cannot be updated", names[i]);
+    }
+    if (a->training && channels && x->numel / channels == 1)
+        return et_op_raise(n, ET_ESHAPE, "x %s has one value a channel, which has no variance", et_shape_str(x));
+    return et_out_like(n, 0, X);
+}
+
+static et_status start(et_node *n, bn_job *j)
+{
+    const bn_attr *a = ET_ATTR(n, bn_attr);
+    const et_tensor *x = n->in[X];
+
+    *j = (bn_job){.k = et_k(n), .outer = 1, .channels = x->shape[a->axis], .inner = 1,
+                  .size = (int64_t)et_dtype_size(x->dtype)};
+    for (int d = 0; d < a->axis; d++)
+        j->outer *= x->shape[d];
+    for (int d = a->axis + 1; d < x->ndim; d++)
+        j->inner *= x->shape[d];
+    j->turned = j->inner == 1 && j->outer > 1;
+    j->rows = j->turned ? 1 : j->outer;
+    j->n = j->turned ? j->outer : j->inner;
+    j->ldc = j->turned ? (j->outer + j->k->lanes - 1) / j->k->lanes * j->k->lanes : j->inner;
+    j->ldo = j->channels * j->ldc;
+    j->first = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double)); /* one row even where none is */
+    j->second = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double));
+    j->norms = et_scratch(n, (size_t)j->channels * sizeof(et_norm));
+    return j->first && j->second && j->norms ? ET_OK : et_error_status();
+}
+
+/* x or dy as rows. */
+static const char *as_rows(et_node *n, const bn_job *j, const void *x)
+{
+    if (!x || !j->turned)
+        return x;
+    void *t = et_scratch(n, (size_t)(j->ldo * j->size));
+    if (t)
+        j->k->gemm_pack(j->channels, j->outer, x, 1, j->channels, t, j->ldc);
+    return t;
+}
+
+/* Rows that were computed, back to where they belong. */
+static et_status from_rows(et_node *n, const bn_job *j, const char *rows, char *x, int acc)
+{
+    char *line = acc ? et_scratch(n, (size_t)(j->channels * j->size)) : NULL;
+
+    if (acc && !line)
+        return et_error_status();
+    for (int64_t o = 0; o < j->outer; o++) {
+        char *to = x + o * j->channels * j->size;
+        j->k->conv_gather(1, rows + o * j->size, 0, j->channels * j->ldc, 0, j->ldc, acc ? line : to, 0, j->channels);
+        if (acc)
+            j->k->binary[ET_B_ADD](j->channels, to, 1, line, 1, to);
+    }
+    return ET_OK;
+}
+
+static int64_t row_at(const bn_job *j, int64_t r) { return (r / j->channels * j->ldo + r % j->channels * j->ldc) * j->size; }
+
+static void moments_piece(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+
+    for (int64_t r = lo; r < hi; r++)
+        j->k->moments(j->n, j->x + row_at(j, r), &j->first[r], &j->second[r]);
+}
+
+static void apply_piece(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+
+    for (int64_t r = lo; r < hi; r++)
+        j->k->norm_apply(j->n, j->x + row_at(j, r), &j->norms[r % j->channels], j->y + row_at(j, r));
+}
+
+static double element(const et_tensor *t, const void *p, int64_t i)
+{
+    return t->dtype == ET_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+static void put(const et_tensor *t, void *p, int64_t i, double v)
+{
+    if (t->dtype == ET_F64)
+        ((double *)p)[i] = v;
+    else
+        ((float *)p)[i] = (float)v;
+}
+
+/* Mean and deviation of each channel from its rows', joined in order; running statistics follow. */
+static et_status batch_stats(et_node *n, bn_job *j)
+{
+    const bn_attr *a = ET_ATTR(n, bn_attr);
+    const double count = (double)(j->rows * j->n);
+    et_tensor *run_mean = n->in[RUNNING_MEAN], *run_var = n->in[RUNNING_VAR];
+    void *rm = run_mean ? et_data_mut(run_mean) : NULL, *rv = run_var ? et_data_mut(run_var) : NULL;
+
+    if (run_mean && (!rm || !rv))
+        return et_error_status();
+    et_parallel_for(j->rows * j->channels, et_row_grain(j->rows * j->channels, 2 * j->n), moments_piece, j);
+    for (int64_t c = 0; c < j->channels; c++) {
+        double mean = 0, m2 = 0;
+        for (int64_t r = 0; r < j->rows; r++) { /* Chan, Golub and LeVeque 1979 */
+            const double delta = j->first[r * j->channels + c] - mean, share = 1 / (double)(r + 1);
+            mean += delta * share;
+            m2 += j->second[r * j->channels + c] + delta * delta * share * (double)r * (double)j->n;
+        }
+        j->stats[2 * c] = mean;
+        j->stats[2 * c + 1] = 1 / sqrt(m2 / count + a->eps);
+        if (run_mean) {
+            const double m = element(run_mean, rm, c), v = element(run_var, rv, c);
+            put(run_mean, rm, c, m + a->momentum * (mean - m));
+            put(run_var, rv, c, v + a->momentum * (m2 / (count - 1) - v));
+        }
+    }
+    return ET_OK;
+}
+
+/* Scale and shift of each channel. */
+static et_status set_norms(et_node *n, bn_job *j)
+{
+    const et_tensor *g = n->in[GAMMA], *b = n->in[BETA];
+    const void *gamma = g ? et_contig(n, g) : NULL, *beta = b ? et_contig(n, b) : NULL;
+
+    if ((g && !gamma) || (b && !beta))
+        return et_error_status();
+    for (int64_t c = 0; c < j->channels; c++)
+        j->norms[c] = (et_norm){.mean = j->stats[2 * c], .scale = j->stats[2 * c + 1] * (g ? element(g, gamma, c) : 1),
+                                .shift = b ? element(b, beta, c) : 0, .relu = ET_ATTR(n, bn_attr)->relu};
+    return ET_OK;
+}
+
+static et_status bn_fwd(et_node *n)
+{
+    const bn_attr *a = ET_ATTR(n, bn_attr);
+    bn_job j;
+
+    if (start(n, &j))
+        return et_error_status();
+    if (!n->in[X]->numel)
+        return ET_OK;
+    et_tensor *stats = et_save_extra(n, 0, ET_F64, ET_SHAPE(j.channels, 2));
+    char *y = et_out_data(n, 0);
+    j.x = as_rows(n, &j, et_contig(n, n->in[X]));
+    j.y = j.turned ? et_scratch(n, (size_t)(j.ldo * j.size)) : y;
+    if (!stats || !(j.stats = et_data_mut(stats)) || !j.x || !y || !j.y)
+        return et_error_status();
+    if (a->training) {
+        if (batch_stats(n, &j))
+            return et_error_status();
+    } else {
+        const void *rm = et_contig(n, n->in[RUNNING_MEAN]), *rv = et_contig(n, n->in[RUNNING_VAR]);
+        if (!rm || !rv)
+            return et_error_status();
+        for (int64_t c = 0; c < j.channels; c++) {
+            j.stats[2 * c] = element(n->in[RUNNING_MEAN], rm, c);
+            j.stats[2 * c + 1] = 1 / sqrt(element(n->in[RUNNING_VAR], rv, c) + a->eps);
+        }
+    }
+    if (set_norms(n, &j))
+        return et_error_status();
+    et_parallel_for(j.rows * j.channels, et_row_grain(j.rows * j.channels, j.n), apply_piece, &j);
+    return j.turned ? from_rows(n, &j, j.y, y, 0) : ET_OK;
+}
+
+/* --- backward --- */
+
+static void sums_piece(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+
+    for (int64_t r = lo; r < hi; r++)
+        j->k->norm_sums(j->n, j->x + row_at(j, r), &j->norms[r % j->channels], j->gy + row_at(j, r), &j->first[r],
+                        &j->second[r]);
+}
+
+static void bwd_piece(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+
+    for (int64_t r = lo; r < hi; r++) {
+        const double *f = j->coeffs + 3 * (r % j->channels);
+        j->k->norm_bwd(j->n, j->x + row_at(j, r), &j->norms[r % j->channels], j->gy + row_at(j, r), f[0], f[1], f[2],
+                       j->y + row_at(j, r), j->acc);
+    }
+}
+
+/* Sums over the rows of each channel, in order, into the first row's place. */
+static void join_sums(const bn_job *j)
+{
+    for (int64_t c = 0; c < j->channels; c++)
+        for (int64_t r = 1; r < j->rows; r++) {
+            j->first[c] += j->first[r * j->channels + c];
+            j->second[c] += j->second[r * j->channels + c];
+        }
+}
+
+static et_status give(et_node *n, int i, const bn_job *j, const double *sums, bool scaled)
+{
+    int acc;
+    void *g = et_gx(n, i, &acc);
+
+    if (!g)
+        return et_error_status();
+    for (int64_t c = 0; c < j->channels; c++)
+        put(n->in[i], g, c, (j->stats && scaled ? sums[c] * j->stats[2 * c + 1] : sums[c]) +
+                                (acc ? element(n->in[i], g, c) : 0));
+    return ET_OK;
+}
+
+static et_status bn_bwd(et_node *n)
+{
+    const bn_attr *a = ET_ATTR(n, bn_attr);
+    const bool empty = !n->in[X]->numel;
+    bn_job j;
+
+    if (start(n, &j))
+        return et_error_status();
+    j.coeffs = et_scratch(n, (size_t)(3 * j.channels) * sizeof(double));
+    if (!j.coeffs)
+        return et_error_status();
+    if (empty) {
+        for (int64_t c = 0; c < j.channels; c++)
+            j.first[c] = j.second[c] = 0;
+    } else {
+        j.stats = et_data_mut(n->saved[0]);
+        j.x = as_rows(n, &j, et_contig(n, n->in[X]));
+        j.gy = as_rows(n, &j, et_gy_data(n, 0));
+        if (!j.stats || !j.x || !j.gy || set_norms(n, &j))
+            return et_error_status();
+        et_parallel_for(j.rows * j.channels, et_row_grain(j.rows * j.channels, 2 * j.n), sums_piece, &j);
+        join_sums(&j);
+    }
+    /* dx = scale (g - mean(g) - (x - mean) rstd^2 mean(g (x - mean))), in evaluation scale g */
+    const double share = a->training ? 1 / (double)(j.rows * j.n) : 0;
+    for (int64_t c = 0; c < j.channels && !empty; c++) {
+        const double s = j.norms[c].scale, r = j.stats[2 * c + 1];
+        j.coeffs[3 * c] = s;
+        j.coeffs[3 * c + 1] = -s * r * r * j.second[c] * share;
+        j.coeffs[3 * c + 2] = -s * j.first[c] * share;
+    }
+    if ((et_needs(n, GAMMA) && give(n, GAMMA, &j, j.second, true)) ||
+        (et_needs(n, BETA) && give(n, BETA, &j, j.first, false)))
+        return et_error_status();
+    if (!et_needs(n, X))
+        return ET_OK;
+    int acc;
+    char *dx = et_gx_inplace(n, X, &acc);
+    if (!dx)
+        return et_error_status();
+    if (empty)
+        return ET_OK;
+    j.y = j.turned ? et_scratch(n, (size_t)(j.ldo * j.size)) : dx;
+    j.acc = j.turned ? 0 : acc;
+    if (!j.y)
+        return et_error_status();
+    et_parallel_for(j.rows * j.channels, et_row_grain(j.rows * j.channels, 2 * j.n), bwd_piece, &j);
+    return j.turned ? from_rows(n, &j, j.y, dx, acc) : ET_OK;
+}
+
+static unsigned bn_saves(const et_node *n)
+{
+    return ET_SAVE_IN(X) | (n->in[GAMMA] ? ET_SAVE_IN(GAMMA) : 0u) |
+           (n->in[BETA] && ET_ATTR(n, bn_attr)->relu ? ET_SAVE_IN(BETA) : 0u);
+}
+
+/* --- samples --- */
+
+/* Shifts far enough from zero that no output is near the kink. */
+static et_tensor *norm_relu(et_tensor *const *in)
+{
+    const double shift[] = {8, -8, 8};
+    et_tensor *far = in[2] ? et_add(in[2], et_to(et_from(ET_F64, ET_SHAPE(3), shift), in[2]->dtype)) : NULL;
+
+    return et_batch_norm_relu(in[0], NULL, NULL, in[1], far, true, 0.1, 1e-5);
+}
+
+ET_CALL(bn_affine, et_batch_norm(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
+ET_CALL(bn_plain, et_batch_norm(in[0], NULL, NULL, NULL, NULL, true, 0.1, 1e-3))
+ET_CALL(bn_eval, et_batch_norm(in[0], in[1], in[2], in[3], in[4], false, 0.1, 1e-5))
+ET_CALL(bn_axis, et_batch_norm_axis(in[0], -1, NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
+ET_CALL(bn_relu, norm_relu(in))
+
+#define VAR(n) {.ndim = 1, .shape = {n}, .lo = 0.5, .hi = 2, .kind = ET_ARG_CONST}
+#define MEAN(n) {.ndim = 1, .shape = {n}, .kind = ET_ARG_CONST}
+static const et_sample bn_samples[] = {
+    {.name = "images", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
+    {.name = "sequences past a vector", .n_in = 3, .in = {{3, {3, 2, 37}}, {1, {2}}, {1, {2}}}, .call = bn_affine},
+    {.name = "vectors", .n_in = 3, .in = {{2, {9, 5}}, {1, {5}}, {1, {5}}}, .call = bn_affine},
+    {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
+    {.name = "one sample", .n_in = 3, .in = {{3, {1, 3, 6}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
+    {.name = "past a block", .n_in = 3, .in = {{3, {1, 1, 4100}}, {1, {1}}, {1, {1}}}, .call = bn_affine},
+    {.name = "plain", .n_in = 1, .in = {{3, {4, 3, 2}}}, .call = bn_plain},
+    {.name = "evaluation", .n_in = 5, .in = {{3, {2, 3, 4}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}}, .call = bn_eval},
+    {.name = "evaluation of vectors", .n_in = 5, .in = {{2, {4, 3}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
+     .call = bn_eval},
+    {.name = "empty", .n_in = 3, .in = {{3, {0, 3, 4}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
+};
+const et_op et_op_batch_norm = {
+    .name = "batch_norm", .args = "r r? r? r? r?", .n_out = 1, .flags = ET_OP_ONCE, .saves_for = bn_saves,
+    .shape = bn_shape, .fwd = bn_fwd, .bwd = bn_bwd, ET_SAMPLES(bn_samples),
+};
+
+/** Batch normalisation (Ioffe and Szegedy 2015) over the batch and all axes but the second.
+ *
+ *    y = (x - mean) / sqrt(var + eps) * weight + bias
+ *
+ *  x [B, C, ..]; running_mean, running_var, weight, bias [C], or NULL for none. In training, mean and var (biased)
+ *  are those of x, and running_mean and running_var, where given, move towards them by `momentum` (var unbiased):
+ *  running = (1 - momentum) running + momentum batch. In evaluation they are used instead and stay as they are.
+ *  Errors: ESHAPE, also for one value a channel in training; EINVAL for eps, momentum, missing running
+ *  statistics in evaluation. Can be differentiated once. */
+et_tensor *(et_batch_norm)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var, et_tensor *weight,
+                           et_tensor *bias, bool training, double momentum, double eps)
+{
+    const bn_attr a = {1, training, false, momentum, eps};
+
+    return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a,
+                     sizeof a);
+}
+
+static const et_sample bn_relu_samples[] = {
+    {.name = "images", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {3}}, {1, {3}}}, .call = bn_relu},
+    {.name = "vectors", .n_in = 3, .in = {{2, {9, 3}}, {1, {3}}, {1, {3}}}, .call = bn_relu},
+    {.name = "sequences", .n_in = 3, .in = {{3, {2, 3, 35}}, {1, {3}}, {1, {3}}}, .call = bn_relu},
+};
+const et_op et_op_batch_norm_relu = {
+    .name = "batch_norm_relu", .args = "r r? r? r? r?", .n_out = 1, .flags = ET_OP_ONCE | ET_OP_KINK,
+    .saves_for = bn_saves, .shape = bn_shape, .fwd = bn_fwd, .bwd = bn_bwd, ET_SAMPLES(bn_relu_samples),
+};
+
+/** relu(et_batch_norm(..)) in one pass over the data, which backward reads x alone for. */
+et_tensor *(et_batch_norm_relu)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var, et_tensor *weight,
+                                et_tensor *bias, bool training, double momentum, double eps)
+{
+    const bn_attr a = {1, training, true, momentum, eps};
+
+    return et_apply1(&et_op_batch_norm_relu, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a,
+                     sizeof a);
+}
+
+static const et_sample bn_axis_samples[] = {
+    {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
+};
+const et_op et_op_batch_norm_axis = {.name = "batch_norm_axis", .args = "r", .flags = ET_OP_ONCE, .n_out = 1,
+                                     ET_SAMPLES(bn_axis_samples)};
+
+/** et_batch_norm with the channels along `axis` (from the end when negative). */
+et_tensor *(et_batch_norm_axis)(et_tensor *x, int axis, et_tensor *running_mean, et_tensor *running_var,
+                                et_tensor *weight, et_tensor *bias, bool training, double momentum, double eps)
+{
+    const bn_attr a = {axis, training, false, momentum, eps};
+
+    return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a,
+                     sizeof a);
+}

@@ -1,0 +1,367 @@
+/* Pooling: the maximum or the mean over windows of one or two axes, or over all positions. */
+#include "config.h"
+
+#include <string.h>
+
+#include "autograd/op.h"
+#define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
+#include "autograd/ops.h"
+
+enum { MOST_TAPS = 256 }; /* the place of a maximum is kept in a byte */
+
+typedef struct pool_attr {
+    int64_t kh, kw, sh, sw, ph, pw;
+} pool_attr;
+
+typedef struct pool_job {
+    pool_attr a;
+    const et_kernels *k;
+    int64_t h, w, oh, ow, size;
+    const char *x; /* or dy */
+    char *y;       /* or dx */
+    uint8_t *at;
+    char *lines;   /* averages: scratch memory of each piece */
+    int64_t grain, slot;
+    int acc;
+} pool_job;
+
+static et_status pool_shape(et_node *n, int ndim)
+{
+    const pool_attr *a = ET_ATTR(n, pool_attr);
+    const et_tensor *x = n->in[0];
+    const int64_t kernel[] = {a->kh, a->kw}, stride[] = {a->sh, a->sw}, pad[] = {a->ph, a->pw};
+    int64_t shape[4];
+
+    if (x->ndim != ndim)
+        return et_op_raise(n, ET_ESHAPE, "x is %s, expected %s", et_shape_str(x),
+                           ndim == 3 ? "[batch, channels, length]" : "[batch, channels, height, width]");
+    shape[0] = x->shape[0];
+    shape[1] = x->shape[1];
+    for (int d = 2; d < ndim; d++) {
+        const int i = d - ndim + 2;
+        if (kernel[i] < 1 || stride[i] < 1)
+            return et_op_raise(n, ET_EINVAL, "a window of %lld and a stride of %lld, expected at least 1",
+                               (long long)kernel[i], (long long)stride[i]);
+        if (pad[i] < 0 || pad[i] > kernel[i] / 2)
+            return et_op_raise(n, ET_EINVAL, "a padding of %lld, expected at most half the window of %lld",
+                               (long long)pad[i], (long long)kernel[i]);
+        if (x->shape[d] + 2 * pad[i] < kernel[i])
+            return et_op_raise(n, ET_ESHAPE, "a window of %lld is longer than dimension %d of x %s",
+                               (long long)kernel[i], d, et_shape_str(x));
+        shape[d] = (x->shape[d] + 2 * pad[i] - kernel[i]) / stride[i] + 1;
+    }
+    return et_out(n, 0, x->dtype, ndim, shape);
+}
+
+static et_status max_shape(et_node *n, int ndim)
+{
+    const pool_attr *a = ET_ATTR(n, pool_attr);
+
+    if (a->kh > MOST_TAPS || a->kw > MOST_TAPS || a->kh * a->kw > MOST_TAPS)
+        return et_op_raise(n, ET_EINVAL, "a window of more than %d elements", MOST_TAPS);
+    return pool_shape(n, ndim);
+}
+
+static et_status pool1d_shape(et_node *n) { return pool_shape(n, 3); }
+static et_status pool2d_shape(et_node *n) { return pool_shape(n, 4); }
+static et_status max1d_shape(et_node *n) { return max_shape(n, 3); }
+static et_status max2d_shape(et_node *n) { return max_shape(n, 4); }
+
+static int64_t planes(const et_node *n) { return n->in[0]->shape[0] * n->in[0]->shape[1]; }
+
+static void start(et_node *n, pool_job *j)
+{
+    const et_tensor *x = n->in[0], *y = n->out[0];
+
+    *j = (pool_job){.a = *ET_ATTR(n, pool_attr), .k = et_k(n), .h = x->ndim == 4 ? x->shape[2] : 1,
+                    .w = x->shape[x->ndim - 1], .oh = x->ndim == 4 ? y->shape[2] : 1, .ow = y->shape[x->ndim - 1],
+                    .size = (int64_t)et_dtype_size(x->dtype)};
+    j->grain = et_row_grain(planes(n), j->oh * j->ow * j->a.kh * j->a.kw);
+}
+
+/* --- maxima --- */
+
+static void max_piece(int64_t lo, int64_t hi, void *user)
+{
+    const pool_job *j = user;
+    const pool_attr *a = &j->a;
+
+    for (int64_t p = lo; p < hi; p++)
+        for (int64_t s = 0; s < j->oh; s++) {
+            const int64_t top = s * a->sh - a->ph, i0 = top < 0 ? -top : 0;
+            const int64_t rows = (j->h - top < a->kh ? j->h - top : a->kh) - i0, to = (p * j->oh + s) * j->ow;
+            j->k->max_pool(j->ow, j->x + (p * j->h + top + i0) * j->w * j->size, j->w, j->w, -a->pw, a->sw, rows, i0,
+                           a->kw, j->y + to * j->size, j->at + to);
+        }
+}
+
+static et_status max_fwd(et_node *n)
+{
+    const et_tensor *y = n->out[0];
+    pool_job j;
+
+    start(n, &j);
+    j.x = et_contig(n, n->in[0]);
+    j.y = et_out_data(n, 0);
+    if (n->recording) {
+        et_tensor *at = et_save_extra(n, 0, ET_U8, y->ndim, y->shape);
+        j.at = at ? et_data_mut(at) : NULL;
+    } else {
+        j.at = et_scratch(n, (size_t)y->numel);
+    }
+    if (!j.x || !j.y || !j.at)
+        return et_error_status();
+    et_parallel_for(planes(n), j.grain, max_piece, &j);
+    return ET_OK;
+}
+
+static void max_bwd_piece(int64_t lo, int64_t hi, void *user)
+{
+    const pool_job *j = user;
+    const pool_attr *a = &j->a;
+    const int64_t plane = j->h * j->w;
+    const bool tiles = a->sh == a->kh && a->sw == a->kw && !a->ph && !a->pw;
+    int64_t tap[MOST_TAPS];
+
+    for (int64_t t = 0; t < a->kh * a->kw; t++)
+        tap[t] = t / a->kw * j->w + t % a->kw;
+    for (int64_t p = lo; p < hi; p++) {
+        char *dx = j->y + p * plane * j->size;
+        if (!j->acc && (!tiles || j->oh * a->sh != j->h || j->ow * a->sw != j->w))
+            memset(dx, 0, (size_t)(plane * j->size));
+        for (int64_t s = 0; s < j->oh; s++) {
+            const int64_t from = (p * j->oh + s) * j->ow;
+            if (tiles)
+                j->k->max_pool_bwd(j->ow, a->kh, a->sw, j->x + from * j->size, j->at + from,
+                                   dx + s * a->sh * j->w * j->size, j->w, j->acc);
+            else
+                j->k->max_pool_scatter(j->ow, j->x + from * j->size, j->at + from, tap,
+                                       (s * a->sh - a->ph) * j->w - a->pw, a->sw, dx);
+        }
+    }
+}
+
+static et_status max_bwd(et_node *n)
+{
+    pool_job j;
+
+    start(n, &j);
+    j.x = et_gy_data(n, 0);
+    j.at = et_data_mut(n->saved[0]);
+    j.y = et_gx(n, 0, &j.acc);
+    if (!j.x || !j.at || !j.y)
+        return et_error_status();
+    et_parallel_for(planes(n), j.grain, max_bwd_piece, &j);
+    return ET_OK;
+}
+
+ET_CALL(max1d_third, et_max_pool1d(in[0], 3, 3, 0))
+ET_CALL(max1d_half, et_max_pool1d(in[0], 2, 2, 0))
+ET_CALL(max1d_over, et_max_pool1d(in[0], 5, 2, 2))
+ET_CALL(max2d_over, et_max_pool2d(in[0], 3, 3, 2, 2, 1, 1))
+ET_CALL(max2d_tiles, et_max_pool2d(in[0], 2, 2, 2, 2, 0, 0))
+ET_CALL(max2d_uneven, et_max_pool2d(in[0], 1, 4, 1, 4, 0, 0))
+#define D3(b, c, l) {.ndim = 3, .shape = {b, c, l}, .lo = -8, .hi = 8, .kind = ET_ARG_DISTINCT}
+#define D4(b, c, h, w) {.ndim = 4, .shape = {b, c, h, w}, .lo = -8, .hi = 8, .kind = ET_ARG_DISTINCT}
+static const et_sample max1d_samples[] = {
+    {.name = "thirds", .n_in = 1, .in = {D3(2, 3, 12)}, .call = max1d_third},
+    {.name = "thirds past a vector", .n_in = 1, .in = {D3(1, 2, 113)}, .call = max1d_third},
+    {.name = "halves with a remainder", .n_in = 1, .in = {D3(2, 1, 71)}, .call = max1d_half},
+    {.name = "overlapping, padded", .n_in = 1, .in = {D3(1, 2, 41)}, .call = max1d_over},
+    {.name = "empty", .n_in = 1, .in = {D3(0, 2, 6)}, .call = max1d_half},
+};
+const et_op et_op_max_pool1d = {
+    .name = "max_pool1d", .args = "r", .n_out = 1, .flags = ET_OP_KINK | ET_OP_ONCE, .saves = ET_SAVE_NONE,
+    .shape = max1d_shape, .fwd = max_fwd, .bwd = max_bwd, ET_SAMPLES(max1d_samples),
+};
+
+/** Maxima over windows along one axis: x [B, C, L] to [B, C, (L + 2 padding - kernel) / stride + 1], rounded
+ *  down. The padding counts as -inf. The gradient goes to the first maximum of a window; NaN is the largest.
+ *  ESHAPE; EINVAL for a kernel or stride below 1, a kernel above 256, a padding above half the kernel. */
+et_tensor *(et_max_pool1d)(et_tensor *x, int64_t kernel, int64_t stride, int64_t padding)
+{
+    const pool_attr a = {1, kernel, 1, stride, 0, padding};
+
+    return et_apply1(&et_op_max_pool1d, 1, &x, &a, sizeof a);
+}
+
+static const et_sample max2d_samples[] = {
+    {.name = "3 x 3, half size", .n_in = 1, .in = {D4(2, 1, 5, 9)}, .call = max2d_over},
+    {.name = "2 x 2", .n_in = 1, .in = {D4(1, 2, 4, 8)}, .call = max2d_tiles},
+    {.name = "2 x 2 with a remainder", .n_in = 1, .in = {D4(1, 1, 5, 23)}, .call = max2d_tiles},
+    {.name = "1 x 4", .n_in = 1, .in = {D4(1, 1, 3, 17)}, .call = max2d_uneven},
+};
+const et_op et_op_max_pool2d = {
+    .name = "max_pool2d", .args = "r", .n_out = 1, .flags = ET_OP_KINK | ET_OP_ONCE, .saves = ET_SAVE_NONE,
+    .shape = max2d_shape, .fwd = max_fwd, .bwd = max_bwd, ET_SAMPLES(max2d_samples),
+};
+
+/** Maxima over windows along two axes, x [B, C, H, W]; else as et_max_pool1d. At most 256 elements a window. */
+et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w,
+                           int64_t pad_h, int64_t pad_w)
+{
+    const pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w};
+
+    return et_apply1(&et_op_max_pool2d, 1, &x, &a, sizeof a);
+}
+
+/* --- means --- */
+
+static void avg_piece(int64_t lo, int64_t hi, void *user)
+{
+    const pool_job *j = user;
+    const pool_attr *a = &j->a;
+    char *line = j->lines + lo / j->grain * j->slot;
+
+    for (int64_t p = lo; p < hi; p++)
+        for (int64_t s = 0; s < j->oh; s++) {
+            char *y = j->y + (p * j->oh + s) * j->ow * j->size;
+            for (int64_t t = 0; t < a->kh * a->kw; t++) {
+                const char *x = j->x + (p * j->h + s * a->sh + t / a->kw) * j->w * j->size;
+                j->k->conv_gather(1, x, 0, j->w, t % a->kw, a->sw, t ? line : y, 0, j->ow);
+                if (t)
+                    j->k->binary[ET_B_ADD](j->ow, y, 1, line, 1, y);
+            }
+            j->k->affine(j->ow, y, 1 / (double)(a->kh * a->kw), 0, y);
+        }
+}
+
+static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
+{
+    const pool_job *j = user;
+    const pool_attr *a = &j->a;
+    char *line = j->lines + lo / j->grain * j->slot;
+
+    for (int64_t p = lo; p < hi; p++) {
+        char *dx = j->y + p * j->h * j->w * j->size;
+        if (!j->acc)
+            memset(dx, 0, (size_t)(j->h * j->w * j->size));
+        for (int64_t s = 0; s < j->oh; s++) {
+            j->k->affine(j->ow, j->x + (p * j->oh + s) * j->ow * j->size, 1 / (double)(a->kh * a->kw), 0, line);
+            for (int64_t t = 0; t < a->kh * a->kw; t++)
+                j->k->conv_scatter(1, line, 0, dx + (s * a->sh + t / a->kw) * j->w * j->size, 0, j->w, t % a->kw,
+                                   a->sw, j->ow);
+        }
+    }
+}
+
+/* A row of outputs for each piece. */
+static et_status lines_for(et_node *n, pool_job *j)
+{
+    const int64_t pieces = (planes(n) + j->grain - 1) / j->grain;
+
+    j->slot = (j->ow * j->size + 63) / 64 * 64;
+    j->lines = et_scratch(n, (size_t)(pieces * j->slot));
+    return j->lines ? ET_OK : et_error_status();
+}
+
+static et_status avg_fwd(et_node *n)
+{
+    pool_job j;
+
+    start(n, &j);
+    j.x = et_contig(n, n->in[0]);
+    j.y = et_out_data(n, 0);
+    if (!j.x || !j.y || lines_for(n, &j))
+        return et_error_status();
+    et_parallel_for(planes(n), j.grain, avg_piece, &j);
+    return ET_OK;
+}
+
+static et_status avg_bwd(et_node *n)
+{
+    pool_job j;
+
+    start(n, &j);
+    j.x = et_gy_data(n, 0);
+    if (!j.x || lines_for(n, &j) || !(j.y = et_gx(n, 0, &j.acc)))
+        return et_error_status();
+    et_parallel_for(planes(n), j.grain, avg_bwd_piece, &j);
+    return ET_OK;
+}
+
+ET_CALL(avg1d_quarter, et_avg_pool1d(in[0], 4, 4))
+ET_CALL(avg1d_over, et_avg_pool1d(in[0], 3, 2))
+ET_CALL(avg2d_tiles, et_avg_pool2d(in[0], 2, 2, 2, 2))
+ET_CALL(avg2d_over, et_avg_pool2d(in[0], 2, 3, 1, 2))
+ET_CALL(avg2d_one, et_avg_pool2d(in[0], 1, 1, 1, 1))
+static const et_sample avg1d_samples[] = {
+    {.name = "quarters", .n_in = 1, .in = {{3, {2, 3, 18}}}, .call = avg1d_quarter},
+    {.name = "overlapping", .n_in = 1, .in = {{3, {2, 2, 38}}}, .call = avg1d_over},
+    {.name = "empty", .n_in = 1, .in = {{3, {0, 2, 6}}}, .call = avg1d_over},
+};
+const et_op et_op_avg_pool1d = {
+    .name = "avg_pool1d", .args = "r", .n_out = 1, .flags = ET_OP_ONCE, .saves = ET_SAVE_NONE, .shape = pool1d_shape,
+    .fwd = avg_fwd, .bwd = avg_bwd, ET_SAMPLES(avg1d_samples),
+};
+
+/** Means over windows along one axis: x [B, C, L] to [B, C, (L - kernel) / stride + 1], rounded down.
+ *  ESHAPE; EINVAL for a kernel or stride below 1. */
+et_tensor *(et_avg_pool1d)(et_tensor *x, int64_t kernel, int64_t stride)
+{
+    const pool_attr a = {1, kernel, 1, stride, 0, 0};
+
+    return et_apply1(&et_op_avg_pool1d, 1, &x, &a, sizeof a);
+}
+
+static const et_sample avg2d_samples[] = {
+    {.name = "2 x 2", .n_in = 1, .in = {{4, {2, 2, 5, 6}}}, .call = avg2d_tiles},
+    {.name = "overlapping", .n_in = 1, .in = {{4, {1, 2, 4, 9}}}, .call = avg2d_over},
+    {.name = "1 x 1", .n_in = 1, .in = {{4, {1, 2, 2, 3}}}, .call = avg2d_one},
+};
+const et_op et_op_avg_pool2d = {
+    .name = "avg_pool2d", .args = "r", .n_out = 1, .flags = ET_OP_ONCE, .saves = ET_SAVE_NONE, .shape = pool2d_shape,
+    .fwd = avg_fwd, .bwd = avg_bwd, ET_SAMPLES(avg2d_samples),
+};
+
+/** Means over windows along two axes, x [B, C, H, W]; else as et_avg_pool1d. */
+et_tensor *(et_avg_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w)
+{
+    const pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, 0, 0};
+
+    return et_apply1(&et_op_avg_pool2d, 1, &x, &a, sizeof a);
+}
+
+/* --- over all positions --- */
+
+/* [B, C, positions] */
+static et_tensor *flat(et_tensor *x, const char *name)
+{
+    if (!x)
+        return NULL;
+    if (x->ndim < 3) {
+        et_raise_here(ET_ESHAPE, "%s: x is %s, expected [batch, channels, positions ..]", name, et_shape_str(x));
+        return NULL;
+    }
+    return x->ndim == 3 ? x : et_flatten(x, 2, -1);
+}
+
+ET_CALL(global_max, et_global_max_pool(in[0]))
+ET_CALL(global_avg, et_global_avg_pool(in[0]))
+static const et_sample global_max_samples[] = {
+    {.name = "sequence", .n_in = 1, .in = {D3(2, 3, 7)}, .call = global_max},
+    {.name = "image", .n_in = 1, .in = {D4(2, 3, 3, 4)}, .call = global_max},
+};
+const et_op et_op_global_max_pool = {.name = "global_max_pool", .args = "r", .flags = ET_OP_KINK, .n_out = 1,
+                                     ET_SAMPLES(global_max_samples)};
+/** Maximum over all axes but the first two: x [B, C, ..] to [B, C]; the gradient goes to the first maximum. */
+et_tensor *(et_global_max_pool)(et_tensor *x)
+{
+    et_tensor *f = flat(x, "global_max_pool");
+
+    return f ? et_max(f, -1, false, NULL) : NULL;
+}
+
+static const et_sample global_avg_samples[] = {
+    {.name = "sequence", .n_in = 1, .in = {{3, {2, 3, 7}}}, .call = global_avg},
+    {.name = "image", .n_in = 1, .in = {{4, {2, 3, 3, 4}}}, .call = global_avg},
+};
+const et_op et_op_global_avg_pool = {.name = "global_avg_pool", .args = "r", .n_out = 1,
+                                     ET_SAMPLES(global_avg_samples)};
+/** Mean over all axes but the first two: x [B, C, ..] to [B, C]. */
+et_tensor *(et_global_avg_pool)(et_tensor *x)
+{
+    et_tensor *f = flat(x, "global_avg_pool");
+
+    return f ? et_mean(f, ET_DIMS(-1), false) : NULL;
+}

@@ -1,0 +1,533 @@
+/* Convolution by implicit matrix products around the register tiles of tensor/kernels/conv.h.
+ *
+ * Forward, y[o, q] = sum over p = (c, i, j) of w[o, p] x[c, row of q + i, column of q + j], is a product
+ * of the weight with a matrix of patches that never exists as a whole: for a block of positions q and of
+ * channels, its rows are gathered into a buffer in the second-level cache, and the weight's rows go past.
+ * With stride 1 along the row, the rows for taps j = 0 .. kw-1 are one gathered row (*line*) read from
+ * j elements further on; the gathering costs 1/kw of what a copy for each tap would. Where rows are short,
+ * positions of several rows are packed densely instead, with a line for each tap.
+ *
+ * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else the
+ * patches' gradients are made for a block of positions and added where they came from. The gradient of
+ * the weight is a product over positions, w[p, o] += patch[p, q] dy[o, q], with dy transposed into panels.
+ *
+ * Work is cut along samples and positions, for large weights' gradients along the weight; sums run in an
+ * order that sizes alone decide. */
+#include "config.h"
+
+#include <string.h>
+
+#include "tensor/conv.h"
+#include "tensor/kernels.h"
+#include "tensor/parallel.h"
+#include "tensor/pool.h"
+
+enum {
+    ROWS = 512,               /* taps x channels of a block, about */
+    BLOCK_BYTES = 384 * 1024, /* gathered lines of a block */
+    LONGEST = 512,            /* positions of a block */
+    OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
+    ROW_GROUP = 24,           /* a multiple of every tile's height */
+    SHARDS = 8,               /* of the batch, for gradients of weights */
+    SHARD_ELEMS = 64 * 1024   /* up to this many elements; larger ones are cut themselves */
+};
+
+typedef struct conv_job {
+    et_conv s;
+    const et_kernels *kr;
+    int64_t es;
+    int64_t taps, positions;
+    bool shared;              /* one line serves all taps of a row */
+    int64_t lines;            /* a channel's */
+    int64_t seg;              /* shared: positions of a segment (part of an output row), */
+    int64_t seg_ld, segs;     /* elements from one to the next in a line, segments a row */
+    int64_t per_block;        /* shared: segments of a block; else positions */
+    int64_t blocks;           /* a sample's */
+    int64_t channels;         /* of a block */
+    int64_t ld;               /* elements of a line */
+    int64_t *off;             /* [channels taps] where the row of (c, i, j) starts */
+    const char *x, *w, *bias, *dy;
+    char *y, *dw, *scratch;
+    int64_t slot, chunk;      /* scratch bytes a piece; items a piece */
+    int64_t ldo;              /* weight's gradient: outputs, rounded up to vectors */
+    int64_t shards;
+    int acc;
+} conv_job;
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+/* --- blocks --- */
+
+/* Decides lines and blocks; rows of positions shorter than `shortest` are packed densely. */
+static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest)
+{
+    j->s = *s;
+    j->kr = et_kernels_for(dtype);
+    j->es = (int64_t)et_dtype_size(dtype);
+    j->taps = s->kh * s->kw;
+    j->positions = s->oh * s->ow;
+    const int64_t lanes = j->kr->lanes, nr = lanes * j->kr->gemm_vecs;
+    j->shared = s->sw == 1 && s->kw > 1 && s->ow >= shortest && 8 * round_up(s->ow, lanes) <= 9 * s->ow;
+    j->lines = j->shared ? s->kh : j->taps;
+
+    int64_t c_blocks = ceil_div(s->in, max64(1, ROWS / j->taps));
+    j->channels = ceil_div(s->in, c_blocks);
+    int64_t most = BLOCK_BYTES / (j->channels * j->lines * j->es) / nr * nr;
+    most = max64(nr, min64(most, LONGEST));
+    if (j->shared) {
+        j->segs = ceil_div(s->ow, most);
+        j->seg = j->segs == 1 ? s->ow : round_up(ceil_div(s->ow, j->segs), nr);
+        j->segs = ceil_div(s->ow, j->seg);
+        j->seg_ld = round_up(round_up(j->seg, lanes) + s->kw - 1, lanes);
+        j->per_block = min64(s->oh * j->segs, max64(1, most / j->seg_ld));
+        j->blocks = ceil_div(s->oh * j->segs, j->per_block);
+        j->ld = j->per_block * j->seg_ld;
+    } else {
+        j->blocks = ceil_div(j->positions, most);
+        j->per_block = min64(j->positions, round_up(ceil_div(j->positions, j->blocks), nr));
+        j->blocks = ceil_div(j->positions, j->per_block);
+        j->ld = round_up(j->per_block, lanes);
+    }
+}
+
+static int64_t lines_bytes(const conv_job *j) { return round_up(j->channels * j->lines * j->ld * j->es, 64); }
+
+static int64_t off_bytes(const conv_job *j) { return round_up(j->channels * j->taps * (int64_t)sizeof *j->off, 64); }
+
+static void set_offsets(conv_job *j, void *memory)
+{
+    int64_t r = 0;
+
+    j->off = memory;
+    for (int64_t c = 0; c < j->channels; c++)
+        for (int64_t i = 0; i < j->s.kh; i++)
+            for (int64_t k = 0; k < j->s.kw; k++)
+                j->off[r++] = j->shared ? (c * j->lines + i) * j->ld + k : (c * j->lines + i * j->s.kw + k) * j->ld;
+}
+
+/* Lines of channels c0 .. c1 for one tap row i (and column k) over n positions from (oh, ow) on. */
+static void gather(const conv_job *j, const char *x, int64_t c0, int64_t c1, int64_t i, int64_t k, int64_t oh,
+                   int64_t ow, int64_t n, char *to)
+{
+    const et_conv *s = &j->s;
+    const int64_t row = oh * s->sh - s->ph + i, area = s->h * s->w;
+    const bool inside = row >= 0 && row < s->h;
+
+    j->kr->conv_gather(c1 - c0, x + (c0 * area + (inside ? row * s->w : 0)) * j->es, area, inside ? s->w : 0,
+                       ow * s->sw - s->pw + k, s->sw, to, j->lines * j->ld, n);
+}
+
+/* A part of a block whose positions follow each other in y and in the lines. */
+typedef struct run {
+    int64_t q, at, n; /* first position, where it stands in the lines, number */
+} run;
+
+static int64_t runs_of(const conv_job *j, int64_t block)
+{
+    return j->shared ? min64(j->per_block, j->s.oh * j->segs - block * j->per_block) : 1;
+}
+
+static run run_of(const conv_job *j, int64_t block, int64_t r)
+{
+    if (j->shared) {
+        const int64_t g = block * j->per_block + r, oh = g / j->segs, ow = g % j->segs * j->seg;
+        return (run){oh * j->s.ow + ow, r * j->seg_ld, min64(j->seg, j->s.ow - ow)};
+    }
+    return (run){block * j->per_block, 0, min64(j->per_block, j->positions - block * j->per_block)};
+}
+
+/* Gathers the lines of channels c0 .. c1 of sample x for one block of positions. */
+static void gather_block(const conv_job *j, const char *x, int64_t c0, int64_t c1, int64_t block, char *lines)
+{
+    const et_conv *s = &j->s;
+    const int64_t lanes = j->kr->lanes;
+
+    for (int64_t r = 0; r < runs_of(j, block); r++) {
+        const run u = run_of(j, block, r);
+        const int64_t wide = round_up(u.n, lanes);
+        if (j->shared) {
+            for (int64_t i = 0; i < s->kh; i++)
+                gather(j, x, c0, c1, i, 0, u.q / s->ow, u.q % s->ow, wide + s->kw - 1,
+                       lines + (i * j->ld + u.at) * j->es);
+            continue;
+        }
+        for (int64_t t = 0; t < j->taps; t++) {
+            char *line = lines + t * j->ld * j->es;
+            for (int64_t q = u.q, n; q < u.q + u.n; q += n) {
+                n = min64(s->ow - q % s->ow, u.q + u.n - q);
+                gather(j, x, c0, c1, t / s->kw, t % s->kw, q / s->ow, q % s->ow, n, line + (q - u.q) * j->es);
+            }
+            if (wide > u.n)
+                j->kr->conv_gather(c1 - c0, x, 0, 0, 0, 1, line + u.n * j->es, j->lines * j->ld, wide - u.n);
+        }
+    }
+}
+
+/* --- the product of rows with gathered lines --- */
+
+typedef struct rows_product {
+    const char *a; int64_t rsa;  /* rows of the weight, contiguous along k */
+    int64_t m, k;
+    const char *b;               /* lines, at the run's first position */
+    const int64_t *off;
+    char *c; int64_t ldc, n;     /* rows of the result, at the run's first position */
+    const char *bias;            /* [m] or NULL */
+    int acc;
+} rows_product;
+
+/* Rows r0 .. r1 of columns from j on, fewer than a whole panel. */
+static void ragged(const conv_job *w, const rows_product *g, int64_t r0, int64_t r1, int64_t j)
+{
+    enum { TILE_BYTES = ET_TILE_ROWS * ET_TILE_VECS * 64 };
+    const int64_t n = g->n - j, width = round_up(n, w->kr->lanes);
+    const int v = (int)(width / w->kr->lanes), tall = w->kr->gemm_rows[v];
+    const size_t bytes = (size_t)(n * w->es);
+    char tile[TILE_BYTES];
+
+    if (width != n)
+        memset(tile, 0, sizeof tile);
+    for (int64_t r = r0; r < r1; r += tall) {
+        const int64_t rows = min64(tall, r1 - r);
+        char *c = g->c + (r * g->ldc + j) * w->es;
+        const char *a = g->a + r * g->rsa * w->es, *bias = g->bias ? g->bias + r * w->es : NULL;
+        if (width == n) {
+            w->kr->conv_tile[v][rows](1, g->k, a, g->rsa, g->b + j * w->es, g->off, c, g->ldc, bias, g->acc);
+            continue;
+        }
+        if (g->acc)
+            for (int64_t i = 0; i < rows; i++)
+                memcpy(tile + i * width * w->es, c + i * g->ldc * w->es, bytes);
+        w->kr->conv_tile[v][rows](1, g->k, a, g->rsa, g->b + j * w->es, g->off, tile, width, bias, g->acc);
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(c + i * g->ldc * w->es, tile + i * width * w->es, bytes);
+    }
+}
+
+static void rows_times_lines(const conv_job *w, const rows_product *g, int64_t r0, int64_t r1)
+{
+    const int vecs = w->kr->gemm_vecs, tall = w->kr->gemm_rows[vecs];
+    const int64_t nr = (int64_t)vecs * w->kr->lanes, full = g->n / nr;
+
+    if (full)
+        for (int64_t r = r0; r < r1; r += tall)
+            w->kr->conv_tile[vecs][min64(tall, r1 - r)](full, g->k, g->a + r * g->rsa * w->es, g->rsa, g->b, g->off,
+                                                        g->c + r * g->ldc * w->es, g->ldc,
+                                                        g->bias ? g->bias + r * w->es : NULL, g->acc);
+    if (g->n > full * nr)
+        ragged(w, g, r0, r1, full * nr);
+}
+
+/* --- threads --- */
+
+/* Cuts `items` into a piece for each thread that is worth one, with scratch memory for each. */
+static et_status cut(conv_job *j, int64_t items, double flops, int64_t slot)
+{
+    const int most = et_in_parallel() ? 1 : et_get_num_threads();
+    const double worth = flops / ET_GRAIN_FLOPS;
+    const int threads = worth < 2 ? 1 : worth < most ? (int)worth : most;
+
+    j->chunk = ceil_div(items, threads);
+    j->slot = round_up(slot, 64);
+    j->scratch = et_pool_alloc((size_t)(ceil_div(items, j->chunk) * j->slot + off_bytes(j)));
+    if (!j->scratch)
+        return et_error_status();
+    set_offsets(j, j->scratch + ceil_div(items, j->chunk) * j->slot);
+    return ET_OK;
+}
+
+static char *slot_of(const conv_job *j, int64_t lo) { return j->scratch + lo / j->chunk * j->slot; }
+
+static double flops_of(const et_conv *s)
+{
+    return 2.0 * (double)(s->batch * s->out) * (double)(s->oh * s->ow) * (double)(s->in * s->kh * s->kw);
+}
+
+/* --- forward --- */
+
+static void forward_body(int64_t lo, int64_t hi, void *user)
+{
+    const conv_job *j = user;
+    const et_conv *s = &j->s;
+    const int64_t k = s->in * j->taps;
+    char *lines = slot_of(j, lo);
+
+    for (int64_t item = lo; item < hi; item++) {
+        const int64_t b = item / j->blocks, block = item % j->blocks, runs = runs_of(j, block);
+        const char *x = j->x + b * s->in * s->h * s->w * j->es;
+        for (int64_t c0 = 0; c0 < s->in; c0 += j->channels) {
+            const int64_t c1 = min64(c0 + j->channels, s->in);
+            gather_block(j, x, c0, c1, block, lines);
+            for (int64_t o = 0; o < s->out; o += ROW_GROUP)
+                for (int64_t r = 0; r < runs; r++) {
+                    const run u = run_of(j, block, r);
+                    const rows_product g = {.a = j->w + c0 * j->taps * j->es, .rsa = k, .k = (c1 - c0) * j->taps,
+                                            .b = lines + u.at * j->es, .off = j->off,
+                                            .c = j->y + (b * s->out * j->positions + u.q) * j->es,
+                                            .ldc = j->positions, .n = u.n, .bias = c0 ? NULL : j->bias,
+                                            .acc = c0 > 0 || j->acc};
+                    rows_times_lines(j, &g, o, min64(o + ROW_GROUP, s->out));
+                }
+        }
+    }
+}
+
+/* With acc, y is added to (and bias must be NULL). */
+static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias,
+                             void *y, int acc)
+{
+    conv_job j = {.x = x, .w = weight, .bias = bias, .y = y, .acc = acc};
+
+    if (!c->batch || !c->out || !c->oh || !c->ow)
+        return ET_OK;
+    plan(&j, dtype, c, 0);
+    if (cut(&j, c->batch * j.blocks, flops_of(c), lines_bytes(&j)))
+        return et_error_status();
+    et_parallel_for(c->batch * j.blocks, j.chunk, forward_body, &j);
+    et_pool_free(j.scratch);
+    return ET_OK;
+}
+
+et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias,
+                          void *y)
+{
+    return run_forward(dtype, c, x, weight, bias, y, 0);
+}
+
+/* --- gradient of x --- */
+
+typedef struct turn_job {
+    const et_conv *s;
+    const char *w;
+    char *to;
+    size_t es;
+    bool turned; /* [in, out, kh, kw], kernels turned around; else [in, kh, kw, out] */
+} turn_job;
+
+static void turn_body(int64_t lo, int64_t hi, void *user)
+{
+    const turn_job *t = user;
+    const int64_t taps = t->s->kh * t->s->kw, out = t->s->out, es = (int64_t)t->es;
+
+    for (int64_t c = lo; c < hi; c++)
+        for (int64_t o = 0; o < out; o++) {
+            const char *from = t->w + (o * t->s->in + c) * taps * es;
+            char *to = t->to + c * out * taps * es;
+            for (int64_t k = 0; k < taps; k++)
+                memcpy(to + (t->turned ? o * taps + taps - 1 - k : k * out + o) * es, from + k * es, t->es);
+        }
+}
+
+/* Stride above 1: for a block of positions the patches' gradients, w^T dy, then added to dx. */
+static void scatter_body(int64_t lo, int64_t hi, void *user)
+{
+    const conv_job *j = user;
+    const et_conv *s = &j->s;
+    const int64_t area = s->h * s->w, k = s->in * j->taps, ldb = round_up(j->per_block, j->kr->lanes);
+    char *dlines = slot_of(j, lo), *dy = dlines + lines_bytes(j);
+
+    for (int64_t b = lo; b < hi; b++) {
+        char *dx = j->y + b * s->in * area * j->es;
+        if (!j->acc)
+            memset(dx, 0, (size_t)(s->in * area * j->es));
+        for (int64_t block = 0; block < j->blocks; block++) {
+            const run u = run_of(j, block, 0);
+            j->kr->conv_gather(s->out, j->dy + (b * s->out * j->positions + u.q) * j->es, j->positions, u.n, 0, 1, dy,
+                               ldb, ldb);
+            for (int64_t c0 = 0; c0 < s->in; c0 += j->channels) {
+                const int64_t c1 = min64(c0 + j->channels, s->in), rows = (c1 - c0) * j->taps;
+                const rows_product g = {.a = j->w + c0 * j->taps * s->out * j->es, .rsa = s->out, .m = k, .k = s->out,
+                                        .b = dy, .off = j->off, .c = dlines, .ldc = j->ld, .n = u.n};
+                for (int64_t r = 0; r < rows; r += ROW_GROUP)
+                    rows_times_lines(j, &g, r, min64(r + ROW_GROUP, rows));
+                for (int64_t t = 0; t < j->taps; t++)
+                    for (int64_t q = u.q, n; q < u.q + u.n; q += n) {
+                        const int64_t row = q / s->ow * s->sh - s->ph + t / s->kw, ow = q % s->ow;
+                        n = min64(s->ow - ow, u.q + u.n - q);
+                        if (row >= 0 && row < s->h)
+                            j->kr->conv_scatter(c1 - c0, dlines + (t * j->ld + q - u.q) * j->es, j->taps * j->ld,
+                                                dx + (c0 * area + row * s->w) * j->es, area, s->w,
+                                                ow * s->sw - s->pw + t % s->kw, s->sw, n);
+                    }
+            }
+        }
+    }
+}
+
+static et_status strided_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx,
+                                    int acc)
+{
+    conv_job j = {.w = weight, .dy = dy, .y = dx, .acc = acc};
+
+    plan(&j, dtype, c, INT64_MAX);
+    const int64_t ldb = round_up(j.per_block, j.kr->lanes), offsets = c->out * (int64_t)sizeof *j.off;
+    if (cut(&j, c->batch, flops_of(c), lines_bytes(&j) + c->out * ldb * j.es))
+        return et_error_status();
+    int64_t *off = et_pool_alloc((size_t)offsets); /* the lines here are dy's rows */
+    if (!off) {
+        et_pool_free(j.scratch);
+        return et_error_status();
+    }
+    for (int64_t o = 0; o < c->out; o++)
+        off[o] = o * ldb;
+    j.off = off;
+    et_parallel_for(c->batch, j.chunk, scatter_body, &j);
+    et_pool_free(off);
+    et_pool_free(j.scratch);
+    return ET_OK;
+}
+
+et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx, int acc)
+{
+    const bool plain = c->sh == 1 && c->sw == 1;
+    turn_job t = {.s = c, .w = weight, .es = et_dtype_size(dtype), .turned = plain};
+    const int64_t taps = c->kh * c->kw, size = c->out * c->in * taps;
+
+    if (!c->batch || !c->in || !c->h || !c->w)
+        return ET_OK;
+    if (!(t.to = et_pool_alloc((size_t)max64(1, size) * t.es)))
+        return et_error_status();
+    et_parallel_for(c->in, et_row_grain(c->in, 4 * c->out * taps), turn_body, &t);
+    et_status status;
+    if (plain) {
+        const et_conv back = {.batch = c->batch, .in = c->out, .h = c->oh, .w = c->ow, .out = c->in, .kh = c->kh,
+                              .kw = c->kw, .sh = 1, .sw = 1, .ph = c->kh - 1 - c->ph, .pw = c->kw - 1 - c->pw,
+                              .oh = c->h, .ow = c->w};
+        status = run_forward(dtype, &back, dy, t.to, NULL, dx, acc);
+    } else {
+        status = strided_input_grad(dtype, c, t.to, dy, dx, acc);
+    }
+    et_pool_free(t.to);
+    return status;
+}
+
+/* --- gradient of the weight --- */
+
+/* Rows (c, i, j) of channels ca .. cb of the transposed gradient, wt [in taps, ldo], summed over samples
+ * b0 .. b1. */
+static void weight_part(const conv_job *j, int64_t b0, int64_t b1, int64_t ca, int64_t cb, char *wt, char *lines)
+{
+    const et_conv *s = &j->s;
+    const int vecs = j->kr->gemm_vecs;
+    const int64_t lanes = j->kr->lanes, nr = vecs * lanes, area = s->h * s->w;
+    char *panels = lines + lines_bytes(j);
+
+    for (int64_t b = b0; b < b1; b++)
+        for (int64_t block = 0; block < j->blocks; block++)
+            for (int64_t o = 0; o < s->out; o += OUT_CHUNK) {
+                const int64_t oe = min64(o + OUT_CHUNK, s->out), full = (oe - o) / nr;
+                const int64_t edge = oe - o - full * nr, wide = round_up(edge, lanes);
+                const int64_t runs = runs_of(j, block);
+                char *panel = panels;
+                for (int64_t r = 0; r < runs; r++) { /* dy of each run, transposed, panel after panel */
+                    const run u = run_of(j, block, r);
+                    const char *dy = j->dy + (b * s->out * j->positions + u.q) * j->es;
+                    for (int64_t p = o; p < oe; p += nr) {
+                        const int64_t width = min64(nr, round_up(oe - p, lanes));
+                        j->kr->gemm_pack(u.n, min64(nr, oe - p), dy + p * j->positions * j->es, 1, j->positions, panel,
+                                         width);
+                        panel += u.n * width * j->es;
+                    }
+                }
+                for (int64_t c0 = ca; c0 < cb; c0 += j->channels) {
+                    const int64_t c1 = min64(c0 + j->channels, cb), rows = (c1 - c0) * j->taps;
+                    gather_block(j, s->in * area * b * j->es + j->x, c0, c1, block, lines);
+                    panel = panels;
+                    for (int64_t r = 0; r < runs; r++) {
+                        const run u = run_of(j, block, r);
+                        const int first = b == b0 && block == 0 && r == 0;
+                        const char *a = lines + u.at * j->es;
+                        char *c = wt + (c0 * j->taps * j->ldo + o) * j->es;
+                        for (int64_t i = 0, tall = j->kr->gemm_rows[vecs]; full && i < rows; i += tall)
+                            j->kr->conv_wtile[vecs][min64(tall, rows - i)](full, u.n, a, j->off + i, panel,
+                                                                           c + i * j->ldo * j->es, j->ldo, !first);
+                        panel += full * nr * u.n * j->es;
+                        const int v = (int)(wide / lanes);
+                        for (int64_t i = 0, tall = j->kr->gemm_rows[v]; edge && i < rows; i += tall)
+                            j->kr->conv_wtile[v][min64(tall, rows - i)](1, u.n, a, j->off + i, panel,
+                                                                        c + (i * j->ldo + full * nr) * j->es, j->ldo,
+                                                                        !first);
+                        panel += wide * u.n * j->es;
+                    }
+                }
+            }
+}
+
+/* Small weights: shards of the batch, each with a gradient of its own. */
+static void shard_body(int64_t lo, int64_t hi, void *user)
+{
+    const conv_job *j = user;
+    const et_conv *s = &j->s;
+
+    for (int64_t g = lo; g < hi; g++)
+        weight_part(j, g * s->batch / j->shards, (g + 1) * s->batch / j->shards, 0, s->in,
+                    j->y + g * s->in * j->taps * j->ldo * j->es, slot_of(j, lo));
+}
+
+/* Large ones: blocks of channels. */
+static void channels_body(int64_t lo, int64_t hi, void *user)
+{
+    const conv_job *j = user;
+
+    weight_part(j, 0, j->s.batch, lo, hi, j->y, slot_of(j, lo));
+}
+
+/* Rows o of the gradient from columns o of the transposed one, shards added in order. */
+static void turn_back_body(int64_t lo, int64_t hi, void *user)
+{
+    enum { WIDE = 256 };
+    const conv_job *j = user;
+    const int64_t k = j->s.in * j->taps;
+    double line[WIDE];
+
+    for (int64_t o = lo; o < hi; o++)
+        for (int64_t p = 0; p < k; p += WIDE) {
+            const int64_t n = min64(WIDE, k - p);
+            char *to = j->dw + (o * k + p) * j->es;
+            for (int64_t g = 0; g < j->shards; g++) {
+                const int add = g > 0 || j->acc;
+                j->kr->conv_gather(1, j->y + ((g * k + p) * j->ldo + o) * j->es, 0, n * j->ldo, 0, j->ldo, line, 0, n);
+                if (add)
+                    j->kr->binary[ET_B_ADD](n, to, 1, line, 1, to);
+                else
+                    memcpy(to, line, (size_t)(n * j->es));
+            }
+        }
+}
+
+et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight, int acc)
+{
+    conv_job j = {.x = x, .dy = dy};
+    const int64_t k = c->in * c->kh * c->kw;
+
+    if (!c->out || !k)
+        return ET_OK;
+    if (!c->batch || !c->oh || !c->ow) {
+        if (!acc)
+            memset(dweight, 0, (size_t)(c->out * k) * et_dtype_size(dtype));
+        return ET_OK;
+    }
+    plan(&j, dtype, c, 96);
+    j.ldo = round_up(c->out, j.kr->lanes);
+    const bool small = k * j.ldo <= SHARD_ELEMS;
+    j.shards = small ? min64(SHARDS, c->batch) : 1;
+    const int64_t items = small ? j.shards : c->in;
+    const int64_t columns = j.shared ? j.per_block * j.seg : j.per_block;
+    const int64_t panel = columns * min64(j.ldo, round_up(OUT_CHUNK, j.kr->lanes));
+    if (cut(&j, items, flops_of(c), lines_bytes(&j) + panel * j.es))
+        return et_error_status();
+    et_status status = ET_OK;
+    j.dw = dweight;
+    if ((j.y = et_pool_alloc((size_t)(j.shards * k * j.ldo * j.es)))) {
+        et_parallel_for(items, j.chunk, small ? shard_body : channels_body, &j);
+        j.acc = acc;
+        et_parallel_for(c->out, et_row_grain(c->out, 4 * k * j.shards), turn_back_body, &j);
+    } else {
+        status = et_error_status();
+    }
+    et_pool_free(j.scratch);
+    et_pool_free(j.y);
+    return status;
+}

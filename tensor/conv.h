@@ -1,0 +1,27 @@
+/* Convolutions (cross-correlations) over one or two axes and their gradients, by implicit matrix
+ * products: patches are gathered block by block into a buffer that stays in the second-level
+ * cache, never for a whole sample. For autograd/ops_conv.c. */
+#ifndef ETUDE_TENSOR_CONV_H
+#define ETUDE_TENSOR_CONV_H
+
+#include "tensor/tensor.h"
+
+/* Sizes. Over one axis, h, kh, sh, oh are 1 and ph is 0. */
+typedef struct et_conv {
+    int64_t batch, in, h, w; /* x [batch, in, h, w] */
+    int64_t out, kh, kw;     /* weight [out, in, kh, kw] */
+    int64_t sh, sw, ph, pw;  /* stride, padding with zeros on both sides */
+    int64_t oh, ow;          /* y [batch, out, oh, ow], (h + 2 ph - kh) / sh + 1 and so on */
+} et_conv;
+
+/** y = x * weight + bias; arrays contiguous, float32 or float64, bias [out] or NULL. The bits do not depend
+ *  on the number of threads; so below. ENOMEM. */
+et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias,
+                          void *y);
+/** dx (acc 0: =, 1: +=) the gradient of x from that of y. */
+et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx, int acc);
+/** dweight (+)= the gradient of the weight. */
+et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight,
+                              int acc);
+
+#endif

@@ -1,0 +1,140 @@
+/* The inner part of convolutions, for tensor/conv.c: register tiles over gathered rows, and the
+ * gathering. Included by variant.c after gemm.h, whose accumulators and loads these tiles use.
+ *
+ * A tile is that of a matrix product with one change: the rows of one operand start at offsets
+ * that a table gives. Rows for the taps of a kernel that are one column apart are then one gathered
+ * row, read from one element further on, and need not be stored once for each tap. */
+
+/* Row i of A against vectors of B, as GEMM_FMA_N, with a pointer for each row of A. */
+#define CONV_FMA_1(i) { const real s = q##i[p]; GEMM_MADD_1(i) }
+#define CONV_FMA_2(i) { const real s = q##i[p]; GEMM_MADD_2(i) }
+#define CONV_FMA_3(i) { const real s = q##i[p]; GEMM_MADD_3(i) }
+#define CONV_FMA_4(i) { const real s = q##i[p]; GEMM_MADD_4(i) }
+#define CONV_ROW(i) const real *q##i = a + off[i];
+
+/* Accumulators begin with the row's bias. */
+#define CONV_BEGIN_1(i) const gemm_vec c##i = zero + (bias ? bias[i] : (real)0); gemm_vec x##i##_0 = c##i;
+#define CONV_BEGIN_2(i) CONV_BEGIN_1(i) gemm_vec x##i##_1 = c##i;
+#define CONV_BEGIN_3(i) CONV_BEGIN_2(i) gemm_vec x##i##_2 = c##i;
+#define CONV_BEGIN_4(i) CONV_BEGIN_3(i) gemm_vec x##i##_3 = c##i;
+
+#define CONV_ADD(i, v) x##i##_##v += GEMM_LD(cp + (v) * LANES);
+#define CONV_STORE(i, N)             \
+    if (acc) {                       \
+        GEMM_EACH_##N(CONV_ADD, i)   \
+    }                                \
+    GEMM_EACH_##N(GEMM_OUT, i)       \
+    cp += ldc;
+#define CONV_STORE_1(i) CONV_STORE(i, 1)
+#define CONV_STORE_2(i) CONV_STORE(i, 2)
+#define CONV_STORE_3(i) CONV_STORE(i, 3)
+#define CONV_STORE_4(i) CONV_STORE(i, 4)
+
+/* conv_tile: c[R, count N LANES] (+)= a b + bias[R], element (p, j) of B's tile t at
+ * b + off[p] + t N LANES + j.
+ * conv_wtile: c[R, count N LANES] (+)= a b, element (i, p) of A at a + off[i] + p, B in packed
+ * panels of k rows. */
+#define CONV_TILES(R, N)                                                                                    \
+    GEMM_FN static void conv_tile_##R##x##N(int64_t count, int64_t k, const void *va, int64_t rsa,          \
+                                            const void *vb, const int64_t *off, void *vc, int64_t ldc,      \
+                                            const void *vbias, int acc)                                     \
+    {                                                                                                       \
+        const gemm_vec zero = (gemm_vec){0};                                                                \
+        const real *a = va, *b = vb, *bias = vbias;                                                         \
+        real *c = vc;                                                                                       \
+                                                                                                            \
+        for (; count > 0; count--) {                                                                        \
+            const real *a0 = a;                                                                             \
+            const real *a3 = a + (R > 3 ? 3 : 0) * rsa, *a6 = a + (R > 6 ? 6 : 0) * rsa;                    \
+            const real *a9 = a + (R > 9 ? 9 : 0) * rsa;                                                     \
+            real *cp = c;                                                                                   \
+            GEMM_ROWS_##R(CONV_BEGIN_##N)                                                                   \
+            for (int64_t p = 0; p < k; p++) {                                                               \
+                const real *bp = b + off[p];                                                                \
+                GEMM_LOAD_##N                                                                               \
+                GEMM_ROWS_##R(GEMM_FMA_##N)                                                                 \
+                a0++;                                                                                       \
+                a3++;                                                                                       \
+                a6++;                                                                                       \
+                a9++;                                                                                       \
+            }                                                                                               \
+            (void)a3, (void)a6, (void)a9;                                                                   \
+            GEMM_ROWS_##R(CONV_STORE_##N)                                                                   \
+            b += N * LANES;                                                                                 \
+            c += N * LANES;                                                                                 \
+        }                                                                                                   \
+    }                                                                                                       \
+    GEMM_FN static void conv_wtile_##R##x##N(int64_t count, int64_t k, const void *va, const int64_t *off,  \
+                                             const void *vb, void *vc, int64_t ldc, int acc)                \
+    {                                                                                                       \
+        const gemm_vec zero = (gemm_vec){0};                                                                \
+        const real *a = va, *bp = vb;                                                                       \
+        real *c = vc;                                                                                       \
+        GEMM_ROWS_##R(CONV_ROW)                                                                             \
+                                                                                                            \
+        for (; count > 0; count--) {                                                                        \
+            real *cp = c;                                                                                   \
+            GEMM_ROWS_##R(GEMM_ZERO_##N)                                                                    \
+            for (int64_t p = 0; p < k; p++) {                                                               \
+                GEMM_LOAD_##N                                                                               \
+                GEMM_ROWS_##R(CONV_FMA_##N)                                                                 \
+                bp += N * LANES;                                                                            \
+            }                                                                                               \
+            GEMM_ROWS_##R(CONV_STORE_##N)                                                                   \
+            c += N * LANES;                                                                                 \
+        }                                                                                                   \
+    }
+GEMM_TILES(CONV_TILES)
+
+/* `count` rows, lds apart in the source and ldd in the destination:
+ * out[t] = row[start + t step] where that lies within 0 .. width-1, else 0, for t < n. */
+static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t width, int64_t start, int64_t step,
+                        void *vdst, int64_t ldd, int64_t n)
+{
+    const real *src = vsrc;
+    real *dst = vdst;
+    /* t0 .. t1-1 lie within */
+    int64_t t0 = start < 0 ? (-start + step - 1) / step : 0, t1 = width > start ? (width - start + step - 1) / step : 0;
+
+    if (t0 > n)
+        t0 = n;
+    if (t1 > n)
+        t1 = n;
+    if (t1 < t0)
+        t1 = t0;
+    for (; count > 0; count--, src += lds, dst += ldd) {
+        const real *in = src + start + t0 * step;
+        real *out = dst + t0;
+        for (int64_t t = 0; t < t0; t++)
+            dst[t] = 0;
+        if (step == 1)
+            EACH(t1 - t0, { ST(out, LD(in)); });
+        else
+            for (int64_t t = 0; t < t1 - t0; t++)
+                out[t] = in[t * step];
+        for (int64_t t = t1; t < n; t++)
+            dst[t] = 0;
+    }
+}
+
+/* The way back: row[start + t step] += in[t] where that lies within 0 .. width-1. */
+static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vdst, int64_t ldd, int64_t width,
+                         int64_t start, int64_t step, int64_t n)
+{
+    const real *src = vsrc;
+    real *dst = vdst;
+    int64_t t0 = start < 0 ? (-start + step - 1) / step : 0, t1 = width > start ? (width - start + step - 1) / step : 0;
+
+    if (t1 > n)
+        t1 = n;
+    for (; count > 0; count--, src += lds, dst += ldd)
+        for (int64_t t = t0; t < t1; t++)
+            dst[start + t * step] += src[t];
+}
+
+#define CONV_TILE_FIELD(R, N) [N][R] = conv_tile_##R##x##N,
+#define CONV_WTILE_FIELD(R, N) [N][R] = conv_wtile_##R##x##N,
+#define CONV_TABLE                                    \
+    .conv_tile = {GEMM_TILES(CONV_TILE_FIELD)},       \
+    .conv_wtile = {GEMM_TILES(CONV_WTILE_FIELD)},     \
+    .conv_gather = conv_gather, .conv_scatter = conv_scatter
