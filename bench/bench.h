@@ -109,11 +109,14 @@ bool bench_steady(bench_report *r, const bench_options *o);
 bool bench_gemm(bench_report *r, const bench_options *o);
 bool bench_elementwise(bench_report *r, const bench_options *o);
 bool bench_rnn(bench_report *r, const bench_options *o);
+bool bench_conv(bench_report *r, const bench_options *o);
 
 /** Trains o->model step by step as its standard input says (compare drives it): a line with
  *  a number of seconds trains for so long and answers with the number of steps and, in
  *  seconds, the median of a step by the wall, the shortest, and the mean by the processor's
  *  clock. Ends with the input. */
 bool bench_rnn_serve(const bench_options *o);
+/** The same for a layer of the workload "conv", forward and backward. */
+bool bench_conv_serve(const bench_options *o);
 
 #endif

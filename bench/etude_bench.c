@@ -21,6 +21,7 @@ static const struct {
     {"steady", bench_steady, "10 000 training steps: allocations, page faults, resident memory"},
     {"elementwise", bench_elementwise, "element-wise kernels, softmax, layer norm, Adam"},
     {"gemm", bench_gemm, "matrix products of many shapes, against the machine's peak"},
+    {"conv", bench_conv, "convolutions, max pooling and batch norm, forward and backward"},
     {"rnn", bench_rnn, "training steps of the recurrent classifier with attention"},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
@@ -35,7 +36,8 @@ static void help(void)
            "  --seconds S    time for each row (default 1)\n"
            "  --brief        fewer rows\n"
            "  --steps N      of the workload steady (default 10000)\n"
-           "  --model NAME   of the workload rnn: gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, ...\n"
+           "  --model NAME   of the workload rnn: gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, ...;\n"
+           "                 or of conv: conv/1d-128, pool/1d-3, norm/1d-128, ...\n"
            "  --save FILE    write that model's weights, input and results (safetensors)\n"
            "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
            "  --json         print one JSON object\n"
@@ -87,6 +89,12 @@ static int failed(void)
     return 1;
 }
 
+/* True for a layer of the workload conv. */
+static bool layer_named(const char *model)
+{
+    return model && (!strncmp(model, "conv/", 5) || !strncmp(model, "pool/", 5) || !strncmp(model, "norm/", 5));
+}
+
 int main(int argc, char **argv)
 {
     bench_options o = {.seconds = 1, .threads = 1, .steps = 10000};
@@ -135,7 +143,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (serve)
-        return bench_rnn_serve(&o) ? 0 : failed();
+        return (layer_named(o.model) ? bench_conv_serve(&o) : bench_rnn_serve(&o)) ? 0 : failed();
     if (peak) {
         printf("%.1f %.0f\n", bench_peak(o.threads), bench_round_trip());
         return 0;

@@ -7,8 +7,8 @@
  * j elements further on; the gathering costs 1/kw of what a copy for each tap would. Where rows are short,
  * positions of several rows are packed densely instead, with a line for each tap.
  *
- * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else the
- * patches' gradients are made for a block of positions and added where they came from. The gradient of
+ * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
+ * there are few channels or little padding for large kernels, the patches' gradients are made for a block of positions and added where they came from. The gradient of
  * the weight is a product over positions, w[p, o] += patch[p, q] dy[o, q], with dy transposed into panels.
  *
  * Work is cut along samples and positions, for large weights' gradients along the weight; sums run in an
@@ -320,7 +320,7 @@ static void turn_body(int64_t lo, int64_t hi, void *user)
         }
 }
 
-/* Stride above 1: for a block of positions the patches' gradients, w^T dy, then added to dx. */
+/* Strides, few channels: for a block of positions the patches' gradients, w^T dy, then added to dx. */
 static void scatter_body(int64_t lo, int64_t hi, void *user)
 {
     const conv_job *j = user;
@@ -356,7 +356,7 @@ static void scatter_body(int64_t lo, int64_t hi, void *user)
     }
 }
 
-static et_status strided_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx,
+static et_status scattered_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx,
                                     int acc)
 {
     conv_job j = {.w = weight, .dy = dy, .y = dx, .acc = acc};
@@ -381,7 +381,8 @@ static et_status strided_input_grad(et_dtype dtype, const et_conv *c, const void
 
 et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx, int acc)
 {
-    const bool plain = c->sh == 1 && c->sw == 1;
+    /* With few channels tiles would be low, and kernels as large as x would meet zeros most of the time. */
+    const bool plain = c->sh == 1 && c->sw == 1 && c->in >= 4 && 2 * c->h * c->w <= 3 * c->oh * c->ow;
     turn_job t = {.s = c, .w = weight, .es = et_dtype_size(dtype), .turned = plain};
     const int64_t taps = c->kh * c->kw, size = c->out * c->in * taps;
 
@@ -397,7 +398,7 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
                               .oh = c->h, .ow = c->w};
         status = run_forward(dtype, &back, dy, t.to, NULL, dx, acc);
     } else {
-        status = strided_input_grad(dtype, c, t.to, dy, dx, acc);
+        status = scattered_input_grad(dtype, c, t.to, dy, dx, acc);
     }
     et_pool_free(t.to);
     return status;

@@ -127,9 +127,16 @@ static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vds
 
     if (t1 > n)
         t1 = n;
-    for (; count > 0; count--, src += lds, dst += ldd)
+    for (; count > 0; count--, src += lds, dst += ldd) {
+        if (step == 1) {
+            const real *in = src + t0;
+            real *out = dst + start + t0;
+            EACH(t1 - t0, { ST(out, LD(out) + LD(in)); });
+            continue;
+        }
         for (int64_t t = t0; t < t1; t++)
             dst[start + t * step] += src[t];
+    }
 }
 
 #define CONV_TILE_FIELD(R, N) [N][R] = conv_tile_##R##x##N,
