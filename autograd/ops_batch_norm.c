@@ -28,8 +28,11 @@ typedef struct {
     double *stats;          /* [channels, 2] mean, 1 / standard deviation */
     et_norm *norms;         /* [channels] */
     double *coeffs;         /* [channels, 3] of norm_bwd */
+    int64_t c0, some;       /* the group of channels in hand */
     int acc;
 } bn_job;
+
+enum { GROUP_BYTES = 2 << 20 }; /* both passes go over so much at a time: the second finds it in a cache */
 
 static et_status bn_shape(et_node *n)
 {
@@ -114,14 +117,36 @@ static et_status from_rows(et_node *n, const bn_job *j, const char *rows, char *
     return ET_OK;
 }
 
-static int64_t row_at(const bn_job *j, int64_t r) { return (r / j->channels * j->ldo + r % j->channels * j->ldc) * j->size; }
+/* Channels of a group, each with `tensors` arrays; depends on sizes alone, and the bits do not depend on it. */
+static int64_t group(const bn_job *j, int64_t tensors)
+{
+    const int64_t bytes = j->rows * j->n * j->size * tensors, fit = GROUP_BYTES / (bytes ? bytes : 1);
+
+    return fit < 1 ? 1 : fit < j->channels ? fit : j->channels;
+}
+
+/* Row r of the group is that of channel c0 + r % some. */
+static int64_t channel_of(const bn_job *j, int64_t r) { return j->c0 + r % j->some; }
+
+static int64_t row_at(const bn_job *j, int64_t r)
+{
+    return (r / j->some * j->ldo + channel_of(j, r) * j->ldc) * j->size;
+}
+
+/* Where its sums are. */
+static int64_t sum_at(const bn_job *j, int64_t r) { return r / j->some * j->channels + channel_of(j, r); }
+
+static void over_rows(bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi, void *user))
+{
+    et_parallel_for(j->rows * j->some, et_row_grain(j->rows * j->some, cost * j->n), piece, j);
+}
 
 static void moments_piece(int64_t lo, int64_t hi, void *user)
 {
     const bn_job *j = user;
 
     for (int64_t r = lo; r < hi; r++)
-        j->k->moments(j->n, j->x + row_at(j, r), &j->first[r], &j->second[r]);
+        j->k->moments(j->n, j->x + row_at(j, r), &j->first[sum_at(j, r)], &j->second[sum_at(j, r)]);
 }
 
 static void apply_piece(int64_t lo, int64_t hi, void *user)
@@ -129,7 +154,7 @@ static void apply_piece(int64_t lo, int64_t hi, void *user)
     const bn_job *j = user;
 
     for (int64_t r = lo; r < hi; r++)
-        j->k->norm_apply(j->n, j->x + row_at(j, r), &j->norms[r % j->channels], j->y + row_at(j, r));
+        j->k->norm_apply(j->n, j->x + row_at(j, r), &j->norms[channel_of(j, r)], j->y + row_at(j, r));
 }
 
 static double element(const et_tensor *t, const void *p, int64_t i)
@@ -145,18 +170,15 @@ static void put(const et_tensor *t, void *p, int64_t i, double v)
         ((float *)p)[i] = (float)v;
 }
 
-/* Mean and deviation of each channel from its rows', joined in order; running statistics follow. */
-static et_status batch_stats(et_node *n, bn_job *j)
+/* Mean and deviation of the group's channels from their rows', joined in order; running statistics follow. */
+static void batch_stats(et_node *n, bn_job *j, void *rm, void *rv)
 {
     const bn_attr *a = ET_ATTR(n, bn_attr);
     const double count = (double)(j->rows * j->n);
-    et_tensor *run_mean = n->in[RUNNING_MEAN], *run_var = n->in[RUNNING_VAR];
-    void *rm = run_mean ? et_data_mut(run_mean) : NULL, *rv = run_var ? et_data_mut(run_var) : NULL;
+    const et_tensor *run_mean = n->in[RUNNING_MEAN], *run_var = n->in[RUNNING_VAR];
 
-    if (run_mean && (!rm || !rv))
-        return et_error_status();
-    et_parallel_for(j->rows * j->channels, et_row_grain(j->rows * j->channels, 2 * j->n), moments_piece, j);
-    for (int64_t c = 0; c < j->channels; c++) {
+    over_rows(j, 2, moments_piece);
+    for (int64_t c = j->c0; c < j->c0 + j->some; c++) {
         double mean = 0, m2 = 0;
         for (int64_t r = 0; r < j->rows; r++) { /* Chan, Golub and LeVeque 1979 */
             const double delta = j->first[r * j->channels + c] - mean, share = 1 / (double)(r + 1);
@@ -171,26 +193,46 @@ static et_status batch_stats(et_node *n, bn_job *j)
             put(run_var, rv, c, v + a->momentum * (m2 / (count - 1) - v));
         }
     }
-    return ET_OK;
 }
 
-/* Scale and shift of each channel. */
-static et_status set_norms(et_node *n, bn_job *j)
+/* Scale and shift of the group's channels. */
+static void set_norms(et_node *n, bn_job *j, const void *gamma, const void *beta)
 {
-    const et_tensor *g = n->in[GAMMA], *b = n->in[BETA];
-    const void *gamma = g ? et_contig(n, g) : NULL, *beta = b ? et_contig(n, b) : NULL;
+    for (int64_t c = j->c0; c < j->c0 + j->some; c++)
+        j->norms[c] = (et_norm){.mean = j->stats[2 * c],
+                                .scale = j->stats[2 * c + 1] * (gamma ? element(n->in[GAMMA], gamma, c) : 1),
+                                .shift = beta ? element(n->in[BETA], beta, c) : 0,
+                                .relu = ET_ATTR(n, bn_attr)->relu};
+}
 
-    if ((g && !gamma) || (b && !beta))
-        return et_error_status();
-    for (int64_t c = 0; c < j->channels; c++)
-        j->norms[c] = (et_norm){.mean = j->stats[2 * c], .scale = j->stats[2 * c + 1] * (g ? element(g, gamma, c) : 1),
-                                .shift = b ? element(b, beta, c) : 0, .relu = ET_ATTR(n, bn_attr)->relu};
+/* Weight and bias, NULL where there is none. */
+static et_status affine(et_node *n, const void **gamma, const void **beta)
+{
+    *gamma = n->in[GAMMA] ? et_contig(n, n->in[GAMMA]) : NULL;
+    *beta = n->in[BETA] ? et_contig(n, n->in[BETA]) : NULL;
+    return (n->in[GAMMA] && !*gamma) || (n->in[BETA] && !*beta) ? et_error_status() : ET_OK;
+}
+
+/* The running statistics: to be written in training, else read. */
+static et_status running(et_node *n, void **mean, void **var)
+{
+    const bool training = ET_ATTR(n, bn_attr)->training;
+    void **to[] = {mean, var};
+
+    for (int i = 0; i < 2; i++) {
+        et_tensor *t = n->in[RUNNING_MEAN + i];
+        *to[i] = !t ? NULL : training ? et_data_mut(t) : (void *)(uintptr_t)et_contig(n, t);
+        if (t && !*to[i])
+            return et_error_status();
+    }
     return ET_OK;
 }
 
 static et_status bn_fwd(et_node *n)
 {
     const bn_attr *a = ET_ATTR(n, bn_attr);
+    const void *gamma, *beta;
+    void *rm, *rv;
     bn_job j;
 
     if (start(n, &j))
@@ -201,23 +243,22 @@ static et_status bn_fwd(et_node *n)
     char *y = et_out_data(n, 0);
     j.x = as_rows(n, &j, et_contig(n, n->in[X]));
     j.y = j.turned ? et_scratch(n, (size_t)(j.ldo * j.size)) : y;
-    if (!stats || !(j.stats = et_data_mut(stats)) || !j.x || !y || !j.y)
+    if (!stats || !(j.stats = et_data_mut(stats)) || !j.x || !y || !j.y || affine(n, &gamma, &beta) ||
+        running(n, &rm, &rv))
         return et_error_status();
-    if (a->training) {
-        if (batch_stats(n, &j))
-            return et_error_status();
-    } else {
-        const void *rm = et_contig(n, n->in[RUNNING_MEAN]), *rv = et_contig(n, n->in[RUNNING_VAR]);
-        if (!rm || !rv)
-            return et_error_status();
-        for (int64_t c = 0; c < j.channels; c++) {
-            j.stats[2 * c] = element(n->in[RUNNING_MEAN], rm, c);
-            j.stats[2 * c + 1] = 1 / sqrt(element(n->in[RUNNING_VAR], rv, c) + a->eps);
-        }
+    const int64_t step = group(&j, 2);
+    for (j.c0 = 0; j.c0 < j.channels; j.c0 += step) {
+        j.some = j.channels - j.c0 < step ? j.channels - j.c0 : step;
+        if (a->training)
+            batch_stats(n, &j, rm, rv);
+        else
+            for (int64_t c = j.c0; c < j.c0 + j.some; c++) {
+                j.stats[2 * c] = element(n->in[RUNNING_MEAN], rm, c);
+                j.stats[2 * c + 1] = 1 / sqrt(element(n->in[RUNNING_VAR], rv, c) + a->eps);
+            }
+        set_norms(n, &j, gamma, beta);
+        over_rows(&j, 1, apply_piece);
     }
-    if (set_norms(n, &j))
-        return et_error_status();
-    et_parallel_for(j.rows * j.channels, et_row_grain(j.rows * j.channels, j.n), apply_piece, &j);
     return j.turned ? from_rows(n, &j, j.y, y, 0) : ET_OK;
 }
 
@@ -228,8 +269,8 @@ static void sums_piece(int64_t lo, int64_t hi, void *user)
     const bn_job *j = user;
 
     for (int64_t r = lo; r < hi; r++)
-        j->k->norm_sums(j->n, j->x + row_at(j, r), &j->norms[r % j->channels], j->gy + row_at(j, r), &j->first[r],
-                        &j->second[r]);
+        j->k->norm_sums(j->n, j->x + row_at(j, r), &j->norms[channel_of(j, r)], j->gy + row_at(j, r),
+                        &j->first[sum_at(j, r)], &j->second[sum_at(j, r)]);
 }
 
 static void bwd_piece(int64_t lo, int64_t hi, void *user)
@@ -237,22 +278,31 @@ static void bwd_piece(int64_t lo, int64_t hi, void *user)
     const bn_job *j = user;
 
     for (int64_t r = lo; r < hi; r++) {
-        const double *f = j->coeffs + 3 * (r % j->channels);
-        j->k->norm_bwd(j->n, j->x + row_at(j, r), &j->norms[r % j->channels], j->gy + row_at(j, r), f[0], f[1], f[2],
+        const double *f = j->coeffs + 3 * channel_of(j, r);
+        j->k->norm_bwd(j->n, j->x + row_at(j, r), &j->norms[channel_of(j, r)], j->gy + row_at(j, r), f[0], f[1], f[2],
                        j->y + row_at(j, r), j->acc);
     }
 }
 
-/* Sums over the rows of each channel, in order, into the first row's place. */
-static void join_sums(const bn_job *j)
+/* Sums over the rows of each channel, in order, into the first row's place; and what they make of
+ * dx = scale (g - mean(g) - (x - mean) rstd^2 mean(g (x - mean))), in evaluation scale g. */
+static void join_sums(const bn_job *j, bool training)
 {
-    for (int64_t c = 0; c < j->channels; c++)
+    const double share = training ? 1 / (double)(j->rows * j->n) : 0;
+
+    for (int64_t c = j->c0; c < j->c0 + j->some; c++) {
         for (int64_t r = 1; r < j->rows; r++) {
             j->first[c] += j->first[r * j->channels + c];
             j->second[c] += j->second[r * j->channels + c];
         }
+        const double s = j->norms[c].scale, r = j->stats[2 * c + 1];
+        j->coeffs[3 * c] = s;
+        j->coeffs[3 * c + 1] = -s * r * r * j->second[c] * share;
+        j->coeffs[3 * c + 2] = -s * j->first[c] * share;
+    }
 }
 
+/* Gradient of the weight (its sums times 1 / deviation) or the bias. */
 static et_status give(et_node *n, int i, const bn_job *j, const double *sums, bool scaled)
 {
     int acc;
@@ -261,59 +311,59 @@ static et_status give(et_node *n, int i, const bn_job *j, const double *sums, bo
     if (!g)
         return et_error_status();
     for (int64_t c = 0; c < j->channels; c++)
-        put(n->in[i], g, c, (j->stats && scaled ? sums[c] * j->stats[2 * c + 1] : sums[c]) +
-                                (acc ? element(n->in[i], g, c) : 0));
+        put(n->in[i], g, c, sums[c] * (scaled ? j->stats[2 * c + 1] : 1) + (acc ? element(n->in[i], g, c) : 0));
+    return ET_OK;
+}
+
+/* Without elements the sums are zero. */
+static et_status empty_bwd(et_node *n)
+{
+    for (int i = GAMMA; i <= BETA; i++)
+        if (et_needs(n, i) && !et_gx_add(n, i))
+            return et_error_status();
     return ET_OK;
 }
 
 static et_status bn_bwd(et_node *n)
 {
     const bn_attr *a = ET_ATTR(n, bn_attr);
-    const bool empty = !n->in[X]->numel;
+    const void *gamma, *beta;
+    char *dx = NULL;
     bn_job j;
+    int acc = 0;
 
-    if (start(n, &j))
+    if (!n->in[X]->numel)
+        return empty_bwd(n);
+    if (start(n, &j) || affine(n, &gamma, &beta))
         return et_error_status();
     j.coeffs = et_scratch(n, (size_t)(3 * j.channels) * sizeof(double));
-    if (!j.coeffs)
+    j.stats = et_data_mut(n->saved[0]);
+    j.x = as_rows(n, &j, et_contig(n, n->in[X]));
+    j.gy = as_rows(n, &j, et_gy_data(n, 0));
+    if (!j.coeffs || !j.stats || !j.x || !j.gy)
         return et_error_status();
-    if (empty) {
-        for (int64_t c = 0; c < j.channels; c++)
-            j.first[c] = j.second[c] = 0;
-    } else {
-        j.stats = et_data_mut(n->saved[0]);
-        j.x = as_rows(n, &j, et_contig(n, n->in[X]));
-        j.gy = as_rows(n, &j, et_gy_data(n, 0));
-        if (!j.stats || !j.x || !j.gy || set_norms(n, &j))
+    if (et_needs(n, X)) {
+        dx = et_gx_inplace(n, X, &acc);
+        j.y = j.turned ? et_scratch(n, (size_t)(j.ldo * j.size)) : dx;
+        j.acc = j.turned ? 0 : acc;
+        if (!dx || !j.y)
             return et_error_status();
-        et_parallel_for(j.rows * j.channels, et_row_grain(j.rows * j.channels, 2 * j.n), sums_piece, &j);
-        join_sums(&j);
     }
-    /* dx = scale (g - mean(g) - (x - mean) rstd^2 mean(g (x - mean))), in evaluation scale g */
-    const double share = a->training ? 1 / (double)(j.rows * j.n) : 0;
-    for (int64_t c = 0; c < j.channels && !empty; c++) {
-        const double s = j.norms[c].scale, r = j.stats[2 * c + 1];
-        j.coeffs[3 * c] = s;
-        j.coeffs[3 * c + 1] = -s * r * r * j.second[c] * share;
-        j.coeffs[3 * c + 2] = -s * j.first[c] * share;
+    const int64_t step = group(&j, 3);
+    for (j.c0 = 0; j.c0 < j.channels; j.c0 += step) {
+        j.some = j.channels - j.c0 < step ? j.channels - j.c0 : step;
+        set_norms(n, &j, gamma, beta);
+        over_rows(&j, 2, sums_piece);
+        join_sums(&j, a->training);
+        if (dx)
+            over_rows(&j, 2, bwd_piece);
     }
+    if (dx && j.turned && from_rows(n, &j, j.y, dx, acc))
+        return et_error_status();
     if ((et_needs(n, GAMMA) && give(n, GAMMA, &j, j.second, true)) ||
         (et_needs(n, BETA) && give(n, BETA, &j, j.first, false)))
         return et_error_status();
-    if (!et_needs(n, X))
-        return ET_OK;
-    int acc;
-    char *dx = et_gx_inplace(n, X, &acc);
-    if (!dx)
-        return et_error_status();
-    if (empty)
-        return ET_OK;
-    j.y = j.turned ? et_scratch(n, (size_t)(j.ldo * j.size)) : dx;
-    j.acc = j.turned ? 0 : acc;
-    if (!j.y)
-        return et_error_status();
-    et_parallel_for(j.rows * j.channels, et_row_grain(j.rows * j.channels, 2 * j.n), bwd_piece, &j);
-    return j.turned ? from_rows(n, &j, j.y, dx, acc) : ET_OK;
+    return ET_OK;
 }
 
 static unsigned bn_saves(const et_node *n)

@@ -8,8 +8,9 @@
  * positions of several rows are packed densely instead, with a line for each tap.
  *
  * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
- * there are few channels or little padding for large kernels, the patches' gradients are made for a block of positions and added where they came from. The gradient of
- * the weight is a product over positions, w[p, o] += patch[p, q] dy[o, q], with dy transposed into panels.
+ * there are few channels or little padding for large kernels, the patches' gradients are made for a block of
+ * positions and added where they came from. The gradient of the weight is a product over positions,
+ * w[p, o] += patch[p, q] dy[o, q], with dy transposed into panels.
  *
  * Work is cut along samples and positions, for large weights' gradients along the weight; sums run in an
  * order that sizes alone decide. */

@@ -129,6 +129,20 @@ static void remove_free(block *b)
     b->free = false;
 }
 
+/* A free block of at least n bytes among those of n's own class, which hold smaller ones too. */
+static block *find_near(size_t n)
+{
+    int fl, sl;
+
+    class_of(n, &fl, &sl);
+    for (block *b = fl < FL ? pool.list[fl][sl] : NULL; b; b = b->next)
+        if (b->size >= n) {
+            remove_free(b);
+            return b;
+        }
+    return NULL;
+}
+
 /* A free block of at least n bytes, out of its list; NULL if there is none. */
 static block *find(size_t n)
 {
@@ -235,7 +249,7 @@ void *et_pool_alloc(size_t bytes)
         bool hit = true;
         if (b) {
             pool.quick[n / UNIT] = b->next;
-        } else if ((b = find(n)) || (hit = false, b = grow(n))) {
+        } else if ((b = find(n)) || (b = find_near(n)) || (hit = false, b = grow(n))) {
             split(b, n);
         }
         if (b) {

@@ -180,7 +180,7 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
     for (; (step == 2 || step == 3) && t + LANES <= n; t += LANES) {
         const vr d = v_load(dy + t), zero = v_set(0);
         const vi which = v_bits(pool_widen(at + t));
-        vr part[3], mixed[3];
+        vr part[3] = {d, d, d}, mixed[3];
         for (int j = 0; j < step; j++) { /* 0 where `which` is another tap, all ones where it is this one */
             const vi same = (vi)(which == vi_set((uint32_t)(base + j)));
             part[j] = v_from_bits(v_bits(d) & same);
