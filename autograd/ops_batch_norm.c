@@ -450,7 +450,7 @@ et_tensor *(et_batch_norm_relu)(et_tensor *x, et_tensor *running_mean, et_tensor
 static const et_sample bn_axis_samples[] = {
     {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
 };
-const et_op et_op_batch_norm_axis = {.name = "batch_norm_axis", .args = "r", .flags = ET_OP_ONCE, .n_out = 1,
+const et_op et_op_batch_norm_axis = {.name = "batch_norm_axis", .args = "r r? r?", .flags = ET_OP_ONCE, .n_out = 1,
                                      ET_SAMPLES(bn_axis_samples)};
 
 /** et_batch_norm with the channels along `axis` (from the end when negative). */

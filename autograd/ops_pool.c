@@ -327,13 +327,11 @@ et_tensor *(et_avg_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int
 /* [B, C, positions] */
 static et_tensor *flat(et_tensor *x, const char *name)
 {
-    if (!x)
-        return NULL;
-    if (x->ndim < 3) {
+    if (x && x->ndim < 3) {
         et_raise_here(ET_ESHAPE, "%s: x is %s, expected [batch, channels, positions ..]", name, et_shape_str(x));
         return NULL;
     }
-    return x->ndim == 3 ? x : et_flatten(x, 2, -1);
+    return x && x->ndim == 3 ? x : et_flatten(x, 2, -1);
 }
 
 ET_CALL(global_max, et_global_max_pool(in[0]))

@@ -1,8 +1,10 @@
 # nn/: modules, layers, optimisers, metrics, training.
 nninclude_HEADERS += \
 	nn/additive_attention.h \
+	nn/batch_norm.h \
 	nn/cells.h \
 	nn/checkpoint.h \
+	nn/conv.h \
 	nn/dropout.h \
 	nn/early_stop.h \
 	nn/embedding.h \
@@ -23,8 +25,10 @@ nninclude_HEADERS += \
 
 libetude_la_SOURCES += \
 	nn/additive_attention.c \
+	nn/batch_norm.c \
 	nn/cells.c \
 	nn/checkpoint.c \
+	nn/conv.c \
 	nn/dropout.c \
 	nn/early_stop.c \
 	nn/embedding.c \

@@ -10,6 +10,7 @@ check_PROGRAMS += \
 	tests/check_autograd \
 	tests/check_bf16 \
 	tests/check_collection \
+	tests/check_conv \
 	tests/check_csv \
 	tests/check_datasets \
 	tests/check_examples_cli \
@@ -42,6 +43,7 @@ check_PROGRAMS += \
 	tests/check_ops \
 	tests/check_optim \
 	tests/check_parity \
+	tests/check_pool_norm \
 	tests/check_parallel \
 	tests/check_print \
 	tests/check_profile \
@@ -68,6 +70,7 @@ tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
+tests_check_conv_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
 tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
@@ -101,6 +104,7 @@ tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_optim_LDADD = $(TEST_LDADD)
 tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
+tests_check_pool_norm_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_profile_LDADD = $(TEST_LDADD)
 tests_check_recordings_LDADD = $(TEST_LDADD)

@@ -21,7 +21,10 @@ MUTATION_FLAGS =
 MUTATION_FILES = $(op_sources) \
 	autograd/attention.c=attention,attention_qkv,attention_weights \
 	autograd/recurrent_bwd.c=rnn,gru,lstm \
+	tensor/conv.c=conv1d,conv2d \
+	tensor/kernels/conv.h=conv1d,conv2d \
 	tensor/kernels/elementwise.h=$(unary_ops) \
+	tensor/kernels/pool.h=max_pool1d,max_pool2d,batch_norm,batch_norm_relu \
 	tensor/kernels/recurrent_cells.h=rnn,gru,lstm \
 	tensor/kernels/rows.h=softmax,log_softmax,layer_norm
 

@@ -343,6 +343,54 @@ def recurrent():
          r("nb", 2, 3, 5), r("nb", 12, 5), r("nb", 12, 4))
 
 
+def convolution():
+    one = {"same": (17, 3, 1, 1), "third": (20, 3, 3, 1), "long": (33, 7, 1, 3), "point": (5, 1, 1, 0),
+           "block": (530, 3, 1, 1)}
+    for v, (length, k, stride, pad) in one.items():
+        case(f"conv1d/{v}", lambda x, w, b, stride=stride, pad=pad: F.conv1d(x, w, b, stride, pad),
+             r("conv1d", 2, 3, length), r("conv1d", 5, 3, k), r("conv1d", 5))
+    case("conv1d/no_bias", lambda x, w: F.conv1d(x, w), r("conv1d", 1, 2, 6), r("conv1d", 3, 2, 3))
+    two = {"same": (6, 7, 3, 3, 1, 1), "half": (7, 8, 3, 3, 2, 1), "seventh": (9, 10, 7, 7, 2, 3),
+           "patches": (8, 8, 4, 4, 4, 0), "overlapping": (9, 12, 4, 6, 3, 0), "rows": (3, 112, 3, 3, 1, 1)}
+    for v, (h, w, kh, kw, stride, pad) in two.items():
+        case(f"conv2d/{v}", lambda x, w, b, stride=stride, pad=pad: F.conv2d(x, w, b, stride, pad),
+             r("conv2d", 2, 2, h, w), r("conv2d", 3, 2, kh, kw), r("conv2d", 3))
+    case("conv2d/tall", lambda x, w, b: F.conv2d(x, w, b, padding=(0, 3)), r("conv2d", 2, 1, 12, 32),
+         r("conv2d", 4, 1, 10, 7), r("conv2d", 4))
+    case("conv2d/uneven", lambda x, w, b: F.conv2d(x, w, b, (2, 3), (1, 0)), r("conv2d", 2, 2, 6, 11),
+         r("conv2d", 3, 2, 3, 2), r("conv2d", 3))
+
+
+def pooling():
+    case("max_pool1d/third", lambda x: F.max_pool1d(x, 3), r("pool", 2, 3, 110))
+    case("max_pool1d/half", lambda x: F.max_pool1d(x, 2), r("pool", 2, 3, 37))
+    case("max_pool1d/padded", lambda x: F.max_pool1d(x, 5, 3, 2), r("pool", 2, 2, 20))
+    case("max_pool2d/half", lambda x: F.max_pool2d(x, 3, 2, 1), r("pool", 2, 2, 9, 40))
+    case("max_pool2d/tiles", lambda x: F.max_pool2d(x, 2), r("pool", 2, 2, 5, 36))
+    case("avg_pool1d/quarter", lambda x: F.avg_pool1d(x, 4), r("pool", 2, 3, 18))
+    case("avg_pool1d/over", lambda x: F.avg_pool1d(x, 3, 2), r("pool", 2, 3, 18))
+    case("avg_pool2d/half", lambda x: F.avg_pool2d(x, 2), r("pool", 2, 2, 5, 7))
+    case("avg_pool2d/over", lambda x: F.avg_pool2d(x, (2, 3), (1, 2)), r("pool", 2, 2, 5, 7))
+    case("global_max_pool/image", lambda x: F.adaptive_max_pool2d(x, 1).flatten(1), r("pool", 2, 3, 4, 5))
+    case("global_avg_pool/sequence", lambda x: F.adaptive_avg_pool1d(x, 1).flatten(1), r("pool", 2, 3, 7))
+
+
+def batch_norms():
+    def train(x, w, b):
+        mean, var = torch.zeros(3), torch.ones(3)
+        y = F.batch_norm(x, mean, var, w, b, True, 0.1, 1e-5)
+        return y, mean, var
+
+    for v, shape in {"image": (2, 3, 4, 5), "sequence": (4, 3, 19), "vectors": (6, 3)}.items():
+        case(f"batch_norm/{v}", train, r("bn", *shape), r("bn", 3), r("bn", 3))
+    case("batch_norm/evaluation", lambda x, m, v, w, b: F.batch_norm(x, m, v, w, b, False, 0.1, 1e-3),
+         r("bn", 2, 3, 5), r("bn", 3), r("bn", 3, lo=0.5, hi=2), r("bn", 3), r("bn", 3), constant=(1, 2))
+    case("batch_norm_relu/image", lambda x, w, b: F.relu(F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)),
+         r("bnr", 2, 3, 4, 5), r("bnr", 3), r("bnr", 3))
+    case("batch_norm_axis/last", lambda x, w, b: F.batch_norm(x.mT, None, None, w, b, True, 0.1, 1e-5).mT,
+         r("bna", 2, 7, 3), r("bna", 3), r("bna", 3))
+
+
 if __name__ == "__main__":
     elementwise()
     linear_algebra()
@@ -355,6 +403,9 @@ if __name__ == "__main__":
     contrasts()
     attention()
     recurrent()
+    convolution()
+    pooling()
+    batch_norms()
     here = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(here, "../parity_cases.h")) as f:
         case.keep(set(re.findall(r'^CASES?\("([^"]+)"', f.read(), re.M)))

@@ -1,0 +1,312 @@
+/* Convolutions against their definition on every table of the machine, with sizes around the edges of tiles,
+ * blocks and shards; the same bits on any number of threads; wrong use; the layer. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "nn/conv.h"
+#include "tensor/conv.h"
+#include "tensor/kernels.h"
+#include "tensor/parallel.h"
+#include "tests/alloc_sweep.h"
+#include "tests/kernel_arrays.h"
+#include "tests/misuse.h"
+#include "tests/suite.h"
+
+static void reset(void) { et_error_clear(); }
+
+static double noise(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (double)(*state >> 8) / (1 << 23) - 1;
+}
+
+/* n numbers of the table's type and the same as doubles. */
+typedef struct pair {
+    void *real;
+    double *exact;
+    int64_t n;
+} pair;
+
+static pair pair_of(et_dtype dtype, int64_t n, uint32_t seed)
+{
+    pair p = {malloc((size_t)n * 8 + 8), malloc((size_t)n * 8 + 8), n};
+
+    ck_assert(p.real && p.exact);
+    for (int64_t i = 0; i < n; i++) {
+        const float v = (float)noise(&seed);
+        p.exact[i] = (double)v;
+        if (dtype == ET_F32)
+            ((float *)p.real)[i] = v;
+        else
+            ((double *)p.real)[i] = (double)v;
+    }
+    return p;
+}
+
+static void pair_free(pair *p)
+{
+    free(p->real);
+    free(p->exact);
+}
+
+static double get_real(et_dtype dtype, const void *p, int64_t i)
+{
+    return dtype == ET_F32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+
+/* The three products by their definition. what: 0 y, 1 dx, 2 dw; the third operand is computed. */
+static void slow(const et_conv *c, int what, double *x, double *w, double *y)
+{
+    for (int64_t b = 0; b < c->batch; b++)
+        for (int64_t o = 0; o < c->out; o++)
+            for (int64_t i = 0; i < c->in; i++)
+                for (int64_t s = 0; s < c->oh; s++)
+                    for (int64_t t = 0; t < c->ow; t++)
+                        for (int64_t k = 0; k < c->kh; k++)
+                            for (int64_t l = 0; l < c->kw; l++) {
+                                const int64_t r = s * c->sh - c->ph + k, q = t * c->sw - c->pw + l;
+                                if (r < 0 || r >= c->h || q < 0 || q >= c->w)
+                                    continue;
+                                double *xe = x + ((b * c->in + i) * c->h + r) * c->w + q;
+                                double *we = w + ((o * c->in + i) * c->kh + k) * c->kw + l;
+                                double *ye = y + ((b * c->out + o) * c->oh + s) * c->ow + t;
+                                if (what == 0)
+                                    *ye += *xe * *we;
+                                else if (what == 1)
+                                    *xe += *we * *ye;
+                                else
+                                    *we += *xe * *ye;
+                            }
+}
+
+static void compare(const et_kernels *k, const et_conv *c, const char *what, const void *got, const double *want,
+                    int64_t n, double terms)
+{
+    const double tol = (k->dtype == ET_F32 ? (double)FLT_EPSILON : DBL_EPSILON) * 2 * (terms + 4);
+
+    for (int64_t i = 0; i < n; i++) {
+        const double g = get_real(k->dtype, got, i);
+        ck_assert_msg(fabs(g - want[i]) <= tol,
+                      "%s %s of x [%d, %d, %d, %d], w [%d, %d, %d, %d], stride %d %d, padding %d %d: element %d is %g, "
+                      "expected %g", k->name, what, (int)c->batch, (int)c->in, (int)c->h, (int)c->w, (int)c->out,
+                      (int)c->in, (int)c->kh, (int)c->kw, (int)c->sh, (int)c->sw, (int)c->ph, (int)c->pw, (int)i, g,
+                      want[i]);
+    }
+}
+
+static void check_one(const et_kernels *k, et_conv c)
+{
+    c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
+    c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
+    const et_dtype d = k->dtype;
+    const int64_t nx = c.batch * c.in * c.h * c.w, nw = c.out * c.in * c.kh * c.kw, ny = c.batch * c.out * c.oh * c.ow;
+    pair x = pair_of(d, nx, 1), w = pair_of(d, nw, 2), y = pair_of(d, ny, 3), bias = pair_of(d, c.out, 4);
+    pair gx = pair_of(d, nx, 5), gw = pair_of(d, nw, 6), out = pair_of(d, ny, 7);
+
+    ck_assert_int_eq(et_conv_forward(d, &c, x.real, w.real, bias.real, out.real), ET_OK);
+    for (int64_t i = 0; i < ny; i++)
+        out.exact[i] = bias.exact[i / (c.oh * c.ow) % c.out];
+    slow(&c, 0, x.exact, w.exact, out.exact);
+    compare(k, &c, "y", out.real, out.exact, ny, (double)(c.in * c.kh * c.kw));
+    for (int acc = 1; acc >= 0; acc--) { /* added to what is there, then overwritten */
+        ck_assert_int_eq(et_conv_input_grad(d, &c, w.real, y.real, gx.real, acc), ET_OK);
+        ck_assert_int_eq(et_conv_weight_grad(d, &c, x.real, y.real, gw.real, acc), ET_OK);
+        if (!acc) {
+            memset(gx.exact, 0, (size_t)nx * sizeof(double));
+            memset(gw.exact, 0, (size_t)nw * sizeof(double));
+        }
+        slow(&c, 1, gx.exact, w.exact, y.exact);
+        slow(&c, 2, x.exact, gw.exact, y.exact);
+        compare(k, &c, "dx", gx.real, gx.exact, nx, (double)(c.out * c.kh * c.kw));
+        compare(k, &c, "dw", gw.real, gw.exact, nw, (double)(c.batch * c.oh * c.ow));
+    }
+    pair_free(&x), pair_free(&w), pair_free(&y), pair_free(&bias), pair_free(&gx), pair_free(&gw), pair_free(&out);
+}
+
+/* Uses the table at _i of the machine; float64 stands last. */
+static const et_kernels *use_table(int i)
+{
+    const et_kernels *k = table_at(i);
+
+    if (k->dtype == ET_F32)
+        ck_assert_int_eq(et_set_isa(k->name), ET_OK);
+    return k;
+}
+
+START_TEST(tile_edges)
+{
+    const et_kernels *k = use_table(_i);
+    const int64_t nr = (int64_t)k->gemm_vecs * k->lanes, mr = k->gemm_rows[k->gemm_vecs];
+    const int64_t outs[] = {1, mr - 1, mr, mr + 1, 25}, lengths[] = {1, k->lanes + 1, nr - 1, nr, nr + 1, 2 * nr + 3};
+
+    for (size_t o = 0; o < 5; o++)
+        for (size_t l = 0; l < 6; l++) {
+            if (outs[o] < 1 || lengths[l] < 1)
+                continue;
+            check_one(k, (et_conv){.batch = 2, .in = 5, .h = 1, .w = lengths[l], .out = outs[o], .kh = 1, .kw = 3,
+                                   .sh = 1, .sw = 1, .pw = 1});
+            check_one(k, (et_conv){.batch = 1, .in = 2, .h = 3, .w = lengths[l], .out = outs[o], .kh = 2, .kw = 1,
+                                   .sh = 1, .sw = 1, .ph = 1});
+        }
+}
+END_TEST
+
+START_TEST(blocks)
+{
+    const et_kernels *k = use_table(_i);
+    static const et_conv cases[] = {
+        {.batch = 1, .in = 3, .h = 1, .w = 1100, .out = 4, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 1}, /* long rows */
+        {.batch = 2, .in = 260, .h = 1, .w = 9, .out = 5, .kh = 1, .kw = 5, .sh = 1, .sw = 1, .pw = 2}, /* channels */
+        {.batch = 3, .in = 4, .h = 5, .w = 32, .out = 7, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 2, .in = 4, .h = 40, .w = 16, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 2, .in = 5, .h = 23, .w = 23, .out = 6, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 2, .in = 5, .h = 4, .w = 130, .out = 6, .kh = 2, .kw = 4, .sh = 1, .sw = 1, .pw = 3},
+        {.batch = 2, .in = 1, .h = 30, .w = 64, .out = 16, .kh = 26, .kw = 7, .sh = 1, .sw = 1, .pw = 3}, /* tall */
+        {.batch = 11, .in = 2, .h = 6, .w = 6, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1}, /* more than shards */
+        {.batch = 2, .in = 70, .h = 3, .w = 3, .out = 270, .kh = 2, .kw = 2, .sh = 1, .sw = 1}, /* large weight */
+        {.batch = 2, .in = 4, .h = 9, .w = 11, .out = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
+        {.batch = 2, .in = 3, .h = 1, .w = 1000, .out = 5, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1},
+        {.batch = 1, .in = 2, .h = 12, .w = 13, .out = 5, .kh = 4, .kw = 4, .sh = 3, .sw = 2, .ph = 2, .pw = 5},
+        {.batch = 1, .in = 40, .h = 7, .w = 7, .out = 5, .kh = 4, .kw = 4, .sh = 3, .sw = 3, .ph = 1, .pw = 1},
+        {.batch = 1, .in = 5, .h = 4, .w = 4, .out = 5, .kh = 2, .kw = 2, .sh = 1, .sw = 1, .ph = 3, .pw = 3},
+        {.batch = 1, .in = 5, .h = 2, .w = 3, .out = 4, .kh = 2, .kw = 2, .sh = 5, .sw = 6}, /* gaps */
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_one(k, cases[i]);
+}
+END_TEST
+
+/* Results on one thread and on several, to the bit. */
+START_TEST(threads)
+{
+    static const et_conv cases[] = {
+        {.batch = 5, .in = 24, .h = 30, .w = 32, .out = 32, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .oh = 30,
+         .ow = 32},
+        {.batch = 1, .in = 64, .h = 1, .w = 300, .out = 192, .kh = 1, .kw = 7, .sh = 1, .sw = 1, .pw = 3, .oh = 1,
+         .ow = 300},
+        {.batch = 7, .in = 16, .h = 1, .w = 3000, .out = 64, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1, .oh = 1,
+         .ow = 1000},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const et_conv *c = &cases[i];
+        const int64_t nx = c->batch * c->in * c->h * c->w, nw = c->out * c->in * c->kh * c->kw;
+        const int64_t ny = c->batch * c->out * c->oh * c->ow;
+        pair x = pair_of(ET_F32, nx, 1), w = pair_of(ET_F32, nw, 2), dy = pair_of(ET_F32, ny, 3);
+        pair y[2], dx[2], dw[2];
+
+        for (int t = 0; t < 4; t++) { /* one thread, then 2, 3 and 7 */
+            const int n = t > 0;
+            static const int count[] = {1, 2, 3, 7};
+            y[n] = pair_of(ET_F32, ny, 4), dx[n] = pair_of(ET_F32, nx, 5), dw[n] = pair_of(ET_F32, nw, 6);
+            ck_assert_int_eq(et_set_num_threads(count[t]), ET_OK);
+            ck_assert_int_eq(et_conv_forward(ET_F32, c, x.real, w.real, NULL, y[n].real), ET_OK);
+            ck_assert_int_eq(et_conv_input_grad(ET_F32, c, w.real, dy.real, dx[n].real, 0), ET_OK);
+            ck_assert_int_eq(et_conv_weight_grad(ET_F32, c, x.real, dy.real, dw[n].real, 0), ET_OK);
+            if (!n)
+                continue;
+            ck_assert_int_eq(memcmp(y[0].real, y[1].real, (size_t)ny * 4), 0);
+            ck_assert_int_eq(memcmp(dx[0].real, dx[1].real, (size_t)nx * 4), 0);
+            ck_assert_int_eq(memcmp(dw[0].real, dw[1].real, (size_t)nw * 4), 0);
+            pair_free(&y[1]), pair_free(&dx[1]), pair_free(&dw[1]);
+        }
+        pair_free(&x), pair_free(&w), pair_free(&dy), pair_free(&y[0]), pair_free(&dx[0]), pair_free(&dw[0]);
+    }
+}
+END_TEST
+
+/* --- wrong use --- */
+
+#define ONES(...) et_ones(ET_F32, ET_SHAPE(__VA_ARGS__))
+#define CONV_MISUSES(X)                                                                                            \
+    X(et_conv1d(f.x, ONES(1, 3, 3), NULL, 1, 0), ET_ESHAPE, "x is [2, 3], expected [batch, channels, length]")       \
+    X(et_conv1d(ONES(1, 3, 5), f.x, NULL, 1, 0), ET_ESHAPE, "the weight is [2, 3], expected [out, in, kernel]")      \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 4, 3), NULL, 1, 0), ET_ESHAPE, "has 3 channels, the weight")                  \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), f.y, 1, 0), ET_ESHAPE, "the bias must be [2]")                         \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 0, 0), ET_EINVAL, "a stride of 0")                               \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, -1), ET_EINVAL, "a padding of -1")                            \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 8), NULL, 1, 1), ET_ESHAPE, "is longer than x [1, 3, 5] padded by 1")      \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, INT64_MAX / 2), ET_ESHAPE, "padded by")                       \
+    X(et_conv1d(ONES(1, 0, 5), ONES(2, 0, 3), NULL, 1, 0), ET_ESHAPE, "has no elements")                             \
+    X(et_conv2d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, 1, 0, 0), ET_ESHAPE, "expected [batch, channels, height, width]") \
+    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 6, 1), NULL, 1, 1, 0, 0), ET_ESHAPE, "is longer than")                  \
+    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 1, 6), NULL, 1, 1, 2, 0), ET_ESHAPE, "is longer than")                  \
+    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 1, 1), NULL, -1, 1, 0, 0), ET_EINVAL, "a stride of -1")                 \
+    X(et_conv_layer_forward(NULL, f.x), ET_EINVAL, "convolution")
+MISUSE_TABLE(conv, CONV_MISUSES)
+
+/* --- the layer --- */
+
+START_TEST(layer)
+{
+    et_rng rng = et_rng_make(3, 0);
+    et_conv_layer *one = et_conv1d_layer_new(
+        NULL, NULL, &(et_conv_config){.in = 4, .out = 6, .kernel_w = 3, .stride_w = 3, .pad_w = 1}, &rng);
+    et_conv_layer *two = et_conv2d_layer_new(NULL, NULL, &(et_conv_config){.in = 1, .out = 6, .kernel_h = 5,
+                                                                          .kernel_w = 3, .pad_w = 1, .no_bias = true},
+                                             &rng);
+
+    ck_assert(one && two);
+    ck_assert_int_eq(et_module_count(&one->module), 6 * 4 * 3 + 6);
+    ck_assert_int_eq(et_module_count(&two->module), 6 * 5 * 3);
+    ck_assert_ptr_null(two->bias);
+    ck_assert_str_eq(et_module_entry(&one->module, 0)->name, "weight");
+    ck_assert_str_eq(et_module_entry(&one->module, 1)->name, "bias");
+    double most = 0;
+    for (int64_t i = 0; i < one->weight->numel; i++)
+        most = fmax(most, fabs((double)et_data_f32(one->weight)[i]));
+    ck_assert(most <= 1 / sqrt(12) && most > 0.8 / sqrt(12));
+    et_scope *s = et_scope_open();
+    et_tensor *y = et_conv_layer_forward(one, et_ones(ET_F32, ET_SHAPE(2, 4, 9)));
+    ck_assert(y && y->ndim == 3 && y->shape[0] == 2 && y->shape[1] == 6 && y->shape[2] == 3);
+    y = et_conv_layer_forward(two, et_ones(ET_F32, ET_SHAPE(2, 1, 8, 9)));
+    ck_assert(y && y->ndim == 4 && y->shape[1] == 6 && y->shape[2] == 4 && y->shape[3] == 9);
+    et_scope_close(s);
+    et_module_free(&one->module);
+    et_module_free(&two->module);
+    ck_assert_ptr_null(et_conv1d_layer_new(NULL, NULL, &(et_conv_config){.in = 4, .out = 0, .kernel_w = 3}, &rng));
+    ck_assert(et_error_status() == ET_EINVAL && strstr(et_error_message(), "4 -> 0 channels"));
+    et_error_clear();
+    ck_assert_ptr_null(et_conv2d_layer_new(NULL, NULL, &(et_conv_config){.in = 4, .out = 1, .kernel_w = 3}, &rng));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+}
+END_TEST
+
+static bool make_layer(void *user)
+{
+    et_conv_layer *l = et_conv2d_layer_new(NULL, NULL, user, NULL);
+
+    if (l)
+        et_module_free(&l->module);
+    return l != NULL;
+}
+
+START_TEST(layer_memory)
+{
+    et_conv_config c = {.in = 2, .out = 3, .kernel_h = 2, .kernel_w = 2};
+
+    ck_assert_int_gt(alloc_sweep("convolution layer", make_layer, &c), 3);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("conv");
+    TCase *t = tcase_create("conv");
+
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, reset, reset);
+    tcase_add_loop_test(t, tile_edges, 0, table_count());
+    tcase_add_loop_test(t, blocks, 0, table_count());
+    tcase_add_test(t, threads);
+    tcase_add_loop_test(t, conv_misuses, 0, N_conv_misuses);
+    tcase_add_test(t, layer);
+    tcase_add_test(t, layer_memory);
+    suite_add_tcase(s, t);
+    return suite_run(s);
+}

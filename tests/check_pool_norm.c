@@ -1,0 +1,308 @@
+/* Pooling and batch norm: kernels of every table against definitions, values by hand, running statistics, numbers
+ * far from zero, the same bits on any number of threads; wrong use; the layer. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "nn/batch_norm.h"
+#include "tensor/kernels.h"
+#include "tensor/parallel.h"
+#include "tests/alloc_sweep.h"
+#include "tests/kernel_arrays.h"
+#include "tests/misuse.h"
+#include "tests/suite.h"
+
+static array x, y, d, g;
+static uint8_t at_[ARRAY_MAX];
+
+static void reset(void) { et_error_clear(); }
+
+/* --- max pooling --- */
+
+/* Windows over one row of `width` elements, by the definition; NaN is the largest, the first of equals wins. */
+static int slow_max(const array *a, int64_t ldx, int64_t width, int64_t column, int64_t rows, int64_t i0, int64_t kw,
+                    double *most)
+{
+    int which = -1;
+
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < kw; j++) {
+            if (column + j < 0 || column + j >= width)
+                continue;
+            const double v = get(a, i * ldx + column + j);
+            if (which < 0 || (!isnan(*most) && (isnan(v) || v > *most))) {
+                *most = v;
+                which = (int)((i0 + i) * kw + j);
+            }
+        }
+    return which;
+}
+
+START_TEST(max_windows)
+{
+    const et_kernels *k = table_at(_i);
+    static const int64_t form[][3] = {{3, 3, 0}, {2, 2, 0}, {3, 2, 1}, {5, 2, 2}, {2, 3, 0}, {1, 1, 0}, {4, 4, 0}};
+
+    for (size_t f = 0; f < sizeof form / sizeof form[0]; f++)
+        for (int64_t width = 5; width < 240; width += width < 60 ? 1 : 17)
+            for (int64_t rows = 1; rows <= 2; rows++) {
+                const int64_t kw = form[f][0], step = form[f][1], pad = form[f][2], n = (width + 2 * pad - kw) / step + 1;
+                fill_random(&x, k->dtype, (uint32_t)(width + 1), 2);
+                for (int64_t i = 0; i < 2 * width; i++)
+                    put(&x, i, i % 29 == 28 ? (double)NAN : i % 31 == 30 ? -(double)INFINITY : floor(2 * get(&x, i)));
+                fill_random(&y, k->dtype, 7, 1);
+                put(&y, n, 77); /* beyond the end */
+                at_[n] = 99;
+                k->max_pool(n, at(&x, 0), width, width, -pad, step, rows, 1, kw, at(&y, 0), at_);
+                for (int64_t t = 0; t < n; t++) {
+                    double most = 0;
+                    const int which = slow_max(&x, width, width, t * step - pad, rows, 1, kw, &most);
+                    ck_assert_msg(at_[t] == which && (get(&y, t) == most || (isnan(most) && isnan(get(&y, t)))),
+                                  "%s: kernel %d, step %d, width %d, window %d: %g at %d, expected %g at %d", k->name,
+                                  (int)kw, (int)step, (int)width, (int)t, get(&y, t), at_[t], most, which);
+                }
+                ck_assert(get(&y, n) == 77 && at_[n] == 99);
+            }
+}
+END_TEST
+
+START_TEST(max_spread)
+{
+    const et_kernels *k = table_at(_i);
+
+    for (int64_t step = 2; step <= 4; step++)
+        for (int64_t n = 0; n < 70; n++)
+            for (int acc = 0; acc < 2; acc++) {
+                const int64_t ld = n * step;
+                fill_random(&d, k->dtype, 3, 1);
+                fill_random(&g, k->dtype, 4, 1);
+                fill_random(&y, k->dtype, 4, 1);
+                for (int64_t t = 0; t < n; t++)
+                    at_[t] = (uint8_t)((t * 7 + t / 3) % (2 * step));
+                k->max_pool_bwd(n, 2, step, at(&d, 0), at_, at(&g, 0), ld, acc);
+                for (int64_t i = 0; i < 2 * ld + 8; i++) {
+                    double want = acc || i >= 2 * ld ? get(&y, i) : 0;
+                    if (i < 2 * ld && at_[i % ld / step] == i / ld * step + i % step)
+                        want += get(&d, i % ld / step);
+                    ck_assert_msg(fabs(get(&g, i) - want) <= 1e-6, "%s: step %d, %d windows, element %d: %g, expected %g",
+                                  k->name, (int)step, (int)n, (int)i, get(&g, i), want);
+                }
+            }
+}
+END_TEST
+
+START_TEST(ties_go_to_the_first)
+{
+    const float values[] = {1, 1, 1, 0, 2, 2, 5, 4, 5};
+    et_scope *s = et_scope_open();
+    et_tensor *a = et_set_requires_grad(et_from(ET_F32, ET_SHAPE(1, 1, 9), values), true);
+    et_tensor *p = et_max_pool1d(a, 3, 3, 0);
+
+    ck_assert(p && et_data_f32(p)[0] == 1 && et_data_f32(p)[1] == 2 && et_data_f32(p)[2] == 5);
+    ck_assert_int_eq(et_backward(et_sum(p, 0, NULL, false)), ET_OK);
+    const float want[] = {1, 0, 0, 0, 1, 0, 1, 0, 0};
+    ck_assert_int_eq(memcmp(et_data(et_grad_of(a)), want, sizeof want), 0);
+    et_scope_close(s);
+}
+END_TEST
+
+/* --- batch norm --- */
+
+START_TEST(moments_far_from_zero)
+{
+    const et_kernels *k = table_at(_i);
+    static const int64_t lengths[] = {1, 2, 15, 16, 17, 1000, 4095, 4096, 4097, 4200};
+
+    for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++)
+        for (int c = 0; c < 3; c++) {
+            const int64_t n = lengths[l];
+            const double centre = c == 0 ? 0 : c == 1 ? 1000 : -3e4;
+            long double sum = 0, squares = 0;
+            double mean, m2;
+
+            fill_random(&x, k->dtype, (uint32_t)l + 1, 1);
+            for (int64_t i = 0; i < n; i++) {
+                put(&x, i, centre + get(&x, i));
+                sum += (long double)get(&x, i);
+            }
+            put(&x, n, 1e9);
+            sum /= (long double)n;
+            for (int64_t i = 0; i < n; i++)
+                squares += ((long double)get(&x, i) - sum) * ((long double)get(&x, i) - sum);
+            k->moments(n, at(&x, 0), &mean, &m2);
+            ck_assert_msg(fabs(mean - (double)sum) <= 2e-7 * fabs(centre) + 1e-7, "%s: mean of %d around %g: %g", k->name,
+                          (int)n, centre, mean - (double)sum);
+            ck_assert_msg(fabs(m2 - (double)squares) <= 2e-5 * (double)squares + 1e-9 * centre * centre * (n == 1),
+                          "%s: m2 of %d around %g: %g, expected %g", k->name, (int)n, centre, m2, (double)squares);
+        }
+}
+END_TEST
+
+/* A first row of another level must not spoil the variance of what follows. */
+START_TEST(uneven_rows)
+{
+    enum { B = 40, L = 50 };
+    et_scope *s = et_scope_open();
+    et_tensor *in = et_empty(ET_F32, ET_SHAPE(B, 1, L)), *mean = et_zeros(ET_F32, ET_SHAPE(1));
+    et_tensor *var = et_ones(ET_F32, ET_SHAPE(1));
+    double sum = 0, squares = 0;
+    float *p = et_data_mut(in);
+
+    for (int i = 0; i < B * L; i++) {
+        p[i] = i < L ? 0.0f : 5000.0f + (float)(i * 37 % 101) / 50;
+        sum += (double)p[i];
+    }
+    for (int i = 0; i < B * L; i++)
+        squares += ((double)p[i] - sum / (B * L)) * ((double)p[i] - sum / (B * L));
+    et_tensor *out = et_batch_norm(in, mean, var, NULL, NULL, true, 0.1, 1e-5);
+    ck_assert_ptr_nonnull(out);
+    ck_assert(fabs((double)et_data_f32(mean)[0] - 0.1 * sum / (B * L)) <= 1e-4);
+    ck_assert(fabs((double)et_data_f32(var)[0] / (0.9 + 0.1 * squares / (B * L - 1)) - 1) <= 1e-6);
+    const double deviation = sqrt(squares / (B * L) + 1e-5);
+    for (int i = 0; i < B * L; i++)
+        ck_assert(fabs((double)et_data_f32(out)[i] - ((double)p[i] - sum / (B * L)) / deviation) <= 1e-5);
+    et_scope_close(s);
+}
+END_TEST
+
+START_TEST(threads)
+{
+    enum { B = 6, C = 33, L = 3000 };
+    static float keep[2][4][B * C * L];
+    const int count[] = {1, 2, 3, 5};
+
+    for (int t = 0; t < 4; t++) {
+        const int n = t > 0;
+        et_rng rng = et_rng_make(5, 0);
+        et_scope *s = et_scope_open();
+        ck_assert_int_eq(et_set_num_threads(count[t]), ET_OK);
+        et_tensor *in = et_empty(ET_F32, ET_SHAPE(B, C, L)), *w = et_empty(ET_F32, ET_SHAPE(C));
+        et_tensor *b = et_empty(ET_F32, ET_SHAPE(C)), *c = et_empty(ET_F32, ET_SHAPE(B, C, L / 3));
+        et_fill_normal(in, &rng, 1, 2), et_fill_normal(w, &rng, 1, 1), et_fill_normal(b, &rng, 0, 1);
+        et_fill_normal(c, &rng, 0, 1);
+        et_set_requires_grad(in, true), et_set_requires_grad(w, true), et_set_requires_grad(b, true);
+        et_tensor *out = et_max_pool1d(et_batch_norm_relu(in, NULL, NULL, w, b, true, 0.1, 1e-5), 3, 3, 0);
+        ck_assert_int_eq(et_backward_from(out, c, 0), ET_OK);
+        et_tensor *got[] = {out, et_grad_of(in), et_grad_of(w), et_grad_of(b)};
+        for (int i = 0; i < 4; i++) {
+            memcpy(keep[n][i], et_data(got[i]), (size_t)got[i]->numel * 4);
+            ck_assert_int_eq(memcmp(keep[0][i], keep[n][i], (size_t)got[i]->numel * 4), 0);
+        }
+        et_scope_close(s);
+    }
+}
+END_TEST
+
+/* --- wrong use --- */
+
+#define ONES(...) et_ones(ET_F32, ET_SHAPE(__VA_ARGS__))
+#define C5 ONES(1, 2, 5)
+#define MISUSES(X)                                                                                                 \
+    X(et_max_pool1d(f.x, 2, 2, 0), ET_ESHAPE, "x is [2, 3], expected [batch, channels, length]")                      \
+    X(et_max_pool1d(C5, 0, 2, 0), ET_EINVAL, "a window of 0 and a stride of 2")                                     \
+    X(et_max_pool1d(C5, 2, 0, 0), ET_EINVAL, "a stride of 0")                                                       \
+    X(et_max_pool1d(C5, 2, 2, 2), ET_EINVAL, "a padding of 2, expected at most half the window of 2")               \
+    X(et_max_pool1d(C5, 6, 1, 0), ET_ESHAPE, "a window of 6 is longer than dimension 2")                            \
+    X(et_max_pool1d(ONES(1, 1, 400), 257, 1, 0), ET_EINVAL, "more than 256 elements")                               \
+    X(et_max_pool2d(ONES(1, 1, 40, 40), 17, 16, 1, 1, 0, 0), ET_EINVAL, "more than 256 elements")                   \
+    X(et_max_pool2d(C5, 2, 2, 2, 2, 0, 0), ET_ESHAPE, "expected [batch, channels, height, width]")                   \
+    X(et_avg_pool1d(C5, 6, 1), ET_ESHAPE, "a window of 6 is longer")                                                \
+    X(et_avg_pool2d(ONES(1, 1, 2, 2), 2, 3, 1, 1), ET_ESHAPE, "a window of 3 is longer than dimension 3")           \
+    X(et_global_max_pool(f.x), ET_ESHAPE, "global_max_pool: x is [2, 3]")                                           \
+    X(et_global_avg_pool(f.x), ET_ESHAPE, "global_avg_pool: x is [2, 3]")                                           \
+    X(et_batch_norm(f.y, NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE, "expected [batch, channels, ..]")      \
+    X(et_batch_norm(f.x, NULL, NULL, f.y, NULL, true, 0.1, 1e-5), ET_ESHAPE, "weight is [4], expected [3]")          \
+    X(et_batch_norm(f.x, f.y, f.y, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE, "running_mean is [4]")                   \
+    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, false, 0.1, 1e-5), ET_EINVAL, "evaluation needs running statistics") \
+    X(et_batch_norm(f.x, ONES(3), NULL, NULL, NULL, true, 0.1, 1e-5), ET_EINVAL, "one running statistic")           \
+    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, true, 0.1, 0), ET_EINVAL, "eps is 0")                              \
+    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, true, 1.5, 1e-5), ET_EINVAL, "momentum is 1.5")                    \
+    X(et_batch_norm(ONES(1, 3, 1), NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE, "one value a channel")      \
+    X(et_batch_norm(f.x, et_set_requires_grad(ONES(3), true), ONES(3), NULL, NULL, false, 0.1, 1e-5), ET_EINVAL,    \
+      "running_mean cannot get a gradient")                                                                        \
+    X(et_batch_norm_axis(f.x, 2, NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_EINVAL, "dimension 2")                \
+    X(et_batch_norm_layer_forward(NULL, f.x), ET_EINVAL, "batch norm")
+MISUSE_TABLE(pool, MISUSES)
+
+/* --- the layer --- */
+
+START_TEST(layer)
+{
+    et_batch_norm_layer *l = et_batch_norm_layer_new(NULL, NULL, 3);
+    static const char *const names[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
+    et_rng rng = et_rng_make(9, 0);
+    double first = 0;
+
+    ck_assert_ptr_nonnull(l);
+    ck_assert_int_eq(et_module_n_entries(&l->module), 5);
+    for (int i = 0; i < 5; i++)
+        ck_assert_str_eq(et_module_entry(&l->module, i)->name, names[i]);
+    ck_assert_int_eq(et_module_count(&l->module), 6);
+    for (int t = 0; t < 3; t++) {
+        et_scope *s = et_scope_open();
+        et_tensor *in = et_empty(ET_F32, ET_SHAPE(8, 3, 5));
+        et_fill_normal(in, &rng, 4, 3);
+        if (t == 2)
+            et_module_eval(&l->module);
+        const double before = (double)et_data_f32(l->running_mean)[0];
+        et_tensor *out = et_batch_norm_layer_forward(l, in);
+        ck_assert_ptr_nonnull(out);
+        if (t == 2) { /* evaluation uses what was gathered, and leaves it */
+            ck_assert((double)et_data_f32(l->running_mean)[0] == before);
+            const double want = ((double)et_data_f32(in)[0] - before) / sqrt((double)et_data_f32(l->running_var)[0] + 1e-5);
+            ck_assert(fabs((double)et_data_f32(out)[0] - want) <= 1e-5);
+            et_tensor *open = et_batch_norm_layer_forward_relu(l, in);
+            for (int64_t i = 0; i < out->numel; i++)
+                ck_assert(et_data_f32(open)[i] == (et_data_f32(out)[i] > 0 ? et_data_f32(out)[i] : 0));
+        } else {
+            ck_assert((double)et_data_f32(l->running_mean)[0] > before);
+        }
+        first += before;
+        et_scope_close(s);
+    }
+    ck_assert(first > 0);
+    ck_assert_int_eq(((const int32_t *)et_data(l->num_batches_tracked))[0], 2);
+    et_module_free(&l->module);
+    ck_assert_ptr_null(et_batch_norm_layer_new(NULL, NULL, 0));
+    ck_assert(et_error_status() == ET_EINVAL && strstr(et_error_message(), "0 channels"));
+}
+END_TEST
+
+static bool make_layer(void *user)
+{
+    et_batch_norm_layer *l = et_batch_norm_layer_new(NULL, NULL, *(int64_t *)user);
+
+    if (l)
+        et_module_free(&l->module);
+    return l != NULL;
+}
+
+START_TEST(layer_memory)
+{
+    int64_t channels = 4;
+
+    ck_assert_int_gt(alloc_sweep("batch norm layer", make_layer, &channels), 5);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("pool_norm");
+    TCase *t = tcase_create("pool_norm");
+
+    tcase_add_checked_fixture(t, reset, reset);
+    tcase_add_loop_test(t, max_windows, 0, table_count());
+    tcase_add_loop_test(t, max_spread, 0, table_count());
+    tcase_add_test(t, ties_go_to_the_first);
+    tcase_add_loop_test(t, moments_far_from_zero, 0, table_count());
+    tcase_add_test(t, uneven_rows);
+    tcase_add_test(t, threads);
+    tcase_add_loop_test(t, pool_misuses, 0, N_pool_misuses);
+    tcase_add_test(t, layer);
+    tcase_add_test(t, layer_memory);
+    suite_add_tcase(s, t);
+    return suite_run(s);
+}
