@@ -446,8 +446,20 @@ static unsigned pow_saves(const et_node *n)
 
 ET_CALL(pow_call, et_pow(in[0], in[1]))
 ET_CALL(pow_squares, et_pow(in[0], et_full(in[0]->dtype, 1, (const int64_t[]){1}, 2)))
+
+/* The first and the last base are 0: so is their logarithm's part of the gradient. */
+static int pow_of_zero(et_tensor *const *in, et_tensor **out)
+{
+    const double marks[5] = {0, 1, 1, 0, 0};
+    et_tensor *keep = et_to(et_from(ET_F64, ET_SHAPE(5), marks), in[0] ? in[0]->dtype : ET_F64);
+
+    out[0] = et_pow(et_mul(in[0], keep), in[1]);
+    return out[0] ? 1 : -1;
+}
+
 static const et_sample pow_samples[] = {
     SAMPLES(pow_call, ET_ARG_REAL, 0.3, 2, -2, 2),
+    {.name = "bases of zero", .n_in = 2, .in = {{1, {5}, 0.3, 2}, {1, {5}, 2.2, 3}}, .call = pow_of_zero},
     {.name = "squares", .n_in = 1, .in = {{2, {2, 5}, -2, 2}}, .call = pow_squares},
 };
 const et_op et_op_pow = {

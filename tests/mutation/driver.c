@@ -34,8 +34,9 @@ typedef struct guard {
 
 static const uint64_t magic = 0x6d75746174696f6e;
 
-/* What fills memory: as float64 a signalling NaN, as float32 one and a quiet one in turn. Arithmetic makes
- * signalling ones quiet, so that a rule that runs past the end and computes there leaves traces too. */
+/* What stands behind a block (the block itself is all ones): as float64 a signalling NaN, as float32 one and a
+ * quiet one in turn. Arithmetic makes signalling ones quiet, so that a rule that runs past the end and
+ * computes there leaves traces too. */
 static const uint64_t junk = 0xfff7ffff7fbfffff;
 
 /* Compares with, or writes, the junk of bytes from .. to of a block. */
@@ -52,10 +53,12 @@ static bool is_junk(const char *p, size_t from, size_t to)
     return true;
 }
 
-static void put_junk(char *p, size_t bytes)
+static void put_junk(char *p, size_t from, size_t to)
 {
-    for (size_t i = 0; i < bytes; i += sizeof junk)
-        memcpy(p + i, &junk, bytes - i < sizeof junk ? bytes - i : sizeof junk);
+    for (; from < to && from % sizeof junk; from++)
+        p[from] = ((const char *)&junk)[from % sizeof junk];
+    for (; from < to; from += sizeof junk)
+        memcpy(p + from, &junk, to - from < sizeof junk ? to - from : sizeof junk);
 }
 
 /* Blocks start 16 bytes behind a multiple of 64, where the pool leaves least between what it
@@ -68,7 +71,8 @@ void *__wrap_malloc(size_t size)
         return NULL;
     p = real + sizeof(guard);
     p += (LINE + SHIFT - (uintptr_t)p % LINE) % LINE;
-    put_junk(p, size + BACK);
+    memset(p, 0xff, size);
+    put_junk(p, size, size + BACK);
     memcpy(p - sizeof(guard), &(guard){magic, size, real}, sizeof(guard));
     return p;
 }
