@@ -60,7 +60,7 @@ bench_libpeak_neon_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_NEON
 bench_libpeak_neon_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(NEON_CFLAGS)
 endif
 
-EXTRA_DIST += bench/genre-seeds bench/compare bench/peers/layer.py bench/peers/rnn_attention.py
+EXTRA_DIST += bench/genre-seeds bench/compare bench/corpus_baseline.py bench/peers/layer.py bench/peers/rnn_attention.py
 
 CLEANFILES += bench/etude-bench $(bench_peaks)
 

@@ -28,7 +28,7 @@ typedef struct et_corpus_options {
     uint64_t seed;
 } et_corpus_options;
 
-/** 32 songs, 2 clips, 6 s, 16000 Hz, mono, mixing 0.2, noise 0.1, overlap 0.1, seed 1. */
+/** 48 songs, 2 clips, 6 s, 16000 Hz, mono, mixing 0.04, noise 0.05, overlap 0.05, seed 1. */
 et_corpus_options et_corpus_defaults(void);
 
 /** The collection "built-in": items "blues.00000.0" (song, clip) and so on; classes are GTZAN's ten; tags with

@@ -33,6 +33,12 @@ libetude_la_SOURCES += \
 	datasets/bands.h \
 	datasets/batch.c \
 	datasets/collection.c \
+	datasets/corpus.c \
+	datasets/corpus_genres.c \
+	datasets/corpus_internal.h \
+	datasets/corpus_parts.c \
+	datasets/corpus_song.c \
+	datasets/corpus_text.c \
 	datasets/csv.c \
 	datasets/dataset.c \
 	datasets/events.c \

@@ -76,7 +76,7 @@ static void tone(const synth *s, const drum *d, double pitch, float *out, int64_
     double turns = 0, fall = exp(-1 / (d->fall * s->rate)), drop = 1, r = exp(-1 / (d->tone_decay * s->rate)), a = d->tone;
 
     for (int64_t i = 0; i < n; i++) {
-        out[i] += (float)(a * sin(2 * SYNTH_PI * turns));
+        out[i] += (float)(a * synth_sine(s, turns));
         turns += pitch * (d->low + (d->high - d->low) * drop) / s->rate;
         drop *= fall;
         a *= r;

@@ -22,6 +22,17 @@ typedef struct synth {
     float noise[SYNTH_NOISE]; /* uniform, -1 .. 1 */
 } synth;
 
+/* sin(2 pi turns), 0 <= turns < 2^18. */
+static inline float synth_sine(const synth *s, double turns)
+{
+    double x = turns * SYNTH_SINE;
+    int32_t i = (int32_t)x;
+    float f = (float)(x - i);
+
+    i &= SYNTH_SINE - 1;
+    return s->sine[i] + f * (s->sine[i + 1] - s->sine[i]);
+}
+
 typedef enum synth_method {
     HARMONIC, /* sustained sums of partials k f */
     STRUCK,   /* partials at stretched or given ratios, each dying away at its own pace */

@@ -22,15 +22,6 @@ static double fade(double hz, double rate)
 /* One pole at `hz`: how much of a partial is left. */
 static double low_passed(double hz, double cutoff) { return cutoff > 0 ? 1 / sqrt(1 + pow(hz / cutoff, 4)) : 1; }
 
-static inline float sine_at(const synth *s, double turns)
-{
-    double x = (turns - floor(turns)) * SYNTH_SINE;
-    int i = (int)x;
-    float f = (float)(x - i);
-
-    return s->sine[i] + f * (s->sine[i + 1] - s->sine[i]);
-}
-
 int64_t synth_voice_frames(const synth *s, const synth_instrument *p, int64_t frames)
 {
     return frames + (int64_t)(p->release * s->rate) + 1;
@@ -91,24 +82,28 @@ static void harmonic(const synth *s, const synth_instrument *p, synth_note *note
             int m = (int)(n - at < BLOCK ? n - at : BLOCK);
             float twice[BLOCK], now[BLOCK], before[BLOCK], sum[BLOCK];
             /* vibrato sets in over a third of a second */
-            double grown = (double)at / (0.35 * s->rate), depth_now = depth * (grown < 1 ? grown : 1);
+            double grown = (double)at / (0.35 * s->rate);
+            double pace = step * (1 + depth * (grown < 1 ? grown : 1) * synth_sine(s, wave));
 
-            for (int i = 0; i < m; i++) {
-                twice[i] = 2 * sine_at(s, turns + 0.25);
-                now[i] = sine_at(s, turns);
+            for (int i = 0; i < BLOCK; i++) {
+                double here = turns + i * pace;
+                twice[i] = 2 * synth_sine(s, here + 0.25);
+                now[i] = synth_sine(s, here);
                 before[i] = 0;
                 sum[i] = level[0] * now[i];
-                turns += step * (1 + depth_now * sine_at(s, wave));
-                wave += wave_step;
             }
-            turns -= floor(turns);
-            for (int k = 2; k <= partials; k++)
-                for (int i = 0; i < m; i++) {
+            turns += BLOCK * pace;
+            turns -= (double)(int64_t)turns;
+            wave += BLOCK * wave_step;
+            for (int k = 2; k <= partials; k++) {
+                float a = level[k - 1];
+                for (int i = 0; i < BLOCK; i++) {
                     float next = twice[i] * now[i] - before[i];
                     before[i] = now[i];
                     now[i] = next;
-                    sum[i] += level[k - 1] * next;
+                    sum[i] += a * next;
                 }
+            }
             for (int i = 0; i < m; i++)
                 out[at + i] += scale * sum[i];
         }
@@ -159,11 +154,11 @@ static void modulated(const synth *s, const synth_instrument *p, synth_note *not
     for (int64_t i = 0; i < n; i++) {
         double strength = index * (p->index_sustain + (1 - p->index_sustain) * from);
         double grown = (double)i / (0.35 * s->rate);
-        double pace = step * (1 + depth * (grown < 1 ? grown : 1) * sine_at(s, wave));
+        double pace = step * (1 + depth * (grown < 1 ? grown : 1) * synth_sine(s, wave));
 
         if (strength > most)
             strength = most;
-        out[i] = sine_at(s, turns + strength * sine_at(s, mod) / (2 * SYNTH_PI));
+        out[i] = synth_sine(s, 64 + turns + strength * synth_sine(s, mod) / (2 * SYNTH_PI));
         turns += pace;
         mod += pace * p->ratio;
         wave += p->vibrato_rate / s->rate;

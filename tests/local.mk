@@ -11,6 +11,7 @@ check_PROGRAMS += \
 	tests/check_bf16 \
 	tests/check_collection \
 	tests/check_conv \
+	tests/check_corpus \
 	tests/check_csv \
 	tests/check_datasets \
 	tests/check_examples_cli \
@@ -71,6 +72,7 @@ tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)
+tests_check_corpus_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
 tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
