@@ -278,3 +278,29 @@ void et_standardizer_free(et_standardizer *s)
     et_free(s->std);
     s->mean = s->std = NULL;
 }
+
+et_status et_append_flux(et_dataset *ds)
+{
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
+    if (ds->x->ndim != 3)
+        return et_raise(ET_ESHAPE, "append flux: items have %d dimensions, expected sequences [T, F]", ds->x->ndim - 1);
+    int64_t n = ds->x->shape[0], T = ds->x->shape[1], F = ds->x->shape[2];
+    et_tensor *wide = et_dataset_tensor(ET_F32, 3, (const int64_t[]){n, T, 2 * F});
+    const float *from = et_data_f32(ds->x);
+    float *to = wide ? et_data_mut(wide) : NULL;
+
+    if (!to)
+        return et_fail_status("append flux");
+    for (int64_t i = 0; i < n; i++) {
+        int64_t valid = ds->lengths ? et_data_i32(ds->lengths)[i] : T;
+        for (int64_t t = 0; t < T; t++, from += F, to += 2 * F) {
+            memcpy(to, from, (size_t)F * sizeof *to);
+            for (int64_t f = 0; f < F; f++)
+                to[F + f] = t > 0 && t < valid ? fabsf(from[f] - from[f - F]) : 0;
+        }
+    }
+    et_free(ds->x);
+    ds->x = wide;
+    return ET_OK;
+}

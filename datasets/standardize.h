@@ -44,6 +44,11 @@ et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds);
  *  level no longer matters. Needs no fitting; apply it before a standardizer is fitted. */
 et_status et_centre_items(et_dataset *ds);
 
+/** Widens sequences [N, T, F] to [N, T, 2F]: behind each frame's features come their flux,
+ *  |x_t - x_(t-1)|, which is 0 at the first frame and past a sequence's end. ESHAPE for
+ *  other items, ENOMEM. */
+et_status et_append_flux(et_dataset *ds);
+
 void et_standardizer_free(et_standardizer *s);
 
 #ifdef __cplusplus

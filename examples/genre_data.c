@@ -12,12 +12,12 @@
  * on the other, both ways: random crops, and mixup or a random colour of each recording, do
  * most of the work against 443 training tracks. */
 const genre_recipe genre_recipes[3] = {
-    [GENRE_PLANTED] = {.epochs = 8, .batch = 32, .hidden = 32, .attention = 16, .lr = 3e-3, .clip_norm = 1,
-                       .patience = 4},
-    [GENRE_SPECTROGRAM] = {.epochs = 80, .batch = 16, .hidden = 128, .attention = 64, .crop = 28, .lr = 4e-3,
-                           .dropout = 0.3, .mixup = 0.4, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
-    [GENRE_SEGMENTS] = {.epochs = 30, .batch = 32, .hidden = 64, .attention = 32, .crop = 5, .lr = 2e-3,
-                        .dropout = 0.3, .feature_shift = 1, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
+    [GENRE_PLANTED] = {.members = 1, .epochs = 8, .batch = 32, .hidden = 32, .attention = 16, .lr = 3e-3,
+                       .clip_norm = 1, .patience = 4},
+    [GENRE_SPECTROGRAM] = {.members = 3, .epochs = 80, .batch = 16, .hidden = 128, .attention = 64, .crop = 28,
+                           .lr = 4e-3, .dropout = 0.3, .mixup = 0.4, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
+    [GENRE_SEGMENTS] = {.members = 1, .epochs = 60, .batch = 32, .hidden = 64, .attention = 32, .crop = 5,
+                        .lr = 2e-3, .dropout = 0.3, .feature_shift = 1, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
 };
 
 const char *genre_kind_name(genre_kind kind)
@@ -54,7 +54,7 @@ genre_prep genre_prep_default(genre_kind kind)
 {
     /* A spectrogram here is scaled between its track's extremes: its level means nothing. */
     return (genre_prep){.log_variances = kind == GENRE_SEGMENTS, .centre = kind == GENRE_SPECTROGRAM,
-                        .clip = kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0};
+                        .flux = kind == GENRE_SPECTROGRAM, .clip = kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0};
 }
 
 void genre_prep_write(const genre_prep *p, et_json_writer *w)
@@ -65,6 +65,8 @@ void genre_prep_write(const genre_prep *p, et_json_writer *w)
     et_json_bool(w, p->log_variances);
     et_json_key(w, "centre");
     et_json_bool(w, p->centre);
+    et_json_key(w, "flux");
+    et_json_bool(w, p->flux);
     et_json_key(w, "standardize");
     et_json_string(w, "feature");
     et_json_key(w, "clip");
@@ -89,6 +91,9 @@ et_status genre_prep_read(const et_json_value *config, const char *path, genre_k
             known = v->type == ET_JSON_BOOL && (kind == GENRE_SEGMENTS || !v->boolean);
         } else if (strcmp(v->key, "centre") == 0) {
             out->centre = v->boolean;
+            known = v->type == ET_JSON_BOOL;
+        } else if (strcmp(v->key, "flux") == 0) {
+            out->flux = v->boolean;
             known = v->type == ET_JSON_BOOL;
         } else if (strcmp(v->key, "standardize") == 0) {
             known = v->type == ET_JSON_STRING && strcmp(v->string, "feature") == 0;
@@ -116,6 +121,8 @@ static et_dataset *prepare(et_dataset *ds, genre_kind kind, const genre_prep *p)
         status = et_gtzan_log_variances(ds, ET_GTZAN_SEGMENTS);
     if (ds && !status && p->centre)
         status = et_centre_items(ds);
+    if (ds && !status && p->flux)
+        status = et_append_flux(ds);
     if (!status)
         return ds;
     et_dataset_free(ds);

@@ -16,6 +16,7 @@ typedef enum genre_kind {
 
 /* How a kind of data is trained on: defaults of the command line. */
 typedef struct genre_recipe {
+    int64_t members;   /* networks that learn side by side */
     int64_t epochs, batch, hidden, attention, crop; /* crop: frames of a training sequence, 0: all */
     double lr, dropout, input_dropout, mixup, feature_shift, smoothing, clip_norm;
     bool cosine;       /* the rate falls to zero along a half cosine; else it is constant */
@@ -37,6 +38,7 @@ int genre_kind_of(const char *dir, const char *table);
 typedef struct genre_prep {
     bool log_variances; /* logarithms of the variances among the features (segments only) */
     bool centre;        /* each item's own mean taken away */
+    bool flux;          /* each frame's features followed by their change since the frame before */
     double clip;        /* after standardising by feature: limit in deviations, 0: none */
 } genre_prep;
 

@@ -36,7 +36,7 @@ static double mean_of(const double *v, int64_t n)
 }
 
 /* One batch: probabilities and weights to their places. */
-static et_status judge_batch(const et_rnn_attention *m, const et_dataset *ds, const int32_t *index, int64_t n,
+static et_status judge_batch(const genre_model *m, const et_dataset *ds, const int32_t *index, int64_t n,
                              float *probabilities, float *alpha)
 {
     et_scope *scope = et_scope_open();
@@ -46,7 +46,7 @@ static et_status judge_batch(const et_rnn_attention *m, const et_dataset *ds, co
 
     if (!status) {
         et_no_grad_begin();
-        p = et_contiguous(et_softmax(et_rnn_attention_forward(m, b.x, b.lengths, &weights), -1));
+        p = et_contiguous(genre_model_ask(m, b.x, b.lengths, &weights));
         weights = et_contiguous(weights);
         et_no_grad_end();
         status = p && weights ? ET_OK : et_error_status();
@@ -60,7 +60,7 @@ static et_status judge_batch(const et_rnn_attention *m, const et_dataset *ds, co
     return status;
 }
 
-et_status genre_judge(const et_rnn_attention *m, const et_dataset *ds, const et_indices *items, genre_verdict *v)
+et_status genre_judge(const genre_model *m, const et_dataset *ds, const et_indices *items, genre_verdict *v)
 {
     int64_t n = items->n, K = et_dataset_classes(ds), T = ds->x->shape[1];
     et_class_report report;

@@ -5,7 +5,7 @@
 #include "datasets/dataset.h"
 #include "datasets/split.h"
 #include "examples/common/runfolder.h"
-#include "models/rnn_attention.h"
+#include "examples/genre_model.h"
 
 enum { GENRE_FIGURES = 6 };
 
@@ -22,7 +22,7 @@ typedef struct genre_verdict {
 
 /* Judges the model on the items, in evaluation mode and in batches. *v must be zero or an
  * earlier verdict, whose memory is released first. */
-et_status genre_judge(const et_rnn_attention *m, const et_dataset *ds, const et_indices *items, genre_verdict *v);
+et_status genre_judge(const genre_model *m, const et_dataset *ds, const et_indices *items, genre_verdict *v);
 void genre_verdict_free(genre_verdict *v);
 
 /* The figures by name, for the log ("valid_loss" ...) or the metrics; returns their number. */

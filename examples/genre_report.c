@@ -7,7 +7,7 @@
 
 #include "tensor/alloc.h"
 
-enum { STRONGEST = 5, PICTURES = 6 };
+enum { STRONGEST = 5, PICTURES = 6, BANDS = 128 };
 
 /* "1.31 - 1.39 s", or "frame 15" where frames have no duration. */
 static const char *interval(char buf[48], genre_kind kind, int64_t t)
@@ -60,10 +60,11 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
 {
     int32_t at = items->items[i];
     int64_t T = steps_of(ds, at), F = ds->x->shape[2], frames[STRONGEST];
+    int64_t shown = kind == GENRE_SPECTROGRAM && F > BANDS ? BANDS : F; /* their flux is left out */
     double seconds = genre_frame_seconds(kind), unit = seconds > 0 ? seconds : 1;
     char name[64], caption[256], digit[STRONGEST][12];
     const float *x = et_data_f32(ds->x);
-    float *picture = et_alloc((size_t)(F * T) * sizeof *picture);
+    float *picture = et_alloc((size_t)(shown * T) * sizeof *picture);
     double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
     et_span spans[STRONGEST];
 
@@ -74,7 +75,7 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
     }
     x += (int64_t)at * ds->x->shape[1] * F;
     for (int64_t t = 0; t < T; t++) {
-        for (int64_t f = 0; f < F; f++)
+        for (int64_t f = 0; f < shown; f++)
             picture[f * T + t] = x[t * F + f];
         curve[t] = ((double)t + 0.5) * unit;
         curve[T + t] = (double)v->alpha[i * v->T + t];
@@ -90,11 +91,11 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
         .x_label = seconds > 0 ? "time (s)" : "frame",
         .y_label = kind == GENRE_SPECTROGRAM ? "mel band" : "feature",
         .value_label = kind == GENRE_PLANTED ? "value" : "standardised level",
-        .rows = F,
+        .rows = shown,
         .cols = T,
         .data = picture,
         .x1 = (double)T * unit,
-        .y1 = (double)F,
+        .y1 = (double)shown,
         .height = 220,
         .curves = &weights,
         .n_curves = 1,
@@ -131,7 +132,7 @@ static void curves(et_report *r, const et_run *run, const char *train, const cha
 }
 
 et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const et_indices *items,
-                       const genre_verdict *v, const char *name, const et_rnn_attention *m)
+                       const genre_verdict *v, const char *name, const genre_model *m)
 {
     char accuracy[32], f1[32], loss[32], count[32], mass[32];
     et_report *r = et_report_new("Genres from a recurrent network with attention",
@@ -169,7 +170,7 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
     size_t size = 0;
     FILE *text = open_memstream(&summary, &size);
     if (text) {
-        et_module_print(&m->module, text);
+        et_module_print(m->root, text);
         fclose(text);
         et_report_code(r, summary);
         free(summary);

@@ -20,6 +20,6 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
 /* Writes report.html: key figures, curves from the log, confusion, attention of some items,
  * the model and its options. name says which data the verdict is of ("valid", "test"). */
 et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const et_indices *items,
-                       const genre_verdict *v, const char *name, const et_rnn_attention *m);
+                       const genre_verdict *v, const char *name, const genre_model *m);
 
 #endif

@@ -19,6 +19,7 @@
 #include "examples/common/runfolder.h"
 #include "examples/genre_data.h"
 #include "examples/genre_judge.h"
+#include "examples/genre_model.h"
 #include "examples/genre_report.h"
 #include "models/rnn_attention.h"
 #include "nn/optim.h"
@@ -83,6 +84,7 @@ static et_status recipe_defaults(et_cli *cli, genre_kind kind)
     et_cli_default_real(cli, "lr", lr);
     et_cli_default_int(cli, "hidden", paper ? 128 : r->hidden);
     et_cli_default_int(cli, "attention", paper ? 64 : r->attention);
+    et_cli_default_int(cli, "members", r->members);
     et_cli_default_int(cli, "crop", r->crop);
     et_cli_default_real(cli, "dropout", paper && r->dropout == 0 ? 0.3 : r->dropout);
     et_cli_default_real(cli, "input-dropout", r->input_dropout);
@@ -93,16 +95,28 @@ static et_status recipe_defaults(et_cli *cli, genre_kind kind)
     return et_error_status();
 }
 
-/* The model with its standardisation as buffers: input_mean and input_std [F]. */
-static et_rnn_attention *build(const et_cli *cli, const et_dataset *ds)
+static et_module *make_rnn(const void *config, et_module *parent, const char *name, et_rng *rng)
 {
-    et_rnn_attention_config c = model_config(cli, ds);
-    et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), 1);
-    et_rnn_attention *m = et_rnn_attention_new(NULL, NULL, &c, &rng);
+    et_rnn_attention *m = et_rnn_attention_new(parent, name, config, rng);
 
-    if (m && (!et_module_buffer(&m->module, "input_mean", ET_ENTRY_BUFFER, ET_F32, 1, &c.features) ||
-              !et_module_buffer(&m->module, "input_std", ET_ENTRY_BUFFER, ET_F32, 1, &c.features))) {
-        et_module_free(&m->module);
+    return m ? &m->module : NULL;
+}
+
+static et_tensor *ask_rnn(const et_module *m, et_tensor *x, et_tensor *lengths, et_tensor **alpha)
+{
+    return et_rnn_attention_forward((const et_rnn_attention *)m, x, lengths, alpha);
+}
+
+/* The model with its standardisation as buffers: input_mean and input_std [F]. */
+static genre_model *build(const et_cli *cli, const et_dataset *ds)
+{
+    static const genre_network network = {make_rnn, ask_rnn};
+    et_rnn_attention_config c = model_config(cli, ds);
+    genre_model *m = genre_model_new(&network, &c, (int)et_cli_int(cli, "members"),
+                                     (uint64_t)et_cli_int(cli, "seed"));
+
+    if (m && genre_model_inputs(m, c.features)) {
+        genre_model_free(m);
         return NULL;
     }
     return m;
@@ -117,7 +131,7 @@ typedef struct job {
     genre_prep prep;
     et_dataset *ds;
     et_indices train_items, valid_items;
-    et_rnn_attention *model;
+    genre_model *model;
     et_batches *batches;
     et_batch batch;      /* the step's */
     et_tensor *targets;  /* [B, K], its labels as probabilities */
@@ -181,9 +195,8 @@ static int64_t next_batch(void *user)
 static et_tensor *batch_loss(void *user)
 {
     job *j = user;
-    et_tensor *logits = et_rnn_attention_forward(j->model, j->batch.x, j->batch.lengths, NULL);
 
-    return et_cross_entropy_soft(logits, j->targets, ET_REDUCE_MEAN);
+    return genre_model_loss(j->model, j->batch.x, j->batch.lengths, j->targets);
 }
 
 /* The validation loss chooses; with it come the figures of the log. */
@@ -218,8 +231,8 @@ static et_status report(void *user, const et_train_event *e)
 static et_status standardize(job *j)
 {
     et_standardizer s = {0};
-    et_tensor *mean = et_module_find(&j->model->module, "input_mean");
-    et_tensor *std = et_module_find(&j->model->module, "input_std");
+    et_tensor *mean = et_module_find(j->model->root, "input_mean");
+    et_tensor *std = et_module_find(j->model->root, "input_std");
     et_status status =
         et_standardizer_fit(&s, j->ds, j->train_items.items, j->train_items.n, ET_STANDARDIZE_FEATURE);
 
@@ -273,7 +286,7 @@ static et_status train_job(job *j, et_train_result *result)
     if (!j->model || standardize(j))
         return et_error_status();
     j->batches = et_batches_new(j->ds, j->train_items.items, j->train_items.n, &bo);
-    et_optim *opt = et_adamw_new(&j->model->module, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
+    et_optim *opt = et_adamw_new(j->model->root, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
     bool begun = j->batches && opt && et_run_config_begin(j->run, cli, &w) == ET_OK;
     if (begun)
         genre_prep_write(&j->prep, &w);
@@ -284,7 +297,7 @@ static et_status train_job(job *j, et_train_result *result)
     printf("%lld training and %lld validation items of %lld frames, %lld features, %lld classes\n",
            (long long)j->train_items.n, (long long)j->valid_items.n, (long long)j->ds->x->shape[1],
            (long long)j->ds->x->shape[2], (long long)et_dataset_classes(j->ds));
-    et_module_print(&j->model->module, stdout);
+    et_module_print(j->model->root, stdout);
 
     int64_t steps = et_batches_count(j->batches);
     et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps * epochs};
@@ -293,7 +306,7 @@ static et_status train_job(job *j, et_train_result *result)
     et_train_options options = {
         .epochs = epochs,
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
-        .clip = genre_recipes[j->kind].clip_norm,
+        .clip = genre_model_clip(j->model, genre_recipes[j->kind].clip_norm),
         .schedule = genre_recipes[j->kind].cosine ? &cosine : NULL,
         .patience = et_cli_int(cli, "patience"),
         .seed = bo.seed,
@@ -304,7 +317,7 @@ static et_status train_job(job *j, et_train_result *result)
         .report = report,
         .report_user = j,
     };
-    et_status status = et_train_run(&j->model->module, opt, &task, &options, result);
+    et_status status = et_train_run(j->model->root, opt, &task, &options, result);
     et_progress_drop(&j->progress);
     et_optim_free(opt);
     if (!status && !result->interrupted)
@@ -357,8 +370,7 @@ static int train(et_cli *cli)
     et_indices_free(&j.valid_items);
     genre_verdict_free(&j.valid);
     et_dataset_free(j.ds);
-    if (j.model)
-        et_module_free(&j.model->module);
+    genre_model_free(j.model);
     et_run_close(j.run);
     return code;
 }
@@ -372,23 +384,9 @@ typedef struct reading {
     genre_prep prep;
     et_dataset *ds;
     et_indices items;
-    et_rnn_attention *model;
+    genre_model *model;
     genre_verdict v;
 } reading;
-
-/* The run's weights. A file of other shapes is a broken run folder. */
-static et_status load_weights(reading *s)
-{
-    const et_load_options options = {0};
-    et_status status = et_module_load(&s->model->module, et_run_path(s->run, "best.safetensors"), &options, NULL);
-    char why[512];
-
-    if (status != ET_ESHAPE)
-        return status;
-    snprintf(why, sizeof why, "%s", et_error_message());
-    et_error_clear();
-    return et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
-}
 
 static et_status open_reading(et_cli *cli, reading *s)
 {
@@ -408,13 +406,13 @@ static et_status open_reading(et_cli *cli, reading *s)
     if (!status)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
     if (!status)
-        status = load_weights(s);
+        status = genre_model_load(s->model, et_run_path(s->run, "best.safetensors"));
     if (!status)
-        status = et_standardizer_set(&st, et_module_find(&s->model->module, "input_mean"),
-                                     et_module_find(&s->model->module, "input_std"));
+        status = et_standardizer_set(&st, et_module_find(s->model->root, "input_mean"),
+                                     et_module_find(s->model->root, "input_std"));
     if (!status) {
         st.clip = s->prep.clip;
-        et_module_eval(&s->model->module);
+        et_module_eval(s->model->root);
         status = et_standardizer_apply(&st, s->ds);
     }
     et_standardizer_free(&st);
@@ -426,8 +424,7 @@ static void close_reading(reading *s)
     genre_verdict_free(&s->v);
     et_indices_free(&s->items);
     et_dataset_free(s->ds);
-    if (s->model)
-        et_module_free(&s->model->module);
+    genre_model_free(s->model);
     et_run_close(s->run);
 }
 
@@ -483,13 +480,13 @@ static int explain(et_cli *cli)
 
 /* What eval and explain take from the run: its model, and which table it learned. */
 #define OF_THE_RUN                                                                                             \
-    "table@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ input-dropout@ seed@ "
+    "table@ members@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ input-dropout@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data table config cell score pooling bidirectional attend-input hidden attention dropout input-dropout "
-     "seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay precision patience out resume "
-     "overwrite profile",
+     "data table config members cell score pooling bidirectional attend-input hidden attention dropout "
+     "input-dropout seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay precision patience "
+     "out resume overwrite profile",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
      NULL, 0, 0, eval},
@@ -505,6 +502,8 @@ static const et_option options[] = {
     {"table", ET_OPTION_CHOICE, "auto|spectrogram|segments", "auto", 0, 0,
      "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 52 features in five; "
      "auto takes the first that is there"},
+    {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,
+     "Networks that learn side by side and answer together, the mean of their probabilities"},
     {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},
     {"score", ET_OPTION_CHOICE, "additive|dot|general", "additive", 0, 0, "How attention scores a frame"},
     {"pooling", ET_OPTION_CHOICE, "attention|last|mean", "attention", 0, 0,

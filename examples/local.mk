@@ -41,6 +41,8 @@ examples_genre_rnn_SOURCES = \
 	examples/genre_data.h \
 	examples/genre_judge.c \
 	examples/genre_judge.h \
+	examples/genre_model.c \
+	examples/genre_model.h \
 	examples/genre_report.c \
 	examples/genre_report.h \
 	examples/genre_rnn.c

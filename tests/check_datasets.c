@@ -485,6 +485,27 @@ START_TEST(centred_items)
 }
 END_TEST
 
+/* Flux is the change since the frame before: 0 at the first frame and behind the end. */
+START_TEST(flux)
+{
+    et_dataset *ds = small_set();
+
+    et_set(ds->x, (const int64_t[]){4, 1, 2}, -3);
+    ok(et_append_flux(ds));
+    ck_assert_int_eq(ds->x->shape[2], 2 * F);
+    const float *item = et_data_f32(ds->x) + 4 * T * 2 * F; /* 400 + 10 t + f, three steps */
+    near(item[2 * F + 0], 410, 0);
+    near(item[2 * F + 2], -3, 0);
+    near(item[F + 1], 0, 0);             /* the first frame's */
+    near(item[2 * F + F + 0], 10, 0);    /* 410 - 400 */
+    near(item[2 * F + F + 2], 405, 0);   /* |-3 - 402| */
+    near(item[4 * F + F + 2], 425, 0);   /* |422 + 3| */
+    near(item[6 * F + F + 0], 0, 0);     /* behind the end */
+    fails(et_append_flux(NULL), ET_EINVAL, "NULL");
+    et_dataset_free(ds);
+}
+END_TEST
+
 START_TEST(standardize_wrong)
 {
     et_dataset *ds = small_set();
@@ -579,6 +600,7 @@ int main(void)
     tcase_add_test(tc, standardize_kinds);
     tcase_add_test(tc, standardize_wrong);
     tcase_add_test(tc, centred_items);
+    tcase_add_test(tc, flux);
     tcase_add_test(tc, out_of_memory);
     suite_add_tcase(suite, tc);
 
