@@ -1,10 +1,12 @@
 # models/: one file pair for each paper's model.
 modelsinclude_HEADERS += \
 	models/rnn_attention.h \
-	models/style_vae.h
+	models/style_vae.h \
+	models/vit.h
 
 libetude_la_SOURCES += \
 	models/rnn_attention.c \
 	models/style_vae.c \
 	models/style_vae_internal.h \
-	models/style_vae_sample.c
+	models/style_vae_sample.c \
+	models/vit.c

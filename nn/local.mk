@@ -21,7 +21,8 @@ nninclude_HEADERS += \
 	nn/positions.h \
 	nn/rnn.h \
 	nn/schedule.h \
-	nn/train.h
+	nn/train.h \
+	nn/transformer.h
 
 libetude_la_SOURCES += \
 	nn/additive_attention.c \
@@ -50,4 +51,5 @@ libetude_la_SOURCES += \
 	nn/rnn.c \
 	nn/schedule.c \
 	nn/state.c \
-	nn/train.c
+	nn/train.c \
+	nn/transformer.c

@@ -60,7 +60,9 @@ check_PROGRAMS += \
 	tests/check_spectra \
 	tests/check_style_vae \
 	tests/check_train \
+	tests/check_transformer \
 	tests/check_view \
+	tests/check_vit \
 	tests/check_wav_write
 endif
 
@@ -122,7 +124,9 @@ tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_spectra_LDADD = $(TEST_LDADD)
 tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
+tests_check_transformer_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
+tests_check_vit_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
 
 # What fuzzers found, run again: a program for each file of fixtures/fuzz.

@@ -1,0 +1,222 @@
+/* Vision Transformer over spectrograms: see vit.h.
+ *
+ * Equations (1) to (4) are those of Dosovitskiy et al. Shapes: x [B, T, C F], image [B, C, H, W],
+ * patches x_p [B, N, C h w], tokens z [B, N, d].
+ *
+ * Differs from them: no class token unless asked for (the head then reads all tokens), GELU behind both
+ * layers of the perceptron in (3), heads of any width, dropout in the blocks. */
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "models/vit.h"
+#include "nn/init.h"
+
+et_vit_config et_vit_paper(void)
+{
+    return (et_vit_config){.frames = 512, .bins = 129, .channels = 1, .height = 128, .width = 32, .patch_h = 16,
+                           .patch_w = 4, .d = 128, .layers = 8, .heads = 4, .head_width = 128, .hidden = 256,
+                           .head = {2048, 1024}, .classes = 10, .dropout = 0.1, .head_dropout = 0.5};
+}
+
+et_vit_config et_vit_small(void)
+{
+    return (et_vit_config){.frames = 32, .bins = 16, .channels = 1, .height = 32, .width = 16, .patch_h = 8,
+                           .patch_w = 4, .d = 32, .layers = 2, .heads = 2, .head_width = 16, .hidden = 64,
+                           .head = {64}, .classes = 6, .dropout = 0.1, .head_dropout = 0.5};
+}
+
+/* [out, in]: bilinear interpolation with half-pixel centres, no antialias. Pixel i of the result lies
+ * at s = (i + 1/2) in / out - 1/2 and mixes the pixels beside s; at the edge the outermost counts alone. */
+static et_tensor *interpolation(et_module *m, const char *name, int64_t in, int64_t out)
+{
+    et_tensor *w = et_module_buffer(m, name, ET_ENTRY_CONSTANT, ET_F32, ET_SHAPE(out, in));
+
+    for (int64_t i = 0; w && i < out; i++) {
+        double s = fmin(fmax(((double)i + 0.5) * (double)in / (double)out - 0.5, 0), (double)(in - 1));
+        int64_t left = (int64_t)s, right = left + 1 < in ? left + 1 : left;
+        et_set(w, (const int64_t[]){i, left}, 1 - (s - (double)left));
+        if (right > left)
+            et_set(w, (const int64_t[]){i, right}, s - (double)left);
+    }
+    return w;
+}
+
+/* Linear layers: Glorot uniform weights, biases 0. */
+static void init_linear(const et_module *m, et_rng *rng)
+{
+    for (int64_t i = 0; i < et_module_n_entries(m); i++) {
+        const et_entry *e = et_module_entry(m, i);
+        if (strcmp(e->owner->kind, "Linear") != 0)
+            continue;
+        if (e->tensor->ndim == 2)
+            et_init_xavier_uniform(e->tensor, 1, rng);
+        else
+            et_fill(e->tensor, 0);
+    }
+}
+
+/* True if the sizes make sense; fills in what may be 0. */
+static bool complete(et_vit_config *c)
+{
+    c->channels = c->channels ? c->channels : 1;
+    c->step_h = c->step_h ? c->step_h : c->patch_h;
+    c->step_w = c->step_w ? c->step_w : c->patch_w;
+    return c->frames >= 1 && c->bins >= 1 && c->channels >= 1 && c->patch_h >= 1 && c->patch_w >= 1 &&
+           c->step_h >= 1 && c->step_w >= 1 && c->height >= c->patch_h && c->width >= c->patch_w && c->d >= 1 &&
+           c->classes >= 1 && c->head_dropout >= 0 && c->head_dropout < 1;
+}
+
+et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *config, et_rng *rng)
+{
+    et_vit *m;
+    et_vit_config c;
+    char layer[16];
+
+    if (et_error_status())
+        return NULL;
+    c = config ? *config : (et_vit_config){0};
+    if (!complete(&c)) {
+        et_raise(ET_EINVAL, "vit %s: a size is below 1, the image smaller than a patch, or a dropout not in [0, 1)",
+                 name ? name : "");
+        return NULL;
+    }
+    m = et_module_new(sizeof *m, "ViT", parent, name);
+    if (!m)
+        return NULL;
+    m->rows = (c.height - c.patch_h) / c.step_h + 1;
+    m->cols = (c.width - c.patch_w) / c.step_w + 1;
+    m->config = c;
+    const int64_t N = m->rows * m->cols, area = c.channels * c.patch_h * c.patch_w;
+    const bool cls = c.pooling == ET_VIT_CLASS;
+    const int64_t high = c.transpose ? c.bins : c.frames, wide = c.transpose ? c.frames : c.bins;
+    if (high != c.height)
+        m->resize[0] = interpolation(&m->module, "resize_rows", high, c.height);
+    if (wide != c.width)
+        m->resize[1] = interpolation(&m->module, "resize_cols", wide, c.width);
+
+    et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", &m->module, "patch");
+    if (patch) {
+        et_module_note(patch, "%lld x %lld patches", (long long)m->rows, (long long)m->cols);
+        m->proj = et_linear_layer_new(patch, "proj", area, c.d, true, rng);
+        m->pos = et_module_param(patch, "pos", ET_SHAPE(N + cls, c.d));
+        m->cls = cls ? et_module_param(patch, "cls", ET_SHAPE(c.d)) : NULL;
+    }
+    m->blocks = et_transformer_new(&m->module, "blocks", c.layers,
+                                   &(et_transformer_config){.width = c.d,
+                                                            .heads = c.heads,
+                                                            .head_width = c.head_width,
+                                                            .hidden = c.hidden,
+                                                            .act = ET_ACT_GELU,
+                                                            .act_twice = !c.act_once,
+                                                            .attention_dropout = c.dropout,
+                                                            .hidden_dropout = c.dropout,
+                                                            .mlp_dropout = c.dropout,
+                                                            .drop_path = c.drop_path},
+                                   rng);
+    m->ln = et_layer_norm_layer_new(&m->module, "ln", c.d, 1e-6);
+    et_module *head = et_module_new(sizeof *head, "Head", &m->module, "head");
+    int64_t in = c.pooling == ET_VIT_FLATTEN ? N * c.d : c.d;
+    for (int i = 0; head && i < ET_VIT_HEAD_LAYERS && c.head[i] > 0; i++, m->n_head++) {
+        snprintf(layer, sizeof layer, "%d", i);
+        m->head[i] = et_linear_layer_new(head, layer, in, c.head[i], true, rng);
+        in = c.head[i];
+    }
+    if (head)
+        m->out = et_linear_layer_new(head, "out", in, c.classes, true, rng);
+    if (et_error_status())
+        return et_module_done(&m->module);
+
+    init_linear(&m->module, rng);
+    et_init_uniform(m->pos, 0.05, rng);
+    if (m->cls)
+        et_init_uniform(m->cls, 0.05, rng);
+    return et_module_done(&m->module);
+}
+
+et_tensor *et_vit_image(const et_vit *m, et_tensor *x)
+{
+    const et_vit_config *c = m ? &m->config : NULL;
+    char text[ET_SHAPE_TEXT];
+
+    if (!m || !x)
+        return et_fail("vit");
+    if (x->ndim != 3 || x->shape[1] != c->frames || x->shape[2] != c->channels * c->bins) {
+        et_raise(ET_ESHAPE, "vit: spectrograms are %s, expected [B, %lld, %lld]",
+                 et_shape_text(text, x->ndim, x->shape), (long long)c->frames, (long long)(c->channels * c->bins));
+        return NULL;
+    }
+    /* [B, T, C F] -> [B, C, T, F], or with time across [B, C, F, T] */
+    et_tensor *image = et_reshape(x, ET_SHAPE(x->shape[0], c->frames, c->channels, c->bins));
+    image = c->transpose ? et_permute(image, ET_DIMS(0, 2, 3, 1)) : et_permute(image, ET_DIMS(0, 2, 1, 3));
+    if (m->resize[1])
+        image = et_matmul_t(image, m->resize[1], false, true);
+    if (m->resize[0])
+        image = et_matmul(m->resize[0], image);
+    return image;
+}
+
+et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
+{
+    et_tensor *image = et_vit_image(m, x);
+
+    if (!image)
+        return NULL;
+    const et_vit_config *c = &m->config;
+    const int64_t B = image->shape[0];
+    const bool training = m->module.training;
+
+    /* z_0 = [x_class; x_p^1 E; x_p^2 E; ...; x_p^N E] + E_pos   (1) */
+    et_tensor *patches = et_patches(image, c->patch_h, c->patch_w, c->step_h, c->step_w);
+    et_tensor *z = et_linear_layer_forward(m->proj, patches);
+    if (m->cls)
+        z = et_concat(2, (et_tensor *[]){et_expand(m->cls, ET_SHAPE(B, 1, c->d)), z}, 1);
+    z = et_add(z, m->pos);
+
+    /* z'_l = MSA(LN(z_(l-1))) + z_(l-1)   (2)
+     * z_l  = MLP(LN(z'_l)) + z'_l         (3) */
+    z = et_transformer_forward(m->blocks, z, NULL, attention);
+
+    /* y = LN(z_L^0)   (4): of the class token, the mean token, or all of them */
+    et_tensor *y = et_layer_norm_layer_forward(m->ln, z);
+    if (c->pooling == ET_VIT_CLASS)
+        y = et_select(y, 1, 0);
+    else if (c->pooling == ET_VIT_MEAN)
+        y = et_mean(y, ET_DIMS(1), false);
+    else
+        y = et_flatten(y, 1, 2);
+
+    /* The head in place of a decoder. */
+    for (int i = 0; i < m->n_head; i++)
+        y = et_linear_layer_forward_act(m->head[i], et_dropout(y, c->head_dropout, training, m->rng), ET_ACT_GELU);
+    et_tensor *logits = et_linear_layer_forward(m->out, et_dropout(y, c->head_dropout, training, m->rng));
+    return logits ? logits : et_fail("vit");
+}
+
+et_tensor *et_vit_relevance(const et_vit *m, et_tensor *const *attention, bool rollout)
+{
+    et_tensor *joint = NULL;
+
+    if (!m || !attention)
+        return et_fail("vit relevance");
+    const int layers = m->blocks->layers;
+    for (int l = rollout ? 0 : layers - 1; l < layers; l++) {
+        et_tensor *a = et_mean(attention[l], ET_DIMS(1), false); /* over heads: [B, N, N] */
+        if (!a)
+            return et_fail("vit relevance");
+        if (rollout) {
+            et_tensor *eye = et_zeros(a->dtype, ET_SHAPE(a->shape[1], a->shape[1]));
+            for (int64_t i = 0; eye && i < a->shape[1]; i++)
+                et_set(eye, (const int64_t[]){i, i}, 0.5);
+            a = et_add(et_mul_scalar(a, 0.5), eye);
+        }
+        joint = joint ? et_matmul(a, joint) : a;
+    }
+    if (!m->cls)
+        return et_mean(joint, ET_DIMS(1), false);
+    /* The class token's row without its own column; what is left sums to 1 again. */
+    et_tensor *row = et_slice(et_select(joint, 1, 0), 1, 1, m->rows * m->cols + 1, 1);
+    return et_div(row, et_sum(row, ET_DIMS(1), true));
+}

@@ -1,0 +1,132 @@
+/* Transformer encoder. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "nn/transformer.h"
+#include "tensor/alloc.h"
+
+/* True if p is a chance that something is dropped. */
+static bool chance(double p) { return p >= 0 && p < 1; }
+
+et_transformer_block *et_transformer_block_new(et_module *parent, const char *name,
+                                               const et_transformer_config *config, et_rng *rng)
+{
+    const et_transformer_config *c = config;
+
+    if (et_error_status())
+        return NULL;
+    if (!c || c->width < 1 || c->hidden < 1 || !chance(c->out_dropout) || !chance(c->hidden_dropout) ||
+        !chance(c->mlp_dropout) || !chance(c->drop_path) || !(c->eps >= 0)) {
+        et_raise(ET_EINVAL, "transformer block %s: %s", name ? name : "",
+                 c ? "a size, a dropout or eps is out of range" : "no configuration");
+        return NULL;
+    }
+    et_transformer_block *b = et_module_new(sizeof *b, "TransformerBlock", parent, name);
+    if (!b)
+        return NULL;
+    b->config = *c;
+    const double eps = c->eps > 0 ? c->eps : 1e-6;
+    const et_mha_config attention = {.width = c->width,
+                                     .heads = c->heads,
+                                     .head_width = c->head_width,
+                                     .fused = c->fused,
+                                     .dropout = c->attention_dropout,
+                                     .names = {c->fused ? "qkv" : "q", "k", "v", "o"}};
+    et_module_note(&b->module, "%" PRId64 ", %s-norm", c->width, c->post_norm ? "post" : "pre");
+    b->ln1 = et_layer_norm_layer_new(&b->module, "ln1", c->width, eps);
+    b->attn = et_mha_new(&b->module, "attn", &attention, rng);
+    b->ln2 = et_layer_norm_layer_new(&b->module, "ln2", c->width, eps);
+    et_module *mlp = et_module_new(sizeof *mlp, "MLP", &b->module, "mlp");
+    if (mlp) {
+        b->mlp[0] = et_linear_layer_new(mlp, "0", c->width, c->hidden, true, rng);
+        b->mlp[1] = et_linear_layer_new(mlp, "1", c->hidden, c->width, true, rng);
+    }
+    return et_module_done(&b->module);
+}
+
+/* M(x): the perceptron with its dropouts. */
+static et_tensor *perceptron(const et_transformer_block *b, et_tensor *x)
+{
+    const et_transformer_config *c = &b->config;
+    const bool training = b->module.training;
+
+    x = et_linear_layer_forward_act(b->mlp[0], x, c->act);
+    x = et_dropout(x, c->hidden_dropout, training, b->rng);
+    x = et_linear_layer_forward_act(b->mlp[1], x, c->act_twice ? c->act : ET_ACT_NONE);
+    return et_dropout(x, c->mlp_dropout, training, b->rng);
+}
+
+/* A(x): the attention with its dropout. */
+static et_tensor *attend(const et_transformer_block *b, et_tensor *x, const et_mha_call *call)
+{
+    return et_dropout(et_mha_forward(b->attn, x, NULL, call), b->config.out_dropout, b->module.training, b->rng);
+}
+
+/* x + branch, where the branch is not skipped. */
+static et_tensor *residual(const et_transformer_block *b, et_tensor *x, et_tensor *branch)
+{
+    return et_add(x, et_drop_path(branch, b->config.drop_path, b->module.training, b->rng));
+}
+
+et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor *x, const et_mha_call *call)
+{
+    if (!b || !x)
+        return et_fail("transformer block");
+    /* What no backward rule will read goes when the block has been passed. */
+    et_scope *inner = et_scope_open();
+    if (!inner)
+        return NULL;
+    if (b->config.post_norm) {
+        x = et_layer_norm_layer_forward(b->ln1, residual(b, x, attend(b, x, call)));
+        x = et_layer_norm_layer_forward(b->ln2, residual(b, x, perceptron(b, x)));
+    } else {
+        x = residual(b, x, attend(b, et_layer_norm_layer_forward(b->ln1, x), call));
+        x = residual(b, x, perceptron(b, et_layer_norm_layer_forward(b->ln2, x)));
+    }
+    if (call && call->weights && *call->weights)
+        *call->weights = et_scope_return(inner, *call->weights);
+    x = et_scope_return(inner, x);
+    et_scope_close(inner);
+    return x ? x : et_fail(b->module.path);
+}
+
+static void release(et_module *m) { et_dealloc(((et_transformer *)m)->blocks); }
+
+et_transformer *et_transformer_new(et_module *parent, const char *name, int layers,
+                                   const et_transformer_config *config, et_rng *rng)
+{
+    char block[16];
+
+    if (et_error_status())
+        return NULL;
+    if (layers < 1 || !config) {
+        et_raise(ET_EINVAL, "transformer %s: %d blocks, or no configuration", name ? name : "", layers);
+        return NULL;
+    }
+    et_transformer *t = et_module_new(sizeof *t, "Transformer", parent, name);
+    if (!t)
+        return NULL;
+    t->module.release = release;
+    t->layers = layers;
+    t->blocks = et_alloc_zero((size_t)layers, sizeof(et_transformer_block *));
+    for (int i = 0; t->blocks && i < layers; i++) {
+        et_transformer_config c = *config;
+        c.drop_path = layers > 1 ? config->drop_path * i / (layers - 1) : config->drop_path;
+        snprintf(block, sizeof block, "%d", i);
+        t->blocks[i] = et_transformer_block_new(&t->module, block, &c, rng);
+    }
+    return et_module_done(&t->module);
+}
+
+et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask, et_tensor **weights)
+{
+    if (!t)
+        return et_fail("transformer");
+    for (int i = 0; i < t->layers; i++) {
+        et_mha_call call = {.mask = mask, .weights = weights ? &weights[i] : NULL};
+        x = et_transformer_block_forward(t->blocks[i], x, &call);
+    }
+    return x;
+}

@@ -1,0 +1,212 @@
+/* Transformer blocks: golden values, stochastic depth, stacks, wrong use, allocation failures. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "datasets/csv.h"
+#include "nn/init.h"
+#include "nn/transformer.h"
+#include "tests/alloc_sweep.h"
+#include "tests/values.h"
+
+enum { D = 8, T = 4 };
+
+static et_transformer_config small(bool post_norm)
+{
+    return (et_transformer_config){.width = D, .heads = 2, .hidden = 16, .post_norm = post_norm,
+                                   .act = ET_ACT_GELU, .eps = post_norm ? 1e-12 : 1e-6};
+}
+
+/* Element n of tensor t is 0.2 sin(1 + 0.37 n + 1.7 t). */
+static void fill_golden(et_transformer_block *b)
+{
+    static const char *const order[] = {
+        "attn.q.weight", "attn.q.bias", "attn.k.weight", "attn.k.bias",  "attn.v.weight", "attn.v.bias",
+        "attn.o.weight", "attn.o.bias", "ln1.weight",    "ln1.bias",     "mlp.0.weight",  "mlp.0.bias",
+        "mlp.1.weight",  "mlp.1.bias",  "ln2.weight",    "ln2.bias"};
+
+    for (int t = 0; t < 16; t++) {
+        et_tensor *p = et_module_find(&b->module, order[t]);
+        ck_assert_msg(p != NULL, "no %s", order[t]);
+        double *v = et_data_mut(p);
+        for (int64_t n = 0; n < p->numel; n++)
+            v[n] = 0.2 * sin(1 + 0.37 * (double)n + 1.7 * t);
+    }
+}
+
+/* The values of tests/fixtures/golden-blocks.csv called `name`, against x. */
+static void golden(const char *name, const et_tensor *x)
+{
+    char path[4096];
+    et_csv *table = et_csv_read(suite_file(path, sizeof path, "fixtures/golden-blocks.csv"), NULL);
+    int seen = 0;
+
+    ck_assert_msg(table != NULL && x != NULL, "%s", et_error_message());
+    for (int64_t i = 0; i < et_csv_rows(table); i++)
+        if (strcmp(et_csv_text(table, i, 0), name) == 0) {
+            int at = atoi(et_csv_text(table, i, 1));
+            double expected = strtod(et_csv_text(table, i, 2), NULL), got = et_data_f64(x)[at];
+            ck_assert_msg(fabs(got - expected) < 2e-10, "%s[%d]: %.12f, expected %.12f", name, at, got, expected);
+            seen++;
+        }
+    ck_assert_int_eq(seen, x->numel);
+    et_csv_free(table);
+}
+
+START_TEST(golden_blocks)
+{
+    const bool post = _i;
+    et_transformer_config c = small(post);
+    et_transformer_block *b = et_transformer_block_new(NULL, NULL, &c, NULL);
+    et_tensor *mask = NULL, *x = et_empty(ET_F64, ET_SHAPE(1, T, D));
+
+    ck_assert_msg(b != NULL, "%s", et_error_message());
+    et_module_to(&b->module, ET_F64);
+    fill_golden(b);
+    for (int n = 0; n < T * D; n++)
+        ((double *)et_data_mut(x))[n] = cos(0.5 * n + 0.1);
+    if (post) {
+        mask = et_zeros(ET_F64, ET_SHAPE(1, 1, 1, T));
+        et_set(mask, (const int64_t[]){0, 0, 0, 3}, -1e4);
+    }
+    et_tensor *y = et_transformer_block_forward(b, x, &(et_mha_call){.mask = mask});
+    golden(post ? "post_block.out" : "pre_block.out", y);
+    ck_assert_int_eq(et_backward(et_sum(post ? y : et_square(y), 0, NULL, false)), ET_OK);
+    if (post) {
+        golden("post_block.grad_q_bias", et_grad_of(b->attn->q->bias));
+    } else {
+        golden("pre_block.grad_k_bias", et_grad_of(b->attn->k->bias));
+        golden("pre_block.grad_v_bias", et_grad_of(b->attn->v->bias));
+    }
+    et_module_free(&b->module);
+}
+END_TEST
+
+/* An item whose branches are skipped comes out as it went in; the others' branches are scaled. */
+START_TEST(stochastic_depth)
+{
+    et_transformer_config c = small(false);
+    et_rng rng = et_rng_make(3, 0);
+    int skipped = 0;
+
+    c.drop_path = 0.5;
+    et_transformer_block *b = et_transformer_block_new(NULL, NULL, &c, &rng);
+    ck_assert_msg(b != NULL, "%s", et_error_message());
+    b->rng = &rng;
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(400, 2, D));
+    et_init_uniform(x, 1, &rng);
+    et_tensor *y = et_transformer_block_forward(b, x, NULL);
+    for (int i = 0; i < 400; i++)
+        skipped += memcmp(et_data_f32(x) + i * 2 * D, et_data_f32(y) + i * 2 * D, 2 * D * sizeof(float)) == 0;
+    ck_assert_int_gt(skipped, 60); /* a quarter of 400: both branches */
+    ck_assert_int_lt(skipped, 140);
+    et_module_eval(&b->module);
+    y = et_transformer_block_forward(b, x, NULL);
+    for (int i = 0; i < 400; i++)
+        ck_assert_int_ne(memcmp(et_data_f32(x) + i * 2 * D, et_data_f32(y) + i * 2 * D, 2 * D * sizeof(float)), 0);
+    et_module_free(&b->module);
+}
+END_TEST
+
+/* A stack is its blocks one after the other; chances to skip grow evenly; weights are handed out. */
+START_TEST(stacks)
+{
+    et_transformer_config c = small(_i);
+    et_tensor *weights[3];
+
+    c.drop_path = 0.3;
+    c.act_twice = true;
+    et_transformer *t = et_transformer_new(NULL, NULL, 3, &c, NULL);
+    ck_assert_msg(t != NULL, "%s", et_error_message());
+    ck_assert_ptr_nonnull(et_module_find(&t->module, "2.mlp.1.bias"));
+    for (int i = 0; i < 3; i++)
+        ck_assert_double_eq_tol(t->blocks[i]->config.drop_path, 0.15 * i, 1e-15);
+    et_module_eval(&t->module);
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(2, T, D));
+    et_init_uniform(x, 1, NULL);
+    et_tensor *y = et_transformer_forward(t, x, NULL, weights), *z = x;
+    for (int i = 0; i < 3; i++) {
+        z = et_transformer_block_forward(t->blocks[i], z, NULL);
+        ck_assert_int_eq(weights[i]->shape[1], 2);
+        ck_assert(et_allclose(et_sum(weights[i], ET_DIMS(3), false), et_ones(ET_F32, ET_SHAPE(2, 2, T)), 0, 1e-5, 0));
+    }
+    ck_assert(et_allclose(y, z, 1e-5, 1e-5, false));
+    /* Unlike without the second activation. */
+    t->blocks[2]->config.act_twice = false;
+    ck_assert(!et_allclose(et_transformer_forward(t, x, NULL, NULL), z, 1e-3, 1e-3, false));
+    et_module_free(&t->module);
+}
+END_TEST
+
+START_TEST(wrong_use)
+{
+    const et_transformer_config bad[] = {
+        {.heads = 2, .hidden = 4},
+        {.width = 8, .heads = 2},
+        {.width = 8, .heads = 3, .hidden = 4},
+        {.width = 8, .heads = 2, .hidden = 4, .drop_path = 1},
+        {.width = 8, .heads = 2, .hidden = 4, .out_dropout = -0.1},
+        {.width = 8, .heads = 2, .hidden = 4, .mlp_dropout = NAN},
+        {.width = 8, .heads = 2, .hidden = 4, .attention_dropout = 2},
+        {.width = 8, .heads = 2, .hidden = 4, .eps = -1},
+    };
+    et_transformer_config c = small(false);
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_ptr_null(et_transformer_block_new(NULL, NULL, &bad[i], NULL));
+        ck_assert_int_eq(et_error_status(), ET_EINVAL);
+        et_error_clear();
+    }
+    ck_assert_ptr_null(et_transformer_new(NULL, NULL, 0, &c, NULL));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+    ck_assert_ptr_null(et_transformer_block_new(NULL, NULL, NULL, NULL));
+    et_error_clear();
+    et_transformer *t = et_transformer_new(NULL, NULL, 1, &c, NULL);
+    ck_assert_ptr_null(et_transformer_forward(t, et_zeros(ET_F32, ET_SHAPE(2, 3, D + 1)), NULL, NULL));
+    ck_assert_int_eq(et_error_status(), ET_ESHAPE);
+    et_error_clear();
+    ck_assert_ptr_null(et_transformer_forward(t, NULL, NULL, NULL));
+    et_error_clear();
+    et_module_free(&t->module);
+}
+END_TEST
+
+static bool build_and_run(void *user)
+{
+    et_transformer_config c = small(false);
+    et_scope *s = et_scope_open();
+    et_transformer *t = et_transformer_new(NULL, NULL, 2, &c, NULL);
+    et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 2, D)), *w[2];
+    bool ok = t && et_transformer_forward(t, x, NULL, w);
+
+    (void)user;
+    if (s)
+        et_scope_close(s);
+    if (t)
+        et_module_free(&t->module);
+    return ok;
+}
+
+START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build and run", build_and_run, NULL), 60); }
+END_TEST
+
+static void reset(void) { et_error_clear(); }
+
+int main(void)
+{
+    Suite *s = suite_create("transformer");
+    TCase *tc = tcase_create("values"), *alone = tcase_create("allocations");
+
+    tcase_add_checked_fixture(tc, values_begin, values_end);
+    tcase_add_loop_test(tc, golden_blocks, 0, 2);
+    tcase_add_test(tc, stochastic_depth);
+    tcase_add_loop_test(tc, stacks, 0, 2);
+    tcase_add_test(tc, wrong_use);
+    suite_add_tcase(s, tc);
+    tcase_add_checked_fixture(alone, reset, NULL);
+    tcase_add_test(alone, allocations);
+    suite_add_tcase(s, alone);
+    return suite_run(s);
+}
