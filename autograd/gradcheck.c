@@ -447,9 +447,7 @@ et_status et_gradcheck(et_gradcheck_fn fn, void *user, int n_in, et_tensor *cons
 
     if (!report)
         report = &own;
-    memset(report, 0, sizeof *report);
-    report->input = report->output = -1;
-    report->element = -1;
+    et_gc_clear_report(report);
     if (!options)
         options = &none;
     if (et_scope_depth() > 0)

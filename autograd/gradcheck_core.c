@@ -140,6 +140,13 @@ et_status et_gc_values(et_gc *gc, double *y, const char *what)
 
 /* --- beginning and end ------------------------------------------------------------------ */
 
+void et_gc_clear_report(et_gradcheck_report *report)
+{
+    memset(report, 0, sizeof *report);
+    report->input = report->output = -1;
+    report->element = -1;
+}
+
 /* Magnitudes in [0.5, 1.5) of random sign, exact in float32. */
 static void fill_cotangent(et_rng *r, int64_t n, double *c)
 {

@@ -94,7 +94,9 @@ et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, doubl
 /* The same with the real inputs in float32. */
 et_status et_gc_float32(et_gc *gc, const char *what);
 
-/* Ends a public call: raises the report's text unless the status is ET_OK. */
+/* Begins a public call: a report in which nothing is wrong yet. */
+void et_gc_clear_report(et_gradcheck_report *report);
+/* Ends one: raises the report's text unless the status is ET_OK. */
 et_status et_gc_finish(et_status status, const et_gradcheck_report *report);
 
 #endif

@@ -398,9 +398,7 @@ et_status et_gradcheck_op(const et_op *op, const et_gradcheck_options *options, 
 
     if (!report)
         report = &own;
-    memset(report, 0, sizeof *report);
-    report->input = report->output = -1;
-    report->element = -1;
+    et_gc_clear_report(report);
     if (!options)
         options = &none;
     if (!op)

@@ -202,6 +202,26 @@ et_status et_out_view(et_node *n, int ndim, const int64_t *shape, const int64_t 
 /** The attributes, as *type. */
 #define ET_ATTR(n, type) ((const type *)(n)->attr)
 
+/** Element i of an array p of t's real dtype; the same set, and added to (in double, rounded once).
+ *  For loops that are not worth a kernel. */
+static inline double et_real_at(const et_tensor *t, const void *p, int64_t i)
+{
+    return t->dtype == ET_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+static inline void et_set_real(const et_tensor *t, void *p, int64_t i, double v)
+{
+    if (t->dtype == ET_F64)
+        ((double *)p)[i] = v;
+    else
+        ((float *)p)[i] = (float)v;
+}
+
+static inline void et_add_real(const et_tensor *t, void *p, int64_t i, double v)
+{
+    et_set_real(t, p, i, et_real_at(t, p, i) + v);
+}
+
 /* --- in `bwd` ---------------------------------------------------------------------- */
 
 /** True if operand i is there and needs a gradient. */

@@ -360,19 +360,6 @@ et_tensor *(et_maximum)(et_tensor *a, et_tensor *b) { return apply(&et_op_maximu
 
 static et_status pow_fwd(et_node *n) { return binary_into(n, n->out[0], n->in[0], n->in[1], et_k(n)->pow); }
 
-static double real_at(const et_tensor *t, int64_t i)
-{
-    return t->dtype == ET_F64 ? ((const double *)et_data(t))[i] : (double)((const float *)et_data(t))[i];
-}
-
-static void set_real(et_tensor *t, int64_t i, double v)
-{
-    if (t->dtype == ET_F64)
-        ((double *)et_data_mut(t))[i] = v;
-    else
-        ((float *)et_data_mut(t))[i] = (float)v;
-}
-
 /* b - 1, and 0 for b = 0, where the gradient of a^b is 0 even at a = 0. */
 static et_tensor *exponent_below(et_node *n)
 {
@@ -380,9 +367,10 @@ static et_tensor *exponent_below(et_node *n)
 
     if (!e || et_copy_into(e, n->in[1]))
         return NULL;
+    void *p = et_data_mut(e);
     for (int64_t i = 0; i < e->numel; i++) {
-        double b = real_at(e, i);
-        set_real(e, i, b == 0 ? 0 : b - 1); /* NaN stays */
+        double b = et_real_at(e, p, i);
+        et_set_real(e, p, i, b == 0 ? 0 : b - 1); /* NaN stays */
     }
     return e;
 }
@@ -394,10 +382,11 @@ static et_tensor *log_base(et_node *n)
 
     if (!l || et_copy_into(l, n->in[0]))
         return NULL;
+    void *p = et_data_mut(l);
     for (int64_t i = 0; i < l->numel; i++)
-        if (real_at(l, i) == 0)
-            set_real(l, i, 1);
-    et_k(n)->unary[ET_U_LOG](l->numel, et_data(l), et_data_mut(l));
+        if (et_real_at(l, p, i) == 0)
+            et_set_real(l, p, i, 1);
+    et_k(n)->unary[ET_U_LOG](l->numel, p, p);
     return l;
 }
 
@@ -433,7 +422,7 @@ static et_status pow_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
     if (et_needs(n, 1)) {
         et_tensor *zero = et_zeros(ET_U8, a->ndim, a->shape), *base = et_contiguous(a);
         for (int64_t i = 0; zero && base && i < a->numel; i++)
-            ((uint8_t *)et_data_mut(zero))[i] = real_at(base, i) == 0;
+            ((uint8_t *)et_data_mut(zero))[i] = et_real_at(base, et_data(base), i) == 0;
         gx[1] = et_mul(gy[0], et_mul(n->out[0], et_log(et_masked_fill(a, zero, 1))));
     }
     return et_error_status();

@@ -27,19 +27,6 @@ static et_status bad_index(const et_node *n, int64_t id, int64_t size)
     return et_op_raise(n, ET_EINVAL, "index %lld is outside 0 .. %lld", (long long)id, (long long)size - 1);
 }
 
-static double load(const et_tensor *t, const void *p, int64_t i)
-{
-    return t->dtype == ET_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
-}
-
-static void add(const et_tensor *t, void *p, int64_t i, double v)
-{
-    if (t->dtype == ET_F64)
-        ((double *)p)[i] += v;
-    else
-        ((float *)p)[i] = (float)((double)((float *)p)[i] + v);
-}
-
 /* --- walking an index tensor ----------------------------------------------------------------- */
 
 /* Where element i of index (row-major) and its partner in x (contiguous, dimension dim
@@ -114,7 +101,7 @@ static et_status gather_bwd(et_node *n)
     if (!gy || !id || !gx)
         return et_error_status();
     for (int64_t i = 0; i < index->numel; i++)
-        add(x, gx, partner(x, index, dim, i, id[i]), load(x, gy, i));
+        et_add_real(x, gx, partner(x, index, dim, i, id[i]), et_real_at(x, gy, i));
     return ET_OK;
 }
 
@@ -174,7 +161,7 @@ static et_status scatter_fwd(et_node *n)
     for (int64_t i = 0; i < index->numel; i++) {
         if (id[i] < 0 || id[i] >= x->shape[dim])
             return bad_index(n, id[i], x->shape[dim]);
-        add(x, y, partner(x, index, dim, i, id[i]), load(x, src, i));
+        et_add_real(x, y, partner(x, index, dim, i, id[i]), et_real_at(x, src, i));
     }
     return ET_OK;
 }
@@ -191,7 +178,7 @@ static et_status scatter_bwd(et_node *n)
         if (!id || !gy || !gs)
             return et_error_status();
         for (int64_t i = 0; i < index->numel; i++)
-            add(x, gs, i, load(x, gy, partner(x, index, dim, i, id[i])));
+            et_add_real(x, gs, i, et_real_at(x, gy, partner(x, index, dim, i, id[i])));
     }
     return et_needs(n, 0) ? et_gx_pass(n, 0) : ET_OK;
 }
@@ -457,7 +444,7 @@ static et_status one_hot_fwd(et_node *n)
     for (int64_t i = 0; i < ids->numel; i++) {
         if (id[i] < 0 || id[i] >= a->classes)
             return bad_index(n, id[i], a->classes);
-        add(n->out[0], y, i * a->classes + id[i], 1);
+        et_add_real(n->out[0], y, i * a->classes + id[i], 1);
     }
     return ET_OK;
 }

@@ -43,19 +43,6 @@ static int64_t classes_of(const et_tensor *x) { return x->shape[x->ndim - 1]; }
 
 static bool counts(const ce_attr *a, int32_t label) { return !(a->o.ignore && label == a->o.ignore_index); }
 
-static double real_at(const et_tensor *t, const void *p, int64_t i)
-{
-    return t->dtype == ET_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
-}
-
-static void set_real(const et_tensor *t, void *p, int64_t i, double v)
-{
-    if (t->dtype == ET_F64)
-        ((double *)p)[i] = v;
-    else
-        ((float *)p)[i] = (float)v;
-}
-
 static et_status ce_shape(et_node *n)
 {
     const ce_attr *a = ET_ATTR(n, ce_attr);
@@ -104,19 +91,19 @@ static et_status ce_fwd(et_node *n)
                 return et_op_raise(n, ET_EINVAL, "label %d of item %lld is outside 0 .. %lld", (int)label[r],
                                    (long long)r, (long long)cols - 1);
             const void *row = px + (size_t)(r * cols) * size;
-            double z = real_at(x, lse, r), wl = w ? real_at(x, w, label[r]) : 1;
-            loss = (1 - s) * wl * (z - real_at(x, row, label[r]));
+            double z = et_real_at(x, lse, r), wl = w ? et_real_at(x, w, label[r]) : 1;
+            loss = (1 - s) * wl * (z - et_real_at(x, row, label[r]));
             for (int64_t c = 0; s > 0 && c < cols; c++)
-                loss += s / (double)cols * (w ? real_at(x, w, c) : 1) * (z - real_at(x, row, c));
+                loss += s / (double)cols * (w ? et_real_at(x, w, c) : 1) * (z - et_real_at(x, row, c));
             weight += wl;
         }
         total += loss;
         if (a->o.reduction == ET_REDUCE_NONE)
-            set_real(x, y, r, loss);
+            et_set_real(x, y, r, loss);
     }
     a->norm = a->o.reduction == ET_REDUCE_MEAN ? (weight > 0 ? 1 / weight : 0) : 1;
     if (a->o.reduction != ET_REDUCE_NONE)
-        set_real(x, y, 0, total * a->norm);
+        et_set_real(x, y, 0, total * a->norm);
     return ET_OK;
 }
 
@@ -128,8 +115,8 @@ static double targets(const ce_attr *a, const et_tensor *x, const void *w, int32
 
     for (int64_t c = 0; c < cols; c++) {
         double q = counts(a, label) ? (c == label ? 1 - s : 0) + s / (double)cols : 0;
-        q *= w ? real_at(x, w, c) : 1;
-        set_real(x, t, c, q);
+        q *= w ? et_real_at(x, w, c) : 1;
+        et_set_real(x, t, c, q);
         sum += q;
     }
     return sum;
@@ -154,7 +141,7 @@ static et_status ce_bwd(et_node *n)
     if (!px || !label || !gy || !gx || !q || !p || (n->in[2] && !w))
         return et_error_status();
     for (int64_t r = 0; r < rows; r++) {
-        double scale = a->norm * real_at(x, gy, a->o.reduction == ET_REDUCE_NONE ? r : 0);
+        double scale = a->norm * et_real_at(x, gy, a->o.reduction == ET_REDUCE_NONE ? r : 0);
         double sum = targets(a, x, w, label[r], q);
         size_t at = (size_t)(r * cols) * size;
         if (!counts(a, label[r])) {
@@ -162,7 +149,7 @@ static et_status ce_bwd(et_node *n)
                 k->fill(cols, 0, gx + at);
             continue;
         }
-        k->affine(cols, px + at, 1, -real_at(x, lse, r), p);
+        k->affine(cols, px + at, 1, -et_real_at(x, lse, r), p);
         k->unary[ET_U_EXP](cols, p, p);
         k->axpby(cols, scale * sum, p, acc, gx + at);
         k->axpby(cols, -scale, q, 1, gx + at);
@@ -186,7 +173,7 @@ static et_status ce_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
     const void *w = n->in[2] ? et_contig(n, n->in[2]) : NULL;
     char *pq = et_data_mut(q);
     for (int64_t r = 0; r < rows; r++)
-        set_real(x, et_data_mut(sum), r,
+        et_set_real(x, et_data_mut(sum), r,
                  targets(a, x, w, label[r], pq + (size_t)(r * cols) * et_dtype_size(x->dtype)));
     if (a->o.reduction == ET_REDUCE_NONE)
         g = et_reshape(g, x->ndim, shape);

@@ -261,10 +261,7 @@ static et_status sort_bwd(et_node *n)
         return et_error_status();
     for (int64_t i = 0; i < x->numel; i++) {
         int64_t p = i / (size * inner) * size * inner + at[i] * inner + i % inner;
-        if (x->dtype == ET_F64)
-            ((double *)gx)[p] += ((const double *)gy)[i];
-        else
-            ((float *)gx)[p] += ((const float *)gy)[i];
+        et_add_real(x, gx, p, et_real_at(x, gy, i));
     }
     return ET_OK;
 }

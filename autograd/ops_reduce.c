@@ -274,10 +274,7 @@ static et_status extremum_bwd(et_node *n)
     int64_t inner = inner_of(x, a->dim), size = x->shape[a->dim];
     for (int64_t i = 0; i < n->out[0]->numel; i++) {
         int64_t p = i / inner * size * inner + at[i] * inner + i % inner;
-        if (x->dtype == ET_F64)
-            ((double *)gx)[p] += ((const double *)gy)[i];
-        else
-            ((float *)gx)[p] += ((const float *)gy)[i];
+        et_add_real(x, gx, p, et_real_at(x, gy, i));
     }
     return ET_OK;
 }

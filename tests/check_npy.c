@@ -262,15 +262,7 @@ START_TEST(header_texts)
 
     data = npy(headers[_i].header, headers[_i].n, &size);
     x = et_npy_parse(data, size, "t.npy");
-    if (headers[_i].status == ET_OK) {
-        ck_assert_msg(x != NULL, "%s", et_error_message());
-    } else {
-        ck_assert_ptr_null(x);
-        ck_assert_int_eq(et_error_status(), headers[_i].status);
-        ck_assert_msg(strstr(et_error_message(), headers[_i].words) && strstr(et_error_message(), "t.npy"),
-                      "message '%s' lacks '%s'", et_error_message(), headers[_i].words);
-        et_error_clear();
-    }
+    outcome(x, headers[_i].status, headers[_i].words, "t.npy");
     et_free(x);
     free(data);
 }

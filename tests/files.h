@@ -23,6 +23,21 @@
 /* The same for calls that return a pointer. */
 #define fails_null(call, status_, words) fails((call) == NULL ? et_error_status() : ET_OK, status_, words)
 
+/* What a reader gave: something where the status is OK; else NULL and an error with the words and
+ * the name of the file. */
+static inline void outcome(const void *got, et_status status, const char *words, const char *name)
+{
+    if (status == ET_OK) {
+        ck_assert_msg(got != NULL, "%s", et_error_message());
+        return;
+    }
+    ck_assert_ptr_null(got);
+    ck_assert_int_eq(et_error_status(), status);
+    ck_assert_msg(strstr(et_error_message(), words) && strstr(et_error_message(), name), "message '%s' lacks '%s'",
+                  et_error_message(), words);
+    et_error_clear();
+}
+
 static char test_dir[256];
 
 static inline void make_test_dir(void)

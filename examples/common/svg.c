@@ -156,6 +156,18 @@ void et_svg_num(et_strbuf *out, double v)
     et_strbuf_puts(out, text);
 }
 
+void et_svg_box(et_strbuf *out, double x, double y, double w, double h)
+{
+    const char *const names[4] = {" x=\"", " y=\"", " width=\"", " height=\""};
+    const double values[4] = {x, y, w, h};
+
+    for (int i = 0; i < 4; i++) {
+        et_strbuf_puts(out, names[i]);
+        et_svg_num(out, values[i]);
+        et_strbuf_puts(out, "\"");
+    }
+}
+
 static void attribute(et_strbuf *out, const char *name, double v)
 {
     et_strbuf_printf(out, " %s=\"", name);

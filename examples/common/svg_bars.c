@@ -15,15 +15,9 @@ enum { BAR_ROW = 26, BAR_HEIGHT = 15, MAX_NAME_WIDTH = 240, MAX_CLASSES = 1000 }
 static void titled_rect(et_strbuf *out, const char *css, double opacity, double x, double y, double w, double h,
                         const char *title)
 {
-    et_strbuf_printf(out, "<rect class=\"%s\" fill-opacity=\"%.3f\" x=\"", css, opacity);
-    et_svg_num(out, x);
-    et_strbuf_puts(out, "\" y=\"");
-    et_svg_num(out, y);
-    et_strbuf_puts(out, "\" width=\"");
-    et_svg_num(out, w);
-    et_strbuf_puts(out, "\" height=\"");
-    et_svg_num(out, h);
-    et_strbuf_puts(out, "\"><title>");
+    et_strbuf_printf(out, "<rect class=\"%s\" fill-opacity=\"%.3f\"", css, opacity);
+    et_svg_box(out, x, y, w, h);
+    et_strbuf_puts(out, "><title>");
     et_markup_escape(out, title);
     et_strbuf_puts(out, "</title></rect>\n");
 }

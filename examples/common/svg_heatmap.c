@@ -26,15 +26,8 @@ static et_status put_image(et_strbuf *out, double x, double y, double w, double 
     et_strbuf_puts(out, "<image preserveAspectRatio=\"none\"");
     if (!smooth)
         et_strbuf_puts(out, " style=\"image-rendering:pixelated\"");
-    et_strbuf_puts(out, " x=\"");
-    et_svg_num(out, x);
-    et_strbuf_puts(out, "\" y=\"");
-    et_svg_num(out, y);
-    et_strbuf_puts(out, "\" width=\"");
-    et_svg_num(out, w);
-    et_strbuf_puts(out, "\" height=\"");
-    et_svg_num(out, h);
-    et_strbuf_puts(out, "\" href=\"");
+    et_svg_box(out, x, y, w, h);
+    et_strbuf_puts(out, " href=\"");
     et_markup_data_uri(out, "image/png", png, size);
     et_strbuf_puts(out, "\"/>\n");
     return out->failed ? ET_ENOMEM : ET_OK;

@@ -35,6 +35,8 @@ void et_svg_open(et_strbuf *out, double width, double height, const char *what);
 void et_svg_close(et_strbuf *out);
 /** A coordinate with one decimal at most. */
 void et_svg_num(et_strbuf *out, double v);
+/* x="..." y="..." width="..." height="...", with a blank in front. */
+void et_svg_box(et_strbuf *out, double x, double y, double w, double h);
 /** <text>, escaped. anchor: "start", "middle" or "end"; `turn` in degrees around (x, y). */
 void et_svg_text(et_strbuf *out, const char *css, double x, double y, const char *anchor, double turn, const char *text);
 void et_svg_line(et_strbuf *out, const char *css, double x1, double y1, double x2, double y2);
