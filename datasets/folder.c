@@ -5,20 +5,26 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "tensor/alloc.h"
+#include "tensor/file.h"
 #include "tensor/sort.h"
-#include "tensor/strbuf.h"
 
 char *et_path_join(const char *a, const char *b)
 {
-    et_strbuf s = ET_STRBUF_INIT;
-    size_t n = strlen(a);
+    size_t n = strlen(a), m = strlen(b);
+    char *path = et_alloc(n + m + 2);
 
-    et_strbuf_printf(&s, "%s%s%s", a, n > 0 && a[n - 1] == '/' ? "" : "/", b);
-    return et_strbuf_take(&s);
+    if (!path)
+        return NULL;
+    memcpy(path, a, n);
+    if (n > 0 && a[n - 1] != '/')
+        path[n++] = '/';
+    memcpy(path + n, b, m + 1);
+    return path;
 }
 
 bool et_is_folder(const char *path)
@@ -51,5 +57,32 @@ et_status et_folder_names(const char *path, et_names *names)
     closedir(d);
     if (status == ET_OK)
         et_sort_pointers((void **)names->items + before, (size_t)(names->n - before), by_text);
+    return status;
+}
+
+et_status et_folder_make(const char *dir)
+{
+    char *path = et_alloc_string(dir), text[160];
+    size_t n = strlen(dir);
+    et_status status = ET_OK;
+
+    if (!path)
+        return ET_ENOMEM;
+    for (size_t i = 1; i <= n && status == ET_OK; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        path[i] = '\0';
+        if (mkdir(path, 0777) != 0) {
+            int why = errno;
+
+            if (strerror_r(why, text, sizeof text) != 0)
+                snprintf(text, sizeof text, "error %d", why);
+            if (!et_is_folder(path))
+                status = et_raise(et_errno_status(why), "cannot make the folder %s: %s", path,
+                                  why == EEXIST ? "a file of that name is in the way" : text);
+        }
+        path[i] = dir[i];
+    }
+    et_dealloc(path);
     return status;
 }

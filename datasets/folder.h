@@ -6,7 +6,7 @@
 
 #include "datasets/dataset.h"
 
-/** "a/b" as a new string, to be released with et_dealloc. NULL and ENOMEM. */
+/** "a/b" as a new string, to be released with et_dealloc; "b" where a is empty. NULL and ENOMEM. */
 char *et_path_join(const char *a, const char *b);
 
 /** Whether the path is a folder, links followed. */
@@ -14,5 +14,9 @@ bool et_is_folder(const char *path);
 
 /** Appends the names in a folder that do not begin with a dot, in the order of their bytes. EIO, ENOMEM. */
 et_status et_folder_names(const char *path, et_names *names);
+
+/** Makes the folder, and those above it, where they are not there yet. EIO and the like (et_errno_status) with
+ *  what is in the way; ENOMEM. */
+et_status et_folder_make(const char *path);
 
 #endif

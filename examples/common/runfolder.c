@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "datasets/folder.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 
@@ -30,31 +31,10 @@ typedef struct path_node {
 
 /* --- folders ------------------------------------------------------------------------ */
 
-static char *join(const char *dir, const char *name)
-{
-    size_t n = strlen(dir), m = strlen(name);
-    char *path = et_alloc(n + m + 2);
-
-    if (!path)
-        return NULL;
-    memcpy(path, dir, n);
-    if (n > 0 && dir[n - 1] != '/')
-        path[n++] = '/';
-    memcpy(path + n, name, m + 1);
-    return path;
-}
-
-static bool is_folder(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 int et_run_has(const char *dir, const char *name)
 {
     struct stat st;
-    char *path = join(dir, name);
+    char *path = et_path_join(dir, name);
     int has;
 
     if (!path)
@@ -71,32 +51,6 @@ static int holds_run(const char *dir)
     for (int i = 0; i < N_RUN_FILES && found == 0; i++)
         found = strcmp(run_files[i], ET_RUN_REPORT) == 0 ? 0 : et_run_has(dir, run_files[i]);
     return found;
-}
-
-/* Makes the folder and those above it. */
-static et_status make_folders(const char *dir)
-{
-    char *path = et_alloc_string(dir);
-    size_t n = strlen(dir);
-    et_status status = ET_OK;
-
-    if (!path)
-        return ET_ENOMEM;
-    for (size_t i = 1; i <= n && status == ET_OK; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        path[i] = '\0';
-        if (mkdir(path, 0777) != 0) {
-            int why = errno;
-
-            if (!is_folder(path))
-                status = et_raise(et_errno_status(why), "cannot make the folder %s: %s", path,
-                                  why == EEXIST ? "a file of that name is in the way" : strerror(why));
-        }
-        path[i] = dir[i];
-    }
-    et_dealloc(path);
-    return status;
 }
 
 static et_status remove_run(et_run *run)
@@ -146,7 +100,7 @@ static et_status remove_leftovers(et_run *run)
 
         if (pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
             continue;
-        path = join(run->dir, e->d_name);
+        path = et_path_join(run->dir, e->d_name);
         if (path)
             (void)unlink(path);
         else
@@ -179,7 +133,7 @@ static et_status open_run(et_run *run, et_run_mode mode)
         return ET_ENOMEM;
     if (mode == ET_RUN_READ && stat(run->dir, &st) != 0)
         return et_raise(ET_EIO, "%s: %s", run->dir, strerror(errno));
-    if (mode != ET_RUN_READ && make_folders(run->dir) != ET_OK)
+    if (mode != ET_RUN_READ && et_folder_make(run->dir) != ET_OK)
         return et_error_status();
     has = holds_run(run->dir);
     if (has < 0)
@@ -333,7 +287,7 @@ const char *et_run_dir(const et_run *run)
 
 const char *et_run_path(et_run *run, const char *name)
 {
-    char *path = join(run->dir, name);
+    char *path = et_path_join(run->dir, name);
     path_node *node = NULL;
 
     for (path_node *p = run->paths; p && path; p = p->next)
