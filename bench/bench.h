@@ -14,7 +14,7 @@ typedef struct bench_options {
     bool brief;    /* fewer rows */
     bool json;
     const char *model; /* of the workload "rnn": "gtzan/gru", ...; NULL: all */
-    const char *save;  /* file for the model's weights, input and results; or NULL */
+    const char *save;  /* file for the input and the results (and the model's weights); or NULL */
 } bench_options;
 
 /* --- clocks -------------------------------------------------------------------------- */
@@ -110,13 +110,18 @@ bool bench_gemm(bench_report *r, const bench_options *o);
 bool bench_elementwise(bench_report *r, const bench_options *o);
 bool bench_rnn(bench_report *r, const bench_options *o);
 bool bench_conv(bench_report *r, const bench_options *o);
+bool bench_audio(bench_report *r, const bench_options *o);
 
-/** Trains o->model step by step as its standard input says (compare drives it): a line with
- *  a number of seconds trains for so long and answers with the number of steps and, in
- *  seconds, the median of a step by the wall, the shortest, and the mean by the processor's
- *  clock. Ends with the input. */
+/** Works step by step as its standard input says (compare and compare-audio drive it): a line
+ *  with a number of seconds calls step(user) for so long and answers with the number of steps
+ *  and, in seconds, the median of a step by the wall, the shortest, and the mean by the
+ *  processor's clock. Ends with the input, or when a step fails. */
+bool bench_serve(bool (*step)(void *user), void *user);
+
+/** Serve what o->model names: training steps; a layer of the workload "conv", forward and
+ *  backward; spectra, "audio/...". False after an error of the library, which stays pending. */
 bool bench_rnn_serve(const bench_options *o);
-/** The same for a layer of the workload "conv", forward and backward. */
 bool bench_conv_serve(const bench_options *o);
+bool bench_audio_serve(const bench_options *o);
 
 #endif

@@ -185,34 +185,26 @@ static const conv_case *find(const char *name)
     return NULL;
 }
 
+typedef struct served {
+    layer *layer;
+    int threads;
+} served;
+
+static bool serve_step(void *user)
+{
+    const served *s = user;
+    double at[3];
+
+    return step(s->layer, s->threads, at);
+}
+
 bool bench_conv_serve(const bench_options *o)
 {
-    static bench_samples s;
     const conv_case *c = find(o->model);
     layer l = {0};
-    char line[64];
-    double at[3];
-    bool good = c && layer_make(&l, c) && (!o->save || save(&l, o->save));
+    bool good = c && layer_make(&l, c) && (!o->save || save(&l, o->save)) &&
+                bench_serve(serve_step, &(served){&l, o->threads});
 
-    for (int i = 0; i < 3 && good; i++)
-        good = step(&l, o->threads, at);
-    if (good) {
-        printf("ready\n");
-        fflush(stdout);
-    }
-    while (good && fgets(line, sizeof line, stdin)) {
-        double end = et_os_seconds() + strtod(line, NULL), cpu = 0;
-        s.n = 0;
-        do {
-            double wall = et_os_seconds(), begin = bench_cpu_seconds();
-            good = step(&l, o->threads, at);
-            cpu += bench_cpu_seconds() - begin;
-            bench_add(&s, et_os_seconds() - wall);
-        } while (good && (s.n < 3 || et_os_seconds() < end) && s.n < BENCH_SAMPLES);
-        bench_summary m = bench_summarise(&s);
-        printf("%d %.9f %.9f %.9f\n", m.n, m.median, m.min, cpu / m.n);
-        fflush(stdout);
-    }
     layer_free(&l);
     return good;
 }

@@ -22,6 +22,7 @@ static const struct {
     {"elementwise", bench_elementwise, "element-wise kernels, softmax, layer norm, Adam"},
     {"gemm", bench_gemm, "matrix products of many shapes, against the machine's peak"},
     {"conv", bench_conv, "convolutions, max pooling and batch norm, forward and backward"},
+    {"audio", bench_audio, "Fourier transforms, and 30 seconds of sound to features"},
     {"rnn", bench_rnn, "training steps of the recurrent classifier with attention"},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
@@ -42,7 +43,8 @@ static void help(void)
            "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
            "  --json         print one JSON object\n"
            "  --peak         print the peak in GFLOP/s and core-to-core nanoseconds, and nothing else\n"
-           "  --serve        train --model as standard input says; bench/compare drives it\n"
+           "  --serve        do --model (or audio/won96, audio/fft/512, audio/ffts/512) as standard input\n"
+           "                 says; bench/compare and bench/compare-audio drive it\n"
            "  --help\n\nWorkloads:\n");
     for (int i = 0; i < N_WORKLOADS; i++)
         printf("  %-12s   %s\n", workloads[i].name, workloads[i].what);
@@ -89,10 +91,16 @@ static int failed(void)
     return 1;
 }
 
-/* True for a layer of the workload conv. */
-static bool layer_named(const char *model)
+/* What --model names: a layer of the workload conv, audio/..., or else a model to be trained. */
+static bool serve_named(const bench_options *o)
 {
-    return model && (!strncmp(model, "conv/", 5) || !strncmp(model, "pool/", 5) || !strncmp(model, "norm/", 5));
+    const char *m = o->model ? o->model : "";
+
+    if (!strncmp(m, "audio/", 6))
+        return bench_audio_serve(o);
+    if (!strncmp(m, "conv/", 5) || !strncmp(m, "pool/", 5) || !strncmp(m, "norm/", 5))
+        return bench_conv_serve(o);
+    return bench_rnn_serve(o);
 }
 
 int main(int argc, char **argv)
@@ -143,7 +151,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (serve)
-        return (layer_named(o.model) ? bench_conv_serve(&o) : bench_rnn_serve(&o)) ? 0 : failed();
+        return serve_named(&o) ? 0 : failed();
     if (peak) {
         printf("%.1f %.0f\n", bench_peak(o.threads), bench_round_trip());
         return 0;

@@ -2,6 +2,7 @@
 # "make bench-compare" runs it side by side with PyTorch, where that is installed.
 EXTRA_PROGRAMS += bench/etude-bench
 bench_etude_bench_SOURCES = \
+	bench/audio.c \
 	bench/bench.h \
 	bench/conv.c \
 	bench/elementwise.c \
@@ -20,6 +21,17 @@ bench_etude_bench_SOURCES = \
 # The library is linked statically: what it costs is then no matter of how it was built.
 bench_etude_bench_LDFLAGS = $(AM_LDFLAGS) -static
 bench_etude_bench_LDADD = $(bench_peaks) $(LDADD)
+
+# A peer, where FFTW is installed (Debian: libfftw3-dev).
+bench_peer_programs =
+if HAVE_FFTW
+bench_peer_programs += bench/peers/fftw
+EXTRA_PROGRAMS += bench/peers/fftw
+bench_peers_fftw_SOURCES = bench/bench.h bench/measure.c bench/peers/fftw.c
+bench_peers_fftw_CFLAGS = $(AM_CFLAGS) $(FFTW_CFLAGS)
+bench_peers_fftw_LDFLAGS = $(AM_LDFLAGS) -static
+bench_peers_fftw_LDADD = $(LDADD) $(FFTW_LIBS)
+endif
 
 # The loop that measures the peak: compiled for each instruction set, as the kernels are.
 bench_peaks = bench/libpeak_generic.la
@@ -60,20 +72,24 @@ bench_libpeak_neon_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_NEON
 bench_libpeak_neon_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(NEON_CFLAGS)
 endif
 
-EXTRA_DIST += bench/genre-seeds bench/compare bench/corpus_baseline.py bench/peers/layer.py bench/peers/rnn_attention.py
+EXTRA_DIST += bench/compare bench/compare-audio bench/corpus_baseline.py bench/genre-seeds bench/turns.py \
+	bench/peers/fftw.c bench/peers/layer.py bench/peers/rnn_attention.py bench/peers/spectra.py
 
-CLEANFILES += bench/etude-bench $(bench_peaks)
+CLEANFILES += bench/etude-bench $(bench_peaks) $(bench_peer_programs)
 
 # BENCH_FLAGS and COMPARE_FLAGS: further options (--threads 2, --seconds 5, ...).
-.PHONY: bench bench-build bench-compare bench-all
+.PHONY: bench bench-build bench-compare bench-compare-audio bench-all
 bench-build: all
-	$(MAKE) $(AM_MAKEFLAGS) bench/etude-bench
+	$(MAKE) $(AM_MAKEFLAGS) bench/etude-bench $(bench_peer_programs)
 bench: bench-build
 	bench/etude-bench --brief --seconds 0.3 $(BENCH_FLAGS)
 bench-compare: bench-build
 	$(srcdir)/bench/compare --bench bench/etude-bench $(COMPARE_FLAGS)
+bench-compare-audio: bench-build
+	$(srcdir)/bench/compare-audio --bench bench/etude-bench --fftw bench/peers/fftw $(COMPARE_FLAGS)
 # All figures of doc/results.md.
 bench-all: bench-build
 	bench/etude-bench $(BENCH_FLAGS)
 	bench/etude-bench --threads 2 --only limits,gemm,rnn $(BENCH_FLAGS)
 	$(srcdir)/bench/compare --bench bench/etude-bench $(COMPARE_FLAGS)
+	$(srcdir)/bench/compare-audio --bench bench/etude-bench --fftw bench/peers/fftw $(COMPARE_FLAGS)

@@ -4,6 +4,7 @@
 #include "bench/bench.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -65,4 +66,32 @@ bench_summary bench_measure(const bench_options *o, void (*body)(void *user), vo
         bench_add(&s, (bench_clock(o->threads) - begin) / (double)calls);
     } while ((et_os_seconds() < end || s.n < 5) && s.n < BENCH_SAMPLES);
     return bench_summarise(&s);
+}
+
+bool bench_serve(bool (*step)(void *user), void *user)
+{
+    static bench_samples s;
+    char line[64];
+    bool good = true;
+
+    for (int i = 0; i < 3 && good; i++)
+        good = step(user);
+    if (good) {
+        printf("ready\n");
+        fflush(stdout);
+    }
+    while (good && fgets(line, sizeof line, stdin)) {
+        double end = et_os_seconds() + strtod(line, NULL), cpu = 0;
+        s.n = 0;
+        do {
+            double wall = et_os_seconds(), begin = bench_cpu_seconds();
+            good = step(user);
+            cpu += bench_cpu_seconds() - begin;
+            bench_add(&s, et_os_seconds() - wall);
+        } while (good && (s.n < 3 || et_os_seconds() < end) && s.n < BENCH_SAMPLES);
+        bench_summary m = bench_summarise(&s);
+        printf("%d %.9f %.9f %.9f\n", m.n, m.median, m.min, cpu / m.n);
+        fflush(stdout);
+    }
+    return good;
 }

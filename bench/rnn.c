@@ -68,33 +68,25 @@ static bool save(bench_trainer *t, const char *path)
     return !et_error_status();
 }
 
+typedef struct served {
+    bench_trainer *trainer;
+    int threads;
+} served;
+
+static bool train(void *user)
+{
+    const served *s = user;
+
+    return !isnan(bench_train_step(s->trainer, s->threads, NULL));
+}
+
 bool bench_rnn_serve(const bench_options *o)
 {
-    static bench_samples s;
     const bench_model_case *work = find(o->model ? o->model : "gtzan/gru");
     bench_trainer t = {0};
-    char line[64];
-    bool good = work && bench_trainer_make(&t, work) && (!o->save || save(&t, o->save));
+    bool good = work && bench_trainer_make(&t, work) && (!o->save || save(&t, o->save)) &&
+                bench_serve(train, &(served){&t, o->threads});
 
-    for (int i = 0; i < 3 && good; i++)
-        good = !isnan(bench_train_step(&t, o->threads, NULL));
-    if (good) {
-        printf("ready\n");
-        fflush(stdout);
-    }
-    while (good && fgets(line, sizeof line, stdin)) {
-        double end = et_os_seconds() + strtod(line, NULL), cpu = 0;
-        s.n = 0;
-        do {
-            double wall = et_os_seconds(), begin = bench_cpu_seconds();
-            good = !isnan(bench_train_step(&t, o->threads, NULL));
-            cpu += bench_cpu_seconds() - begin;
-            bench_add(&s, et_os_seconds() - wall);
-        } while (good && (s.n < 3 || et_os_seconds() < end) && s.n < BENCH_SAMPLES);
-        bench_summary m = bench_summarise(&s);
-        printf("%d %.9f %.9f %.9f\n", m.n, m.median, m.min, cpu / m.n);
-        fflush(stdout);
-    }
     bench_trainer_free(&t);
     return good;
 }

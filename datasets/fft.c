@@ -198,10 +198,23 @@ static bool make_bluestein(et_fft *plan)
     return true;
 }
 
-/* Tables of the transform of one sequence, where its length is a multiple of the squared lanes. */
+/* The widest table, no wider than the plan's, whose transform of one sequence takes this length: N a multiple
+ * of its squared lanes. NULL: none. */
+static const et_kernels *table_for_one(const et_fft *plan)
+{
+    const et_kernels *tables[8];
+    const int count = et_kernels_available(tables, 8);
+
+    for (int i = 0; plan->dtype == ET_F32 && plan->n % 2 == 0 && i < count; i++)
+        if (tables[i]->fft_one && tables[i]->lanes <= plan->k->lanes &&
+            plan->N % (tables[i]->lanes * tables[i]->lanes) == 0)
+            return tables[i];
+    return NULL;
+}
+
 static bool make_one(et_fft *plan)
 {
-    const int64_t lanes = plan->k->lanes, N = plan->N, M = N / lanes;
+    const int64_t lanes = plan->one_k->lanes, N = plan->N, M = N / lanes;
     et_fft_one *s = &plan->one;
     void *w = take_reals(plan, 2 * N), *roots = take_reals(plan, N);
 
@@ -226,14 +239,11 @@ static bool make_one(et_fft *plan)
     }
     s->twiddles = w;
     s->roots = roots;
-    plan->has_one = true;
     return true;
 }
 
 static bool make_tables(et_fft *plan)
 {
-    const int64_t lanes = plan->k->lanes;
-
     if (plan->n % 2 == 0) {
         void *roots = take_reals(plan, 2 * (plan->N / 2 + 1));
         if (!roots)
@@ -244,8 +254,10 @@ static bool make_tables(et_fft *plan)
     }
     if (!factor(&plan->passes, plan->N))
         return make_bluestein(plan);
-    return make_twiddles(plan, plan->dtype, &plan->passes) && (plan->order = make_order(plan, &plan->passes)) &&
-           (!plan->k->fft_one || plan->n % 2 != 0 || plan->N % (lanes * lanes) != 0 || make_one(plan));
+    if (!make_twiddles(plan, plan->dtype, &plan->passes) || !(plan->order = make_order(plan, &plan->passes)))
+        return false;
+    plan->one_k = table_for_one(plan);
+    return !plan->one_k || make_one(plan);
 }
 
 et_fft *et_fft_new(et_dtype dtype, int64_t n)
@@ -267,10 +279,10 @@ et_fft *et_fft_new(et_dtype dtype, int64_t n)
     plan->dtype = dtype;
     plan->n = n;
     plan->N = n % 2 == 0 ? n / 2 : n;
-    plan->k = plan->one_k = et_kernels_for(dtype);
+    plan->k = plan->plain = et_kernels_for(dtype);
     count = et_kernels_available(tables, 8);
     if (dtype == ET_F32)
-        plan->one_k = tables[count - 1]; /* plain C */
+        plan->plain = tables[count - 1];
     if (!make_tables(plan)) {
         et_fft_free(plan);
         return NULL;
@@ -325,14 +337,14 @@ et_status et_fft_forward(const et_fft *plan, int64_t count, const void *x, int64
 
     if (status < 0 || count == 0)
         return status;
-    if (count == 1 && plan->has_one) {
-        if (!(work = room(plan, 4 * plan->N + 2 * plan->k->lanes, 0, &out)))
+    if (count == 1 && plan->one_k) {
+        if (!(work = room(plan, 4 * plan->N + 2 * plan->one_k->lanes, 0, &out)))
             return ET_ENOMEM;
-        plan->k->fft_one(&plan->one, x, work, X);
+        plan->one_k->fft_one(&plan->one, x, work, X);
         et_pool_free(work);
         return ET_OK;
     }
-    k = count == 1 ? plan->one_k : plan->k;
+    k = count == 1 ? plan->plain : plan->k;
     if (!(work = room(plan, et_fft_rows_work(plan, k), 2 * bins * k->lanes, &out)))
         return ET_ENOMEM;
     for (int64_t i = 0; i < count; i += k->lanes) {
@@ -355,7 +367,7 @@ et_status et_fft_inverse(const et_fft *plan, int64_t count, const void *X, int64
 
     if (status < 0 || count == 0)
         return status;
-    k = count == 1 ? plan->one_k : plan->k;
+    k = count == 1 ? plan->plain : plan->k;
     /* the spectrum's rows, and then the sequences' */
     if (!(work = room(plan, et_fft_rows_work(plan, k), 2 * (plan->N + 1) * k->lanes, &rows)))
         return ET_ENOMEM;

@@ -13,7 +13,8 @@ struct et_fft {
     int64_t n;              /* reals */
     int64_t N;              /* numbers of the complex transform: n / 2, or n where that is odd */
     const et_kernels *k;    /* for several sequences */
-    const et_kernels *one_k; /* for one that `one` is not for: a table of one lane */
+    const et_kernels *one_k; /* for one sequence, through `one`; or NULL */
+    const et_kernels *plain; /* for one sequence otherwise: a table of one lane */
     et_fft_passes passes;   /* of length N, or of Bluestein's convolution */
     const int32_t *order;   /* where the passes leave result k */
     const void *roots;      /* [n / 4 + 1] exp(-2 pi i k / n) / 2; NULL for odd n */
@@ -23,7 +24,6 @@ struct et_fft {
     const void *filter;     /* [M] transform of the conjugate, around 0, divided by M */
     const int32_t *natural; /* [N] 0, 1, 2, ... */
     et_fft_one one;
-    bool has_one;
     fft_block *blocks;      /* memory of the tables */
 };
 
