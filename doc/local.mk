@@ -9,7 +9,8 @@ dist_doc_DATA += \
 	doc/first-model.md \
 	doc/ops.md \
 	doc/performance.md \
-	doc/results.md
+	doc/results.md \
+	doc/spectra.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).
 CLEANFILES += doc/ops.md doc/ops.md.tmp
