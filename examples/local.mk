@@ -50,6 +50,8 @@ examples_genre_rnn_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/music-data
 examples_music_data_SOURCES = \
+	examples/music_corpus.c \
+	examples/music_corpus.h \
 	examples/music_data.c \
 	examples/music_info.c \
 	examples/music_info.h \

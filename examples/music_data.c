@@ -3,7 +3,8 @@
  *     music-data info FILE...
  *     music-data spectrogram FILE --front-end NAME -o x.png
  *     music-data midi FILE
- *     music-data render FILE.mid -o x.wav */
+ *     music-data render FILE.mid -o x.wav
+ *     music-data make-corpus DIR */
 #include "config.h"
 
 #include <inttypes.h>
@@ -12,10 +13,13 @@
 #include <string.h>
 
 #include "datasets/audio.h"
+#include "datasets/corpus.h"
+#include "datasets/folder.h"
 #include "datasets/front_end.h"
 #include "datasets/synth.h"
 #include "examples/common/cli.h"
 #include "examples/common/colormap.h"
+#include "examples/music_corpus.h"
 #include "examples/music_info.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
@@ -154,6 +158,8 @@ static int render(et_cli *cli)
     et_audio a = {NULL, 0};
     et_status status;
 
+    if (et_cli_default_int(cli, "rate", o.rate) < 0 || et_cli_default_int(cli, "channels", o.channels) < 0)
+        return et_cli_fail(cli);
     o.rate = et_cli_int(cli, "rate");
     o.channels = (int)et_cli_int(cli, "channels");
     o.reverb = et_cli_real(cli, "reverb");
@@ -176,6 +182,57 @@ static int render(et_cli *cli)
     return status == ET_OK ? ET_EXIT_OK : et_cli_fail(cli);
 }
 
+/* A folder that is not there or empty, unless --overwrite says that it need not be. */
+static et_status check_folder(const et_cli *cli, const char *dir)
+{
+    et_names names = {0};
+    et_status status = ET_OK;
+
+    if (!et_is_folder(dir) || et_cli_flag(cli, "overwrite"))
+        return ET_OK;
+    status = et_folder_names(dir, &names);
+    if (status == ET_OK && names.n > 0)
+        status = et_raise(ET_EINVAL, "%s is not empty; --overwrite writes there all the same", dir);
+    et_names_free(&names);
+    return status;
+}
+
+static int make_corpus(et_cli *cli)
+{
+    const char *dir = et_cli_operand(cli, 0);
+    et_corpus_options o = et_corpus_defaults();
+    et_collection *c = NULL;
+    int64_t written = 0, all;
+    et_status status = ET_OK;
+
+    if (et_cli_default_int(cli, "songs", o.songs) < 0 || et_cli_default_int(cli, "clips", o.clips) < 0 ||
+        et_cli_default_real(cli, "seconds", o.seconds) < 0 || et_cli_default_int(cli, "rate", o.rate) < 0 ||
+        et_cli_default_int(cli, "channels", o.channels) < 0 || et_cli_default_real(cli, "mixing", o.mixing) < 0 ||
+        et_cli_default_real(cli, "noise", o.noise) < 0 || et_cli_default_real(cli, "overlap", o.overlap) < 0)
+        return et_cli_fail(cli);
+    o = (et_corpus_options){.songs = et_cli_int(cli, "songs"),
+                            .clips = et_cli_int(cli, "clips"),
+                            .seconds = et_cli_real(cli, "seconds"),
+                            .rate = et_cli_int(cli, "rate"),
+                            .channels = (int)et_cli_int(cli, "channels"),
+                            .mixing = et_cli_real(cli, "mixing"),
+                            .noise = et_cli_real(cli, "noise"),
+                            .overlap = et_cli_real(cli, "overlap"),
+                            .seed = (uint64_t)et_cli_int(cli, "seed")};
+    status = check_folder(cli, dir);
+    c = status == ET_OK ? et_corpus(&o) : NULL;
+    if (status == ET_OK)
+        status = c ? music_write_corpus(c, dir, &written) : et_error_status();
+    all = c ? et_collection_size(c) : 0;
+    et_collection_free(c);
+    if (status < 0)
+        return et_cli_fail(cli);
+    music_print_text(dir);
+    printf(": %" PRId64 " of %" PRId64 " items, each as .wav and .mid%s\n", written, all,
+           written < all ? "; without its tables: begin again with --overwrite" : "");
+    return written < all ? ET_EXIT_INTERRUPTED : ET_EXIT_OK;
+}
+
 /* --- the command line ----------------------------------------------------------------------------------- */
 
 static const et_verb verbs[] = {
@@ -186,6 +243,8 @@ static const et_verb verbs[] = {
     {"midi", "show the clock, tracks and notes of a MIDI file", "notes", "FILE", 1, 1, midi},
     {"render", "play a MIDI file with the built-in synthesizer into a WAV file",
      "out! rate channels encoding reverb peak begin end tuning brightness seed", "FILE", 1, 1, render},
+    {"make-corpus", "write the built-in corpus as files: ten genres, with notes, tags and captions",
+     "songs clips seconds rate channels mixing noise overlap seed overwrite", "DIR", 1, 1, make_corpus},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
@@ -196,8 +255,8 @@ static const et_option options[] = {
      "Features: won96, ast128, laion64, ms64, mulan, vit129, rnn64, or a variant such as won96:power (a wrong name lists "
      "them all)"},
     {"zoom", ET_OPTION_INT, "N", "1", 1, 16, "Draw each number as N x N pixels"},
-    {"rate", ET_OPTION_INT, "HZ", "22050", 4000, 192000, "Frames a second"},
-    {"channels", ET_OPTION_INT, "N", "2", 1, 2, "1: mono, 2: stereo"},
+    {"rate", ET_OPTION_INT, "HZ", NULL, 4000, 192000, "Frames a second (default: 22050; of make-corpus the corpus's own)"},
+    {"channels", ET_OPTION_INT, "N", NULL, 1, 2, "1: mono, 2: stereo (default: 2; of make-corpus the corpus's own)"},
     {"encoding", ET_OPTION_CHOICE, "pcm16|pcm24|float32", "pcm16", 0, 0, "Of the samples in the WAV file"},
     {"reverb", ET_OPTION_REAL, "X", "0.15", 0, 1, "Share of the room in the sound, up to 1"},
     {"peak", ET_OPTION_REAL, "X", "0.8", 0, 1, "Largest sample, up to 1 for full scale"},
@@ -205,6 +264,13 @@ static const et_option options[] = {
     {"end", ET_OPTION_REAL, "S", "0", 0, 1e6, "Second to end with; 0: all of it"},
     {"tuning", ET_OPTION_REAL, "CENTS", "0", -1200, 1200, "Distance from a' = 440 Hz"},
     {"brightness", ET_OPTION_REAL, "X", "0", -1, 1, "From -1 (dull) to 1 (sharp)"},
+    {"songs", ET_OPTION_INT, "N", NULL, 1, 100000, "Songs of each genre"},
+    {"clips", ET_OPTION_INT, "N", NULL, 1, 100, "Items of each song"},
+    {"seconds", ET_OPTION_REAL, "S", NULL, 0.5, 120, "Length of an item"},
+    {"mixing", ET_OPTION_REAL, "P", NULL, 0, 1, "Chance that a part is written as another genre would"},
+    {"noise", ET_OPTION_REAL, "X", NULL, 0, 1, "Noise, at 1 as loud as the music"},
+    {"overlap", ET_OPTION_REAL, "X", NULL, 0, 1, "Another song underneath, at 1 as loud"},
+    {"overwrite", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Write into a folder that is not empty"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };
 
@@ -212,7 +278,8 @@ static const et_program program = {
     .name = "music-data",
     .summary = "look at sounds, notes and texts, and make them",
     .about = "WAV, AU and AIFF files are read by the program itself; of other sounds (mp3, ogg, flac, ...) ffmpeg or sox "
-             "makes something that it can read, where one of the two is installed.",
+             "makes something that it can read, where one of the two is installed.\n\n"
+             "make-corpus without options writes what other programs learn from when they get no --data.",
     .verbs = verbs,
     .options = options,
 };

@@ -132,9 +132,51 @@ expect "no complaint" says_nothing_wrong
 ln -s . tree/loop 2> /dev/null
 expect "info of a folder in a circle" run info tree
 
+# --- the corpus --------------------------------------------------------------------------------------
+
+tiny="--songs 5 --clips 1 --seconds 0.5 --rate 8000"
+# shellcheck disable=SC2086
+expect "make-corpus" run make-corpus some/corpus $tiny
+expect "how many" says "some/corpus: 50 of 50 items"
+expect "its folders" test "$(find some/corpus -name '*.wav' | wc -l)" -eq 50 -a "$(find some/corpus/jazz -type f | wc -l)" -eq 10
+expect "its tables" test "$(wc -l < some/corpus/tracks.csv)" -eq 51 -a "$(wc -l < some/corpus/captions.csv)" -eq 51
+expect "genres of the tracks" grep -Eq '^[0-9]+,jazz\.00000\.0,jazz,5,(train|valid|test)$' some/corpus/tracks.csv
+expect "captions" grep -Eq '^jazz\.00000\.0,jazz/jazz\.00000\.0\.wav,jazz,[0-9]+,[a-z]+,".*jazz.*","[A-Z].*\."$' some/corpus/captions.csv
+expect "all three splits" test "$(cut -d, -f5 some/corpus/tracks.csv | sort -u | tr '\n' ' ')" = "split test train valid "
+expect "what is held out" test "$(grep -c ',0$' some/corpus/manifest.csv)" -eq "$(grep -Ec ',(valid|test)$' some/corpus/tracks.csv)"
+expect "info of the corpus" run info some/corpus
+expect "its sounds" says "50 sounds: WAV, PCM 16, 8000 Hz, 1 channel; 0:00:25 in all, 0.50 s on average"
+expect "its notes" says "50 MIDI files"
+expect "nothing broken" sh -c '! grep -q broken output'
+# shellcheck disable=SC2086
+misuse "some/corpus is not empty; --overwrite" make-corpus some/corpus $tiny
+cp -r some/corpus old
+# shellcheck disable=SC2086
+expect "make-corpus again" run make-corpus some/corpus $tiny --overwrite
+expect "the same files" diff -r old some/corpus
+# shellcheck disable=SC2086
+expect "another seed" run make-corpus other $tiny --seed 2
+expect "other songs" sh -c '! cmp -s other/jazz/jazz.00000.0.wav old/jazz/jazz.00000.0.wav'
+misuse "a file of that name is in the way" make-corpus song.mid --songs 1
+misuse "make-corpus needs DIR" make-corpus
+misuse "--songs 0: outside 1 .. 100000" make-corpus new --songs 0
+misuse "--noise 2: outside 0 .. 1" make-corpus new --noise 2
+misuse "--seconds 0.1: outside 0.5 .. 120" make-corpus new --seconds 0.1
+"$program" make-corpus stopped --songs 5000 > "$dir/output" 2> "$dir/errors" &
+child=$!
+while [ ! -f stopped/blues/blues.00000.1.wav ] && kill -0 $child 2> /dev/null; do
+    sleep 0.05 2> /dev/null || sleep 1
+done
+kill -INT $child
+wait $child
+expect "status when it is stopped" test $? -eq 130
+expect "what it says then" says "begin again with --overwrite"
+expect "no tables then" test ! -e stopped/tracks.csv
+expect "whole files only" test -z "$(find stopped -name '.*')"
+
 # --- wrong use -------------------------------------------------------------------------------------
 
-misuse "say what to do: info, spectrogram, midi, render"
+misuse "say what to do: info, spectrogram, midi, render, make-corpus"
 misuse "unknown verb play" play song.mid
 misuse "did you mean render?" rendr song.mid
 misuse "info needs FILE..." info
@@ -177,7 +219,7 @@ expect "status of a broken file among others" test $? -eq 2
 expect "the other files" says "2 notes"
 expect "its line" test "$(wc -l < "$dir/errors")" -eq 1
 
-for verb in info spectrogram midi render; do
+for verb in info spectrogram midi render make-corpus; do
     expect "help of $verb" run "$verb" --help
     expect "its usage" says "music-data $verb"
 done
