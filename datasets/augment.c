@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tensor/alloc.h"
+#include "tensor/pool.h"
 
 /* A batch as plain arrays. */
 typedef struct sequences {
@@ -120,20 +121,28 @@ static et_status check_mask(const char *what, int count, int64_t max_width)
     return ET_OK;
 }
 
+/* Masks runs of at most max_width steps and of at most `share` of the sequence. */
+static void mask_steps(sequences *s, int count, int64_t max_width, double share, double value, et_rng *rng)
+{
+    int64_t from, to;
+
+    for (int64_t i = 0; i < s->B; i++)
+        for (int c = 0; c < count; c++) {
+            const int64_t n = steps_of(s, i), most = (int64_t)(share * (double)n);
+            draw_run(rng, n, max_width < most ? max_width : most, &from, &to);
+            for (int64_t j = from * s->F; j < to * s->F; j++)
+                s->x[i * s->T * s->F + j] = (float)value;
+        }
+}
+
 et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width,
                                double value, et_rng *rng)
 {
     sequences s;
-    int64_t from, to;
 
     if (check_mask("time mask", count, max_width) < 0 || open_batch("time mask", &s, x, lengths, rng) < 0)
         return et_error_status();
-    for (int64_t i = 0; i < s.B; i++)
-        for (int c = 0; c < count; c++) {
-            draw_run(rng, steps_of(&s, i), max_width, &from, &to);
-            for (int64_t j = from * s.F; j < to * s.F; j++)
-                s.x[i * s.T * s.F + j] = (float)value;
-        }
+    mask_steps(&s, count, max_width, 1, value, rng);
     return ET_OK;
 }
 
@@ -153,6 +162,62 @@ et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int co
                 for (int64_t j = from; j < to; j++)
                     s.x[(i * s.T + t) * s.F + j] = (float)value;
         }
+    return ET_OK;
+}
+
+/* x [n, F] becomes x at other times: step `from` goes to step `to`, the ends stay. 0 < from, to < n - 1;
+ * `copy` has room for x. */
+static void bend(float *x, float *copy, int64_t n, int64_t F, int64_t from, int64_t to)
+{
+    memcpy(copy, x, (size_t)(n * F) * sizeof *x);
+    for (int64_t t = 0; t < n; t++) {
+        const double before = (double)from / (double)to, behind = (double)(n - 1 - from) / (double)(n - 1 - to);
+        const double at = t < to ? (double)t * before : (double)from + (double)(t - to) * behind;
+        const int64_t lo = at < (double)(n - 1) ? (int64_t)at : n - 2;
+        const float part = (float)(at - (double)lo);
+        for (int64_t f = 0; f < F; f++)
+            x[t * F + f] = (1 - part) * copy[lo * F + f] + part * copy[(lo + 1) * F + f];
+    }
+}
+
+et_status et_augment_time_warp(et_tensor *x, const et_tensor *lengths, int64_t warp, et_rng *rng)
+{
+    sequences s;
+    float *copy;
+
+    if (warp < 0)
+        return et_raise(ET_EINVAL, "time warp: %" PRId64 " steps", warp);
+    if (open_batch("time warp", &s, x, lengths, rng) < 0)
+        return et_error_status();
+    if (warp == 0 || warp > s.T)
+        return ET_OK;
+    if (!(copy = et_pool_alloc((size_t)(s.T * s.F) * sizeof *copy)))
+        return et_fail_status("time warp");
+    for (int64_t i = 0; i < s.B; i++) {
+        const int64_t n = steps_of(&s, i), places = n - 2 * warp - 2;
+        int64_t from;
+        if (places < 1)
+            continue;
+        from = warp + 1 + et_rng_below(rng, places);
+        bend(s.x + i * s.T * s.F, copy, n, s.F, from, from - warp + et_rng_below(rng, 2 * warp + 1));
+    }
+    et_pool_free(copy);
+    return ET_OK;
+}
+
+et_status et_augment_spec(et_tensor *x, const et_tensor *lengths, const et_spec_augment *policy, et_rng *rng)
+{
+    sequences s;
+
+    if (!policy || !(policy->time_share >= 0 && policy->time_share <= 1))
+        return et_raise(ET_EINVAL, "spec augment: %s", policy ? "a share outside 0 .. 1" : "no policy");
+    if (check_mask("spec augment", policy->time_masks, policy->time_width) < 0 ||
+        check_mask("spec augment", policy->feature_masks, policy->feature_width) < 0 ||
+        et_augment_time_warp(x, lengths, policy->warp, rng) < 0 ||
+        et_augment_feature_mask(x, lengths, policy->feature_masks, policy->feature_width, policy->value, rng) < 0 ||
+        open_batch("spec augment", &s, x, lengths, rng) < 0)
+        return et_error_status();
+    mask_steps(&s, policy->time_masks, policy->time_width, policy->time_share, policy->value, rng);
     return ET_OK;
 }
 

@@ -30,6 +30,27 @@ et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count
 et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width,
                                   double value, et_rng *rng);
 
+/** Bends time (the same paper, with straight pieces instead of a spline): of a sequence of more than
+ *  2 warp + 2 steps a random step, at least warp + 1 from either end, moves by -warp .. warp steps;
+ *  what lies before and behind is stretched or pressed to fit, neighbouring steps interpolated. The
+ *  first and the last step stay; shorter sequences do, too. ENOMEM besides. */
+et_status et_augment_time_warp(et_tensor *x, const et_tensor *lengths, int64_t warp, et_rng *rng);
+
+/* A policy of SpecAugment. The paper's, as {warp, features, width, times, width, share}: LB {80, 1, 27,
+ * 1, 100, 1}, LD {80, 2, 27, 2, 100, 1}, SM {40, 2, 15, 2, 70, 0.2}, SS {40, 2, 27, 2, 70, 0.2}. */
+typedef struct et_spec_augment {
+    int64_t warp; /* 0: none */
+    int feature_masks;
+    int64_t feature_width;
+    int time_masks;
+    int64_t time_width;
+    double time_share; /* a mask covers at most this share of its sequence, 0 .. 1 */
+    double value;      /* of what is masked */
+} et_spec_augment;
+
+/** Warps, then masks features, then steps. EINVAL for a share outside 0 .. 1, and as above. */
+et_status et_augment_spec(et_tensor *x, const et_tensor *lengths, const et_spec_augment *policy, et_rng *rng);
+
 /** x -> (1 + scale n1) x + shift n2 with two draws n ~ N(0,1) for each sequence: another
  *  level and another contrast of the recording, where x is a standardised level in dB. */
 et_status et_augment_gain(et_tensor *x, const et_tensor *lengths, double scale, double shift, et_rng *rng);

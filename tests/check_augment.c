@@ -137,6 +137,104 @@ START_TEST(masks)
 }
 END_TEST
 
+/* Of x[b, t, f] = t, a warped sequence tells where each step came from. */
+START_TEST(time_warp)
+{
+    et_rng r = et_rng_make(5, 0), again = et_rng_make(5, 0);
+    enum { N = 200, STEPS = 30, W = 6 };
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(N, STEPS, 2)), *y, *len = et_full(ET_I32, ET_SHAPE(N), 25);
+    float *p = et_data_mut(x);
+    int moved[2 * W + 1] = {0};
+
+    for (int i = 0; i < N * STEPS * 2; i++)
+        p[i] = (float)(i / 2 % STEPS);
+    ((int32_t *)et_data_mut(len))[3] = 2 * W + 2; /* too short */
+    y = et_clone(x);
+    ok(et_augment_time_warp(x, len, W, &r));
+    ok(et_augment_time_warp(y, len, W, &again));
+    ck_assert(et_equal(x, y));
+    for (int b = 0; b < N; b++) {
+        const float *q = et_data_f32(x) + b * STEPS * 2;
+        double before = q[2] - q[0], behind = q[2 * 24] - q[2 * 23], place = 0, shift;
+        for (int t = 0; t < STEPS; t++)
+            ck_assert(q[2 * t] == q[2 * t + 1]); /* features go together */
+        for (int t = 25; t < STEPS; t++)
+            ck_assert(q[2 * t] == (float)t);
+        near(q[0], 0, 0);
+        near(q[2 * 24], 24, 1e-5);
+        if (b == 3) {
+            for (int t = 0; t < 25; t++)
+                ck_assert(q[2 * t] == (float)t);
+            continue;
+        }
+        /* two straight pieces: before t through the origin, behind through (24, 24) */
+        if (fabs(before - behind) < 1e-5) {
+            near(before, 1, 1e-5);
+            moved[W]++;
+            continue;
+        }
+        place = 24 * (1 - behind) / (before - behind); /* where they meet: the new place */
+        shift = place - place * before;
+        near(shift, round(shift), 1e-3);
+        ck_assert(fabs(shift) < W + 0.5 && place * before > W + 0.5 && place * before < 24 - W - 0.5);
+        moved[(int)round(shift) + W]++;
+        for (int t = 0; t < 25; t++)
+            near(q[2 * t], t < place ? t * before : 24 - (24 - t) * behind, 1e-3);
+    }
+    for (int w = 0; w <= 2 * W; w++)
+        ck_assert_int_gt(moved[w], 0);
+    ok(et_augment_time_warp(x, NULL, 0, &r));
+    ok(et_augment_time_warp(x, NULL, INT64_MAX, &r)); /* no sequence is long enough */
+    fails(et_augment_time_warp(x, NULL, -1, &r), ET_EINVAL, "-1 steps");
+    fails(et_augment_time_warp(NULL, NULL, 1, &r), ET_EINVAL, "NULL");
+    fails(et_augment_time_warp(x, NULL, 1, NULL), ET_EINVAL, "no generator");
+}
+END_TEST
+
+/* The policy is its three parts, one after the other; the share bounds the width of a time mask. */
+START_TEST(spec_augment)
+{
+    et_rng r = et_rng_make(6, 0), parts = et_rng_make(6, 0);
+    const et_spec_augment all = {1, 1, 3, 2, 4, 1, -5}, share = {0, 0, 0, 1, 100, 0.25, -5}, none = {0};
+    et_spec_augment bad = all;
+    et_tensor *x = batch(), *y = batch(), *len = some_lengths();
+
+    ok(et_augment_spec(x, len, &all, &r));
+    ok(et_augment_time_warp(y, len, 1, &parts));
+    ok(et_augment_feature_mask(y, len, 1, 3, -5, &parts));
+    ok(et_augment_time_mask(y, len, 2, 4, -5, &parts));
+    ck_assert(et_equal(x, y));
+    x = batch();
+    ok(et_augment_spec(x, len, &none, &r));
+    ck_assert(et_equal(x, batch()));
+    ok(et_augment_spec(x, len, &share, &r));
+    for (int b = 0, most = 0; b < B; b++) {
+        int masked = 0;
+        for (int t = 0; t < T; t++)
+            masked += et_data_f32(x)[(b * T + t) * F] == -5;
+        ck_assert_int_le(masked, (3 + b % 10) / 4);
+        most = masked > most ? masked : most;
+        ck_assert(b < B - 1 || most >= 2);
+    }
+    fails(et_augment_spec(x, len, NULL, &r), ET_EINVAL, "no policy");
+    bad.time_share = 1.5;
+    fails(et_augment_spec(x, len, &bad, &r), ET_EINVAL, "share");
+    bad.time_share = NAN;
+    fails(et_augment_spec(x, len, &bad, &r), ET_EINVAL, "share");
+    bad = all;
+    bad.time_masks = -1;
+    y = et_clone(x);
+    fails(et_augment_spec(x, len, &bad, &r), ET_EINVAL, "count -1");
+    bad = all;
+    bad.feature_width = -2;
+    fails(et_augment_spec(x, len, &bad, &r), ET_EINVAL, "width -2");
+    bad = all;
+    bad.warp = -1;
+    fails(et_augment_spec(x, len, &bad, &r), ET_EINVAL, "-1 steps");
+    ck_assert(et_equal(x, y)); /* a refused call changes nothing */
+}
+END_TEST
+
 START_TEST(gain_and_noise)
 {
     et_rng r = et_rng_make(3, 0);
@@ -329,6 +427,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, crop);
     tcase_add_test(tc, masks);
+    tcase_add_test(tc, time_warp);
+    tcase_add_test(tc, spec_augment);
     tcase_add_test(tc, gain_and_noise);
     tcase_add_test(tc, one_hot);
     tcase_add_test(tc, mixup);
