@@ -198,7 +198,24 @@ EXTRA_DIST += \
 	tests/symbolic.h \
 	tests/toy_program.h \
 	tests/totals.sh \
+	tests/valgrind.supp \
 	tests/values.h
+
+# The suite under valgrind, every program in one process, with blocks of malloc's own, and of many
+# alike cases a part. Takes most of an hour; VALGRIND_TESTS chooses some.
+VALGRIND = valgrind
+VALGRIND_FLAGS = -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible \
+	--errors-for-leak-kinds=definite,indirect,possible --num-callers=20 --suppressions=$(srcdir)/tests/valgrind.supp
+VALGRIND_TESTS = $(check_PROGRAMS)
+check-valgrind: $(BUILT_SOURCES) $(check_PROGRAMS)
+	@failed=; for program in $(VALGRIND_TESTS); do \
+	  CK_FORK=no; CK_DEFAULT_TIMEOUT=0; CK_TIMEOUT_MULTIPLIER=1000; ETUDE_POOL=system; ETUDE_BRIEF=1; srcdir='$(srcdir)'; \
+	  export CK_FORK CK_DEFAULT_TIMEOUT CK_TIMEOUT_MULTIPLIER ETUDE_POOL ETUDE_BRIEF srcdir; \
+	  echo "$$program"; \
+	  $(LIBTOOL) --mode=execute $(VALGRIND) $(VALGRIND_FLAGS) $$program || failed="$$failed $$program"; \
+	done; \
+	test -z "$$failed" || { echo "valgrind or a test complains in:$$failed"; exit 1; }
+.PHONY: check-valgrind
 
 if !HAVE_CHECK
 check-local:

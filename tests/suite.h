@@ -6,8 +6,11 @@
 #define ETUDE_TESTS_SUITE_H
 
 #include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Runs the suite, and frees it; the exit status of main. The totals that Check prints are what
  * tests/totals.sh adds up. */
@@ -20,6 +23,21 @@ static inline int suite_run(Suite *suite)
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Whether to try a part of many alike cases: set by "make check-valgrind", where all would take
+ * hours. Case number i is one of the part. */
+static inline bool suite_skips(int64_t i)
+{
+    return getenv("ETUDE_BRIEF") && i % 7 != 0;
+}
+
+/* Whether each test has a process of its own, which it may end. */
+static inline bool suite_forks(void)
+{
+    const char *fork = getenv("CK_FORK");
+
+    return !fork || strcmp(fork, "no") != 0;
 }
 
 /* Path of a file that comes with the tests: suite_file(buf, sizeof buf, "fixtures/x.csv").
