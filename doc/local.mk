@@ -7,6 +7,7 @@ dist_doc_DATA += \
 	doc/add-an-op.md \
 	doc/architecture.md \
 	doc/first-model.md \
+	doc/music-data.md \
 	doc/ops.md \
 	doc/performance.md \
 	doc/results.md \
