@@ -23,6 +23,7 @@ static const struct {
     {"gemm", bench_gemm, "matrix products of many shapes, against the machine's peak"},
     {"conv", bench_conv, "convolutions, max pooling and batch norm, forward and backward"},
     {"audio", bench_audio, "Fourier transforms, and 30 seconds of sound to features"},
+    {"ops", bench_ops, "element-wise ops, softmax, norm, losses, Adam, linear, attention, an encoder"},
     {"rnn", bench_rnn, "training steps of the recurrent classifier with attention"},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
@@ -38,7 +39,8 @@ static void help(void)
            "  --brief        fewer rows\n"
            "  --steps N      of the workload steady (default 10000)\n"
            "  --model NAME   of the workload rnn: gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, ...;\n"
-           "                 or of conv: conv/1d-128, pool/1d-3, norm/1d-128, ...\n"
+           "                 or of conv: conv/1d-128, pool/1d-3, norm/1d-128, ...;\n"
+           "                 or of ops: op/exp-512K, attention/64, encoder/8x128, ...\n"
            "  --save FILE    write that model's weights, input and results (safetensors)\n"
            "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
            "  --json         print one JSON object\n"
@@ -100,6 +102,8 @@ static bool serve_named(const bench_options *o)
         return bench_audio_serve(o);
     if (!strncmp(m, "conv/", 5) || !strncmp(m, "pool/", 5) || !strncmp(m, "norm/", 5))
         return bench_conv_serve(o);
+    if (bench_ops_has(m))
+        return bench_ops_serve(o);
     return bench_rnn_serve(o);
 }
 

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""One op, attention, or a training step of a stack of encoder blocks in PyTorch: the same as
+"etude-bench --serve --model op/..., attention/..., encoder/...". bench/compare runs it; it installs nothing.
+
+--reference FILE is what etude-bench --save wrote: operands, results and gradients, which must agree to 1e-4 of the
+largest (Adam's and the encoder's after three steps) before anything is timed. PyTorch at its best: denormals
+flushed, and the faster form of Adam. Then each line of standard input, a number of seconds, is answered
+as in rnn_attention.py.
+"""
+import argparse
+import json
+import os
+import sys
+import time
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--model", help="ignored: the file says what to do")
+parser.add_argument("--reference", required=True, metavar="FILE")
+parser.add_argument("--threads", type=int, default=1)
+args = parser.parse_args()
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = str(args.threads)
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+
+torch.set_num_threads(args.threads)
+torch.set_flush_denormal(True)
+
+
+def read_safetensors(path):
+    kinds = {"F32": torch.float32, "F64": torch.float64, "I32": torch.int32}
+    with open(path, "rb") as f:
+        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+        data = bytearray(f.read())
+    return {name: torch.frombuffer(data[e["data_offsets"][0]:e["data_offsets"][1]], dtype=kinds[e["dtype"]])
+            .reshape(e["shape"]).clone() for name, e in header.items() if name != "__metadata__"}
+
+
+t = read_safetensors(args.reference)
+kind, heads = t["call"].tolist()
+ids = t["ids"].long() if "ids" in t else None
+(EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION, ENCODER) = range(12)
+
+
+def attention(q, k, v):
+    return torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, -1) @ v
+
+
+FUNCTIONS = {
+    EXP: torch.exp, TANH: torch.tanh, SIGMOID: torch.sigmoid, GELU: F.gelu,
+    SOFTMAX: lambda a: torch.softmax(a, -1),
+    NORM: lambda a, b, c: F.layer_norm(a, b.shape, b, c, 1e-5),
+    CROSS: lambda a: F.cross_entropy(a, ids),
+    EMBED: lambda a: F.embedding(ids, a),
+    LINEAR: F.linear,
+    ATTENTION: attention,
+}
+
+
+def check(what, ours, theirs):
+    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
+    if not error <= 1e-4:
+        sys.exit("ops.py: %s differs by %.2g relative to the largest" % (what, error))
+    return error
+
+
+def op_program():
+    leaves = [t[name].clone().requires_grad_() for name in ("a", "b", "c") if name in t]
+
+    def step():
+        for leaf in leaves:
+            leaf.grad = None
+        y = FUNCTIONS[kind](*leaves)
+        y.backward(t["cotangent"] if "cotangent" in t else None)
+        return y
+    return leaves, step
+
+
+def adam_program(foreach):
+    weight = torch.nn.Parameter(t["weight"].clone())
+    weight.grad = t["a"].clone()
+    return weight, torch.optim.Adam([weight], lr=1e-3, foreach=foreach).step
+
+
+def encoder_program(foreach):
+    p = {name: torch.nn.Parameter(v.clone()) for name, v in t.items()
+         if name.endswith(".weight") or name.endswith(".bias")}
+    params = list(p.values())
+    adam = torch.optim.Adam(params, lr=1e-3, foreach=foreach)
+    x0, blocks = t["a"], sum(name.startswith("qkv_") for name in p) // 2
+    items, tokens, width = x0.shape
+
+    def linear(name, x):
+        return F.linear(x, p[name + ".weight"], p[name + ".bias"])
+
+    def norm(name, x):
+        return F.layer_norm(x, (width,), p[name + ".weight"], p[name + ".bias"], 1e-5)
+
+    def step():
+        x = x0
+        for i in range(blocks):
+            qkv = linear("qkv_%d" % i, norm("norm1_%d" % i, x)).view(items, tokens, 3, heads, width // heads)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)
+            y = attention(q, k, v).transpose(1, 2).reshape(items, tokens, width)
+            x = x + linear("out_%d" % i, y)
+            x = x + linear("down_%d" % i, F.gelu(linear("up_%d" % i, norm("norm2_%d" % i, x))))
+        loss = F.cross_entropy(linear("head", norm("norm", x).mean(1)), ids)
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        adam.step()
+        return float(loss.detach())
+    return p, step
+
+
+if kind == ADAM:
+    weight, step = adam_program(False)
+    for _ in range(3):
+        step()
+    worst = check("weight", t["y"], weight.detach())
+    variants = {foreach: adam_program(foreach)[1] for foreach in (False, True)}
+elif kind == ENCODER:
+    step = encoder_program(False)[1]
+    worst = check("losses", t["y"], torch.tensor([step() for _ in range(3)]))
+    variants = {foreach: encoder_program(foreach)[1] for foreach in (False, True)}
+else:
+    leaves, step = op_program()
+    worst = check("y", t["y"], step().detach())
+    for name, leaf in zip("abc", leaves):
+        worst = max(worst, check(name + ".grad", t[name + ".grad"], leaf.grad))
+    variants = {False: step}
+
+
+def seconds(step):
+    times = []
+    for _ in range(7):
+        begin = time.process_time()
+        step()
+        times.append(time.process_time() - begin)
+    return sorted(times)[len(times) // 2]
+
+
+best = min(variants, key=lambda v: seconds(variants[v])) if len(variants) > 1 else False
+step = variants[best]
+print("ready agreement %.1e%s" % (worst, " adam foreach" if best else ""), flush=True)
+for line in sys.stdin:
+    walls, cpu0, end = [], time.process_time(), time.perf_counter() + float(line)
+    while len(walls) < 3 or time.perf_counter() < end:
+        begin = time.perf_counter()
+        step()
+        walls.append(time.perf_counter() - begin)
+    cpu = (time.process_time() - cpu0) / len(walls)
+    print("%d %.9f %.9f %.9f" % (len(walls), sorted(walls)[len(walls) // 2], min(walls), cpu), flush=True)

@@ -1,0 +1,90 @@
+#!/bin/sh
+# The suite on another kind of processor, run by QEMU's user-mode emulator.
+#
+#     tests/cross.sh ARCH [BUILD-DIR [PROGRAM...]]
+#
+# ARCH is Debian's name of it: arm64 (the NEON kernels), s390x (big-endian). PROGRAMs are suites, such as
+# check_npy; without any, all are run. Needs a cross compiler (gcc-aarch64-linux-gnu,
+# gcc-s390x-linux-gnu) and qemu-user. The Check library for ARCH is taken from CHECK_DIR,
+# a folder with usr/include and usr/lib, or else downloaded with apt-get into the build folder, whose package
+# lists are its own: the system stays as it is. `configure` must have been made (./bootstrap).
+set -eu
+
+arch=${1:?usage: tests/cross.sh arm64|s390x [BUILD-DIR [PROGRAM...]]}
+case $arch in
+arm64) host=aarch64-linux-gnu; emulator=qemu-aarch64 ;;
+s390x) host=s390x-linux-gnu; emulator=qemu-s390x ;;
+*) echo "cross: no rule for $arch" >&2; exit 2 ;;
+esac
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=${2:-build-$arch}
+[ $# -lt 2 ] || shift
+shift
+for tool in "$host-gcc" "$emulator"; do
+    command -v "$tool" > /dev/null || { echo "cross: $tool is missing" >&2; exit 77; }
+done
+[ -x "$top/configure" ] || { echo "cross: run ./bootstrap or autoreconf -fi first" >&2; exit 2; }
+mkdir -p "$build"
+cd "$build"
+build=$(pwd)
+
+# Check's static library, without asking the system to know another architecture.
+check=${CHECK_DIR:-$build/check}
+if [ ! -d "$check/usr/include" ]; then
+    lists=$build/apt
+    mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial" "$check"
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    echo "deb http://deb.debian.org/debian $suite main" > "$lists/sources.list"
+    : > "$lists/status"
+    set -- -q -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::Etc::sourcelist="$lists/sources.list" \
+        -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$lists/lists" -o Dir::State::status="$lists/status" \
+        -o Dir::Cache="$lists/cache" -o APT::Sandbox::User=root -- "$@"
+    options=
+    while [ "$1" != -- ]; do
+        options="$options $1"
+        shift
+    done
+    shift
+    # shellcheck disable=SC2086
+    (cd "$lists" && apt-get $options update && apt-get $options download check libsubunit-dev)
+    for package in "$lists"/*.deb; do
+        dpkg-deb -x "$package" "$check"
+    done
+fi
+
+# Without shared libraries the test programs are what the emulator can run, not libtool's scripts.
+if [ ! -f Makefile ]; then
+    "$top/configure" -q --host="$host" --disable-shared CC="$host-gcc" LDFLAGS=-static PKG_CONFIG=false \
+        CHECK_CFLAGS="-I$check/usr/include" \
+        CHECK_LIBS="-L$check/usr/lib/$host -lcheck -lsubunit -lrt -lm -lpthread"
+fi
+programs=
+for name; do
+    programs="$programs tests/$name"
+done
+jobs=${JOBS:-2}
+CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-3600} # emulation is some fifty times slower
+OMP_WAIT_POLICY=passive
+export CK_DEFAULT_TIMEOUT OMP_WAIT_POLICY
+make -s -j"$jobs" all
+# shellcheck disable=SC2086
+[ -z "$programs" ] || make -s -j"$jobs" $programs
+programs=${programs:-$(make -s -f - print << 'PRINT'
+include Makefile
+print: $(check_PROGRAMS)
+	@echo $(check_PROGRAMS)
+PRINT
+)}
+failed=0
+for program in $programs; do
+    if srcdir=$top "$emulator" "./$program" > "$program.cross" 2>&1; then
+        result=passed
+    else
+        result=FAILED
+        failed=$((failed + 1))
+    fi
+    printf '%-28s %s  %s\n' "$program" "$result" "$(grep '^[0-9]*%' "$program.cross" | tail -1)"
+    [ "$result" = passed ] || grep -v '^[0-9]*%\|^Running' "$program.cross" | head -20
+done
+echo "cross: $arch: $failed programs failed"
+[ "$failed" -eq 0 ]
