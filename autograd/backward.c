@@ -373,8 +373,8 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
     return status;
 }
 
-/* The cotangent of y as the start of t->acc. */
-static et_status seed(et_tensor *y, const et_tensor *grad, bool graph)
+/* The cotangent of y as the start of t->acc. `only`: backward starts from y alone. */
+static et_status seed(et_tensor *y, const et_tensor *grad, bool graph, bool only)
 {
     if (grad && (!et_same_shape(grad, y) || grad->dtype != y->dtype))
         return et_raise(ET_ESHAPE, "backward: the gradient is %s %s, the tensor %s %s", et_dtype_name(grad->dtype),
@@ -383,10 +383,14 @@ static et_status seed(et_tensor *y, const et_tensor *grad, bool graph)
         y->acc = y->acc ? et_add(y->acc, (et_tensor *)grad) : (et_tensor *)grad;
         return y->acc ? ET_OK : et_error_status();
     }
-    et_tensor *g = graph ? et_empty(y->dtype, y->ndim, y->shape) : et_empty_owned(y->dtype, y->ndim, y->shape);
+    /* Where backward starts the gradient is read alone (may_hand_on), so the caller's own memory will do. */
+    const bool borrowed = only && !graph && grad && !y->acc && !y->keep && et_is_contiguous(grad);
+    et_tensor *g = graph      ? et_empty(y->dtype, y->ndim, y->shape)
+                   : borrowed ? et_raw_view(grad, grad->ndim, grad->shape, grad->strides, grad->offset)
+                              : et_empty_owned(y->dtype, y->ndim, y->shape);
     if (!g)
         return et_error_status();
-    et_status status = grad ? et_copy_into(g, grad) : et_fill(g, 1);
+    et_status status = borrowed ? ET_OK : grad ? et_copy_into(g, grad) : et_fill(g, 1);
     if (status) {
         if (!graph)
             et_free(g);
@@ -428,7 +432,7 @@ et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags)
         return status;
     if (flags & ~ET_RETAIN_GRAPH)
         return et_raise(ET_EINVAL, "backward: only ET_RETAIN_GRAPH can be asked for; for ET_CREATE_GRAPH use et_grad");
-    if ((status = seed(y, grad, false)))
+    if ((status = seed(y, grad, false, true)))
         return status;
     sweep s = {.root = y, .retain = flags & ET_RETAIN_GRAPH};
     return walk(y->node->tape, y->node->id, &s, false);
@@ -488,7 +492,7 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
     for (int i = 0; i < n_out && !status; i++) {
         if (!outputs[i]->node && outputs[i]->mark != s.mark + 1)
             continue; /* a leaf that is not asked for */
-        status = seed(outputs[i], grad_outputs ? grad_outputs[i] : NULL, graph);
+        status = seed(outputs[i], grad_outputs ? grad_outputs[i] : NULL, graph, false);
         if (outputs[i]->node && outputs[i]->node->id > last)
             last = outputs[i]->node->id;
     }
