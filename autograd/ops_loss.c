@@ -157,14 +157,14 @@ static void ce_plain_piece(int64_t lo, int64_t hi, void *user)
         memcpy(j->gx + at, j->px + at, (size_t)rows * bytes);
         j->k->attn_weights(rows, j->cols, j->gx + at, NULL, 0, j->lse + (size_t)first * j->size);
         if (!each)
-            j->k->affine(rows * j->cols, j->gx + at, j->a->norm * real_at(j->x, j->gy, 0), 0, j->gx + at);
+            j->k->affine(rows * j->cols, j->gx + at, j->a->norm * et_real_at(j->x, j->gy, 0), 0, j->gx + at);
         for (int64_t r = first; r < first + rows; r++) {
-            const double scale = j->a->norm * real_at(j->x, j->gy, each ? r : 0);
+            const double scale = j->a->norm * et_real_at(j->x, j->gy, each ? r : 0);
             char *row = j->gx + (size_t)r * bytes;
             if (each)
                 j->k->affine(j->cols, row, scale, 0, row);
             if (counts(j->a, j->label[r]))
-                set_real(j->x, row, j->label[r], real_at(j->x, row, j->label[r]) - scale);
+                et_set_real(j->x, row, j->label[r], et_real_at(j->x, row, j->label[r]) - scale);
             else
                 j->k->fill(j->cols, 0, row);
         }
