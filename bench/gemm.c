@@ -46,16 +46,20 @@ static const shape shapes[] = {
 };
 
 static void run_product(void *user) { et_gemm(ET_F32, user); }
+static void run_bf16(void *user) { et_gemm_bf16(ET_F32, user); }
 
 bool bench_gemm(bench_report *r, const bench_options *o)
 {
     enum { N = sizeof shapes / sizeof shapes[0] };
-    static const bench_column columns[] = {{"m", 0},       {"n", 0},        {"k", 0},        {"batch", 0},
-                                           {"GFLOP/s", 1}, {"slow p90", 1}, {"% of peak", 1}};
+    static const bench_column columns[] = {{"m", 0},        {"n", 0},         {"k", 0},    {"batch", 0}, {"GFLOP/s", 1},
+                                           {"slow p90", 1}, {"% of peak", 1}, {"bf16", 1}, {"ratio", 2}};
     et_rng rng = et_rng_make(1, 0);
     bool good = true;
 
-    bench_table(r, "gemm", "Matrix products, float32, packing included", columns, 7);
+    bench_table(r, "gemm",
+                et_bf16_native() ? "Matrix products, float32, packing included; with bfloat16 by the CPU's instruction"
+                                 : "Matrix products, float32, packing included; with bfloat16, widened",
+                columns, 9);
     for (int i = 0; i < N && good; i++) {
         const shape *p = &shapes[i];
         if (o->brief && !p->brief)
@@ -87,12 +91,13 @@ bool bench_gemm(bench_report *r, const bench_options *o)
                 .b = et_data(b),
                 .c = et_data_mut(c),
             };
-            bench_summary t = bench_measure(o, run_product, &args);
+            bench_summary t = bench_measure(o, run_product, &args), half = bench_measure(o, run_bf16, &args);
             double flop = 2e-9 * p->m * p->n * p->k * p->batch;
             good = !et_error_status();
             bench_row(r, p->name,
                       (double[]){p->m, p->n, p->k, p->batch, flop / t.median, flop / t.high,
-                                 100 * flop / t.median / bench_peak(o->threads)});
+                                 100 * flop / t.median / bench_peak(o->threads), flop / half.median,
+                                 t.median / half.median});
         }
         et_scope_close(scope);
     }
