@@ -3,6 +3,7 @@ datasetsinclude_HEADERS += \
 	datasets/audio.h \
 	datasets/augment.h \
 	datasets/batch.h \
+	datasets/bpe.h \
 	datasets/collection.h \
 	datasets/corpus.h \
 	datasets/csv.h \
@@ -19,7 +20,12 @@ datasetsinclude_HEADERS += \
 	datasets/stft.h \
 	datasets/synth.h \
 	datasets/synthetic.h \
-	datasets/window.h
+	datasets/tokens.h \
+	datasets/unicode.h \
+	datasets/vocabulary.h \
+	datasets/window.h \
+	datasets/wordpiece.h \
+	datasets/words.h
 
 libetude_la_SOURCES += \
 	datasets/aiff.c \
@@ -32,6 +38,9 @@ libetude_la_SOURCES += \
 	datasets/bands.c \
 	datasets/bands.h \
 	datasets/batch.c \
+	datasets/bpe.c \
+	datasets/bpe_files.c \
+	datasets/bpe_internal.h \
 	datasets/collection.c \
 	datasets/corpus.c \
 	datasets/corpus_genres.c \
@@ -72,5 +81,17 @@ libetude_la_SOURCES += \
 	datasets/synth_voices.c \
 	datasets/synthetic.c \
 	datasets/synthetic_melodies.c \
+	datasets/tokenizer.c \
+	datasets/tokenizer.h \
+	datasets/tokens.c \
+	datasets/unicode.c \
+	datasets/unicode_tables.h \
+	datasets/vocabulary.c \
+	datasets/vocabulary_learn.c \
 	datasets/wav.c \
-	datasets/window.c
+	datasets/window.c \
+	datasets/wordpiece.c \
+	datasets/words.c
+
+# Makes unicode_tables.h, which is kept, from Python's unicodedata: nobody needs Python to build.
+EXTRA_DIST += datasets/gen_unicode.py

@@ -59,6 +59,7 @@ check_PROGRAMS += \
 	tests/check_synth \
 	tests/check_spectra \
 	tests/check_style_vae \
+	tests/check_tokens \
 	tests/check_train \
 	tests/check_transformer \
 	tests/check_view \
@@ -123,6 +124,7 @@ tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_spectra_LDADD = $(TEST_LDADD)
 tests_check_style_vae_LDADD = $(TEST_LDADD)
+tests_check_tokens_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_transformer_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
@@ -135,15 +137,18 @@ tests_check_fuzz_audio_SOURCES = tests/fuzz_audio.c tests/fuzz_replay.c
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
 # CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program.
-EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_csv tests/fuzz_json tests/fuzz_midi tests/fuzz_npy tests/fuzz_safetensors
+EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_bpe tests/fuzz_csv tests/fuzz_json tests/fuzz_midi tests/fuzz_npy \
+	tests/fuzz_safetensors tests/fuzz_wordpiece
 CLEANFILES += $(EXTRA_PROGRAMS)
 tests_ulp_SOURCES = tests/ulp.c tests/accuracy.h
 tests_fuzz_audio_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+tests_fuzz_bpe_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_csv_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_json_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_midi_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_npy_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+tests_fuzz_wordpiece_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 
 # An op without samples stops the build of the suite that walks them.
 CLEANFILES += tests/samples.stamp
@@ -175,12 +180,14 @@ EXTRA_DIST += \
 	tests/files.h \
 	tests/fixtures \
 	tests/fuzz_audio.c \
+	tests/fuzz_bpe.c \
 	tests/fuzz_csv.c \
 	tests/fuzz_json.c \
 	tests/fuzz_midi.c \
 	tests/fuzz_npy.c \
 	tests/fuzz_replay.c \
 	tests/fuzz_safetensors.c \
+	tests/fuzz_wordpiece.c \
 	tests/installcheck.c \
 	tests/installcheck.sh \
 	tests/kernel_arrays.h \
