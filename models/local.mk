@@ -2,6 +2,7 @@
 modelsinclude_HEADERS += \
 	models/rnn_attention.h \
 	models/style_vae.h \
+	models/transformer.h \
 	models/vit.h
 
 libetude_la_SOURCES += \
@@ -9,4 +10,7 @@ libetude_la_SOURCES += \
 	models/style_vae.c \
 	models/style_vae_internal.h \
 	models/style_vae_sample.c \
+	models/transformer.c \
+	models/transformer_decode.c \
+	models/transformer_internal.h \
 	models/vit.c

@@ -14,6 +14,7 @@ check_PROGRAMS += \
 	tests/check_corpus \
 	tests/check_csv \
 	tests/check_datasets \
+	tests/check_encoder_decoder \
 	tests/check_examples_cli \
 	tests/check_examples_common \
 	tests/check_examples_pictures \
@@ -78,6 +79,7 @@ tests_check_conv_LDADD = $(TEST_LDADD)
 tests_check_corpus_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
+tests_check_encoder_decoder_LDADD = $(TEST_LDADD)
 tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_common_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
