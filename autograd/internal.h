@@ -49,6 +49,9 @@ void et_span_end(et_span *s, const et_node *n, et_profile_kind kind, double flop
 double et_span_bytes(const et_node *n, bool backward);
 double et_span_flops(const et_node *n, bool backward);
 
+/* Sets how many et_mixed_begin are open, to run something as it ran before; returns how many were. */
+int et_mixed_set(int depth);
+
 /* A number that no sweep had before. */
 uint64_t et_next_sweep(void);
 

@@ -1,7 +1,7 @@
 /* Mixed precision: products of bfloat16, all else in float32. */
 #include "config.h"
 
-#include "autograd/op.h"
+#include "autograd/internal.h"
 #include "tensor/gemm.h"
 
 static _Thread_local int mixed_depth;
@@ -15,6 +15,14 @@ void et_mixed_end(void)
 }
 
 bool et_mixed_enabled(void) { return mixed_depth > 0; }
+
+int et_mixed_set(int depth)
+{
+    const int before = mixed_depth;
+
+    mixed_depth = depth;
+    return before;
+}
 
 et_status et_product(const et_node *n, et_dtype dtype, const et_gemm_args *args)
 {

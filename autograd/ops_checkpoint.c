@@ -20,17 +20,9 @@ typedef struct {
 static et_tensor *run_segment(const et_node *n, et_scope *scope, et_tensor *const *in)
 {
     const checkpoint_attr *a = ET_ATTR(n, checkpoint_attr);
-    const bool mixed = et_mixed_enabled();
-
-    if (n->mixed && !mixed) /* backward may run outside of what forward ran in, or inside */
-        et_mixed_begin();
-    else if (mixed && !n->mixed)
-        et_mixed_end();
+    const int mixed = et_mixed_set(n->mixed); /* backward may run outside of what forward ran in, or inside */
     et_tensor *y = a->segment(in, n->n_in, a->user);
-    if (n->mixed && !mixed)
-        et_mixed_end();
-    else if (mixed && !n->mixed)
-        et_mixed_begin();
+    et_mixed_set(mixed);
     const int left = et_scope_unwind(scope);
 
     if (left > 0 && y) /* y may be gone with them */

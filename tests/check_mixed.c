@@ -105,11 +105,14 @@ START_TEST(checkpoints)
         if (_i)
             et_mixed_end();
         else
-            et_mixed_begin();
+            et_mixed_begin(), et_mixed_begin();
         WORKS(et_backward_from(y, NULL, 0));
         ck_assert(et_mixed_enabled() == !_i);
-        if (!_i)
+        if (!_i) {
             et_mixed_end();
+            ck_assert(et_mixed_enabled());
+            et_mixed_end();
+        }
     }
     close_to(et_grad_of(x[1]), et_grad_of(x[0]), 0);
     close_to(et_grad_of(w[1]), et_grad_of(w[0]), 0);
