@@ -74,7 +74,8 @@ bench_libpeak_neon_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(NEON_CFLAGS)
 endif
 
 EXTRA_DIST += bench/compare bench/compare-audio bench/corpus_baseline.py bench/genre-seeds bench/turns.py \
-	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/rnn_attention.py bench/peers/spectra.py
+	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/rnn_attention.py bench/peers/serving.py \
+	bench/peers/spectra.py
 
 CLEANFILES += bench/etude-bench $(bench_peaks) $(bench_peer_programs)
 

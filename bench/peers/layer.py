@@ -21,7 +21,9 @@ args = parser.parse_args()
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = str(args.threads)
+sys.dont_write_bytecode = True
 import torch  # noqa: E402
+from serving import serve  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
 torch.set_num_threads(args.threads)
@@ -95,12 +97,4 @@ def seconds(step):
 variants = {last: program(last)[1] for last in ((False, True) if two else (False,))}
 best = min(variants, key=lambda last: seconds(variants[last]))
 step = variants[best]
-print("ready agreement %.1e %s" % (worst, "channels-last" if best else "plain"), flush=True)
-for line in sys.stdin:
-    walls, cpu0, end = [], time.process_time(), time.perf_counter() + float(line)
-    while len(walls) < 3 or time.perf_counter() < end:
-        begin = time.perf_counter()
-        step()
-        walls.append(time.perf_counter() - begin)
-    cpu = (time.process_time() - cpu0) / len(walls)
-    print("%d %.9f %.9f %.9f" % (len(walls), sorted(walls)[len(walls) // 2], min(walls), cpu), flush=True)
+serve(step, "agreement %.1e %s" % (worst, "channels-last" if best else "plain"))

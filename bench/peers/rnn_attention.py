@@ -25,7 +25,9 @@ args = parser.parse_args()
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = str(args.threads)
+sys.dont_write_bytecode = True
 import torch  # noqa: E402
+from serving import serve  # noqa: E402
 from torch import nn  # noqa: E402
 
 torch.set_num_threads(args.threads)
@@ -113,12 +115,4 @@ def seconds(step):
 variants = {flag: trainer(flag)[1] for flag in (False, True)}
 best = min(variants, key=lambda flag: seconds(variants[flag]))
 step = variants[best]
-print("ready agreement %.1e %.1e adam %s" % (errors[0], errors[1], "foreach" if best else "loop"), flush=True)
-for line in sys.stdin:
-    walls, cpu0, end = [], time.process_time(), time.perf_counter() + float(line)
-    while len(walls) < 3 or time.perf_counter() < end:
-        begin = time.perf_counter()
-        step()
-        walls.append(time.perf_counter() - begin)
-    cpu = (time.process_time() - cpu0) / len(walls)
-    print("%d %.9f %.9f %.9f" % (len(walls), sorted(walls)[len(walls) // 2], min(walls), cpu), flush=True)
+serve(step, "agreement %.1e %.1e adam %s" % (errors[0], errors[1], "foreach" if best else "loop"))

@@ -22,7 +22,9 @@ args = parser.parse_args()
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = str(args.threads)
+sys.dont_write_bytecode = True
 import numpy as np  # noqa: E402
+from serving import serve  # noqa: E402
 
 if args.peer == "torch":
     import torch
@@ -132,12 +134,4 @@ for name, step in variants.items():
 if not error <= 1e-5:
     sys.exit("spectra.py: %s differs by %.2g relative to the largest" % (args.model, error))
 step = variants[best]
-print("ready agreement %.1e %s" % (error, best), flush=True)
-for line in sys.stdin:
-    walls, cpu0, end = [], time.process_time(), time.perf_counter() + float(line)
-    while len(walls) < 3 or time.perf_counter() < end:
-        begin = time.perf_counter()
-        step()
-        walls.append(time.perf_counter() - begin)
-    cpu = (time.process_time() - cpu0) / len(walls)
-    print("%d %.9f %.9f %.9f" % (len(walls), sorted(walls)[len(walls) // 2], min(walls), cpu), flush=True)
+serve(step, "agreement %.1e %s" % (error, best))
