@@ -179,6 +179,7 @@ EXTRA_DIST += \
 	tests/accuracy.h \
 	tests/alloc_sweep.h \
 	tests/audio_bytes.h \
+	tests/cross.sh \
 	tests/files.h \
 	tests/fixtures \
 	tests/fuzz_audio.c \
