@@ -42,7 +42,7 @@ et_status et_audio_parse(const void *data, size_t size, const char *name, et_aud
 et_status et_audio_read_info(const char *path, et_audio_info *out);
 
 /** Writes a WAV file, beside and renamed into place. Samples float32 [frames] or [channels, frames];
- *  PCM clips at full scale, and rounds to nearest. ESHAPE, EDTYPE, EINVAL (rate), EIO. */
+ *  PCM clips at full scale, and rounds to nearest. ESHAPE, EDTYPE, EINVAL (rate), EIO, EFULL. */
 et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t rate, et_wav_encoding encoding);
 
 /** Releases the samples; the struct itself is the caller's. */

@@ -141,7 +141,7 @@ START_TEST(writing_fails)
     small = limit;
     small.rlim_cur = 100000;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    fails(et_audio_write_wav(in_dir("a.wav"), x, 8000, ET_WAV_PCM16), ET_EIO, "a.wav: cannot write");
+    fails(et_audio_write_wav(in_dir("a.wav"), x, 8000, ET_WAV_PCM16), ET_EFULL, "a.wav: cannot write");
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     ck_assert_int_ge(alloc_sweep("WAV write", write_one, zero), 2);
     put_file(in_dir("a.wav"), "old", 3);
