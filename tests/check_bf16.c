@@ -72,18 +72,20 @@ START_TEST(conversions)
     use_isa(_i);
     const et_kernels *kr = et_kernels_for(ET_F32);
     for (uint32_t page = 0; page < 256; page++) {
+        uint32_t bad = N;
+        if (suite_skips(page))
+            continue;
         for (uint32_t i = 0; i < N; i++)
             x[i] = from_bits((page << 8 | (i / 6 & 255)) << 16 | lower[i % 6]);
         kr->to_bf16(N, x, y);
         kr->from_bf16(N, y, back);
         kr->round_bf16(N, x, rounded);
-        for (uint32_t i = 0; i < N; i++) {
-            ck_assert_msg(y[i] == nearest(x[i]), "%08x gave %04x, not %04x", bits_of(x[i]), y[i],
-                          nearest(x[i]));
-            ck_assert_uint_eq(bits_of(back[i]), (uint32_t)y[i] << 16);
-            ck_assert_uint_eq(bits_of(rounded[i]), (uint32_t)y[i] << 16);
-            ck_assert_uint_eq(et_f32_to_bf16(x[i]), y[i]);
-        }
+        for (uint32_t i = 0; i < N && bad == N; i++)
+            if (y[i] != nearest(x[i]) || bits_of(back[i]) != (uint32_t)y[i] << 16 ||
+                bits_of(rounded[i]) != (uint32_t)y[i] << 16 || et_f32_to_bf16(x[i]) != y[i])
+                bad = i;
+        ck_assert_msg(bad == N, "%08x gave %04x, %08x and back %08x, not %04x", bits_of(x[bad]), y[bad],
+                      bits_of(rounded[bad]), bits_of(back[bad]), nearest(x[bad]));
     }
 }
 END_TEST
@@ -207,19 +209,20 @@ static void check_product(int64_t m, int64_t n, int64_t k, const options *o)
         ck_assert_int_eq(et_gemm_bf16(from, &g), ET_OK);
         if (way == 0)
             memcpy(first, got, bytes);
-        ck_assert_msg(memcmp(first, got, bytes) == 0, "%dx%dx%d: the bits differ, way %d", (int)m, (int)n, (int)k,
-                      way);
+        ck_assert_msg(memcmp(first, got, bytes) == 0, "%dx%dx%d: the bits differ, way %d", (int)m, (int)n,
+                      (int)k, way);
         for (int64_t i = 0; i < size_c * o->batch; i++) {
             const int64_t row = i % size_c / ld, col = i % ld;
             const bool inside = row < m && col < n;
             const double tol = 0x1p-24 * ((4 + sqrt((double)k)) * ((double)k * fabs(o->alpha) + 4) + 16);
             const double expected = inside ? c.d[i] : (double)c.f[i];
-            ck_assert_msg(fabs(got[i] - expected) <= (inside ? tol : 0),
-                          "%s: %dx%dx%d, element %d of row %d is %.9g, expected %.9g", et_isa(), (int)m, (int)n,
-                          (int)k, (int)col, (int)row, (double)got[i], expected);
-            if (o->deriv)
-                ck_assert(fabs(slope[i] - (inside ? deriv.d[i] : (double)deriv.f[i])) <=
-                          (inside ? 2 * tol : 0));
+            if (!(fabs(got[i] - expected) <= (inside ? tol : 0)))
+                ck_abort_msg("%s: %dx%dx%d, element %d of row %d is %.9g, expected %.9g", et_isa(), (int)m,
+                             (int)n, (int)k, (int)col, (int)row, (double)got[i], expected);
+            if (o->deriv &&
+                !(fabs(slope[i] - (inside ? deriv.d[i] : (double)deriv.f[i])) <= (inside ? 2 * tol : 0)))
+                ck_abort_msg("%s: derivative %d of row %d is %.9g", et_isa(), (int)col, (int)row,
+                             (double)slope[i]);
         }
     }
     free(got);
@@ -244,8 +247,9 @@ START_TEST(edges)
             for (int l = 0; l < 6; l++)
                 for (int t = 0; t < N_LAYOUTS * N_LAYOUTS; t++)
                     if (!suite_skips(i + 2 * j + 3 * l + t))
-                        check_product(ms[i], ns[j], ks[l],
-                                      &(options){.la = t / N_LAYOUTS, .lb = t % N_LAYOUTS, .batch = 1, .alpha = 1});
+                        check_product(
+                            ms[i], ns[j], ks[l],
+                            &(options){.la = t / N_LAYOUTS, .lb = t % N_LAYOUTS, .batch = 1, .alpha = 1});
 }
 END_TEST
 
@@ -256,12 +260,15 @@ START_TEST(blocks)
     use_isa(_i);
     for (int l = 0; l < 4; l++)
         for (int t = 0; t < 4; t++)
-            check_product(70, 101, ks[l],
-                          &(options){.la = t / 2, .lb = t % 2, .batch = 1, .alpha = -0.5, .bias = true,
-                                     .threads = true});
+            if (!suite_skips(l + t))
+                check_product(
+                    70, 101, ks[l],
+                    &(options){
+                        .la = t / 2, .lb = t % 2, .batch = 1, .alpha = -0.5, .bias = true, .threads = true});
     check_product(4099, 20, 9, &(options){.batch = 1, .alpha = 1}); /* rows in two parts */
-    check_product(300, 200, 600, /* several chunks */
-                  &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1, .threads = true});
+    if (!suite_skips(1))
+        check_product(300, 200, 600, /* several chunks */
+                      &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1, .threads = true});
 }
 END_TEST
 
@@ -271,11 +278,18 @@ START_TEST(epilogues)
 
     use_isa(_i);
     for (int t = 0; t < 40; t++)
-        check_product(9, 50, t % 4 == 3 ? 520 : 20,
-                      &(options){.la = t & 1, .lb = t >> 1 & 1, .batch = 1 + t % 3, .share_b = t % 5 == 0,
-                                 .alpha = t % 2 ? 1 : -0.75, .beta = t % 3 ? 0.5 : 0, .bias = t & 4,
-                                 .residual = t & 8, .act = acts[t % 4],
-                                 .deriv = t % 4 && t & 16});
+        if (!suite_skips(t))
+            check_product(9, 50, t % 4 == 3 ? 520 : 20,
+                          &(options){.la = t & 1,
+                                     .lb = t >> 1 & 1,
+                                     .batch = 1 + t % 3,
+                                     .share_b = t % 5 == 0,
+                                     .alpha = t % 2 ? 1 : -0.75,
+                                     .beta = t % 3 ? 0.5 : 0,
+                                     .bias = t & 4,
+                                     .residual = t & 8,
+                                     .act = acts[t % 4],
+                                     .deriv = t % 4 && t & 16});
 }
 END_TEST
 
@@ -303,8 +317,18 @@ END_TEST
 START_TEST(specials)
 {
     float a[4] = {INFINITY, 1, NAN, 1}, b[2] = {1, 2}, c[2];
-    et_gemm_args g = {.m = 2, .n = 1, .k = 2, .a = a, .rsa = 2, .csa = 1, .b = b, .rsb = 1, .csb = 1, .c = c,
-                      .ldc = 1, .alpha = 1};
+    et_gemm_args g = {.m = 2,
+                      .n = 1,
+                      .k = 2,
+                      .a = a,
+                      .rsa = 2,
+                      .csa = 1,
+                      .b = b,
+                      .rsb = 1,
+                      .csb = 1,
+                      .c = c,
+                      .ldc = 1,
+                      .alpha = 1};
 
     use_isa(_i);
     ck_assert_int_eq(et_gemm_bf16(ET_F32, &g), ET_OK);

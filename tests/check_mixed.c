@@ -43,7 +43,8 @@ START_TEST(products)
 {
     const int which = _i / 2;
     values_real = _i % 2 ? ET_F64 : ET_F32;
-    et_tensor *x = et_set_requires_grad(random_of(6, 40, 0), true), *w = et_set_requires_grad(random_of(9, 40, 1), true);
+    et_tensor *x = et_set_requires_grad(random_of(6, 40, 0), true),
+              *w = et_set_requires_grad(random_of(9, 40, 1), true);
     et_tensor *g = random_of(6, 9, 2);
 
     ck_assert(!et_mixed_enabled());
