@@ -16,14 +16,13 @@ static const struct aiff_encoding {
     et_sample_code code;
     int bytes;
     bool little_endian;
-} encodings[] = {{"NONE", ET_CODE_PCM, 0, false},   {"twos", ET_CODE_PCM, 0, false},
-                 {"sowt", ET_CODE_PCM, 0, true},    {"raw ", ET_CODE_U8, 1, false},
-                 {"in24", ET_CODE_PCM, 3, false},   {"in32", ET_CODE_PCM, 4, false},
-                 {"42ni", ET_CODE_PCM, 3, true},    {"23ni", ET_CODE_PCM, 4, true},
-                 {"fl32", ET_CODE_FLOAT, 4, false}, {"FL32", ET_CODE_FLOAT, 4, false},
-                 {"fl64", ET_CODE_FLOAT, 8, false}, {"FL64", ET_CODE_FLOAT, 8, false},
-                 {"alaw", ET_CODE_ALAW, 1, false},  {"ALAW", ET_CODE_ALAW, 1, false},
-                 {"ulaw", ET_CODE_MULAW, 1, false}, {"ULAW", ET_CODE_MULAW, 1, false}};
+} encodings[] = {
+    {"NONE", ET_CODE_PCM, 0, false},   {"twos", ET_CODE_PCM, 0, false},   {"sowt", ET_CODE_PCM, 0, true},
+    {"raw ", ET_CODE_U8, 1, false},    {"in24", ET_CODE_PCM, 3, false},   {"in32", ET_CODE_PCM, 4, false},
+    {"42ni", ET_CODE_PCM, 3, true},    {"23ni", ET_CODE_PCM, 4, true},    {"fl32", ET_CODE_FLOAT, 4, false},
+    {"FL32", ET_CODE_FLOAT, 4, false}, {"fl64", ET_CODE_FLOAT, 8, false}, {"FL64", ET_CODE_FLOAT, 8, false},
+    {"alaw", ET_CODE_ALAW, 1, false},  {"ALAW", ET_CODE_ALAW, 1, false},  {"ulaw", ET_CODE_MULAW, 1, false},
+    {"ULAW", ET_CODE_MULAW, 1, false}};
 
 /* An 80-bit extended number as a rate: the nearest whole one, 0 where it is none in range. */
 static int64_t extended_rate(const unsigned char *p)
@@ -86,14 +85,14 @@ et_status et_aiff_layout(et_reader *r, et_audio_layout *l)
         at += 8;
         length = et_load_u32be(head + 4);
         if (length > size - at)
-            return et_raise(ET_EFORMAT, "%s: truncated in a chunk of %" PRIu64 " bytes at byte %" PRIu64, name,
-                            length, at);
+            return et_raise(ET_EFORMAT, "%s: truncated in a chunk of %" PRIu64 " bytes at byte %" PRIu64,
+                            name, length, at);
         if (memcmp(head, "COMM", 4) == 0 && !have_comm) {
             uint64_t least = aifc ? COMM_AIFC : COMM_AIFF;
 
             if (length < least)
-                return et_raise(ET_EFORMAT, "%s: a COMM chunk of %" PRIu64 " bytes, not %" PRIu64, name, length,
-                                least);
+                return et_raise(ET_EFORMAT, "%s: a COMM chunk of %" PRIu64 " bytes, not %" PRIu64, name,
+                                length, least);
             if (et_reader_at(r, at, head, (size_t)least) < 0 || parse_comm(name, head, aifc, l) < 0)
                 return et_error_status();
             have_comm = true;
@@ -118,8 +117,9 @@ et_status et_aiff_layout(et_reader *r, et_audio_layout *l)
     if (l->code == ET_CODE_OTHER)
         return ET_OK;
     frames = l->frames;
-    if (frames > 0 && (uint64_t)frames > samples / ((uint64_t)l->channels * (uint64_t)l->bytes + !l->channels))
-        return et_raise(ET_EFORMAT, "%s: truncated: %" PRId64 " frames are announced in %" PRIu64 " bytes", name,
-                        frames, samples);
+    if (frames > 0 &&
+        (uint64_t)frames > samples / ((uint64_t)l->channels * (uint64_t)l->bytes + !l->channels))
+        return et_raise(ET_EFORMAT, "%s: truncated: %" PRId64 " frames are announced in %" PRIu64 " bytes",
+                        name, frames, samples);
     return et_audio_layout_finish(r, l, (uint64_t)frames * (uint64_t)l->channels * (uint64_t)l->bytes);
 }

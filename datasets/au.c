@@ -35,10 +35,11 @@ et_status et_au_layout(et_reader *r, et_audio_layout *l)
     l->rate = l->big_endian ? et_load_u32be(head + 16) : et_load_u32le(head + 16);
     l->channels = l->big_endian ? et_load_u32be(head + 20) : et_load_u32le(head + 20);
     if (l->offset < HEADER)
-        return et_raise(ET_EFORMAT, "%s: its samples begin at byte %" PRIu64 ", inside the header", name, l->offset);
+        return et_raise(ET_EFORMAT, "%s: its samples begin at byte %" PRIu64 ", inside the header", name,
+                        l->offset);
     if (l->offset > size)
-        return et_raise(ET_EFORMAT, "%s: truncated: its samples begin at byte %" PRIu64 ", it has %" PRIu64, name,
-                        l->offset, size);
+        return et_raise(ET_EFORMAT, "%s: truncated: its samples begin at byte %" PRIu64 ", it has %" PRIu64,
+                        name, l->offset, size);
     rest = size - l->offset;
     for (size_t i = 0; i < sizeof encodings / sizeof encodings[0]; i++)
         if (encodings[i].number == l->other) {
@@ -52,7 +53,7 @@ et_status et_au_layout(et_reader *r, et_audio_layout *l)
         length = rest;
     if (length > rest)
         return et_raise(ET_EFORMAT,
-                        "%s: truncated: %" PRIu64 " bytes of samples are announced, %" PRIu64 " are there", name,
-                        length, rest);
+                        "%s: truncated: %" PRIu64 " bytes of samples are announced, %" PRIu64 " are there",
+                        name, length, rest);
     return et_audio_layout_finish(r, l, length);
 }

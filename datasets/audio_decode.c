@@ -12,11 +12,11 @@ enum { BLOCK = 64 * 1024 }; /* bytes read at once, at least one frame */
 
 const char *et_audio_encoding_name(const et_audio_layout *layout)
 {
-    static const char *const pcm[] = {
-        "PCM 0",  "PCM 1",  "PCM 2",  "PCM 3",  "PCM 4",  "PCM 5",  "PCM 6",  "PCM 7",  "PCM 8",
-        "PCM 9",  "PCM 10", "PCM 11", "PCM 12", "PCM 13", "PCM 14", "PCM 15", "PCM 16", "PCM 17",
-        "PCM 18", "PCM 19", "PCM 20", "PCM 21", "PCM 22", "PCM 23", "PCM 24", "PCM 25", "PCM 26",
-        "PCM 27", "PCM 28", "PCM 29", "PCM 30", "PCM 31", "PCM 32"};
+    static const char *const pcm[] = {"PCM 0",  "PCM 1",  "PCM 2",  "PCM 3",  "PCM 4",  "PCM 5",  "PCM 6",
+                                      "PCM 7",  "PCM 8",  "PCM 9",  "PCM 10", "PCM 11", "PCM 12", "PCM 13",
+                                      "PCM 14", "PCM 15", "PCM 16", "PCM 17", "PCM 18", "PCM 19", "PCM 20",
+                                      "PCM 21", "PCM 22", "PCM 23", "PCM 24", "PCM 25", "PCM 26", "PCM 27",
+                                      "PCM 28", "PCM 29", "PCM 30", "PCM 31", "PCM 32"};
 
     switch (layout->code) {
     case ET_CODE_U8:
@@ -104,8 +104,8 @@ et_tensor *et_audio_decode(et_reader *r, const et_audio_layout *layout)
     size_t room = frame > BLOCK ? frame : BLOCK / frame * frame;
     int64_t at_once = (int64_t)(room / frame);
     float table[256];
-    bool use_table =
-        layout->code == ET_CODE_U8 || layout->code == ET_CODE_ALAW || layout->code == ET_CODE_MULAW;
+    bool use_table = layout->code == ET_CODE_U8 || layout->code == ET_CODE_ALAW ||
+                     layout->code == ET_CODE_MULAW;
     unsigned char *block;
     et_tensor *samples;
     float *out;

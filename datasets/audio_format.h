@@ -29,10 +29,7 @@ typedef struct et_audio_layout {
     uint64_t offset; /* of the first sample in the file */
 } et_audio_layout;
 
-enum {
-    ET_AUDIO_MAX_CHANNELS = 1024,
-    ET_AUDIO_MAX_RATE = 10000000
-};
+enum { ET_AUDIO_MAX_CHANNELS = 1024, ET_AUDIO_MAX_RATE = 10000000 };
 
 /** Fills *layout from the file's header. `streamed` lets the data end before the header says: what a
  *  program writes to a pipe has a made-up size. EFORMAT with the file's name. */

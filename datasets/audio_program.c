@@ -36,14 +36,14 @@ static const uint64_t most_expansion = 1000; /* silence packs well, but not endl
 typedef struct decoder {
     const char *name, *path;
     pid_t pid;
-    int out, err;         /* our ends of the pipes, -1 when closed */
-    unsigned char *wav;   /* what came so far */
+    int out, err;       /* our ends of the pipes, -1 when closed */
+    unsigned char *wav; /* what came so far */
     size_t size, room;
     uint64_t limit;
     char words[WORDS + 1];
     size_t n_words;
     bool exited;
-    int exit_status;      /* as of waitpid; -1 where it could not be had */
+    int exit_status; /* as of waitpid; -1 where it could not be had */
 } decoder;
 
 static et_status raise_system(const decoder *d, const char *what, int error)
@@ -137,8 +137,9 @@ static et_status start(decoder *d, char *const *arguments, bool *found)
         close(out[0]);
         close(err[0]);
         *found = false;
-        return error == ENOENT || error == EACCES || error == ENOTDIR ? ET_OK
-                                                                      : raise_system(d, "cannot be started", error);
+        return error == ENOENT || error == EACCES || error == ENOTDIR
+                   ? ET_OK
+                   : raise_system(d, "cannot be started", error);
     }
     *found = true;
     d->out = out[0];
@@ -185,7 +186,8 @@ static et_status hear_samples(decoder *d, size_t *got)
     *got = (size_t)n;
     d->size += (size_t)n;
     if (d->size > d->limit)
-        return et_raise(ET_EFORMAT, "%s: %s makes more than %" PRIu64 " bytes of it", d->path, d->name, d->limit);
+        return et_raise(ET_EFORMAT, "%s: %s makes more than %" PRIu64 " bytes of it", d->path, d->name,
+                        d->limit);
     return ET_OK;
 }
 
@@ -243,8 +245,8 @@ static et_status listen_to(decoder *d, double patience)
         if (!d->exited)
             look_for_end(d);
         if (!d->exited && now - last > patience)
-            return et_raise(ET_EFORMAT, "%s: %s has hung: nothing came of it for %g seconds", d->path, d->name,
-                            patience);
+            return et_raise(ET_EFORMAT, "%s: %s has hung: nothing came of it for %g seconds", d->path,
+                            d->name, patience);
         if (now - begin > PATIENCE_IN_ALL * patience)
             return et_raise(ET_EFORMAT, "%s: %s was not done with it in %g seconds", d->path, d->name,
                             PATIENCE_IN_ALL * patience);
@@ -300,7 +302,8 @@ static et_status run(decoder *d, char *const *arguments, double patience, bool *
     if (d->exit_status == -1 || (WIFEXITED(d->exit_status) && WEXITSTATUS(d->exit_status) == 0))
         return ET_OK;
     if (WIFSIGNALED(d->exit_status))
-        return et_raise(ET_EFORMAT, "%s: %s was ended by signal %d", d->path, d->name, WTERMSIG(d->exit_status));
+        return et_raise(ET_EFORMAT, "%s: %s was ended by signal %d", d->path, d->name,
+                        WTERMSIG(d->exit_status));
     if (WEXITSTATUS(d->exit_status) == NOT_FOUND && d->size == 0 && d->n_words == 0) {
         *found = false;
         return ET_OK;
@@ -325,11 +328,11 @@ et_status et_audio_run_decoder(const char *path, uint64_t file_size, const char 
     snprintf(address, length, "%s%s", path[0] == '/' ? "file:" : prefix, path);
     plain = address + 5;
     for (int i = 0; i < 2 && status == ET_OK && !found; i++) {
-        char *const ffmpeg[] = {"ffmpeg", "-v",   "error",   "-nostdin", "-protocol_whitelist", "file,pipe", "-i",
-                                address,  "-map", "0:a:0",   "-f",       "wav",                 "-c:a",      "pcm_f32le",
-                                "-",      NULL};
-        char *const sox[] = {"sox", "-V1",            "--no-glob", plain, "-t", "wav",
-                             "-e",  "floating-point", "-b",        "32",  "-",  NULL};
+        char *const ffmpeg[] = {
+            "ffmpeg", "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe", "-i", address, "-map",
+            "0:a:0",  "-f", "wav",   "-c:a",     "pcm_f32le",           "-",         NULL};
+        char *const sox[] = {"sox", "-V1", "--no-glob", plain, "-t", "wav", "-e", "floating-point",
+                             "-b",  "32",  "-",         NULL};
         decoder d = {.name = i == 0 ? "ffmpeg" : "sox", .path = path, .out = -1, .err = -1};
 
         d.limit = limit > LEAST_OUTPUT ? limit : LEAST_OUTPUT;
@@ -345,6 +348,7 @@ et_status et_audio_run_decoder(const char *path, uint64_t file_size, const char 
     et_dealloc(address);
     if (status == ET_OK && !found)
         return et_raise(ET_EFORMAT,
-                        "%s: %s; to read other formats install ffmpeg or sox (neither is on the PATH)", path, why);
+                        "%s: %s; to read other formats install ffmpeg or sox (neither is on the PATH)", path,
+                        why);
     return status;
 }

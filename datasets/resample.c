@@ -25,11 +25,11 @@ static const double roll_off = 0.99;
 static const double pi = 3.14159265358979323846;
 
 typedef struct filter {
-    int64_t from, to;  /* reduced */
-    int64_t rows;      /* tabulated: all `to`, or as many as there are outputs */
-    int64_t taps;      /* of a row, a multiple of LANES; those behind the window are 0 */
-    int64_t *first;    /* [rows] input of the first tap of output j = row */
-    float *table;      /* [rows][taps] */
+    int64_t from, to; /* reduced */
+    int64_t rows;     /* tabulated: all `to`, or as many as there are outputs */
+    int64_t taps;     /* of a row, a multiple of LANES; those behind the window are 0 */
+    int64_t *first;   /* [rows] input of the first tap of output j = row */
+    float *table;     /* [rows][taps] */
 } filter;
 
 static int64_t common_divisor(int64_t a, int64_t b)
@@ -63,7 +63,8 @@ static et_status make_filter(filter *f, int64_t n_out)
     f->first = et_alloc_zero((size_t)f->rows, sizeof *f->first);
     f->table = et_mul_size((size_t)f->rows, (size_t)f->taps, &n) ? et_alloc_zero(n, sizeof *f->table) : NULL;
     if (!f->first || !f->table)
-        return et_raise(ET_ENOMEM, "sound: no memory for a filter from %" PRId64 " to %" PRId64, f->from, f->to);
+        return et_raise(ET_ENOMEM, "sound: no memory for a filter from %" PRId64 " to %" PRId64, f->from,
+                        f->to);
     for (int64_t i = 0; i < f->rows; i++) {
         double t = (double)i * (double)f->from / (double)f->to;
         int64_t first = (int64_t)ceil(t - half);

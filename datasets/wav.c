@@ -23,8 +23,7 @@ enum {
 };
 
 /* What follows the first two bytes of a sub-format that is a plain format number. */
-static const unsigned char sub_format[14] = {0,    0,    0,    0,    0x10, 0,    0x80,
-                                             0,    0,    0xAA, 0,    0x38, 0x9B, 0x71};
+static const unsigned char sub_format[14] = {0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71};
 
 static et_status parse_fmt(const char *name, const unsigned char *p, size_t size, et_audio_layout *l)
 {
@@ -56,8 +55,8 @@ static et_status parse_fmt(const char *name, const unsigned char *p, size_t size
     else if ((format == FORMAT_ALAW || format == FORMAT_MULAW) && l->bytes == 1)
         l->code = format == FORMAT_ALAW ? ET_CODE_ALAW : ET_CODE_MULAW;
     else
-        return et_raise(ET_EFORMAT, "%s: %d bits in samples of %d bytes do not fit WAV format %u", name, l->bits,
-                        l->bytes, format);
+        return et_raise(ET_EFORMAT, "%s: %d bits in samples of %d bytes do not fit WAV format %u", name,
+                        l->bits, l->bytes, format);
     return ET_OK;
 }
 
@@ -88,7 +87,8 @@ et_status et_wav_layout(et_reader *r, bool streamed, et_audio_layout *l)
         length = et_load_u32le(head + 4);
         if (memcmp(head, "data", 4) == 0) {
             if (!have_fmt)
-                return et_raise(ET_EFORMAT, "%s: samples come before the fmt chunk that describes them", name);
+                return et_raise(ET_EFORMAT, "%s: samples come before the fmt chunk that describes them",
+                                name);
             if (length == UINT32_MAX)
                 length = wide ? data64 : rest; /* in a plain file: written to a pipe, size unknown */
             l->offset = at;
@@ -98,18 +98,20 @@ et_status et_wav_layout(et_reader *r, bool streamed, et_audio_layout *l)
                 length = rest;
             if (length > rest)
                 return et_raise(ET_EFORMAT,
-                                "%s: truncated: %" PRIu64 " bytes of samples are announced, %" PRIu64 " are there",
+                                "%s: truncated: %" PRIu64 " bytes of samples are announced, %" PRIu64
+                                " are there",
                                 name, length, rest);
             return et_audio_layout_finish(r, l, length);
         }
         if (length > rest)
-            return et_raise(ET_EFORMAT, "%s: truncated in a chunk of %" PRIu64 " bytes at byte %" PRIu64, name,
-                            length, at);
+            return et_raise(ET_EFORMAT, "%s: truncated in a chunk of %" PRIu64 " bytes at byte %" PRIu64,
+                            name, length, at);
         if (memcmp(head, "fmt ", 4) == 0 && !have_fmt) {
             size_t n = length < sizeof head ? (size_t)length : sizeof head;
 
             if (length < FMT_MIN)
-                return et_raise(ET_EFORMAT, "%s: a fmt chunk of %" PRIu64 " bytes, not %d", name, length, FMT_MIN);
+                return et_raise(ET_EFORMAT, "%s: a fmt chunk of %" PRIu64 " bytes, not %d", name, length,
+                                FMT_MIN);
             if (et_reader_at(r, at, head, n) < 0 || parse_fmt(name, head, n, l) < 0)
                 return et_error_status();
             have_fmt = true;
@@ -211,7 +213,8 @@ static et_status put_samples(et_writer *w, const et_tensor *t, et_wav_encoding e
     return et_writer_put(w, block, used);
 }
 
-et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t rate, et_wav_encoding encoding)
+et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t rate,
+                             et_wav_encoding encoding)
 {
     unsigned bytes = encoding == ET_WAV_PCM16 ? 2 : encoding == ET_WAV_PCM24 ? 3 : 4;
     unsigned char header[64];
@@ -234,9 +237,11 @@ et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t
                         et_shape_text(text, samples->ndim, samples->shape));
     }
     if (rate < 1 || rate > ET_AUDIO_MAX_RATE)
-        return et_raise(ET_EINVAL, "%s: a rate of %" PRId64 " Hz, not 1 .. %d", path, rate, ET_AUDIO_MAX_RATE);
+        return et_raise(ET_EINVAL, "%s: a rate of %" PRId64 " Hz, not 1 .. %d", path, rate,
+                        ET_AUDIO_MAX_RATE);
     if (!et_mul_i64(samples->numel, bytes, &total) || total > (int64_t)UINT32_MAX - (int64_t)sizeof header)
-        return et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too many for a WAV file", path, samples->numel);
+        return et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too many for a WAV file", path,
+                        samples->numel);
     w = et_writer_open(path);
     if (!w)
         return et_error_status();

@@ -24,7 +24,10 @@ static const char *split_of(const et_collection *c, int64_t i)
     return s < 0 ? "" : c->splits.items[s];
 }
 
-static int group_of(const et_collection *c, int64_t i) { return c->groups ? et_data_i32(c->groups)[i] : (int)i; }
+static int group_of(const et_collection *c, int64_t i)
+{
+    return c->groups ? et_data_i32(c->groups)[i] : (int)i;
+}
 
 /* DIR/GENRE/NAME and an ending, as a new string. */
 static char *item_path(const et_collection *c, const char *dir, int64_t i, const char *ending)
@@ -94,8 +97,8 @@ static et_status write_tables(const et_collection *c, const char *dir)
 
     et_strbuf_puts(&s, "row,track,genre,genre_id,split\n");
     for (int64_t i = 0; i < c->names.n; i++)
-        et_strbuf_printf(&s, "%" PRId64 ",%s,%s,%d,%s\n", i, c->names.items[i], c->classes.items[class_of(c, i)],
-                         class_of(c, i), split_of(c, i));
+        et_strbuf_printf(&s, "%" PRId64 ",%s,%s,%d,%s\n", i, c->names.items[i],
+                         c->classes.items[class_of(c, i)], class_of(c, i), split_of(c, i));
     status = write_table(dir, "tracks.csv", &s);
     et_strbuf_puts(&s, "file,style,group,fold\n");
     for (int64_t i = 0; i < c->names.n; i++) {

@@ -69,15 +69,16 @@ static et_status read_part(const et_cli *cli, int64_t rate, et_audio *a, const f
     if (last > a->samples->shape[1])
         last = a->samples->shape[1];
     if (first >= last)
-        return et_raise(ET_EINVAL, "%s: nothing is left from --begin %g to --end %g: it lasts %.2f s", path, begin,
-                        end, (double)a->samples->shape[1] / (double)rate);
+        return et_raise(ET_EINVAL, "%s: nothing is left from --begin %g to --end %g: it lasts %.2f s", path,
+                        begin, end, (double)a->samples->shape[1] / (double)rate);
     *samples = et_data_f32(a->samples) + first;
     *n = last - first;
     return ET_OK;
 }
 
 /* features [frames][bins] as a picture: time to the right, the lowest bin at the bottom. */
-static et_status write_picture(const char *path, const float *features, int64_t frames, int64_t bins, int64_t zoom)
+static et_status write_picture(const char *path, const float *features, int64_t frames, int64_t bins,
+                               int64_t zoom)
 {
     int64_t width = frames * zoom, height = bins * zoom;
     float *turned;
@@ -86,7 +87,9 @@ static et_status write_picture(const char *path, const float *features, int64_t 
     et_status status;
 
     if (width > MAX_WIDTH)
-        return et_raise(ET_EINVAL, "%s: %" PRId64 " frames are too many for a picture: choose a part with --begin and --end",
+        return et_raise(ET_EINVAL,
+                        "%s: %" PRId64
+                        " frames are too many for a picture: choose a part with --begin and --end",
                         path, frames);
     turned = et_alloc((size_t)(width * height) * sizeof *turned);
     if (!turned)
@@ -113,8 +116,8 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
 
     frames = status == ET_OK ? et_front_end_frames(fe, n) : 0;
     if (status == ET_OK && frames < 1)
-        status = et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too few for a frame of %s", et_cli_operand(cli, 0), n,
-                          et_front_end_name(fe));
+        status = et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too few for a frame of %s",
+                          et_cli_operand(cli, 0), n, et_front_end_name(fe));
     if (status == ET_OK) {
         features = et_alloc((size_t)(frames * bins) * sizeof *features);
         status = features ? et_front_end_run(fe, samples, n, features) : et_error_status();
@@ -124,7 +127,8 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
     if (status == ET_OK) {
         et_finite_range(frames * bins, features, &lo, &hi);
         music_print_text(out);
-        printf(": %s, %" PRId64 " frames of %" PRId64 " bins, %.2f s at %" PRId64 " Hz, values %.2f to %.2f\n",
+        printf(": %s, %" PRId64 " frames of %" PRId64 " bins, %.2f s at %" PRId64
+               " Hz, values %.2f to %.2f\n",
                et_front_end_name(fe), frames, bins, (double)n / (double)a.rate, a.rate, lo, hi);
     }
     et_dealloc(features);
@@ -147,7 +151,9 @@ static et_wav_encoding encoding_of(const et_cli *cli)
 {
     const char *word = et_cli_text(cli, "encoding");
 
-    return strcmp(word, "float32") == 0 ? ET_WAV_FLOAT32 : strcmp(word, "pcm24") == 0 ? ET_WAV_PCM24 : ET_WAV_PCM16;
+    return strcmp(word, "float32") == 0 ? ET_WAV_FLOAT32
+           : strcmp(word, "pcm24") == 0 ? ET_WAV_PCM24
+                                        : ET_WAV_PCM16;
 }
 
 static int render(et_cli *cli)
@@ -207,8 +213,9 @@ static int make_corpus(et_cli *cli)
 
     if (et_cli_default_int(cli, "songs", o.songs) < 0 || et_cli_default_int(cli, "clips", o.clips) < 0 ||
         et_cli_default_real(cli, "seconds", o.seconds) < 0 || et_cli_default_int(cli, "rate", o.rate) < 0 ||
-        et_cli_default_int(cli, "channels", o.channels) < 0 || et_cli_default_real(cli, "mixing", o.mixing) < 0 ||
-        et_cli_default_real(cli, "noise", o.noise) < 0 || et_cli_default_real(cli, "overlap", o.overlap) < 0)
+        et_cli_default_int(cli, "channels", o.channels) < 0 ||
+        et_cli_default_real(cli, "mixing", o.mixing) < 0 || et_cli_default_real(cli, "noise", o.noise) < 0 ||
+        et_cli_default_real(cli, "overlap", o.overlap) < 0)
         return et_cli_fail(cli);
     o = (et_corpus_options){.songs = et_cli_int(cli, "songs"),
                             .clips = et_cli_int(cli, "clips"),
@@ -236,10 +243,10 @@ static int make_corpus(et_cli *cli)
 /* --- the command line ----------------------------------------------------------------------------------- */
 
 static const et_verb verbs[] = {
-    {"info", "say what is in a file (sound, MIDI, .npy, .safetensors, .csv) or below a folder", "", "FILE...", 1, MANY,
-     info},
-    {"spectrogram", "draw what a model sees of a sound, one pixel for each number", "out! front-end begin end zoom", "FILE",
-     1, 1, spectrogram},
+    {"info", "say what is in a file (sound, MIDI, .npy, .safetensors, .csv) or below a folder", "", "FILE...",
+     1, MANY, info},
+    {"spectrogram", "draw what a model sees of a sound, one pixel for each number",
+     "out! front-end begin end zoom", "FILE", 1, 1, spectrogram},
     {"midi", "show the clock, tracks and notes of a MIDI file", "notes", "FILE", 1, 1, midi},
     {"render", "play a MIDI file with the built-in synthesizer into a WAV file",
      "out! rate channels encoding reverb peak begin end tuning brightness seed", "FILE", 1, 1, render},
@@ -252,11 +259,14 @@ static const et_option options[] = {
     {"out", ET_OPTION_TEXT, "PATH", NULL, 0, 0, "What to write; short: -o"},
     {"notes", ET_OPTION_INT, "N", "0", 0, 1e9, "List the first N notes"},
     {"front-end", ET_OPTION_TEXT, "NAME", "won96", 0, 0,
-     "Features: won96, ast128, laion64, ms64, mulan, vit129, rnn64, or a variant such as won96:power (a wrong name lists "
+     "Features: won96, ast128, laion64, ms64, mulan, vit129, rnn64, or a variant such as won96:power (a "
+     "wrong name lists "
      "them all)"},
     {"zoom", ET_OPTION_INT, "N", "1", 1, 16, "Draw each number as N x N pixels"},
-    {"rate", ET_OPTION_INT, "HZ", NULL, 4000, 192000, "Frames a second (default: 22050; of make-corpus the corpus's own)"},
-    {"channels", ET_OPTION_INT, "N", NULL, 1, 2, "1: mono, 2: stereo (default: 2; of make-corpus the corpus's own)"},
+    {"rate", ET_OPTION_INT, "HZ", NULL, 4000, 192000,
+     "Frames a second (default: 22050; of make-corpus the corpus's own)"},
+    {"channels", ET_OPTION_INT, "N", NULL, 1, 2,
+     "1: mono, 2: stereo (default: 2; of make-corpus the corpus's own)"},
     {"encoding", ET_OPTION_CHOICE, "pcm16|pcm24|float32", "pcm16", 0, 0, "Of the samples in the WAV file"},
     {"reverb", ET_OPTION_REAL, "X", "0.15", 0, 1, "Share of the room in the sound, up to 1"},
     {"peak", ET_OPTION_REAL, "X", "0.8", 0, 1, "Largest sample, up to 1 for full scale"},
@@ -277,7 +287,8 @@ static const et_option options[] = {
 static const et_program program = {
     .name = "music-data",
     .summary = "look at sounds, notes and texts, and make them",
-    .about = "WAV, AU and AIFF files are read by the program itself; of other sounds (mp3, ogg, flac, ...) ffmpeg or sox "
+    .about = "WAV, AU and AIFF files are read by the program itself; of other sounds (mp3, ogg, flac, ...) "
+             "ffmpeg or sox "
              "makes something that it can read, where one of the two is installed.\n\n"
              "make-corpus without options writes what other programs learn from when they get no --data.",
     .verbs = verbs,

@@ -20,10 +20,10 @@
 #include "tensor/safetensors.h"
 
 enum {
-    CURVE = 60,      /* characters of the curve of loudness */
-    MAX_DEPTH = 16,  /* of folders in folders */
-    NAMED = 10,      /* broken files named, the others are counted */
-    MAX_RATES = 64   /* different kinds of sound told apart in a folder */
+    CURVE = 60,     /* characters of the curve of loudness */
+    MAX_DEPTH = 16, /* of folders in folders */
+    NAMED = 10,     /* broken files named, the others are counted */
+    MAX_RATES = 64  /* different kinds of sound told apart in a folder */
 };
 
 void music_print_text(const char *text)
@@ -52,8 +52,8 @@ static bool ends_with(const char *path, const char *end)
 /* By its first bytes; what they do not tell, by its name. */
 static et_status find_kind(const char *path, kind *k)
 {
-    static const char *const sounds[] = {".wav", ".au",  ".snd", ".aif", ".aiff", ".aifc", ".mp3",
-                                         ".ogg", ".opus", ".flac", ".m4a", ".aac", ".wma"};
+    static const char *const sounds[] = {".wav", ".au",   ".snd",  ".aif", ".aiff", ".aifc", ".mp3",
+                                         ".ogg", ".opus", ".flac", ".m4a", ".aac",  ".wma"};
     unsigned char head[12] = {0};
     et_reader *r = et_reader_open(path);
     uint64_t size;
@@ -148,7 +148,8 @@ static et_status sound_info(const char *path)
     }
     print_level("  peak", peak);
     print_level(", RMS", sqrt(power / (double)n));
-    printf(", mean %.4f, %" PRId64 " samples at full scale\n", fabs(sum) < 5e-5 * (double)n ? 0 : sum / (double)n, full);
+    printf(", mean %.4f, %" PRId64 " samples at full scale\n",
+           fabs(sum) < 5e-5 * (double)n ? 0 : sum / (double)n, full);
     if (strange > 0)
         printf("  %" PRId64 " samples are no numbers\n", strange);
     status = et_audio_to_mono(&a);
@@ -170,7 +171,8 @@ static et_status array_info(const char *path)
 
     if (v) {
         print_path(path);
-        printf("  NumPy array, read as %s %s\n", et_dtype_name(x->dtype), et_shape_text(shape, x->ndim, x->shape));
+        printf("  NumPy array, read as %s %s\n", et_dtype_name(x->dtype),
+               et_shape_text(shape, x->ndim, x->shape));
         for (int64_t i = 0; i < wide->numel; i++)
             if (isfinite(v[i])) {
                 low = fmin(low, v[i]);
@@ -256,9 +258,10 @@ static void count_sound(tally *t, const et_audio_info *info)
 {
     int i = 0;
 
-    while (i < t->n_kinds && (strcmp(t->kinds[i].like.container, info->container) != 0 ||
-                              strcmp(t->kinds[i].like.encoding, info->encoding) != 0 ||
-                              t->kinds[i].like.rate != info->rate || t->kinds[i].like.channels != info->channels))
+    while (i < t->n_kinds &&
+           (strcmp(t->kinds[i].like.container, info->container) != 0 ||
+            strcmp(t->kinds[i].like.encoding, info->encoding) != 0 || t->kinds[i].like.rate != info->rate ||
+            t->kinds[i].like.channels != info->channels))
         i++;
     if (i == MAX_RATES)
         i--; /* no folder is that mixed: they stand with the last */
@@ -355,11 +358,12 @@ static et_status folder_info(const char *path)
     for (int i = 0; i < t.n_kinds; i++) {
         const sounds *s = &t.kinds[i];
 
-        printf("  %" PRId64 " sound%s: %s, %s, %" PRId64 " Hz, %" PRId64 " channel%s; %.0f:%02.0f:%02.0f in all, %.2f s "
+        printf("  %" PRId64 " sound%s: %s, %s, %" PRId64 " Hz, %" PRId64
+               " channel%s; %.0f:%02.0f:%02.0f in all, %.2f s "
                "on average\n",
-               s->n, s->n == 1 ? "" : "s", s->like.container, s->like.encoding, s->like.rate, s->like.channels,
-               s->like.channels == 1 ? "" : "s", floor(s->seconds / 3600), floor(fmod(s->seconds, 3600) / 60),
-               floor(fmod(s->seconds, 60)), s->seconds / (double)s->n);
+               s->n, s->n == 1 ? "" : "s", s->like.container, s->like.encoding, s->like.rate,
+               s->like.channels, s->like.channels == 1 ? "" : "s", floor(s->seconds / 3600),
+               floor(fmod(s->seconds, 3600) / 60), floor(fmod(s->seconds, 60)), s->seconds / (double)s->n);
     }
     print_count(t.foreign, "sound for ffmpeg or sox", "sounds for ffmpeg or sox");
     if (t.midi > 0)

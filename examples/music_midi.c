@@ -24,7 +24,8 @@ static const char *key_name(const et_midi_key *k)
 {
     static const char *const major[] = {"Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C",
                                         "G",  "D",  "A",  "E",  "B",  "F#", "C#"};
-    static const char *const minor[] = {"Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#"};
+    static const char *const minor[] = {"Ab", "Eb", "Bb", "F",  "C",  "G",  "D", "A",
+                                        "E",  "B",  "F#", "C#", "G#", "D#", "A#"};
 
     return (k->minor ? minor : major)[k->sharps + 7];
 }
@@ -38,13 +39,13 @@ static void print_clock(const et_midi *m)
     if (m->n_tempos > EVENTS)
         printf("  and %" PRId64 " more tempos\n", m->n_tempos - EVENTS);
     for (int64_t i = 0; i < m->n_meters && i < EVENTS; i++)
-        printf("  %8.2f s  meter %d/%d\n", et_midi_seconds(m, (double)m->meters[i].tick), m->meters[i].numerator,
-               m->meters[i].denominator);
+        printf("  %8.2f s  meter %d/%d\n", et_midi_seconds(m, (double)m->meters[i].tick),
+               m->meters[i].numerator, m->meters[i].denominator);
     if (m->n_meters > EVENTS)
         printf("  and %" PRId64 " more meters\n", m->n_meters - EVENTS);
     for (int64_t i = 0; i < m->n_keys && i < EVENTS; i++)
-        printf("  %8.2f s  key of %s %s\n", et_midi_seconds(m, (double)m->keys[i].tick), key_name(&m->keys[i]),
-               m->keys[i].minor ? "minor" : "major");
+        printf("  %8.2f s  key of %s %s\n", et_midi_seconds(m, (double)m->keys[i].tick),
+               key_name(&m->keys[i]), m->keys[i].minor ? "minor" : "major");
     if (m->n_keys > EVENTS)
         printf("  and %" PRId64 " more keys\n", m->n_keys - EVENTS);
 }
@@ -99,7 +100,8 @@ static void print_roll(const et_midi *m)
     for (int64_t i = 0; roll && i < m->n_notes; i++) {
         const et_midi_note *note = &m->notes[i];
         double scale = (double)ROLL_WIDTH / (double)m->end;
-        int begin = (int)((double)note->start * scale), end = (int)((double)(note->start + note->duration) * scale);
+        int begin = (int)((double)note->start * scale),
+            end = (int)((double)(note->start + note->duration) * scale);
 
         if (note->channel == ET_MIDI_DRUMS)
             continue;
@@ -107,8 +109,8 @@ static void print_roll(const et_midi *m)
         for (int x = begin; x <= (end > begin ? end - 1 : begin) && x < ROLL_WIDTH; x++)
             roll[(note->pitch - low) * ROLL_WIDTH + x] = 1;
     }
-    if (roll && et_text_matrix(&picture, rows, ROLL_WIDTH, roll, ROLL_WIDTH, rows < ROLL_HEIGHT ? rows : ROLL_HEIGHT,
-                               et_terminal_unicode()) == ET_OK)
+    if (roll && et_text_matrix(&picture, rows, ROLL_WIDTH, roll, ROLL_WIDTH,
+                               rows < ROLL_HEIGHT ? rows : ROLL_HEIGHT, et_terminal_unicode()) == ET_OK)
         printf("  %s to %s over time:\n%s", pitch_name(low, a), pitch_name(high, b), picture.data);
     et_error_clear(); /* a picture that had no room is not missed */
     et_strbuf_free(&picture);
@@ -118,10 +120,12 @@ static void print_roll(const et_midi *m)
 void music_print_midi(const char *path, const et_midi *m, int64_t list)
 {
     music_print_text(path);
-    printf("\n  MIDI format %d, %" PRId64 " tracks, %" PRId64 " notes, %" PRId64 " ticks a quarter note, %.2f s\n", m->format,
-           m->tracks.n, m->n_notes, m->resolution, et_midi_seconds(m, (double)m->end));
+    printf("\n  MIDI format %d, %" PRId64 " tracks, %" PRId64 " notes, %" PRId64
+           " ticks a quarter note, %.2f s\n",
+           m->format, m->tracks.n, m->n_notes, m->resolution, et_midi_seconds(m, (double)m->end));
     if (m->hanging > 0 || m->stray > 0)
-        printf("  mended: %" PRId64 " notes without an end, %" PRId64 " ends without a note\n", m->hanging, m->stray);
+        printf("  mended: %" PRId64 " notes without an end, %" PRId64 " ends without a note\n", m->hanging,
+               m->stray);
     print_clock(m);
     print_tracks(m);
     print_roll(m);
@@ -129,7 +133,8 @@ void music_print_midi(const char *path, const et_midi *m, int64_t list)
         printf("     start  duration  track  channel  pitch  velocity\n");
     for (int64_t i = 0; i < m->n_notes && i < list; i++) {
         const et_midi_note *n = &m->notes[i];
-        double start = et_midi_seconds(m, (double)n->start), end = et_midi_seconds(m, (double)(n->start + n->duration));
+        double start = et_midi_seconds(m, (double)n->start),
+               end = et_midi_seconds(m, (double)(n->start + n->duration));
         char name[8];
 
         printf("  %8.3f  %8.3f  %5d  %7d  %5s  %8d\n", start, end - start, (int)n->track, n->channel,

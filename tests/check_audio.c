@@ -177,7 +177,8 @@ START_TEST(wav_chunks)
     put_chunk(&b, "LIST", 7);
     put_chunk(&b, "data", 0);
     put_fmt(&b, 1, 1, 11025, 2, 16);
-    fails(et_audio_parse(b.data, b.size, "zero.wav", &(et_audio){0}), ET_EFORMAT, "zero.wav: there are no samples");
+    fails(et_audio_parse(b.data, b.size, "zero.wav", &(et_audio){0}), ET_EFORMAT,
+          "zero.wav: there are no samples");
 
     b.size = 0;
     begin_wav(&b, "RIFF");
@@ -243,9 +244,12 @@ START_TEST(odd_widths)
         uint32_t raw;
         float value;
         const char *encoding;
-    } cases[] = {{12, 2, 0x4010, 0x401 / 2048.0f, "PCM 12"}, {20, 3, 0xC00010, -0x3FFFF / 524288.0f, "PCM 20"},
-                 {24, 4, 0x80000000, -1, "PCM 24"},           {4, 1, 0xC0, 0.5f, "PCM 4"},
-                 {8, 2, 0x8000, -1, "PCM 8"},                 {32, 4, 0x7FFFFFFF, 1, "PCM 32"}};
+    } cases[] = {{12, 2, 0x4010, 0x401 / 2048.0f, "PCM 12"},
+                 {20, 3, 0xC00010, -0x3FFFF / 524288.0f, "PCM 20"},
+                 {24, 4, 0x80000000, -1, "PCM 24"},
+                 {4, 1, 0xC0, 0.5f, "PCM 4"},
+                 {8, 2, 0x8000, -1, "PCM 8"},
+                 {32, 4, 0x7FFFFFFF, 1, "PCM 32"}};
     audio_bytes b = {{0}, 0};
     et_audio a;
     et_audio_info info;

@@ -45,8 +45,8 @@ static void put_program(const char *name, const char *text)
 
     ck_assert_ptr_nonnull(getcwd(cwd, sizeof cwd));
     suite_file(wav, sizeof wav, "fixtures/audio/f32.wav");
-    snprintf(script, sizeof script, "#!/bin/sh\nPATH=/usr/bin:/bin\nhere='%s'\nwav='%.1000s/%.1000s'\n%s\n", test_dir,
-             wav[0] == '/' ? "" : cwd, wav, text);
+    snprintf(script, sizeof script, "#!/bin/sh\nPATH=/usr/bin:/bin\nhere='%s'\nwav='%.1000s/%.1000s'\n%s\n",
+             test_dir, wav[0] == '/' ? "" : cwd, wav, text);
     f = fopen(in_dir(name), "w");
     ck_assert_ptr_nonnull(f);
     fputs(script, f);
@@ -108,9 +108,11 @@ START_TEST(decoded)
         /* a child of its own keeps the pipes open */
         "sleep 60 & cat \"$wav\"; echo $! > \"$here/pid\"",
         /* a size that it could not know, as sox writes it, and as ffmpeg does */
-        "dd if=\"$wav\" bs=1 count=54 2> /dev/null; printf '\\000\\360\\377\\177'; dd if=\"$wav\" bs=1 skip=58 2> "
+        "dd if=\"$wav\" bs=1 count=54 2> /dev/null; printf '\\000\\360\\377\\177'; dd if=\"$wav\" bs=1 "
+        "skip=58 2> "
         "/dev/null",
-        "dd if=\"$wav\" bs=1 count=54 2> /dev/null; printf '\\377\\377\\377\\377'; dd if=\"$wav\" bs=1 skip=58 2> "
+        "dd if=\"$wav\" bs=1 count=54 2> /dev/null; printf '\\377\\377\\377\\377'; dd if=\"$wav\" bs=1 "
+        "skip=58 2> "
         "/dev/null"};
     int before = open_files();
     et_audio_info info;
@@ -141,8 +143,9 @@ END_TEST
 /* The name is one argument, whatever is in it, and never an option, an address or a command. */
 START_TEST(names)
 {
-    static const char *const names[] = {"two words.mp3",   "-i",        "|touch x",  "$(touch x)", "'\"`;.mp3",
-                                        "http://host/a.x", "file:a.mp3", "new\nline.mp3", "*?[a].mp3"};
+    static const char *const names[] = {
+        "two words.mp3",   "-i",         "|touch x",      "$(touch x)", "'\"`;.mp3",
+        "http://host/a.x", "file:a.mp3", "new\nline.mp3", "*?[a].mp3"};
     char cwd[1024], want[700];
     et_audio a;
 

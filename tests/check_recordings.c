@@ -19,8 +19,8 @@ static void expect_recording(const char *name, const unsigned char *data, size_t
     int64_t frames = (int64_t)(size - 44) / 2, wrong = 0;
 
     ck_assert_msg(et_audio_parse(data, size, name, &a) == ET_OK, "%s", et_error_message());
-    ck_assert_msg(a.rate == rate && a.samples->shape[0] == 1 && a.samples->shape[1] == frames, "%s: %d Hz, %d of %d",
-                  name, (int)a.rate, (int)a.samples->shape[1], (int)frames);
+    ck_assert_msg(a.rate == rate && a.samples->shape[0] == 1 && a.samples->shape[1] == frames,
+                  "%s: %d Hz, %d of %d", name, (int)a.rate, (int)a.samples->shape[1], (int)frames);
     for (int64_t i = 0; i < frames; i++) {
         int v = data[44 + 2 * i] + 256 * data[45 + 2 * i];
         float want = (float)(v < 32768 ? v : v - 65536) / 32768;

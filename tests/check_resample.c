@@ -27,8 +27,8 @@ static double noise(int64_t n) { return (float)((double)((n * 7919 + n * n * 31)
 
 static const struct {
     int from, to;
-} pairs[] = {{44100, 16000}, {48000, 16000}, {22050, 16000}, {44100, 48000}, {22050, 48000},
-             {16000, 44100}, {8000, 16000},  {44101, 16000}};
+} pairs[] = {{44100, 16000}, {48000, 16000}, {22050, 16000}, {44100, 48000},
+             {22050, 48000}, {16000, 44100}, {8000, 16000},  {44101, 16000}};
 enum { N_PAIRS = sizeof pairs / sizeof pairs[0] };
 
 START_TEST(independent_values)
@@ -48,8 +48,9 @@ START_TEST(independent_values)
     ck_assert_int_eq(a.samples->shape[1], want->numel);
     ck_assert_int_eq(want->numel, (300 * (int64_t)pairs[_i].to + pairs[_i].from - 1) / pairs[_i].from);
     for (int64_t j = 0; j < want->numel; j++)
-        ck_assert_msg(fabs((double)et_data_f32(a.samples)[j] - et_data_f32(want)[j]) <= 3e-7, "%s: %d: %.8g, not %.8g",
-                      name, (int)j, (double)et_data_f32(a.samples)[j], (double)et_data_f32(want)[j]);
+        ck_assert_msg(fabs((double)et_data_f32(a.samples)[j] - et_data_f32(want)[j]) <= 3e-7,
+                      "%s: %d: %.8g, not %.8g", name, (int)j, (double)et_data_f32(a.samples)[j],
+                      (double)et_data_f32(want)[j]);
     et_free(want);
     et_audio_free(&a);
 }
@@ -74,8 +75,9 @@ START_TEST(values_of_the_formula)
 {
     static const struct {
         int64_t from, to, n;
-    } cases[] = {{44100, 16000, 0}, {44100, 16000, 1}, {48000, 16000, 2},   {16000, 48000, 3}, {44100, 44101, 50},
-                 {9973, 44100, 40}, {96000, 8000, 77}, {800000, 801, 3000}, {801, 800000, 7},  {7, 3, 100}};
+    } cases[] = {{44100, 16000, 0},  {44100, 16000, 1}, {48000, 16000, 2}, {16000, 48000, 3},
+                 {44100, 44101, 50}, {9973, 44100, 40}, {96000, 8000, 77}, {800000, 801, 3000},
+                 {801, 800000, 7},   {7, 3, 100}};
     int64_t n = cases[_i].n, from = cases[_i].from, to = cases[_i].to, m = (n * to + from - 1) / from;
     et_audio a = make(2, n, from);
     float *p = et_data_mut(a.samples);
@@ -88,7 +90,7 @@ START_TEST(values_of_the_formula)
     ck_assert_msg(et_audio_to_rate(&a, to) == ET_OK, "%s", et_error_message());
     ck_assert_int_eq(a.samples->shape[0], 2);
     ck_assert_int_eq(a.samples->shape[1], m);
-    for (int64_t j = 0; j < m; j += m > 1000 ? 37 : 1) {
+    for (int64_t j = 0; j<m; j += m> 1000 ? 37 : 1) {
         double y = by_formula(x, n, (double)from, (double)to, (double)j * (double)from / (double)to);
 
         ck_assert_msg(fabs(et_data_f32(a.samples)[j] - y) <= 5e-7, "%d: %.9g, not %.9g", (int)j,
@@ -162,8 +164,9 @@ START_TEST(ripple_and_alias)
     for (double part = 0.02; part < 0.76; part += 0.05) { /* passed: three quarters */
         double level = level_after(part * half, from, to, &rest);
 
-        ck_assert_msg(fabs(level - promised(part * half, (double)from, (double)to)) < 0.01, "%g Hz: %g dB, not %g",
-                      part * half, level, promised(part * half, (double)from, (double)to));
+        ck_assert_msg(fabs(level - promised(part * half, (double)from, (double)to)) < 0.01,
+                      "%g Hz: %g dB, not %g", part * half, level,
+                      promised(part * half, (double)from, (double)to));
         ripple = fmax(ripple, fabs(level));
         image = fmax(image, rest);
     }
@@ -171,8 +174,8 @@ START_TEST(ripple_and_alias)
         level_after(part * half, from, to, &rest);
         alias = fmax(alias, rest);
     }
-    printf("# %d -> %d Hz: ripple %.3f dB, images %.1f dB, aliases %.1f dB\n", (int)from, (int)to, ripple, image,
-           alias);
+    printf("# %d -> %d Hz: ripple %.3f dB, images %.1f dB, aliases %.1f dB\n", (int)from, (int)to, ripple,
+           image, alias);
     ck_assert_msg(ripple < 0.06, "a ripple of %g dB", ripple);
     ck_assert_msg(image < -44, "images of %g dB", image);
     ck_assert_msg(alias < -55, "aliases of %g dB", alias);

@@ -51,7 +51,8 @@ END_TEST
 
 START_TEST(rounding_and_clipping)
 {
-    static const float in[] = {0, 0.4f / 32768, -0.6f / 32768, 1.5f / 32768, 2.5f / 32768, 1, -1, 7, -7, INFINITY, -INFINITY};
+    static const float in[] = {0, 0.4f / 32768, -0.6f / 32768, 1.5f / 32768, 2.5f / 32768, 1, -1,
+                               7, -7,           INFINITY,      -INFINITY};
     static const int out[] = {0, 0, -1, 2, 2, 32767, -32768, 32767, -32768, 32767, -32768};
     enum { N = sizeof in / sizeof in[0] };
     et_tensor *x = et_from(ET_F32, ET_SHAPE(N), in);
@@ -100,7 +101,10 @@ START_TEST(round_trip)
 }
 END_TEST
 
-static bool write_one(void *user) { return et_audio_write_wav(in_dir("a.wav"), user, 8000, ET_WAV_PCM16) == ET_OK; }
+static bool write_one(void *user)
+{
+    return et_audio_write_wav(in_dir("a.wav"), user, 8000, ET_WAV_PCM16) == ET_OK;
+}
 
 START_TEST(writing_fails)
 {
@@ -114,7 +118,8 @@ START_TEST(writing_fails)
     put_file(in_dir("a.wav"), "old", 3);
     fails(et_audio_write_wav(NULL, x, 8000, ET_WAV_PCM16), ET_EINVAL, "NULL");
     fails(et_audio_write_wav(in_dir("a.wav"), NULL, 8000, ET_WAV_PCM16), ET_EINVAL, "NULL");
-    fails(et_audio_write_wav(in_dir("a.wav"), wide, 8000, ET_WAV_PCM16), ET_EDTYPE, "a.wav: samples are float32");
+    fails(et_audio_write_wav(in_dir("a.wav"), wide, 8000, ET_WAV_PCM16), ET_EDTYPE,
+          "a.wav: samples are float32");
     fails(et_audio_write_wav(in_dir("a.wav"), cube, 8000, ET_WAV_PCM16), ET_ESHAPE, "[2, 2, 2]");
     fails(et_audio_write_wav(in_dir("a.wav"), scalar, 8000, ET_WAV_PCM16), ET_ESHAPE, "[]");
     fails(et_audio_write_wav(in_dir("a.wav"), none, 8000, ET_WAV_PCM16), ET_ESHAPE, "[0, 4]");
@@ -126,7 +131,8 @@ START_TEST(writing_fails)
     fails(et_audio_write_wav(test_dir, x, 8000, ET_WAV_PCM16), ET_EIO, test_dir);
     huge = et_raw_view(zero, ET_SHAPE(1, (int64_t)1 << 31), (const int64_t[]){0, 0}, 0);
     ck_assert_ptr_nonnull(huge);
-    fails(et_audio_write_wav(in_dir("a.wav"), huge, 8000, ET_WAV_PCM16), ET_EINVAL, "too many for a WAV file");
+    fails(et_audio_write_wav(in_dir("a.wav"), huge, 8000, ET_WAV_PCM16), ET_EINVAL,
+          "too many for a WAV file");
     et_fill(x, 0.25);
     et_set(x, (const int64_t[]){77777}, NAN);
     fails(et_audio_write_wav(in_dir("a.wav"), x, 8000, ET_WAV_PCM16), ET_EINVAL,

@@ -56,8 +56,9 @@ static int run_pack(const char *name)
     while (at < size) {
         size_t rest = size - at, length;
 
-        length = rest < 4 ? 0 : data[at] | (size_t)data[at + 1] << 8 | (size_t)data[at + 2] << 16 |
-                                    (size_t)data[at + 3] << 24;
+        length = rest < 4 ? 0
+                          : data[at] | (size_t)data[at + 1] << 8 | (size_t)data[at + 2] << 16 |
+                                (size_t)data[at + 3] << 24;
         if (rest < 4 || length > rest - 4) {
             fprintf(stderr, "%s: ends within an input\n", path);
             exit(EXIT_FAILURE);
