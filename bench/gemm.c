@@ -4,6 +4,7 @@
 #include "bench/bench.h"
 
 #include "tensor/gemm.h"
+#include "tensor/kernels.h"
 #include "tensor/os.h"
 #include "tensor/rng.h"
 #include "tensor/scope.h"
@@ -47,6 +48,50 @@ static const shape shapes[] = {
 
 static void run_product(void *user) { et_gemm(ET_F32, user); }
 static void run_bf16(void *user) { et_gemm_bf16(ET_F32, user); }
+
+/* A step's product as the recurrent layers make it: the weights were packed once a call. */
+typedef struct packed {
+    const et_kernels *kr;
+    const void *state, *weights;
+    void *out;
+    int64_t rows, units;
+} packed;
+
+static void run_packed(void *user)
+{
+    const packed *p = user;
+
+    p->kr->rec_product(3, p->units, p->rows, p->units, p->state, p->units, p->weights, NULL, p->out);
+}
+
+static bool packed_row(bench_report *r, const bench_options *options, const char *name, int64_t rows, int64_t units)
+{
+    const et_kernels *kr = et_kernels_for(ET_F32);
+    const int64_t w_shape[] = {3 * units, units}, h_shape[] = {rows, units};
+    const int64_t room[] = {kr->rec_packed(3, units, units), kr->rec_packed(3, units, rows)};
+    et_rng rng = et_rng_make(2, 0);
+    et_scope *scope = et_scope_open();
+    et_tensor *w = et_empty(ET_F32, 2, w_shape), *h = et_empty(ET_F32, 2, h_shape);
+    et_tensor *to = et_zeros(ET_F32, 1, &room[0]), *out = et_zeros(ET_F32, 1, &room[1]);
+    bench_options one = *options; /* kernels run on one thread */
+    bool good;
+
+    one.threads = 1;
+    et_fill_normal(w, &rng, 0, 1e-3);
+    et_fill_normal(h, &rng, 0, 1e-3);
+    good = !et_error_status();
+    if (good) {
+        packed p = {kr, et_data(h), et_data(to), et_data_mut(out), rows, units};
+        kr->rec_pack(3, units, units, et_data(w), units, 1, et_data_mut(to));
+        const bench_summary t = bench_measure(&one, run_packed, &p);
+        const double flop = 6e-9 * (double)(rows * units * units);
+        bench_row(r, name,
+                  (double[]){(double)rows, 3.0 * (double)units, (double)units, 1, flop / t.median, flop / t.high,
+                             100 * flop / t.median / bench_peak(1)});
+    }
+    et_scope_close(scope);
+    return good;
+}
 
 bool bench_gemm(bench_report *r, const bench_options *o)
 {
@@ -101,6 +146,7 @@ bool bench_gemm(bench_report *r, const bench_options *o)
         }
         et_scope_close(scope);
     }
+    good = good && packed_row(r, o, "GRU step, W packed", 32, 128) && packed_row(r, o, "the same, 512 units", 32, 512);
     bench_table_end(r);
     return good;
 }
