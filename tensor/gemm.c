@@ -319,7 +319,7 @@ static void plan_blocks(gemm_job *w)
      * read A often, and where the lines fall onto each other in the cache (strides of a power of two). */
     const int64_t stride = g->csa * w->es;
     w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
-                (w->kr->lanes < 16 || (stride >= 2048 && (stride & (stride - 1)) == 0));
+                stride >= (w->kr->lanes < 16 ? 1024 : 2048) && (w->kr->lanes < 16 || (stride & (stride - 1)) == 0);
     w->group = w->pack_a ? A_GROUP : ROW_GROUP;
     w->slot_a = w->pack_a ? (w->kc * A_GROUP + A_GROUP / MIN_TALL * A_GAP) * w->es : 0;
     w->slot_a = round_up(w->slot_a, 64);
