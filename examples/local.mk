@@ -55,5 +55,7 @@ examples_music_data_SOURCES = \
 	examples/music_data.c \
 	examples/music_info.c \
 	examples/music_info.h \
-	examples/music_midi.c
+	examples/music_midi.c \
+	examples/music_text.c \
+	examples/music_text.h
 examples_music_data_LDADD = $(EXAMPLE_LIBS)

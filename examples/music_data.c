@@ -4,7 +4,8 @@
  *     music-data spectrogram FILE --front-end NAME -o x.png
  *     music-data midi FILE
  *     music-data render FILE.mid -o x.wav
- *     music-data make-corpus DIR */
+ *     music-data make-corpus DIR
+ *     music-data tokenize TEXT */
 #include "config.h"
 
 #include <inttypes.h>
@@ -21,6 +22,7 @@
 #include "examples/common/colormap.h"
 #include "examples/music_corpus.h"
 #include "examples/music_info.h"
+#include "examples/music_text.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 
@@ -145,6 +147,14 @@ static int spectrogram(et_cli *cli)
     return status == ET_OK ? ET_EXIT_OK : et_cli_fail(cli);
 }
 
+static int tokenize(et_cli *cli)
+{
+    if (music_tokenize(et_cli_operand(cli, 0), et_cli_text(cli, "vocab"), et_cli_text(cli, "merges"),
+                       (int)et_cli_int(cli, "size")) < 0)
+        return et_cli_fail(cli);
+    return ET_EXIT_OK;
+}
+
 /* --- making --------------------------------------------------------------------------------------------- */
 
 static et_wav_encoding encoding_of(const et_cli *cli)
@@ -252,6 +262,7 @@ static const et_verb verbs[] = {
      "out! rate channels encoding reverb peak begin end tuning brightness seed", "FILE", 1, 1, render},
     {"make-corpus", "write the built-in corpus as files: ten genres, with notes, tags and captions",
      "songs clips seconds rate channels mixing noise overlap seed overwrite", "DIR", 1, 1, make_corpus},
+    {"tokenize", "cut a text into the pieces that models read", "vocab merges size", "TEXT", 1, 1, tokenize},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
@@ -280,6 +291,12 @@ static const et_option options[] = {
     {"mixing", ET_OPTION_REAL, "P", NULL, 0, 1, "Chance that a part is written as another genre would"},
     {"noise", ET_OPTION_REAL, "X", NULL, 0, 1, "Noise, at 1 as loud as the music"},
     {"overlap", ET_OPTION_REAL, "X", NULL, 0, 1, "Another song underneath, at 1 as loud"},
+    {"vocab", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "Vocabulary: a piece a line as BERT's uncased models have it (vocab.txt), or with --merges RoBERTa's "
+     "JSON; "
+     "without it one is learned from the captions of the built-in corpus"},
+    {"merges", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Merges of a byte-level pair encoding"},
+    {"size", ET_OPTION_INT, "N", "800", 5, 1000000, "Pieces of the vocabulary that is learned"},
     {"overwrite", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Write into a folder that is not empty"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };

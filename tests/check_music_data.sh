@@ -174,9 +174,37 @@ expect "what it says then" says "begin again with --overwrite"
 expect "no tables then" test ! -e stopped/tracks.csv
 expect "whole files only" test -z "$(find stopped -name '.*')"
 
+# --- texts -------------------------------------------------------------------------------------------
+
+# tokens: the numbers of the last answer
+tokens()
+{
+    awk '$1 ~ /^[0-9]+$/ && $2 != "tokens:" { printf "%s ", $1 }' "$dir/output"
+}
+
+printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' slow guitar '##s' play , > vocab.txt
+expect "tokenize" run tokenize "Slow GUITARS play, xylophone" --vocab vocab.txt
+expect "its tokens" test "$(tokens)" = "5 6 7 8 9 1 "
+expect "its end" says "6 tokens: slow guitars play, [UNK]"
+printf '{"<s>": 0, "<unk>": 1, "a": 2, "b": 3, "ab": 4, "\304\240": 5}' > vocab.json
+printf 'a b\n' > merges.txt
+expect "tokenize by pairs" run tokenize "ab ba" --vocab vocab.json --merges merges.txt
+expect "its tokens by pairs" test "$(tokens)" = "4 5 3 2 "
+expect "its end by pairs" says "4 tokens: ab ba"
+expect "tokenize without a vocabulary" run tokenize "A slow blues with piano"
+expect "the text again" says "tokens: a slow blues with piano"
+expect "a text without words" run tokenize " "
+expect "none" says "0 tokens"
+misuse "tokenize needs TEXT" tokenize
+misuse "nowhere.txt: cannot open" tokenize a --vocab nowhere.txt
+misuse "table.csv" tokenize a --vocab table.csv
+misuse "--merges needs the vocabulary" tokenize a --merges merges.txt
+misuse "vocab.txt" tokenize a --vocab vocab.txt --merges merges.txt
+misuse "--size 4: outside" tokenize a --size 4
+
 # --- wrong use -------------------------------------------------------------------------------------
 
-misuse "say what to do: info, spectrogram, midi, render, make-corpus"
+misuse "say what to do: info, spectrogram, midi, render, make-corpus, tokenize"
 misuse "unknown verb play" play song.mid
 misuse "did you mean render?" rendr song.mid
 misuse "info needs FILE..." info
@@ -219,7 +247,7 @@ expect "status of a broken file among others" test $? -eq 2
 expect "the other files" says "2 notes"
 expect "its line" test "$(wc -l < "$dir/errors")" -eq 1
 
-for verb in info spectrogram midi render make-corpus; do
+for verb in info spectrogram midi render make-corpus tokenize; do
     expect "help of $verb" run "$verb" --help
     expect "its usage" says "music-data $verb"
 done
