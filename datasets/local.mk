@@ -80,6 +80,7 @@ libetude_la_SOURCES += \
 	datasets/synth_reverb.c \
 	datasets/synth_voices.c \
 	datasets/synthetic.c \
+	datasets/synthetic_captions.c \
 	datasets/synthetic_melodies.c \
 	datasets/tokenizer.c \
 	datasets/tokenizer.h \

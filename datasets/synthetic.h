@@ -3,6 +3,8 @@
 #ifndef ETUDE_DATASETS_SYNTHETIC_H
 #define ETUDE_DATASETS_SYNTHETIC_H
 
+#include <stdbool.h>
+
 #include "datasets/dataset.h"
 
 #ifdef __cplusplus
@@ -35,6 +37,18 @@ et_dataset *et_planted(int64_t n, const et_planted_options *options);
  *  scale, steps of 2, 2, -2, 4 or -4, durations 1, 2 or 2. dt is the duration before (0 first); END has dt
  *  and dur -1. An item is a function of (seed, part, its number) alone. EINVAL, ENOMEM. */
 et_dataset *et_melodies(int64_t n, uint64_t seed, int part);
+
+/** Sounds with captions ("S-XM"): x float32 [n, 64, 16], y one of 128 combinations of instrument (a fixed
+ *  timbre over the 16 bins), tempo (on and off with a period of 32, 16, 8 or 4 steps, random phase),
+ *  register (a bump of height 2 and width 1.5 at bin 2, 6, 10 or 14) and noise (deviation 0.3 or 0.9).
+ *  `captions` (empty before) gets a sentence for each, from three templates over 28 words. `each`: item i
+ *  is combination i mod 128, so that 128 items are a test set; otherwise they are drawn. An item is a function of (seed, part, its
+ *  number) alone. EINVAL, ENOMEM. */
+et_dataset *et_captioned(int64_t n, uint64_t seed, int part, bool each, et_names *captions);
+
+/** Sequences to reverse ("S-REV"): x float32 [n, 8], symbols 3 .. 11 of a vocabulary of 12, whose first
+ *  three are for padding, beginning and end; y all 0. EINVAL, ENOMEM. */
+et_dataset *et_reversal(int64_t n, uint64_t seed, int part);
 
 #ifdef __cplusplus
 }

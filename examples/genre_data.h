@@ -1,4 +1,4 @@
-/* What genre-rnn learns from: the built-in task of planted prototypes, or the tables of
+/* What genre-rnn learns from: the built-in corpus, the task of planted prototypes, or the tables of
  * the GTZAN collection; with the training recipe of each. */
 #ifndef ETUDE_EXAMPLES_GENRE_DATA_H
 #define ETUDE_EXAMPLES_GENRE_DATA_H
@@ -11,7 +11,9 @@
 typedef enum genre_kind {
     GENRE_PLANTED,     /* noise with one of six prototypes in it, [64, 16] */
     GENRE_SPECTROGRAM, /* spec128x57.npy: the first 5 s, [57, 128], ten genres */
-    GENRE_SEGMENTS     /* features3_seq.csv: segments of 3 s, [10, 52], five genres */
+    GENRE_SEGMENTS,    /* features3_seq.csv: segments of 3 s, [10, 52], five genres */
+    GENRE_CORPUS,      /* the library's own pieces in ten genres, 6 s of mel spectra, [94, 64] */
+    GENRE_KINDS
 } genre_kind;
 
 /* How a kind of data is trained on: defaults of the command line. */
@@ -23,15 +25,18 @@ typedef struct genre_recipe {
     int64_t patience;  /* epochs without a better validation loss before training stops; 0: never */
 } genre_recipe;
 
-extern const genre_recipe genre_recipes[3];
+extern const genre_recipe genre_recipes[GENRE_KINDS];
 
 /* Name of a kind, as --table takes it; seconds of a frame (0: frames have no duration). */
 const char *genre_kind_name(genre_kind kind);
 double genre_frame_seconds(genre_kind kind);
 
-/* The kind that `table` ("auto", "spectrogram", "segments") means in the folder dir; dir
- * NULL: planted. Negative and an error if the folder has neither. */
-int genre_kind_of(const char *dir, const char *table);
+/* The kind that `table` ("auto", "spectrogram", "segments") means in the folder dir, or, without one
+ * (NULL), that `task` ("corpus", "planted") means. Negative and an error if the folder has neither table. */
+int genre_kind_of(const char *dir, const char *table, const char *task);
+
+/* Whether the program makes data of that kind itself. */
+bool genre_is_made(genre_kind kind);
 
 /* What is done to the data before the model sees it, in this order. config.json holds it, so that
  * a model is judged on data prepared as its training data was. */
@@ -48,12 +53,19 @@ genre_prep genre_prep_default(genre_kind kind);
 void genre_prep_write(const genre_prep *p, et_json_writer *w);
 et_status genre_prep_read(const et_json_value *config, const char *path, genre_kind kind, genre_prep *out);
 
+/* Where data come from. */
+typedef struct genre_source {
+    genre_kind kind;
+    const char *dir; /* NULL for data that the program makes */
+    int64_t songs;   /* of each genre, in the corpus */
+} genre_source;
+
 /* The data for training: sets "train" and "valid", not yet standardised. The
  * caller frees data and indices. */
-et_status genre_load_train(genre_kind kind, const char *dir, const genre_prep *prep, et_dataset **ds,
-                           et_indices *train, et_indices *valid);
+et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_dataset **ds, et_indices *train,
+                           et_indices *valid);
 
-/* A test set, every row of it: the folder's, or fresh planted items. */
-et_status genre_load_test(genre_kind kind, const char *dir, const genre_prep *prep, et_dataset **ds, et_indices *all);
+/* A test set, every row of it: the folder's, the corpus's part "test", or fresh planted items. */
+et_status genre_load_test(const genre_source *from, const genre_prep *prep, et_dataset **ds, et_indices *all);
 
 #endif

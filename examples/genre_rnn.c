@@ -1,6 +1,6 @@
 /* genre-rnn: music genres from a recurrent network that pays attention.
  *
- *     genre-rnn train [--data DIR]       data -> model -> training -> report
+ *     genre-rnn train [--data DIR]       data -> model -> training -> report; without DIR, the built-in corpus
  *     genre-rnn eval --out RUN [--data DIR]
  *     genre-rnn explain --out RUN        which moments decided?
  *
@@ -62,12 +62,12 @@ static et_rnn_attention_config model_config(const et_cli *cli, const et_dataset 
 static et_status choose_data(et_cli *cli, genre_kind *kind)
 {
     const char *table = et_cli_text(cli, "table");
-    int found = genre_kind_of(et_cli_text(cli, "data"), table);
+    int found = genre_kind_of(et_cli_text(cli, "data"), table, et_cli_text(cli, "task"));
 
     if (found < 0)
         return et_error_status();
     *kind = (genre_kind)found;
-    return *kind == GENRE_PLANTED ? ET_OK : et_cli_default(cli, "table", genre_kind_name(*kind));
+    return genre_is_made(*kind) ? ET_OK : et_cli_default(cli, "table", genre_kind_name(*kind));
 }
 
 /* The defaults that depend on the data, from its recipe. */
@@ -333,7 +333,8 @@ static et_status load(job *j)
     if (choose_data(j->cli, &j->kind) ||
         genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep))
         return et_error_status();
-    return genre_load_train(j->kind, et_cli_text(j->cli, "data"), &j->prep, &j->ds, &j->train_items, &j->valid_items);
+    genre_source from = {j->kind, et_cli_text(j->cli, "data"), et_cli_int(j->cli, "songs")};
+    return genre_load_train(&from, &j->prep, &j->ds, &j->train_items, &j->valid_items);
 }
 
 /* The run folder and the data. A run that is gone on with says what its data is; a new one
@@ -397,12 +398,13 @@ static et_status open_reading(et_cli *cli, reading *s)
         return et_error_status();
     if (choose_data(cli, &s->kind))
         return et_error_status();
-    if (s->kind != GENRE_PLANTED && !et_json_get(et_json_get(et_run_config(s->run), "options"), "data"))
+    if (!genre_is_made(s->kind) && !et_json_get(et_json_get(et_run_config(s->run), "options"), "data"))
         return et_raise(ET_EINVAL, "%s learned the built-in task: judge it without --data", et_run_dir(s->run));
     et_status status =
         genre_prep_read(et_run_config(s->run), et_run_path(s->run, ET_RUN_CONFIG), s->kind, &s->prep);
     if (!status)
-        status = genre_load_test(s->kind, et_cli_text(cli, "data"), &s->prep, &s->ds, &s->items);
+        status = genre_load_test(&(genre_source){s->kind, et_cli_text(cli, "data"), et_cli_int(cli, "songs")}, &s->prep,
+                                 &s->ds, &s->items);
     if (!status)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
     if (!status)
@@ -480,11 +482,11 @@ static int explain(et_cli *cli)
 
 /* What eval and explain take from the run: its model, and which table it learned. */
 #define OF_THE_RUN                                                                                             \
-    "table@ members@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ input-dropout@ seed@ "
+    "table@ task@ songs@ members@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ input-dropout@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data table config members cell score pooling bidirectional attend-input hidden attention dropout "
+     "data table task songs config members cell score pooling bidirectional attend-input hidden attention dropout "
      "input-dropout seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay precision patience "
      "out resume overwrite profile",
      NULL, 0, 0, train},
@@ -497,13 +499,17 @@ static const et_verb verbs[] = {
 
 static const et_option options[] = {
     {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
-     "A folder with the GTZAN tables (spec128x57.npy and tracks.csv, or features3_seq.csv); the built-in task of "
-     "planted prototypes without it"},
+     "A folder with the GTZAN tables (spec128x57.npy and tracks.csv, or features3_seq.csv); without it the "
+     "program makes its data itself, see --task"},
     {"table", ET_OPTION_CHOICE, "auto|spectrogram|segments", "auto", 0, 0,
      "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 52 features in five; "
      "auto takes the first that is there"},
     {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,
      "Networks that learn side by side and answer together, the mean of their probabilities"},
+    {"task", ET_OPTION_CHOICE, "corpus|planted", "corpus", 0, 0,
+     "Without --data: pieces in ten genres that the program composes and plays, or noise in which one of six prototypes "
+     "is hidden"},
+    {"songs", ET_OPTION_INT, "N", "50", 5, 10000, "Songs of each genre in the corpus; two clips of 6 s are cut from each"},
     {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},
     {"score", ET_OPTION_CHOICE, "additive|dot|general", "additive", 0, 0, "How attention scores a frame"},
     {"pooling", ET_OPTION_CHOICE, "attention|last|mean", "attention", 0, 0,
@@ -533,8 +539,8 @@ static const et_option options[] = {
 static const et_program program = {
     .name = "genre-rnn",
     .summary = "music genres from a recurrent network with attention",
-    .about = "Without --data it learns a task that it makes itself: noise in which one of six prototypes is hidden. "
-             "With the GTZAN tables it learns genres. Defaults of the training options depend on the data and are "
+    .about = "Without --data it learns the genres of pieces that it composes and plays itself, with --task planted to find "
+             "prototypes hidden in noise. With the GTZAN tables it learns genres from recordings. Defaults of the training options depend on the data and are "
              "written to config.json.",
     .verbs = verbs,
     .options = options,

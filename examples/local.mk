@@ -37,6 +37,8 @@ examples_libcommon_la_SOURCES = \
 
 noinst_PROGRAMS += examples/genre-rnn
 examples_genre_rnn_SOURCES = \
+	examples/genre_corpus.c \
+	examples/genre_corpus.h \
 	examples/genre_data.c \
 	examples/genre_data.h \
 	examples/genre_judge.c \

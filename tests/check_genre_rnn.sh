@@ -45,12 +45,12 @@ same_bits()
 
 small="--epochs 1 --batch 96 --hidden 4 --attention 4"
 
-# --- the built-in task ---------------------------------------------------------------------
+# --- the planted task ----------------------------------------------------------------------
 
-expect "training" run train --out learned --epochs 4
+expect "training" run train --task planted --out learned --epochs 4
 expect "accuracy" at_least learned valid accuracy 0.99
 expect "attention on the event" at_least learned valid attention_mass 0.9
-expect "training with bfloat16" run train --out mixed --epochs 4 --precision bfloat16
+expect "training with bfloat16" run train --task planted --out mixed --epochs 4 --precision bfloat16
 expect "accuracy with bfloat16" at_least mixed valid accuracy 0.99
 expect "attention with bfloat16" at_least mixed valid attention_mass 0.9
 expect "other weights with bfloat16" sh -c '! cmp -s learned/best.safetensors mixed/best.safetensors'
@@ -60,19 +60,37 @@ expect "explanation" run explain --out learned --count 2
 expect "intervals" test "$(grep -c 'weight 0' "$dir/output")" -eq 10
 expect "pages" grep -q "</html>" learned/report.html learned/explain.html
 expect "pages without a network" sh -c '! grep -Eq "(src|href)=\"?(http|//)" learned/report.html learned/explain.html'
-expect "training without --out" run train $small
-expect "a profile" run train $small --out profiled --profile step.json
+expect "training without --out" run train --task planted $small
+expect "a profile" run train --task planted $small --out profiled --profile step.json
 expect "its table" grep -q '^gru  *backward ' "$dir/output"
 expect "its trace" grep -q '"traceEvents"' step.json
 expect "a profile that is no option of the run" sh -c '! grep -q profile profiled/config.json'
 expect "its folder" test -f runs/genre-rnn/report.html
+
+# --- the built-in corpus ---------------------------------------------------------------------
+
+pieces="--songs 5 --epochs 2 --hidden 8 --attention 4 --dropout 0"
+# shellcheck disable=SC2086
+expect "training on the built-in corpus" run train --out pieces $pieces
+expect "playing it" grep -q "^playing the built-in corpus" "$dir/output"
+expect "its size" grep -q "^60 training and 20 validation items of 94 frames, 64 features, 10 classes" "$dir/output"
+expect "evaluation on other pieces" run eval --out pieces
+expect "their number" test "$(figure pieces test n)" -eq 20
+expect "explanation of a piece" run explain --out pieces --item jazz.00004.1
+expect "its name" grep -q "^jazz.00004.1: jazz" "$dir/output"
+# shellcheck disable=SC2086
+expect "training on the built-in corpus with 3 threads" "$program" train --out pieces3 $pieces --threads 3 \
+    > "$dir/output" 2> "$dir/errors"
+expect "bits of the corpus with 3 threads" same_bits pieces pieces3
+misuse "outside 5 .. 10000" train --songs 4
+misuse "not one of corpus|planted" train --task jazz
 
 # What the model can be: each word of each option, and some together.
 n=0
 while read -r words; do
     n=$((n + 1))
     # shellcheck disable=SC2086
-    expect "train $words" run train --out "kind$n" $small $words
+    expect "train $words" run train --task planted --out "kind$n" $small $words
     expect "eval of $words" run eval --out "kind$n"
 done << 'END'
 --cell rnn --score dot
@@ -91,15 +109,15 @@ END
 
 for threads in 1 2 3 8; do
     # shellcheck disable=SC2086
-    expect "training with $threads threads" "$program" train --out "threads$threads" $small --hidden 20 \
+    expect "training with $threads threads" "$program" train --task planted --out "threads$threads" $small --hidden 20 \
         --dropout 0.2 --mixup 0.2 --seed 5 --threads $threads > "$dir/output" 2> "$dir/errors"
     [ "$threads" = 1 ] || expect "bits with $threads threads" same_bits threads1 "threads$threads"
 done
 # shellcheck disable=SC2086
-expect "training again" run train --out again $small --hidden 20 --dropout 0.2 --mixup 0.2 --seed 5
+expect "training again" run train --task planted --out again $small --hidden 20 --dropout 0.2 --mixup 0.2 --seed 5
 expect "bits of the same seed" same_bits threads1 again
 # shellcheck disable=SC2086
-expect "another seed" run train --out other $small --hidden 20 --dropout 0.2 --mixup 0.2 --seed 6
+expect "another seed" run train --task planted --out other $small --hidden 20 --dropout 0.2 --mixup 0.2 --seed 6
 expect "bits of another seed" sh -c '! cmp -s again/best.safetensors other/best.safetensors'
 
 # --- tables of the form of GTZAN -----------------------------------------------------------------
@@ -195,41 +213,41 @@ misuse "say what to do"
 misuse "did you mean train?" trian
 misuse "there are train, eval, explain" sing
 misuse "a verb comes first" --epochs 3
-misuse "unknown option --epoch; did you mean --epochs?" train --epoch 3
-misuse "--epochs needs a value" train --epochs
-misuse "outside 1 .. 1000000" train --epochs 0
-misuse "not a whole number" train --epochs 1.5
-misuse "outside 1 .. 65536" train --hidden 0
-misuse "outside 1 .. 65536" train --batch -1
-misuse "not a finite number" train --lr nan
-misuse "not a finite number" train --lr fast
-misuse "outside" train --lr 0
-misuse "outside 0 .. 0.99" train --dropout 1
-misuse "outside 0 .. 0.9" train --smoothing 1
-misuse "outside 1 .. 256" train --threads 0
-misuse "too large" train --seed 99999999999999999999
-misuse "not one of gru|lstm|rnn" train --cell tape
-misuse "not one of additive|dot|general" train --score loud
-misuse "not one of attention|last|mean" train --pooling max
-misuse "not one of small|paper" train --config huge
-misuse "not one of auto|spectrogram|segments" train --table chairs
-misuse "takes no value" train --resume=yes
-misuse "unexpected argument" train data
-misuse "the value is empty" train --out ""
+misuse "unknown option --epoch; did you mean --epochs?" train --task planted --epoch 3
+misuse "--epochs needs a value" train --task planted --epochs
+misuse "outside 1 .. 1000000" train --task planted --epochs 0
+misuse "not a whole number" train --task planted --epochs 1.5
+misuse "outside 1 .. 65536" train --task planted --hidden 0
+misuse "outside 1 .. 65536" train --task planted --batch -1
+misuse "not a finite number" train --task planted --lr nan
+misuse "not a finite number" train --task planted --lr fast
+misuse "outside" train --task planted --lr 0
+misuse "outside 0 .. 0.99" train --task planted --dropout 1
+misuse "outside 0 .. 0.9" train --task planted --smoothing 1
+misuse "outside 1 .. 256" train --task planted --threads 0
+misuse "too large" train --task planted --seed 99999999999999999999
+misuse "not one of gru|lstm|rnn" train --task planted --cell tape
+misuse "not one of additive|dot|general" train --task planted --score loud
+misuse "not one of attention|last|mean" train --task planted --pooling max
+misuse "not one of small|paper" train --task planted --config huge
+misuse "not one of auto|spectrogram|segments" train --task planted --table chairs
+misuse "takes no value" train --task planted --resume=yes
+misuse "unexpected argument" train --task planted data
+misuse "the value is empty" train --task planted --out ""
 misuse "needs --out DIR" eval
 misuse "needs --out DIR" explain
 misuse "is an option of train, not of eval" eval --out learned --cell lstm
-misuse "is an option of explain, not of train" train --item x
+misuse "is an option of explain, not of train" train --task planted --item x
 misuse "is an option of explain, not of eval" eval --out learned --count 1
 misuse "outside 1 .. 1000" explain --out learned --count 0
 misuse "no item is called" explain --out learned --item nobody
-misuse "--resume needs --out" train --resume
-misuse "exclude each other" train --out learned --resume --overwrite
-misuse "already holds a run" train --out learned
-misuse "--hidden differs from the run" train --out learned --resume --hidden 3
-misuse "--seed differs from the run" train --out learned --resume --seed 3
+misuse "--resume needs --out" train --task planted --resume
+misuse "exclude each other" train --task planted --out learned --resume --overwrite
+misuse "already holds a run" train --task planted --out learned
+misuse "--hidden differs from the run" train --task planted --out learned --resume --hidden 3
+misuse "--seed differs from the run" train --task planted --out learned --resume --seed 3
 misuse "No such file" eval --out nowhere
-misuse "a file of that name is in the way" train --out learned/log.jsonl
+misuse "a file of that name is in the way" train --task planted --out learned/log.jsonl
 misuse "no GTZAN tables there" train --data nowhere --out new
 misuse "no GTZAN tables there" train --data learned --out new
 misuse "no GTZAN tables there" train --data ten/tracks.csv --out new
@@ -301,7 +319,7 @@ done
 rm -rf hurt
 cp -r kind1 hurt
 rm hurt/config.json
-misuse "config.json" train --resume --out hurt
+misuse "config.json" train --task planted --resume --out hurt
 sed 's/"genre-rnn"/"other-program"/' kind1/config.json > hurt/config.json
 misuse "was made by other-program" eval --out hurt
 sed 's/"hidden": 4/"hidden": 5/' kind1/config.json > hurt/config.json
@@ -347,9 +365,9 @@ chmod a-w hurt
 if touch hurt/file 2> /dev/null; then
     chmod u+w hurt # the superuser may
 else
-    misuse "hurt" train --out hurt/new
+    misuse "hurt" train --task planted --out hurt/new
     misuse "hurt" eval --out hurt
-    misuse "hurt" train --out hurt --resume --epochs 3
+    misuse "hurt" train --task planted --out hurt --resume --epochs 3
     chmod u+w hurt
 fi
 
@@ -366,16 +384,16 @@ expect "one line about the room" test "$(grep -c 'cannot write: File too large' 
 
 # Going on where there is nothing yet is beginning, which one line says.
 rm -rf fresh
-expect "resuming nothing" run train --out fresh --resume --epochs 1 --hidden 2 --attention 2
+expect "resuming nothing" run train --task planted --out fresh --resume --epochs 1 --hidden 2 --attention 2
 expect "a line that says so" grep -q '^fresh has no run to go on with: a new one begins$' "$dir/output"
-expect "resuming something" run train --out fresh --resume --epochs 2
+expect "resuming something" run train --task planted --out fresh --resume --epochs 2
 expect "no such line" test "$(grep -c 'no run to go on' "$dir/output")" -eq 0
 
 # --- stopped and killed ------------------------------------------------------------------------
 
 stopped="--epochs 4 --batch 96 --hidden 4 --attention 4"
 # shellcheck disable=SC2086
-expect "a run left alone" run train --out alone $stopped
+expect "a run left alone" run train --task planted --out alone $stopped
 for signal in INT TERM; do
     rm -rf stop
     # shellcheck disable=SC2086
@@ -392,7 +410,7 @@ for signal in INT TERM; do
     else
         expect "SIG$signal came after the end" test "$status" -eq 0 -a "$(wc -l < stop/log.jsonl)" -eq 4
     fi
-    expect "resuming after SIG$signal" run train --out stop --resume
+    expect "resuming after SIG$signal" run train --task planted --out stop --resume
     expect "bits after SIG$signal" same_bits alone stop
 done
 

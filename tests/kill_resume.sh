@@ -26,7 +26,7 @@ fi
 # train FOLDER: the run, or what is left of it
 train()
 {
-    exec "$program" train --out "$1" --resume --threads 1 --epochs 5 --batch 64 --hidden 6 --attention 4 \
+    exec "$program" train --task planted --out "$1" --resume --threads 1 --epochs 5 --batch 64 --hidden 6 --attention 4 \
         --dropout 0.2 --mixup 0.3 --crop 48 --patience 9 > "$dir/output" 2>&1
 }
 

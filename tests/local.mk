@@ -58,6 +58,7 @@ check_PROGRAMS += \
 	tests/check_safetensors \
 	tests/check_shape_ops \
 	tests/check_synth \
+	tests/check_synthetic \
 	tests/check_spectra \
 	tests/check_style_vae \
 	tests/check_tokens \
@@ -124,6 +125,7 @@ tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
+tests_check_synthetic_LDADD = $(TEST_LDADD)
 tests_check_spectra_LDADD = $(TEST_LDADD)
 tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_tokens_LDADD = $(TEST_LDADD)
