@@ -74,14 +74,14 @@ pieces="--songs 5 --epochs 2 --hidden 8 --attention 4 --dropout 0"
 expect "training on the built-in corpus" run train --out pieces $pieces
 expect "playing it" grep -q "^playing the built-in corpus" "$dir/output"
 expect "its size" grep -q "^60 training and 20 validation items of 94 frames, 64 features, 10 classes" "$dir/output"
-expect "evaluation on other pieces" run eval --out pieces
-expect "their number" test "$(figure pieces test n)" -eq 20
-expect "explanation of a piece" run explain --out pieces --item jazz.00004.1
-expect "its name" grep -q "^jazz.00004.1: " "$dir/output"
 # shellcheck disable=SC2086
 expect "training on the built-in corpus with 3 threads" "$program" train --out pieces3 $pieces --threads 3 \
     > "$dir/output" 2> "$dir/errors"
 expect "bits of the corpus with 3 threads" same_bits pieces pieces3
+expect "evaluation on other pieces" run eval --out pieces
+expect "their number" test "$(figure pieces test n)" -eq 20
+expect "explanation of a piece" run explain --out pieces --item jazz.00004.1
+expect "its name" grep -q "^jazz.00004.1: " "$dir/output"
 misuse "outside 5 .. 10000" train --songs 4
 misuse "not one of corpus|planted" train --task jazz
 
