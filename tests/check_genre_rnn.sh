@@ -377,7 +377,7 @@ rm -rf full
 (
     trap '' XFSZ
     ulimit -f 4
-    "$program" train --out full --epochs 1 --hidden 8 --threads 1 > /dev/null 2> "$dir/errors"
+    "$program" train --task planted --out full --epochs 1 --hidden 8 --threads 1 > /dev/null 2> "$dir/errors"
 )
 expect "no room for the checkpoint" test $? -eq 1
 expect "one line about the room" test "$(grep -c 'cannot write: File too large' "$dir/errors")" -eq 1
@@ -397,7 +397,7 @@ expect "a run left alone" run train --task planted --out alone $stopped
 for signal in INT TERM; do
     rm -rf stop
     # shellcheck disable=SC2086
-    "$program" train --out stop $stopped --threads 1 > "$dir/output" 2> "$dir/errors" &
+    "$program" train --task planted --out stop $stopped --threads 1 > "$dir/output" 2> "$dir/errors" &
     child=$!
     while [ ! -f stop/log.jsonl ] && kill -0 $child 2> /dev/null; do
         sleep 0.01 2> /dev/null || sleep 1
