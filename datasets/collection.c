@@ -4,10 +4,18 @@
 #include "datasets/collection.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tensor/alloc.h"
+#include "tensor/sort.h"
+
+/* The load of collections of files. */
+static et_status load_file(const et_collection *c, int64_t i, et_audio *out)
+{
+    if (c->files.n == 0 || c->files.items[i][0] == '\0')
+        return et_raise(ET_EINVAL, "there is no sound file to it");
+    return et_audio_read(c->files.items[i], out);
+}
 
 et_collection *et_collection_new(const char *name)
 {
@@ -25,6 +33,7 @@ et_collection *et_collection_new(const char *name)
         et_dealloc(c);
         return NULL;
     }
+    c->load = load_file;
     return c;
 }
 
@@ -100,7 +109,7 @@ static et_status check_tags(const et_collection *c)
     return ET_OK;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b) { return strcmp(a, b); }
 
 static et_status check_unique(const et_collection *c, const char *what, const et_names *names)
 {
@@ -113,7 +122,7 @@ static et_status check_unique(const et_collection *c, const char *what, const et
     if (!sorted)
         return et_fail_status(c->name);
     memcpy(sorted, names->items, (size_t)names->n * sizeof *sorted);
-    qsort(sorted, (size_t)names->n, sizeof *sorted, by_text);
+    et_sort_pointers((void **)sorted, (size_t)names->n, by_text);
     for (int64_t i = 0; status == ET_OK && i < names->n; i++)
         if (sorted[i][0] == '\0')
             status = et_raise(ET_EINVAL, "%s: %s without a name", c->name, what);

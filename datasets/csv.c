@@ -39,7 +39,7 @@ static et_status bad(const cursor *c, int64_t column, const char *what)
                     what);
 }
 
-/* Reads one field. *end becomes what stood behind it: ',', '\n' or 0 at the end of the
+/* Reads one field. *end becomes what stood behind it: the separator, '\n' or 0 at the end of the
  * file (for the reader the end of the last line). */
 static et_status read_field(cursor *c, int64_t column, int *end)
 {
@@ -73,10 +73,10 @@ static et_status read_field(cursor *c, int64_t column, int *end)
             s[out++] = s[c->at];
         }
         c->at++;
-        if (c->at < c->size && s[c->at] != ',' && s[c->at] != '\n' && s[c->at] != '\r')
+        if (c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r')
             return bad(c, column, "text behind the closing quote");
     } else {
-        for (; c->at < c->size && s[c->at] != ',' && s[c->at] != '\n' && s[c->at] != '\r'; c->at++) {
+        for (; c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r'; c->at++) {
             if (s[c->at] == '"')
                 return bad(c, column, "quote inside a field that is not quoted");
             if (s[c->at] == '\0')
@@ -102,7 +102,7 @@ static et_status read_row(cursor *c, int64_t row)
     et_csv *t = c->t;
     int64_t column = 0, line = c->line;
     int64_t *lines;
-    int end;
+    int end = 0;
 
     if (row > c->max.rows)
         return et_raise(ET_EFORMAT, "%s:%" PRId64 ": more than %" PRId64 " rows", t->name, c->line,
@@ -116,7 +116,7 @@ static et_status read_row(cursor *c, int64_t row)
         if (read_field(c, column, &end) < 0)
             return et_error_status();
         column++;
-    } while (end == ',');
+    } while (end == c->max.separator);
     if (end == '\n')
         c->line++;
     if (row == 0)
@@ -152,6 +152,8 @@ static et_status parse(et_csv *t, size_t size, const et_csv_limits *limits)
         c.max.rows = 20 * 1000 * 1000;
     if (c.max.columns <= 0)
         c.max.columns = 16384;
+    if (c.max.separator == '\0')
+        c.max.separator = ',';
     if (c.max.columns > INT32_MAX)
         c.max.columns = INT32_MAX;
     if (size >= 3 && memcmp(t->text, "\xEF\xBB\xBF", 3) == 0)

@@ -17,11 +17,12 @@ extern "C" {
 
 typedef struct et_csv et_csv;
 
-/* What a file may be at most; a 0 stands for the default. */
+/* What a file may be at most, and what stands between its fields; a 0 stands for the default. */
 typedef struct et_csv_limits {
     size_t bytes;    /* of the file: 1 GiB */
     int64_t rows;    /* 20 million */
     int64_t columns; /* 16384 */
+    char separator;  /* ',' */
 } et_csv_limits;
 
 /** Reads a file. `limits` may be NULL. The caller owns the result.

@@ -5,6 +5,7 @@ datasetsinclude_HEADERS += \
 	datasets/batch.h \
 	datasets/bpe.h \
 	datasets/collection.h \
+	datasets/corpora.h \
 	datasets/corpus.h \
 	datasets/csv.h \
 	datasets/dataset.h \
@@ -42,6 +43,10 @@ libetude_la_SOURCES += \
 	datasets/bpe_files.c \
 	datasets/bpe_internal.h \
 	datasets/collection.c \
+	datasets/corpora.c \
+	datasets/corpora_build.c \
+	datasets/corpora_build.h \
+	datasets/corpora_tags.c \
 	datasets/corpus.c \
 	datasets/corpus_genres.c \
 	datasets/corpus_internal.h \

@@ -11,6 +11,7 @@ check_PROGRAMS += \
 	tests/check_bf16 \
 	tests/check_collection \
 	tests/check_conv \
+	tests/check_corpora \
 	tests/check_corpus \
 	tests/check_csv \
 	tests/check_datasets \
@@ -77,6 +78,7 @@ tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)
+tests_check_corpora_LDADD = $(TEST_LDADD)
 tests_check_corpus_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
 tests_check_datasets_LDADD = $(TEST_LDADD)
