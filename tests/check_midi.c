@@ -288,6 +288,33 @@ START_TEST(too_late)
 }
 END_TEST
 
+/* Files that fuzzing found, each a way of its own through the reader: read or refused, and what is read is
+ * written and read again. */
+START_TEST(found)
+{
+    char path[600], name[64];
+    unsigned char *data;
+    size_t size;
+    et_midi *m;
+
+    snprintf(name, sizeof name, "fixtures/midi/found%03d.mid", _i);
+    data = get_file(suite_file(path, sizeof path, name), &size);
+    et_error_clear();
+    m = et_midi_parse(data, size, name);
+    free(data);
+    ck_assert_msg((m == NULL) == (et_error_status() == ET_EFORMAT), "%s", et_error_message());
+    if (m && et_midi_format(m, &data, &size) == ET_OK) {
+        et_midi *back = et_midi_parse(data, size, name);
+        ck_assert_msg(back && back->n_notes == m->n_notes && back->hanging == 0 && back->stray == 0, "%s",
+                      et_error_message());
+        et_midi_free(back);
+        et_dealloc(data);
+    }
+    et_error_clear();
+    et_midi_free(m);
+}
+END_TEST
+
 /* --- building and writing ------------------------------------------------------------------ */
 
 /* A piece of random notes; no two of one track, channel and pitch overlap unless `overlap`. */
@@ -543,6 +570,7 @@ static Suite *suite(void)
     tcase_add_test(t, odd_forms);
     tcase_add_test(t, broken);
     tcase_add_test(t, too_late);
+    tcase_add_loop_test(t, found, 1, 35);
     suite_add_tcase(s, t);
     t = tcase_create("writing");
     tcase_add_checked_fixture(t, make_test_dir, remove_test_dir);
