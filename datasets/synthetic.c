@@ -1,9 +1,10 @@
-/* The planted-prototype task. */
+/* The planted-prototype task, and waves in noise. */
 #include "config.h"
 
 #include "datasets/synthetic.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "tensor/alloc.h"
@@ -95,5 +96,49 @@ et_dataset *et_planted(int64_t n, const et_planted_options *options)
         events[2 * i + 1] = (int32_t)(at + o.window);
     }
     et_dealloc(prototypes);
+    return ds;
+}
+
+et_waves_options et_waves_defaults(void)
+{
+    return (et_waves_options){.steps = 32, .features = 16, .noise = 0.7, .seed = 1, .part = 0};
+}
+
+et_dataset *et_waves(int64_t n, const et_waves_options *options)
+{
+    static const char *const names[] = {"time 4", "time 8", "time 16", "feature 4", "feature 8", "feature 16"};
+    const double two_pi = 6.283185307179586;
+    et_waves_options o = options ? *options : et_waves_defaults();
+    int64_t item, all;
+
+    if (n < 0 || n > INT32_MAX || o.steps < 1 || o.features < 1 || !(o.noise >= 0) || o.part < 0 ||
+        !et_mul_i64(o.steps, o.features, &item) || !et_mul_i64(item, n, &all)) {
+        et_raise(ET_EINVAL, "waves: bad sizes (n %" PRId64 ", steps %" PRId64 ", features %" PRId64 ")", n, o.steps,
+                 o.features);
+        return NULL;
+    }
+    et_dataset *ds = et_dataset_new();
+    if (!ds)
+        return NULL;
+    ds->x = et_dataset_tensor(ET_F32, 3, (const int64_t[]){n, o.steps, o.features});
+    ds->y = ds->x ? et_dataset_tensor(ET_I32, 1, &n) : NULL;
+    float *x = ds->y ? et_data_mut(ds->x) : NULL;
+    int32_t *y = x ? et_data_mut(ds->y) : NULL;
+    for (int k = 0; y && k < 6; k++)
+        if (et_names_add(&ds->classes, names[k]))
+            y = NULL;
+    if (!y) {
+        et_dataset_free(ds);
+        return NULL;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        et_rng rng = et_rng_make(o.seed, ((uint64_t)o.part + 1) * PART_STREAMS + (uint64_t)i);
+        y[i] = (int32_t)et_rng_below(&rng, 6);
+        double phase = two_pi * et_rng_uniform(&rng), period = (double)(4 << y[i] % 3);
+        for (int64_t t = 0; t < o.steps; t++)
+            for (int64_t f = 0; f < o.features; f++)
+                *x++ = (float)(o.noise * et_rng_normal(&rng) +
+                               sin(two_pi * (double)(y[i] < 3 ? t : f) / period + phase));
+    }
     return ds;
 }

@@ -50,6 +50,22 @@ et_dataset *et_captioned(int64_t n, uint64_t seed, int part, bool each, et_names
  *  three are for padding, beginning and end; y all 0. EINVAL, ENOMEM. */
 et_dataset *et_reversal(int64_t n, uint64_t seed, int part);
 
+/* Waves in noise ("S-VIT"): images of T rows and F columns, noise N(0, noise^2) plus a unit sine of random phase.
+ * Classes 0, 1, 2 vary along the rows (time) with a period of 4, 8, 16, classes 3, 4, 5 along the columns. */
+typedef struct et_waves_options {
+    int64_t steps, features;
+    double noise;
+    uint64_t seed;
+    int part; /* as in et_planted_options */
+} et_waves_options;
+
+/** 32 steps, 16 features, noise 0.7, seed 1, part 0. */
+et_waves_options et_waves_defaults(void);
+
+/** n items [T, F] of the six classes "time 4" .. "feature 16"; each a function of (seed, part, its number). The
+ *  caller frees the set. `options` NULL means the defaults. EINVAL, ENOMEM. */
+et_dataset *et_waves(int64_t n, const et_waves_options *options);
+
 #ifdef __cplusplus
 }
 #endif

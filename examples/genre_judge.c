@@ -42,18 +42,20 @@ static et_status judge_batch(const genre_model *m, const et_dataset *ds, const i
     et_scope *scope = et_scope_open();
     et_batch b;
     et_tensor *weights = NULL, *p = NULL;
+    const bool look = m->network->attends;
     et_status status = et_batch_gather(ds, index, n, &b);
 
     if (!status) {
         et_no_grad_begin();
-        p = et_contiguous(genre_model_ask(m, b.x, b.lengths, &weights));
-        weights = et_contiguous(weights);
+        p = et_contiguous(genre_model_ask(m, b.x, b.lengths, look ? &weights : NULL));
+        weights = look ? et_contiguous(weights) : NULL;
         et_no_grad_end();
-        status = p && weights ? ET_OK : et_error_status();
+        status = p && (weights || !look) ? ET_OK : et_error_status();
     }
     if (!status) {
         memcpy(probabilities, et_data(p), (size_t)p->numel * sizeof(float));
-        memcpy(alpha, et_data(weights), (size_t)weights->numel * sizeof(float));
+        if (look)
+            memcpy(alpha, et_data(weights), (size_t)weights->numel * sizeof(float));
     }
     if (scope)
         et_scope_close(scope);
@@ -100,9 +102,10 @@ et_status genre_judge(const genre_model *m, const et_dataset *ds, const et_indic
         status = et_metric_report(K, v->counts, &report, NULL);
     if (!status)
         status = et_metric_log_loss(n, K, v->probabilities, truth, &v->loss);
-    if (!status)
+    v->attention_entropy = (double)NAN;
+    if (!status && m->network->attends)
         status = et_metric_attention_entropy(n, T, v->alpha, lengths, row);
-    if (!status)
+    if (!status && m->network->attends)
         v->attention_entropy = mean_of(row, n);
     v->attention_mass = (double)NAN;
     if (!status && events) {
@@ -127,7 +130,8 @@ int genre_figures(const genre_verdict *v, bool log, et_figure out[GENRE_FIGURES]
     out[n++] = (et_figure){log ? "valid_loss" : "loss", v->loss};
     out[n++] = (et_figure){log ? "valid_accuracy" : "accuracy", v->accuracy};
     out[n++] = (et_figure){log ? "valid_f1_macro" : "f1_macro", v->f1_macro};
-    out[n++] = (et_figure){log ? "valid_attention_entropy" : "attention_entropy", v->attention_entropy};
+    if (!isnan(v->attention_entropy))
+        out[n++] = (et_figure){log ? "valid_attention_entropy" : "attention_entropy", v->attention_entropy};
     if (!isnan(v->attention_mass))
         out[n++] = (et_figure){log ? "valid_attention_mass" : "attention_mass", v->attention_mass};
     if (!log)

@@ -11,8 +11,9 @@
 enum { GENRE_MEMBERS = 32 };
 
 /* How one network is made (under parent and name, both NULL: a root) and asked: logits [B, K] of x;
- * attention, where not NULL, receives its weights (what they are is the network's affair). */
+ * attention, where not NULL, receives its weights [B, T] of the frames. */
 typedef struct genre_network {
+    bool attends; /* it has such weights; else attention is always NULL */
     et_module *(*make)(const void *config, et_module *parent, const char *name, et_rng *rng);
     et_tensor *(*forward)(const et_module *m, et_tensor *x, et_tensor *lengths, et_tensor **attention);
 } genre_network;

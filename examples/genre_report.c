@@ -110,8 +110,7 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
     et_dealloc(curve);
 }
 
-/* A chart of two columns of the log. */
-static void curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
+void genre_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
 {
     int64_t rows = et_run_log_rows(run);
     double *y = et_alloc_zero((size_t)(2 * rows) + 1, sizeof *y);
@@ -129,6 +128,27 @@ static void curves(et_report *r, const et_run *run, const char *train, const cha
     et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s, .n_series = n},
                     NULL);
     et_dealloc(y);
+}
+
+et_status genre_report_end(et_report *r, et_run *run, const genre_model *m)
+{
+    char *summary = NULL;
+    size_t size = 0;
+
+    et_report_section(r, "Model");
+    FILE *text = open_memstream(&summary, &size);
+    if (text) {
+        et_module_print(m->root, text);
+        fclose(text);
+        et_report_code(r, summary);
+        free(summary);
+    }
+    if (et_run_config(run))
+        et_report_object(r, "Options of the run", et_run_config(run));
+    const char *path = et_run_path(run, "report.html");
+    et_status status = path ? et_report_write(r, path) : et_error_status();
+    et_report_free(r);
+    return status;
 }
 
 et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const et_indices *items,
@@ -149,8 +169,8 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
     et_report_keys(r, keys, ds->events ? 5 : 4);
     if (et_run_log_rows(run) > 0) {
         et_report_section(r, "Learning");
-        curves(r, run, "train_loss", "valid_loss", "loss");
-        curves(r, run, NULL, "valid_accuracy", "accuracy");
+        genre_report_curves(r, run, "train_loss", "valid_loss", "loss");
+        genre_report_curves(r, run, NULL, "valid_accuracy", "accuracy");
     }
     et_report_section(r, "Confusion");
     et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
@@ -165,20 +185,5 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
                 shown++;
                 break;
             }
-    et_report_section(r, "Model");
-    char *summary = NULL;
-    size_t size = 0;
-    FILE *text = open_memstream(&summary, &size);
-    if (text) {
-        et_module_print(m->root, text);
-        fclose(text);
-        et_report_code(r, summary);
-        free(summary);
-    }
-    if (et_run_config(run))
-        et_report_object(r, "Options of the run", et_run_config(run));
-    const char *path = et_run_path(run, "report.html");
-    et_status status = path ? et_report_write(r, path) : et_error_status();
-    et_report_free(r);
-    return status;
+    return genre_report_end(r, run, m);
 }

@@ -17,6 +17,12 @@ void genre_print_item(FILE *out, genre_kind kind, const et_dataset *ds, const et
 void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, const et_indices *items,
                        const genre_verdict *v, int64_t i);
 
+/* A chart of two columns of the log, `train` NULL: of one. */
+void genre_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label);
+
+/* Ends a report, which is released: the model's layers, the run's options, and writes report.html. */
+et_status genre_report_end(et_report *r, et_run *run, const genre_model *m);
+
 /* Writes report.html: key figures, curves from the log, confusion, attention of some items,
  * the model and its options. name says which data the verdict is of ("valid", "test"). */
 et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const et_indices *items,

@@ -110,7 +110,7 @@ static et_tensor *ask_rnn(const et_module *m, et_tensor *x, et_tensor *lengths, 
 /* The model with its standardisation as buffers: input_mean and input_std [F]. */
 static genre_model *build(const et_cli *cli, const et_dataset *ds)
 {
-    static const genre_network network = {make_rnn, ask_rnn};
+    static const genre_network network = {true, make_rnn, ask_rnn};
     et_rnn_attention_config c = model_config(cli, ds);
     genre_model *m = genre_model_new(&network, &c, (int)et_cli_int(cli, "members"),
                                      (uint64_t)et_cli_int(cli, "seed"));

@@ -61,3 +61,22 @@ examples_music_data_SOURCES = \
 	examples/music_text.c \
 	examples/music_text.h
 examples_music_data_LDADD = $(EXAMPLE_LIBS)
+
+noinst_PROGRAMS += examples/genre-vit
+examples_genre_vit_SOURCES = \
+	examples/genre_corpus.c \
+	examples/genre_corpus.h \
+	examples/genre_data.c \
+	examples/genre_data.h \
+	examples/genre_judge.c \
+	examples/genre_judge.h \
+	examples/genre_model.c \
+	examples/genre_model.h \
+	examples/genre_report.c \
+	examples/genre_report.h \
+	examples/genre_vit.c \
+	examples/vit_data.c \
+	examples/vit_data.h \
+	examples/vit_report.c \
+	examples/vit_report.h
+examples_genre_vit_LDADD = $(EXAMPLE_LIBS)

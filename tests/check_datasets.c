@@ -506,6 +506,38 @@ START_TEST(flux)
 }
 END_TEST
 
+/* Without noise a wave repeats after its period along one axis and is constant along the other. */
+START_TEST(waves_in_noise)
+{
+    et_waves_options o = et_waves_defaults();
+    int64_t counts[6];
+
+    o.noise = 0;
+    et_dataset *ds = et_waves(200, &o), *again = et_waves(10, &o);
+    ck_assert_ptr_nonnull(ds);
+    ok(et_dataset_check(ds));
+    ok(et_dataset_count(ds, counts));
+    for (int64_t i = 0; i < 200; i++) {
+        int k = et_data_i32(ds->y)[i], period = 4 << k % 3;
+        const float *x = et_data_f32(ds->x) + i * 32 * 16;
+        double squares = 0;
+        for (int t = 0; t < 16; t++)
+            for (int f = 0; f < 16; f++) {
+                near(x[t * 16 + f], k < 3 ? x[(t + period) * 16 + f] : x[t * 16 + (f + period) % 16], 1e-5);
+                near(x[t * 16 + f], k < 3 ? x[t * 16] : x[f], 1e-6);
+                squares += (double)x[t * 16 + f] * x[t * 16 + f];
+            }
+        near(squares / 256, 0.5, 1e-5);
+        ck_assert_int_gt(counts[k], 10);
+    }
+    ck_assert(memcmp(et_data(ds->x), et_data(again->x), 10 * 32 * 16 * 4) == 0);
+    et_dataset_free(again);
+    et_dataset_free(ds);
+    o.noise = -1;
+    fails(et_waves(1, &o) ? ET_OK : et_error_status(), ET_EINVAL, "waves");
+}
+END_TEST
+
 START_TEST(standardize_wrong)
 {
     et_dataset *ds = small_set();
@@ -601,6 +633,7 @@ int main(void)
     tcase_add_test(tc, standardize_wrong);
     tcase_add_test(tc, centred_items);
     tcase_add_test(tc, flux);
+    tcase_add_test(tc, waves_in_noise);
     tcase_add_test(tc, out_of_memory);
     suite_add_tcase(suite, tc);
 

@@ -1,0 +1,47 @@
+/* What genre-vit learns from, with the recipe of each: waves in noise, GTZAN's table of spectrograms,
+ * pieces that the library plays itself. */
+#ifndef ETUDE_EXAMPLES_VIT_DATA_H
+#define ETUDE_EXAMPLES_VIT_DATA_H
+
+#include "datasets/dataset.h"
+#include "datasets/split.h"
+#include "models/vit.h"
+
+typedef enum vit_kind {
+    VIT_WAVES,       /* noise with a sine along one of two axes, [32, 16] */
+    VIT_SPECTROGRAM, /* spec128x57.npy: the first 5 s, 57 frames of 128 bands and their change, ten genres */
+    VIT_MUSIC        /* the built-in corpus: sound -> 129 bins of short spectra -> segments of 512 frames */
+} vit_kind;
+
+/* Defaults of the command line. */
+typedef struct vit_recipe {
+    et_vit_config net;  /* without the data's sizes */
+    int64_t members;
+    int64_t window;     /* frames that the model sees: a random stretch in training; 0: all */
+    int64_t epochs, batch, folds;
+    double lr, weight_decay, mixup, smoothing, clip;
+    bool cosine;
+} vit_recipe;
+
+/* The recipe of a kind; `paper`: the paper's model and training on those data. */
+vit_recipe vit_recipe_of(vit_kind kind, bool paper);
+
+const char *vit_kind_name(vit_kind kind);
+/* Seconds of a frame, 0 if frames have no duration. */
+double vit_frame_seconds(vit_kind kind);
+/* Runs of as many features in a frame: levels, and by how much they have changed. */
+int64_t vit_channels(vit_kind kind);
+
+/* Data prepared but for standardising by feature. `test`: a test set, every item of it; else training
+ * and validation data. GTZAN's levels are those about the track's mean; segments of sound have mean 0
+ * and deviation 1 each, the segments of a piece share their group. The caller frees it; NULL on failure. */
+et_dataset *vit_load(vit_kind kind, const char *dir, bool test);
+
+/* True if features are to be standardised with the training part's means and deviations. */
+bool vit_standardizes(vit_kind kind);
+
+/* Each item as `count` stretches of `window` frames, evenly spaced, the first at its begin and the last at
+ * its end; stretches of an item share its group. window 0 or all frames: one stretch. */
+et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count);
+
+#endif

@@ -1,0 +1,231 @@
+#include "config.h"
+
+#include "examples/vit_report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autograd/ops.h"
+#include "examples/genre_report.h"
+#include "models/vit.h"
+#include "nn/metrics.h"
+#include "tensor/alloc.h"
+
+enum { STRONGEST = 5, PICTURES = 6, LAYERS = 64 };
+
+double vit_track_accuracy(const et_dataset *ds, const et_indices *items, const genre_verdict *v)
+{
+    const int32_t *group = ds->groups ? et_data_i32(ds->groups) : NULL;
+    int64_t tracks = 0, right = 0;
+    double *p = et_alloc((size_t)v->classes * sizeof *p);
+
+    if (!group || !p) {
+        et_dealloc(p);
+        return v->accuracy;
+    }
+    for (int64_t i = 0; i < v->n; i++) {
+        bool first = true;
+        for (int64_t k = 0; first && k < i; k++)
+            first = group[items->items[k]] != group[items->items[i]];
+        if (!first)
+            continue;
+        memset(p, 0, (size_t)v->classes * sizeof *p);
+        for (int64_t k = i; k < v->n; k++)
+            for (int64_t c = 0; group[items->items[k]] == group[items->items[i]] && c < v->classes; c++)
+                p[c] += (double)v->probabilities[k * v->classes + c];
+        int64_t best = 0;
+        for (int64_t c = 1; c < v->classes; c++)
+            best = p[c] > p[best] ? c : best;
+        tracks++;
+        right += best == et_data_i32(ds->y)[items->items[i]];
+    }
+    et_dealloc(p);
+    return tracks ? (double)right / (double)tracks : 0;
+}
+
+int vit_figures(const et_dataset *ds, const et_indices *items, const genre_verdict *v, et_figure *out)
+{
+    int n = genre_figures(v, false, out);
+
+    for (int i = 0; i < n; i++)
+        if (strcmp(out[i].name, "accuracy") == 0)
+            out[i].value = vit_track_accuracy(ds, items, v);
+    out[n++] = (et_figure){"segment_accuracy", v->accuracy};
+    return n;
+}
+
+/* Relevance [rows, cols] of the patches of x [1, T, F], the members' mean: by rollout, or the last block's. */
+static et_status relevance(const genre_model *m, et_tensor *x, bool rollout, float *out)
+{
+    const et_vit *first = (const et_vit *)m->members[0];
+    int64_t n = first->rows * first->cols;
+    et_tensor *attention[LAYERS];
+
+    memset(out, 0, (size_t)n * sizeof *out);
+    for (int k = 0; k < m->n; k++) {
+        const et_vit *vit = (const et_vit *)m->members[k];
+        et_tensor *r = et_vit_forward(vit, x, attention) ? et_vit_relevance(vit, attention, rollout) : NULL;
+        if (!r || !(r = et_contiguous(r)))
+            return et_error_status();
+        for (int64_t i = 0; i < n; i++)
+            out[i] += et_data_f32(r)[i] / (float)m->n;
+    }
+    return ET_OK;
+}
+
+/* The patch that covers frame t and bin f of the input, by centres. */
+static int64_t patch_at(const et_vit *m, int64_t t, int64_t f)
+{
+    const et_vit_config *c = &m->config;
+    double down = ((double)t + 0.5) / (double)c->frames, across = ((double)f + 0.5) / (double)c->bins;
+    int64_t row = (int64_t)((c->transpose ? across : down) * (double)c->height) / c->step_h;
+    int64_t col = (int64_t)((c->transpose ? down : across) * (double)c->width) / c->step_w;
+
+    row = row < m->rows ? row : m->rows - 1;
+    col = col < m->cols ? col : m->cols - 1;
+    return row * m->cols + col;
+}
+
+static void print_item(FILE *out, const char *name, const et_dataset *ds, const genre_verdict *v, int64_t i,
+                       int32_t truth, const et_vit *m, const float *weight)
+{
+    int64_t strongest[STRONGEST];
+    int n = genre_strongest(weight, m->rows * m->cols, STRONGEST, strongest);
+
+    fprintf(out, "%s: %s (%.0f %%), truly %s\n  strongest patches by attention rollout\n", name,
+            ds->classes.items[v->predicted[i]], 100 * (double)v->probabilities[i * v->classes + v->predicted[i]],
+            ds->classes.items[truth]);
+    for (int k = 0; k < n; k++)
+        fprintf(out, "    %d. row %lld, column %lld  weight %.3f\n", k + 1, (long long)(strongest[k] / m->cols),
+                (long long)(strongest[k] % m->cols), (double)weight[strongest[k]]);
+}
+
+et_status vit_report_item(et_report *r, FILE *out, vit_kind kind, const et_dataset *ds, const et_indices *items,
+                          const genre_verdict *v, int64_t i, const genre_model *m)
+{
+    static const char *const what[] = {"The input as the model sees it",
+                                       "The same, as bright as attention rollout weighs its patches",
+                                       "The same, as bright as the last block's attention weighs them"};
+    const et_vit *vit = (const et_vit *)m->members[0];
+    int32_t at = items->items[i], truth = et_data_i32(ds->y)[at];
+    int64_t T = vit->config.frames, bins = vit->config.bins, F = ds->x->shape[2];
+    double unit = vit_frame_seconds(kind) > 0 ? vit_frame_seconds(kind) : 1;
+    float *weight = et_alloc((size_t)(vit->rows * vit->cols) * sizeof *weight);
+    float *picture = et_alloc((size_t)(T * bins) * sizeof *picture);
+    double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
+    const float *x = et_data_f32(ds->x) + (int64_t)at * T * F;
+    et_scope *scope = et_scope_open();
+    et_tensor *input = scope ? et_from(ET_F32, ET_SHAPE(1, T, F), x) : NULL;
+    et_status status = weight && picture && curve && input ? ET_OK : et_error_status();
+    char name[80], caption[320];
+    float lo = x[0];
+
+    snprintf(name, sizeof name, ds->names.n > at ? "%s" : "item %s", ds->names.n > at ? ds->names.items[at] : "");
+    if (ds->names.n <= at)
+        snprintf(name, sizeof name, "item %d", (int)at);
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t f = 0; f < bins; f++)
+            lo = x[t * F + f] < lo ? x[t * F + f] : lo;
+    et_no_grad_begin();
+    for (int view = 0; !status && view < 3; view++) {
+        float most = 0;
+        if (view > 0)
+            status = relevance(m, input, view == 1, weight);
+        for (int64_t p = 0; !status && view && p < vit->rows * vit->cols; p++)
+            most = weight[p] > most ? weight[p] : most;
+        for (int64_t t = 0; !status && t < T; t++) {
+            curve[t] = ((double)t + 0.5) * unit;
+            curve[T + t] = 0;
+            for (int64_t f = 0; f < bins; f++) {
+                float w = view ? weight[patch_at(vit, t, f)] : 1;
+                picture[f * T + t] = view ? (x[t * F + f] - lo) * w / most : x[t * F + f];
+                curve[T + t] += (double)w / (double)bins;
+            }
+        }
+        if (!status && view == 1 && out)
+            print_item(out, name, ds, v, i, truth, vit, weight);
+        et_series line = {.name = "mean weight", .n = T, .x = curve, .y = curve + T};
+        et_heatmap map = {.what = what[view], .x_label = vit_frame_seconds(kind) > 0 ? "time (s)" : "frame",
+                          .y_label = kind == VIT_SPECTROGRAM ? "mel band" : "bin", .value_label = "level",
+                          .rows = bins, .cols = T, .data = picture, .x1 = (double)T * unit, .y1 = (double)bins,
+                          .height = 200, .curves = &line, .n_curves = view > 0, .curve_label = "weight"};
+        snprintf(caption, sizeof caption, "%s: %s, truly %s. %s.", name, ds->classes.items[v->predicted[i]],
+                 ds->classes.items[truth], what[view]);
+        if (!status)
+            et_report_heatmap(r, &map, caption);
+    }
+    et_no_grad_end();
+    if (scope)
+        et_scope_close(scope);
+    et_dealloc(weight);
+    et_dealloc(picture);
+    et_dealloc(curve);
+    return status;
+}
+
+/* Training and validation loss and validation accuracy of each fold: the log has `epochs` rows of each. */
+static void fold_curves(et_report *r, const et_run *run, int64_t epochs)
+{
+    static const char *const columns[] = {"train_loss", "valid_loss", "valid_accuracy"};
+    int64_t rows = et_run_log_rows(run), folds = epochs > 0 ? (rows + epochs - 1) / epochs : 0;
+    double *y = et_alloc((size_t)(3 * rows) * sizeof *y + 1);
+
+    for (int c = 0; y && c < 3; c++)
+        if (et_run_log_column(run, columns[c], y + c * rows))
+            folds = 0;
+    for (int64_t f = 0; y && f < folds; f++) {
+        int64_t from = f * epochs, n = rows - from < epochs ? rows - from : epochs;
+        char caption[32];
+        et_series losses[] = {{.name = "training", .n = n, .y = y + from},
+                              {.name = "validation", .n = n, .y = y + rows + from}};
+        et_series accuracy = {.name = "validation", .n = n, .y = y + 2 * rows + from};
+        snprintf(caption, sizeof caption, "Fold %lld.", (long long)f + 1);
+        const char *text = folds > 1 ? caption : NULL;
+        et_report_lines(r, &(et_chart){.what = "loss", .x_label = "epoch", .y_label = "loss", .series = losses,
+                                       .n_series = 2}, text);
+        et_report_lines(r, &(et_chart){.what = "accuracy", .x_label = "epoch", .y_label = "accuracy",
+                                       .series = &accuracy, .n_series = 1}, text);
+    }
+    et_dealloc(y);
+}
+
+et_status vit_report(et_run *run, vit_kind kind, const et_dataset *ds, const et_indices *items,
+                     const genre_verdict *v, const char *name, const genre_model *m, int64_t epochs)
+{
+    char accuracy[32], tracks[32], f1[32], loss[32], count[32];
+    et_report *r = et_report_new("Genres from patches of spectrograms",
+                                 "A spectrogram is cut into patches, a transformer encoder lets each look at all "
+                                 "others, and a perceptron names the genre.");
+    et_status status = ET_OK;
+
+    snprintf(accuracy, sizeof accuracy, "%.3f", v->accuracy);
+    snprintf(tracks, sizeof tracks, "%.3f", vit_track_accuracy(ds, items, v));
+    snprintf(f1, sizeof f1, "%.3f", v->f1_macro);
+    snprintf(loss, sizeof loss, "%.3f", v->loss);
+    snprintf(count, sizeof count, "%lld", (long long)v->n);
+    et_key keys[] = {{"accuracy", accuracy, "segments"}, {"accuracy", tracks, "tracks"}, {"macro F1", f1, name},
+                     {"loss", loss, name}, {"segments", count, name}};
+    et_report_keys(r, keys, 5);
+    if (et_run_log_rows(run) > 0) {
+        et_report_section(r, "Learning");
+        fold_curves(r, run, epochs);
+    }
+    et_report_section(r, "Confusion");
+    et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
+                        "True classes downwards, the model's answers across; shares are of a row.");
+    et_report_section(r, "Attention over spectrograms");
+    et_report_text(r, "Attention rollout follows the blocks' attention and their residual connections from the first "
+                      "to the last; the last block's attention is what the head's tokens looked at in the end.");
+    for (int64_t c = 0, shown = 0; c < v->classes && shown < PICTURES; c++)
+        for (int64_t i = 0; !status && i < v->n; i++)
+            if (et_data_i32(ds->y)[items->items[i]] == c) {
+                status = vit_report_item(r, NULL, kind, ds, items, v, i, m);
+                shown++;
+                break;
+            }
+    if (status) {
+        et_report_free(r);
+        return status;
+    }
+    return genre_report_end(r, run, m);
+}
