@@ -94,4 +94,5 @@ bench-all: bench-build
 	bench/etude-bench $(BENCH_FLAGS)
 	bench/etude-bench --threads 2 --only limits,gemm,rnn $(BENCH_FLAGS)
 	$(srcdir)/bench/compare --bench bench/etude-bench $(COMPARE_FLAGS)
+	$(srcdir)/bench/compare --bench bench/etude-bench --models ops $(COMPARE_FLAGS)
 	$(srcdir)/bench/compare-audio --bench bench/etude-bench --fftw bench/peers/fftw $(COMPARE_FLAGS)

@@ -5,12 +5,13 @@
 #
 # ARCH is Debian's name of it: arm64 (the NEON kernels), s390x (big-endian). PROGRAMs are suites, such as
 # check_npy; without any, all are run. Needs a cross compiler (gcc-aarch64-linux-gnu,
-# gcc-s390x-linux-gnu) and qemu-user. The Check library for ARCH is taken from CHECK_DIR,
-# a folder with usr/include and usr/lib, or else downloaded with apt-get into the build folder, whose package
-# lists are its own: the system stays as it is. `configure` must have been made (./bootstrap).
+# gcc-s390x-linux-gnu), whose C library is in SYSROOT (/usr/HOST), and qemu-user. The Check library for
+# ARCH is taken from CHECK_DIR, a folder with usr/include and usr/lib, or else downloaded with apt-get into
+# the build folder, whose package lists are its own: the system stays as it is. The sources must have their
+# `configure` (./bootstrap) and must not be built in place.
 set -eu
 
-arch=${1:?usage: tests/cross.sh arm64|s390x [BUILD-DIR [PROGRAM...]]}
+arch=${1:?usage: tests/cross.sh arm64 or s390x [BUILD-DIR [PROGRAM...]]}
 case $arch in
 arm64) host=aarch64-linux-gnu; emulator=qemu-aarch64 ;;
 s390x) host=s390x-linux-gnu; emulator=qemu-s390x ;;
@@ -36,17 +37,15 @@ if [ ! -d "$check/usr/include" ]; then
     suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
     echo "deb http://deb.debian.org/debian $suite main" > "$lists/sources.list"
     : > "$lists/status"
-    set -- -q -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::Etc::sourcelist="$lists/sources.list" \
-        -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$lists/lists" -o Dir::State::status="$lists/status" \
-        -o Dir::Cache="$lists/cache" -o APT::Sandbox::User=root -- "$@"
-    options=
-    while [ "$1" != -- ]; do
-        options="$options $1"
-        shift
-    done
-    shift
-    # shellcheck disable=SC2086
-    (cd "$lists" && apt-get $options update && apt-get $options download check libsubunit-dev)
+    own_apt()
+    {
+        (cd "$lists" && apt-get -q -o APT::Architecture="$arch" -o APT::Architectures="$arch" \
+            -o Dir::Etc::sourcelist="$lists/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+            -o Dir::State::lists="$lists/lists" -o Dir::State::status="$lists/status" -o Dir::Cache="$lists/cache" \
+            -o APT::Sandbox::User=root "$@")
+    }
+    own_apt update
+    own_apt download check libsubunit-dev
     for package in "$lists"/*.deb; do
         dpkg-deb -x "$package" "$check"
     done
@@ -54,7 +53,7 @@ fi
 
 # Without shared libraries the test programs are what the emulator can run, not libtool's scripts.
 if [ ! -f Makefile ]; then
-    "$top/configure" -q --host="$host" --disable-shared CC="$host-gcc" LDFLAGS=-static PKG_CONFIG=false \
+    "$top/configure" -q --host="$host" --disable-shared CC="$host-gcc" PKG_CONFIG=false \
         CHECK_CFLAGS="-I$check/usr/include" \
         CHECK_LIBS="-L$check/usr/lib/$host -lcheck -lsubunit -lrt -lm -lpthread"
 fi
@@ -62,22 +61,20 @@ programs=
 for name; do
     programs="$programs tests/$name"
 done
+if [ -z "$programs" ]; then
+    printf 'include Makefile\nprint-programs:\n\t@echo $(check_PROGRAMS)\n' > programs.mk
+    programs=$(make -s -f programs.mk print-programs)
+fi
 jobs=${JOBS:-2}
 CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-3600} # emulation is some fifty times slower
 OMP_WAIT_POLICY=passive
 export CK_DEFAULT_TIMEOUT OMP_WAIT_POLICY
 make -s -j"$jobs" all
 # shellcheck disable=SC2086
-[ -z "$programs" ] || make -s -j"$jobs" $programs
-programs=${programs:-$(make -s -f - print << 'PRINT'
-include Makefile
-print: $(check_PROGRAMS)
-	@echo $(check_PROGRAMS)
-PRINT
-)}
+make -s -j"$jobs" $programs
 failed=0
 for program in $programs; do
-    if srcdir=$top "$emulator" "./$program" > "$program.cross" 2>&1; then
+    if srcdir=$top "$emulator" -L "${SYSROOT:-/usr/$host}" "./$program" > "$program.cross" 2>&1; then
         result=passed
     else
         result=FAILED
