@@ -86,6 +86,7 @@ libetude_la_SOURCES += \
 	datasets/synth_voices.c \
 	datasets/synthetic.c \
 	datasets/synthetic_captions.c \
+	datasets/synthetic_tags.c \
 	datasets/synthetic_melodies.c \
 	datasets/tokenizer.c \
 	datasets/tokenizer.h \

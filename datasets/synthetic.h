@@ -66,6 +66,38 @@ et_waves_options et_waves_defaults(void);
  *  caller frees the set. `options` NULL means the defaults. EINVAL, ENOMEM. */
 et_dataset *et_waves(int64_t n, const et_waves_options *options);
 
+/* Tagged patterns ("S-TAG"): noise spectrograms x ~ N(0,1) of bands x frames. Each tag is on with a chance of its
+ * own; one that is on adds its fixed prototype ~ N(0, strength^2) of `window` frames at a random position. */
+typedef struct et_tagged_options {
+    int64_t bands, frames, window, tags;
+    double chance, strength;
+    uint64_t seed; /* of prototypes and items */
+    int part;      /* as above */
+} et_tagged_options;
+
+/** 24 bands, 64 frames, window 8, 8 tags, chance 0.25, strength 1.5, seed 1, part 0. */
+et_tagged_options et_tagged_defaults(void);
+
+/** n items x [bands, frames] with `tags`, and in `events` the frames of the first tag that is on (0, 0 without one).
+ *  Items are functions of (seed, part, number) as above; tag names are "tag 0", ...; the caller frees the set.
+ *  NULL options: the defaults. EINVAL, ENOMEM. */
+et_dataset *et_tagged_patterns(int64_t n, const et_tagged_options *options);
+
+/* Tagged tones ("S-RAW"): samples of noise. Each of six tags that is on adds a sine of 20, 37, 61, 95, 140 or 210
+ * cycles in 2187 samples, of random phase, under a Hann envelope at a random position. */
+typedef struct et_tones_options {
+    int64_t samples, envelope;
+    double chance, noise; /* noise: standard deviation */
+    uint64_t seed;
+    int part;
+} et_tones_options;
+
+/** 2187 samples, envelope 729, chance 0.3, noise 0.5, seed 1, part 0. */
+et_tones_options et_tones_defaults(void);
+
+/** n items x [samples], else as et_tagged_patterns. */
+et_dataset *et_tagged_tones(int64_t n, const et_tones_options *options);
+
 #ifdef __cplusplus
 }
 #endif

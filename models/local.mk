@@ -3,6 +3,7 @@ modelsinclude_HEADERS += \
 	models/rnn_attention.h \
 	models/style_vae.h \
 	models/transformer.h \
+	models/tagger.h \
 	models/vit.h
 
 libetude_la_SOURCES += \
@@ -13,4 +14,5 @@ libetude_la_SOURCES += \
 	models/transformer.c \
 	models/transformer_decode.c \
 	models/transformer_internal.h \
+	models/tagger.c \
 	models/vit.c

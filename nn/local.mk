@@ -2,6 +2,7 @@
 nninclude_HEADERS += \
 	nn/additive_attention.h \
 	nn/batch_norm.h \
+	nn/bert_layer.h \
 	nn/cells.h \
 	nn/checkpoint.h \
 	nn/conv.h \
@@ -27,6 +28,7 @@ nninclude_HEADERS += \
 libetude_la_SOURCES += \
 	nn/additive_attention.c \
 	nn/batch_norm.c \
+	nn/bert_layer.c \
 	nn/cells.c \
 	nn/checkpoint.c \
 	nn/conv.c \

@@ -63,6 +63,7 @@ check_PROGRAMS += \
 	tests/check_spectra \
 	tests/check_style_vae \
 	tests/check_tokens \
+	tests/check_tagger \
 	tests/check_train \
 	tests/check_transformer \
 	tests/check_view \
@@ -131,6 +132,7 @@ tests_check_synthetic_LDADD = $(TEST_LDADD)
 tests_check_spectra_LDADD = $(TEST_LDADD)
 tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_tokens_LDADD = $(TEST_LDADD)
+tests_check_tagger_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_transformer_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
