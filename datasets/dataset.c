@@ -137,7 +137,7 @@ static et_status check_tags(const et_tensor *t, int64_t n, const et_names *names
 
 et_status et_dataset_check(const et_dataset *ds)
 {
-    int64_t n, steps;
+    int64_t n, steps, longest;
 
     if (!ds)
         return et_raise(ET_EINVAL, "dataset: NULL");
@@ -148,7 +148,9 @@ et_status et_dataset_check(const et_dataset *ds)
     if (ds->x->ndim < 2 || !et_is_contiguous(ds->x))
         return et_raise(ET_ESHAPE, "dataset: x needs items and at least one further dimension, contiguous");
     n = ds->x->shape[0];
-    steps = ds->x->shape[1];
+    steps = longest = ds->x->shape[1];
+    if (ds->x->ndim == 3 && !ds->lengths && ds->x->shape[2] > longest) /* [N, F, T]: events lie along the last */
+        longest = ds->x->shape[2];
     if (n > INT32_MAX)
         return et_raise(ET_ESHAPE, "dataset: more than 2^31 items");
     if (ds->lengths && ds->x->ndim != 3)
@@ -159,7 +161,7 @@ et_status et_dataset_check(const et_dataset *ds)
         check_ints("lengths", ds->lengths, n, 1, 1, steps) < 0 ||
         check_ints("groups", ds->groups, n, 1, INT32_MIN, INT32_MAX) < 0 ||
         check_ints("splits", ds->split, n, 1, -1, ds->splits.n - 1) < 0 ||
-        check_ints("events", ds->events, n, 2, 0, steps) < 0 || check_tags(ds->tags, n, &ds->tag_names) < 0)
+        check_ints("events", ds->events, n, 2, 0, longest) < 0 || check_tags(ds->tags, n, &ds->tag_names) < 0)
         return et_error_status();
     return ET_OK;
 }

@@ -80,7 +80,7 @@ et_tagged_options et_tagged_defaults(void);
 
 /** n items x [bands, frames] with `tags`, and in `events` the frames of the first tag that is on (0, 0 without one).
  *  Items are functions of (seed, part, number) as above; tag names are "tag 0", ...; the caller frees the set.
- *  NULL options: the defaults. EINVAL, ENOMEM. */
+ *  There is one class, "any". NULL options: the defaults. EINVAL, ENOMEM. */
 et_dataset *et_tagged_patterns(int64_t n, const et_tagged_options *options);
 
 /* Tagged tones ("S-RAW"): samples of noise. Each of six tags that is on adds a sine of 20, 37, 61, 95, 140 or 210

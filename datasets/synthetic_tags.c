@@ -33,9 +33,10 @@ static et_dataset *make(int64_t n, const int64_t *shape, int ndim, int64_t tags)
     if (!ds)
         return NULL;
     ds->x = et_dataset_tensor(ET_F32, ndim, shape);
-    ds->tags = ds->x ? et_dataset_tensor(ET_U8, ET_SHAPE(n, tags)) : NULL;
+    ds->y = ds->x ? et_dataset_tensor(ET_I32, ET_SHAPE(n)) : NULL;
+    ds->tags = ds->y && et_fill(ds->y, 0) == ET_OK ? et_dataset_tensor(ET_U8, ET_SHAPE(n, tags)) : NULL;
     ds->events = ds->tags ? et_dataset_tensor(ET_I32, ET_SHAPE(n, 2)) : NULL;
-    bool good = ds->events != NULL;
+    bool good = ds->events != NULL && et_names_add(&ds->classes, "any") >= 0;
     for (int64_t k = 0; good && k < tags; k++) {
         snprintf(name, sizeof name, "tag %" PRId64, k);
         good = et_names_add(&ds->tag_names, name) >= 0;
