@@ -183,14 +183,15 @@ static void parity(const char *name, et_dtype dtype)
         labels[i] = (int32_t)(i % c.classes);
 
     et_optim *opt = et_adamw_new(&m->module, 1e-3, 1e-4);
-    bound = dtype == ET_F64 ? 1e-9 : 1e-5;
+    /* A model of eight blocks and 21 million parameters rounds more often than one of two. */
+    bound = dtype == ET_F64 ? 1e-9 : other_fixture ? 3e-5 : 1e-5;
     for (int step = 0; step < losses->numel; step++) {
         et_scope *s = et_scope_open();
         et_tensor *logits = et_vit_forward(m, x, NULL);
         et_tensor *loss = et_cross_entropy(logits, et_from(ET_I32, ET_SHAPE(B), labels));
         ck_assert_msg(loss != NULL, "%s", et_error_message());
         /* Adam divides by the gradient's size: rounding grows from step to step. */
-        double expected = et_data_f64(losses)[step], tolerance = bound * et_data_f64(losses)[0];
+        double expected = et_data_f64(losses)[step], tolerance = (other_fixture ? 10 : 1) * bound * et_data_f64(losses)[0];
         ck_assert_msg(fabs(et_item(loss) - expected) <= tolerance, "%s, step %d: loss %.12g, expected %.12g",
                       name, step, et_item(loss), expected);
         if (step == 0)
