@@ -2,12 +2,13 @@
 
 /* --- max pooling ----------------------------------------------------------------- */
 
-/* Every second or third element of what follows p, and three vectors interleaved: lists of lanes. */
+/* Lists of lanes: every second or third element of what follows p, where the last vector begins early so that
+ * nothing behind the last element taken is read; and three vectors interleaved. */
 #if defined(GEMM_LO)
 #if LANES == 16
-#define POOL_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define POOL_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
 #define POOL_THIRD_A 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0
-#define POOL_THIRD_B 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29
+#define POOL_THIRD_B 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 19, 22, 25, 28, 31
 #define POOL_MIX_A0 0, 16, 0, 1, 17, 0, 2, 18, 0, 3, 19, 0, 4, 20, 0, 5
 #define POOL_MIX_B0 0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15
 #define POOL_MIX_A1 21, 0, 6, 22, 0, 7, 23, 0, 8, 24, 0, 9, 25, 0, 10, 26
@@ -15,9 +16,9 @@
 #define POOL_MIX_A2 0, 11, 27, 0, 12, 28, 0, 13, 29, 0, 14, 30, 0, 15, 31, 0
 #define POOL_MIX_B2 26, 1, 2, 27, 4, 5, 28, 7, 8, 29, 10, 11, 30, 13, 14, 31
 #elif LANES == 8
-#define POOL_EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define POOL_EVEN 0, 2, 4, 6, 9, 11, 13, 15
 #define POOL_THIRD_A 0, 3, 6, 9, 12, 15, 0, 0
-#define POOL_THIRD_B 0, 1, 2, 3, 4, 5, 10, 13
+#define POOL_THIRD_B 0, 1, 2, 3, 4, 5, 12, 15
 #define POOL_MIX_A0 0, 8, 0, 1, 9, 0, 2, 10
 #define POOL_MIX_B0 0, 1, 8, 3, 4, 9, 6, 7
 #define POOL_MIX_A1 0, 3, 11, 0, 4, 12, 0, 5
@@ -25,9 +26,9 @@
 #define POOL_MIX_A2 13, 0, 6, 14, 0, 7, 15, 0
 #define POOL_MIX_B2 0, 13, 2, 3, 14, 5, 6, 15
 #elif LANES == 4
-#define POOL_EVEN 0, 2, 4, 6
+#define POOL_EVEN 0, 2, 5, 7
 #define POOL_THIRD_A 0, 3, 6, 0
-#define POOL_THIRD_B 0, 1, 2, 5
+#define POOL_THIRD_B 0, 1, 2, 7
 #define POOL_MIX_A0 0, 4, 0, 1
 #define POOL_MIX_B0 0, 1, 4, 3
 #define POOL_MIX_A1 5, 0, 2, 6
@@ -44,10 +45,10 @@ V_INLINE vr pool_pick(const real *p, int step)
 
     if (step == 1)
         return a;
-    const vr b = v_load(p + LANES);
     if (step == 2)
-        return __builtin_shufflevector(a, b, POOL_EVEN);
-    return __builtin_shufflevector(__builtin_shufflevector(a, b, POOL_THIRD_A), v_load(p + 2 * LANES), POOL_THIRD_B);
+        return __builtin_shufflevector(a, v_load(p + LANES - 1), POOL_EVEN);
+    return __builtin_shufflevector(__builtin_shufflevector(a, v_load(p + LANES), POOL_THIRD_A),
+                                   v_load(p + 2 * LANES - 2), POOL_THIRD_B);
 }
 
 /* LANES bytes as the bit patterns of a vector, and back. */
@@ -66,69 +67,50 @@ V_INLINE void pool_narrow(uint8_t *at, vr which)
     memcpy(at, &b, sizeof b);
 }
 
-/* Whole vectors of windows; `room` elements may be read from x on. Returns how many windows were done. */
-V_INLINE int64_t pool_vectors(int64_t n, int64_t room, const real *x, int step, int kw, int base, int first, real *y,
+/* n windows `step` apart that lie within their rows, by whole vectors, the last of which may overlap the one
+ * before. Returns how many windows were done: n, or none where n is less than a vector. */
+V_INLINE int64_t pool_vectors(int64_t n, const real *x, int64_t ldx, int step, int rows, int i0, int kw, real *y,
                               uint8_t *at)
 {
-    int64_t t = 0;
-
-    for (; t + LANES <= n && (t + LANES) * step + kw - 1 <= room; t += LANES) {
-        vr most = first ? pool_pick(x + t * step, step) : v_load(y + t);
-        vr which = first ? v_from_bits(vi_set((uint32_t)base)) : pool_widen(at + t);
-        for (int j = first ? 1 : 0; j < kw; j++) {
-            const vr v = pool_pick(x + t * step + j, step);
-            const vm more = m_and(m_not(v_le(v, most)), v_eq(most, most));
-            most = v_sel(more, v, most);
-            which = v_sel(more, v_from_bits(vi_set((uint32_t)(base + j))), which);
-        }
-        v_store(y + t, most);
-        pool_narrow(at + t, which);
+    if (n < LANES)
+        return 0;
+    for (int64_t t = 0; t < n; t += LANES) {
+        const int64_t from = t + LANES <= n ? t : n - LANES;
+        const real *p = x + from * step;
+        vr most = pool_pick(p, step), which = v_from_bits(vi_set((uint32_t)(i0 * kw)));
+        for (int i = 0; i < rows; i++, p += ldx)
+            for (int j = i == 0; j < kw; j++) {
+                const vr v = pool_pick(p + j, step);
+                const vm more = m_and(m_not(v_le(v, most)), v_eq(most, most));
+                most = v_sel(more, v, most);
+                which = v_sel(more, v_from_bits(vi_set((uint32_t)((i0 + i) * kw + j))), which);
+            }
+        v_store(y + from, most);
+        pool_narrow(at + from, which);
     }
-    return t;
+    return n;
 }
 #else
-#define pool_vectors(n, room, x, step, kw, base, first, y, at) ((int64_t)0)
+#define pool_vectors(n, x, ldx, step, rows, i0, kw, y, at) ((int64_t)0)
 #endif
 
-/* One row of taps, base .. base + kw - 1, of n windows `step` apart that lie within the row: begins the
- * maxima when `first`, else goes on with them. */
-V_INLINE void pool_taps(int64_t n, int64_t room, const real *x, int step, int kw, int base, int first, real *y,
-                        uint8_t *at)
+/* The usual windows, as constants. */
+static int64_t pool_inside(int64_t n, const real *x, int64_t ldx, int64_t step, int64_t rows, int64_t i0, int64_t kw,
+                           real *y, uint8_t *at)
 {
-    int64_t t = 0;
-
-    (void)room;
-    if (step <= 3)
-        t = pool_vectors(n, room, x, step, kw, base, first, y, at);
-    for (; t < n; t++) {
-        real most = first ? x[t * step] : y[t];
-        int which = first ? base : at[t];
-        for (int j = first ? 1 : 0; j < kw; j++) {
-            const real v = x[t * step + j];
-            if (!(v <= most) && most == most) {
-                most = v;
-                which = base + j;
-            }
-        }
-        y[t] = most;
-        at[t] = (uint8_t)which;
-    }
-}
-
-static void pool_inside(int64_t n, int64_t room, const real *x, int64_t step, int64_t kw, int64_t base, int first,
-                        real *y, uint8_t *at)
-{
+    (void)n, (void)x, (void)ldx, (void)rows, (void)i0, (void)y, (void)at;
     if (step == 3 && kw == 3)
-        pool_taps(n, room, x, 3, 3, (int)base, first, y, at);
-    else if (step == 2 && kw == 2)
-        pool_taps(n, room, x, 2, 2, (int)base, first, y, at);
-    else if (step == 2 && kw == 3)
-        pool_taps(n, room, x, 2, 3, (int)base, first, y, at);
-    else
-        pool_taps(n, room, x, (int)step, (int)kw, (int)base, first, y, at);
+        return pool_vectors(n, x, ldx, 3, (int)rows, (int)i0, 3, y, at);
+    if (step == 2 && kw == 2)
+        return pool_vectors(n, x, ldx, 2, (int)rows, (int)i0, 2, y, at);
+    if (step == 2 && kw == 3)
+        return pool_vectors(n, x, ldx, 2, (int)rows, (int)i0, 3, y, at);
+    if (step == 1 && kw == 1)
+        return pool_vectors(n, x, ldx, 1, (int)rows, (int)i0, 1, y, at);
+    return step <= 3 ? pool_vectors(n, x, ldx, (int)step, (int)rows, (int)i0, (int)kw, y, at) : 0;
 }
 
-/* One window over the edge. */
+/* One window, which may reach over the edge. */
 static void pool_window(const real *x, int64_t ldx, int64_t width, int64_t column, int64_t rows, int64_t i0, int64_t kw,
                         real *y, uint8_t *at)
 {
@@ -165,9 +147,8 @@ static void max_pool(int64_t n, const void *vx, int64_t ldx, int64_t width, int6
         t1 = t0;
     for (int64_t t = 0; t < t0; t++)
         pool_window(x, ldx, width, start + t * step, rows, i0, kw, y + t, at + t);
-    for (int64_t i = 0; i < rows && t0 < t1; i++)
-        pool_inside(t1 - t0, width - start - t0 * step, x + i * ldx + start + t0 * step, step, kw, (i0 + i) * kw, i == 0,
-                    y + t0, at + t0);
+    for (int64_t t = t0 + pool_inside(t1 - t0, x + start + t0 * step, ldx, step, rows, i0, kw, y + t0, at + t0); t < t1; t++)
+        pool_window(x, ldx, width, start + t * step, rows, i0, kw, y + t, at + t);
     for (int64_t t = t1; t < n; t++)
         pool_window(x, ldx, width, start + t * step, rows, i0, kw, y + t, at + t);
 }
@@ -177,7 +158,7 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
     int64_t t = 0;
 
 #if defined(GEMM_LO)
-    for (; (step == 2 || step == 3) && t + LANES <= n; t += LANES) {
+    for (; step <= 3 && t + LANES <= n; t += LANES) {
         const vr d = v_load(dy + t), zero = v_set(0);
         const vi which = v_bits(pool_widen(at + t));
         vr part[3] = {d, d, d}, mixed[3];
@@ -185,7 +166,9 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
             const vi same = (vi)(which == vi_set((uint32_t)(base + j)));
             part[j] = v_from_bits(v_bits(d) & same);
         }
-        if (step == 2) {
+        if (step == 1) {
+            mixed[0] = part[0];
+        } else if (step == 2) {
             mixed[0] = GEMM_LO(part[0], part[1]);
             mixed[1] = GEMM_HI(part[0], part[1]);
         } else {
@@ -221,6 +204,8 @@ static void max_pool_bwd(int64_t n, int64_t kh, int64_t step, const void *dy, co
             pool_spread(n, 2, base, dy, at, dx, 0);
         else if (step == 2)
             pool_spread(n, 2, base, dy, at, dx, 1);
+        else if (step == 1)
+            pool_spread(n, 1, base, dy, at, dx, acc);
         else
             pool_spread(n, (int)step, base, dy, at, dx, acc);
     }
