@@ -95,18 +95,23 @@ int64_t et_batches_items(const et_batches *b)
     return b->options.drop_last ? b->n / b->options.size * b->options.size : b->n;
 }
 
+void et_batch_order(const int32_t *index, int64_t n, bool shuffle, uint64_t seed, int64_t epoch, int32_t *order)
+{
+    if (n > 0)
+        memcpy(order, index, (size_t)n * sizeof *order);
+    if (shuffle) {
+        et_rng rng = et_rng_make(seed, BATCH_STREAM + (uint64_t)epoch);
+        et_shuffle(&rng, order, n);
+    }
+}
+
 et_status et_batches_start(et_batches *b, int64_t epoch)
 {
     if (!b)
         return et_raise(ET_EINVAL, "batch: NULL");
     if (epoch < 0)
         return et_raise(ET_EINVAL, "batch: epoch %" PRId64, epoch);
-    if (b->n > 0)
-        memcpy(b->order, b->index, (size_t)b->n * sizeof *b->order);
-    if (b->options.shuffle) {
-        et_rng rng = et_rng_make(b->options.seed, BATCH_STREAM + (uint64_t)epoch);
-        et_shuffle(&rng, b->order, b->n);
-    }
+    et_batch_order(b->index, b->n, b->options.shuffle, b->options.seed, epoch, b->order);
     b->next = 0;
     return ET_OK;
 }

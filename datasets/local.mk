@@ -10,10 +10,12 @@ datasetsinclude_HEADERS += \
 	datasets/csv.h \
 	datasets/dataset.h \
 	datasets/events.h \
+	datasets/feature_cache.h \
 	datasets/fft.h \
 	datasets/front_end.h \
 	datasets/gtzan.h \
 	datasets/level.h \
+	datasets/loader.h \
 	datasets/mel.h \
 	datasets/midi.h \
 	datasets/split.h \
@@ -59,6 +61,7 @@ libetude_la_SOURCES += \
 	datasets/folder.c \
 	datasets/folder.h \
 	datasets/grow.h \
+	datasets/feature_cache.c \
 	datasets/fft.c \
 	datasets/fft_rows.c \
 	datasets/fft_rows.h \
@@ -66,12 +69,15 @@ libetude_la_SOURCES += \
 	datasets/gtzan.c \
 	datasets/level.c \
 	datasets/level_rows.h \
+	datasets/loader.c \
 	datasets/mel.c \
 	datasets/mel_bands.h \
 	datasets/midi.c \
 	datasets/midi_folder.c \
 	datasets/midi_read.c \
 	datasets/midi_write.c \
+	datasets/ordered.c \
+	datasets/ordered.h \
 	datasets/resample.c \
 	datasets/segments.c \
 	datasets/split.c \

@@ -6,6 +6,7 @@ dist_doc_DATA += \
 	doc/add-a-model.md \
 	doc/add-an-op.md \
 	doc/architecture.md \
+	doc/data.md \
 	doc/first-model.md \
 	doc/music-data.md \
 	doc/ops.md \

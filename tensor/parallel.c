@@ -59,6 +59,8 @@ int et_get_num_threads(void)
     return n;
 }
 
+void et_parallel_alone(bool on) { inside = on; }
+
 bool et_in_parallel(void)
 {
     return inside;

@@ -31,6 +31,7 @@ check_PROGRAMS += \
 	tests/check_kernel_rows \
 	tests/check_kernels \
 	tests/check_linalg \
+	tests/check_loader \
 	tests/check_losses \
 	tests/check_metrics \
 	tests/check_midi \
@@ -99,6 +100,7 @@ tests_check_json_LDADD = $(TEST_LDADD)
 tests_check_kernel_rows_LDADD = $(TEST_LDADD)
 tests_check_kernels_LDADD = $(TEST_LDADD)
 tests_check_linalg_LDADD = $(TEST_LDADD)
+tests_check_loader_LDADD = $(TEST_LDADD)
 tests_check_losses_LDADD = $(TEST_LDADD)
 tests_check_metrics_LDADD = $(TEST_LDADD)
 tests_check_midi_LDADD = $(TEST_LDADD)
