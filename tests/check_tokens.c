@@ -560,7 +560,8 @@ static bool all_of_it(void *user)
         goto end;
     w = et_wordpiece_new(v2);
     v2 = NULL;
-    if (!w || et_wordpiece_encode(w, "Guitars \xe6\xb5\x81 play", 16, &t) < 0 || !(text = et_wordpiece_decode(w, t.ids, t.n)))
+    if (!w || et_wordpiece_encode(w, "Guitars \xe6\xb5\x81 play", 16, &t) < 0 ||
+        !(text = et_wordpiece_decode(w, t.ids, t.n)))
         goto end;
     et_dealloc(text);
     text = NULL;
