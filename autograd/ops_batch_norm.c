@@ -378,7 +378,9 @@ static unsigned bn_saves(const et_node *n)
 static et_tensor *norm_relu(et_tensor *const *in)
 {
     const double shift[] = {8, -8, 8};
-    et_tensor *far = in[2] ? et_add(in[2], et_to(et_from(ET_F64, ET_SHAPE(3), shift), in[2]->dtype)) : NULL;
+    et_tensor *far = et_mul_scalar(in[2], 1); /* NULL where no scope would own the shifts */
+
+    far = far ? et_add(far, et_to(et_from(ET_F64, ET_SHAPE(3), shift), far->dtype)) : NULL;
 
     return et_batch_norm_relu(in[0], NULL, NULL, in[1], far, true, 0.1, 1e-5);
 }

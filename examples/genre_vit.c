@@ -50,7 +50,7 @@ static const char *const poolings[] = {"flatten", "mean", "class"};
 static vit_kind kind_of(const et_cli *cli)
 {
     return et_cli_text(cli, "data") ? VIT_SPECTROGRAM
-           : strcmp(et_cli_text(cli, "builtin"), "music") == 0 ? VIT_MUSIC : VIT_WAVES;
+           : strcmp(et_cli_text(cli, "task"), "corpus") == 0 ? VIT_MUSIC : VIT_WAVES;
 }
 
 static et_vit_config config_of(const et_cli *cli, const et_dataset *windows)
@@ -614,10 +614,10 @@ static int ablate(et_cli *cli)
     "members pooling image-height image-width transpose patch-height patch-width step-height step-width width "     \
     "blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window "
 #define TRAINING_OPTIONS \
-    "data builtin config seed threads epochs batch lr weight-decay schedule clip mixup smoothing folds split "
+    "data task config seed threads epochs batch lr weight-decay schedule clip mixup smoothing folds split "
 /* What eval and explain take from the run. */
 #define OF_THE_RUN                                                                                                  \
-    "builtin@ members@ pooling@ image-height@ image-width@ transpose@ patch-height@ patch-width@ step-height@ "      \
+    "task@ members@ pooling@ image-height@ image-width@ transpose@ patch-height@ patch-width@ step-height@ "      \
     "step-width@ width@ blocks@ heads@ head-width@ hidden@ acts@ head1@ head2@ dropout@ head-dropout@ drop-path@ "   \
     "window@ seed@ epochs@ "
 
@@ -636,8 +636,8 @@ static const et_verb verbs[] = {
 static const et_option options[] = {
     {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
      "A folder with GTZAN's spectrograms (spec128x57.npy and tracks.csv); a built-in task without it"},
-    {"builtin", ET_OPTION_CHOICE, "waves|music", "waves", 0, 0,
-     "The built-in task: a sine along time or frequency in noise, or pieces in ten genres that the library plays"},
+    {"task", ET_OPTION_CHOICE, "corpus|waves", "corpus", 0, 0,
+     "Without --data: the genres of pieces that the program composes and plays, or a sine along time or frequency in noise"},
     {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,
      "Networks that learn side by side and answer together, the mean of their probabilities"},
     {"pooling", ET_OPTION_CHOICE, "flatten|mean|class", NULL, 0, 0,

@@ -53,7 +53,7 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
 
 const char *vit_kind_name(vit_kind kind)
 {
-    return kind == VIT_WAVES ? "waves" : kind == VIT_MUSIC ? "music" : "spectrogram";
+    return kind == VIT_WAVES ? "waves" : kind == VIT_MUSIC ? "corpus" : "spectrogram";
 }
 
 double vit_frame_seconds(vit_kind kind)

@@ -31,7 +31,7 @@ at_least()
     awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
 }
 
-expect "learns" run train --out learned --epochs 4
+expect "learns" run train --task waves --out learned --epochs 4
 expect "accuracy on validation data" at_least "$(figure learned valid accuracy)" 0.98
 expect "evaluates" run eval --out learned
 expect "accuracy on fresh data" at_least "$(figure learned test accuracy)" 0.98
@@ -41,10 +41,10 @@ expect "strongest patches" says '^    5\. row [0-3], column [0-3]  weight 0\.'
 expect "pictures" test -s learned/explain.html
 
 # The same seed gives the same bits; a run that is gone on with too.
-expect "short run" run train --out one --epochs 2
-"$program" train --out two --epochs 2 --threads 3 > /dev/null 2>&1
+expect "short run" run train --task waves --out one --epochs 2
+"$program" train --task waves --out two --epochs 2 --threads 3 > /dev/null 2>&1
 expect "the same with three threads" cmp -s one/best.safetensors two/best.safetensors
-expect "two folds" run train --out half --epochs 2 --folds 2
+expect "two folds" run train --task waves --out half --epochs 2 --folds 2
 expect "both folds in the log" test "$(wc -l < half/log.jsonl)" -eq 4
 expect "the second fold's weights" test -s half/best-1.safetensors
 expect "curves of each fold" grep -q "Fold 2" half/report.html
@@ -54,14 +54,14 @@ expect "goes on with the second fold" run train --resume --out half
 expect "the first is as it was" cmp -s half/best.safetensors first
 expect "the second is there again" test -s half/best-1.safetensors
 
-expect "the options of the model" run train --out shaped --epochs 1 --pooling class --patch-height 4 --patch-width 8 \
+expect "the options of the model" run train --task waves --out shaped --epochs 1 --pooling class --patch-height 4 --patch-width 8 \
     --step-height 2 --members 2 --drop-path 0.2 --acts 1 --mixup 0.4 --smoothing 0.1 --schedule cosine --clip 1 --transpose \
     --image-height 16 --image-width 32 --head2 16
 expect "eval finds them in the run" run eval --out shaped
-expect "variants side by side" run ablate --epochs 1
+expect "variants side by side" run ablate --task waves --epochs 1
 expect "seven of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 7
 
-misuse "smaller than a patch" train --out bad --patch-height 33
+misuse "smaller than a patch" train --task waves --out bad --patch-height 33
 misuse "no spectrograms of GTZAN there" train --out bad --data .
 misuse "pooling" train --out bad --pooling most
 misuse "learned a built-in task" eval --out learned --data .

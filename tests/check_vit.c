@@ -159,6 +159,7 @@ static void compare(const char *name, const char *parameter, int t, et_tensor *p
 
 static void parity(const char *name, et_dtype dtype)
 {
+    et_scope *making = et_scope_open();
     et_vit_config c = config_of(name);
     et_vit *m = et_vit_new(NULL, NULL, &c, NULL);
     int64_t B = 4;
@@ -168,6 +169,7 @@ static void parity(const char *name, et_dtype dtype)
     et_module_to(&m->module, dtype);
     et_module_eval(&m->module); /* no dropout */
     int n = each(m, name, fill);
+    et_scope_close(making);
     int64_t in_module = 0;
     for (int64_t i = 0; i < et_module_n_entries(&m->module); i++)
         in_module += et_module_entry(&m->module, i)->kind == ET_ENTRY_PARAMETER;
