@@ -142,9 +142,10 @@ tests_check_vit_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
 
 # What fuzzers found, run again: a program for each file of fixtures/fuzz.
-check_PROGRAMS += tests/check_fuzz_audio tests/check_fuzz_bpe tests/check_fuzz_wordpiece
+check_PROGRAMS += tests/check_fuzz_audio tests/check_fuzz_bpe tests/check_fuzz_csv tests/check_fuzz_wordpiece
 tests_check_fuzz_audio_SOURCES = tests/fuzz_audio.c tests/fuzz_replay.c
 tests_check_fuzz_bpe_SOURCES = tests/fuzz_bpe.c tests/fuzz_replay.c
+tests_check_fuzz_csv_SOURCES = tests/fuzz_csv.c tests/fuzz_replay.c
 tests_check_fuzz_wordpiece_SOURCES = tests/fuzz_wordpiece.c tests/fuzz_replay.c
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
