@@ -7,39 +7,18 @@ largest before anything is timed. PyTorch at its best: denormals flushed, and fo
 channels-last memory is faster. Then each line of standard input, a number of seconds, is answered as in
 rnn_attention.py.
 """
-import argparse
-import json
-import os
 import sys
 import time
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--model", help="ignored: the file says what to do")
-parser.add_argument("--reference", required=True, metavar="FILE")
-parser.add_argument("--threads", type=int, default=1)
-args = parser.parse_args()
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = str(args.threads)
 sys.dont_write_bytecode = True
-import torch  # noqa: E402
-from serving import serve  # noqa: E402
+from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+
+args = arguments(__doc__)
+torch = prepared_torch(args.threads)
 import torch.nn.functional as F  # noqa: E402
 
-torch.set_num_threads(args.threads)
-torch.set_flush_denormal(True)
 
-
-def read_safetensors(path):
-    kinds = {"F32": torch.float32, "I32": torch.int32}
-    with open(path, "rb") as f:
-        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-        data = bytearray(f.read())
-    return {name: torch.frombuffer(data[e["data_offsets"][0]:e["data_offsets"][1]], dtype=kinds[e["dtype"]])
-            .reshape(e["shape"]).clone() for name, e in header.items() if name != "__metadata__"}
-
-
-t = read_safetensors(args.reference)
+t = read_tensors(torch, args.reference)
 kind, kh, kw, sh, sw, ph, pw, first = t["call"].tolist()
 two = t["x"].dim() == 4
 

@@ -11,27 +11,15 @@ training steps must agree with it to 1e-4 before anything is timed. Then each li
 input, a number of seconds, trains for so long; the answer is the number of steps and, in seconds,
 the median step by the wall, the shortest, and the mean by the processor's clock.
 """
-import argparse
-import json
-import os
 import sys
 import time
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--model", default="gtzan/gru", help="workload and cell: gtzan/gru, long/lstm, ...")
-parser.add_argument("--reference", required=True, metavar="FILE")
-parser.add_argument("--threads", type=int, default=1)
-args = parser.parse_args()
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = str(args.threads)
 sys.dont_write_bytecode = True
-import torch  # noqa: E402
-from serving import serve  # noqa: E402
-from torch import nn  # noqa: E402
+from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
 
-torch.set_num_threads(args.threads)
-torch.set_flush_denormal(True)
+args = arguments(__doc__)
+torch = prepared_torch(args.threads)
+from torch import nn  # noqa: E402
 
 
 class Classifier(nn.Module):
@@ -54,21 +42,7 @@ class Classifier(nn.Module):
         return self.classifier((alpha * h).sum(0))
 
 
-def read_safetensors(path):
-    kinds = {"F32": torch.float32, "F64": torch.float64, "I32": torch.int32}
-    with open(path, "rb") as f:
-        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-        data = bytearray(f.read())
-    tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        tensors[name] = torch.frombuffer(data[begin:end], dtype=kinds[entry["dtype"]]).reshape(entry["shape"]).clone()
-    return tensors
-
-
-tensors = read_safetensors(args.reference)
+tensors = read_tensors(torch, args.reference)
 cell = args.model.split("/")[1]
 x = tensors["x"].transpose(0, 1).contiguous()
 labels = tensors["labels"].long()

@@ -7,41 +7,21 @@ seconds of sound to 96 mel bands in decibels, by torch.stft or scipy.fft on fram
 of the orders in which that can be done, the fastest here is taken.
 
 --reference FILE is what etude-bench --save wrote. Results must agree with it before anything is timed."""
-import argparse
-import json
-import os
 import sys
 import time
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--peer", choices=("torch", "scipy"), required=True)
-parser.add_argument("--model", required=True, help="audio/fft/512, audio/ffts/1024, audio/won96, ...")
-parser.add_argument("--reference", required=True, metavar="FILE")
-parser.add_argument("--threads", type=int, default=1)
-args = parser.parse_args()
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = str(args.threads)
 sys.dont_write_bytecode = True
+from serving import arguments, prepared_torch, read_safetensors, serve  # noqa: E402
+
+args = arguments(__doc__, ("torch", "scipy"))
 import numpy as np  # noqa: E402
-from serving import serve  # noqa: E402
 
 if args.peer == "torch":
-    import torch
-    torch.set_num_threads(args.threads)
-    torch.set_flush_denormal(True)
+    torch = prepared_torch(args.threads)
 else:
     import scipy.fft
 
 TRANSFORMS = 1024
-
-
-def read_safetensors(path):
-    with open(path, "rb") as f:
-        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-        data = f.read()
-    return {name: np.frombuffer(data[slice(*entry["data_offsets"])], dtype=np.float32).reshape(entry["shape"])
-            for name, entry in header.items() if name != "__metadata__"}
 
 
 def slaney(n, rate, n_fft):
