@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "autograd/ops.h"
+#include "datasets/standardize.h"
 #include "tensor/alloc.h"
 
 genre_model *genre_model_new(const genre_network *network, const void *config, int members, uint64_t seed)
@@ -46,6 +47,32 @@ et_status genre_model_inputs(genre_model *m, int64_t n)
                    et_module_buffer(m->root, "input_std", ET_ENTRY_BUFFER, ET_F32, 1, &n)
                ? ET_OK
                : et_error_status();
+}
+
+et_status genre_model_fit(genre_model *m, const et_dataset *ds, const et_indices *items)
+{
+    et_standardizer s = {0};
+    et_status status = et_standardizer_fit(&s, ds, items->items, items->n, ET_STANDARDIZE_FEATURE);
+
+    if (!status)
+        status = et_copy_into(et_module_find(m->root, "input_mean"), s.mean);
+    if (!status)
+        status = et_copy_into(et_module_find(m->root, "input_std"), s.std);
+    et_standardizer_free(&s);
+    return status;
+}
+
+et_status genre_model_standardize(const genre_model *m, double clip, et_dataset *ds)
+{
+    et_standardizer s = {0};
+    et_status status =
+        et_standardizer_set(&s, et_module_find(m->root, "input_mean"), et_module_find(m->root, "input_std"));
+
+    s.clip = clip;
+    if (!status)
+        status = et_standardizer_apply(&s, ds);
+    et_standardizer_free(&s);
+    return status;
 }
 
 et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets)

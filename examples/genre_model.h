@@ -5,10 +5,20 @@
 #ifndef ETUDE_EXAMPLES_GENRE_MODEL_H
 #define ETUDE_EXAMPLES_GENRE_MODEL_H
 
+#include "datasets/split.h"
 #include "nn/module.h"
 #include "tensor/rng.h"
 
 enum { GENRE_MEMBERS = 32 };
+
+/* Options that the programs share, rows of their tables. */
+#define GENRE_OPTIONS                                                                                               \
+    {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,                                                         \
+     "Networks that learn side by side and answer together, the mean of their probabilities"},                      \
+    {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},              \
+    {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},                                            \
+    {"item", ET_OPTION_TEXT, "NAME", NULL, 0, 0, "The item to explain, by name; the first ones without it"},        \
+    {"count", ET_OPTION_INT, "N", "5", 1, 1000, "How many items to explain"}
 
 /* How one network is made (under parent and name, both NULL: a root) and asked: logits [B, K] of x;
  * attention, where not NULL, receives its weights [B, T] of the frames. */
@@ -33,6 +43,12 @@ void genre_model_free(genre_model *m);
 
 /* Adds to root what inputs are standardised with: input_mean 0 and input_std 0, [n] each. */
 et_status genre_model_inputs(genre_model *m, int64_t n);
+
+/* Sets these to the statistics of the given items, feature by feature. */
+et_status genre_model_fit(genre_model *m, const et_dataset *ds, const et_indices *items);
+
+/* Standardises the data with them, in place; results are cut to -clip .. clip (0: not). */
+et_status genre_model_standardize(const genre_model *m, double clip, et_dataset *ds);
 
 /* The loss of a batch: -(1/N) sum_i sum_k y_ik ln p_ik for targets [B, K], mean over the members. */
 et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets);

@@ -230,21 +230,9 @@ static et_status report(void *user, const et_train_event *e)
 /* Standardises the data with the training part's statistics, which the model keeps. */
 static et_status standardize(job *j)
 {
-    et_standardizer s = {0};
-    et_tensor *mean = et_module_find(j->model->root, "input_mean");
-    et_tensor *std = et_module_find(j->model->root, "input_std");
-    et_status status =
-        et_standardizer_fit(&s, j->ds, j->train_items.items, j->train_items.n, ET_STANDARDIZE_FEATURE);
+    et_status status = genre_model_fit(j->model, j->ds, &j->train_items);
 
-    if (!status)
-        status = et_copy_into(mean, s.mean);
-    if (!status)
-        status = et_copy_into(std, s.std);
-    s.clip = j->prep.clip;
-    if (!status)
-        status = et_standardizer_apply(&s, j->ds);
-    et_standardizer_free(&s);
-    return status;
+    return status ? status : genre_model_standardize(j->model, j->prep.clip, j->ds);
 }
 
 /* The trained model on the training and validation data: metrics.json and report.html. */
@@ -391,8 +379,6 @@ typedef struct reading {
 
 static et_status open_reading(et_cli *cli, reading *s)
 {
-    et_standardizer st = {0};
-
     s->run = et_run_for_reading(cli);
     if (!s->run)
         return et_error_status();
@@ -409,15 +395,10 @@ static et_status open_reading(et_cli *cli, reading *s)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
     if (!status)
         status = genre_model_load(s->model, et_run_path(s->run, "best.safetensors"));
-    if (!status)
-        status = et_standardizer_set(&st, et_module_find(s->model->root, "input_mean"),
-                                     et_module_find(s->model->root, "input_std"));
     if (!status) {
-        st.clip = s->prep.clip;
         et_module_eval(s->model->root);
-        status = et_standardizer_apply(&st, s->ds);
+        status = genre_model_standardize(s->model, s->prep.clip, s->ds);
     }
-    et_standardizer_free(&st);
     return status ? status : genre_judge(s->model, s->ds, &s->items, &s->v);
 }
 
@@ -504,8 +485,6 @@ static const et_option options[] = {
     {"table", ET_OPTION_CHOICE, "auto|spectrogram|segments", "auto", 0, 0,
      "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 52 features in five; "
      "auto takes the first that is there"},
-    {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,
-     "Networks that learn side by side and answer together, the mean of their probabilities"},
     {"task", ET_OPTION_CHOICE, "corpus|planted", "corpus", 0, 0,
      "Without --data: pieces in ten genres that the program composes and plays, or noise in which one of six prototypes "
      "is hidden"},
@@ -521,18 +500,15 @@ static const et_option options[] = {
     {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the attended state"},
     {"input-dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the frames"},
     {"crop", ET_OPTION_INT, "N", NULL, 0, 1000000, "Frames of a random crop in training; 0: all"},
-    {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},
     {"feature-shift", ET_OPTION_REAL, "S", NULL, 0, 100,
      "Shift each feature of each training sequence by S standard deviations times a normal draw; 0: none"},
-    {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},
     {"weight-decay", ET_OPTION_REAL, "X", "0", 0, 10, "Decoupled weight decay (AdamW)"},
     {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0,
      "What training multiplies: with bfloat16, linear layers and matrix products round their operands to it; sums, "
      "weights and all else stay float32"},
     {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000,
      "Stop after so many epochs without a better validation loss; 0: never"},
-    {"item", ET_OPTION_TEXT, "NAME", NULL, 0, 0, "The item to explain, by name; the first ones without it"},
-    {"count", ET_OPTION_INT, "N", "5", 1, 1000, "How many items to explain"},
+    GENRE_OPTIONS,
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };
 

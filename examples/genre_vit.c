@@ -15,7 +15,6 @@
 #include "datasets/augment.h"
 #include "datasets/batch.h"
 #include "datasets/gtzan.h"
-#include "datasets/standardize.h"
 #include "examples/common/cli.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
@@ -223,23 +222,14 @@ static et_status report(void *user, const et_train_event *e)
 /* Features as deviations from the training part's means; the model keeps these. */
 static et_status standardize(job *j)
 {
-    et_standardizer s = {0};
-    et_tensor *mean = et_module_find(j->model->root, "input_mean"), *std = et_module_find(j->model->root, "input_std");
     et_status status;
 
     if (!vit_standardizes(j->kind))
-        return et_fill(std, 1);
-    status = et_standardizer_fit(&s, j->ds, j->train_items.items, j->train_items.n, ET_STANDARDIZE_FEATURE);
+        return et_fill(et_module_find(j->model->root, "input_std"), 1);
+    status = genre_model_fit(j->model, j->ds, &j->train_items);
     if (!status)
-        status = et_copy_into(mean, s.mean);
-    if (!status)
-        status = et_copy_into(std, s.std);
-    if (!status)
-        status = et_standardizer_apply(&s, j->ds);
-    if (!status)
-        status = et_standardizer_apply(&s, j->windows);
-    et_standardizer_free(&s);
-    return status;
+        status = genre_model_standardize(j->model, 0, j->ds);
+    return status ? status : genre_model_standardize(j->model, 0, j->windows);
 }
 
 /* The windows of the items. Their number is the same for each. */
@@ -466,7 +456,6 @@ typedef struct reading {
 
 static et_status open_reading(et_cli *cli, reading *s)
 {
-    et_standardizer st = {0};
     et_dataset *ds;
 
     if (!(s->run = et_run_for_reading(cli)))
@@ -487,12 +476,8 @@ static et_status open_reading(et_cli *cli, reading *s)
     }
     if (!status)
         status = genre_model_load(s->model, et_run_path(s->run, "best.safetensors"));
-    if (!status)
-        status = et_standardizer_set(&st, et_module_find(s->model->root, "input_mean"),
-                                     et_module_find(s->model->root, "input_std"));
     if (!status && vit_standardizes(s->kind))
-        status = et_standardizer_apply(&st, s->windows);
-    et_standardizer_free(&st);
+        status = genre_model_standardize(s->model, 0, s->windows);
     if (!status)
         et_module_eval(s->model->root);
     return status ? status : genre_judge(s->model, s->windows, &s->items, &s->v);
@@ -638,8 +623,6 @@ static const et_option options[] = {
      "A folder with GTZAN's spectrograms (spec128x57.npy and tracks.csv); a built-in task without it"},
     {"task", ET_OPTION_CHOICE, "corpus|waves", "corpus", 0, 0,
      "Without --data: the genres of pieces that the program composes and plays, or a sine along time or frequency in noise"},
-    {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,
-     "Networks that learn side by side and answer together, the mean of their probabilities"},
     {"pooling", ET_OPTION_CHOICE, "flatten|mean|class", NULL, 0, 0,
      "What the head reads: all tokens side by side, their mean, or a class token"},
     {"image-height", ET_OPTION_INT, "N", NULL, 1, 4096, "Rows (time) of the image that spectrograms are resized to"},
@@ -665,14 +648,11 @@ static const et_option options[] = {
     {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0, "The rate over time; cosine begins with a warm-up"},
     {"clip", ET_OPTION_REAL, "X", NULL, 0, 1e6, "Clip a member's gradient to this norm; 0: not"},
     {"weight-decay", ET_OPTION_REAL, "X", NULL, 0, 10, "Decoupled weight decay (AdamW)"},
-    {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},
-    {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},
     {"folds", ET_OPTION_INT, "N", NULL, 0, FOLDS,
      "Train on so many of five parts of the data with the fifth held out, in turn; 0: on the data's own split"},
     {"split", ET_OPTION_CHOICE, "track|segment", "track", 0, 0,
      "Whether folds keep the segments of a track together"},
-    {"item", ET_OPTION_TEXT, "NAME", NULL, 0, 0, "The item to explain, by name; the first ones without it"},
-    {"count", ET_OPTION_INT, "N", "5", 1, 1000, "How many items to explain"},
+    GENRE_OPTIONS,
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };
 
