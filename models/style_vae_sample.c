@@ -7,22 +7,12 @@
 
 #include "models/style_vae.h"
 #include "models/style_vae_internal.h"
+#include "nn/beam.h"
 #include "tensor/alloc.h"
 
-enum { MAX_EVENTS = 512, MAX_BEAM = 64 };
+enum { MAX_EVENTS = 512 };
 
 /* --- one event ------------------------------------------------------------------------------------- */
-
-/* Index of the largest; of equals the first. */
-static int32_t largest(const float *l, int64_t n)
-{
-    int32_t best = 0;
-
-    for (int64_t i = 1; i < n; i++)
-        if (l[i] > l[best])
-            best = (int32_t)i;
-    return best;
-}
 
 /* The k-th largest of n logits, k <= n. */
 static float kth(const float *l, int64_t n, int64_t k)
@@ -49,13 +39,13 @@ static float kth(const float *l, int64_t n, int64_t k)
 /* A class of softmax(l / temperature), among the top_k likeliest. */
 static int32_t draw(const float *l, int64_t n, const et_style_sampling *s, et_rng *rng)
 {
-    const double most = l[largest(l, n)];
+    const double most = l[et_likeliest(l, n)];
     const float least = s->top_k > 0 && s->top_k < n ? kth(l, n, s->top_k) : -INFINITY;
     double sum = 0, at;
     int32_t last = 0;
 
     if (s->temperature == 0)
-        return largest(l, n);
+        return et_likeliest(l, n);
     for (int64_t i = 0; i < n; i++)
         sum += l[i] >= least ? exp(((double)l[i] - most) / s->temperature) : 0;
     at = et_rng_uniform(rng) * sum;
@@ -174,76 +164,32 @@ static et_status sample_all(const et_style_vae *m, et_tensor *z, const et_style_
 
 /* --- beam search ------------------------------------------------------------------------------------- */
 
-typedef struct {
-    double score; /* sum of log probabilities */
-    int64_t from; /* the beam it goes on from */
-    int32_t event[3];
-    bool ended;
-} candidate;
-
-/* Keeps the `width` best of `found` in order. */
-static void offer(candidate *best, int64_t *found, int64_t width, candidate c)
-{
-    int64_t i = *found < width ? (*found)++ : width;
-
-    for (; i > 0 && best[i - 1].score < c.score; i--)
-        if (i < width)
-            best[i] = best[i - 1];
-    if (i < width)
-        best[i] = c;
-}
-
-/* The classes of a group in order of their log probabilities: the first `width`. */
-static int64_t likeliest(const float *l, int64_t n, int64_t width, int32_t *index, double *log_p)
-{
-    double sum = 0;
-    const double most = l[largest(l, n)];
-
-    for (int64_t i = 0; i < n; i++)
-        sum += exp((double)l[i] - most);
-    int64_t found = 0;
-    for (int32_t i = 0; i < n; i++) {
-        const double p = (double)l[i] - most - log(sum);
-        int64_t k = found < width ? found++ : width;
-        for (; k > 0 && log_p[k - 1] < p; k--)
-            if (k < width) {
-                log_p[k] = log_p[k - 1];
-                index[k] = index[k - 1];
-            }
-        if (k < width) {
-            log_p[k] = p;
-            index[k] = i;
-        }
-    }
-    return found;
-}
-
 /* All continuations of beam `from` worth a look: the best combinations of the groups' best. */
 static void extend(const et_style_vae *m, const float *l, int64_t from, double score, int64_t width,
-                   candidate *best, int64_t *found)
+                   et_beam_candidate *best, int64_t *found)
 {
     const int64_t P = m->config.pitches, d = m->config.steps + 1;
-    int32_t index[3][MAX_BEAM];
-    double p[3][MAX_BEAM];
-    const int64_t n0 = likeliest(l, P + 1, width, index[0], p[0]);
-    const int64_t n1 = likeliest(l + P + 1, d, width, index[1], p[1]);
-    const int64_t n2 = likeliest(l + P + 1 + d, d, width, index[2], p[2]);
+    int32_t index[3][ET_BEAM_MOST];
+    double p[3][ET_BEAM_MOST];
+    const int64_t n0 = et_beam_classes(l, P + 1, width, index[0], p[0]);
+    const int64_t n1 = et_beam_classes(l + P + 1, d, width, index[1], p[1]);
+    const int64_t n2 = et_beam_classes(l + P + 1 + d, d, width, index[2], p[2]);
 
     for (int64_t i = 0; i < n0; i++) {
-        candidate c = {.score = score + p[0][i], .from = from, .event = {index[0][i], -1, -1}};
+        et_beam_candidate c = {.log_p = score + p[0][i], .from = (int32_t)from, .choice = {index[0][i], -1, -1}};
         if (index[0][i] == P) {
             c.ended = true;
-            offer(best, found, width, c);
+            et_beam_offer(best, found, width, c);
             continue;
         }
         for (int64_t j = 0; j < n1; j++)
             for (int64_t k = 0; k < n2; k++) {
                 if ((i + 1) * (j + 1) * (k + 1) > width)
                     break; /* that many combinations of this beam are better */
-                c.score = score + p[0][i] + p[1][j] + p[2][k];
-                c.event[1] = index[1][j];
-                c.event[2] = index[2][k];
-                offer(best, found, width, c);
+                c.log_p = score + p[0][i] + p[1][j] + p[2][k];
+                c.choice[1] = index[1][j];
+                c.choice[2] = index[2][k];
+                et_beam_offer(best, found, width, c);
             }
     }
 }
@@ -254,13 +200,13 @@ static int64_t search(const et_style_vae *m, et_tensor *z, int64_t width, int64_
     const int64_t n = et_style_vae_classes(m);
     int32_t *path = et_alloc((size_t)(6 * width * most) * sizeof *path);
     int32_t *next = path ? path + 3 * width * most : NULL;
-    candidate beams[MAX_BEAM], found[MAX_BEAM];
+    et_beam_candidate beams[ET_BEAM_MOST], found[ET_BEAM_MOST];
     int64_t n_beams = 1, length = 0;
     et_norm_lstm_state state;
     memory mem;
-    int32_t now[3 * MAX_BEAM], from[MAX_BEAM];
+    int32_t now[3 * ET_BEAM_MOST], from[ET_BEAM_MOST];
 
-    beams[0] = (candidate){.score = 0};
+    beams[0] = (et_beam_candidate){.log_p = 0};
     if (!path || et_style_vae_first_state(m, z, &state) != ET_OK) {
         et_dealloc(path);
         return et_error_status();
@@ -275,22 +221,22 @@ static int64_t search(const et_style_vae *m, et_tensor *z, int64_t width, int64_
 
         for (int64_t b = 0; l && b < n_beams; b++) {
             if (beams[b].ended) {
-                candidate c = beams[b];
+                et_beam_candidate c = beams[b];
                 c.from = b;
-                offer(found, &n_found, width, c);
+                et_beam_offer(found, &n_found, width, c);
             } else {
-                extend(m, l + b * n, b, beams[b].score, width, found, &n_found);
+                extend(m, l + b * n, b, beams[b].log_p, width, found, &n_found);
             }
         }
         for (int64_t b = 0; b < n_found; b++) {
             from[b] = (int32_t)found[b].from;
             memcpy(next + 3 * b * most, path + 3 * found[b].from * most, (size_t)(3 * t) * sizeof *path);
             if (!(t && beams[found[b].from].ended))
-                memcpy(next + 3 * (b * most + t), found[b].event, sizeof found[b].event);
+                memcpy(next + 3 * (b * most + t), found[b].choice, sizeof found[b].choice);
             else
                 for (int g = 0; g < 3; g++)
                     next[3 * (b * most + t) + g] = -1;
-            memcpy(now + 3 * b, found[b].event, sizeof found[b].event);
+            memcpy(now + 3 * b, found[b].choice, sizeof found[b].choice);
             going = going || !found[b].ended;
         }
         if (close_step(inner, &mem, &state, n_found, from) != ET_OK)
@@ -323,9 +269,9 @@ et_tensor *et_style_vae_generate(const et_style_vae *m, et_tensor *z, const et_s
     *lengths = NULL;
     if (et_error_status() || !z)
         return et_fail("style_vae");
-    if (z->ndim != 2 || most < 1 || !(s->temperature >= 0) || s->top_k < 0 || s->beam < 0 || s->beam > MAX_BEAM) {
+    if (z->ndim != 2 || most < 1 || !(s->temperature >= 0) || s->top_k < 0 || s->beam < 0 || s->beam > ET_BEAM_MOST) {
         et_raise(ET_EINVAL, "style_vae: temperature %g, top_k %" PRId64 ", beam %" PRId64 " (at most %d) or max_events %" PRId64
-                 " is out of range, or z has no rows", s->temperature, s->top_k, s->beam, MAX_BEAM, s->max_events);
+                 " is out of range, or z has no rows", s->temperature, s->top_k, s->beam, ET_BEAM_MOST, s->max_events);
         return NULL;
     }
     const int64_t B = z->shape[0];

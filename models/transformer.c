@@ -10,6 +10,7 @@
 #include "models/transformer_internal.h"
 #include "nn/init.h"
 #include "nn/mask.h"
+#include "nn/multi_head_attention.h"
 #include "tensor/alloc.h"
 
 et_encoder_decoder_config et_encoder_decoder_base(int64_t vocabulary)
@@ -145,19 +146,24 @@ static et_tensor *dropped(const et_encoder_decoder *m, et_tensor *x)
 
 et_tensor *et_joint_project(const et_encoder_decoder *m, const et_joint_attention *a, int p, et_tensor *x)
 {
-    const int64_t d = m->config.width, H = m->config.heads;
+    const int64_t d = m->config.width;
     et_tensor *w = et_slice(a->in_proj_weight, 0, p * d, (p + 1) * d, 1);
     et_tensor *y = et_linear(x, w, et_slice(a->in_proj_bias, 0, p * d, (p + 1) * d, 1));
 
-    return y ? et_permute(et_view(y, ET_SHAPE(y->shape[0], y->shape[1], H, d / H)), ET_DIMS(0, 2, 1, 3)) : NULL;
+    return et_mha_heads(y, m->config.heads);
+}
+
+static et_attention_opts attention_opts(const et_encoder_decoder *m, bool causal)
+{
+    return (et_attention_opts){.causal = causal, .merge_heads = true, .rng = m->rng,
+                               .dropout = m->module.training ? m->config.dropout : 0};
 }
 
 /* MultiHead(Q, K, V) = Concat(head_1 .. head_H) W_O,  head_i = softmax(Q_i K_i^T / sqrt(d_k)) V_i   (3.2, 1) */
 et_tensor *et_joint_attend(const et_encoder_decoder *m, const et_joint_attention *a, et_tensor *q, et_tensor *k,
                            et_tensor *v, et_tensor *mask, bool causal)
 {
-    const et_attention_opts o = {.causal = causal, .merge_heads = true, .rng = m->rng,
-                                 .dropout = m->module.training ? m->config.dropout : 0};
+    const et_attention_opts o = attention_opts(m, causal);
 
     return et_linear_layer_forward(a->out_proj, et_attention(q, k, v, mask, &o));
 }
@@ -201,8 +207,7 @@ static et_tensor *embed(const et_encoder_decoder *m, et_tensor *tokens)
 static et_tensor *self_attention(const et_encoder_decoder *m, const et_joint_attention *a, et_tensor *x,
                                  et_tensor *mask, bool causal)
 {
-    const et_attention_opts o = {.causal = causal, .merge_heads = true, .rng = m->rng,
-                                 .dropout = m->module.training ? m->config.dropout : 0};
+    const et_attention_opts o = attention_opts(m, causal);
     et_tensor *qkv = et_linear(x, a->in_proj_weight, a->in_proj_bias);
 
     return et_linear_layer_forward(a->out_proj, et_attention_qkv(qkv, m->config.heads, mask, &o));

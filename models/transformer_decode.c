@@ -8,9 +8,10 @@
 
 #include "models/transformer.h"
 #include "models/transformer_internal.h"
+#include "nn/beam.h"
 #include "tensor/alloc.h"
 
-enum { MAX_BEAM = 64, KEYS = 1, VALUES = 2 };
+enum { KEYS = 1, VALUES = 2 };
 
 /* What the decoder remembers of `rows` sequences. */
 typedef struct {
@@ -83,16 +84,6 @@ static et_tensor *step(const et_encoder_decoder *m, cache *c, const int32_t *tok
     return logits ? et_contiguous(et_view(logits, ET_SHAPE(c->rows, V))) : NULL;
 }
 
-static int32_t largest(const float *l, int64_t n)
-{
-    int32_t best = 0;
-
-    for (int64_t i = 1; i < n; i++)
-        if (l[i] > l[best])
-            best = (int32_t)i;
-    return best;
-}
-
 /* All rows at once; out [rows, most]. */
 static et_status greedy(const et_encoder_decoder *m, cache *c, const et_translate_options *o, int32_t *out)
 {
@@ -108,7 +99,7 @@ static et_status greedy(const et_encoder_decoder *m, cache *c, const et_translat
         for (int64_t b = 0; l && b < c->rows; b++) {
             if (t && now[b] == o->end)
                 continue; /* ended before */
-            now[b] = largest(l + b * m->config.vocabulary, m->config.vocabulary);
+            now[b] = et_likeliest(l + b * m->config.vocabulary, m->config.vocabulary);
             out[b * c->most + t] = now[b];
             open -= now[b] == o->end;
         }
@@ -119,23 +110,6 @@ static et_status greedy(const et_encoder_decoder *m, cache *c, const et_translat
 }
 
 /* --- beam ------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    double log_p;
-    int32_t from, token;
-} candidate;
-
-/* Keeps the `width` likeliest of `found`, in order. */
-static void offer(candidate *best, int64_t *found, int64_t width, candidate c)
-{
-    int64_t i = *found < width ? (*found)++ : width;
-
-    for (; i > 0 && best[i - 1].log_p < c.log_p; i--)
-        if (i < width)
-            best[i] = best[i - 1];
-    if (i < width)
-        best[i] = c;
-}
 
 /* The words of the beams, and the best ended one. */
 typedef struct {
@@ -160,18 +134,18 @@ static void finish(hypotheses *h, const int32_t *words, int64_t length, int64_t 
 
 /* The likeliest continuations of the beams by one token: `found` of them, 2 width at most, so that
  * as many go on even where all beams could end. */
-static int64_t extend(const float *logits, int64_t V, int64_t beams, const double *log_p, int64_t width, candidate *best)
+static int64_t extend(const float *logits, int64_t V, int64_t beams, const double *log_p, int64_t width,
+                      et_beam_candidate *best)
 {
+    int32_t index[2 * ET_BEAM_MOST];
+    double p[2 * ET_BEAM_MOST];
     int64_t found = 0;
 
-    for (int64_t b = 0; b < beams; b++) {
-        const float *l = logits + b * V;
-        const double most = l[largest(l, V)];
-        double sum = 0;
-        for (int64_t i = 0; i < V; i++)
-            sum += exp((double)l[i] - most);
-        for (int32_t i = 0; i < V; i++)
-            offer(best, &found, 2 * width, (candidate){log_p[b] + (double)l[i] - most - log(sum), (int32_t)b, i});
+    for (int32_t b = 0; b < beams; b++) {
+        const int64_t n = et_beam_classes(logits + b * V, V, 2 * width, index, p);
+        for (int64_t i = 0; i < n; i++)
+            et_beam_offer(best, &found, 2 * width,
+                          (et_beam_candidate){.log_p = log_p[b] + p[i], .from = b, .choice = {index[i]}});
     }
     return found;
 }
@@ -180,10 +154,10 @@ static int64_t extend(const float *logits, int64_t V, int64_t beams, const doubl
 static et_status search(const et_encoder_decoder *m, cache *c, const et_translate_options *o, int32_t *out)
 {
     const int64_t width = c->rows, most = c->most;
-    int32_t *words = et_alloc((size_t)(2 * width * most) * sizeof *words), now[MAX_BEAM], from[MAX_BEAM];
+    int32_t *words = et_alloc((size_t)(2 * width * most) * sizeof *words), now[ET_BEAM_MOST], from[ET_BEAM_MOST];
     hypotheses h = {.words = words, .next = words ? words + width * most : NULL, .best = out};
-    double log_p[MAX_BEAM] = {0};
-    candidate found[2 * MAX_BEAM];
+    double log_p[ET_BEAM_MOST] = {0};
+    et_beam_candidate found[2 * ET_BEAM_MOST];
     int64_t beams = 1; /* the first step has one */
 
     for (int64_t b = 0; b < width; b++)
@@ -194,18 +168,18 @@ static et_status search(const et_encoder_decoder *m, cache *c, const et_translat
         int64_t n = y ? extend(et_data(y), m->config.vocabulary, beams, log_p, width, found) : 0, going = 0;
 
         for (int64_t i = 0; i < n && going < width; i++) {
-            const candidate *a = &found[i];
+            const et_beam_candidate *a = &found[i];
             int32_t *row = h.next + going * most;
             memcpy(row, h.words + a->from * most, (size_t)t * sizeof *row);
-            row[t] = a->token;
-            if (a->token == o->end || t == most - 1) {
+            row[t] = a->choice[0];
+            if (a->choice[0] == o->end || t == most - 1) {
                 if (i < width)
                     finish(&h, row, t + 1, most, a->log_p, o->length_penalty, o->end);
                 continue;
             }
             log_p[going] = a->log_p;
             from[going] = a->from;
-            now[going++] = a->token;
+            now[going++] = a->choice[0];
         }
         if (going)
             cache_reorder(m, c, from, going);
@@ -254,10 +228,10 @@ et_tensor *et_encoder_decoder_translate(const et_encoder_decoder *m, et_tensor *
     if (!m || !source || et_error_status())
         return et_fail("transformer");
     const int64_t most = o->max_length ? o->max_length : m->config.max_length, V = m->config.vocabulary;
-    if (most < 1 || most > m->config.max_length || o->beam < 0 || o->beam > MAX_BEAM || o->begin < 0 || o->begin >= V ||
+    if (most < 1 || most > m->config.max_length || o->beam < 0 || o->beam > ET_BEAM_MOST || o->begin < 0 || o->begin >= V ||
         o->end < 0 || o->end >= V || !(o->length_penalty >= 0)) {
         et_raise(ET_EINVAL, "transformer: max_length %" PRId64 " (at most %" PRId64 "), beam %" PRId64 " (at most %d), begin %d, end %d "
-                 "or length_penalty %g is out of range", most, m->config.max_length, o->beam, MAX_BEAM, (int)o->begin,
+                 "or length_penalty %g is out of range", most, m->config.max_length, o->beam, ET_BEAM_MOST, (int)o->begin,
                  (int)o->end, o->length_penalty);
         return NULL;
     }

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "nn/bert_layer.h"
+#include "nn/multi_head_attention.h"
 
 /* A module that only groups others. */
 static et_module *group(et_module *parent, const char *name)
@@ -40,15 +41,6 @@ et_bert_layer *et_bert_layer_new(et_module *parent, const char *name, const et_b
     return et_module_done(&l->module);
 }
 
-/* [B, T, d] as [B, heads, T, d / heads], a view. */
-static et_tensor *heads(const et_bert_layer *l, et_tensor *x)
-{
-    const int64_t n = l->config.heads;
-
-    return x ? et_permute(et_view(x, ET_SHAPE(x->shape[0], x->shape[1], n, x->shape[2] / n)), ET_DIMS(0, 2, 1, 3))
-             : NULL;
-}
-
 et_tensor *et_bert_layer_finish(const et_bert_layer *l, et_tensor *x, et_tensor *attended)
 {
     if (!l)
@@ -76,8 +68,9 @@ et_tensor *et_bert_layer_forward(const et_bert_layer *l, et_tensor *x, et_tensor
     }
     const et_attention_opts opts = {.merge_heads = true, .rng = l->rng,
                                     .dropout = l->module.training ? l->config.attention_dropout : 0};
-    et_tensor *q = heads(l, et_linear_layer_forward(l->query, x)), *k = heads(l, et_linear_layer_forward(l->key, x));
-    et_tensor *v = heads(l, et_linear_layer_forward(l->value, x));
+    et_tensor *q = et_mha_heads(et_linear_layer_forward(l->query, x), l->config.heads);
+    et_tensor *k = et_mha_heads(et_linear_layer_forward(l->key, x), l->config.heads);
+    et_tensor *v = et_mha_heads(et_linear_layer_forward(l->value, x), l->config.heads);
     return et_bert_layer_finish(l, x, weights ? et_attention_weights(q, k, v, mask, &opts, weights)
                                               : et_attention(q, k, v, mask, &opts));
 }

@@ -2,6 +2,7 @@
 nninclude_HEADERS += \
 	nn/additive_attention.h \
 	nn/batch_norm.h \
+	nn/beam.h \
 	nn/bert_layer.h \
 	nn/cells.h \
 	nn/checkpoint.h \
@@ -28,6 +29,7 @@ nninclude_HEADERS += \
 libetude_la_SOURCES += \
 	nn/additive_attention.c \
 	nn/batch_norm.c \
+	nn/beam.c \
 	nn/bert_layer.c \
 	nn/cells.c \
 	nn/checkpoint.c \

@@ -51,13 +51,11 @@ et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *con
     return et_module_done(&m->module);
 }
 
-/* [B, T, H d] as [B, H, T, d], a view. */
-static et_tensor *heads(const et_mha *m, et_tensor *x)
+et_tensor *et_mha_heads(et_tensor *x, int64_t heads)
 {
-    if (!x)
-        return NULL;
-    return et_permute(et_view(x, ET_SHAPE(x->shape[0], x->shape[1], m->config.heads, m->config.head_width)),
-                      ET_DIMS(0, 2, 1, 3));
+    if (!x || x->ndim != 3 || heads < 1 || x->shape[2] % heads)
+        return x ? et_raise(ET_ESHAPE, "multi-head attention: %" PRId64 " heads do not divide the operand", heads), NULL : NULL;
+    return et_permute(et_view(x, ET_SHAPE(x->shape[0], x->shape[1], heads, x->shape[2] / heads)), ET_DIMS(0, 2, 1, 3));
 }
 
 et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call)
@@ -91,11 +89,11 @@ et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, cons
     if (m->qkv) {
         if (et_chunk(et_linear_layer_forward(m->qkv, x), -1, 3, part))
             return et_fail(m->module.path);
-        q = heads(m, part[0]), k = heads(m, part[1]), v = heads(m, part[2]);
+        q = et_mha_heads(part[0], m->config.heads), k = et_mha_heads(part[1], m->config.heads), v = et_mha_heads(part[2], m->config.heads);
     } else {
-        q = heads(m, et_linear_layer_forward(m->q, x));
-        k = heads(m, et_linear_layer_forward(m->k, memory));
-        v = heads(m, et_linear_layer_forward(m->v, memory));
+        q = et_mha_heads(et_linear_layer_forward(m->q, x), m->config.heads);
+        k = et_mha_heads(et_linear_layer_forward(m->k, memory), m->config.heads);
+        v = et_mha_heads(et_linear_layer_forward(m->v, memory), m->config.heads);
     }
     y = call->weights ? et_attention_weights(q, k, v, call->mask, &opts, call->weights)
                       : et_attention(q, k, v, call->mask, &opts);

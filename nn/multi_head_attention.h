@@ -49,6 +49,9 @@ typedef struct et_mha_call {
  *  of another width; and as et_module_new. */
 et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *config, et_rng *rng);
 
+/** x [B, T, H d] as [B, H, T, d], a view: what et_attention takes of a projection. NULL stays NULL. */
+et_tensor *et_mha_heads(et_tensor *x, int64_t heads);
+
 /** x [B, Tq, d]; memory [B, Tk, dm], or NULL for x itself; result [B, Tq, d], owned by the open
  *  scope. NULL after an error: ESHAPE; EINVAL for a memory with fused projections. */
 et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
