@@ -79,8 +79,8 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
         return NULL;
     c = config ? *config : (et_vit_config){0};
     if (!complete(&c)) {
-        et_raise(ET_EINVAL, "vit %s: a size is below 1, the image smaller than a patch, or a dropout not in [0, 1)",
-                 name ? name : "");
+        et_raise(ET_EINVAL, "vit%s%s: a size is below 1, the image smaller than a patch, or a dropout not in [0, 1)",
+                 name ? " " : "", name ? name : "");
         return NULL;
     }
     m = et_module_new(sizeof *m, "ViT", parent, name);
