@@ -3,7 +3,6 @@
 #include "examples/genre_report.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "tensor/alloc.h"
 
@@ -110,47 +109,6 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
     et_dealloc(curve);
 }
 
-void genre_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
-{
-    int64_t rows = et_run_log_rows(run);
-    double *y = et_alloc_zero((size_t)(2 * rows) + 1, sizeof *y);
-
-    if (!y || rows < 1) {
-        et_dealloc(y);
-        return;
-    }
-    et_series s[2];
-    int n = 0;
-    if (train && et_run_log_column(run, train, y) == ET_OK)
-        s[n++] = (et_series){.name = "training", .n = rows, .y = y};
-    if (et_run_log_column(run, valid, y + rows) == ET_OK)
-        s[n++] = (et_series){.name = "validation", .n = rows, .y = y + rows};
-    et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s, .n_series = n},
-                    NULL);
-    et_dealloc(y);
-}
-
-et_status genre_report_end(et_report *r, et_run *run, const genre_model *m)
-{
-    char *summary = NULL;
-    size_t size = 0;
-
-    et_report_section(r, "Model");
-    FILE *text = open_memstream(&summary, &size);
-    if (text) {
-        et_module_print(m->root, text);
-        fclose(text);
-        et_report_code(r, summary);
-        free(summary);
-    }
-    if (et_run_config(run))
-        et_report_object(r, "Options of the run", et_run_config(run));
-    const char *path = et_run_path(run, "report.html");
-    et_status status = path ? et_report_write(r, path) : et_error_status();
-    et_report_free(r);
-    return status;
-}
-
 et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const et_indices *items,
                        const genre_verdict *v, const char *name, const genre_model *m)
 {
@@ -169,8 +127,8 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
     et_report_keys(r, keys, ds->events ? 5 : 4);
     if (et_run_log_rows(run) > 0) {
         et_report_section(r, "Learning");
-        genre_report_curves(r, run, "train_loss", "valid_loss", "loss");
-        genre_report_curves(r, run, NULL, "valid_accuracy", "accuracy");
+        et_run_report_curves(r, run, "train_loss", "valid_loss", "loss");
+        et_run_report_curves(r, run, NULL, "valid_accuracy", "accuracy");
     }
     et_report_section(r, "Confusion");
     et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
@@ -185,5 +143,5 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
                 shown++;
                 break;
             }
-    return genre_report_end(r, run, m);
+    return et_run_report_end(r, run, m->root);
 }

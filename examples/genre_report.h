@@ -4,8 +4,7 @@
 
 #include <stdio.h>
 
-#include "examples/common/report.h"
-#include "examples/common/runfolder.h"
+#include "examples/common/run_report.h"
 #include "examples/genre_data.h"
 #include "examples/genre_judge.h"
 
@@ -16,12 +15,6 @@ void genre_print_item(FILE *out, genre_kind kind, const et_dataset *ds, const et
 /* Adds item i to the report: its picture with the attention over it. */
 void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, const et_indices *items,
                        const genre_verdict *v, int64_t i);
-
-/* A chart of two columns of the log, `train` NULL: of one. */
-void genre_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label);
-
-/* Ends a report, which is released: the model's layers, the run's options, and writes report.html. */
-et_status genre_report_end(et_report *r, et_run *run, const genre_model *m);
 
 /* Writes report.html: key figures, curves from the log, confusion, attention of some items,
  * the model and its options. name says which data the verdict is of ("valid", "test"). */

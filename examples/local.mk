@@ -22,6 +22,8 @@ examples_libcommon_la_SOURCES = \
 	examples/common/progress.h \
 	examples/common/report.c \
 	examples/common/report.h \
+	examples/common/run_report.c \
+	examples/common/run_report.h \
 	examples/common/runfolder.c \
 	examples/common/runfolder.h \
 	examples/common/runfolder_internal.h \

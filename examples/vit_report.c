@@ -227,5 +227,5 @@ et_status vit_report(et_run *run, vit_kind kind, const et_dataset *ds, const et_
         et_report_free(r);
         return status;
     }
-    return genre_report_end(r, run, m);
+    return et_run_report_end(r, run, m->root);
 }

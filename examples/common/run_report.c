@@ -1,0 +1,49 @@
+#include "config.h"
+
+#include "examples/common/run_report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tensor/alloc.h"
+
+void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
+{
+    int64_t rows = et_run_log_rows(run);
+    double *y = et_alloc_zero((size_t)(2 * rows) + 1, sizeof *y);
+
+    if (!y || rows < 1) {
+        et_dealloc(y);
+        return;
+    }
+    et_series s[2];
+    int n = 0;
+    if (train && et_run_log_column(run, train, y) == ET_OK)
+        s[n++] = (et_series){.name = "training", .n = rows, .y = y};
+    if (et_run_log_column(run, valid, y + rows) == ET_OK)
+        s[n++] = (et_series){.name = "validation", .n = rows, .y = y + rows};
+    et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s, .n_series = n},
+                    NULL);
+    et_dealloc(y);
+}
+
+et_status et_run_report_end(et_report *r, et_run *run, const et_module *m)
+{
+    char *summary = NULL;
+    size_t size = 0;
+
+    et_report_section(r, "Model");
+    FILE *text = open_memstream(&summary, &size);
+    if (text) {
+        et_module_print(m, text);
+        fclose(text);
+        et_report_code(r, summary);
+        free(summary);
+    }
+    if (et_run_config(run))
+        et_report_object(r, "Options of the run", et_run_config(run));
+    const char *path = et_run_path(run, "report.html");
+    et_status status = path ? et_report_write(r, path) : et_error_status();
+    et_report_free(r);
+    return status;
+}

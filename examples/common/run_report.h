@@ -1,0 +1,15 @@
+/* What the reports of all training runs share. */
+#ifndef ETUDE_EXAMPLES_COMMON_RUN_REPORT_H
+#define ETUDE_EXAMPLES_COMMON_RUN_REPORT_H
+
+#include "examples/common/report.h"
+#include "examples/common/runfolder.h"
+#include "nn/module.h"
+
+/** A chart of two columns of the log, `train` NULL: of one. */
+void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label);
+
+/** Ends a report, which is released: the model's layers, the run's options, and writes report.html. */
+et_status et_run_report_end(et_report *r, et_run *run, const et_module *m);
+
+#endif
