@@ -279,28 +279,52 @@ void et_standardizer_free(et_standardizer *s)
     s->mean = s->std = NULL;
 }
 
-et_status et_append_flux(et_dataset *ds)
+/* Adds to each frame [F] what `more` makes of its first n features; more gets the frame, the one before it (NULL at the
+ * first), n, and writes n values. */
+static et_status widen(et_dataset *ds, const char *what, int64_t n_from,
+                       void (*more)(const float *x, const float *before, int64_t n, float *out))
 {
     if (et_dataset_check(ds) < 0)
         return et_error_status();
     if (ds->x->ndim != 3)
-        return et_raise(ET_ESHAPE, "append flux: items have %d dimensions, expected sequences [T, F]", ds->x->ndim - 1);
-    int64_t n = ds->x->shape[0], T = ds->x->shape[1], F = ds->x->shape[2];
-    et_tensor *wide = et_dataset_tensor(ET_F32, 3, (const int64_t[]){n, T, 2 * F});
+        return et_raise(ET_ESHAPE, "%s: items have %d dimensions, expected sequences [T, F]", what, ds->x->ndim - 1);
+    int64_t n = ds->x->shape[0], T = ds->x->shape[1], F = ds->x->shape[2], C = n_from ? n_from : F;
+    if (C < 1 || C > F)
+        return et_raise(ET_EINVAL, "%s: %lld features of %lld", what, (long long)C, (long long)F);
+    et_tensor *wide = et_dataset_tensor(ET_F32, 3, (const int64_t[]){n, T, F + C});
     const float *from = et_data_f32(ds->x);
     float *to = wide ? et_data_mut(wide) : NULL;
 
     if (!to)
-        return et_fail_status("append flux");
+        return et_fail_status(what);
     for (int64_t i = 0; i < n; i++) {
         int64_t valid = ds->lengths ? et_data_i32(ds->lengths)[i] : T;
-        for (int64_t t = 0; t < T; t++, from += F, to += 2 * F) {
+        for (int64_t t = 0; t < T; t++, from += F, to += F + C) {
             memcpy(to, from, (size_t)F * sizeof *to);
-            for (int64_t f = 0; f < F; f++)
-                to[F + f] = t > 0 && t < valid ? fabsf(from[f] - from[f - F]) : 0;
+            if (t < valid)
+                more(from, t > 0 ? from - F : NULL, C, to + F);
+            else
+                memset(to + F, 0, (size_t)C * sizeof *to);
         }
     }
     et_free(ds->x);
     ds->x = wide;
     return ET_OK;
 }
+
+static void flux(const float *x, const float *before, int64_t n, float *out)
+{
+    for (int64_t f = 0; f < n; f++)
+        out[f] = before ? fabsf(x[f] - before[f]) : 0;
+}
+
+static void roughness(const float *x, const float *before, int64_t n, float *out)
+{
+    (void)before;
+    for (int64_t f = 0; f < n; f++)
+        out[f] = f > 0 && f < n - 1 ? fabsf(x[f - 1] - 2 * x[f] + x[f + 1]) : 0;
+}
+
+et_status et_append_flux(et_dataset *ds) { return widen(ds, "append flux", 0, flux); }
+
+et_status et_append_roughness(et_dataset *ds, int64_t n) { return widen(ds, "append roughness", n, roughness); }

@@ -65,7 +65,8 @@ genre_prep genre_prep_default(genre_kind kind)
     /* A spectrogram here is scaled between its track's extremes, a piece of the corpus to any peak: its level
      * means nothing. */
     return (genre_prep){.log_variances = kind == GENRE_SEGMENTS, .centre = kind == GENRE_SPECTROGRAM || kind == GENRE_CORPUS,
-                        .flux = kind == GENRE_SPECTROGRAM, .clip = kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0};
+                        .flux = kind == GENRE_SPECTROGRAM, .roughness = kind == GENRE_SPECTROGRAM,
+                        .clip = kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0};
 }
 
 void genre_prep_write(const genre_prep *p, et_json_writer *w)
@@ -78,6 +79,8 @@ void genre_prep_write(const genre_prep *p, et_json_writer *w)
     et_json_bool(w, p->centre);
     et_json_key(w, "flux");
     et_json_bool(w, p->flux);
+    et_json_key(w, "roughness");
+    et_json_bool(w, p->roughness);
     et_json_key(w, "standardize");
     et_json_string(w, "feature");
     et_json_key(w, "clip");
@@ -106,6 +109,9 @@ et_status genre_prep_read(const et_json_value *config, const char *path, genre_k
         } else if (strcmp(v->key, "flux") == 0) {
             out->flux = v->boolean;
             known = v->type == ET_JSON_BOOL;
+        } else if (strcmp(v->key, "roughness") == 0) {
+            out->roughness = v->boolean;
+            known = v->type == ET_JSON_BOOL;
         } else if (strcmp(v->key, "standardize") == 0) {
             known = v->type == ET_JSON_STRING && strcmp(v->string, "feature") == 0;
         } else if (strcmp(v->key, "clip") == 0) {
@@ -127,6 +133,7 @@ et_status genre_prep_read(const et_json_value *config, const char *path, genre_k
 static et_dataset *prepare(et_dataset *ds, genre_kind kind, const genre_prep *p)
 {
     et_status status = ET_OK;
+    int64_t F = ds ? ds->x->shape[2] : 0;
 
     if (ds && p->log_variances && kind == GENRE_SEGMENTS)
         status = et_gtzan_log_variances(ds, ET_GTZAN_SEGMENTS);
@@ -134,6 +141,8 @@ static et_dataset *prepare(et_dataset *ds, genre_kind kind, const genre_prep *p)
         status = et_centre_items(ds);
     if (ds && !status && p->flux)
         status = et_append_flux(ds);
+    if (ds && !status && p->roughness)
+        status = et_append_roughness(ds, F);
     if (!status)
         return ds;
     et_dataset_free(ds);

@@ -44,6 +44,7 @@ typedef struct genre_prep {
     bool log_variances; /* logarithms of the variances among the features (segments only) */
     bool centre;        /* each item's own mean taken away */
     bool flux;          /* each frame's features followed by their change since the frame before */
+    bool roughness;     /* and by their second difference along the features */
     double clip;        /* after standardising by feature: limit in deviations, 0: none */
 } genre_prep;
 

@@ -61,7 +61,7 @@ double vit_frame_seconds(vit_kind kind)
     return kind == VIT_SPECTROGRAM ? 1920.0 / 22050 : kind == VIT_MUSIC ? 256.0 / 22050 : 0;
 }
 
-int64_t vit_channels(vit_kind kind) { return kind == VIT_SPECTROGRAM ? 2 : 1; }
+int64_t vit_channels(vit_kind kind) { return kind == VIT_SPECTROGRAM ? 3 : 1; }
 bool vit_standardizes(vit_kind kind) { return kind == VIT_SPECTROGRAM; }
 
 enum { WAVES_TRAIN = 2400, WAVES_VALID = 600, WAVES_TEST = 1000, SEGMENT = 512 };
@@ -183,7 +183,9 @@ static et_dataset *load_gtzan(const char *dir)
 {
     et_dataset *ds = et_gtzan_load(dir, ET_GTZAN_SPECTROGRAM);
 
-    if (ds && (et_centre_items(ds) || et_append_flux(ds))) {
+    int64_t bands = ds ? ds->x->shape[2] : 0;
+
+    if (ds && (et_centre_items(ds) || et_append_flux(ds) || et_append_roughness(ds, bands))) {
         et_dataset_free(ds);
         return NULL;
     }

@@ -506,6 +506,29 @@ START_TEST(flux)
 }
 END_TEST
 
+/* Roughness is the second difference along the first n features: 0 at their ends and behind the end. */
+START_TEST(roughness)
+{
+    et_dataset *ds = small_set();
+
+    et_set(ds->x, (const int64_t[]){4, 1, 1}, 400);
+    ok(et_append_roughness(ds, 3));
+    ck_assert_int_eq(ds->x->shape[2], F + 3);
+    const float *item = et_data_f32(ds->x) + 4 * T * (F + 3); /* 400 + 10 t + f, three steps */
+    near(item[F + 1], 0, 0);                  /* 400, 401, 402 */
+    near(item[(F + 3) + 1], 400, 0);          /* the features stay */
+    near(item[(F + 3) + F + 0], 0, 0);
+    near(item[(F + 3) + F + 1], 22, 0);       /* |410 - 800 + 412| */
+    near(item[(F + 3) + F + 2], 0, 0);
+    near(item[3 * (F + 3) + F + 1], 0, 0);    /* behind the end */
+    fails(et_append_roughness(ds, F + 4), ET_EINVAL, "features of");
+    fails(et_append_roughness(NULL, 0), ET_EINVAL, "NULL");
+    ok(et_append_roughness(ds, 0));
+    ck_assert_int_eq(ds->x->shape[2], 2 * (F + 3));
+    et_dataset_free(ds);
+}
+END_TEST
+
 /* Without noise a wave repeats after its period along one axis and is constant along the other. */
 START_TEST(waves_in_noise)
 {
@@ -633,6 +656,7 @@ int main(void)
     tcase_add_test(tc, standardize_wrong);
     tcase_add_test(tc, centred_items);
     tcase_add_test(tc, flux);
+    tcase_add_test(tc, roughness);
     tcase_add_test(tc, waves_in_noise);
     tcase_add_test(tc, out_of_memory);
     suite_add_tcase(suite, tc);
