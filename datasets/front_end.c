@@ -48,6 +48,8 @@ static const row rows[] = {
     {"mulan:128", MULAN, 128, 60, 7800, ET_LEVEL_LN, 1e-6, 0, 0, 1},
     {"vit129", 22050, 256, 256, 256, ET_STFT_INSIDE, false, false, NO_BANK, 129, 0, 11025, DB10},
     {"rnn64", 16000, 512, 512, 256, ET_STFT_CENTRED, false, false, ET_MEL_SLANEY, 64, 0, 8000, DB10},
+    {"mel96", 22050, 2048, 2048, 1024, ET_STFT_CENTRED, false, false, ET_MEL_HTK, 96, 30, 11025, ET_LEVEL_POWER_DB, 1e-10,
+     0, -60, 110},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -69,7 +71,7 @@ static const row *find(const char *name)
 const char *const *et_front_end_names(void)
 {
     static const char *const names[] = {"won96",   "won96:power", "ast128",    "ast128:log", "laion64", "laion64:htk",
-                                        "ms64",    "mulan",       "mulan:128", "vit129",     "rnn64",   NULL};
+                                        "ms64",    "mulan",       "mulan:128", "vit129",     "rnn64",   "mel96", NULL};
     _Static_assert(sizeof names / sizeof names[0] == ROWS + 1, "a name for each row");
 
     return names;

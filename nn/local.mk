@@ -6,6 +6,7 @@ nninclude_HEADERS += \
 	nn/bert_layer.h \
 	nn/cells.h \
 	nn/checkpoint.h \
+	nn/contrastive.h \
 	nn/conv.h \
 	nn/dropout.h \
 	nn/early_stop.h \
@@ -18,9 +19,11 @@ nninclude_HEADERS += \
 	nn/mlp.h \
 	nn/module.h \
 	nn/multi_head_attention.h \
+	nn/nearest.h \
 	nn/norm_lstm.h \
 	nn/optim.h \
 	nn/positions.h \
+	nn/projection.h \
 	nn/rnn.h \
 	nn/schedule.h \
 	nn/train.h \
@@ -33,6 +36,7 @@ libetude_la_SOURCES += \
 	nn/bert_layer.c \
 	nn/cells.c \
 	nn/checkpoint.c \
+	nn/contrastive.c \
 	nn/conv.c \
 	nn/dropout.c \
 	nn/early_stop.c \
@@ -46,12 +50,14 @@ libetude_la_SOURCES += \
 	nn/mlp.c \
 	nn/module.c \
 	nn/multi_head_attention.c \
+	nn/nearest.c \
 	nn/norm_lstm.c \
 	nn/optim.c \
 	nn/optim_internal.h \
 	nn/optim_state.c \
 	nn/pairs.c \
 	nn/positions.c \
+	nn/projection.c \
 	nn/rnn.c \
 	nn/schedule.c \
 	nn/state.c \

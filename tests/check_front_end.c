@@ -138,6 +138,7 @@ START_TEST(shapes)
         {"laion64", 48000, 64, 480000, 1001, 513},    {"ms64", 44100, 64, 220500, 690, 513},
         {"mulan", 16000, 64, 160000, 1000, 1},        {"mulan:128", 16000, 128, 160000, 1000, 1},
         {"vit129", 22050, 129, 661500, 2583, 256},    {"rnn64", 16000, 64, 160000, 626, 257},
+        {"mel96", 22050, 96, 220500, 216, 1025},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -305,7 +306,7 @@ START_TEST(names)
         ck_assert(strncmp(et_front_end_signature(fe), all[count], strlen(all[count])) == 0);
         et_front_end_free(fe);
     }
-    ck_assert_int_eq(count, 11);
+    ck_assert_int_eq(count, 12);
 }
 END_TEST
 
@@ -316,7 +317,7 @@ START_TEST(misuse)
 
     fails_null(et_front_end_new(NULL), ET_EINVAL, "no front end \"(null)\"; there are won96, won96:power");
     fails_null(et_front_end_new(""), ET_EINVAL, "no front end \"\"");
-    fails_null(et_front_end_new("won96:"), ET_EINVAL, "vit129, rnn64");
+    fails_null(et_front_end_new("won96:"), ET_EINVAL, "vit129, rnn64, mel96");
     fails_null(et_front_end_new("WON96"), ET_EINVAL, "no front end \"WON96\"");
     fails(et_front_end_run(NULL, x, 400, y), ET_EINVAL, "NULL");
     fails(et_front_end_run(fe, NULL, 400, y), ET_EINVAL, "NULL");

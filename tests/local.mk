@@ -58,6 +58,7 @@ check_PROGRAMS += \
 	tests/check_rng_fill \
 	tests/check_resample \
 	tests/check_safetensors \
+	tests/check_search \
 	tests/check_shape_ops \
 	tests/check_synth \
 	tests/check_synthetic \
@@ -128,6 +129,7 @@ tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
+tests_check_search_LDADD = $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_synthetic_LDADD = $(TEST_LDADD)

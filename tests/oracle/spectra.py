@@ -145,6 +145,8 @@ fronts = {
     "mulan": np.log(np.maximum(google @ mel_matrix("htk", 64, 16000, 512, 60, 7800).T, 1e-6)),
     "mulan:128": np.log(np.maximum(google @ mel_matrix("htk", 128, 16000, 512, 60, 7800).T, 1e-6)),
     "vit129": power_db(power_frames(x, 256, 256, 256, "inside")),
+    "mel96": (power_db(power_frames(x, 2048, 2048, 1024, "centred") @
+                       mel_matrix("htk", 96, 22050, 2048, 30, 11025).T) + 60) / 110,
     "rnn64": power_db(won @ mel_matrix("slaney", 64, 16000, 512, 0, 8000).T),
 }
 for name, table in fronts.items():
