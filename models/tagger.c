@@ -188,10 +188,12 @@ static void make_att(et_tagger *m, et_module *front, et_module *back, et_rng *rn
     fill_cls(m->cls);
     et_module *layers = group(group(back, "encoder"), "layer");
     for (int i = 0; i < c->layers; i++)
-        m->encoder[i] = et_bert_layer_new(layers, numbered(name, "", i),
-                                          &(et_bert_layer_config){.width = c->width, .hidden = c->hidden,
-                                                                  .heads = c->heads, .attention_dropout = c->dropout,
-                                                                  .hidden_dropout = c->dropout}, rng);
+        m->encoder[i] = et_transformer_block_new(
+            layers, numbered(name, "", i),
+            &(et_transformer_config){.width = c->width, .hidden = c->hidden, .heads = c->heads, .post_norm = true,
+                                     .act = ET_ACT_GELU, .eps = 1e-12, .attention_dropout = c->dropout,
+                                     .out_dropout = c->dropout, .mlp_dropout = c->dropout,
+                                     .names = &et_transformer_names_bert}, rng);
     m->pooler = et_linear_layer_new(group(back, "pooler"), "dense", c->width, c->width, true, rng);
 }
 
@@ -249,7 +251,7 @@ void et_tagger_set_rng(et_tagger *m, et_rng *rng)
 {
     m->rng = rng;
     for (int i = 0; i < m->config.layers && m->encoder[i]; i++)
-        m->encoder[i]->rng = rng;
+        et_transformer_block_set_rng(m->encoder[i], rng);
 }
 
 /* --- front ends ---------------------------------------------------------------------- */
@@ -371,7 +373,7 @@ static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weig
 {
     h = sequence(m, h);
     for (int i = 0; i < m->config.layers; i++)
-        h = et_bert_layer_forward(m->encoder[i], h, NULL, weights ? &weights[i] : NULL);
+        h = et_transformer_block_forward(m->encoder[i], h, &(et_mha_call){.weights = weights ? &weights[i] : NULL});
     return pooler(m, et_select(h, 1, 0));
 }
 
@@ -402,11 +404,11 @@ et_tensor *et_tagger_contributions(const et_tagger *m, et_tensor *x)
     }
     et_tensor *h = sequence(m, front_forward(m, x));
     for (int i = 0; i < last; i++)
-        h = et_bert_layer_forward(m->encoder[i], h, NULL, NULL);
+        h = et_transformer_block_forward(m->encoder[i], h, NULL);
     if (!h)
         return et_fail("tagger");
     /* All heads look at t: their results, side by side, are the value row V_t. What follows needs x_0 alone. */
-    et_tensor *v = et_squeeze(et_linear_layer_forward(m->encoder[last]->value, h), 0); /* [T + 1, d] */
-    et_tensor *answer = pooler(m, et_bert_layer_finish(m->encoder[last], et_select(h, 1, 0), v));
+    et_tensor *v = et_squeeze(et_linear_layer_forward(m->encoder[last]->attn->v, h), 0); /* [T + 1, d] */
+    et_tensor *answer = pooler(m, et_transformer_block_finish(m->encoder[last], et_select(h, 1, 0), v));
     return et_sigmoid(et_linear_layer_forward(m->classifier, answer));
 }

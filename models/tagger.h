@@ -15,7 +15,7 @@
  *   Spec   front_end.input_bn, front_end.layers.I.{conv,bn} (I 0-5 vertical, 6-9 horizontal)
  *   Raw    front_end.init_conv.{conv,bn}, front_end.convs.I.{conv,bn}
  *   Att    front_end.conv1x1 and front_end.bn (Raw: front_end.conv1x1.{conv,bn}),
- *          back_end.encoder.layer.I. as nn/bert_layer.h, back_end.pooler.dense
+ *          back_end.encoder.layer.I. with BERT's names (nn/transformer.h), back_end.pooler.dense
  *   CNN_P  back_end.conv{1,2,3}, back_end.bn{1,2,3,4}, back_end.dense
  *   CNN_L  back_end.convs.I.{conv,bn}, back_end.conv1x1.{conv,bn}
  *   all    classifier */
@@ -23,7 +23,7 @@
 #define ETUDE_MODELS_TAGGER_H
 
 #include "nn/batch_norm.h"
-#include "nn/bert_layer.h"
+#include "nn/transformer.h"
 #include "nn/conv.h"
 
 #ifdef __cplusplus
@@ -89,7 +89,7 @@ typedef struct et_tagger {
     et_batch_norm_layer *p_bn[4];
     et_linear_layer *dense;
     et_tagger_conv *l_convs[ET_TAGGER_BLOCKS], *l_last;
-    et_bert_layer *encoder[ET_TAGGER_LAYERS];
+    et_transformer_block *encoder[ET_TAGGER_LAYERS];
     et_tensor *cls;                /* [width], fixed or a parameter (back_end.cls) */
     et_linear_layer *pooler;
     et_linear_layer *classifier;

@@ -3,7 +3,6 @@ nninclude_HEADERS += \
 	nn/additive_attention.h \
 	nn/batch_norm.h \
 	nn/beam.h \
-	nn/bert_layer.h \
 	nn/cells.h \
 	nn/checkpoint.h \
 	nn/contrastive.h \
@@ -33,7 +32,6 @@ libetude_la_SOURCES += \
 	nn/additive_attention.c \
 	nn/batch_norm.c \
 	nn/beam.c \
-	nn/bert_layer.c \
 	nn/cells.c \
 	nn/checkpoint.c \
 	nn/contrastive.c \

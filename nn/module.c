@@ -8,6 +8,7 @@
 
 #include "nn/internal.h"
 #include "tensor/alloc.h"
+#include "tensor/strbuf.h"
 
 typedef struct et_module_tree tree;
 
@@ -112,8 +113,23 @@ static void free_tree(tree *t)
     et_dealloc(t);
 }
 
+/* The module `path` below m, of which the first n characters count; plain groups where there is none. */
+static et_module *group(et_module *m, const char *path, size_t n)
+{
+    et_strbuf b = ET_STRBUF_INIT;
+    et_module *found = NULL;
+
+    if (et_strbuf_add(&b, path, n)) {
+        found = et_module_child(m, b.data);
+        found = found ? found : et_module_new(sizeof *found, "Group", m, b.data);
+    }
+    et_strbuf_free(&b);
+    return found;
+}
+
 void *et_module_new(size_t size, const char *kind, et_module *parent, const char *name)
 {
+    const char *dot = parent && name ? strrchr(name, '.') : NULL;
     et_module *m;
     tree *t;
 
@@ -125,6 +141,12 @@ void *et_module_new(size_t size, const char *kind, et_module *parent, const char
                  : !kind          ? "it has no kind"
                                   : "it has a name but no parent");
         return NULL;
+    }
+    if (dot && dot > name) {
+        parent = group(parent, name, (size_t)(dot - name));
+        name = dot + 1;
+        if (!parent)
+            return NULL;
     }
     m = et_alloc_zero(1, size);
     if (!m)
@@ -425,7 +447,18 @@ static void set_training(et_module *m, bool on)
 {
     for (int64_t i = 0; m && i < m->root->tree->n_modules; i++)
         if (et_path_within(m->path, m->root->tree->modules[i]->path))
-            m->root->tree->modules[i]->training = on;
+            m->root->tree->modules[i]->training = on && !m->root->tree->modules[i]->held;
+}
+
+void et_module_hold_eval(et_module *m, bool on)
+{
+    for (int64_t i = 0; m && i < m->root->tree->n_modules; i++) {
+        et_module *part = m->root->tree->modules[i];
+        if (et_path_within(m->path, part->path)) {
+            part->held = on;
+            part->training = !on && m->root->training;
+        }
+    }
 }
 
 void et_module_train(et_module *m) { set_training(m, true); }

@@ -36,6 +36,7 @@ struct et_module {
     char *path;       /* dotted name from the root, "" for the root */
     et_module *root, *parent;
     bool training; /* true: dropout drops, batch norm uses the batch's statistics */
+    bool held;     /* stays in evaluation (et_module_hold_eval) */
     char note[64]; /* sizes for the summary: "64 -> 128" */
     /* Called before the module is freed, for memory of its own beyond tensors; or NULL. */
     void (*release)(et_module *self);
@@ -60,9 +61,10 @@ typedef struct et_entry {
 /* --- making and freeing -------------------------------------------------------------- */
 
 /** A module of `size` bytes (zeroed, the et_module first) named `name` under parent. Both
- *  NULL: a root. kind is kept, not copied. The new module trains if its parent does.
- *  NULL on failure, and while an error is pending. Errors: EINVAL (a name that is empty,
- *  holds a dot, or is taken; a size too small), ENOMEM. */
+ *  NULL: a root. A dotted name ("attention.output.dense") puts it below the modules of those
+ *  names, which are made where there are none. kind is kept, not copied. The new module trains
+ *  if its parent does. NULL on failure, and while an error is pending. Errors: EINVAL (a name
+ *  with an empty part, or one that is taken; a size too small), ENOMEM. */
 void *et_module_new(size_t size, const char *kind, et_module *parent, const char *name);
 
 /** To end a constructor with: returns m if no error is pending; else frees m and what is
@@ -112,6 +114,9 @@ et_status et_module_print(const et_module *m, FILE *out);
 /** Training mode (as new modules are) or evaluation. */
 void et_module_train(et_module *m);
 void et_module_eval(et_module *m);
+/** Keeps m and what is below it in evaluation mode whatever et_module_train says, as layers
+ *  that are not trained want; or (on false) gives them back their root's mode. */
+void et_module_hold_eval(et_module *m, bool on);
 
 /** Excludes from training, or includes again, the parameters named `prefix` or below it
  *  ("encoder.layers.1" does not mean encoder.layers.10); NULL for all. An optimiser takes

@@ -58,7 +58,7 @@ et_tensor *et_mha_heads(et_tensor *x, int64_t heads)
     return et_permute(et_view(x, ET_SHAPE(x->shape[0], x->shape[1], heads, x->shape[2] / heads)), ET_DIMS(0, 2, 1, 3));
 }
 
-et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call)
+et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call)
 {
     static const et_mha_call plain;
     et_attention_opts opts = {.merge_heads = true};
@@ -83,7 +83,6 @@ et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, cons
     opts.rng = m->rng;
     if (m->qkv && !call->weights) {
         y = et_attention_qkv(et_linear_layer_forward(m->qkv, x), m->config.heads, call->mask, &opts);
-        y = et_linear_layer_forward(m->out, y);
         return y ? y : et_fail(m->module.path);
     }
     if (m->qkv) {
@@ -97,6 +96,12 @@ et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, cons
     }
     y = call->weights ? et_attention_weights(q, k, v, call->mask, &opts, call->weights)
                       : et_attention(q, k, v, call->mask, &opts);
-    y = et_linear_layer_forward(m->out, y);
     return y ? y : et_fail(m->module.path);
+}
+
+et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call)
+{
+    et_tensor *y = et_mha_attend(m, x, memory, call);
+
+    return y ? et_linear_layer_forward(m->out, y) : NULL;
 }

@@ -20,8 +20,8 @@ typedef struct et_mha_config {
     bool fused;           /* one layer makes q, k and v: faster, self-attention alone */
     bool no_bias;         /* in any projection */
     double dropout;       /* of the weights, in training */
-    const char *names[4]; /* of the layers q, k, v, out (fused: the first and the last count); NULL:
-                             "q", "k", "v", "out", "qkv" */
+    const char *names[4]; /* of the layers q, k, v, out (fused: the first and the last count), dotted
+                             or not; NULL: "q", "k", "v", "out", "qkv" */
 } et_mha_config;
 
 /* Layers q, k, v [H d_head, d] (or qkv [3 H d_head, d]: queries, keys, values of all heads,
@@ -55,6 +55,9 @@ et_tensor *et_mha_heads(et_tensor *x, int64_t heads);
 /** x [B, Tq, d]; memory [B, Tk, dm], or NULL for x itself; result [B, Tq, d], owned by the open
  *  scope. NULL after an error: ESHAPE; EINVAL for a memory with fused projections. */
 et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
+
+/** The same before the last projection: what the heads found, side by side, [B, Tq, H d_head]. */
+et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
 
 #ifdef __cplusplus
 }

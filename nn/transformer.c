@@ -7,6 +7,21 @@
 #include "nn/transformer.h"
 #include "tensor/alloc.h"
 
+const et_transformer_names et_transformer_names_plain = {
+    .attention = "attn", .q = "q", .k = "k", .v = "v", .qkv = "qkv", .out = "o",
+    .norm1 = "ln1", .norm2 = "ln2", .mlp = {"mlp.0", "mlp.1"},
+};
+const et_transformer_names et_transformer_names_bert = {
+    .attention = "attention", .q = "self.query", .k = "self.key", .v = "self.value", .qkv = "self.qkv",
+    .out = "output.dense", .norm1 = "attention.output.LayerNorm", .norm2 = "output.LayerNorm",
+    .mlp = {"intermediate.dense", "output.dense"},
+};
+const et_transformer_names et_transformer_names_vit = {
+    .attention = "attention", .q = "attention.query", .k = "attention.key", .v = "attention.value",
+    .qkv = "attention.qkv", .out = "output.dense", .norm1 = "layernorm_before", .norm2 = "layernorm_after",
+    .mlp = {"intermediate.dense", "output.dense"},
+};
+
 /* True if p is a chance that something is dropped. */
 static bool chance(double p) { return p >= 0 && p < 1; }
 
@@ -27,23 +42,35 @@ et_transformer_block *et_transformer_block_new(et_module *parent, const char *na
     if (!b)
         return NULL;
     b->config = *c;
+    b->config.names = NULL;
+    const et_transformer_names *as = c->names ? c->names : &et_transformer_names_plain;
     const double eps = c->eps > 0 ? c->eps : 1e-6;
     const et_mha_config attention = {.width = c->width,
                                      .heads = c->heads,
                                      .head_width = c->head_width,
                                      .fused = c->fused,
                                      .dropout = c->attention_dropout,
-                                     .names = {c->fused ? "qkv" : "q", "k", "v", "o"}};
+                                     .names = {c->fused ? as->qkv : as->q, as->k, as->v, as->out}};
     et_module_note(&b->module, "%" PRId64 ", %s-norm", c->width, c->post_norm ? "post" : "pre");
-    b->ln1 = et_layer_norm_layer_new(&b->module, "ln1", c->width, eps);
-    b->attn = et_mha_new(&b->module, "attn", &attention, rng);
-    b->ln2 = et_layer_norm_layer_new(&b->module, "ln2", c->width, eps);
-    et_module *mlp = et_module_new(sizeof *mlp, "MLP", &b->module, "mlp");
-    if (mlp) {
-        b->mlp[0] = et_linear_layer_new(mlp, "0", c->width, c->hidden, true, rng);
-        b->mlp[1] = et_linear_layer_new(mlp, "1", c->hidden, c->width, true, rng);
-    }
+    /* In the order in which they are used. */
+    if (!c->post_norm)
+        b->ln1 = et_layer_norm_layer_new(&b->module, as->norm1, c->width, eps);
+    b->attn = et_mha_new(&b->module, as->attention, &attention, rng);
+    if (c->post_norm)
+        b->ln1 = et_layer_norm_layer_new(&b->module, as->norm1, c->width, eps);
+    else
+        b->ln2 = et_layer_norm_layer_new(&b->module, as->norm2, c->width, eps);
+    b->mlp[0] = et_linear_layer_new(&b->module, as->mlp[0], c->width, c->hidden, true, rng);
+    b->mlp[1] = et_linear_layer_new(&b->module, as->mlp[1], c->hidden, c->width, true, rng);
+    if (c->post_norm)
+        b->ln2 = et_layer_norm_layer_new(&b->module, as->norm2, c->width, eps);
     return et_module_done(&b->module);
+}
+
+void et_transformer_block_set_rng(et_transformer_block *b, et_rng *rng)
+{
+    b->rng = rng;
+    b->attn->rng = rng;
 }
 
 /* M(x): the perceptron with its dropouts. */
@@ -58,16 +85,22 @@ static et_tensor *perceptron(const et_transformer_block *b, et_tensor *x)
     return et_dropout(x, c->mlp_dropout, training, b->rng);
 }
 
-/* A(x): the attention with its dropout. */
-static et_tensor *attend(const et_transformer_block *b, et_tensor *x, const et_mha_call *call)
-{
-    return et_dropout(et_mha_forward(b->attn, x, NULL, call), b->config.out_dropout, b->module.training, b->rng);
-}
-
 /* x + branch, where the branch is not skipped. */
 static et_tensor *residual(const et_transformer_block *b, et_tensor *x, et_tensor *branch)
 {
     return et_add(x, et_drop_path(branch, b->config.drop_path, b->module.training, b->rng));
+}
+
+et_tensor *et_transformer_block_finish(const et_transformer_block *b, et_tensor *x, et_tensor *attended)
+{
+    if (!b)
+        return et_fail("transformer block");
+    et_tensor *a = et_linear_layer_forward(b->attn->out, attended);
+    x = residual(b, x, et_dropout(a, b->config.out_dropout, b->module.training, b->rng));
+    if (!b->config.post_norm)
+        return residual(b, x, perceptron(b, et_layer_norm_layer_forward(b->ln2, x)));
+    x = et_layer_norm_layer_forward(b->ln1, x);
+    return et_layer_norm_layer_forward(b->ln2, residual(b, x, perceptron(b, x)));
 }
 
 et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor *x, const et_mha_call *call)
@@ -78,13 +111,8 @@ et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor
     et_scope *inner = et_scope_open();
     if (!inner)
         return NULL;
-    if (b->config.post_norm) {
-        x = et_layer_norm_layer_forward(b->ln1, residual(b, x, attend(b, x, call)));
-        x = et_layer_norm_layer_forward(b->ln2, residual(b, x, perceptron(b, x)));
-    } else {
-        x = residual(b, x, attend(b, et_layer_norm_layer_forward(b->ln1, x), call));
-        x = residual(b, x, perceptron(b, et_layer_norm_layer_forward(b->ln2, x)));
-    }
+    et_tensor *a = b->config.post_norm ? x : et_layer_norm_layer_forward(b->ln1, x);
+    x = et_transformer_block_finish(b, x, et_mha_attend(b->attn, a, NULL, call));
     if (call && call->weights && *call->weights)
         *call->weights = et_scope_return(inner, *call->weights);
     x = et_scope_return(inner, x);
@@ -129,4 +157,39 @@ et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tens
         x = et_transformer_block_forward(t->blocks[i], x, &call);
     }
     return x;
+}
+
+et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
+                                       et_tensor **hidden)
+{
+    const et_mha_call call = {.mask = mask};
+
+    for (int i = 0; hidden && t && i < t->layers; i++)
+        hidden[i] = NULL;
+    if (!t || !x)
+        return et_fail("transformer");
+    if (first < 0 || first > t->layers) {
+        et_raise(ET_EINVAL, "transformer %s: cannot begin at block %d of %d", t->module.path, first, t->layers);
+        return NULL;
+    }
+    for (int i = first; i < t->layers; i++) {
+        x = et_transformer_block_forward(t->blocks[i], x, &call);
+        if (hidden)
+            hidden[i] = x;
+    }
+    return x;
+}
+
+et_status et_transformer_train_last(et_transformer *t, int n)
+{
+    et_status status = ET_OK;
+
+    if (!t || n < 0)
+        return et_raise(ET_EINVAL, "transformer: %d blocks are to be trained, or there is no transformer", n);
+    for (int i = 0; i < t->layers && !status; i++) {
+        const bool frozen = i < t->layers - n;
+        et_module_hold_eval(&t->blocks[i]->module, frozen);
+        status = frozen ? et_module_freeze(&t->blocks[i]->module, NULL) : et_module_unfreeze(&t->blocks[i]->module, NULL);
+    }
+    return status;
 }

@@ -5,7 +5,8 @@
  *   post-norm (Vaswani et al. 2017; BERT):     LN1(x + A(x)),   then LN2(x + M(x))
  *
  * with A multi-head attention and M(x) = [act](W_1 act(W_0 x + b_0) + b_1). Each residual branch
- * may be left out at random in training (stochastic depth, Huang et al. 2016). */
+ * may be left out at random in training (stochastic depth, Huang et al. 2016). What the parts are
+ * called in the state dict is a table, so that files of other libraries fit. */
 #ifndef ETUDE_NN_TRANSFORMER_H
 #define ETUDE_NN_TRANSFORMER_H
 
@@ -15,6 +16,23 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Names of a block's parts, dotted or not. */
+typedef struct et_transformer_names {
+    const char *attention;             /* the module of the projections ... */
+    const char *q, *k, *v, *qkv, *out; /* ... and they, below it (either q, k, v or qkv is used) */
+    const char *norm1, *norm2;         /* LN1, LN2 */
+    const char *mlp[2];                /* W_0, W_1 */
+} et_transformer_names;
+
+/** attn.{q,k,v,o} (or attn.qkv), ln1, ln2, mlp.0, mlp.1. */
+extern const et_transformer_names et_transformer_names_plain;
+/** BERT and its family: attention.self.{query,key,value}, attention.output.dense, attention.output.LayerNorm,
+ *  intermediate.dense, output.dense, output.LayerNorm. */
+extern const et_transformer_names et_transformer_names_bert;
+/** ViT and AST as Hugging Face has them: attention.attention.{query,key,value}, attention.output.dense,
+ *  layernorm_before, layernorm_after, intermediate.dense, output.dense. */
+extern const et_transformer_names et_transformer_names_vit;
 
 typedef struct et_transformer_config {
     int64_t width;            /* d of x */
@@ -31,16 +49,16 @@ typedef struct et_transformer_config {
     double hidden_dropout;    /* behind the perceptron's first layer */
     double mlp_dropout;       /* behind its second */
     double drop_path;         /* chance that an item skips a residual branch */
+    const et_transformer_names *names; /* read by the constructor alone; NULL: et_transformer_names_plain */
 } et_transformer_config;
 
-/* State dict: ln1.weight, ln1.bias, attn.{q,k,v,o}.{weight,bias} (or attn.qkv, attn.o), ln2, mlp.0, mlp.1. */
 typedef struct et_transformer_block {
     et_module module;
-    et_transformer_config config;
+    et_transformer_config config; /* names NULL */
     et_layer_norm_layer *ln1, *ln2;
     et_mha *attn;
     et_linear_layer *mlp[2];
-    et_rng *rng; /* for dropout; NULL: the thread's default generator. May be set. */
+    et_rng *rng; /* for dropout; NULL: the thread's default generator. See et_transformer_block_set_rng. */
 } et_transformer_block;
 
 /** A block under parent and name. Linear layers are initialised U(+-1/sqrt(fan_in)). EINVAL for
@@ -48,9 +66,16 @@ typedef struct et_transformer_block {
 et_transformer_block *et_transformer_block_new(et_module *parent, const char *name,
                                                const et_transformer_config *config, et_rng *rng);
 
+/** Sets the generator of all dropout in the block; NULL: the thread's default one. */
+void et_transformer_block_set_rng(et_transformer_block *b, et_rng *rng);
+
 /** x [B, T, d] -> [B, T, d]. call: masks, and where the attention's weights go (see
  *  nn/multi_head_attention.h); or NULL. Owned by the open scope. */
 et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor *x, const et_mha_call *call);
+
+/** What follows the attention alone: from the block's input x [.., d] and what its heads found,
+ *  `attended` [.., H d_head] (et_mha_attend). */
+et_tensor *et_transformer_block_finish(const et_transformer_block *b, et_tensor *x, et_tensor *attended);
 
 /* Blocks "0" .. "layers - 1", one after the other. */
 typedef struct et_transformer {
@@ -67,6 +92,15 @@ et_transformer *et_transformer_new(et_module *parent, const char *name, int laye
 /** x [B, T, d] through all blocks. mask (or NULL) as et_mha_call's. weights, where not NULL, receives each
  *  block's attention, weights[layers] of [B, heads, T, T]. */
 et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask, et_tensor **weights);
+
+/** x through blocks first .. layers - 1 alone (EINVAL unless 0 <= first <= layers). hidden, where not NULL,
+ *  receives what each of them made, hidden[i] of block i, so hidden[layers]. */
+et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
+                                       et_tensor **hidden);
+
+/** Trains the last `n` blocks (at most all) and freezes the others, which stay in evaluation mode then.
+ *  EINVAL for a negative n. */
+et_status et_transformer_train_last(et_transformer *t, int n);
 
 #ifdef __cplusplus
 }

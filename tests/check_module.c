@@ -68,6 +68,29 @@ START_TEST(names)
 }
 END_TEST
 
+/* Dotted names make the modules on the way once; what is held in evaluation stays there. */
+START_TEST(dotted_names)
+{
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_linear_layer *a = et_linear_layer_new(m, "x.y.a", 2, 3, true, NULL), *b = et_linear_layer_new(m, "x.y.b", 2, 3, true, NULL);
+    et_module *x = et_module_child(m, "x");
+
+    ck_assert_msg(a && b && x, "%s", et_error_message());
+    ck_assert_str_eq(a->module.path, "x.y.a");
+    ck_assert_ptr_eq(a->module.parent, b->module.parent);
+    ck_assert_ptr_eq(a->module.parent->parent, x);
+    ck_assert_ptr_eq(et_module_find(x, "y.b.weight"), b->weight);
+    et_module_hold_eval(&a->module, true);
+    ck_assert(!a->module.training && b->module.training);
+    et_module_eval(m);
+    et_module_train(m);
+    ck_assert(!a->module.training && b->module.training && m->training);
+    et_module_hold_eval(x, false);
+    ck_assert(a->module.training && b->module.training);
+    et_module_free(m);
+}
+END_TEST
+
 START_TEST(wrong_names)
 {
     et_module *m = tree();
@@ -79,6 +102,10 @@ START_TEST(wrong_names)
     fails_null(et_module_param(NULL, "w", ET_SHAPE(1)), ET_EINVAL, "NULL module");
     fails_null(et_module_new(sizeof *m, "M", m, "mean"), ET_EINVAL, "taken");
     fails_null(et_module_new(sizeof *m, "M", m, NULL), ET_EINVAL, "no name");
+    fails_null(et_module_new(sizeof *m, "M", m, ".x"), ET_EINVAL, "no name");
+    fails_null(et_module_new(sizeof *m, "M", m, "x."), ET_EINVAL, "no name");
+    fails_null(et_module_new(sizeof *m, "M", m, "x..y"), ET_EINVAL, "no name");
+    fails_null(et_module_new(sizeof *m, "M", m, "mean.y"), ET_EINVAL, "taken");
     fails_null(et_module_new(sizeof *m, "M", NULL, "x"), ET_EINVAL, "no parent");
     fails_null(et_module_new(1, "M", NULL, NULL), ET_EINVAL, "size");
     fails_null(et_module_param(m, "w", ET_SHAPE(-1)), ET_ESHAPE, "");
@@ -370,6 +397,7 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
     tcase_add_test(tc, names);
+    tcase_add_test(tc, dotted_names);
     tcase_add_test(tc, wrong_names);
     tcase_add_test(tc, freezing);
     tcase_add_test(tc, dtypes);
