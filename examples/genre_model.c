@@ -7,6 +7,7 @@
 
 #include "autograd/ops.h"
 #include "datasets/standardize.h"
+#include "examples/common/run_model.h"
 #include "tensor/alloc.h"
 
 genre_model *genre_model_new(const genre_network *network, const void *config, int members, uint64_t seed)
@@ -104,15 +105,4 @@ et_tensor *genre_model_ask(const genre_model *m, et_tensor *x, et_tensor *length
 
 double genre_model_clip(const genre_model *m, double norm) { return norm / sqrt(m->n); }
 
-et_status genre_model_load(genre_model *m, const char *path)
-{
-    const et_load_options options = {0};
-    et_status status = et_module_load(m->root, path, &options, NULL);
-    char why[512];
-
-    if (status != ET_ESHAPE)
-        return status;
-    snprintf(why, sizeof why, "%s", et_error_message());
-    et_error_clear();
-    return et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
-}
+et_status genre_model_load(genre_model *m, const char *path) { return et_run_load_weights(m->root, path); }

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "examples/common/run_report.h"
+#include "examples/common/run_model.h"
 #include "examples/genre_data.h"
 #include "examples/genre_judge.h"
 

@@ -22,8 +22,8 @@ examples_libcommon_la_SOURCES = \
 	examples/common/progress.h \
 	examples/common/report.c \
 	examples/common/report.h \
-	examples/common/run_report.c \
-	examples/common/run_report.h \
+	examples/common/run_model.c \
+	examples/common/run_model.h \
 	examples/common/runfolder.c \
 	examples/common/runfolder.h \
 	examples/common/runfolder_internal.h \
@@ -63,6 +63,15 @@ examples_music_data_SOURCES = \
 	examples/music_text.c \
 	examples/music_text.h
 examples_music_data_LDADD = $(EXAMPLE_LIBS)
+
+noinst_PROGRAMS += examples/translate-toy
+examples_translate_toy_SOURCES = \
+	examples/translate_data.c \
+	examples/translate_data.h \
+	examples/translate_judge.c \
+	examples/translate_judge.h \
+	examples/translate_toy.c
+examples_translate_toy_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/genre-vit
 examples_genre_vit_SOURCES = \

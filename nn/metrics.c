@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tensor/alloc.h"
 
@@ -388,5 +389,53 @@ et_status et_metric_attention_mass(int64_t n, int64_t T, const float *weights, c
         }
         out[i] = all > 0 ? on / all : 0.0;
     }
+    return ET_OK;
+}
+
+/* --- sequences --------------------------------------------------------------------------------- */
+
+enum { GRAMS = 4 };
+
+static int64_t length_of(const int32_t *row, int64_t T, int32_t end)
+{
+    int64_t n = 0;
+
+    while (n < T && row[n] != end)
+        n++;
+    return n;
+}
+
+/* How often the k-gram g is in row[0 .. n - 1]. */
+static int64_t occurrences(const int32_t *g, int64_t k, const int32_t *row, int64_t n)
+{
+    int64_t count = 0;
+
+    for (int64_t i = 0; i + k <= n; i++)
+        count += memcmp(row + i, g, (size_t)k * sizeof *g) == 0;
+    return count;
+}
+
+et_status et_metric_bleu(int64_t n, int64_t T, const int32_t *results, const int32_t *references, int32_t end, double *out)
+{
+    int64_t matches[GRAMS] = {0}, all[GRAMS] = {0}, c = 0, r = 0;
+    double sum = 0;
+
+    if (n < 1 || T < 1 || !results || !references || !out)
+        return et_raise(ET_EINVAL, "BLEU: bad size, or NULL");
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t *made = results + i * T, *truth = references + i * T;
+        const int64_t length = length_of(made, T, end), wanted = length_of(truth, T, end);
+        c += length;
+        r += wanted;
+        for (int64_t k = 1; k <= GRAMS; k++)
+            for (int64_t at = 0; at + k <= length; at++) {
+                /* the j-th occurrence counts if the reference has j */
+                all[k - 1]++;
+                matches[k - 1] += occurrences(made + at, k, made, at + k) <= occurrences(made + at, k, truth, wanted);
+            }
+    }
+    for (int k = 0; k < GRAMS; k++)
+        sum += matches[k] ? log((double)matches[k] / (double)all[k]) / GRAMS : -(double)INFINITY;
+    *out = c ? exp(sum + (c < r ? 1 - (double)r / (double)c : 0)) : 0;
     return ET_OK;
 }

@@ -350,6 +350,34 @@ START_TEST(out_of_memory)
 }
 END_TEST
 
+/* "a b c d a b" against "a b c d e a": 1-grams a b c d a (5 of 6: the second b has no partner), 2-grams ab bc cd
+ * (3 of 5), 3-grams abc bcd (2 of 4), 4-grams abcd (1 of 3). A shorter result is punished; tokens behind the end count
+ * for nothing. */
+START_TEST(bleu)
+{
+    const int32_t made[2][8] = {{1, 2, 3, 4, 1, 2, 0, 9}, {1, 2, 3, 4, 0, 0, 0, 0}};
+    const int32_t truth[2][8] = {{1, 2, 3, 4, 5, 1, 0, 8}, {1, 2, 3, 4, 5, 0, 0, 0}};
+    double v;
+
+    ck_assert_int_eq(et_metric_bleu(1, 8, made[0], truth[0], 0, &v), ET_OK);
+    near(v, pow(5.0 / 6 * 3 / 5 * 2 / 4 * 1 / 3, 0.25), 1e-15);
+    ck_assert_int_eq(et_metric_bleu(1, 8, made[1], truth[1], 0, &v), ET_OK);
+    near(v, exp(1 - 5.0 / 4), 1e-15);
+    ck_assert_int_eq(et_metric_bleu(2, 8, made[0], truth[0], 0, &v), ET_OK); /* sums over both, not a mean */
+    near(v, exp(1 - 11.0 / 10) * pow(9.0 / 10 * 6 / 8 * 4 / 6 * 2 / 4, 0.25), 1e-15);
+    ck_assert_int_eq(et_metric_bleu(1, 8, truth[1], truth[1], 0, &v), ET_OK);
+    near(v, 1, 0);
+    ck_assert_int_eq(et_metric_bleu(1, 3, made[0], truth[0], 0, &v), ET_OK); /* no 4-gram */
+    near(v, 0, 0);
+    ck_assert_int_eq(et_metric_bleu(1, 1, (const int32_t[]){0}, truth[0], 0, &v), ET_OK);
+    near(v, 0, 0);
+    ck_assert_int_eq(et_metric_bleu(0, 8, made[0], truth[0], 0, &v), ET_EINVAL);
+    et_error_clear();
+    ck_assert_int_eq(et_metric_bleu(1, 8, made[0], NULL, 0, &v), ET_EINVAL);
+    et_error_clear();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("metrics");
@@ -357,6 +385,7 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_test(tc, bleu);
     tcase_add_test(tc, golden_areas);
     tcase_add_loop_test(tc, areas_by_definition, 0, 50);
     tcase_add_test(tc, skipped_tags);

@@ -1,10 +1,13 @@
-/* What the reports of all training runs share. */
-#ifndef ETUDE_EXAMPLES_COMMON_RUN_REPORT_H
-#define ETUDE_EXAMPLES_COMMON_RUN_REPORT_H
+/* What all training runs do with their model: read its weights, and report. */
+#ifndef ETUDE_EXAMPLES_COMMON_RUN_MODEL_H
+#define ETUDE_EXAMPLES_COMMON_RUN_MODEL_H
 
 #include "examples/common/report.h"
 #include "examples/common/runfolder.h"
 #include "nn/module.h"
+
+/** Reads weights of a run (best.safetensors). A file of other shapes is a broken run folder: EFORMAT. */
+et_status et_run_load_weights(et_module *m, const char *path);
 
 /** A chart of two columns of the log, `train` NULL: of one. */
 void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label);

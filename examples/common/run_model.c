@@ -1,11 +1,24 @@
 #include "config.h"
 
-#include "examples/common/run_report.h"
+#include "examples/common/run_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tensor/alloc.h"
+
+et_status et_run_load_weights(et_module *m, const char *path)
+{
+    const et_load_options options = {0};
+    et_status status = path ? et_module_load(m, path, &options, NULL) : et_error_status();
+    char why[512];
+
+    if (status != ET_ESHAPE)
+        return status;
+    snprintf(why, sizeof why, "%s", et_error_message());
+    et_error_clear();
+    return et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
+}
 
 void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
 {

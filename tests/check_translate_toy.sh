@@ -1,0 +1,88 @@
+#!/bin/sh
+# translate-toy as a user meets it: it learns to reverse sequences, is judged, translates; a text task from a table made
+# here; bits at any thread count, resuming, and wrong use. make runs this in the build folder; TRANSLATE_TOY is the
+# program (examples/translate-toy).
+set -u
+
+program=${TRANSLATE_TOY:-examples/translate-toy}
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/program.sh
+. "$here/program.sh"
+
+# run ARGUMENTS...: with one thread, its answers in files, its exit status
+run()
+{
+    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
+}
+
+says()
+{
+    grep -qE -- "$1" "$dir/output"
+}
+
+# figure RUN SECTION NAME: from metrics.json
+figure()
+{
+    awk -v section="\"$2\":" -v name="\"$3\":" '$1 == section { on = 1 } on && $1 == name { print $2 + 0; exit }' "$1/metrics.json"
+}
+
+at_least()
+{
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
+}
+
+# 800 steps of 64: the published small task.
+expect "learns to reverse" run train --out learned
+expect "exact matches" at_least "$(figure learned valid exact)" 0.95
+expect "evaluates by beam search" run eval --out learned --judge 50
+expect "exact matches of the beam" at_least "$(figure learned test exact)" 0.95
+expect "a report with translations" grep -q "made</th>" learned/report.html
+expect "translates" run translate --out learned abcdefgh hgfeabab
+expect "the first text" says '^hgfedcba$'
+expect "the second text" says '^babaefgh$'
+expect "translates greedily" run translate --out learned abcdabcd --beam 1
+expect "the same" says '^dcbadcba$'
+
+# The same seed gives the same bits; a run that is gone on with too.
+expect "short run" run train --out one --epochs 2 --dropout 0.1
+"$program" train --out two --epochs 2 --dropout 0.1 --threads 3 > /dev/null 2>&1
+expect "the same with three threads" cmp -s one/best.safetensors two/best.safetensors
+expect "begins" run train --out three --epochs 1 --dropout 0.1
+expect "goes on" run train --out three --epochs 2 --resume
+expect "as if never stopped" cmp -s one/last.ckpt three/last.ckpt
+expect "log of two epochs" test "$(wc -l < three/log.jsonl)" -eq 2
+
+# A table like that of MusicCaps: the caption says the aspects in another order.
+mkdir data
+awk 'BEGIN {
+    print "ytid,start_s,end_s,split,aspects,caption"
+    split("calm loud sad happy", mood); split("piano guitar violin flute drums", what); split("slow fast", tempo)
+    for (i = 0; i < 200; i++) {
+        m = mood[i % 4 + 1]; w = what[int(i / 4) % 5 + 1]; t = tempo[int(i / 20) % 2 + 1]
+        printf "id%d,0,10,%s,%s; %s; %s tempo,\"A %s %s plays, %s. It is heard.\"\n", i, i % 9 ? "train" : "eval", m, w, t, t, w, m
+    }
+}' > data/musiccaps.csv
+expect "learns captions" run train --data data --out captions --epochs 16 --batch 16 --warmup 60 --width 32 --length 16 \
+    --vocabulary 300 --pre-norm --dropout 0 --judge 20
+expect "BLEU" at_least "$(figure captions valid bleu)" 0.9
+expect "a caption" run translate --out captions "sad; flute; slow tempo"
+expect "in words" says '^a slow flute plays, sad\.$'
+expect "judges captions" run eval --out captions --judge 10 --beam 3
+
+misuse "letters a to i" translate --out learned abcz
+misuse "nothing to translate" translate --out learned ""
+misuse "letters a to i" translate --out learned abcdefghiab
+misuse "musiccaps.csv" train --data . --out bad
+misuse "5 heads" train --out bad --heads 5
+misuse "no-such-run" eval --out no-such-run
+misuse "beam" eval --out learned --beam 65
+printf 'ytid,split,aspects\n1,train,a\n' > data/musiccaps.csv
+misuse "caption" train --data data --out worse
+printf 'ytid,split,aspects,caption\n1,train,a,b\n' > data/musiccaps.csv
+misuse "of the split" train --data data --out worst
+sed 's/"width": 32/"width": 64/' learned/config.json > one/config.json
+misuse "config.json describes another model" eval --out one
+rm captions/vocab.txt
+misuse "vocab.txt" translate --out captions calm
+
+finish
