@@ -42,8 +42,11 @@ static et_tensor *gather_in(et_tensor *t, int *acc)
     *acc = leaf ? t->grad && t->reached : t->acc != NULL;
     if (!*slot)
         *slot = et_empty_owned(t->dtype, t->ndim, t->shape);
-    if (*slot && leaf)
+    if (*slot && leaf) {
         t->reached = true;
+        if (!*acc) /* zeros that are about to be overwritten need not be written */
+            (*slot)->blank = false;
+    }
     return *slot;
 }
 

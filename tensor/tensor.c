@@ -208,6 +208,13 @@ et_tensor *et_keep(et_tensor *x)
     return x;
 }
 
+/* Writes the zeros that et_zero_grad_of has promised. */
+static void write_zeros(et_tensor *x)
+{
+    x->blank = false;
+    memset(storage_data(x->storage), 0, x->storage->bytes);
+}
+
 /* NULL stays NULL; anything else must still have its elements. */
 static bool alive(const et_tensor *x, const char *what)
 {
@@ -221,6 +228,8 @@ static bool alive(const et_tensor *x, const char *what)
                  what);
         return false;
     }
+    if (x->blank)
+        write_zeros((et_tensor *)x);
     return true;
 }
 
@@ -406,7 +415,10 @@ et_tensor *et_grad_of(const et_tensor *x) { return x ? x->grad : NULL; }
 void et_zero_grad_of(et_tensor *x)
 {
     if (x && x->grad) {
-        et_fill(x->grad, 0);
+        if (!x->grad->storage || x->grad->storage->refs > 1) /* others see these elements too */
+            et_fill(x->grad, 0);
+        else if (!x->grad->blank)
+            x->grad->blank = et_data_mut(x->grad) != NULL;
         x->reached = false;
     }
 }

@@ -51,6 +51,7 @@ struct et_tensor {
     bool reached;                 /* backward has added to `grad` since it was last zeroed */
     bool recorded;                /* an op on a tape reads or made it */
     bool on_tape;                 /* its scope is closed, the tape still refers to it */
+    bool blank;                   /* a gradient set to zero: its elements are, once somebody asks for them */
     int32_t saved_by;             /* recorded ops whose backward is still to read it */
     const char *name;             /* of a parameter, for messages; not owned; or NULL */
     et_storage *storage;          /* NULL once released */
@@ -133,7 +134,8 @@ et_tensor *et_keep(et_tensor *x);
 et_tensor *et_set_requires_grad(et_tensor *x, bool on);
 /** The gradient of x that backward accumulated, or NULL. Owned by x. */
 et_tensor *et_grad_of(const et_tensor *x);
-/** Sets x's gradient to zero if it has one (keeping its memory). */
+/** Sets x's gradient to zero if it has one (keeping its memory). The zeros are written when somebody
+ *  looks at them before the next backward, which overwrites them. */
 void et_zero_grad_of(et_tensor *x);
 
 /* --- reading and writing ----------------------------------------------------- */

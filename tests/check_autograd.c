@@ -222,6 +222,34 @@ START_TEST(backward_twice)
 }
 END_TEST
 
+/* Zeros that nobody looked at: the next backward starts anew; clones, views and new handles see them. */
+START_TEST(backward_after_zero)
+{
+    et_tensor *x = PARAM((2), 1, 2), *view;
+
+    for (int i = 0; i < 3; i++) {
+        et_zero_grad_of(x);
+        et_zero_grad_of(x);
+        WORKS(et_backward(et_sum(et_square(x), 0, NULL, false)));
+        ck_assert(x->reached);
+        GRAD_HOLDS(x, (2), 2, 4);
+    }
+    et_zero_grad_of(x);
+    HOLDS(et_clone(x->grad), (2), 0, 0);
+    WORKS(et_backward(et_sum(et_square(x), 0, NULL, false)));
+    et_zero_grad_of(x);
+    HOLDS(view = et_detach(x->grad), (2), 0, 0);
+    WORKS(et_backward(et_sum(et_square(x), 0, NULL, false)));
+    HOLDS(view, (2), 2, 4);
+    et_zero_grad_of(x); /* with another handle on the elements */
+    HOLDS(view, (2), 0, 0);
+    WORKS(et_backward(et_sum(x, 0, NULL, false)));
+    et_zero_grad_of(x);
+    et_set(x->grad, (const int64_t[]){1}, 5);
+    GRAD_HOLDS(x, (2), 0, 5);
+}
+END_TEST
+
 /* Two losses share their beginning: the first backward has released it. */
 START_TEST(shared_beginning)
 {
@@ -622,6 +650,7 @@ int main(void)
     tc = tcase_create("backward");
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_test(tc, backward_twice);
+    tcase_add_test(tc, backward_after_zero);
     tcase_add_test(tc, shared_beginning);
     tcase_add_test(tc, independent_losses);
     tcase_add_test(tc, backward_misuse);
