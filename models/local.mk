@@ -1,5 +1,7 @@
 # models/: one file pair for each paper's model.
 modelsinclude_HEADERS += \
+	models/ast.h \
+	models/bert.h \
 	models/rnn_attention.h \
 	models/style_vae.h \
 	models/transformer.h \
@@ -7,6 +9,8 @@ modelsinclude_HEADERS += \
 	models/vit.h
 
 libetude_la_SOURCES += \
+	models/ast.c \
+	models/bert.c \
 	models/rnn_attention.c \
 	models/style_vae.c \
 	models/style_vae_internal.h \

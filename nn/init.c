@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "nn/init.h"
 #include "tensor/alloc.h"
@@ -144,4 +145,23 @@ et_status et_init_orthogonal_gates(et_tensor *w, int gates, double gain, et_rng 
 et_status et_init_orthogonal(et_tensor *w, double gain, et_rng *rng)
 {
     return et_init_orthogonal_gates(w, 1, gain, rng);
+}
+
+et_status et_init_module_normal(et_module *m, double std, double cut, et_rng *rng)
+{
+    et_status status = ET_OK;
+    const et_entry *e;
+
+    if (!m)
+        return et_raise(ET_EINVAL, "init: the module is NULL");
+    for (int64_t i = 0; (e = et_module_entry(m, i)) && !status; i++) {
+        const char *dot = strrchr(e->name, '.');
+        if (e->kind != ET_ENTRY_PARAMETER || e->tied)
+            continue;
+        if (e->tensor->ndim >= 2)
+            status = cut > 0 ? et_init_trunc_normal(e->tensor, std, cut, rng) : et_init_normal(e->tensor, std, rng);
+        else if (strcmp(dot ? dot + 1 : e->name, "bias") == 0)
+            status = et_fill(e->tensor, 0);
+    }
+    return status;
 }

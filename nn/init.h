@@ -3,8 +3,8 @@
 #ifndef ETUDE_NN_INIT_H
 #define ETUDE_NN_INIT_H
 
+#include "nn/module.h"
 #include "tensor/rng.h"
-#include "tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,6 +36,10 @@ et_status et_init_he_normal(et_tensor *w, double gain, et_rng *rng);
 et_status et_init_orthogonal(et_tensor *w, double gain, et_rng *rng);
 /** The same for each of `gates` equal blocks of rows of a recurrent weight [gates H, H]. */
 et_status et_init_orthogonal_gates(et_tensor *w, int gates, double gain, et_rng *rng);
+
+/** Every parameter below m: those of two and more dimensions N(0, std), cut to [-cut, cut] unless cut is 0,
+ *  biases 0; weights of norms stay. */
+et_status et_init_module_normal(et_module *m, double std, double cut, et_rng *rng);
 
 #ifdef __cplusplus
 }

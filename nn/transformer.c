@@ -73,15 +73,23 @@ void et_transformer_block_set_rng(et_transformer_block *b, et_rng *rng)
     b->attn->rng = rng;
 }
 
+/* act(l x) */
+static et_tensor *activated(const et_transformer_block *b, const et_linear_layer *l, et_tensor *x)
+{
+    if (b->config.act == ET_ACT_GELU && b->config.gelu_tanh)
+        return et_gelu_tanh(et_linear_layer_forward(l, x));
+    return et_linear_layer_forward_act(l, x, b->config.act);
+}
+
 /* M(x): the perceptron with its dropouts. */
 static et_tensor *perceptron(const et_transformer_block *b, et_tensor *x)
 {
     const et_transformer_config *c = &b->config;
     const bool training = b->module.training;
 
-    x = et_linear_layer_forward_act(b->mlp[0], x, c->act);
+    x = activated(b, b->mlp[0], x);
     x = et_dropout(x, c->hidden_dropout, training, b->rng);
-    x = et_linear_layer_forward_act(b->mlp[1], x, c->act_twice ? c->act : ET_ACT_NONE);
+    x = c->act_twice ? activated(b, b->mlp[1], x) : et_linear_layer_forward(b->mlp[1], x);
     return et_dropout(x, c->mlp_dropout, training, b->rng);
 }
 

@@ -43,6 +43,7 @@ typedef struct et_transformer_config {
     bool post_norm;
     et_act act;               /* behind the perceptron's first layer */
     bool act_twice;           /* and behind its second */
+    bool gelu_tanh;           /* GELU in its tanh form */
     double eps;               /* of the layer norms; 0: 1e-6 */
     double attention_dropout; /* of the attention's weights */
     double out_dropout;       /* of the attention's result */

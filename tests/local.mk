@@ -4,10 +4,12 @@ TEST_LDADD = libetude.la $(CHECK_LIBS)
 
 if HAVE_CHECK
 check_PROGRAMS += \
+	tests/check_ast \
 	tests/check_audio \
 	tests/check_audio_program \
 	tests/check_augment \
 	tests/check_autograd \
+	tests/check_bert \
 	tests/check_bf16 \
 	tests/check_collection \
 	tests/check_conv \
@@ -74,10 +76,12 @@ check_PROGRAMS += \
 endif
 
 tests_check_audio_SOURCES = tests/check_audio.c tests/audio_bytes.h
+tests_check_ast_LDADD = $(TEST_LDADD)
 tests_check_audio_LDADD = $(TEST_LDADD)
 tests_check_audio_program_LDADD = $(TEST_LDADD)
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_autograd_LDADD = $(TEST_LDADD)
+tests_check_bert_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)

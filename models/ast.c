@@ -1,0 +1,179 @@
+/* AST: see ast.h. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "models/ast.h"
+#include "nn/init.h"
+
+/* d of 64 for each head. */
+static et_ast_config sized(int heads)
+{
+    return (et_ast_config){.bands = 128, .frames = 1024, .patch_bands = 16, .patch_frames = 16, .step_bands = 10,
+                           .step_frames = 10, .width = 64 * heads, .hidden = 256 * heads, .layers = 12,
+                           .heads = heads, .eps = 1e-12};
+}
+
+et_ast_config et_ast_base(void) { return sized(12); }
+et_ast_config et_ast_small(void) { return sized(6); }
+et_ast_config et_ast_tiny(void) { return sized(3); }
+
+et_status et_ast_named(const char *name, et_ast_config *config)
+{
+    static const struct { const char *name; int heads; } all[] = {{"ast-base", 12}, {"ast-small", 6}, {"ast-tiny", 3}};
+
+    for (size_t i = 0; name && config && i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i].name, name) == 0) {
+            *config = sized(all[i].heads);
+            return ET_OK;
+        }
+    return et_raise(ET_EINVAL, "ast: no configuration \"%s\"; there are ast-base, ast-small and ast-tiny",
+                    name ? name : "(null)");
+}
+
+et_ast *et_ast_new(et_module *parent, const char *name, const et_ast_config *config, et_rng *rng)
+{
+    const et_ast_config *c = config;
+
+    if (et_error_status())
+        return NULL;
+    if (!c || c->patch_bands < 1 || c->patch_frames < 1 || c->step_bands < 1 || c->step_frames < 1 ||
+        c->bands < c->patch_bands || c->frames < c->patch_frames || c->width < 1 || c->layers < 1 || c->classes < 0 ||
+        !(c->dropout >= 0 && c->dropout < 1)) {
+        et_raise(ET_EINVAL, "ast%s%s: %s", name ? " " : "", name ? name : "",
+                 c ? "a size is below 1, the spectrogram smaller than a patch, or the dropout not in [0, 1)"
+                   : "no configuration");
+        return NULL;
+    }
+    et_ast *m = et_module_new(sizeof *m, "AST", parent, name);
+    if (!m)
+        return NULL;
+    m->config = *c;
+    m->rows = (c->bands - c->patch_bands) / c->step_bands + 1;
+    m->cols = (c->frames - c->patch_frames) / c->step_frames + 1;
+    m->special = c->single ? 1 : 2;
+    et_module_note(&m->module, "%" PRId64 " x %" PRId64 " patches", m->rows, m->cols);
+    m->embeddings = et_module_new(sizeof *m->embeddings, "Embeddings", &m->module, "embeddings");
+    if (m->embeddings) {
+        m->cls = et_module_param(m->embeddings, "cls_token", ET_SHAPE(1, 1, c->width));
+        if (!c->single)
+            m->dist = et_module_param(m->embeddings, "distillation_token", ET_SHAPE(1, 1, c->width));
+        m->position = et_module_param(m->embeddings, "position_embeddings",
+                                      ET_SHAPE(1, m->special + m->rows * m->cols, c->width));
+        et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", m->embeddings, "patch_embeddings.projection");
+        if (patch) {
+            m->patch_weight = et_module_param(patch, "weight", ET_SHAPE(c->width, 1, c->patch_bands, c->patch_frames));
+            m->patch_bias = et_module_param(patch, "bias", ET_SHAPE(c->width));
+        }
+    }
+    m->encoder = et_transformer_new(&m->module, "encoder.layer", c->layers,
+                                    &(et_transformer_config){.width = c->width,
+                                                             .heads = c->heads,
+                                                             .hidden = c->hidden,
+                                                             .act = ET_ACT_GELU,
+                                                             .eps = c->eps,
+                                                             .attention_dropout = c->attention_dropout,
+                                                             .out_dropout = c->dropout,
+                                                             .mlp_dropout = c->dropout,
+                                                             .names = &et_transformer_names_vit},
+                                    rng);
+    m->norm = et_layer_norm_layer_new(&m->module, "layernorm", c->width, c->eps);
+    if (c->classes) {
+        m->class_norm = et_layer_norm_layer_new(&m->module, "classifier.layernorm", c->width, c->eps);
+        m->classifier = et_linear_layer_new(&m->module, "classifier.dense", c->width, c->classes, true, rng);
+    }
+    if (!et_error_status())
+        et_init_module_normal(&m->module, 0.02, 0.04, rng);
+    return et_module_done(&m->module);
+}
+
+void et_ast_set_rng(et_ast *m, et_rng *rng)
+{
+    m->rng = rng;
+    for (int i = 0; i < m->encoder->layers; i++)
+        et_transformer_block_set_rng(m->encoder->blocks[i], rng);
+}
+
+et_tensor *et_ast_embed(const et_ast *m, et_tensor *x)
+{
+    char text[ET_SHAPE_TEXT];
+
+    if (!m || !x)
+        return et_fail("ast");
+    const et_ast_config *c = &m->config;
+    if (x->ndim != 3 || x->shape[1] != c->frames || x->shape[2] != c->bands) {
+        et_raise(ET_ESHAPE, "ast: spectrograms are %s, expected [B, %" PRId64 ", %" PRId64 "]",
+                 et_shape_text(text, x->ndim, x->shape), c->frames, c->bands);
+        return NULL;
+    }
+    const int64_t B = x->shape[0], d = c->width;
+    /* The image is [B, 1, F, T]; a patch times the kernel as a matrix is the convolution. */
+    et_tensor *image = et_unsqueeze(et_permute(x, ET_DIMS(0, 2, 1)), 1);
+    et_tensor *patches = et_patches(image, c->patch_bands, c->patch_frames, c->step_bands, c->step_frames);
+    et_tensor *kernel = et_view(m->patch_weight, ET_SHAPE(d, c->patch_bands * c->patch_frames));
+    et_tensor *z[3] = {et_expand(m->cls, ET_SHAPE(B, 1, d)), m->dist ? et_expand(m->dist, ET_SHAPE(B, 1, d)) : NULL};
+    z[m->special] = et_linear(patches, kernel, m->patch_bias);
+    et_tensor *y = et_add(et_concat(m->special + 1, z, 1), m->position);
+    y = et_dropout(y, c->dropout, m->embeddings->training, m->rng);
+    return y ? y : et_fail("ast");
+}
+
+et_tensor *et_ast_encode(const et_ast *m, int first, et_tensor *x, et_tensor **hidden)
+{
+    for (int i = 0; hidden && m && i <= m->config.layers; i++)
+        hidden[i] = NULL;
+    if (!m || !x)
+        return et_fail("ast");
+    et_tensor *y = et_transformer_forward_from(m->encoder, first, x, NULL, hidden ? hidden + 1 : NULL);
+    if (hidden && y)
+        hidden[first] = x;
+    y = et_layer_norm_layer_forward(m->norm, y);
+    return y ? y : et_fail("ast");
+}
+
+et_tensor *et_ast_forward(const et_ast *m, et_tensor *x, et_tensor **hidden)
+{
+    return et_ast_encode(m, 0, et_ast_embed(m, x), hidden);
+}
+
+et_tensor *et_ast_pool(const et_ast *m, et_tensor *y)
+{
+    char text[ET_SHAPE_TEXT];
+
+    if (!m || !y)
+        return et_fail("ast");
+    if (y->ndim != 3 || y->shape[1] < m->special || y->shape[2] != m->config.width) {
+        et_raise(ET_ESHAPE, "ast: hidden states are %s, expected [B, %d or more, %" PRId64 "]",
+                 et_shape_text(text, y->ndim, y->shape), m->special, m->config.width);
+        return NULL;
+    }
+    y = m->dist ? et_mean(et_slice(y, 1, 0, 2, 1), ET_DIMS(1), false) : et_select(y, 1, 0);
+    return y ? y : et_fail("ast");
+}
+
+et_tensor *et_ast_classify(const et_ast *m, et_tensor *pooled)
+{
+    if (!m || !pooled)
+        return et_fail("ast");
+    if (!m->classifier) {
+        et_raise(ET_EINVAL, "ast: this model has no classifier");
+        return NULL;
+    }
+    et_tensor *y = et_linear_layer_forward(m->classifier, et_layer_norm_layer_forward(m->class_norm, pooled));
+    return y ? y : et_fail("ast");
+}
+
+et_status et_ast_train_last(et_ast *m, int n)
+{
+    if (!m)
+        return et_raise(ET_EINVAL, "ast: no model");
+    et_status status = et_transformer_train_last(m->encoder, n);
+    if (status)
+        return status;
+    et_module_hold_eval(m->embeddings, true);
+    status = et_module_freeze(m->embeddings, NULL);
+    if (status)
+        return status;
+    return n > 0 ? et_module_unfreeze(&m->norm->module, NULL) : et_module_freeze(&m->norm->module, NULL);
+}

@@ -1,0 +1,223 @@
+/* AST: sizes, the embedding against its formula, halves, pooling, freezing, wrong use, allocation failures. */
+#include "config.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "models/ast.h"
+#include "nn/init.h"
+#include "tests/alloc_sweep.h"
+#include "tests/suite.h"
+#include "tests/values.h"
+
+static void reset(void) { et_error_clear(); }
+
+/* 64 x 16, patches 8 x 8, steps (4, 8): 3 x 8 patches; d 32, 2 layers, 2 heads, 64. */
+static et_ast_config little(void)
+{
+    return (et_ast_config){.bands = 16, .frames = 64, .patch_bands = 8, .patch_frames = 8, .step_bands = 4,
+                           .step_frames = 8, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .eps = 1e-12};
+}
+
+static et_ast *made(et_ast_config c, et_rng *rng)
+{
+    et_ast *m = et_ast_new(NULL, NULL, &c, rng);
+
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    return m;
+}
+
+static int64_t parameters(et_ast_config c)
+{
+    et_ast *m = made(c, NULL);
+    const int64_t n = et_module_count(&m->module);
+
+    et_module_free(&m->module);
+    return n;
+}
+
+START_TEST(sizes)
+{
+    et_ast_config c = et_ast_base();
+
+    ck_assert_int_eq(parameters(little()), 20128);
+    if (suite_skips(1))
+        return;
+    ck_assert_int_eq(parameters(c), 86187264);
+    c.classes = 527;
+    ck_assert_int_eq(parameters(c), 86594063);
+    ck_assert_int_eq(et_ast_named("ast-tiny", &c), ET_OK);
+    ck_assert_int_eq(c.width, 192);
+    ck_assert_int_eq(c.heads, 3);
+    ck_assert_int_eq(et_ast_small().hidden, 1536);
+}
+END_TEST
+
+/* Token 2 + r cols + c is the product of the patch at band 4 r and frame 8 c with the kernel. */
+START_TEST(tokens)
+{
+    et_rng rng = et_rng_make(1, 0);
+    et_ast *m = made(little(), &rng);
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(2, 64, 16));
+
+    et_init_normal(x, 1, &rng);
+    et_init_normal(m->patch_bias, 1, &rng);
+    et_tensor *z = et_ast_embed(m, x);
+    ck_assert_msg(z != NULL, "%s", et_error_message());
+    ck_assert_int_eq(z->shape[1], 26);
+    const float *w = et_data(m->patch_weight), *bias = et_data(m->patch_bias), *e = et_data(m->position);
+    for (int b = 0; b < 2; b++)
+        for (int t = 0; t < 26; t++)
+            for (int o = 0; o < 32; o++) {
+                double y = e[t * 32 + o];
+                if (t < 2)
+                    y += ((const float *)et_data(t ? m->dist : m->cls))[o];
+                for (int f = 0; t >= 2 && f < 8; f++)
+                    for (int s = 0; s < 8; s++) {
+                        const int band = 4 * ((t - 2) / 8) + f, frame = 8 * ((t - 2) % 8) + s;
+                        y += w[(o * 8 + f) * 8 + s] * et_get(x, (const int64_t[]){b, frame, band});
+                    }
+                y += t >= 2 ? bias[o] : 0;
+                ck_assert_double_eq_tol(et_get(z, (const int64_t[]){b, t, o}), y, 1e-5);
+            }
+    et_module_free(&m->module);
+}
+END_TEST
+
+START_TEST(halves)
+{
+    et_ast_config c = little();
+    et_rng rng = et_rng_make(2, 0);
+    et_tensor *hidden[3], *x = et_empty(ET_F32, ET_SHAPE(2, 64, 16));
+
+    c.classes = 5;
+    et_ast *m = made(c, &rng);
+    et_module_eval(&m->module);
+    et_init_normal(x, 1, &rng);
+    et_tensor *y = et_ast_forward(m, x, hidden);
+    ck_assert_msg(y != NULL, "%s", et_error_message());
+    ck_assert(et_allclose(y, et_layer_norm(hidden[2], m->norm->weight, m->norm->bias, 1e-12), 1e-6, 1e-6, false));
+    ck_assert(et_allclose(y, et_ast_encode(m, 1, hidden[1], NULL), 0, 0, false));
+    et_tensor *pooled = et_ast_pool(m, y);
+    ck_assert(et_allclose(pooled, et_mul_scalar(et_add(et_select(y, 1, 0), et_select(y, 1, 1)), 0.5), 1e-6, 1e-6, false));
+    et_tensor *logits = et_ast_classify(m, pooled);
+    ck_assert_int_eq(logits->shape[1], 5);
+    et_module_free(&m->module);
+    /* without the distillation token */
+    c.single = true;
+    m = made(c, &rng);
+    ck_assert_int_eq(et_module_count(&m->module), 20128 - 64 + 64 + 5 * 33);
+    y = et_ast_forward(m, x, NULL);
+    ck_assert_int_eq(y->shape[1], 25);
+    ck_assert(et_allclose(et_ast_pool(m, y), et_select(y, 1, 0), 0, 0, false));
+    et_module_free(&m->module);
+}
+END_TEST
+
+START_TEST(freezing)
+{
+    et_ast_config c = little();
+    c.dropout = c.attention_dropout = 0.5;
+    et_ast *m = made(c, NULL);
+    et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 64, 16)), *hidden[3], *again[3];
+
+    ck_assert_int_eq(et_ast_train_last(m, 0), ET_OK);
+    ck_assert_int_eq(et_module_count_trainable(&m->module), 0);
+    ck_assert_int_eq(et_ast_train_last(m, 1), ET_OK);
+    ck_assert_int_eq(et_module_count_trainable(&m->module), 8544 + 64);
+    et_module_train(&m->module);
+    ck_assert(et_ast_forward(m, x, hidden) && et_ast_forward(m, x, again));
+    ck_assert(et_allclose(hidden[1], again[1], 0, 0, false));
+    ck_assert(!et_allclose(hidden[2], again[2], 1e-3, 1e-3, false));
+    ck_assert_int_eq(et_ast_train_last(m, -2), ET_EINVAL);
+    et_error_clear();
+    et_module_free(&m->module);
+}
+END_TEST
+
+static void refused(et_tensor *t, et_status status)
+{
+    ck_assert_ptr_null(t);
+    ck_assert_msg(et_error_status() == status, "%s", et_error_message());
+    et_error_clear();
+}
+
+START_TEST(wrong_use)
+{
+    et_ast_config c = little(), bad;
+    et_ast *m = made(c, NULL);
+
+    for (int i = 0; i < 10; i++) {
+        bad = c;
+        switch (i) {
+        case 0: bad.bands = 7; break;
+        case 1: bad.frames = 0; break;
+        case 2: bad.patch_bands = 0; break;
+        case 3: bad.patch_frames = -1; break;
+        case 4: bad.step_bands = 0; break;
+        case 5: bad.step_frames = 0; break;
+        case 6: bad.heads = 3; break;
+        case 7: bad.layers = 0; break;
+        case 8: bad.dropout = NAN; break;
+        default: bad.classes = -1;
+        }
+        ck_assert_msg(et_ast_new(NULL, NULL, &bad, NULL) == NULL, "case %d", i);
+        ck_assert_int_eq(et_error_status(), ET_EINVAL);
+        et_error_clear();
+    }
+    ck_assert_ptr_null(et_ast_new(NULL, NULL, NULL, NULL));
+    et_error_clear();
+    ck_assert_int_eq(et_ast_named("ast", &bad), ET_EINVAL);
+    et_error_clear();
+    et_tensor *x = et_zeros(ET_F32, ET_SHAPE(1, 64, 16)), *y = et_ast_forward(m, x, NULL);
+    refused(et_ast_forward(NULL, x, NULL), ET_EINVAL);
+    refused(et_ast_forward(m, NULL, NULL), ET_EINVAL);
+    refused(et_ast_forward(m, et_zeros(ET_F32, ET_SHAPE(1, 16, 64)), NULL), ET_ESHAPE);
+    refused(et_ast_forward(m, et_zeros(ET_F32, ET_SHAPE(64, 16)), NULL), ET_ESHAPE);
+    refused(et_ast_forward(m, et_zeros(ET_F64, ET_SHAPE(1, 64, 16)), NULL), ET_EDTYPE);
+    refused(et_ast_encode(m, 3, y, NULL), ET_EINVAL);
+    refused(et_ast_encode(m, 0, x, NULL), ET_ESHAPE);
+    refused(et_ast_pool(m, et_select(y, 1, 0)), ET_ESHAPE);
+    refused(et_ast_classify(m, et_ast_pool(m, y)), ET_EINVAL);
+    et_module_free(&m->module);
+}
+END_TEST
+
+static bool build_and_run(void *user)
+{
+    et_ast_config c = little();
+    et_scope *s = et_scope_open();
+    c.classes = 3;
+    et_ast *m = et_ast_new(NULL, NULL, &c, NULL);
+    et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 64, 16));
+    const bool ok = m && et_ast_classify(m, et_ast_pool(m, et_ast_forward(m, x, NULL)));
+
+    (void)user;
+    if (s)
+        et_scope_close(s);
+    if (m)
+        et_module_free(&m->module);
+    return ok;
+}
+
+START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build and run", build_and_run, NULL), 60); }
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("ast");
+    TCase *tc = tcase_create("values"), *alone = tcase_create("allocations");
+
+    tcase_add_checked_fixture(tc, values_begin, values_end);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, sizes);
+    tcase_add_test(tc, tokens);
+    tcase_add_test(tc, halves);
+    tcase_add_test(tc, freezing);
+    tcase_add_test(tc, wrong_use);
+    suite_add_tcase(s, tc);
+    tcase_add_checked_fixture(alone, reset, NULL);
+    tcase_add_test(alone, allocations);
+    suite_add_tcase(s, alone);
+    return suite_run(s);
+}
