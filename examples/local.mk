@@ -16,6 +16,8 @@ examples_libcommon_la_SOURCES = \
 	examples/common/interrupt.h \
 	examples/common/markup.c \
 	examples/common/markup.h \
+	examples/common/piano_roll.c \
+	examples/common/piano_roll.h \
 	examples/common/png.c \
 	examples/common/png.h \
 	examples/common/progress.c \
@@ -91,3 +93,21 @@ examples_genre_vit_SOURCES = \
 	examples/vit_report.c \
 	examples/vit_report.h
 examples_genre_vit_LDADD = $(EXAMPLE_LIBS)
+
+noinst_PROGRAMS += examples/style-vae
+examples_style_vae_SOURCES = \
+	examples/style_data.c \
+	examples/style_data.h \
+	examples/style_judge.c \
+	examples/style_model.c \
+	examples/style_model.h \
+	examples/style_report.c \
+	examples/style_report.h \
+	examples/style_train.c \
+	examples/style_train.h \
+	examples/style_vae.c \
+	examples/style_verbs.c \
+	examples/style_verbs.h \
+	examples/style_write.c \
+	examples/style_write.h
+examples_style_vae_LDADD = $(EXAMPLE_LIBS)

@@ -1,0 +1,188 @@
+#include "config.h"
+
+#include "examples/style_model.h"
+
+#include <string.h>
+
+#include "tensor/alloc.h"
+
+enum { STREAM_WEIGHTS = 1 };
+
+/* --- options ------------------------------------------------------------------------------------------------ */
+
+static et_style_vae_config sizes(const et_cli *cli)
+{
+    const char *name = et_cli_text(cli, "config");
+    et_style_vae_config c = et_style_vae_medium();
+
+    if (strcmp(name, "paper") == 0)
+        return et_style_vae_paper();
+    if (strcmp(name, "medium") == 0)
+        return c;
+    c.units = 64;
+    c.hyper_units = 16;
+    c.hyper_embedding = 8;
+    c.head = 64;
+    c.content = 24;
+    c.style = 16;
+    c.tau = 0.1;
+    c.kl_k = 60;
+    return c;
+}
+
+et_status style_model_defaults(et_cli *cli)
+{
+    static const char *const cells[] = {"hyper_lstm", "lstm", "gru"};
+    const et_style_vae_config c = sizes(cli);
+
+    et_cli_default(cli, "cell", cells[c.cell]);
+    et_cli_default_int(cli, "units", c.units);
+    et_cli_default_int(cli, "hyper-units", c.hyper_units);
+    et_cli_default_int(cli, "hyper-embedding", c.hyper_embedding);
+    et_cli_default_int(cli, "head", c.head);
+    et_cli_default_int(cli, "content", c.content);
+    et_cli_default_int(cli, "style-width", strcmp(et_cli_text(cli, "combine"), "add") ? c.style : et_cli_int(cli, "content"));
+    et_cli_default_real(cli, "encoder-keep", c.encoder_keep);
+    et_cli_default_real(cli, "decoder-keep", c.decoder_keep);
+    et_cli_default_real(cli, "tau", c.tau);
+    et_cli_default_real(cli, "kl-weight", c.kl_weight);
+    et_cli_default_real(cli, "kl-k", c.kl_k);
+    /* equally strong for both readings of the variance */
+    const bool half = strcmp(et_cli_text(cli, "mu-forcing"), "half-sum") == 0;
+    et_cli_default_real(cli, "mu-threshold", c.mu_threshold * (half ? (double)et_cli_int(cli, "content") / 2 : 1));
+    return et_error_status();
+}
+
+et_style_vae *style_model_new(const et_cli *cli, int64_t styles)
+{
+    const char *cell = et_cli_text(cli, "cell"), *forcing = et_cli_text(cli, "mu-forcing");
+    et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), STREAM_WEIGHTS);
+    const et_event_options events = style_events(false);
+    et_style_vae_config c = et_style_vae_paper();
+
+    c.pitches = events.pitches;
+    c.steps = events.steps;
+    c.styles = styles;
+    c.cell = strcmp(cell, "gru") == 0 ? ET_VAE_GRU : strcmp(cell, "lstm") == 0 ? ET_VAE_NORM_LSTM : ET_VAE_HYPER_LSTM;
+    c.units = et_cli_int(cli, "units");
+    c.hyper_units = et_cli_int(cli, "hyper-units");
+    c.hyper_embedding = et_cli_int(cli, "hyper-embedding");
+    c.head = et_cli_int(cli, "head");
+    c.content = et_cli_int(cli, "content");
+    c.style = et_cli_int(cli, "style-width");
+    c.discrete_label = et_cli_flag(cli, "labels");
+    c.add_style = strcmp(et_cli_text(cli, "combine"), "add") == 0;
+    c.encoder_keep = et_cli_real(cli, "encoder-keep");
+    c.decoder_keep = et_cli_real(cli, "decoder-keep");
+    c.tau = et_cli_real(cli, "tau");
+    c.tau_start = et_cli_real(cli, "tau-start");
+    c.tau_decay = et_cli_real(cli, "tau-decay");
+    c.kl_weight = et_cli_real(cli, "kl-weight");
+    c.kl_k = et_cli_real(cli, "kl-k");
+    c.mu_threshold = strcmp(forcing, "none") == 0 ? 0 : et_cli_real(cli, "mu-threshold");
+    c.mu_variance = strcmp(forcing, "half-sum") == 0 ? ET_VARIANCE_HALF_SUM : ET_VARIANCE_MEAN;
+    c.style_loss_of_sample = strcmp(et_cli_text(cli, "style-loss"), "sample") == 0;
+    return et_style_vae_new(NULL, NULL, &c, &rng);
+}
+
+/* --- runs ----------------------------------------------------------------------------------------------------- */
+
+void style_names_write(const et_names *styles, et_json_writer *w)
+{
+    et_json_key(w, "styles");
+    et_json_open_array(w);
+    for (int64_t k = 0; k < styles->n; k++)
+        et_json_string(w, styles->items[k]);
+    et_json_close(w);
+}
+
+et_status style_names_read(et_run *run, et_names *styles)
+{
+    const et_json_value *list = et_json_get(et_run_config(run), "styles");
+
+    if (!list || list->type != ET_JSON_ARRAY || list->count == 0)
+        return et_raise(ET_EFORMAT, "%s: has no list of styles", et_run_path(run, ET_RUN_CONFIG));
+    for (const et_json_value *v = list->first; v; v = v->next) {
+        if (v->type != ET_JSON_STRING || v->length == 0 || strlen(v->string) != v->length)
+            return et_raise(ET_EFORMAT, "%s: a style is no name", et_run_path(run, ET_RUN_CONFIG));
+        if (et_names_add(styles, v->string))
+            return et_error_status();
+    }
+    return ET_OK;
+}
+
+et_style_vae *style_model_load(et_cli *cli, et_run *run, et_names *styles)
+{
+    const et_load_options options = {0};
+    et_style_vae *m = NULL;
+
+    if (!style_names_read(run, styles) && !style_model_defaults(cli))
+        m = style_model_new(cli, styles->n);
+    if (!m)
+        return NULL;
+    const et_status status = et_module_load(&m->module, et_run_path(run, ET_RUN_BEST), &options, NULL);
+    if (status) {
+        char why[512];
+        snprintf(why, sizeof why, "%s", et_error_message());
+        et_module_free(&m->module);
+        if (status == ET_ESHAPE) {
+            et_error_clear();
+            et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
+        }
+        return NULL;
+    }
+    et_module_eval(&m->module);
+    return m;
+}
+
+/* --- what it writes -------------------------------------------------------------------------------------------- */
+
+et_tensor *style_content(const et_style_vae *m, const et_style_batch *b, et_tensor **heard)
+{
+    et_style_posterior q;
+
+    *heard = NULL;
+    et_no_grad_begin();
+    const et_status status = et_style_vae_encode(m, b, &q);
+    if (!status && q.alpha)
+        *heard = et_argmax(q.alpha, -1, false);
+    et_no_grad_end();
+    return status ? NULL : q.mean;
+}
+
+et_status style_write_events(const et_style_vae *m, et_tensor *z_c, et_tensor *styles, const et_style_sampling *how, et_rng *rng,
+                             et_segments *out)
+{
+    return style_write_mixed(m, z_c, et_one_hot(styles, m->config.styles, ET_F32), how, rng, out);
+}
+
+et_status style_write_mixed(const et_style_vae *m, et_tensor *z_c, et_tensor *weights, const et_style_sampling *how, et_rng *rng,
+                            et_segments *out)
+{
+    et_tensor *lengths = NULL;
+
+    *out = (et_segments){0};
+    et_no_grad_begin();
+    et_tensor *all = et_style_vae_generate(m, et_style_vae_latent(m, z_c, weights), how, rng, &lengths);
+    et_no_grad_end();
+    if (!all)
+        return et_error_status();
+    const int32_t *e = et_data(all), *n = et_data(lengths);
+    const int64_t most = all->shape[1];
+    out->n = all->shape[0];
+    out->begin = et_alloc_zero((size_t)out->n + 1, sizeof *out->begin);
+    for (int64_t i = 0; out->begin && i < out->n; i++)
+        out->begin[i + 1] = out->begin[i] + n[i];
+    out->n_events = out->begin ? out->begin[out->n] : 0;
+    out->events = out->begin ? et_alloc((size_t)out->n_events * sizeof *out->events + 1) : NULL;
+    if (!out->events) {
+        et_segments_free(out);
+        return et_error_status();
+    }
+    for (int64_t i = 0; i < out->n; i++)
+        for (int64_t t = 0; t < n[i]; t++) {
+            const int32_t *from = e + 3 * (i * most + t);
+            out->events[out->begin[i] + t] = (et_event){(int16_t)from[0], (int16_t)from[1], (int16_t)from[2]};
+        }
+    return ET_OK;
+}

@@ -1,0 +1,392 @@
+#include "config.h"
+
+#include "examples/style_verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "examples/common/run_report.h"
+#include "examples/style_report.h"
+#include "examples/style_train.h"
+#include "examples/style_write.h"
+#include "tensor/alloc.h"
+
+enum { STREAM_WRITE = 6000, NAMES = 400 };
+
+et_status style_open(et_cli *cli, style_reading *s)
+{
+    *s = (style_reading){.run = et_run_for_reading(cli)};
+    if (!s->run)
+        return et_error_status();
+    s->model = style_model_load(cli, s->run, &s->styles);
+    if (!s->model)
+        return et_error_status();
+    s->events = style_events(strcmp(et_cli_text(cli, "tracks"), "melody") == 0);
+    return ET_OK;
+}
+
+void style_close(style_reading *s)
+{
+    if (s->model)
+        et_module_free(&s->model->module);
+    et_names_free(&s->styles);
+    et_run_close(s->run);
+}
+
+int32_t style_number(const et_names *styles, const char *name)
+{
+    char all[NAMES] = "";
+    const int64_t k = et_names_find(styles, name);
+
+    if (k >= 0)
+        return (int32_t)k;
+    for (int64_t i = 0; i < styles->n; i++) {
+        const size_t at = strlen(all);
+        snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", styles->items[i]);
+    }
+    return et_raise(ET_EINVAL, "--style: the run does not know %s; it knows %s", name, all);
+}
+
+et_style_sampling style_sampling_of(const et_cli *cli)
+{
+    const bool greedy = et_cli_flag(cli, "greedy");
+
+    return (et_style_sampling){.temperature = greedy ? 0 : et_cli_real(cli, "temperature"), .top_k = et_cli_int(cli, "top-k"),
+                               .beam = et_cli_int(cli, "beam"), .max_events = et_cli_int(cli, "max-events")};
+}
+
+static et_rng rng_of(const et_cli *cli) { return et_rng_make((uint64_t)et_cli_int(cli, "draw"), STREAM_WRITE); }
+
+/* --- eval ------------------------------------------------------------------------------------------------- */
+
+int style_verb_eval(et_cli *cli)
+{
+    char names[STYLE_FIGURES][32];
+    et_figure figures[STYLE_FIGURES];
+    style_reading s;
+    style_data d = {0};
+    style_verdict v = {0};
+    et_status status = style_open(cli, &s);
+    const et_indices *items = &d.test;
+    const char *what = "every segment of the data";
+
+    if (!status && et_cli_given(cli, "data")) {
+        const style_source from = style_source_of(cli);
+        status = style_data_judged(&from, &s.styles, &d);
+    } else if (!status) { /* the part of the run's own data that training did not see */
+        const style_source from = style_source_of(cli);
+        status = style_data_load(&from, &d);
+        if (!status && d.test.n == 0) {
+            items = &d.valid;
+            what = "the run's validation part";
+        } else {
+            what = "the corpus' test part";
+        }
+    }
+    if (!status)
+        status = style_judge(s.model, &d, items, &v);
+    if (!status)
+        status = et_run_metrics(s.run, "test", figures, style_figures(&v, "", names, figures));
+    if (!status)
+        status = style_report(s.run, &d, items, &v, "test", s.model, &s.styles);
+    if (!status)
+        printf("test (%s): %" PRId64 " segments, accuracy pitch %.3f, dt %.3f, duration %.3f, KL %.1f nats, %" PRId64
+               " active units, mutual information %.2f nats, style head %.3f\nreport: %s\n", what, v.n, v.accuracy[0],
+               v.accuracy[1], v.accuracy[2], v.kl_nats, v.active, v.mutual, v.style_accuracy,
+               et_run_path(s.run, ET_RUN_REPORT));
+    style_verdict_free(&v);
+    style_data_free(&d);
+    style_close(&s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
+
+/* --- verbs that write ----------------------------------------------------------------------------------------- */
+
+/* A page of its own, RUN/VERB.html, for what a verb writes to RUN/VERB/ (or --to). */
+typedef struct page {
+    et_report *report;
+    const char *dir;
+    char name[32], file[40];
+} page;
+
+static et_status page_begin(page *p, const et_cli *cli, style_reading *s, const char *title, const char *lead)
+{
+    const char *to = et_cli_text(cli, "to");
+
+    snprintf(p->name, sizeof p->name, "%s", et_cli_verb(cli)->name);
+    snprintf(p->file, sizeof p->file, "%s.html", p->name);
+    p->dir = to ? to : et_run_path(s->run, p->name);
+    p->report = et_report_new(title, lead);
+    return p->dir && p->report ? ET_OK : et_error_status();
+}
+
+static et_status page_end(page *p, style_reading *s, et_status status)
+{
+    const char *path = et_run_path(s->run, p->file);
+
+    if (!status)
+        status = path ? et_report_write(p->report, path) : et_error_status();
+    if (!status)
+        printf("files: %s\npage: %s\n", p->dir, path);
+    et_report_free(p->report);
+    return status;
+}
+
+static et_status print_pieces(const et_segments *pieces, const et_event_options *o, const char *name)
+{
+    for (int64_t i = 0; i < pieces->n; i++) {
+        et_midi *m = et_events_to_midi(pieces->events + pieces->begin[i], pieces->begin[i + 1] - pieces->begin[i], o);
+        style_measures x;
+        char key[16];
+        if (!m)
+            return et_error_status();
+        style_measure(m, &x);
+        printf("%s-%" PRId64 ": %" PRId64 " notes, %.1f quarters, %s (clarity %.2f), range %d semitones, %.0f %% on the grid\n",
+               name, i + 1, x.notes, x.beats, style_key(&x, key), x.clarity, x.high - x.low, 100 * x.on_grid);
+        et_midi_free(m);
+    }
+    return ET_OK;
+}
+
+int style_verb_generate(et_cli *cli)
+{
+    style_reading s;
+    page p = {0};
+    et_segments pieces = {0};
+    et_status status = style_open(cli, &s);
+    const char *style = et_cli_text(cli, "style");
+    const et_style_sampling how = style_sampling_of(cli);
+    const int64_t n = et_cli_int(cli, "count");
+    et_rng rng = rng_of(cli);
+    et_scope *scope = et_scope_open();
+    const int32_t k = status ? status : style_number(&s.styles, style);
+
+    status = k < 0 ? k : page_begin(&p, cli, &s, "Pieces in a style", "Contents are drawn from the prior.");
+    if (!status) {
+        et_tensor *z = et_zeros(ET_F32, ET_SHAPE(n, s.model->config.content));
+        status = z ? et_fill_normal(z, &rng, 0, 1) : et_error_status();
+        if (!status)
+            status = style_write_events(s.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how, &rng, &pieces);
+    }
+    if (!status)
+        et_report_section(p.report, style);
+    if (!status)
+        status = style_report_pieces(p.report, p.dir, style, &pieces, &s.events, NULL);
+    if (!status)
+        status = print_pieces(&pieces, &s.events, style);
+    status = page_end(&p, &s, status);
+    et_segments_free(&pieces);
+    et_scope_close(scope);
+    style_close(&s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
+
+/* All segments one after the other, their ENDs left out: dt of a segment's first note counts from the note before it. */
+static et_status join(et_segments *s)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < s->n; i++) {
+        int64_t end = s->begin[i + 1];
+        if (end > s->begin[i] && s->events[end - 1].dt < 0)
+            end--;
+        for (int64_t t = s->begin[i]; t < end; t++)
+            s->events[n++] = s->events[t];
+    }
+    s->n = 1;
+    s->begin[1] = s->n_events = n;
+    return ET_OK;
+}
+
+/* The segments of a file and their content. */
+static et_status hear(const et_cli *cli, const style_reading *s, int operand, et_segments *piece, et_style_batch *b,
+                      et_tensor **z, et_tensor **heard)
+{
+    et_status status = style_piece(et_cli_operand(cli, operand), &s->events, piece);
+
+    if (!status)
+        status = style_piece_batch(piece, 0, b);
+    if (!status && !(*z = style_content(s->model, b, heard)))
+        status = et_error_status();
+    return status;
+}
+
+/* The style that a piece is in: --style, or as most of its segments are heard. */
+static int32_t style_of(const et_cli *cli, const style_reading *s, et_tensor *heard)
+{
+    const char *style = et_cli_text(cli, "style");
+    int32_t best = 0;
+
+    if (style)
+        return style_number(&s->styles, style);
+    if (!heard)
+        return et_raise(ET_EINVAL, "a model with labels does not hear styles: --style says the piece's");
+    for (int64_t k = 0, most = -1; k < s->styles.n; k++) {
+        int64_t votes = 0;
+        for (int64_t i = 0; i < heard->numel; i++)
+            votes += et_data_i32(heard)[i] == k;
+        if (votes > most) {
+            most = votes;
+            best = (int32_t)k;
+        }
+    }
+    return best;
+}
+
+/* The original and what is written from its content in style k (negative: each segment in the style it was heard in). */
+static et_status rewrite(et_cli *cli, style_reading *s, page *p, const char *label, int32_t k, et_segments *piece, et_tensor *z,
+                         et_tensor *heard)
+{
+    const et_style_sampling how = style_sampling_of(cli);
+    et_rng rng = rng_of(cli);
+    et_segments made = {0};
+    et_tensor *styles = k < 0 ? heard : et_full(ET_I32, ET_SHAPE(piece->n), k);
+    et_status status = styles ? style_write_events(s->model, z, styles, &how, &rng, &made) : et_error_status();
+    const char *const original[] = {"the original, as events"}, *const new[] = {label};
+
+    if (!status)
+        status = join(piece);
+    if (!status)
+        status = join(&made);
+    if (!status)
+        et_report_section(p->report, "Original");
+    if (!status)
+        status = style_report_pieces(p->report, p->dir, "original", piece, &s->events, original);
+    if (!status)
+        et_report_section(p->report, label);
+    if (!status)
+        status = style_report_pieces(p->report, p->dir, p->name, &made, &s->events, new);
+    if (!status)
+        status = print_pieces(&made, &s->events, p->name);
+    et_segments_free(&made);
+    return status;
+}
+
+/* Prints how many events of the file are named rightly, fed with the true ones before. */
+static et_status print_accuracy(const style_reading *s, const et_style_batch *b)
+{
+    const style_data d = {.ds = &(et_dataset){.x = b->x, .y = b->labels, .lengths = b->lengths}, .events = s->events};
+    const int64_t n = b->x->shape[0];
+    et_indices all = {.items = et_alloc((size_t)n * sizeof *all.items + 1), .n = n};
+    style_verdict v = {0};
+
+    for (int64_t i = 0; all.items && i < n; i++)
+        all.items[i] = (int32_t)i;
+    const et_status status = all.items ? style_judge(s->model, &d, &all, &v) : et_error_status();
+    if (!status)
+        printf("%" PRId64 " segments: pitch %.3f, dt %.3f, duration %.3f of the events right, KL %.1f nats a segment\n", n,
+               v.accuracy[0], v.accuracy[1], v.accuracy[2], v.kl_nats);
+    style_verdict_free(&v);
+    et_indices_free(&all);
+    return status;
+}
+
+int style_verb_reconstruct(et_cli *cli)
+{
+    style_reading s;
+    page p = {0};
+    et_segments piece = {0};
+    et_style_batch b;
+    et_tensor *z = NULL, *heard = NULL;
+    et_status status = style_open(cli, &s);
+    et_scope *scope = et_scope_open();
+
+    if (!status)
+        status = hear(cli, &s, 0, &piece, &b, &z, &heard);
+    const int32_t k = status ? status : style_of(cli, &s, heard);
+    if (!status && k < 0)
+        status = k;
+    if (!status)
+        status = et_fill(b.labels, k);
+    if (!status)
+        printf("heard as %s\n", s.styles.items[k]);
+    if (!status)
+        status = print_accuracy(&s, &b);
+    if (!status)
+        status = page_begin(&p, cli, &s, "A piece rebuilt", "Every four bars are written again from their content and style.");
+    if (!status)
+        status = rewrite(cli, &s, &p, "Rebuilt", k, &piece, z, heard);
+    status = page_end(&p, &s, status);
+    et_segments_free(&piece);
+    et_scope_close(scope);
+    style_close(&s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
+
+int style_verb_transfer(et_cli *cli)
+{
+    style_reading s;
+    page p = {0};
+    et_segments piece = {0};
+    et_style_batch b;
+    et_tensor *z = NULL, *heard = NULL;
+    et_status status = style_open(cli, &s);
+    et_scope *scope = et_scope_open();
+    const int32_t k = status ? status : style_number(&s.styles, et_cli_text(cli, "style"));
+
+    status = k < 0 ? k : hear(cli, &s, 0, &piece, &b, &z, &heard);
+    if (!status)
+        status = page_begin(&p, cli, &s, "A piece in another style", "The content z_c of every four bars stays; the style changes.");
+    if (!status)
+        status = rewrite(cli, &s, &p, s.styles.items[k], k, &piece, z, heard);
+    status = page_end(&p, &s, status);
+    et_segments_free(&piece);
+    et_scope_close(scope);
+    style_close(&s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
+
+/* From the first segment of A to that of B, in equal steps; styles change along with it. */
+int style_verb_interpolate(et_cli *cli)
+{
+    style_reading s;
+    page p = {0};
+    et_segments piece[2] = {{0}, {0}}, made = {0};
+    et_style_batch b[2];
+    et_tensor *z[2] = {NULL, NULL}, *heard[2] = {NULL, NULL};
+    int32_t style[2] = {0, 0};
+    et_status status = style_open(cli, &s);
+    const int64_t steps = et_cli_int(cli, "steps");
+    const et_style_sampling how = style_sampling_of(cli);
+    et_rng rng = rng_of(cli);
+    et_scope *scope = et_scope_open();
+
+    for (int i = 0; !status && i < 2; i++) {
+        status = hear(cli, &s, i, &piece[i], &b[i], &z[i], &heard[i]);
+        if (!status && (style[i] = style_of(cli, &s, heard[i])) < 0)
+            status = style[i];
+    }
+    if (!status)
+        status = page_begin(&p, cli, &s, "From one piece to another",
+                            "The content goes in equal steps from the first four bars of one piece to those of another.");
+    if (!status) {
+        const int64_t w = s.model->config.content, S = s.styles.n;
+        et_tensor *way = et_zeros(ET_F32, ET_SHAPE(steps, w)), *mix = et_zeros(ET_F32, ET_SHAPE(steps, S));
+        et_tensor *a = et_contiguous(z[0]), *c = et_contiguous(z[1]);
+        float *to = way ? et_data_mut(way) : NULL, *weight = mix ? et_data_mut(mix) : NULL;
+        for (int64_t i = 0; to && weight && a && c && i < steps; i++) {
+            const float t = steps > 1 ? (float)i / (float)(steps - 1) : 0;
+            for (int64_t k = 0; k < w; k++)
+                to[i * w + k] = (1 - t) * et_data_f32(a)[k] + t * et_data_f32(c)[k];
+            weight[i * S + style[0]] += 1 - t;
+            weight[i * S + style[1]] += t;
+        }
+        status = et_error_status() ? et_error_status() : style_write_mixed(s.model, way, mix, &how, &rng, &made);
+    }
+    if (!status) {
+        et_report_section(p.report, "The way");
+        et_report_text(p.report, "%s (%s) to %s (%s)", et_cli_operand(cli, 0), s.styles.items[style[0]], et_cli_operand(cli, 1),
+                       s.styles.items[style[1]]);
+        status = style_report_pieces(p.report, p.dir, "step", &made, &s.events, NULL);
+    }
+    if (!status)
+        status = print_pieces(&made, &s.events, "step");
+    status = page_end(&p, &s, status);
+    et_segments_free(&piece[0]);
+    et_segments_free(&piece[1]);
+    et_segments_free(&made);
+    et_scope_close(scope);
+    style_close(&s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
