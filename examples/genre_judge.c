@@ -36,8 +36,8 @@ static double mean_of(const double *v, int64_t n)
 }
 
 /* One batch: probabilities and weights to their places. */
-static et_status judge_batch(const genre_model *m, const et_dataset *ds, const int32_t *index, int64_t n,
-                             float *probabilities, float *alpha)
+static et_status judge_batch(const genre_model *m, const et_dataset *ds, genre_inputs inputs, const int32_t *index,
+                             int64_t n, float *probabilities, float *alpha)
 {
     et_scope *scope = et_scope_open();
     et_batch b;
@@ -45,6 +45,8 @@ static et_status judge_batch(const genre_model *m, const et_dataset *ds, const i
     const bool look = m->network->attends;
     et_status status = et_batch_gather(ds, index, n, &b);
 
+    if (!status && inputs.read && !(b.x = inputs.read(inputs.user, index, n)))
+        status = et_error_status();
     if (!status) {
         et_no_grad_begin();
         p = et_contiguous(genre_model_ask(m, b.x, b.lengths, look ? &weights : NULL));
@@ -62,7 +64,8 @@ static et_status judge_batch(const genre_model *m, const et_dataset *ds, const i
     return status;
 }
 
-et_status genre_judge(const genre_model *m, const et_dataset *ds, const et_indices *items, genre_verdict *v)
+et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs inputs, const et_indices *items,
+                      genre_verdict *v)
 {
     int64_t n = items->n, K = et_dataset_classes(ds), T = ds->x->shape[1];
     et_class_report report;
@@ -92,8 +95,8 @@ et_status genre_judge(const genre_model *m, const et_dataset *ds, const et_indic
             lengths[i] = et_data_i32(ds->lengths)[at];
     }
     for (int64_t i = 0; !status && i < n; i += BATCH)
-        status = judge_batch(m, ds, items->items + i, n - i < BATCH ? n - i : BATCH, v->probabilities + i * K,
-                             v->alpha + i * T);
+        status = judge_batch(m, ds, inputs, items->items + i, n - i < BATCH ? n - i : BATCH,
+                             v->probabilities + i * K, v->alpha + i * T);
     if (!status)
         status = et_metric_argmax(n, K, v->probabilities, v->predicted);
     if (!status)

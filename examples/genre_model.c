@@ -76,15 +76,35 @@ et_status genre_model_standardize(const genre_model *m, double clip, et_dataset 
     return status;
 }
 
-et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets)
+/* Rows of a and b [B, K] whose greatest elements are at the same place. */
+static int64_t agreements(et_tensor *a, et_tensor *b)
 {
-    et_tensor *sum = NULL;
+    int64_t n = 0;
+
+    et_no_grad_begin();
+    et_tensor *i = et_argmax(a, 1, false), *k = et_argmax(b, 1, false);
+    et_no_grad_end();
+    for (int64_t r = 0; i && k && r < i->numel; r++)
+        n += et_data_i32(i)[r] == et_data_i32(k)[r];
+    return n;
+}
+
+et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets, int64_t *right)
+{
+    et_tensor *sum = NULL, *all = NULL;
 
     for (int i = 0; i < m->n; i++) {
         et_tensor *logits = m->network->forward(m->members[i], x, lengths, NULL);
         et_tensor *loss = et_cross_entropy_soft(logits, targets, ET_REDUCE_MEAN);
         sum = i ? et_add(sum, loss) : loss;
+        if (right) {
+            et_no_grad_begin();
+            all = i ? et_add(all, logits) : logits;
+            et_no_grad_end();
+        }
     }
+    if (right)
+        *right = agreements(all, targets);
     return m->n > 1 ? et_mul_scalar(sum, 1.0 / m->n) : sum;
 }
 

@@ -196,14 +196,14 @@ static et_tensor *batch_loss(void *user)
 {
     job *j = user;
 
-    return genre_model_loss(j->model, j->batch.x, j->batch.lengths, j->targets);
+    return genre_model_loss(j->model, j->batch.x, j->batch.lengths, j->targets, NULL);
 }
 
 /* The validation loss chooses; with it come the figures of the log. */
 static et_status validate(void *user, double *metric)
 {
     job *j = user;
-    et_status status = genre_judge(j->model, j->ds, &j->valid_items, &j->valid);
+    et_status status = genre_judge(j->model, j->ds, (genre_inputs){0}, &j->valid_items, &j->valid);
 
     *metric = j->valid.loss;
     return status;
@@ -240,12 +240,12 @@ static et_status conclude(job *j)
 {
     et_figure figures[GENRE_FIGURES];
     genre_verdict v = {0};
-    et_status status = genre_judge(j->model, j->ds, &j->train_items, &v);
+    et_status status = genre_judge(j->model, j->ds, (genre_inputs){0}, &j->train_items, &v);
 
     if (!status)
         status = et_run_metrics(j->run, "train", figures, genre_figures(&v, false, figures));
     if (!status)
-        status = genre_judge(j->model, j->ds, &j->valid_items, &v);
+        status = genre_judge(j->model, j->ds, (genre_inputs){0}, &j->valid_items, &v);
     if (!status)
         status = et_run_metrics(j->run, "valid", figures, genre_figures(&v, false, figures));
     if (!status)
@@ -399,7 +399,7 @@ static et_status open_reading(et_cli *cli, reading *s)
         et_module_eval(s->model->root);
         status = genre_model_standardize(s->model, s->prep.clip, s->ds);
     }
-    return status ? status : genre_judge(s->model, s->ds, &s->items, &s->v);
+    return status ? status : genre_judge(s->model, s->ds, (genre_inputs){0}, &s->items, &s->v);
 }
 
 static void close_reading(reading *s)
@@ -503,9 +503,6 @@ static const et_option options[] = {
     {"feature-shift", ET_OPTION_REAL, "S", NULL, 0, 100,
      "Shift each feature of each training sequence by S standard deviations times a normal draw; 0: none"},
     {"weight-decay", ET_OPTION_REAL, "X", "0", 0, 10, "Decoupled weight decay (AdamW)"},
-    {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0,
-     "What training multiplies: with bfloat16, linear layers and matrix products round their operands to it; sums, "
-     "weights and all else stay float32"},
     {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000,
      "Stop after so many epochs without a better validation loss; 0: never"},
     GENRE_OPTIONS,

@@ -88,10 +88,20 @@ examples_genre_vit_SOURCES = \
 	examples/genre_report.c \
 	examples/genre_report.h \
 	examples/genre_vit.c \
+	examples/vit_ablate.c \
 	examples/vit_data.c \
 	examples/vit_data.h \
+	examples/vit_folds.c \
+	examples/vit_model.c \
+	examples/vit_model.h \
+	examples/vit_read.c \
+	examples/vit_read.h \
 	examples/vit_report.c \
-	examples/vit_report.h
+	examples/vit_report.h \
+	examples/vit_sounds.c \
+	examples/vit_sounds.h \
+	examples/vit_train.c \
+	examples/vit_train.h
 examples_genre_vit_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/style-vae

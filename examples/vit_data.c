@@ -2,11 +2,11 @@
 
 #include "examples/vit_data.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "datasets/corpora.h"
 #include "datasets/corpus.h"
-#include "datasets/front_end.h"
 #include "datasets/gtzan.h"
 #include "datasets/standardize.h"
 #include "datasets/synthetic.h"
@@ -15,10 +15,12 @@
 vit_recipe vit_recipe_of(vit_kind kind, bool paper)
 {
     vit_recipe r = {.net = et_vit_paper(), .members = 1, .epochs = 30, .batch = 32, .lr = 1e-4, .weight_decay = 1e-4,
-                    .folds = kind == VIT_MUSIC ? 2 : 0};
+                    .folds = kind == VIT_MUSIC || kind == VIT_AUDIO ? 5 : 0};
 
-    if (paper)
+    if (paper) {
+        r.by_accuracy = true;
         return r;
+    }
     if (kind == VIT_WAVES) {
         r.net = et_vit_small();
         r.epochs = 8;
@@ -39,7 +41,7 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
     r.clip = 1;
     r.cosine = true;
     r.members = 3;
-    if (kind == VIT_MUSIC) {
+    if (kind != VIT_SPECTROGRAM) {
         r.net.height = 128;
         r.net.width = 32;
         r.net.patch_h = 8;
@@ -53,18 +55,20 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
 
 const char *vit_kind_name(vit_kind kind)
 {
-    return kind == VIT_WAVES ? "waves" : kind == VIT_MUSIC ? "corpus" : "spectrogram";
+    static const char *const names[] = {"waves", "spectrogram", "corpus", "recordings"};
+
+    return names[kind];
 }
 
 double vit_frame_seconds(vit_kind kind)
 {
-    return kind == VIT_SPECTROGRAM ? 1920.0 / 22050 : kind == VIT_MUSIC ? 256.0 / 22050 : 0;
+    return kind == VIT_SPECTROGRAM ? 1920.0 / 22050 : kind == VIT_WAVES ? 0 : 256.0 / 22050;
 }
 
 int64_t vit_channels(vit_kind kind) { return kind == VIT_SPECTROGRAM ? 3 : 1; }
 bool vit_standardizes(vit_kind kind) { return kind == VIT_SPECTROGRAM; }
 
-enum { WAVES_TRAIN = 2400, WAVES_VALID = 600, WAVES_TEST = 1000, SEGMENT = 512 };
+enum { WAVES_TRAIN = 2400, WAVES_VALID = 600, WAVES_TEST = 1000 };
 
 /* Gives ds the splits "train" and "valid": the first n items, and the others. */
 static et_status mark_splits(et_dataset *ds, int64_t n_train)
@@ -80,91 +84,10 @@ static et_status mark_splits(et_dataset *ds, int64_t n_train)
     return ET_OK;
 }
 
-/* n numbers with mean 0 and deviation 1. */
-static void standardize_segment(float *x, int64_t n)
-{
-    double sum = 0, squares = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i];
-    for (int64_t i = 0; i < n; i++)
-        squares += ((double)x[i] - sum / (double)n) * ((double)x[i] - sum / (double)n);
-    double std = sqrt(squares / (double)n);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)(((double)x[i] - sum / (double)n) / (std > 1e-6 ? std : 1));
-}
-
-/* The whole segments of one sound; x NULL: only their number, negative: a status. */
-static int64_t segments_of(const et_collection *c, const et_front_end *fe, int64_t i, float *x)
-{
-    et_audio audio = {0};
-    int64_t count = -1, bins = et_front_end_bins(fe);
-    et_status status = et_collection_audio(c, i, &audio);
-
-    if (!status)
-        status = et_audio_to_mono(&audio);
-    if (!status)
-        status = et_audio_to_rate(&audio, et_front_end_rate(fe));
-    if (!status) {
-        int64_t n = audio.samples->shape[1], frames = et_front_end_frames(fe, n);
-        count = frames / SEGMENT;
-        float *all = x && count ? et_alloc((size_t)(frames * bins) * sizeof *all) : NULL;
-        if (x && count)
-            status = all ? et_front_end_run(fe, et_data_f32(audio.samples), n, all) : ET_ENOMEM;
-        for (int64_t k = 0; !status && all && k < count; k++) {
-            memcpy(x + k * SEGMENT * bins, all + k * SEGMENT * bins, (size_t)(SEGMENT * bins) * sizeof *x);
-            standardize_segment(x + k * SEGMENT * bins, SEGMENT * bins);
-        }
-        et_dealloc(all);
-    }
-    et_audio_free(&audio);
-    return status ? (int64_t)et_error_status() : count;
-}
-
-/* Segments of all sounds, by the front end vit129. Each piece must give as many as the first. */
-static et_dataset *of_collection(const et_collection *c)
-{
-    et_front_end *fe = et_front_end_new("vit129");
-    int64_t n = et_collection_size(c), each = fe && n ? segments_of(c, fe, 0, NULL) : 0, F = fe ? et_front_end_bins(fe) : 0;
-    et_dataset *labels = each > 0 ? et_collection_labels(c) : NULL, *ds = NULL;
-    int32_t *index = labels ? et_alloc((size_t)(n * each) * sizeof *index) : NULL;
-
-    if (fe && each == 0)
-        et_raise(ET_EINVAL, "%s: no sound is as long as a segment of %d frames", c->name, SEGMENT);
-    for (int64_t i = 0; index && i < n * each; i++)
-        index[i] = (int32_t)(i / each);
-    et_tensor *x = index ? et_dataset_tensor(ET_F32, 3, (const int64_t[]){n * each, SEGMENT, F}) : NULL;
-    float *at = x ? et_data_mut(x) : NULL;
-    for (int64_t i = 0; at && i < n; i++, at += each * SEGMENT * F) {
-        int64_t got = segments_of(c, fe, i, at);
-        if (got != each && got >= 0)
-            et_raise(ET_EINVAL, "%s: sound %lld has %lld segments, the first has %lld", c->name, (long long)i,
-                     (long long)got, (long long)each);
-        if (got != each)
-            at = NULL;
-        if (!at)
-            break;
-    }
-    if (at && !labels->x) {
-        labels->x = et_dataset_tensor(ET_F32, 2, (const int64_t[]){n, 1});
-        if (labels->x && et_fill(labels->x, 0) == ET_OK)
-            ds = et_dataset_subset(labels, index, n * each);
-    }
-    if (ds) {
-        et_free(ds->x);
-        ds->x = x;
-        x = NULL;
-    }
-    et_free(x);
-    et_dealloc(index);
-    et_dataset_free(labels);
-    et_front_end_free(fe);
-    return ds;
-}
-
-static et_dataset *load_music(bool test)
+static et_status load_music(bool test, vit_source *out)
 {
     et_corpus_options o = et_corpus_defaults();
+    char key[64];
 
     o.songs = 16;
     o.clips = 1;
@@ -173,10 +96,31 @@ static et_dataset *load_music(bool test)
         o.seed = 2;
         o.songs = 5;
     }
+    snprintf(key, sizeof key, "songs %d, seed %d", (int)o.songs, (int)o.seed);
     et_collection *c = et_corpus(&o);
-    et_dataset *ds = c ? of_collection(c) : NULL;
+    et_status status = c ? vit_sounds_open(c, NULL, key, &out->sounds, &out->ds) : et_error_status();
     et_collection_free(c);
-    return ds;
+    return status;
+}
+
+/* GTZAN's genres where the folder has them, or a genre for each folder. */
+static et_collection *recordings(const char *dir)
+{
+    et_collection *c = et_gtzan_recordings(dir, NULL);
+
+    if (c)
+        return c;
+    et_error_clear();
+    return et_folder_of_classes(dir);
+}
+
+static et_status load_audio(const char *dir, const char *cache, vit_source *out)
+{
+    et_collection *c = recordings(dir);
+    et_status status = c ? vit_sounds_open(c, cache, NULL, &out->sounds, &out->ds) : et_error_status();
+
+    et_collection_free(c);
+    return status;
 }
 
 static et_dataset *load_gtzan(const char *dir)
@@ -192,13 +136,10 @@ static et_dataset *load_gtzan(const char *dir)
     return ds;
 }
 
-et_dataset *vit_load(vit_kind kind, const char *dir, bool test)
+static et_dataset *load_waves(bool test)
 {
-    if (kind == VIT_SPECTROGRAM)
-        return load_gtzan(dir);
-    if (kind == VIT_MUSIC)
-        return load_music(test);
     et_waves_options o = et_waves_defaults();
+
     o.part = test;
     et_dataset *ds = et_waves(test ? WAVES_TEST : WAVES_TRAIN + WAVES_VALID, &o);
     if (ds && !test && mark_splits(ds, WAVES_TRAIN)) {
@@ -206,6 +147,49 @@ et_dataset *vit_load(vit_kind kind, const char *dir, bool test)
         return NULL;
     }
     return ds;
+}
+
+int vit_kind_of(const char *dir, const char *task)
+{
+    et_collection *c;
+
+    if (!dir)
+        return strcmp(task, "corpus") == 0 ? VIT_MUSIC : VIT_WAVES;
+    if (et_gtzan_has(dir, ET_GTZAN_SPECTROGRAM))
+        return VIT_SPECTROGRAM;
+    if (!(c = recordings(dir))) {
+        et_error_clear();
+        return (int)et_raise(ET_EIO, "%s: neither GTZAN's spectrograms (spec128x57.npy and tracks.csv) nor a folder "
+                                     "of sounds for each genre there", dir);
+    }
+    et_collection_free(c);
+    return VIT_AUDIO;
+}
+
+et_status vit_load(vit_kind kind, const char *dir, const char *cache, bool test, vit_source *out)
+{
+    *out = (vit_source){.kind = kind};
+    if (kind == VIT_MUSIC)
+        return load_music(test, out);
+    if (kind == VIT_AUDIO)
+        return load_audio(dir, cache, out);
+    out->ds = kind == VIT_WAVES ? load_waves(test) : load_gtzan(dir);
+    return out->ds ? ET_OK : et_error_status();
+}
+
+void vit_unload(vit_source *source)
+{
+    et_dataset_free(source->ds);
+    vit_sounds_free(source->sounds);
+    *source = (vit_source){0};
+}
+
+int64_t vit_frames(const vit_source *s) { return s->sounds ? VIT_SEGMENT : s->ds->x->shape[1]; }
+int64_t vit_features(const vit_source *s) { return s->sounds ? vit_sounds_bins(s->sounds) : s->ds->x->shape[2]; }
+
+genre_inputs vit_inputs(const vit_source *s)
+{
+    return s->sounds ? (genre_inputs){vit_sounds_read, s->sounds} : (genre_inputs){0};
 }
 
 et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count)

@@ -1,16 +1,19 @@
 /* What genre-vit learns from, with the recipe of each: waves in noise, GTZAN's table of spectrograms,
- * pieces that the library plays itself. */
+ * pieces that the library plays itself, folders of recordings. */
 #ifndef ETUDE_EXAMPLES_VIT_DATA_H
 #define ETUDE_EXAMPLES_VIT_DATA_H
 
 #include "datasets/dataset.h"
 #include "datasets/split.h"
+#include "examples/genre_judge.h"
+#include "examples/vit_sounds.h"
 #include "models/vit.h"
 
 typedef enum vit_kind {
     VIT_WAVES,       /* noise with a sine along one of two axes, [32, 16] */
     VIT_SPECTROGRAM, /* spec128x57.npy: the first 5 s, 57 frames of 128 bands and their change, ten genres */
-    VIT_MUSIC        /* the built-in corpus: sound -> 129 bins of short spectra -> segments of 512 frames */
+    VIT_MUSIC,       /* the built-in corpus: sound -> 129 bins of short spectra -> segments of 512 frames */
+    VIT_AUDIO        /* the same of a folder of recordings, as GTZAN's: a folder for each genre */
 } vit_kind;
 
 /* Defaults of the command line. */
@@ -18,9 +21,11 @@ typedef struct vit_recipe {
     et_vit_config net;  /* without the data's sizes */
     int64_t members;
     int64_t window;     /* frames that the model sees: a random stretch in training; 0: all */
-    int64_t epochs, batch, folds;
+    int64_t epochs, batch;
+    int64_t folds;      /* parts of the data, of which two are held out in turn; 0: the data's own split */
     double lr, weight_decay, mixup, smoothing, clip;
     bool cosine;
+    bool by_accuracy;   /* the epoch with the best validation accuracy is kept; else that with the least loss */
 } vit_recipe;
 
 /* The recipe of a kind; `paper`: the paper's model and training on those data. */
@@ -32,16 +37,36 @@ double vit_frame_seconds(vit_kind kind);
 /* Runs of as many features in a frame: levels, and by how much they have changed. */
 int64_t vit_channels(vit_kind kind);
 
-/* Data prepared but for standardising by feature. `test`: a test set, every item of it; else training
- * and validation data. GTZAN's levels are those about the track's mean; segments of sound have mean 0
- * and deviation 1 each, the segments of a piece share their group. The caller frees it; NULL on failure. */
-et_dataset *vit_load(vit_kind kind, const char *dir, bool test);
+/* Data as the programs' verbs load them once. */
+typedef struct vit_source {
+    vit_kind kind;
+    et_dataset *ds;      /* items but for standardising by feature; their x where it is in memory */
+    vit_sounds *sounds;  /* where it is else; NULL: in memory */
+} vit_source;
+
+/* What --data names: a folder with the table or with recordings; without it (NULL) what `task` names. Negative and
+ * an error if the folder has neither. */
+int vit_kind_of(const char *dir, const char *task);
+
+/* Reads them. `test`: a test set, every item of it; else training and validation data. GTZAN's levels are those
+ * about the track's mean; segments of sound have mean 0 and deviation 1 each, the segments of a piece or
+ * recording share their group. cache: a file for the features of recordings, or NULL. Release with vit_unload,
+ * whatever is returned. */
+et_status vit_load(vit_kind kind, const char *dir, const char *cache, bool test, vit_source *out);
+void vit_unload(vit_source *source);
+
+/* Frames and features of an item. */
+int64_t vit_frames(const vit_source *source);
+int64_t vit_features(const vit_source *source);
+
+/* How inputs are read. */
+genre_inputs vit_inputs(const vit_source *source);
 
 /* True if features are to be standardised with the training part's means and deviations. */
 bool vit_standardizes(vit_kind kind);
 
-/* Each item as `count` stretches of `window` frames, evenly spaced, the first at its begin and the last at
- * its end; stretches of an item share its group. window 0 or all frames: one stretch. */
+/* For data in memory: each item as `count` stretches of `window` frames, evenly spaced, the first at its begin and
+ * the last at its end; stretches of an item share its group. window 0 or all frames: one stretch. */
 et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count);
 
 #endif

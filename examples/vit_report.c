@@ -100,7 +100,7 @@ static void print_item(FILE *out, const char *name, const et_dataset *ds, const 
                 (long long)(strongest[k] % m->cols), (double)weight[strongest[k]]);
 }
 
-et_status vit_report_item(et_report *r, FILE *out, vit_kind kind, const et_dataset *ds, const et_indices *items,
+et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds, const et_indices *items,
                           const genre_verdict *v, int64_t i, const genre_model *m)
 {
     static const char *const what[] = {"The input as the model sees it",
@@ -108,22 +108,26 @@ et_status vit_report_item(et_report *r, FILE *out, vit_kind kind, const et_datas
                                        "The same, as bright as the last block's attention weighs them"};
     const et_vit *vit = (const et_vit *)m->members[0];
     int32_t at = items->items[i], truth = et_data_i32(ds->y)[at];
-    int64_t T = vit->config.frames, bins = vit->config.bins, F = ds->x->shape[2];
+    const vit_kind kind = source->kind;
+    const genre_inputs inputs = vit_inputs(source);
+    int64_t T = vit->config.frames, bins = vit->config.bins, F = vit->config.channels * bins;
     double unit = vit_frame_seconds(kind) > 0 ? vit_frame_seconds(kind) : 1;
     float *weight = et_alloc((size_t)(vit->rows * vit->cols) * sizeof *weight);
     float *picture = et_alloc((size_t)(T * bins) * sizeof *picture);
     double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
-    const float *x = et_data_f32(ds->x) + (int64_t)at * T * F;
     et_scope *scope = et_scope_open();
-    et_tensor *input = scope ? et_from(ET_F32, ET_SHAPE(1, T, F), x) : NULL;
-    et_status status = weight && picture && curve && input ? ET_OK : et_error_status();
+    et_tensor *input = !scope ? NULL
+                       : inputs.read ? inputs.read(inputs.user, &at, 1)
+                                     : et_from(ET_F32, ET_SHAPE(1, T, F), et_data_f32(ds->x) + (int64_t)at * T * F);
+    const float *x = input ? et_data_f32(input) : NULL;
+    et_status status = weight && picture && curve && x ? ET_OK : et_error_status();
     char name[80], caption[320];
-    float lo = x[0];
+    float lo = x ? x[0] : 0;
 
     snprintf(name, sizeof name, ds->names.n > at ? "%s" : "item %s", ds->names.n > at ? ds->names.items[at] : "");
     if (ds->names.n <= at)
         snprintf(name, sizeof name, "item %d", (int)at);
-    for (int64_t t = 0; t < T; t++)
+    for (int64_t t = 0; x && t < T; t++)
         for (int64_t f = 0; f < bins; f++)
             lo = x[t * F + f] < lo ? x[t * F + f] : lo;
     et_no_grad_begin();
@@ -163,14 +167,15 @@ et_status vit_report_item(et_report *r, FILE *out, vit_kind kind, const et_datas
     return status;
 }
 
-/* Training and validation loss and validation accuracy of each fold: the log has `epochs` rows of each. */
+/* Loss and accuracy of each fold, on training and validation data: the log has `epochs` rows of each. */
 static void fold_curves(et_report *r, const et_run *run, int64_t epochs)
 {
-    static const char *const columns[] = {"train_loss", "valid_loss", "valid_accuracy"};
+    static const char *const columns[] = {"train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "fold"};
+    enum { COLUMNS = sizeof columns / sizeof *columns };
     int64_t rows = et_run_log_rows(run), folds = epochs > 0 ? (rows + epochs - 1) / epochs : 0;
-    double *y = et_alloc((size_t)(3 * rows) * sizeof *y + 1);
+    double *y = et_alloc((size_t)(COLUMNS * rows) * sizeof *y + 1);
 
-    for (int c = 0; y && c < 3; c++)
+    for (int c = 0; y && c < COLUMNS; c++)
         if (et_run_log_column(run, columns[c], y + c * rows))
             folds = 0;
     for (int64_t f = 0; y && f < folds; f++) {
@@ -178,18 +183,19 @@ static void fold_curves(et_report *r, const et_run *run, int64_t epochs)
         char caption[32];
         et_series losses[] = {{.name = "training", .n = n, .y = y + from},
                               {.name = "validation", .n = n, .y = y + rows + from}};
-        et_series accuracy = {.name = "validation", .n = n, .y = y + 2 * rows + from};
-        snprintf(caption, sizeof caption, "Fold %lld.", (long long)f + 1);
+        et_series accuracy[] = {{.name = "training", .n = n, .y = y + 2 * rows + from},
+                                {.name = "validation", .n = n, .y = y + 3 * rows + from}};
+        snprintf(caption, sizeof caption, "Fold %.0f.", y[4 * rows + from]);
         const char *text = folds > 1 ? caption : NULL;
         et_report_lines(r, &(et_chart){.what = "loss", .x_label = "epoch", .y_label = "loss", .series = losses,
                                        .n_series = 2}, text);
         et_report_lines(r, &(et_chart){.what = "accuracy", .x_label = "epoch", .y_label = "accuracy",
-                                       .series = &accuracy, .n_series = 1}, text);
+                                       .series = accuracy, .n_series = 2}, text);
     }
     et_dealloc(y);
 }
 
-et_status vit_report(et_run *run, vit_kind kind, const et_dataset *ds, const et_indices *items,
+et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds, const et_indices *items,
                      const genre_verdict *v, const char *name, const genre_model *m, int64_t epochs)
 {
     char accuracy[32], tracks[32], f1[32], loss[32], count[32];
@@ -219,7 +225,7 @@ et_status vit_report(et_run *run, vit_kind kind, const et_dataset *ds, const et_
     for (int64_t c = 0, shown = 0; c < v->classes && shown < PICTURES; c++)
         for (int64_t i = 0; !status && i < v->n; i++)
             if (et_data_i32(ds->y)[items->items[i]] == c) {
-                status = vit_report_item(r, NULL, kind, ds, items, v, i, m);
+                status = vit_report_item(r, NULL, source, ds, items, v, i, m);
                 shown++;
                 break;
             }

@@ -44,10 +44,12 @@ expect "pictures" test -s learned/explain.html
 expect "short run" run train --task waves --out one --epochs 2
 "$program" train --task waves --out two --epochs 2 --threads 3 > /dev/null 2>&1
 expect "the same with three threads" cmp -s one/best.safetensors two/best.safetensors
-expect "two folds" run train --task waves --out half --epochs 2 --folds 2
+expect "two folds of three" run train --task waves --out half --epochs 2 --folds 3 --fold 2,0
 expect "both folds in the log" test "$(wc -l < half/log.jsonl)" -eq 4
 expect "the second fold's weights" test -s half/best-1.safetensors
 expect "curves of each fold" grep -q "Fold 2" half/report.html
+expect "both figures and their mean" says '^mean of 2 folds: accuracy 0\.'
+expect "in the metrics too" at_least "$(figure half folds accuracy_2)" 0.2
 cp half/best.safetensors first
 rm half/last-1.ckpt half/best-1.safetensors
 expect "goes on with the second fold" run train --resume --out half
@@ -61,8 +63,45 @@ expect "eval finds them in the run" run eval --out shaped
 expect "variants side by side" run ablate --task waves --epochs 1
 expect "seven of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 7
 
+# Recordings: a folder for each genre; what cannot be used is counted and left out.
+maker=${MUSIC_DATA:-$(dirname "$program")/music-data}
+"$maker" make-corpus tree --songs 5 --clips 1 > "$dir/output" 2>&1 || failed "a corpus to learn from"
+"$maker" make-corpus brief --songs 1 --clips 1 --seconds 2 > "$dir/output" 2>&1 || failed "short pieces"
+for genre in classical country disco hiphop metal pop reggae; do
+    rm -r "tree/$genre"
+done
+cp brief/blues/*.wav tree/blues/short.wav
+echo "no sound" > tree/blues/broken.wav
+audio="--image-height 32 --image-width 16 --patch-height 8 --patch-width 4 --width 16 --blocks 1 --heads 2 --head-width 8 --hidden 32 --batch 4"
+# shellcheck disable=SC2086
+expect "learns from recordings" run train --data tree --cache features --out audio --epochs 2 --fold 1,0 $audio
+expect "broken and short ones are counted" says '^2 of 17 sounds are left out: 1 broken, 1 shorter than a segment'
+expect "folds of five" says '^12 training and 3 validation items of 512 frames, 129 features'
+expect "the spectra are kept" test -s features
+expect "curves of both" grep -q "Fold 0" audio/report.html
+cp audio/best.safetensors first
+# shellcheck disable=SC2086
+"$program" train --data tree --out again --epochs 2 --fold 1 --threads 3 $audio > "$dir/output" 2>&1
+expect "the same bits with another number of threads, and without the file" cmp -s again/best.safetensors first
+expect "evaluates recordings" run eval --out audio --data tree --cache features
+expect "all segments" says '^test: 15 segments'
+expect "explains recordings" run explain --out audio --data tree --count 1
+expect "a patch" says '^    1\. row [0-3], column [0-3]  weight 0\.'
+# shellcheck disable=SC2086
+expect "the training part's means and deviations, epochs by accuracy" run train --data tree --cache features --out bins --epochs 2 \
+    --fold 1 --standardize training --keep accuracy $audio
+expect "eval standardises alike" run eval --out bins --data tree --cache features
+expect "all of them" at_least "$(figure bins test n)" 15
+# shellcheck disable=SC2086
+expect "variants on recordings" run ablate --data tree --cache features --epochs 1 $audio
+
+misuse "no sound has a whole segment" train --data brief --out bad
+misuse "expected numbers from 0 to 2" train --task waves --folds 3 --fold 3 --out bad
+misuse "expected numbers from 0 to 2" train --task waves --folds 3 --fold 1,1 --out bad
+misuse "two parts or more" train --task waves --folds 1 --out bad
+misuse "have 512 frames" train --data tree --cache features --window 20 --out bad
 misuse "smaller than a patch" train --task waves --out bad --patch-height 33
-misuse "no spectrograms of GTZAN there" train --out bad --data .
+misuse "neither GTZAN's spectrograms" train --out bad --data "$dir/half"
 misuse "pooling" train --out bad --pooling most
 misuse "learned a built-in task" eval --out learned --data .
 misuse "no item is called nobody" explain --out learned --item nobody

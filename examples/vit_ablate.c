@@ -1,0 +1,76 @@
+#include "config.h"
+
+#include <stdio.h>
+
+#include "examples/vit_report.h"
+#include "examples/vit_train.h"
+
+/* The verb ablate: variants of the model, trained and judged alike, in one table. */
+
+/* What the paper argues about, one change at a time. */
+static void variant(int i, et_vit_config *c, const char **name)
+{
+    static const char *const names[] = {"as configured", "all tokens, flattened", "mean of tokens", "class token",
+                                        "square patches", "time-only patches", "heads share the width"};
+    int64_t area = c->patch_h * c->patch_w, side = 1;
+
+    *name = names[i];
+    while ((side + 1) * (side + 1) <= area)
+        side++;
+    if (i == 1 || i == 2 || i == 3)
+        c->pooling = (et_vit_pooling)(i - 1);
+    if (i == 4)
+        c->patch_h = c->patch_w = side;
+    if (i == 5) {
+        c->patch_h = area / c->width > 0 ? area / c->width : 1;
+        c->patch_w = c->width;
+    }
+    if (i == 4 || i == 5)
+        c->step_h = c->step_w = 0;
+    if (i == 6)
+        c->head_width = 0;
+}
+
+enum { VARIANTS = 7 };
+
+/* Trains one variant and prints its row. */
+static et_status row(et_cli *cli, const vit_source *source, int i)
+{
+    vit_job j = {.cli = cli, .source = source, .quiet = true};
+    et_train_result result = {0};
+    const char *name;
+    et_status status = vit_job_load(&j);
+
+    if (!status) {
+        et_vit_config c = vit_config_of(cli, source->kind, j.frames, vit_features(source), et_dataset_classes(j.ds));
+        variant(i, &c, &name);
+        status = vit_job_train(&j, &c, &result);
+    }
+    if (!status) {
+        et_module_eval(j.model->root);
+        status = genre_judge(j.model, j.windows, vit_inputs(source), &j.valid_windows, &j.valid);
+    }
+    if (!status)
+        printf("%-24s %10lld %8.3f %8.3f %8.3f\n", name, (long long)et_module_count(j.model->root), j.valid.accuracy,
+               vit_track_accuracy(j.windows, &j.valid_windows, &j.valid), j.valid.loss);
+    fflush(stdout);
+    vit_job_unload(&j);
+    return status;
+}
+
+int vit_ablate(et_cli *cli)
+{
+    const char *dir = et_cli_text(cli, "data");
+    vit_source source = {0};
+    int kind = vit_kind_of(dir, et_cli_text(cli, "task"));
+    et_status status = kind < 0 ? et_error_status() : vit_defaults(cli, (vit_kind)kind);
+
+    if (!status)
+        status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), false, &source);
+    if (!status)
+        printf("%-24s %10s %8s %8s %8s\n", "variant", "parameters", "segment", "track", "loss");
+    for (int i = 0; !status && i < VARIANTS; i++)
+        status = row(cli, &source, i);
+    vit_unload(&source);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}

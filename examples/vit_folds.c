@@ -1,0 +1,193 @@
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "examples/common/interrupt.h"
+#include "examples/vit_report.h"
+#include "examples/vit_train.h"
+
+/* The verb train: a model for each of the folds that --fold names, one after the other. */
+
+enum { MOST_FOLDS = 20 };
+
+/* What is said of each fold in the end. */
+typedef struct fold_figures {
+    int64_t fold, best_epoch;
+    double segment, track, loss;
+} fold_figures;
+
+/* "0,1" to numbers below `parts`; their count, or 0 and EINVAL. Without folds there is one run. */
+static int folds_of(const et_cli *cli, int64_t *out)
+{
+    const int64_t parts = et_cli_int(cli, "folds");
+    const char *p = et_cli_text(cli, "fold");
+    int n = 0;
+
+    out[0] = 0;
+    if (parts == 0)
+        return 1;
+    if (parts < 2) {
+        et_raise(ET_EINVAL, "--folds %lld: two parts or more, or 0 for the data's own split", (long long)parts);
+        return 0;
+    }
+    for (;; p++) {
+        char *end;
+        long k = strtol(p, &end, 10);
+        bool twice = false;
+        for (int i = 0; i < n; i++)
+            twice = twice || out[i] == k;
+        if (end == p || *p < '0' || *p > '9' || k >= parts || twice || n == MOST_FOLDS || (*end && *end != ',')) {
+            et_raise(ET_EINVAL, "--fold %s: expected numbers from 0 to %lld with commas between, each once",
+                     et_cli_text(cli, "fold"), (long long)parts - 1);
+            return 0;
+        }
+        out[n++] = k;
+        if (!*end)
+            return n;
+        p = end;
+    }
+}
+
+/* The first fold's trained model on its training and validation data: metrics.json and report.html. */
+static et_status conclude(vit_job *j)
+{
+    et_figure figures[GENRE_FIGURES + 1];
+    genre_verdict v = {0};
+    const genre_inputs inputs = vit_inputs(j->source);
+    et_status status = genre_judge(j->model, j->windows, inputs, &j->train_windows, &v);
+
+    if (!status)
+        status = et_run_metrics(j->run, "train", figures, vit_figures(j->windows, &j->train_windows, &v, figures));
+    if (!status)
+        status = genre_judge(j->model, j->windows, inputs, &j->valid_windows, &v);
+    if (!status)
+        status = et_run_metrics(j->run, "valid", figures, vit_figures(j->windows, &j->valid_windows, &v, figures));
+    if (!status)
+        status = vit_report(j->run, j->source, j->windows, &j->valid_windows, &v, "validation", j->model, j->epochs);
+    if (!status)
+        printf("validation: accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss %.3f\nreport: %s\n", v.accuracy,
+               vit_track_accuracy(j->windows, &j->valid_windows, &v), v.f1_macro, v.loss,
+               et_run_path(j->run, "report.html"));
+    genre_verdict_free(&v);
+    return status;
+}
+
+static et_status one_fold(vit_job *j, fold_figures *f, et_train_result *result)
+{
+    et_status status = vit_job_load(j);
+
+    if (!status)
+        status = vit_job_train(j, NULL, result);
+    if (status || result->interrupted)
+        return status;
+    status = genre_judge(j->model, j->windows, vit_inputs(j->source), &j->valid_windows, &j->valid);
+    *f = (fold_figures){j->fold, result->best_epoch, j->valid.accuracy,
+                        status ? 0 : vit_track_accuracy(j->windows, &j->valid_windows, &j->valid), j->valid.loss};
+    return status;
+}
+
+/* A line for each fold and their mean, and the section "folds" of metrics.json. */
+static et_status tell(et_run *run, const fold_figures *f, int n)
+{
+    char names[2 * MOST_FOLDS][32];
+    et_figure figures[2 * MOST_FOLDS + 2];
+    double segment = 0, track = 0;
+
+    for (int i = 0; i < n; i++) {
+        printf("fold %lld: validation accuracy %.3f a segment, %.3f a track, loss %.3f (epoch %lld)\n",
+               (long long)f[i].fold, f[i].segment, f[i].track, f[i].loss, (long long)f[i].best_epoch + 1);
+        snprintf(names[2 * i], sizeof *names, "accuracy_%lld", (long long)f[i].fold);
+        snprintf(names[2 * i + 1], sizeof *names, "segment_accuracy_%lld", (long long)f[i].fold);
+        figures[2 * i] = (et_figure){names[2 * i], f[i].track};
+        figures[2 * i + 1] = (et_figure){names[2 * i + 1], f[i].segment};
+        segment += f[i].segment / n;
+        track += f[i].track / n;
+    }
+    figures[2 * n] = (et_figure){"accuracy", track};
+    figures[2 * n + 1] = (et_figure){"segment_accuracy", segment};
+    printf("mean of %d folds: accuracy %.3f a segment, %.3f a track\n", n, segment, track);
+    return et_run_metrics(run, "folds", figures, 2 * n + 2);
+}
+
+static et_status write_config(et_run *run, et_cli *cli)
+{
+    et_json_writer w;
+
+    return et_run_config_begin(run, cli, &w) ? et_error_status() : et_run_config_end(run, &w);
+}
+
+/* The folds in turn; then the first one's model is judged for the report, as the curves of all are in the log by
+ * then. When the run is gone on with, folds that are done end at once. */
+static et_status all_folds(et_cli *cli, const vit_source *source, et_run *run, et_train_result *result)
+{
+    int64_t folds[MOST_FOLDS];
+    fold_figures figures[MOST_FOLDS];
+    const int n = folds_of(cli, folds);
+    et_status status = n ? ET_OK : et_error_status();
+
+    for (int i = 0; !status && !result->interrupted && i < n; i++) {
+        vit_job j = {.cli = cli, .source = source, .fold = folds[i], .place = i, .run = run};
+        status = one_fold(&j, &figures[i], result);
+        if (!status && !result->interrupted && n == 1)
+            status = conclude(&j);
+        vit_job_unload(&j);
+    }
+    if (status || result->interrupted || n == 1)
+        return status;
+    if ((status = tell(run, figures, n)))
+        return status;
+    vit_job j = {.cli = cli, .source = source, .fold = folds[0], .run = run};
+    if (!(status = vit_job_load(&j)) && !(status = vit_job_model(&j, NULL)) &&
+        !(status = genre_model_load(j.model, et_run_path(run, "best.safetensors")))) {
+        et_module_eval(j.model->root);
+        status = conclude(&j);
+    }
+    vit_job_unload(&j);
+    return status;
+}
+
+int vit_train(et_cli *cli)
+{
+    et_train_result result = {0};
+    vit_source source = {0};
+    int64_t folds[MOST_FOLDS];
+    et_run *run = NULL;
+    et_status status = ET_OK;
+
+    /* A run that is gone on with says what its data is; a new one touches the folder only when data and model are
+     * known to fit. */
+    if (et_cli_flag(cli, "resume") && !(run = et_run_for_training(cli)))
+        status = et_error_status();
+    const char *dir = et_cli_text(cli, "data");
+    int kind = status ? -1 : vit_kind_of(dir, et_cli_text(cli, "task"));
+    if (!status)
+        status = kind < 0 ? et_error_status() : vit_defaults(cli, (vit_kind)kind);
+    if (!status && folds_of(cli, folds) == 0)
+        status = et_error_status();
+    if (!status)
+        status = et_interrupt_catch();
+    if (!status)
+        status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), false, &source);
+    if (!status && !run) {
+        vit_job j = {.cli = cli, .source = &source, .fold = folds[0]};
+        if (!(status = vit_job_load(&j)))
+            status = vit_job_model(&j, NULL);
+        vit_job_unload(&j);
+    }
+    if (!status && !run && !(run = et_run_for_training(cli)))
+        status = et_error_status();
+    if (!status)
+        status = write_config(run, cli);
+    if (!status)
+        status = all_folds(cli, &source, run, &result);
+    int code = status ? et_cli_fail(cli) : ET_EXIT_OK;
+    if (!status && result.interrupted) {
+        et_run_print_resume(run, cli, result.epochs, stdout);
+        code = ET_EXIT_INTERRUPTED;
+    }
+    vit_unload(&source);
+    et_run_close(run);
+    return code;
+}

@@ -1,0 +1,91 @@
+#include "config.h"
+
+#include "examples/vit_model.h"
+
+#include <string.h>
+
+#include "models/vit.h"
+
+static et_module *make_vit(const void *config, et_module *parent, const char *name, et_rng *rng)
+{
+    et_vit *m = et_vit_new(parent, name, config, rng);
+
+    return m ? &m->module : NULL;
+}
+
+static et_tensor *ask_vit(const et_module *m, et_tensor *x, et_tensor *lengths, et_tensor **attention)
+{
+    (void)lengths;
+    if (attention)
+        *attention = NULL;
+    return et_vit_forward((const et_vit *)m, x, NULL);
+}
+
+static const char *const poolings[] = {"flatten", "mean", "class"};
+
+et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features, int64_t classes)
+{
+    const char *pooling = et_cli_text(cli, "pooling");
+    int64_t channels = vit_channels(kind);
+
+    return (et_vit_config){
+        .frames = frames,
+        .bins = features / channels,
+        .channels = channels,
+        .height = et_cli_int(cli, "image-height"),
+        .width = et_cli_int(cli, "image-width"),
+        .transpose = et_cli_flag(cli, "transpose"),
+        .patch_h = et_cli_int(cli, "patch-height"),
+        .patch_w = et_cli_int(cli, "patch-width"),
+        .step_h = et_cli_int(cli, "step-height"),
+        .step_w = et_cli_int(cli, "step-width"),
+        .d = et_cli_int(cli, "width"),
+        .layers = (int)et_cli_int(cli, "blocks"),
+        .heads = (int)et_cli_int(cli, "heads"),
+        .head_width = et_cli_int(cli, "head-width"),
+        .hidden = et_cli_int(cli, "hidden"),
+        .act_once = et_cli_int(cli, "acts") == 1,
+        .pooling = (et_vit_pooling)(pooling[0] == 'f' ? 0 : pooling[0] == 'm' ? 1 : 2),
+        .head = {et_cli_int(cli, "head1"), et_cli_int(cli, "head2")},
+        .classes = classes,
+        .dropout = et_cli_real(cli, "dropout"),
+        .head_dropout = et_cli_real(cli, "head-dropout"),
+        .drop_path = et_cli_real(cli, "drop-path"),
+    };
+}
+
+et_status vit_defaults(et_cli *cli, vit_kind kind)
+{
+    const vit_recipe r = vit_recipe_of(kind, strcmp(et_cli_text(cli, "config"), "paper") == 0);
+    const struct { const char *name; int64_t value; } ints[] = {
+        {"image-height", r.net.height}, {"image-width", r.net.width}, {"patch-height", r.net.patch_h},
+        {"patch-width", r.net.patch_w}, {"width", r.net.d}, {"blocks", r.net.layers}, {"heads", r.net.heads},
+        {"head-width", r.net.head_width}, {"hidden", r.net.hidden}, {"head1", r.net.head[0]}, {"head2", r.net.head[1]},
+        {"acts", r.net.act_once ? 1 : 2}, {"window", r.window}, {"epochs", r.epochs}, {"batch", r.batch},
+        {"members", r.members}, {"folds", r.folds}};
+    const struct { const char *name; double value; } reals[] = {
+        {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout}, {"head-dropout", r.net.head_dropout},
+        {"drop-path", r.net.drop_path}, {"mixup", r.mixup}, {"smoothing", r.smoothing}, {"clip", r.clip}};
+
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+        et_cli_default_int(cli, ints[i].name, ints[i].value);
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        et_cli_default_real(cli, reals[i].name, reals[i].value);
+    et_cli_default(cli, "pooling", poolings[r.net.pooling]);
+    et_cli_default(cli, "schedule", r.cosine ? "cosine" : "constant");
+    if (strcmp(et_cli_verb(cli)->name, "train") == 0)
+        et_cli_default(cli, "keep", r.by_accuracy ? "accuracy" : "loss");
+    return et_error_status();
+}
+
+genre_model *vit_build(const et_cli *cli, const et_vit_config *c)
+{
+    static const genre_network network = {false, make_vit, ask_vit};
+    genre_model *m = genre_model_new(&network, c, (int)et_cli_int(cli, "members"), (uint64_t)et_cli_int(cli, "seed"));
+
+    if (m && genre_model_inputs(m, c->channels * c->bins)) {
+        genre_model_free(m);
+        return NULL;
+    }
+    return m;
+}

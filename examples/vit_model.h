@@ -1,0 +1,19 @@
+/* The model that genre-vit's options describe. */
+#ifndef ETUDE_EXAMPLES_VIT_MODEL_H
+#define ETUDE_EXAMPLES_VIT_MODEL_H
+
+#include "examples/common/cli.h"
+#include "examples/genre_model.h"
+#include "examples/vit_data.h"
+
+/* Sets the defaults that depend on data and configuration. */
+et_status vit_defaults(et_cli *cli, vit_kind kind);
+
+/* Sizes of a model for inputs of `frames` frames of `features` features. */
+et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features, int64_t classes);
+
+/* A model of these sizes with the options' members and seed, and its standardisation as buffers: input_mean and
+ * input_std [F]. The caller frees it. */
+genre_model *vit_build(const et_cli *cli, const et_vit_config *c);
+
+#endif
