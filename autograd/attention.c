@@ -71,7 +71,7 @@ static int64_t lay_out(const et_attn_job *w, bool backward, char *base, workspac
 
 static char *head_of(const et_attn_job *w, const et_attn_heads *x, int64_t b, int64_t h)
 {
-    return x->p + (b * x->sb + h * x->sh) * w->es;
+    return x->p + (et_attn_batch(x, b) + h * x->sh) * w->es;
 }
 
 static char *plus(const et_attn_job *w, char *p, int64_t elems) { return p + elems * w->es; }
@@ -111,7 +111,7 @@ static int64_t visible(const et_attn_job *w, int64_t i0, int64_t rows)
 static const char *mask_row(const et_attn_heads *x, int64_t size, int64_t b, int64_t h, int64_t i, int64_t cols,
                             char *buffer)
 {
-    const char *p = x->p + (b * x->sb + h * x->sh + i * x->st) * size;
+    const char *p = x->p + (et_attn_batch(x, b) + h * x->sh + i * x->st) * size;
 
     if (x->sd == 1 || cols == 1)
         return p;
@@ -316,8 +316,8 @@ static void backward_body(int64_t lo, int64_t hi, void *user)
 
     lay_out(w, true, w->scratch + lo / w->per * w->slot, &ws);
     for (int64_t unit = lo; unit < hi; unit++) {
-        const int64_t b0 = unit / w->units_h * nb, h0 = unit % w->units_h * nh;
-        for (int64_t b = b0; b < b0 + nb; b++)
+        const int64_t b0 = unit / w->units_h, h0 = unit % w->units_h * nh;
+        for (int64_t b = b0; b < nb * w->units_b; b += w->units_b)
             for (int64_t h = h0; h < h0 + nh; h++)
                 backward_head(w, &ws, b, h);
     }

@@ -18,7 +18,14 @@ typedef struct et_attn_attr {
 typedef struct et_attn_heads {
     char *p;
     int64_t sb, sh, st, sd;
+    int64_t period; /* batch b is read at b mod period; 0: at b */
 } et_attn_heads;
+
+/* Where batch b of x begins, in elements. */
+static inline int64_t et_attn_batch(const et_attn_heads *x, int64_t b)
+{
+    return (x->period ? b % x->period : b) * x->sb;
+}
 
 typedef struct et_attn_job {
     const et_kernels *kr;
@@ -33,7 +40,7 @@ typedef struct et_attn_job {
     et_attn_heads gq, gk, gv;  /* gradients, p NULL where not wanted; sd is 1 */
     int acc_q, acc_k, acc_v;
     et_attn_heads gbias;       /* always added to; strides 0 where it sums */
-    int64_t units_b, units_h;  /* heads go in units of b / units_b by h / units_h */
+    int64_t units_b, units_h;  /* heads go in units of b / units_b (units_b apart) by h / units_h */
     int64_t chunks;            /* forward: pieces of each head's queries */
     int64_t block;             /* queries that go through together */
     char *scratch;

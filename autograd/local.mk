@@ -30,11 +30,13 @@ op_sources = \
 	autograd/ops_random.c \
 	autograd/ops_recurrent.c \
 	autograd/ops_reduce.c \
+	autograd/ops_resize.c \
 	autograd/ops_scalar.c \
 	autograd/ops_slice.c \
 	autograd/ops_softmax.c \
 	autograd/ops_unary.c \
-	autograd/ops_view.c
+	autograd/ops_view.c \
+	autograd/ops_window.c
 
 EXTRA_DIST += autograd/gen_ops.awk autograd/ops.def
 

@@ -30,16 +30,20 @@ enum { IN_QKV, IN_PACKED_BIAS, IN_PACKED_MASK };
 
 /* --- shapes ------------------------------------------------------------------------------ */
 
-/* Strides of x read as [B, H, T, d], 0 where x broadcasts; false if it does not fit. */
+/* Strides of x read as [B, H, T, d], 0 where x broadcasts; a first dimension that divides B repeats. False if it does
+ * not fit. */
 static bool broadcast_heads(const et_tensor *x, const int64_t *strides, const int64_t size[4], et_attn_heads *out)
 {
     int64_t s[4] = {0};
 
+    out->period = 0;
     if (x->ndim > 4)
         return false;
     for (int d = 0; d < x->ndim; d++) {
         const int at = 4 - x->ndim + d;
-        if (x->shape[d] != 1 && x->shape[d] != size[at])
+        if (at == 0 && x->shape[d] > 1 && x->shape[d] < size[at] && size[at] % x->shape[d] == 0)
+            out->period = x->shape[d];
+        else if (x->shape[d] != 1 && x->shape[d] != size[at])
             return false;
         s[at] = x->shape[d] == 1 && size[at] != 1 ? 0 : strides[d];
     }
@@ -72,14 +76,14 @@ static void read_shapes(const et_node *n, et_attn_job *w)
     if (at->heads) {
         const int64_t wide = first->shape[2] / 3, d = wide / at->heads, *s = first->strides;
         w->b = first->shape[0], w->h = at->heads, w->tq = w->tk = first->shape[1], w->dk = w->dv = d;
-        w->q = w->k = w->v = (et_attn_heads){NULL, s[0], d * s[2], s[1], s[2]};
+        w->q = w->k = w->v = (et_attn_heads){NULL, s[0], d * s[2], s[1], s[2], 0};
     } else {
         const et_tensor *k = n->in[IN_K], *v = n->in[IN_V];
         w->b = first->shape[0], w->h = first->shape[1], w->tq = first->shape[2], w->dk = first->shape[3];
         w->tk = k->shape[2], w->dv = v->shape[3];
-        w->q = (et_attn_heads){NULL, first->strides[0], first->strides[1], first->strides[2], first->strides[3]};
-        w->k = (et_attn_heads){NULL, k->strides[0], k->strides[1], k->strides[2], k->strides[3]};
-        w->v = (et_attn_heads){NULL, v->strides[0], v->strides[1], v->strides[2], v->strides[3]};
+        w->q = (et_attn_heads){NULL, first->strides[0], first->strides[1], first->strides[2], first->strides[3], 0};
+        w->k = (et_attn_heads){NULL, k->strides[0], k->strides[1], k->strides[2], k->strides[3], 0};
+        w->v = (et_attn_heads){NULL, v->strides[0], v->strides[1], v->strides[2], v->strides[3], 0};
     }
     if (w->at.scale == 0)
         w->at.scale = w->dk ? 1 / sqrt((double)w->dk) : 1;
@@ -151,8 +155,8 @@ static et_status attention_shape(et_node *n)
 static et_attn_heads output_heads(const et_attn_job *w, const void *p)
 {
     if (w->at.merge)
-        return (et_attn_heads){(char *)p, w->tq * w->h * w->dv, w->dv, w->h * w->dv, 1};
-    return (et_attn_heads){(char *)p, w->h * w->tq * w->dv, w->tq * w->dv, w->dv, 1};
+        return (et_attn_heads){(char *)p, w->tq * w->h * w->dv, w->dv, w->h * w->dv, 1, 0};
+    return (et_attn_heads){(char *)p, w->h * w->tq * w->dv, w->tq * w->dv, w->dv, 1, 0};
 }
 
 /* Sizes, and pointers to what both directions read. */
@@ -231,7 +235,7 @@ static et_status gradient(et_node *n, int i, const et_attn_job *w, int64_t t, in
         return ET_OK;
     const bool twice = n->in[IN_Q] == n->in[IN_K] || n->in[IN_Q] == n->in[IN_V] || n->in[IN_K] == n->in[IN_V];
     *acc = 1;
-    *g = (et_attn_heads){twice ? et_gx_add(n, i) : et_gx(n, i, acc), w->h * t * d, t * d, d, 1};
+    *g = (et_attn_heads){twice ? et_gx_add(n, i) : et_gx(n, i, acc), w->h * t * d, t * d, d, 1, 0};
     return g->p ? ET_OK : et_error_status();
 }
 
@@ -256,7 +260,7 @@ static et_status attention_bwd(et_node *n)
             const int64_t third = w.h * w.dk;
             if (!p)
                 return et_error_status();
-            w.gq = w.gk = w.gv = (et_attn_heads){p, w.tq * 3 * third, w.dk, 3 * third, 1};
+            w.gq = w.gk = w.gv = (et_attn_heads){p, w.tq * 3 * third, w.dk, 3 * third, 1, 0};
             w.gk.p += third * w.es;
             w.gv.p += 2 * third * w.es;
             w.acc_k = w.acc_v = w.acc_q;
@@ -279,6 +283,8 @@ static et_status attention_bwd(et_node *n)
             return et_error_status();
         if (w.gbias.sb == 0) /* heads that share a bias are one unit, so that one thread sums them */
             w.units_b = 1;
+        else if (w.gbias.period)
+            w.units_b = w.gbias.period;
         if (w.gbias.sh == 0)
             w.units_h = 1;
     }
@@ -366,6 +372,9 @@ static const et_sample attention_samples[] = {
     {"one of everything", 3, {B4(1, 1, 1, 1), B4(1, 1, 1, 1), B4(1, 1, 1, 1)}, plain, 0},
     {"no queries", 3, {B4(2, 1, 0, 3), B4(2, 1, 4, 3), B4(2, 1, 4, 2)}, plain, 0},
     {"no keys", 3, {B4(2, 1, 3, 3), B4(2, 1, 0, 3), B4(2, 1, 0, 2)}, plain, 0},
+    {"bias of every second of the batch", 4, {B4(4, 2, 3, 2), B4(4, 2, 4, 2), B4(4, 2, 4, 3), B4(2, 2, 3, 4)}, with_mask, 0},
+    {"byte mask of every second of the batch", 4, {B4(4, 2, 3, 2), B4(4, 2, 4, 2), B4(4, 2, 4, 3), MASK4(2, 1, 3, 4)},
+     with_mask, 0},
     {"no batch", 3, {B4(0, 1, 3, 3), B4(0, 1, 4, 3), B4(0, 1, 4, 2)}, plain, 0},
 };
 
@@ -379,6 +388,7 @@ static const et_sample qkv_samples[] = {
     {"packed", 1, {B3(2, 3, 12)}, packed, 0},
     {"packed, causal, bias, heads side by side", 2, {B3(2, 3, 12), M(3, 3)}, packed_all, 0},
     {"packed, byte mask", 2, {B3(2, 3, 6), MASK2(1, 3)}, packed_all, 0},
+    {"packed, bias of every second of the batch", 2, {B3(4, 3, 12), B4(2, 2, 3, 3)}, packed_all, 0},
 };
 
 /* --- the ops -------------------------------------------------------------------------------------- */
@@ -471,7 +481,8 @@ static et_tensor *with_weights(et_tensor *weights, et_tensor *v, bool merge)
  * k       [B, H, Tk, dk]
  * v       [B, H, Tk, dv]
  * mask    what broadcasts to [B, H, Tq, Tk], or NULL: real, added to the scaled scores (and differentiated, so
- *         that it can be a relative position bias), or uint8, 0 where a query must not look
+ *         that it can be a relative position bias), or uint8, 0 where a query must not look. Its first of four
+ *         dimensions may also divide B: item b then takes b mod that (the windows of several images, one after the other)
  * opts    or NULL
  * return  [B, H, Tq, dv], or [B, Tq, H dv] with merge_heads
  *

@@ -28,22 +28,6 @@ et_vit_config et_vit_small(void)
                            .head = {64}, .classes = 6, .dropout = 0.1, .head_dropout = 0.5};
 }
 
-/* [out, in]: bilinear interpolation with half-pixel centres, no antialias. Pixel i of the result lies
- * at s = (i + 1/2) in / out - 1/2 and mixes the pixels beside s; at the edge the outermost counts alone. */
-static et_tensor *interpolation(et_module *m, const char *name, int64_t in, int64_t out)
-{
-    et_tensor *w = et_module_buffer(m, name, ET_ENTRY_CONSTANT, ET_F32, ET_SHAPE(out, in));
-
-    for (int64_t i = 0; w && i < out; i++) {
-        double s = fmin(fmax(((double)i + 0.5) * (double)in / (double)out - 0.5, 0), (double)(in - 1));
-        int64_t left = (int64_t)s, right = left + 1 < in ? left + 1 : left;
-        et_set(w, (const int64_t[]){i, left}, 1 - (s - (double)left));
-        if (right > left)
-            et_set(w, (const int64_t[]){i, right}, s - (double)left);
-    }
-    return w;
-}
-
 /* Linear layers: Glorot uniform weights, biases 0. */
 static void init_linear(const et_module *m, et_rng *rng)
 {
@@ -91,11 +75,6 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
     m->config = c;
     const int64_t N = m->rows * m->cols, area = c.channels * c.patch_h * c.patch_w;
     const bool cls = c.pooling == ET_VIT_CLASS;
-    const int64_t high = c.transpose ? c.bins : c.frames, wide = c.transpose ? c.frames : c.bins;
-    if (high != c.height)
-        m->resize[0] = interpolation(&m->module, "resize_rows", high, c.height);
-    if (wide != c.width)
-        m->resize[1] = interpolation(&m->module, "resize_cols", wide, c.width);
 
     et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", &m->module, "patch");
     if (patch) {
@@ -151,10 +130,11 @@ et_tensor *et_vit_image(const et_vit *m, et_tensor *x)
     /* [B, T, C F] -> [B, C, T, F], or with time across [B, C, F, T] */
     et_tensor *image = et_reshape(x, ET_SHAPE(x->shape[0], c->frames, c->channels, c->bins));
     image = c->transpose ? et_permute(image, ET_DIMS(0, 2, 3, 1)) : et_permute(image, ET_DIMS(0, 2, 1, 3));
-    if (m->resize[1])
-        image = et_matmul_t(image, m->resize[1], false, true);
-    if (m->resize[0])
-        image = et_matmul(m->resize[0], image);
+    /* Bilinear, half-pixel centres, no antialias. */
+    if (image && image->shape[3] != c->width)
+        image = et_resize(image, 3, c->width, ET_RESIZE_LINEAR, false);
+    if (image && image->shape[2] != c->height)
+        image = et_resize(image, 2, c->height, ET_RESIZE_LINEAR, false);
     return image;
 }
 

@@ -59,7 +59,6 @@ typedef struct et_vit {
     et_module module;
     et_vit_config config;     /* head_width and steps filled in */
     int64_t rows, cols;       /* patches down and across: N = rows cols */
-    et_tensor *resize[2];     /* constants: image = resize[0] x resize[1]^T; NULL where sizes agree */
     et_linear_layer *proj;
     et_tensor *pos;           /* [N, d], with a class token [N + 1, d] */
     et_tensor *cls;           /* [d] or NULL */

@@ -72,7 +72,8 @@ check_PROGRAMS += \
 	tests/check_transformer \
 	tests/check_view \
 	tests/check_vit \
-	tests/check_wav_write
+	tests/check_wav_write \
+	tests/check_windows
 endif
 
 tests_check_audio_SOURCES = tests/check_audio.c tests/audio_bytes.h
@@ -146,6 +147,7 @@ tests_check_transformer_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 tests_check_vit_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
+tests_check_windows_LDADD = $(TEST_LDADD)
 
 # What fuzzers found, run again: a program for each file of fixtures/fuzz.
 check_PROGRAMS += tests/check_fuzz_audio tests/check_fuzz_bpe tests/check_fuzz_csv tests/check_fuzz_wordpiece

@@ -181,6 +181,35 @@ def shapes():
     for variant, x, size, step in (("overlap", r("patch", 2, 2, 7, 4), (3, 2), (2, 1)),
                                    ("rest", r("patch", 1, 2, 5, 7), (2, 3), (2, 3))):
         case(f"patches/{variant}", lambda x, a=size, b=step: F.unfold(x, a, stride=b).transpose(1, 2), x)
+
+    def windows(x, w, shift):  # [B, H, W, C] -> [B (H/w) (W/w), w w, C]
+        b, hh, ww, c = x.shape
+        x = torch.roll(x, (-shift, -shift), (1, 2)).view(b, hh // w, w, ww // w, w, c)
+        return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, w * w, c)
+
+    def unwindows(y, hh, ww, w, shift):
+        x = y.view(-1, hh // w, ww // w, w, w, y.shape[-1]).permute(0, 1, 3, 2, 4, 5)
+        return torch.roll(x.reshape(-1, hh, ww, y.shape[-1]), (shift, shift), (1, 2))
+
+    def merge(x):
+        return torch.cat([x[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], -1)
+
+    def relative(table, h, w):
+        place = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")).flatten(1)
+        d = place[:, :, None] - place[:, None] + torch.tensor([h - 1, w - 1])[:, None, None]
+        return table[d[0] * (2 * w - 1) + d[1]].permute(2, 0, 1)[None]
+    for shift in (0, 1):
+        case(f"window_partition/{shift}", lambda x, s=shift: windows(x, 2, s), r("window", 2, 4, 6, 3))
+        case(f"window_reverse/{shift}", lambda x, s=shift: unwindows(x, 4, 6, 2, s), r("unwindow", 12, 4, 3))
+    case("patch_merge/4_6", merge, r("merge", 2, 4, 6, 3))
+    case("relative_bias/2_3", lambda t: relative(t, 2, 3), r("relative", 15, 2))
+    resize = lambda x, mode, align, *size: F.interpolate(x, size, mode=mode, align_corners=align)
+    for mode in ("bilinear", "bicubic"):
+        for align in (False, True):
+            case(f"resize/{mode}_{'aligned' if align else 'areas'}", lambda x, m=mode, a=align: resize(x, m, a, 7, 3),
+                 r("resize", 2, 2, 5, 6))
+    case("resize/one", lambda x: resize(x, "bicubic", True, 1, 6), r("resize1", 1, 2, 5, 6))
+    case("resize/line", lambda x: resize(x, "linear", False, 11), r("resize2", 2, 3, 4))
     case("drop_path/eval", lambda x: F.dropout(x, 0.3, False), x)
 
 
@@ -280,6 +309,9 @@ def attention():
     case("attention/bias", lambda *x: sdpa(*x)[0], q, k, v, bias)
     case("attention/mask", lambda q, k, v, m: sdpa(q, k, v, seen=m.bool())[0], q, k, v, seen)
     case("attention/causal", lambda *x: sdpa(*x, causal=True)[0], *s)
+    every = r("att2", 2, 1, 4, 6)
+    case("attention/every_second", lambda q, k, v, m: sdpa(q, k, v, m.repeat(2, 1, 1, 1))[0], r("att3", 4, 2, 4, 5),
+         r("att4", 4, 2, 6, 5), r("att5", 4, 2, 6, 3), every)
     case("attention/merged", lambda *x: sdpa(*x)[0].transpose(1, 2).flatten(2), q, k, v)
     case("attention/scale", lambda q, k, v: ((0.3 * q @ k.mT).softmax(-1) @ v), q, k, v)
     case("attention/given", lambda q, k, v, w: w @ v, q, k, v, r("att", 2, 3, 4, 6, lo=0, hi=1))
