@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "examples/common/run_report.h"
+#include "examples/common/run_model.h"
 #include "examples/style_write.h"
 #include "tensor/alloc.h"
 

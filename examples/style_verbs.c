@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "examples/common/run_report.h"
+#include "examples/common/run_model.h"
 #include "examples/style_report.h"
 #include "examples/style_train.h"
 #include "examples/style_write.h"
