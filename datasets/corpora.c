@@ -265,6 +265,14 @@ et_collection *et_rendered_clips(const char *dir)
     return NULL;
 }
 
+et_collection *et_rendered_excerpts(const char *dir)
+{
+    if (dir)
+        return rendered_clips(dir, true);
+    et_raise(ET_EINVAL, "corpus: NULL");
+    return NULL;
+}
+
 /* level [N, bands, frames] to x [N, frames, bands]. */
 static et_tensor *turn_levels(const et_tensor *level)
 {

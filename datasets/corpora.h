@@ -47,6 +47,9 @@ et_collection *et_musiccaps(const char *table, const char *audio);
  *  is. Classes are styles; fold 0 is "valid", the others are "train". */
 et_collection *et_rendered_clips(const char *dir);
 
+/** The same of all excerpts, in the order of et_rendered_mels; those without a WAV have no sound. */
+et_collection *et_rendered_excerpts(const char *dir);
+
 /** Spectrograms of all rendered excerpts: x [N, 128 frames, 96 bands], level / 255 (a level is 110/255 dB, 0 is
  *  -60 dB), of dir/logmel96x128.npy; labels, tags, groups and splits as et_rendered_clips. */
 et_dataset *et_rendered_mels(const char *dir);

@@ -6,6 +6,7 @@ modelsinclude_HEADERS += \
 	models/style_vae.h \
 	models/transformer.h \
 	models/tagger.h \
+	models/two_tower.h \
 	models/vit.h
 
 libetude_la_SOURCES += \
@@ -19,4 +20,5 @@ libetude_la_SOURCES += \
 	models/transformer_decode.c \
 	models/transformer_internal.h \
 	models/tagger.c \
+	models/two_tower.c \
 	models/vit.c

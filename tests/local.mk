@@ -70,6 +70,7 @@ check_PROGRAMS += \
 	tests/check_tagger \
 	tests/check_train \
 	tests/check_transformer \
+	tests/check_two_tower \
 	tests/check_view \
 	tests/check_vit \
 	tests/check_wav_write \
@@ -144,6 +145,7 @@ tests_check_tokens_LDADD = $(TEST_LDADD)
 tests_check_tagger_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_transformer_LDADD = $(TEST_LDADD)
+tests_check_two_tower_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
 tests_check_vit_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
