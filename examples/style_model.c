@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "examples/common/run_model.h"
 #include "tensor/alloc.h"
 
 enum { STREAM_WEIGHTS = 1 };
@@ -113,24 +114,16 @@ et_status style_names_read(et_run *run, et_names *styles)
 
 et_style_vae *style_model_load(et_cli *cli, et_run *run, et_names *styles)
 {
-    const et_load_options options = {0};
     et_style_vae *m = NULL;
 
     if (!style_names_read(run, styles) && !style_model_defaults(cli))
         m = style_model_new(cli, styles->n);
-    if (!m)
-        return NULL;
-    const et_status status = et_module_load(&m->module, et_run_path(run, ET_RUN_BEST), &options, NULL);
-    if (status) {
-        char why[512];
-        snprintf(why, sizeof why, "%s", et_error_message());
+    if (m && et_run_load_weights(&m->module, et_run_path(run, ET_RUN_BEST))) {
         et_module_free(&m->module);
-        if (status == ET_ESHAPE) {
-            et_error_clear();
-            et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
-        }
         return NULL;
     }
+    if (!m)
+        return NULL;
     et_module_eval(&m->module);
     return m;
 }
