@@ -219,8 +219,6 @@ static const char *const endings[] = {".wav", ".au", ".snd", ".aif", ".aiff", ".
                                       ".ogg", ".opus", ".m4a", ".mp4", ".webm"};
 enum { N_ENDINGS = sizeof endings / sizeof *endings };
 
-bool et_exists(const char *path) { return path && access(path, F_OK) == 0; }
-
 size_t et_sound_stem(const char *name, bool *is_sound)
 {
     size_t n = strlen(name);

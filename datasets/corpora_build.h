@@ -36,8 +36,6 @@ et_collection *et_build_end(et_build *b, bool sorted);
 char *et_find_sound(const char *dir, const char *stem);
 /** Bytes of a file's name without an ending that stands for a sound; all of it otherwise. */
 size_t et_sound_stem(const char *name, bool *is_sound);
-/** Whether something is at the path. */
-bool et_exists(const char *path);
 /** Reads dir/name. */
 et_csv *et_csv_in(const char *dir, const char *name);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tensor/alloc.h"
 #include "tensor/file.h"
@@ -26,6 +27,8 @@ char *et_path_join(const char *a, const char *b)
     memcpy(path + n, b, m + 1);
     return path;
 }
+
+bool et_exists(const char *path) { return path && access(path, F_OK) == 0; }
 
 bool et_is_folder(const char *path)
 {

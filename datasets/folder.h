@@ -12,6 +12,9 @@ char *et_path_join(const char *a, const char *b);
 /** Whether the path is a folder, links followed. */
 bool et_is_folder(const char *path);
 
+/** Whether something is at the path; false for NULL. */
+bool et_exists(const char *path);
+
 /** Appends the names in a folder that do not begin with a dot, in the order of their bytes. EIO, ENOMEM. */
 et_status et_folder_names(const char *path, et_names *names);
 

@@ -34,6 +34,11 @@ typedef struct source {
     int64_t n;
 } source;
 
+static int64_t chunks_of(const et_loader_options *o)
+{
+    return o->crop == ET_CROP_CHUNKS || o->crop == ET_CROP_SPREAD ? o->chunks : 1;
+}
+
 static et_status open_samples(const et_loader *l, int64_t i, source *s)
 {
     et_audio a;
@@ -73,6 +78,8 @@ static et_status take_crop(const et_loader *l, const source *s, int64_t item, in
 
     if (l->o.crop == ET_CROP_CHUNKS)
         from = chunk * rows;
+    else if (l->o.crop == ET_CROP_SPREAD)
+        from = s->n > rows ? chunk * ((s->n - rows) / l->o.chunks) : chunk > 0 ? s->n : 0;
     else if (l->o.crop == ET_CROP_CENTRE && s->n > rows)
         from = (s->n - rows) / 2;
     else if (l->o.crop == ET_CROP_RANDOM && s->n > rows) {
@@ -194,7 +201,7 @@ static et_status make_batch(void *user, int64_t job, void *result)
     const et_loader *l = user;
     made *m = result;
     int64_t first = job * l->o.size, n = l->n - first < l->o.size ? l->n - first : l->o.size, open = -1;
-    int chunks = l->o.crop == ET_CROP_CHUNKS ? l->o.chunks : 1;
+    int64_t chunks = chunks_of(&l->o);
     source s = {NULL, 0};
     et_status status = allocate(l, m, n), opened = ET_OK;
 
@@ -232,7 +239,7 @@ static et_status check(const et_collection *c, int64_t n, const et_loader_option
     if (o->rows < 1 || o->rows > INT32_MAX || o->size < 1 || o->threads < 0 || o->threads > 256 || o->ahead < 0 ||
         o->ahead > 1024)
         return et_raise(ET_EINVAL, "loader: rows and size are at least 1, threads 0 .. 256, ahead 0 .. 1024");
-    if ((int)o->crop < 0 || o->crop > ET_CROP_CHUNKS || (o->crop == ET_CROP_CHUNKS && o->chunks < 1))
+    if ((int)o->crop < 0 || o->crop > ET_CROP_SPREAD || chunks_of(o) < 1)
         return et_raise(ET_EINVAL, "loader: no such crop, or less than one chunk");
     if (!o->front_end && (o->cache || o->rate < 1))
         return et_raise(ET_EINVAL, "loader: without a front end there must be a rate and no cache");
@@ -250,7 +257,7 @@ et_loader *et_loader_new(const et_collection *c, const int32_t *index, int64_t n
     if (check(c, n, options) < 0)
         return NULL;
     items = index ? n : c->names.n;
-    chunks = options->crop == ET_CROP_CHUNKS ? options->chunks : 1;
+    chunks = chunks_of(options);
     for (int64_t i = 0; index && i < n; i++)
         if (index[i] < 0 || index[i] >= c->names.n) {
             et_raise(ET_EINVAL, "loader: index %" PRId32 " is outside %" PRId64 " items", index[i], c->names.n);

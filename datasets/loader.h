@@ -31,7 +31,9 @@ typedef enum et_crop {
     ET_CROP_FIRST,  /* the first rows */
     ET_CROP_CENTRE, /* the middle */
     ET_CROP_RANDOM, /* another place every epoch, all equally likely */
-    ET_CROP_CHUNKS  /* `chunks` crops, one behind the other, each an entry of its own */
+    ET_CROP_CHUNKS, /* `chunks` crops, one behind the other, each an entry of its own */
+    ET_CROP_SPREAD  /* `chunks` crops, crop i at row i * ((n - rows) / chunks) of an item's n rows, rounded down: they
+                     * overlap. An item that fits into one crop has that alone */
 } et_crop;
 
 typedef struct et_loader_options {
@@ -40,7 +42,7 @@ typedef struct et_loader_options {
     const et_feature_cache *cache; /* where the features are, of the same collection and front end; or NULL */
     int64_t rows;                  /* of a crop; an item with fewer is followed by zeros */
     et_crop crop;
-    int chunks;   /* of ET_CROP_CHUNKS: a sound of 30 s and crops of 10 s take 3 */
+    int chunks;   /* of ET_CROP_CHUNKS (a sound of 30 s and crops of 10 s take 3) and ET_CROP_SPREAD */
     int64_t size; /* entries of a batch */
     bool shuffle, drop_last; /* as et_batch_options */
     uint64_t seed;

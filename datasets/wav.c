@@ -184,11 +184,33 @@ static size_t put_header(unsigned char *h, et_wav_encoding encoding, int64_t rat
     return size;
 }
 
-static et_status put_samples(et_writer *w, const et_tensor *t, et_wav_encoding encoding, unsigned bytes)
+/* Where bytes go: a file, or memory that is large enough. */
+typedef struct sink {
+    et_writer *w;
+    unsigned char *memory;
+    size_t used;
+} sink;
+
+static et_status put(sink *s, const unsigned char *data, size_t size)
+{
+    if (s->w)
+        return et_writer_put(s->w, data, size);
+    memcpy(s->memory + s->used, data, size);
+    s->used += size;
+    return ET_OK;
+}
+
+static unsigned bytes_of(et_wav_encoding encoding)
+{
+    return encoding == ET_WAV_PCM16 ? 2 : encoding == ET_WAV_PCM24 ? 3 : 4;
+}
+
+static et_status put_samples(sink *s, const et_tensor *t, et_wav_encoding encoding)
 {
     bool flat = t->ndim == 1;
     int64_t channels = flat ? 1 : t->shape[0], frames = t->shape[t->ndim - 1];
     int64_t across = flat ? 0 : t->strides[0], along = t->strides[t->ndim - 1];
+    unsigned bytes = bytes_of(encoding);
     const float *x = et_data_f32(t);
     unsigned char block[OUT_BLOCK * 4];
     size_t used = 0;
@@ -204,52 +226,87 @@ static et_status put_samples(et_writer *w, const et_tensor *t, et_wav_encoding e
             encode(encoding, v, block + used);
             used += bytes;
             if (used > sizeof block - 4) {
-                et_writer_put(w, block, used);
+                put(s, block, used);
                 used = 0;
             }
         }
     if (frames * channels * bytes % 2 == 1)
         block[used++] = 0;
-    return et_writer_put(w, block, used);
+    return put(s, block, used);
+}
+
+/* Writes the header to h and returns its size; 0 after an error. */
+static size_t begin(const char *path, const et_tensor *samples, int64_t rate, et_wav_encoding encoding,
+                    unsigned char h[64])
+{
+    int64_t channels, total;
+
+    if (et_error_status() != ET_OK) {
+        et_fail_status("WAV write");
+        return 0;
+    }
+    if (!path || !samples) {
+        et_raise(ET_EINVAL, "WAV write: NULL argument");
+        return 0;
+    }
+    if (encoding != ET_WAV_PCM16 && encoding != ET_WAV_PCM24 && encoding != ET_WAV_FLOAT32) {
+        et_raise(ET_EINVAL, "%s: no WAV encoding has the number %d", path, (int)encoding);
+        return 0;
+    }
+    if (samples->dtype != ET_F32) {
+        et_raise(ET_EDTYPE, "%s: samples are float32, not %s", path, et_dtype_name(samples->dtype));
+        return 0;
+    }
+    channels = samples->ndim == 2 ? samples->shape[0] : 1;
+    if (samples->ndim < 1 || samples->ndim > 2 || channels < 1 || channels > ET_AUDIO_MAX_CHANNELS) {
+        char text[ET_SHAPE_TEXT];
+        et_raise(ET_ESHAPE, "%s: samples are [frames] or [channels, frames], not %s", path,
+                 et_shape_text(text, samples->ndim, samples->shape));
+        return 0;
+    }
+    if (rate < 1 || rate > ET_AUDIO_MAX_RATE) {
+        et_raise(ET_EINVAL, "%s: a rate of %" PRId64 " Hz, not 1 .. %d", path, rate, ET_AUDIO_MAX_RATE);
+        return 0;
+    }
+    if (!et_mul_i64(samples->numel, bytes_of(encoding), &total) || total > (int64_t)UINT32_MAX - 64) {
+        et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too many for a WAV file", path, samples->numel);
+        return 0;
+    }
+    return put_header(h, encoding, rate, channels, samples->shape[samples->ndim - 1], bytes_of(encoding));
 }
 
 et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t rate,
                              et_wav_encoding encoding)
 {
-    unsigned bytes = encoding == ET_WAV_PCM16 ? 2 : encoding == ET_WAV_PCM24 ? 3 : 4;
     unsigned char header[64];
-    int64_t channels, total;
-    et_writer *w;
-    size_t size;
+    size_t size = begin(path, samples, rate, encoding, header);
+    sink s = {.w = size ? et_writer_open(path) : NULL};
 
-    if (et_error_status() != ET_OK)
-        return et_fail_status("WAV write");
-    if (!path || !samples)
-        return et_raise(ET_EINVAL, "WAV write: NULL argument");
-    if (encoding != ET_WAV_PCM16 && encoding != ET_WAV_PCM24 && encoding != ET_WAV_FLOAT32)
-        return et_raise(ET_EINVAL, "%s: no WAV encoding has the number %d", path, (int)encoding);
-    if (samples->dtype != ET_F32)
-        return et_raise(ET_EDTYPE, "%s: samples are float32, not %s", path, et_dtype_name(samples->dtype));
-    channels = samples->ndim == 2 ? samples->shape[0] : 1;
-    if (samples->ndim < 1 || samples->ndim > 2 || channels < 1 || channels > ET_AUDIO_MAX_CHANNELS) {
-        char text[ET_SHAPE_TEXT];
-        return et_raise(ET_ESHAPE, "%s: samples are [frames] or [channels, frames], not %s", path,
-                        et_shape_text(text, samples->ndim, samples->shape));
-    }
-    if (rate < 1 || rate > ET_AUDIO_MAX_RATE)
-        return et_raise(ET_EINVAL, "%s: a rate of %" PRId64 " Hz, not 1 .. %d", path, rate,
-                        ET_AUDIO_MAX_RATE);
-    if (!et_mul_i64(samples->numel, bytes, &total) || total > (int64_t)UINT32_MAX - (int64_t)sizeof header)
-        return et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too many for a WAV file", path,
-                        samples->numel);
-    w = et_writer_open(path);
-    if (!w)
+    if (!s.w)
         return et_error_status();
-    size = put_header(header, encoding, rate, channels, samples->shape[samples->ndim - 1], bytes);
-    et_writer_put(w, header, size);
-    if (put_samples(w, samples, encoding, bytes) < 0) {
-        et_writer_discard(w);
+    put(&s, header, size);
+    if (put_samples(&s, samples, encoding) < 0) {
+        et_writer_discard(s.w);
         return et_fail_status(path);
     }
-    return et_writer_commit(w);
+    return et_writer_commit(s.w);
+}
+
+unsigned char *et_audio_wav(const char *name, const et_tensor *samples, int64_t rate, et_wav_encoding encoding,
+                            size_t *size)
+{
+    unsigned char header[64];
+    size_t n = begin(name, samples, rate, encoding, header);
+    sink s = {.memory = n ? et_alloc(n + (size_t)samples->numel * bytes_of(encoding) + 1) : NULL};
+
+    if (!s.memory)
+        return NULL;
+    put(&s, header, n);
+    if (put_samples(&s, samples, encoding) < 0) {
+        et_fail_status(name);
+        et_dealloc(s.memory);
+        return NULL;
+    }
+    *size = s.used;
+    return s.memory;
 }

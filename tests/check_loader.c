@@ -128,7 +128,7 @@ START_TEST(same_for_all_threads)
 
     made(fe);
     made(cache = et_feature_cache_open(c, fe, &co));
-    for (int crop = ET_CROP_FIRST; crop <= ET_CROP_CHUNKS; crop++) {
+    for (int crop = ET_CROP_FIRST; crop <= ET_CROP_SPREAD; crop++) {
         for (int t = 0; t < 8; t++) {
             et_loader_options o = {.front_end = fe, .cache = t < 4 ? NULL : cache, .rows = 9, .crop = (et_crop)crop,
                                    .chunks = 3, .size = 3, .shuffle = true, .seed = 4, .threads = threads[t % 4],
@@ -137,7 +137,7 @@ START_TEST(same_for_all_threads)
             made(l);
             for (int64_t e = 1; e >= 0; e--) { /* epochs in any order */
                 uint64_t h = epoch_sum(l, e, &n);
-                if (crop != ET_CROP_CHUNKS)
+                if (crop < ET_CROP_CHUNKS)
                     ck_assert_int_eq(n, N - 2);
                 if (t == 0)
                     want[e] = h;
@@ -227,6 +227,25 @@ START_TEST(crops)
     ck_assert_int_eq(et_data_i32(b.chunk)[2], 2);
     ck_assert(et_data_f32(b.x)[2 * 2500 + 999] != 0 && et_data_f32(b.x)[2 * 2500 + 1000] == 0);
     et_loader_free(l);
+    o.crop = ET_CROP_SPREAD; /* at 0, 875, 1750, 2625 */
+    made(l = et_loader_new(c, only, 1, &o));
+    ok(et_loader_start(l, 0));
+    ok(et_loader_next(l, &first));
+    ck_assert_int_eq(first.n, 4);
+    for (int64_t k = 0; k < 4; k++) {
+        ck_assert_int_eq(et_data_i32(first.lengths)[k], 2500);
+        ck_assert_int_eq(et_data_i32(first.chunk)[k], k);
+        for (int64_t f = 875 * k; f < 875 * k + 2500 && f < 5000; f++)
+            ck_assert(et_data_f32(first.x)[k * 2500 + f - 875 * k] == et_data_f32(b.x)[f]);
+    }
+    et_loader_free(l);
+    o.rows = 6001; /* longer than the sound: once */
+    made(l = et_loader_new(c, only, 1, &o));
+    ok(et_loader_start(l, 0));
+    ok(et_loader_next(l, &first));
+    ck_assert_int_eq(first.n, 1);
+    ck_assert_int_eq(et_data_i32(first.lengths)[0], 6000);
+    et_loader_free(l);
     o.crop = ET_CROP_FIRST;
     o.rows = 6000;
     made(l = et_loader_new(c, only, 1, &o));
@@ -313,6 +332,8 @@ START_TEST(loader_refuses)
     o = good, o.rate = 0;
     fails_null(et_loader_new(c, NULL, 0, &o), ET_EINVAL, "there must be a rate");
     o = good, o.crop = ET_CROP_CHUNKS;
+    fails_null(et_loader_new(c, NULL, 0, &o), ET_EINVAL, "less than one chunk");
+    o = good, o.crop = ET_CROP_SPREAD;
     fails_null(et_loader_new(c, NULL, 0, &o), ET_EINVAL, "less than one chunk");
     made(l = et_loader_new(c, NULL, 0, &good));
     fails(et_loader_start(l, -1), ET_EINVAL, "epoch -1");
