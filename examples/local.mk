@@ -85,8 +85,6 @@ examples_genre_vit_SOURCES = \
 	examples/genre_judge.h \
 	examples/genre_model.c \
 	examples/genre_model.h \
-	examples/genre_report.c \
-	examples/genre_report.h \
 	examples/genre_vit.c \
 	examples/vit_ablate.c \
 	examples/vit_data.c \
@@ -121,3 +119,18 @@ examples_style_vae_SOURCES = \
 	examples/style_write.c \
 	examples/style_write.h
 examples_style_vae_LDADD = $(EXAMPLE_LIBS)
+
+noinst_PROGRAMS += examples/music-tagger
+examples_music_tagger_SOURCES = \
+	examples/music_tagger.c \
+	examples/tagger_batches.c \
+	examples/tagger_batches.h \
+	examples/tagger_data.c \
+	examples/tagger_data.h \
+	examples/tagger_judge.c \
+	examples/tagger_judge.h \
+	examples/tagger_maps.c \
+	examples/tagger_maps.h \
+	examples/tagger_report.c \
+	examples/tagger_report.h
+examples_music_tagger_LDADD = $(EXAMPLE_LIBS)

@@ -148,3 +148,37 @@ uint8_t *et_matrix_png(int64_t rows, int64_t cols, const float *x, double lo, do
     et_dealloc(pixels);
     return png;
 }
+
+uint8_t *et_tinted_png(int64_t rows, int64_t cols, const float *x, const float *overlay, int scale, et_colormap map,
+                       size_t *size)
+{
+    static const uint8_t tint[3] = {ET_TINT_RED, ET_TINT_GREEN, ET_TINT_BLUE};
+    uint8_t palette[256][3], *index, *pixels, *png = NULL;
+    double lo, hi;
+
+    if (!x || !overlay || rows < 1 || cols < 1 || scale < 1 || rows > 65535 / scale || cols > 65535 / scale) {
+        et_raise(ET_EINVAL, "tinted picture: sizes must be 1 .. 65535 pixels and data given");
+        return NULL;
+    }
+    if (et_colormap_table(map, palette) != ET_OK)
+        return NULL;
+    et_finite_range(rows * cols, x, &lo, &hi);
+    index = et_alloc((size_t)cols);
+    pixels = et_alloc((size_t)(rows * cols) * (size_t)(scale * scale) * 3);
+    for (int64_t r = 0; index && pixels && r < rows; r++) {
+        et_colormap_index(cols, x + (rows - 1 - r) * cols, lo, hi, index);
+        for (int64_t p = 0; p < scale * cols * scale; p++) {
+            const int64_t c = p % (cols * scale) / scale;
+            const double a = ET_TINT * (overlay[c] > 1 ? 1 : overlay[c] > 0 ? (double)overlay[c] : 0);
+            for (int k = 0; k < 3; k++)
+                pixels[3 * (r * scale * cols * scale + p) + k] =
+                    (uint8_t)((1 - a) * palette[index[c]][k] + a * tint[k] + 0.5);
+        }
+    }
+    if (index && pixels)
+        png = et_png_encode(&(et_image){.width = cols * scale, .height = rows * scale, .kind = ET_PNG_RGB, .pixels = pixels},
+                            size);
+    et_dealloc(index);
+    et_dealloc(pixels);
+    return png;
+}

@@ -16,6 +16,7 @@ struct et_report {
     et_status status; /* the first failure */
     bool open;        /* a section is open */
     bool ended;
+    bool listens;     /* a figure needs the script */
 };
 
 static const char style[] =
@@ -44,6 +45,7 @@ static const char style[] =
     ".n{text-align:right}\n"
     "pre{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;overflow-x:auto;"
     "border:1px solid var(--grid);border-radius:8px;padding:12px 14px}\n"
+    "figure.listen svg{display:block;cursor:crosshair}figure.listen audio{margin:.6em 0}\n"
     "audio{width:100%;max-width:480px;display:block}\n"
     "@media print{html{background:#fff}body{max-width:none;padding:0;font-size:11pt}"
     "figure,.keys>div,tr{break-inside:avoid}h2{break-after:avoid}figure,.wide{overflow:visible}"
@@ -309,16 +311,78 @@ void et_report_png(et_report *r, const void *png, size_t size, const char *alt, 
     end_figure(r, caption, png ? ET_OK : missing("picture"));
 }
 
+static void put_player(et_report *r, const void *wav, size_t size)
+{
+    et_strbuf_puts(&r->html, "<audio controls preload=\"metadata\" src=\"");
+    et_markup_data_uri(&r->html, "audio/wav", wav, size);
+    et_strbuf_puts(&r->html, "\"></audio>\n");
+}
+
 void et_report_audio(et_report *r, const void *wav, size_t size, const char *caption)
 {
     if (!begin_figure(r))
         return;
-    if (wav) {
-        et_strbuf_puts(&r->html, "<audio controls preload=\"metadata\" src=\"");
-        et_markup_data_uri(&r->html, "audio/wav", wav, size);
-        et_strbuf_puts(&r->html, "\"></audio>\n");
-    }
+    if (wav)
+        put_player(r, wav, size);
     end_figure(r, caption, wav ? ET_OK : missing("sound"));
+}
+
+/* Moves the lines of a figure's pictures with its player. */
+static const char listening[] =
+    "<script>\n"
+    "'use strict';\n"
+    "for (const figure of document.querySelectorAll('figure.listen')) {\n"
+    "  const audio = figure.querySelector('audio');\n"
+    "  if (!audio) continue;\n"
+    "  const lines = [...figure.querySelectorAll('.e-cursor')];\n"
+    "  const place = () => {\n"
+    "    for (const line of lines) {\n"
+    "      const d = line.dataset, left = +d.left, right = +d.right;\n"
+    "      const x = left + (right - left) * (audio.currentTime - d.from) / (d.to - d.from);\n"
+    "      const inside = String(Math.min(Math.max(x, left), right));\n"
+    "      line.setAttribute('x1', inside);\n"
+    "      line.setAttribute('x2', inside);\n"
+    "    }\n"
+    "  };\n"
+    "  const follow = () => {\n"
+    "    place();\n"
+    "    if (!audio.paused && !audio.ended) requestAnimationFrame(follow);\n"
+    "  };\n"
+    "  audio.addEventListener('play', () => {\n"
+    "    for (const other of document.querySelectorAll('audio')) if (other !== audio) other.pause();\n"
+    "    follow();\n"
+    "  });\n"
+    "  for (const event of ['timeupdate', 'seeked']) audio.addEventListener(event, place);\n"
+    "  for (const line of lines) {\n"
+    "    const picture = line.ownerSVGElement, d = line.dataset;\n"
+    "    picture.addEventListener('click', event => {\n"
+    "      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());\n"
+    "      const share = (at.x - d.left) / (d.right - d.left);\n"
+    "      if (share < 0 || share > 1) return;\n"
+    "      audio.currentTime = +d.from + share * (d.to - d.from);\n"
+    "      place();\n"
+    "    });\n"
+    "  }\n"
+    "}\n"
+    "</script>\n";
+
+void et_report_listen(et_report *r, const et_heatmap *maps, int n, const void *wav, size_t size, const char *caption)
+{
+    et_status status = ET_OK;
+
+    if (!ready(r))
+        return;
+    et_strbuf_puts(&r->html, "<figure class=\"listen\">\n");
+    for (int i = 0; i < n && status == ET_OK; i++) {
+        et_heatmap map = maps[i];
+        map.cursor = wav != NULL;
+        status = et_svg_heatmap(&r->html, &map);
+    }
+    if (wav) {
+        put_player(r, wav, size);
+        r->listens = true;
+    }
+    end_figure(r, caption, status);
 }
 
 const char *et_report_html(et_report *r, size_t *size)
@@ -326,7 +390,8 @@ const char *et_report_html(et_report *r, size_t *size)
     if (!r)
         return NULL;
     if (!r->ended && r->status == ET_OK) {
-        et_strbuf_printf(&r->html, "%s</main>\n</body>\n</html>\n", r->open ? "</section>\n" : "");
+        et_strbuf_printf(&r->html, "%s</main>\n%s</body>\n</html>\n", r->open ? "</section>\n" : "",
+                         r->listens ? listening : "");
         r->ended = true;
         settle(r, ET_OK);
     }

@@ -52,6 +52,11 @@ void et_report_png(et_report *r, const void *png, size_t size, const char *alt, 
 /** A player for a WAV file held in memory. */
 void et_report_audio(et_report *r, const void *wav, size_t size, const char *caption);
 
+/** Pictures of one stretch of time, their x axes in seconds from the sound's beginning, above a player of the sound
+ *  (a WAV file in memory; NULL: pictures alone). While it plays, a line moves over each picture; a click on one
+ *  goes to that moment. Only one player of a page plays at a time. */
+void et_report_listen(et_report *r, const et_heatmap *maps, int n, const void *wav, size_t size, const char *caption);
+
 /** The whole page as text, owned by the report; NULL after an error. */
 const char *et_report_html(et_report *r, size_t *size);
 /** Writes the page, in one step. Returns the first error of all calls. */

@@ -27,6 +27,7 @@ const char *et_svg_css(void)
            ".e .e-small{font-size:11px}\n"
            ".e .e-grid{stroke:var(--grid);stroke-width:1}\n"
            ".e .e-axis{stroke:var(--axis);stroke-width:1;fill:none}\n"
+           ".e .e-cursor{stroke:#fff;stroke-width:2;mix-blend-mode:difference}\n"
            ".e .e-mark{stroke:var(--soft);stroke-width:1.25;stroke-dasharray:3 3}\n"
            ".e .e-whisker{stroke:var(--ink);stroke-width:1.5}\n"
            ".e .e-line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"

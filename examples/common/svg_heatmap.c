@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "examples/common/markup.h"
+#include "examples/common/png.h"
 #include "tensor/alloc.h"
 
 enum { STRIP = 18, SCALE_WIDTH = 12, MOST_COLS = 2048 };
@@ -57,6 +58,34 @@ static uint8_t *picture(const et_heatmap *m, double lo, double hi, bool flip, si
     png = et_matrix_png(m->rows, cols, mean, lo, hi, flip, m->map, size);
     et_dealloc(mean);
     return png;
+}
+
+/* A tint over the picture, a pixel for each column, as strong as `overlay` says. */
+static et_status put_overlay(et_strbuf *out, const et_heatmap *m, const layout *l)
+{
+    uint8_t *pixels = et_alloc((size_t)m->cols * 4), *png;
+    size_t size;
+    et_status status;
+
+    if (!pixels)
+        return et_error_status();
+    for (int64_t c = 0; c < m->cols; c++) {
+        const double a = fmin(fmax((double)m->overlay[c], 0), 1);
+        memcpy(pixels + 4 * c, (const uint8_t[]){ET_TINT_RED, ET_TINT_GREEN, ET_TINT_BLUE, (uint8_t)(255 * ET_TINT * a + 0.5)}, 4);
+    }
+    png = et_png_encode(&(et_image){.width = m->cols, .height = 1, .kind = ET_PNG_RGBA, .pixels = pixels}, &size);
+    status = png ? put_image(out, l->left, l->top, l->right - l->left, l->height, m->smooth, png, size) : et_error_status();
+    et_dealloc(png);
+    et_dealloc(pixels);
+    return status;
+}
+
+/* The line of et_report_listen, with what its script must know. */
+static void put_cursor(et_strbuf *out, const layout *l)
+{
+    et_strbuf_printf(out, "<line class=\"e-cursor\" data-left=\"%.1f\" data-right=\"%.1f\" data-from=\"%.6g\" data-to=\"%.6g\"",
+                     l->left, l->right, l->x.lo, l->x.hi);
+    et_strbuf_printf(out, " x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", l->left, l->top, l->left, l->bottom);
 }
 
 static et_status put_scale(et_strbuf *out, const et_heatmap *m, const layout *l, double left)
@@ -191,12 +220,13 @@ static double arrange(const et_heatmap *m, layout *l, double lo, double hi)
     et_axis_ticks(&l->y, 6, false);
     et_axis_ticks(&l->scale, 5, false);
     l->left = (m->y_label ? 26 : 4) + (m->row_names ? names : et_axis_text_width(&l->y)) + 10;
+    l->left = fmax(l->left, m->left_room);
     if (m->n_curves > 0) {
         curve_range(m, &l->curve);
         curve_room = 8 + et_axis_text_width(&l->curve) + (m->curve_label ? 28 : 6);
     }
     scale_left = ET_SVG_WIDTH - 8 - (m->value_label ? 18 : 0) - et_axis_text_width(&l->scale) - SCALE_WIDTH - 6;
-    l->right = scale_left - 14 - curve_room;
+    l->right = fmin(scale_left - 14 - curve_room, ET_SVG_WIDTH - m->right_room);
     l->height = m->height > 0 ? m->height : 240;
     if (m->height <= 0 && m->row_names) { /* squares where they fit */
         double cell = fmin((l->right - l->left) / (double)m->cols, 36);
@@ -242,6 +272,8 @@ et_status et_svg_heatmap(et_strbuf *out, const et_heatmap *m)
     et_svg_open(out, ET_SVG_WIDTH, l.bottom + l.below + (m->x_label ? 22 : 4), m->what);
     status = put_image(out, l.left, l.top, l.right - l.left, l.height, m->smooth, png, size);
     et_dealloc(png);
+    if (status == ET_OK && m->overlay)
+        status = put_overlay(out, m, &l);
     if (status == ET_OK)
         status = put_scale(out, m, &l, scale_left);
     if (status != ET_OK)
@@ -263,6 +295,8 @@ et_status et_svg_heatmap(et_strbuf *out, const et_heatmap *m)
         et_svg_y_axis(out, &l.y, l.left, l.right, 14, m->y_label, false);
     }
     put_spans(out, m, &l);
+    if (m->cursor)
+        put_cursor(out, &l);
     et_svg_close(out);
     return out->failed ? ET_ENOMEM : ET_OK;
 }
