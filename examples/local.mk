@@ -85,6 +85,8 @@ examples_genre_vit_SOURCES = \
 	examples/genre_judge.h \
 	examples/genre_model.c \
 	examples/genre_model.h \
+	examples/genre_report.c \
+	examples/genre_report.h \
 	examples/genre_vit.c \
 	examples/vit_ablate.c \
 	examples/vit_data.c \
