@@ -152,20 +152,27 @@ tests_check_wav_write_LDADD = $(TEST_LDADD)
 tests_check_windows_LDADD = $(TEST_LDADD)
 
 # What fuzzers found, run again: a program for each file of fixtures/fuzz.
-check_PROGRAMS += tests/check_fuzz_audio tests/check_fuzz_bpe tests/check_fuzz_csv tests/check_fuzz_wordpiece
+check_PROGRAMS += tests/check_fuzz_audio tests/check_fuzz_bpe tests/check_fuzz_cache tests/check_fuzz_csv \
+	tests/check_fuzz_json tests/check_fuzz_npy tests/check_fuzz_safetensors \
+	tests/check_fuzz_wordpiece
 tests_check_fuzz_audio_SOURCES = tests/fuzz_audio.c tests/fuzz_replay.c
 tests_check_fuzz_bpe_SOURCES = tests/fuzz_bpe.c tests/fuzz_replay.c
+tests_check_fuzz_cache_SOURCES = tests/fuzz_cache.c tests/fuzz_replay.c
 tests_check_fuzz_csv_SOURCES = tests/fuzz_csv.c tests/fuzz_replay.c
+tests_check_fuzz_json_SOURCES = tests/fuzz_json.c tests/fuzz_replay.c
+tests_check_fuzz_npy_SOURCES = tests/fuzz_npy.c tests/fuzz_replay.c
+tests_check_fuzz_safetensors_SOURCES = tests/fuzz_safetensors.c tests/fuzz_replay.c
 tests_check_fuzz_wordpiece_SOURCES = tests/fuzz_wordpiece.c tests/fuzz_replay.c
 
 # Made by hand: "make tests/ulp" measures the errors of the kernels; in a build configured with
 # CC=clang --enable-sanitizers, "make tests/fuzz_csv" makes a libFuzzer program.
-EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_bpe tests/fuzz_csv tests/fuzz_json tests/fuzz_midi tests/fuzz_npy \
-	tests/fuzz_safetensors tests/fuzz_wordpiece
+EXTRA_PROGRAMS += tests/ulp tests/fuzz_audio tests/fuzz_bpe tests/fuzz_cache tests/fuzz_csv tests/fuzz_json \
+	tests/fuzz_midi tests/fuzz_npy tests/fuzz_safetensors tests/fuzz_wordpiece
 CLEANFILES += $(EXTRA_PROGRAMS)
 tests_ulp_SOURCES = tests/ulp.c tests/accuracy.h
 tests_fuzz_audio_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_bpe_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
+tests_fuzz_cache_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_csv_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_json_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 tests_fuzz_midi_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
@@ -206,6 +213,7 @@ EXTRA_DIST += \
 	tests/fixtures \
 	tests/fuzz_audio.c \
 	tests/fuzz_bpe.c \
+	tests/fuzz_cache.c \
 	tests/fuzz_csv.c \
 	tests/fuzz_json.c \
 	tests/fuzz_midi.c \
