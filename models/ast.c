@@ -6,6 +6,7 @@
 
 #include "models/ast.h"
 #include "nn/init.h"
+#include "tensor/safetensors.h"
 
 /* d of 64 for each head. */
 static et_ast_config sized(int heads)
@@ -176,4 +177,80 @@ et_status et_ast_train_last(et_ast *m, int n)
     if (status)
         return status;
     return n > 0 ? et_module_unfreeze(&m->norm->module, NULL) : et_module_freeze(&m->norm->module, NULL);
+}
+
+/* --- files --------------------------------------------------------------------------------- */
+
+/* The position table of a file [1, special + rows old, d] for m's grid. */
+static et_tensor *fitted(const et_ast *m, et_tensor *table)
+{
+    const int64_t d = m->config.width, s = m->special, N = table->shape[1];
+    et_tensor *grid = et_view(et_slice(table, 1, s, N, 1), ET_SHAPE(m->rows, (N - s) / m->rows, d));
+
+    grid = et_reshape(et_fit_positions(grid, m->rows, m->cols), ET_SHAPE(1, m->rows * m->cols, d));
+    return et_concat(2, (et_tensor *const[]){et_slice(table, 1, 0, s, 1), grid}, 1);
+}
+
+/* Reads the position table called `name` in the file and adapts it. */
+static et_tensor *adapted(const et_ast *m, const char *path, const char *name)
+{
+    et_safetensors *file = et_safetensors_open(path);
+    const et_safetensors_entry *e = file ? et_safetensors_find(file, name) : NULL;
+    et_tensor *table = NULL;
+
+    /* what does not have m's width and a grid of m's rows stays misshaped */
+    if (e && e->ndim == 3 && e->shape[0] == 1 && e->shape[2] == m->config.width && e->shape[1] > m->special &&
+        (e->shape[1] - m->special) % m->rows == 0 && (table = et_empty(ET_F32, e->ndim, e->shape)) &&
+        et_safetensors_load_into(file, name, table))
+        table = NULL;
+    et_safetensors_close(file);
+    return table ? fitted(m, table) : NULL;
+}
+
+et_status et_ast_load(et_ast *m, const char *path, et_load_report *report)
+{
+    static const et_rename names[] = {
+        {"v.cls_token", "embeddings.cls_token"},
+        {"v.dist_token", "embeddings.distillation_token"},
+        {"v.pos_embed", "embeddings.position_embeddings"},
+        {"v.patch_embed.proj", "embeddings.patch_embeddings.projection"},
+        {"v.blocks", "encoder.layer"},
+        {"v.norm", "layernorm"},
+        {"mlp_head.0", "classifier.layernorm"},
+        {"mlp_head.1", "classifier.dense"},
+        {"norm1", "layernorm_before"},
+        {"norm2", "layernorm_after"},
+        {"attn.qkv", "attention.attention.qkv"},
+        {"attn.proj", "attention.output.dense"},
+        {"mlp.fc1", "intermediate.dense"},
+        {"mlp.fc2", "output.dense"},
+        {NULL, NULL},
+    };
+    static const char *const may[] = {"v.head", "v.head_dist", "classifier", NULL}, *const optional[] = {"classifier", NULL},
+                      *const position[] = {"embeddings.position_embeddings", NULL};
+    et_load_options o = {.rewrite = true, .prefix = "audio_spectrogram_transformer.", .renames = names, .pass_over = may,
+                         .optional = optional, .compare = true};
+    et_load_report found = {0};
+    et_tensor *table = NULL;
+
+    if (report)
+        *report = found;
+    if (!m || et_error_status())
+        return m ? et_fail_status("ast") : et_raise(ET_EINVAL, "ast: no model");
+    et_scope *inner = et_scope_open();
+    if (!inner)
+        return et_error_status();
+    et_status status = et_module_load(&m->module, path, &o, &found);
+    if (!status && found.misshaped.n == 1 && strstr(found.misshaped.items[0], "pos"))
+        table = adapted(m, path, found.misshaped.items[0]);
+    et_load_report_free(&found);
+    status = et_error_status();
+    o.keep = table ? position : NULL;
+    o.compare = false;
+    if (!status)
+        status = et_module_load(&m->module, path, &o, report);
+    if (!status && table)
+        status = et_copy_into(m->position, table);
+    et_scope_close(inner);
+    return status;
 }

@@ -81,6 +81,13 @@ et_tensor *et_ast_classify(const et_ast *m, et_tensor *pooled);
  *  evaluation mode. EINVAL for a negative n. */
 et_status et_ast_train_last(et_ast *m, int n);
 
+/** Reads a safetensors file in the layout of Hugging Face (prefix "audio_spectrogram_transformer.") or of the authors
+ *  (module.v.blocks.{i}.attn.qkv and so on, whose unused DeiT heads are passed over); a classifier may be missing or
+ *  too many. A position table for another length of clip is adapted: the time axis of its grid is cut around the middle
+ *  (from old / 2 - new / 2 on) or, if it is too short, interpolated. report, or NULL, tells what was missing,
+ *  unexpected or misshaped: an error, and nothing is changed then. Errors as et_module_load. */
+et_status et_ast_load(et_ast *m, const char *path, et_load_report *report);
+
 #ifdef __cplusplus
 }
 #endif

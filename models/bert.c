@@ -240,3 +240,15 @@ et_status et_bert_train_last(et_bert *m, int n)
     status = et_module_freeze(m->embeddings, NULL);
     return status || !m->pooler ? status : et_module_freeze(&m->pooler->module, NULL);
 }
+
+et_status et_bert_load(et_bert *m, const char *path, et_load_report *report)
+{
+    /* a file's pooler or heads that the model does not have, and the other way round */
+    static const char *const may[] = {"cls", "lm_head", "pooler", NULL}, *const optional[] = {"pooler", NULL};
+    et_load_options o = {.rewrite = true, .pass_over = may, .optional = optional};
+
+    if (!m)
+        return et_raise(ET_EINVAL, "bert: no model");
+    o.prefix = m->config.roberta ? "roberta." : "bert.";
+    return et_module_load(&m->module, path, &o, report);
+}

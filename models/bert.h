@@ -87,6 +87,11 @@ et_tensor *et_bert_pool(const et_bert *m, et_tensor *x, et_tensor *mask, et_bert
  *  EINVAL for a negative n. */
 et_status et_bert_train_last(et_bert *m, int n);
 
+/** Reads a safetensors file with the public names: the prefix "bert." (RoBERTa: "roberta.") and LayerNorm.{gamma,beta}
+ *  are understood, heads of pre-training (cls.*, lm_head.*) passed over, and a pooler may be missing. report, or NULL,
+ *  tells what was missing, unexpected or misshaped: an error, and nothing is changed then. Errors as et_module_load. */
+et_status et_bert_load(et_bert *m, const char *path, et_load_report *report);
+
 #ifdef __cplusplus
 }
 #endif

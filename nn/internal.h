@@ -38,6 +38,10 @@ typedef struct et_state {
 et_status et_state_add(et_state *s, const char *prefix, const char *name, et_tensor *t);
 /* Adds the parameters and buffers of m, tied ones once. */
 et_status et_state_add_module(et_state *s, const char *prefix, const et_module *m);
+/* True if t is in the list. */
+bool et_state_lists(const et_state *s, const et_tensor *t);
+/* True if the item can be read from the entry: its shape, and a dtype that converts. */
+bool et_state_fits(const et_state_item *it, const et_safetensors_entry *e);
 et_status et_state_write(const et_state *s, const char *path, const et_metadata *metadata, int64_t n);
 /* Reads every item into memory of its own. exact: dtypes must agree. EINVAL if one is not in
  * the file, ESHAPE, EDTYPE. */

@@ -43,6 +43,7 @@ libetude_la_SOURCES += \
 	nn/internal.h \
 	nn/layer_norm.c \
 	nn/linear.c \
+	nn/load.c \
 	nn/mask.c \
 	nn/metrics.c \
 	nn/mlp.c \

@@ -152,10 +152,18 @@ typedef struct et_name_list {
 /* What became of a file's tensors. Names are the module's in missing, else the file's. */
 typedef struct et_load_report {
     int64_t loaded;
+    int64_t passed_over;     /* tensors of the file that are not wanted (pass_over, keep and those of `rewrite`) */
+    int64_t kept;            /* tensors of the module that stay as they are (optional, keep) */
     et_name_list missing;    /* in the module, not in the file */
     et_name_list unexpected; /* in the file, not in the module */
     et_name_list misshaped;  /* in both, with another shape or a dtype that does not convert */
+    et_name_list shapes;     /* of the misshaped: "F32 [2, 3] in the file, expected float32 [2, 4]" */
 } et_load_report;
+
+/* A part of a name, whole between dots ("mlp.fc1"), and what the module calls it. */
+typedef struct et_rename {
+    const char *from, *to;
+} et_rename;
 
 typedef struct et_load_options {
     bool partial; /* load what fits; else anything missing, unexpected or misshaped is an error */
@@ -165,6 +173,13 @@ typedef struct et_load_options {
      * where the module has q, k, v (or query, key, value; q_proj, k_proj, v_proj) instead. */
     bool rewrite;
     const char *prefix; /* a further leading part to take off the file's names ("bert."); or NULL */
+    /* Made in their order after the above, each where it first fits; ends with {NULL, NULL}. Or NULL. */
+    const et_rename *renames;
+    /* Lists of paths of the module, each meaning what is below it too and ending with NULL; or NULL: */
+    const char *const *pass_over; /* of tensors of the file that the module may not have */
+    const char *const *optional;  /* of tensors of the module that the file may not have */
+    const char *const *keep;      /* of tensors of the module that are not to be read, whatever the file has */
+    bool compare;                 /* only report: nothing is read, and no misfit is an error */
 } et_load_options;
 
 /** Reads parameters and buffers; reals are converted to the module's dtypes. Everything is
@@ -174,6 +189,8 @@ typedef struct et_load_options {
 et_status et_module_load(et_module *m, const char *path, const et_load_options *options,
                          et_load_report *report);
 void et_load_report_free(et_load_report *report);
+/** Prints the numbers on one line and each tensor that did not fit on its own. EIO. */
+et_status et_load_report_print(const et_load_report *report, FILE *out);
 
 #ifdef __cplusplus
 }

@@ -68,6 +68,7 @@ check_PROGRAMS += \
 	tests/check_style_vae \
 	tests/check_tokens \
 	tests/check_tagger \
+	tests/check_towers \
 	tests/check_train \
 	tests/check_transformer \
 	tests/check_two_tower \
@@ -143,6 +144,7 @@ tests_check_spectra_LDADD = $(TEST_LDADD)
 tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_tokens_LDADD = $(TEST_LDADD)
 tests_check_tagger_LDADD = $(TEST_LDADD)
+tests_check_towers_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_transformer_LDADD = $(TEST_LDADD)
 tests_check_two_tower_LDADD = $(TEST_LDADD)

@@ -1,4 +1,4 @@
-"""Writes safetensors files with NumPy alone."""
+"""Writes and reads safetensors files with NumPy alone."""
 import json
 import struct
 
@@ -20,3 +20,14 @@ def write(path, tensors, metadata):
         f.write(struct.pack("<Q", len(text)) + text)
         for a in arrays.values():
             f.write(a.astype(a.dtype.newbyteorder("<"), copy=False).tobytes())
+
+
+def read(path):
+    """name -> array, mapped from the file."""
+    types = {v: np.dtype(k).newbyteorder("<") for k, v in ((str(k), v) for k, v in NAMES.items())}
+    with open(path, "rb") as f:
+        (n,) = struct.unpack("<Q", f.read(8))
+        header = json.loads(f.read(n))
+    header.pop("__metadata__", None)
+    return {name: np.memmap(path, types[e["dtype"]], "r", 8 + n + e["data_offsets"][0], tuple(e["shape"]) or (1,))
+            for name, e in header.items()}
