@@ -136,3 +136,23 @@ examples_music_tagger_SOURCES = \
 	examples/tagger_report.c \
 	examples/tagger_report.h
 examples_music_tagger_LDADD = $(EXAMPLE_LIBS)
+
+noinst_PROGRAMS += examples/music-search
+examples_music_search_SOURCES = \
+	examples/music_search.c \
+	examples/search_bases.c \
+	examples/search_bases.h \
+	examples/search_data.c \
+	examples/search_data.h \
+	examples/search_index.c \
+	examples/search_index.h \
+	examples/search_judge.c \
+	examples/search_judge.h \
+	examples/search_model.c \
+	examples/search_model.h \
+	examples/search_networks.c \
+	examples/search_report.c \
+	examples/search_report.h \
+	examples/search_train.c \
+	examples/search_train.h
+examples_music_search_LDADD = $(EXAMPLE_LIBS)

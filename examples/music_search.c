@@ -1,0 +1,233 @@
+/* music-search: finding music by describing it.
+ *
+ *     music-search train [--data DIR]           captions and sounds -> two towers -> report
+ *     music-search eval --out RUN               figures on the test part, beside the published ones
+ *     music-search index DIR --out RUN          embeds a library of sounds
+ *     music-search query "slow sad piano" --out RUN
+ *     music-search zero-shot --out RUN          genres and tags from prompts
+ *
+ * The models are rows of search_networks.c; data are search_data.c. */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "examples/common/progress.h"
+#include "examples/search_index.h"
+#include "examples/search_judge.h"
+#include "examples/search_model.h"
+#include "examples/search_report.h"
+#include "examples/search_train.h"
+#include "nn/nearest.h"
+#include "tensor/alloc.h"
+
+/* --- a run that is read ------------------------------------------------------------------------------- */
+
+typedef struct reading {
+    et_run *run;
+    search_model *model;
+    search_data *data;
+    search_verdict v;
+} reading;
+
+static et_status open_model(et_cli *cli, reading *s)
+{
+    if (!(s->run = et_run_for_reading(cli)) || !(s->model = search_model_open(cli, s->run)))
+        return et_error_status();
+    return ET_OK;
+}
+
+/* The model and the test part of its data, or of other data. */
+static et_status open_judged(et_cli *cli, reading *s)
+{
+    if (open_model(cli, s) || !(s->data = search_open_data(cli, s->run, &s->model->sizes.input)))
+        return et_error_status();
+    return search_judge(s->model, s->data, &s->data->test, true, &s->v);
+}
+
+static int close_reading(et_cli *cli, reading *s, et_status status)
+{
+    search_verdict_free(&s->v);
+    search_data_free(s->data);
+    search_model_free(s->model);
+    et_run_close(s->run);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+}
+
+/* --- verbs --------------------------------------------------------------------------------------------- */
+
+static int eval(et_cli *cli)
+{
+    reading s = {0};
+    et_figure figures[SEARCH_FIGURES];
+    et_status status = open_judged(cli, &s);
+
+    if (!status)
+        status = et_run_metrics(s.run, "test", figures, search_figures(&s.v, NULL, figures));
+    if (!status)
+        status = search_report(s.run, s.model, s.data, &s.data->test, &s.v, "test");
+    if (!status) {
+        search_print(stdout, &s.v);
+        printf("\nreport: %s\n", et_run_path(s.run, ET_RUN_REPORT));
+    }
+    return close_reading(cli, &s, status);
+}
+
+/* Where the index of a run is. */
+static const char *index_path(const et_cli *cli, et_run *run)
+{
+    const char *path = et_cli_text(cli, "index");
+
+    return path ? path : et_run_path(run, "index.safetensors");
+}
+
+static int make_index(et_cli *cli)
+{
+    reading s = {0};
+    search_index *x = NULL;
+    et_status status = open_model(cli, &s);
+    const char *path = status ? NULL : index_path(cli, s.run);
+
+    if (!status && (!path || !(x = search_index_make(s.model, s.run, et_cli_operand(cli, 0), path))))
+        status = et_error_status();
+    if (!status) {
+        printf("%lld sounds are in %s", (long long)x->names.n, path);
+        if (x->broken > 0)
+            printf(", %lld could not be read", (long long)x->broken);
+        printf("\n");
+    }
+    search_index_free(x);
+    return close_reading(cli, &s, status);
+}
+
+static int query(et_cli *cli)
+{
+    reading s = {0};
+    search_index *x = NULL;
+    const char *text = et_cli_operand(cli, 0);
+    const int64_t k = et_cli_int(cli, "count");
+    float *vector = NULL, *score = NULL;
+    int32_t *best = NULL;
+    et_tokens tokens = {NULL, 0, 0};
+
+    et_status status = text[strspn(text, " \t\n")] ? open_model(cli, &s) : et_raise(ET_EINVAL, "the query is empty");
+    const char *path = status ? NULL : index_path(cli, s.run);
+    if (!status && (!path || !(x = search_index_open(s.model, s.run, path))))
+        status = et_error_status();
+    const double began = et_seconds();
+    if (!status)
+        status = et_wordpiece_encode(s.model->words, text, strlen(text), &tokens);
+    if (!status && tokens.n == 0)
+        status = et_raise(ET_EINVAL, "\"%s\": there are no words in the query", text);
+    if (!status && (!(score = et_alloc((size_t)k * sizeof *score)) || !(best = et_alloc((size_t)k * sizeof *best)) ||
+                    !(vector = search_embed_texts(s.model, 1, &text))))
+        status = et_error_status();
+    const int64_t n = status ? 0 : et_nearest(x->names.n, x->vectors->shape[1], et_data(x->vectors), vector, k, best, score);
+    if (n < 0)
+        status = (et_status)n;
+    for (int64_t i = 0; i < n; i++)
+        printf("%3lld. %6.3f  %s\n", (long long)i + 1, (double)score[i], x->names.items[best[i]]);
+    if (!status)
+        printf("%lld of %lld sounds in %.1f ms\n", (long long)n, (long long)x->names.n, 1e3 * (et_seconds() - began));
+    et_tokens_free(&tokens);
+    et_dealloc(vector);
+    et_dealloc(score);
+    et_dealloc(best);
+    search_index_free(x);
+    return close_reading(cli, &s, status);
+}
+
+/* Figures of prompts over the test part; with a sound, which words fit it best. */
+static int zero_shot(et_cli *cli)
+{
+    reading s = {0};
+    et_status status = open_judged(cli, &s);
+
+    if (!status && s.v.classes == 0 && s.v.tags == 0)
+        status = et_raise(ET_EINVAL, "the data have neither genres nor tags");
+    if (!status)
+        search_print(stdout, &s.v);
+    return close_reading(cli, &s, status);
+}
+
+/* --- the command line ------------------------------------------------------------------------------------ */
+
+#define OF_MODEL                                                                                                        \
+    "model size train-text train-audio extra-text extra-audio attention-only pooling head embedding tokens loss scale tau " \
+    "checkpoint "
+/* What other verbs take from the run. */
+#define OF_THE_RUN                                                                                                      \
+    "model@ size@ train-text@ train-audio@ extra-text@ extra-audio@ attention-only@ pooling@ head@ embedding@ tokens@ "  \
+    "loss@ scale@ tau@ checkpoint@ seed@ "
+
+static const et_verb verbs[] = {
+    {"train", "train a model and write the run folder",
+     "data task songs config " OF_MODEL "words vocab base-memory cache seed threads epochs batch lr schedule clip weight-decay "
+     "precision patience out resume overwrite profile",
+     NULL, 0, 0, search_train},
+    {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
+     "task@ songs@ out! data cache threads", NULL, 0, 0, eval},
+    {"zero-shot", "genres and tags from prompts, on the test part of the data", OF_THE_RUN
+     "task@ songs@ out! data cache threads", NULL, 0, 0, zero_shot},
+    {"index", "embed every sound below a folder", OF_THE_RUN "out! index threads", "DIR", 1, 1, make_index},
+    {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index count threads", "TEXT", 1, 1, query},
+    {NULL, NULL, NULL, NULL, 0, 0, NULL},
+};
+
+static const et_option options[] = {
+    {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
+     "A folder with clips.csv and logmel96x128.npy (rendered excerpts), with musiccaps.csv and clips/YTID.wav, or with clips.csv "
+     "and its WAV files; without it the program makes its data itself, see --task"},
+    {"task", ET_OPTION_CHOICE, "corpus|S-XM", "corpus", 0, 0,
+     "Without --data: pieces in ten genres that the program composes, plays and describes, or the task S-XM of made-up sounds "
+     "with four attributes"},
+    {"songs", ET_OPTION_INT, "N", "40", 5, 10000, "Songs of each genre in the corpus; two clips of 10 s are cut from each"},
+    {"config", ET_OPTION_CHOICE,
+     "small|model-1|model-2|model-3|model-4|model-5|model-6|model-7|model-8|model-9|model-10|zero-shot", "small", 0, 0,
+     "Small towers that learn from nothing, or a row of the published tables: what of BERT-base and AST-base is trained, which "
+     "attention layers are added, TAU"},
+    {"model", ET_OPTION_CHOICE, SEARCH_MODELS, "two-tower", 0, 0,
+     "Two towers, or what they are compared with: a classifier of tags, which finds what has the tags that a text names"},
+    {"size", ET_OPTION_CHOICE, "small|base", NULL, 0, 0,
+     "Of the towers: 2 and 3 layers of width 128, or BERT-base and AST-base. A published row can be had with small towers too"},
+    {"train-text", ET_OPTION_INT, "N", NULL, -1, 12, "Last layers of the text tower that are trained; -1: all of it"},
+    {"train-audio", ET_OPTION_INT, "N", NULL, -1, 12, "The same of the audio tower"},
+    {"extra-text", ET_OPTION_INT, "N", NULL, 0, 12, "Attention layers added behind the text tower"},
+    {"extra-audio", ET_OPTION_INT, "N", NULL, 0, 12, "Attention layers added behind the audio tower"},
+    {"attention-only", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Added layers are attention and norm, without a perceptron"},
+    {"pooling", ET_OPTION_CHOICE, "cls|pooler|mean|max", "cls", 0, 0, "What the text's head reads"},
+    {"head", ET_OPTION_CHOICE, "linear|mlp|skip-mlp", "linear", 0, 0, "Heads of both towers"},
+    {"embedding", ET_OPTION_INT, "N", NULL, 1, 4096, "Width of the shared space"},
+    {"tokens", ET_OPTION_INT, "N", NULL, 3, 512, "Longest text, in pieces of words; what is longer is cut"},
+    {"words", ET_OPTION_INT, "N", NULL, 8, 100000, "Size of the vocabulary that is learned from the captions"},
+    {"vocab", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "A WordPiece vocabulary instead (vocab.txt)"},
+    {"loss", ET_OPTION_CHOICE, "clip|mulan|decoupled|sigmoid", "clip", 0, 0,
+     "Contrastive loss; mulan is the formula that is printed beside the published tables, clip what gave them"},
+    {"scale", ET_OPTION_CHOICE, "exp|divide", "exp", 0, 0, "Similarities are multiplied by exp(TAU), or divided by TAU"},
+    {"tau", ET_OPTION_REAL, "X", NULL, -20, 20, "TAU"},
+    {"checkpoint", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Compute trained layers of the audio tower again instead of keeping them"},
+    {"base-memory", ET_OPTION_INT, "MIB", "4096", 0, 1 << 20,
+     "What frozen towers say of the data is kept in memory and in the run's folder where it takes no more than this"},
+    {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Where features of sounds are kept; features.cache in the run's folder"},
+    {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0, "Learning rate: the same throughout, or falling to zero"},
+    {"clip", ET_OPTION_REAL, "X", "0", 0, 1e6, "Global norm of the gradients at most; 0: not clipped"},
+    {"weight-decay", ET_OPTION_REAL, "X", NULL, 0, 10, "Decoupled weight decay (AdamW)"},
+    {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0,
+     "What training multiplies: with bfloat16, linear layers and matrix products round their operands to it"},
+    {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000, "Stop after so many epochs without a better validation loss; 0: never"},
+    {"index", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "The index; index.safetensors in the run's folder"},
+    {"count", ET_OPTION_INT, "N", "10", 1, 1000000, "How many sounds to name"},
+    {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
+};
+
+static const et_program program = {
+    .name = "music-search",
+    .summary = "finding music by describing it",
+    .about = "A text tower (BERT) reads captions, an audio tower (AST) hears sounds, and both lead into one space. Without --data "
+             "it learns from pieces that it composes, plays and describes itself. Defaults of the training options depend on --config "
+             "and the data and are written to config.json.",
+    .verbs = verbs,
+    .options = options,
+};
+
+int main(int argc, char **argv) { return et_cli_main(&program, argc, argv); }

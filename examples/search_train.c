@@ -1,0 +1,344 @@
+#include "config.h"
+
+#include "examples/search_train.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "autograd/autograd.h"
+#include "datasets/batch.h"
+#include "examples/common/interrupt.h"
+#include "examples/common/progress.h"
+#include "examples/search_bases.h"
+#include "examples/search_judge.h"
+#include "examples/search_model.h"
+#include "examples/search_report.h"
+#include "models/two_tower.h"
+#include "nn/optim.h"
+#include "nn/train.h"
+#include "tensor/alloc.h"
+
+/* --- defaults ------------------------------------------------------------------------------------ */
+
+static et_status defaults(et_cli *cli, search_kind kind)
+{
+    const char *config = et_cli_text(cli, "config");
+    const bool small = strcmp(config, "small") == 0;
+    et_two_tower_config c = et_two_tower_base();
+
+    if (small) { /* towers of one's own, which begin from nothing */
+        c.train_text = c.train_audio = ET_TWO_TOWER_ALL;
+        c.tau = 2;
+    } else if (et_two_tower_named(config, &c)) {
+        return et_error_status();
+    }
+    et_cli_default(cli, "size", small ? "small" : "base");
+    const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0, task = kind == SEARCH_TASK;
+    et_cli_default_int(cli, "train-text", c.train_text);
+    et_cli_default_int(cli, "train-audio", c.train_audio);
+    et_cli_default_int(cli, "extra-text", c.extra_text);
+    et_cli_default_int(cli, "extra-audio", c.extra_audio);
+    et_cli_default_real(cli, "tau", c.tau);
+    et_cli_default_int(cli, "embedding", base ? 128 : task ? 16 : 64);
+    et_cli_default_int(cli, "tokens", base ? 128 : task ? 14 : 48);
+    et_cli_default_int(cli, "words", task ? 64 : 1200);
+    et_cli_default_int(cli, "epochs", base ? 80 : task ? 7 : 30);
+    et_cli_default_int(cli, "batch", base || task ? 32 : 64);
+    et_cli_default_real(cli, "lr", base ? 3e-4 : 1e-3);
+    et_cli_default(cli, "schedule", base || task ? "constant" : "cosine");
+    et_cli_default_real(cli, "weight-decay", base || task ? 0 : 0.01);
+    et_cli_default_int(cli, "patience", base ? 3 : 0);
+    return et_error_status();
+}
+
+search_data *search_open_data(et_cli *cli, et_run *run, const search_input *input)
+{
+    const char *dir = et_cli_text(cli, "data"), *cache = et_cli_text(cli, "cache");
+    int kind = search_kind_of(dir, et_cli_text(cli, "task"));
+    search_input fitting;
+
+    if (kind < 0 || (!input && search_input_of((search_kind)kind, strcmp(et_cli_text(cli, "size"), "base") == 0, &fitting)))
+        return NULL;
+    const search_input *in = input ? input : &fitting;
+    if ((kind == SEARCH_TASK) != (in->front_end[0] == '\0')) {
+        et_raise(ET_EINVAL, "%s: the model learned %s", dir ? dir : et_cli_text(cli, "task"),
+                 kind == SEARCH_TASK ? "sounds, not S-XM" : "the task S-XM, not sounds");
+        return NULL;
+    }
+    if (!cache && !(cache = et_run_path(run, "features.cache")))
+        return NULL;
+    return search_data_load(&(search_source){(search_kind)kind, dir, et_cli_int(cli, "songs"), cache}, in);
+}
+
+/* The vocabulary: a file's, or learned from the captions. */
+static et_wordpiece *vocabulary(const et_cli *cli, const search_data *d)
+{
+    const char *path = et_cli_text(cli, "vocab");
+    const int32_t size = (int32_t)et_cli_int(cli, "words");
+    et_names captions = {0};
+    et_wordpiece *w = NULL;
+
+    if (path)
+        return et_wordpiece_read(path);
+    if (!search_captions_of(d, &d->train, &captions))
+        w = et_wordpiece_new(d->from.kind == SEARCH_TASK ? et_vocabulary_of_words(&captions, size, 1)
+                                                         : et_vocabulary_of_pieces(&captions, size, 2));
+    et_names_free(&captions);
+    return w;
+}
+
+/* --- the task of the training loop ------------------------------------------------------------------ */
+
+typedef struct job {
+    et_cli *cli;
+    search_data *data;
+    search_model *model;
+    search_bases *bases; /* of what is frozen */
+    et_run *run;
+    int64_t size, at;    /* of a batch; how far the epoch is */
+    int32_t *order;      /* of the epoch's items */
+    int64_t batch;       /* items of the step */
+    search_verdict valid;
+    double valid_loss;
+    et_progress progress;
+    bool begun;
+    double epoch_began;
+} job;
+
+static uint64_t seed_of(const job *j) { return (uint64_t)et_cli_int(j->cli, "seed"); }
+
+static et_status begin_epoch(void *user, int64_t epoch)
+{
+    job *j = user;
+
+    if (!j->begun) { /* what the log has beyond the checkpoint is trained again */
+        j->begun = true;
+        if (epoch > 0)
+            printf("going on after epoch %lld\n", (long long)epoch);
+        if (et_run_log_cut(j->run, epoch))
+            return et_error_status();
+    }
+    j->epoch_began = et_seconds();
+    j->at = 0;
+    et_batch_order(j->data->train.items, j->data->train.n, true, seed_of(j), epoch, j->order);
+    et_progress_begin(&j->progress, stdout, j->data->train.n, "epoch %lld/%lld", (long long)epoch + 1,
+                      (long long)et_cli_int(j->cli, "epochs"));
+    return ET_OK;
+}
+
+/* A last batch that is not full has fewer wrong pairs to tell apart: it is left out. */
+static int64_t next_batch(void *user)
+{
+    job *j = user;
+
+    if (j->at + j->size > j->data->train.n)
+        return 0;
+    j->at += j->size;
+    return j->size;
+}
+
+/* uint8 [n, tags] of these items. */
+static et_tensor *tags_of(const et_tensor *all, const int32_t *items, int64_t n)
+{
+    const int64_t L = all->shape[1];
+    et_tensor *tags = et_empty(ET_U8, ET_SHAPE(n, L));
+    uint8_t *out = tags ? et_data_mut(tags) : NULL;
+
+    for (int64_t i = 0; out && i < n; i++)
+        memcpy(out + i * L, (const uint8_t *)et_data(all) + items[i] * L, (size_t)L);
+    return tags;
+}
+
+/* The loss of these items. */
+static et_tensor *loss_of(job *j, const int32_t *items, int64_t n)
+{
+    const search_model *m = j->model;
+    const char **captions = et_alloc((size_t)n * sizeof *captions);
+    et_tensor *f = NULL, *g = NULL, *tags = NULL, *loss = NULL;
+    search_texts texts;
+
+    for (int64_t i = 0; captions && i < n; i++)
+        captions[i] = j->data->captions.items[items[i]];
+    if (captions && !search_texts_of(m, n, captions, &texts)) {
+        if (j->data->ds->tags)
+            tags = tags_of(j->data->ds->tags, items, n);
+        et_tensor *a = search_base_of_texts(j->bases, items, n, texts.ids->shape[1]);
+        et_tensor *b = search_base_of_sounds(j->bases, items, n);
+        if (!et_error_status()) {
+            f = a ? m->network->text_rest(m->root, a, &texts) : m->network->text(m->root, &texts);
+            g = b ? m->network->audio_rest(m->root, b) : m->network->audio(m->root, search_sounds(j->data, items, n));
+            loss = m->network->loss(m->root, f, g, tags);
+        }
+    }
+    et_dealloc((void *)captions);
+    return loss;
+}
+
+static et_tensor *batch_loss(void *user)
+{
+    job *j = user;
+
+    return loss_of(j, j->order + j->at - j->size, j->size);
+}
+
+/* The validation loss chooses, over batches of the training's size; with it comes what is found. */
+static et_status validate(void *user, double *metric)
+{
+    job *j = user;
+    const et_indices *items = &j->data->valid;
+    const int64_t size = items->n < j->size ? items->n : j->size;
+    double sum = 0;
+    int64_t n = 0;
+    et_status status = ET_OK;
+
+    for (int64_t at = 0; at + size <= items->n && !status; at += size, n++) {
+        et_scope *scope = et_scope_open();
+        et_tensor *loss = scope ? loss_of(j, items->items + at, size) : NULL;
+        status = loss ? ET_OK : et_error_status();
+        sum += loss ? et_item(loss) : 0;
+        if (scope)
+            et_scope_close(scope);
+    }
+    search_verdict_free(&j->valid);
+    *metric = j->valid_loss = sum / (double)n;
+    return status ? status : search_judge(j->model, j->data, items, false, &j->valid);
+}
+
+static et_status report(void *user, const et_train_event *e)
+{
+    job *j = user;
+    et_figure figures[SEARCH_FIGURES + 4];
+
+    if (!e->epoch_ended) {
+        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+        return ET_OK;
+    }
+    int n = search_figures(&j->valid, "valid_", figures);
+    figures[n++] = (et_figure){"valid_loss", j->valid_loss};
+    figures[n++] = (et_figure){"train_loss", e->loss};
+    figures[n++] = (et_figure){"lr", e->lr};
+    figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
+    et_progress_end(&j->progress, "loss %.3f  valid %.3f  R@10 %.3f%s", e->loss, j->valid_loss, j->valid.found.r_at_10,
+                    e->improved ? "  best" : "");
+    return et_run_log(j->run, e->epoch + 1, figures, n);
+}
+
+/* --- a run -------------------------------------------------------------------------------------------- */
+
+/* metrics.json and report.html. */
+static et_status conclude(job *j)
+{
+    et_figure figures[SEARCH_FIGURES];
+    search_verdict v = {0};
+    et_status status = search_judge(j->model, j->data, &j->data->valid, true, &v);
+
+    if (!status)
+        status = et_run_metrics(j->run, "valid", figures, search_figures(&v, NULL, figures));
+    if (!status)
+        status = search_report(j->run, j->model, j->data, &j->data->valid, &v, "validation");
+    if (!status)
+        printf("validation: R@1 %.3f, R@10 %.3f, median rank %g among %lld; report: %s\n", v.found.r_at_1, v.found.r_at_10,
+               v.found.median_rank, (long long)v.n, et_run_path(j->run, ET_RUN_REPORT));
+    search_verdict_free(&v);
+    return status;
+}
+
+static et_status write_config(job *j)
+{
+    et_json_writer w;
+
+    if (et_run_config_begin(j->run, j->cli, &w))
+        return et_error_status();
+    search_model_describe(j->model, &w);
+    return et_run_config_end(j->run, &w);
+}
+
+static et_status train_job(job *j, et_train_result *result)
+{
+    et_cli *cli = j->cli;
+    const search_data *d = j->data;
+    const int64_t epochs = et_cli_int(cli, "epochs"), batch = et_cli_int(cli, "batch");
+
+    j->size = batch < d->train.n ? batch : d->train.n;
+    j->order = et_alloc((size_t)d->train.n * sizeof *j->order);
+    j->model = j->order ? search_model_new(cli, &d->input, vocabulary(cli, d), &d->ds->tag_names) : NULL;
+    if (!j->model || (j->model->network->start && j->model->network->start(j->model->root, cli)))
+        return et_error_status();
+    et_optim *opt = et_adamw_new(j->model->root, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
+    if (!opt || write_config(j) || search_model_write(j->model, j->run) ||
+        !(j->bases = search_bases_open(j->model, d, j->run, et_cli_int(cli, "base-memory")))) {
+        et_optim_free(opt);
+        return et_error_status();
+    }
+    printf("%lld training and %lld validation pairs; sounds of %lld frames and %lld bands, %lld words and pieces of words\n",
+           (long long)d->train.n, (long long)d->valid.n, (long long)d->input.frames, (long long)d->input.bins,
+           (long long)j->model->sizes.vocabulary);
+    if (d->cache && et_feature_cache_broken(d->cache) > 0)
+        printf("%lld sounds cannot be read and are left out\n", (long long)et_feature_cache_broken(d->cache));
+    et_module_print(j->model->root, stdout);
+
+    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"),
+                          .total = d->train.n / j->size * epochs, .warmup = d->train.n / j->size};
+    et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
+    et_train_options options = {
+        .epochs = epochs,
+        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
+        .clip = et_cli_real(cli, "clip"),
+        .schedule = strcmp(et_cli_text(cli, "schedule"), "cosine") == 0 ? &cosine : NULL,
+        .patience = et_cli_int(cli, "patience"),
+        .seed = seed_of(j),
+        .last_path = et_run_path(j->run, ET_RUN_LAST),
+        .best_path = et_run_path(j->run, ET_RUN_BEST),
+        .resume = et_cli_flag(cli, "resume"),
+        .interrupted = et_interrupted,
+        .report = report,
+        .report_user = j,
+    };
+    et_status status = et_train_run(j->model->root, opt, &task, &options, result);
+    et_progress_drop(&j->progress);
+    et_optim_free(opt);
+    if (!status && !result->interrupted)
+        status = conclude(j);
+    return status;
+}
+
+/* The run folder and the data. A run that is gone on with says what its data is. */
+static et_status open_job(job *j)
+{
+    et_cli *cli = j->cli;
+
+    /* Data that is not there is told of before a folder is touched. */
+    if (!et_cli_flag(cli, "resume") && search_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "task")) < 0)
+        return et_error_status();
+    j->run = et_run_for_training(cli);
+    if (!j->run)
+        return et_error_status();
+    const int kind = search_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "task"));
+    if (kind < 0 || defaults(cli, (search_kind)kind) || !(j->data = search_open_data(cli, j->run, NULL)))
+        return et_error_status();
+    return et_interrupt_catch();
+}
+
+int search_train(et_cli *cli)
+{
+    job j = {.cli = cli};
+    et_train_result result = {0};
+    int code = ET_EXIT_OK;
+    et_status status = open_job(&j);
+
+    if (!status)
+        status = train_job(&j, &result);
+    if (status) {
+        code = et_cli_fail(cli);
+    } else if (result.interrupted) {
+        et_run_print_resume(j.run, cli, result.epochs, stdout);
+        code = ET_EXIT_INTERRUPTED;
+    }
+    search_verdict_free(&j.valid);
+    search_bases_free(j.bases);
+    et_dealloc(j.order);
+    search_model_free(j.model);
+    search_data_free(j.data);
+    et_run_close(j.run);
+    return code;
+}
