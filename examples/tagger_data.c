@@ -157,6 +157,9 @@ static et_status load_sounds(tagger_data *d, const tagger_source *from)
 {
     if (!d->sounds || !(d->ds = et_collection_labels(d->sounds)))
         return et_error_status();
+    d->ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(et_collection_size(d->sounds), 1)); /* counts items, is never read */
+    if (!d->ds->x || et_fill(d->ds->x, 0))
+        return et_error_status();
     d->streamed = true;
     d->rate = RATE;
     d->row_seconds = from->front == ET_FRONT_SPEC ? WON_SECONDS : 1.0 / RATE;
@@ -239,7 +242,7 @@ tagger_data *tagger_data_load(const tagger_source *from)
     if (!status && !d->ds->tags)
         status = et_raise(ET_EFORMAT, "%s: the items have no tags", from->dir ? from->dir : from->task);
     if (!status && et_dataset_size(d->ds) == 0)
-        status = et_raise(ET_EFORMAT, "%s: there are no items", from->dir);
+        status = et_raise(ET_EFORMAT, "%s: there are no items", from->dir ? from->dir : from->task);
     if (status) {
         tagger_data_free(d);
         return NULL;

@@ -115,6 +115,14 @@ static et_status read_rng(const et_safetensors *f, const char *path, const char 
     return status;
 }
 
+static et_status check_format(const et_safetensors *f, const char *path)
+{
+    const char *text = et_safetensors_meta(f, FORMAT_KEY);
+
+    return text && strcmp(text, FORMAT) == 0 ? ET_OK
+                                             : et_raise(ET_EFORMAT, "%s is no checkpoint of this version", path);
+}
+
 static et_status check_metadata(const et_checkpoint_state *c, const et_safetensors *f, const char *path)
 {
     for (int64_t i = 0; i < c->n_metadata; i++) {
@@ -129,12 +137,10 @@ static et_status check_metadata(const et_checkpoint_state *c, const et_safetenso
 static et_status read_facts(const et_checkpoint_state *c, const et_safetensors *f, const char *path,
                             facts *out)
 {
-    const char *text = et_safetensors_meta(f, FORMAT_KEY);
+    const char *text;
     et_status status;
 
-    if (!text || strcmp(text, FORMAT) != 0)
-        return et_raise(ET_EFORMAT, "%s is no checkpoint of this version", path);
-    if ((status = check_metadata(c, f, path)) || (status = et_meta_int(f, path, "", "epoch", 0, &out->epoch)) ||
+    if ((status = check_format(f, path)) || (status = check_metadata(c, f, path)) || (status = et_meta_int(f, path, "", "epoch", 0, &out->epoch)) ||
         (status = et_meta_int(f, path, "", "step", 0, &out->step)) ||
         (status = et_meta_int(f, path, "", "best_epoch", -1, &out->best_epoch)) ||
         (status = et_meta_int(f, path, "", "waited", 0, &out->waited)))
@@ -187,4 +193,15 @@ et_status et_checkpoint_load(et_checkpoint_state *c, const char *path)
     et_state_free(&s);
     et_dealloc(found.rngs);
     return status ? et_fail_status("checkpoint_load") : ET_OK;
+}
+
+et_status et_checkpoint_epoch(const char *path, int64_t *epoch)
+{
+    et_safetensors *f = et_safetensors_open(path);
+    et_status status = f ? check_format(f, path) : et_error_status();
+
+    if (!status)
+        status = et_meta_int(f, path, "", "epoch", 0, epoch);
+    et_safetensors_close(f);
+    return status ? et_fail_status("checkpoint_epoch") : ET_OK;
 }

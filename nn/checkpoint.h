@@ -40,6 +40,9 @@ et_status et_checkpoint_save(const et_checkpoint_state *c, const char *path);
  *  another run's), ESHAPE, EDTYPE, EIO, EFORMAT (damaged), ENOMEM. */
 et_status et_checkpoint_load(et_checkpoint_state *c, const char *path);
 
+/** The number of epochs done that a checkpoint was written after, without reading more. EIO, EFORMAT. */
+et_status et_checkpoint_epoch(const char *path, int64_t *epoch);
+
 #ifdef __cplusplus
 }
 #endif

@@ -52,8 +52,10 @@ libetude_la_SOURCES += \
 	nn/nearest.c \
 	nn/norm_lstm.c \
 	nn/optim.c \
+	nn/optim_blocks.c \
 	nn/optim_internal.h \
 	nn/optim_state.c \
+	nn/optim_swats.c \
 	nn/pairs.c \
 	nn/positions.c \
 	nn/projection.c \

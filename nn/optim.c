@@ -10,247 +10,17 @@
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 
-enum {
-    ALIGN = 16,       /* a parameter's place in its block begins at a multiple, in elements */
-    PIECE = 16 * 1024 /* elements of a block that one thread steps at a time */
-};
-
 bool et_optim_is_matrix(const char *name, const et_tensor *parameter)
 {
     (void)name;
     return parameter->ndim >= 2;
 }
 
-/* --- arranging -------------------------------------------------------------------------- */
-
-static bool has_m(const et_optim *o) { return o->options.kind != ET_SGD || o->options.momentum > 0; }
-static bool has_v(const et_optim *o) { return o->options.kind != ET_SGD; }
-
-static void free_block(et_optim_block *b)
-{
-    for (int64_t i = 0; i < b->n_slots; i++) {
-        et_free(b->slots[i].m);
-        et_free(b->slots[i].v);
-    }
-    et_free(b->w);
-    et_free(b->g);
-    et_free(b->m);
-    et_free(b->v);
-    et_dealloc(b->slots);
-}
-
-static void free_blocks(et_optim_block *blocks, int n)
-{
-    for (int i = 0; i < n; i++)
-        free_block(&blocks[i]);
-    et_dealloc(blocks);
-}
-
-/* The group that takes an entry, -1 for none. */
-static int group_of(const et_optim *o, const et_entry *e)
-{
-    const char *name = et_module_entry_name(o->module, e);
-
-    if (e->kind != ET_ENTRY_PARAMETER || !e->tensor->requires_grad)
-        return -1;
-    for (int g = 0; g < o->n_groups; g++) {
-        const et_optim_group *group = &o->groups[g];
-        if (et_path_within(group->prefix ? group->prefix : "", name) &&
-            (!group->select || group->select(name, e->tensor)))
-            return g;
-    }
-    return -1;
-}
-
-static et_tensor *new_block(et_dtype dtype, int64_t n)
-{
-    et_tensor *t = et_empty_owned(dtype, 1, &n);
-
-    if (t && et_fill(t, 0)) {
-        et_free(t);
-        return NULL;
-    }
-    return t;
-}
-
-/* A handle, shaped as p, on a place in a block. */
-static et_tensor *handle(const et_tensor *flat, int64_t offset, const et_tensor *p)
-{
-    int64_t strides[ET_MAX_DIMS], run = 1;
-
-    for (int d = p->ndim - 1; d >= 0; d--) {
-        strides[d] = run;
-        run *= p->shape[d] ? p->shape[d] : 1;
-    }
-    return et_own(et_raw_view(flat, p->ndim, p->shape, strides, offset));
-}
-
-static const et_optim_slot *find_slot(const et_optim_block *blocks, int n, const et_tensor *p)
-{
-    for (int i = 0; i < n; i++)
-        for (int64_t k = 0; k < blocks[i].n_slots; k++)
-            if (blocks[i].slots[k].p == p)
-                return &blocks[i].slots[k];
-    return NULL;
-}
-
-/* Gathers the parameters of (group, dtype) into *b, without moving them. */
-static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_block *b)
-{
-    int64_t room = 0;
-    const et_entry *e;
-    et_status status = ET_OK;
-
-    *b = (et_optim_block){.group = group, .dtype = dtype};
-    for (int64_t i = 0; (e = et_module_entry(o->module, i)) && !status; i++) {
-        if (group_of(o, e) != group || e->tensor->dtype != dtype || find_slot(b, 1, e->tensor))
-            continue;
-        status = et_grow(&b->slots, b->n_slots, &room, sizeof *b->slots);
-        if (status)
-            break;
-        b->slots[b->n_slots++] =
-            (et_optim_slot){.name = et_module_entry_name(o->module, e), .p = e->tensor, .offset = b->numel};
-        b->numel += (e->tensor->numel + ALIGN - 1) / ALIGN * ALIGN;
-    }
-    return status;
-}
-
-/* Allocates all that a block needs and copies the moments that its parameters have already. */
-static et_status furnish(const et_optim *o, et_optim_block *b, et_tensor **grads)
-{
-    if (!(b->w = new_block(b->dtype, b->numel)) || !(b->g = new_block(b->dtype, b->numel)) ||
-        (has_m(o) && !(b->m = new_block(b->dtype, b->numel))) ||
-        (has_v(o) && !(b->v = new_block(b->dtype, b->numel))))
-        return et_error_status();
-    for (int64_t i = 0; i < b->n_slots; i++) {
-        et_optim_slot *s = &b->slots[i];
-        const et_optim_slot *old = find_slot(o->blocks, o->n_blocks, s->p);
-        if ((b->m && !(s->m = handle(b->m, s->offset, s->p))) ||
-            (b->v && !(s->v = handle(b->v, s->offset, s->p))))
-            return et_error_status();
-        s->steps = old ? old->steps : 0;
-        if (old && ((s->m && et_copy_into(s->m, old->m)) || (s->v && et_copy_into(s->v, old->v))))
-            return et_error_status();
-        if (!s->p->grad && !(grads[i] = handle(b->g, s->offset, s->p)))
-            return et_error_status();
-    }
-    return ET_OK;
-}
-
-/* Moves parameters and gradients in. Nothing is allocated, so that it does not fail half way. */
-static et_status move_in(et_optim_block *b, et_tensor **grads)
-{
-    et_status status = ET_OK;
-
-    for (int64_t i = 0; i < b->n_slots && !status; i++) {
-        et_optim_slot *s = &b->slots[i];
-        status = et_move_into(s->p, b->w, s->offset);
-        if (!status && s->p->grad) {
-            status = et_move_into(s->p->grad, b->g, s->offset);
-            if (!status && !s->p->reached) /* what it holds counts for nothing */
-                status = et_fill(s->p->grad, 0);
-        } else if (!status) {
-            s->p->grad = grads[i];
-            grads[i] = NULL;
-            s->p->reached = false;
-        }
-    }
-    return status;
-}
-
-/* Gives parameters that are no longer trained memory of their own. */
-static et_status move_out(const et_optim *o, const et_optim_block *blocks, int n)
-{
-    for (int i = 0; i < o->n_blocks; i++)
-        for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
-            et_tensor *p = o->blocks[i].slots[k].p, *own;
-            if (find_slot(blocks, n, p))
-                continue;
-            own = et_empty_owned(p->dtype, 1, &p->numel);
-            if (!own || et_move_into(p, own, 0)) {
-                et_free(own);
-                return et_error_status();
-            }
-            et_free(own);
-            et_free(p->grad);
-            p->grad = NULL;
-            p->reached = false;
-        }
-    return ET_OK;
-}
-
-/* Arranges all parameters in blocks. On failure everything is as before. */
-static et_status arrange(et_optim *o)
-{
-    const int max = 2 * o->n_groups;
-    et_optim_block *blocks = et_alloc_zero((size_t)max, sizeof *blocks);
-    const int64_t n_entries = et_module_n_entries(o->module);
-    bool *trained = et_alloc((size_t)n_entries + 1);
-    et_tensor ***grads = et_alloc_zero((size_t)max, sizeof *grads);
-    double *sums = NULL;
-    int64_t pieces = 0;
-    int n = 0;
-    et_status status = blocks && trained && grads ? ET_OK : et_error_status();
-
-    for (int i = 0; i < max && !status; i++) {
-        status = collect(o, i / 2, i % 2 ? ET_F64 : ET_F32, &blocks[n]);
-        if (!status && blocks[n].n_slots) {
-            grads[n] = et_alloc_zero((size_t)blocks[n].n_slots, sizeof **grads);
-            status = grads[n] ? furnish(o, &blocks[n], grads[n]) : et_error_status();
-            pieces += (blocks[n].numel + PIECE - 1) / PIECE;
-            n++;
-        } else if (status) {
-            n++;
-        }
-    }
-    if (!status && !(sums = et_alloc_zero((size_t)pieces + 1, sizeof *sums)))
-        status = et_error_status();
-    if (!status)
-        status = move_out(o, blocks, n);
-    for (int i = 0; i < n && !status; i++)
-        status = move_in(&blocks[i], grads[i]);
-    for (int i = 0; grads && blocks && i < n; i++) {
-        for (int64_t k = 0; grads[i] && k < blocks[i].n_slots; k++)
-            et_free(grads[i][k]);
-        et_dealloc(grads[i]);
-    }
-    et_dealloc(grads);
-    if (status) {
-        free_blocks(blocks, n);
-        et_dealloc(trained);
-        et_dealloc(sums);
-        return status;
-    }
-    for (int64_t i = 0; i < n_entries; i++)
-        trained[i] = et_module_entry(o->module, i)->tensor->requires_grad;
-    free_blocks(o->blocks, o->n_blocks);
-    et_dealloc(o->trained);
-    et_dealloc(o->sums);
-    o->blocks = blocks;
-    o->n_blocks = n;
-    o->trained = trained;
-    o->n_entries = n_entries;
-    o->sums = sums;
-    o->n_pieces = pieces;
-    return ET_OK;
-}
-
-et_status et_optim_refresh(et_optim *o)
-{
-    const et_entry *e;
-    int64_t i;
-
-    for (i = 0; (e = et_module_entry(o->module, i)); i++)
-        if (i >= o->n_entries || o->trained[i] != e->tensor->requires_grad)
-            return arrange(o);
-    return i == o->n_entries ? ET_OK : arrange(o);
-}
-
 /* --- making ------------------------------------------------------------------------------- */
 
 static const char *wrong(const et_optim_options *p)
 {
-    if (p->kind != ET_SGD && p->kind != ET_ADAM && p->kind != ET_ADAMW)
+    if (p->kind != ET_SGD && p->kind != ET_ADAM && p->kind != ET_ADAMW && p->kind != ET_SWATS)
         return "unknown kind";
     if (!(p->lr >= 0) || !isfinite(p->lr))
         return "the learning rate must be 0 or more";
@@ -262,7 +32,23 @@ static const char *wrong(const et_optim_options *p)
         return "Nesterov's form needs momentum";
     if (!(p->beta1 >= 0 && p->beta1 < 1 && p->beta2 >= 0 && p->beta2 < 1))
         return "beta1 and beta2 must be in [0, 1)";
+    if (!(p->switch_eps >= 0) || !isfinite(p->switch_eps))
+        return "switch_eps must be 0 or more";
     return p->eps >= 0 && isfinite(p->eps) ? NULL : "eps must be 0 or more";
+}
+
+/* With the defaults of what is 0. */
+static et_optim_options complete(const et_optim_options *given)
+{
+    et_optim_options p = *given;
+
+    if (p.beta1 == 0 && p.beta2 == 0)
+        p.beta1 = 0.9, p.beta2 = 0.999;
+    if (p.eps == 0)
+        p.eps = 1e-8;
+    if (p.switch_eps == 0)
+        p.switch_eps = 1e-9;
+    return p;
 }
 
 et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_optim_group *groups,
@@ -288,16 +74,12 @@ et_optim *et_optim_new(et_module *m, const et_optim_options *options, const et_o
     if (!o)
         return NULL;
     o->module = m;
-    o->options = *options;
-    if (options->beta1 == 0 && options->beta2 == 0)
-        o->options.beta1 = 0.9, o->options.beta2 = 0.999;
-    if (options->eps == 0)
-        o->options.eps = 1e-8;
+    o->options = complete(options);
     o->n_groups = groups ? n_groups : 1;
     o->groups = et_alloc_zero((size_t)o->n_groups, sizeof *o->groups);
     if (o->groups) {
         memcpy(o->groups, groups ? groups : &all, (size_t)o->n_groups * sizeof *o->groups);
-        if (!arrange(o) && et_optim_size(o) == 0)
+        if (!et_optim_arrange(o) && et_optim_size(o) == 0)
             et_raise(ET_EINVAL, "optim_new: the module has no parameter to train");
     }
     if (et_error_status()) {
@@ -327,7 +109,7 @@ void et_optim_free(et_optim *o)
 {
     if (!o)
         return;
-    free_blocks(o->blocks, o->n_blocks);
+    et_optim_free_blocks(o->blocks, o->n_blocks);
     et_dealloc(o->trained);
     et_dealloc(o->sums);
     et_dealloc(o->groups);
@@ -344,7 +126,10 @@ typedef struct pass {
     double lr, decay, scale, bc1, bc2;
     int64_t base; /* of the part of the block that is stepped */
     int first, zero;
-    double *sums;
+    bool sgd;           /* by SGD's rule: momentum mu, perhaps Nesterov's form */
+    double mu;
+    et_dtype dtype;     /* and, of SWATS, */
+    double *sums;       /* where the products of a piece go: two of each */
 } pass;
 
 static void step_piece(int64_t lo, int64_t hi, void *user)
@@ -354,19 +139,26 @@ static void step_piece(int64_t lo, int64_t hi, void *user)
     const size_t at = (size_t)(p->base + lo) * p->size;
     const int64_t n = hi - lo;
 
-    if (c->kind == ET_SGD)
-        p->k->sgd(n, p->w + at, p->g + at, p->m ? p->m + at : NULL, p->lr, c->momentum, c->nesterov, p->decay,
-                  p->scale, p->first, p->zero);
-    else
-        p->k->adam(n, p->w + at, p->g + at, p->m + at, p->v + at, p->lr, c->beta1, c->beta2, c->eps, p->decay,
-                   c->kind == ET_ADAMW, p->bc1, p->bc2, p->scale, p->zero);
+    if (p->sgd) {
+        p->k->sgd(n, p->w + at, p->g + at, p->m ? p->m + at : NULL, p->lr, p->mu, c->nesterov, p->decay, p->scale,
+                  p->first, p->zero);
+        return;
+    }
+    p->k->adam(n, p->w + at, p->g + at, p->m + at, p->v + at, p->lr, c->beta1, c->beta2, c->eps, p->decay,
+               c->kind == ET_ADAMW, p->bc1, p->bc2, p->scale, p->sums ? 0 : p->zero);
+    if (!p->sums)
+        return;
+    et_swats_products(p->dtype, n, p->w + at, p->g + at, p->m + at, p->v + at, c, p->lr, p->decay, p->scale, p->bc1,
+                      p->bc2, p->sums + 2 * (lo / ET_OPTIM_PIECE));
+    if (p->zero)
+        memset(p->g + at, 0, (size_t)n * p->size);
 }
 
 static void square_piece(int64_t lo, int64_t hi, void *user)
 {
     const pass *p = user;
 
-    p->sums[lo / PIECE] = p->k->sum_sq(hi - lo, p->g + (size_t)lo * p->size);
+    p->sums[lo / ET_OPTIM_PIECE] = p->k->sum_sq(hi - lo, p->g + (size_t)lo * p->size);
 }
 
 /* The sum of squares of scale * g in plain double, for gradients whose squares leave float32. */
@@ -392,11 +184,11 @@ double et_optim_grad_norm(et_optim *o)
         return NAN;
     for (int i = 0; i < o->n_blocks; i++) {
         const et_optim_block *b = &o->blocks[i];
-        const int64_t n = (b->numel + PIECE - 1) / PIECE;
+        const int64_t n = (b->numel + ET_OPTIM_PIECE - 1) / ET_OPTIM_PIECE;
         pass p = {
             .k = et_kernels_for(b->dtype), .g = (char *)et_data_mut(b->g), .size = et_dtype_size(b->dtype)};
         p.sums = o->sums + at;
-        et_parallel_for(b->numel, PIECE, square_piece, &p);
+        et_parallel_for(b->numel, ET_OPTIM_PIECE, square_piece, &p);
         for (int64_t k = 0; k < n; k++)
             total += p.sums[k];
         at += n;
@@ -435,7 +227,7 @@ static bool displaced(const et_optim_block *b)
 
 /* Steps the block: one pass over each run of parameters that have made the same number of steps,
  * which are all of them unless some were unfrozen later. */
-static void step_block(pass *p, et_optim_block *b)
+static void step_block(pass *p, et_optim_block *b, double products[2])
 {
     const et_optim_options *c = &p->o->options;
 
@@ -448,7 +240,11 @@ static void step_block(pass *p, et_optim_block *b)
         p->first = t == 0;
         p->bc1 = 1 - pow(c->beta1, (double)(t + 1));
         p->bc2 = 1 - pow(c->beta2, (double)(t + 1));
-        et_parallel_for(end - p->base, PIECE, step_piece, p);
+        et_parallel_for(end - p->base, ET_OPTIM_PIECE, step_piece, p);
+        for (int64_t i = 0; p->sums && i < (end - p->base + ET_OPTIM_PIECE - 1) / ET_OPTIM_PIECE; i++) {
+            products[0] += p->sums[2 * i];
+            products[1] += p->sums[2 * i + 1];
+        }
     }
     for (int64_t k = 0; k < b->n_slots; k++)
         b->slots[k].steps++;
@@ -457,6 +253,8 @@ static void step_block(pass *p, et_optim_block *b)
 static et_status step(et_optim *o, double scale, bool zero)
 {
     const et_optim_options *c = &o->options;
+    const bool swats = c->kind == ET_SWATS, switched = swats && o->swats.at > 0;
+    double products[2] = {0, 0};
 
     o->steps++;
     for (int i = 0; i < o->n_blocks; i++) {
@@ -473,10 +271,20 @@ static et_status step(et_optim *o, double scale, bool zero)
         p.v = b->v ? et_data_mut(b->v) : NULL;
         p.lr = c->lr * (group->lr_scale == 0 ? 1 : group->lr_scale);
         p.decay = group->no_decay ? 0 : c->weight_decay;
-        step_block(&p, b);
+        p.sgd = c->kind == ET_SGD || switched;
+        p.mu = c->momentum;
+        p.dtype = b->dtype;
+        p.sums = swats && !switched ? o->sums : NULL;
+        if (switched) {
+            p.mu = c->beta1;
+            p.lr *= (1 - c->beta1) * o->swats.rate_lr;
+        }
+        step_block(&p, b, products);
         for (int64_t k = 0; zero && k < b->n_slots; k++)
             b->slots[k].p->reached = false;
     }
+    if (swats && !switched)
+        et_swats_judge(o, products[0], products[1]);
     return ET_OK;
 }
 
@@ -544,6 +352,26 @@ void et_optim_zero_grad(et_optim *o)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++)
             o->blocks[i].slots[k].p->reached = false;
     }
+}
+
+et_status et_optim_restart(et_optim *o, const et_optim_options *options)
+{
+    if (et_error_status())
+        return et_fail_status("optim_restart");
+    if (!o || !options || wrong(options))
+        return et_raise(ET_EINVAL, "optim_restart: %s", !o || !options ? "NULL" : wrong(options));
+    const et_optim_options before = o->options;
+    o->options = complete(options);
+    o->fresh = true;
+    et_status status = et_optim_arrange(o);
+    o->fresh = false;
+    if (status) {
+        o->options = before;
+        return et_fail_status("optim_restart");
+    }
+    o->steps = 0;
+    o->swats = (et_swats){.lambda = 0};
+    return ET_OK;
 }
 
 /* --- settings -------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* Optimisers: SGD, Adam, AdamW.
+/* Optimisers: SGD, Adam, AdamW, SWATS.
  *
  * With g the gradient (times the clipping factor) of a parameter w, at step t = 1, 2, ...:
  *
@@ -7,9 +7,17 @@
  *   Adam    g += wd w;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
  *           w -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
  *   AdamW   w -= lr wd w, then Adam's step without decay
+ *   SWATS   Adam's step p, and from it an estimate of the rate that SGD would need:
+ *           gamma = p.p / (-p.g);  lambda = b2 lambda + (1 - b2) gamma   (unless p.g = 0)
+ *           At the first step t > 1 with |lambda / (1 - b2^t) - gamma| < switch_eps and a positive
+ *           estimate L = lambda / (1 - b2^t) Adam ends. From the next step on
+ *           v = b1 v + g (v = 0 before);  w -= (1 - b1) L v
+ *           The products are over all parameters. When lr changes after the switch (a schedule),
+ *           L changes in proportion.
  *
  * Sources: Sutskever et al. 2013; Kingma and Ba 2015 (arXiv 1412.6980); Loshchilov and
- * Hutter 2019 (arXiv 1711.05101). The trajectories are PyTorch's.
+ * Hutter 2019 (arXiv 1711.05101); Keskar and Socher 2017 (arXiv 1712.07628). The trajectories are
+ * PyTorch's, that of SWATS an independent implementation's.
  *
  * When the optimiser is made, the trainable parameters of each group and dtype move into
  * one contiguous block, their gradients and moments into others; handles stay valid. A step
@@ -34,16 +42,17 @@
 extern "C" {
 #endif
 
-typedef enum et_optim_kind { ET_SGD, ET_ADAM, ET_ADAMW } et_optim_kind;
+typedef enum et_optim_kind { ET_SGD, ET_ADAM, ET_ADAMW, ET_SWATS } et_optim_kind;
 
 typedef struct et_optim_options {
     et_optim_kind kind;
     double lr;           /* > 0 or 0; see et_optim_set_lr */
     double momentum;     /* SGD; 0: none */
     bool nesterov;       /* SGD; needs momentum */
-    double beta1, beta2; /* Adam: 0.9 and 0.999 where both are 0 */
-    double eps;          /* Adam: 1e-8 where it is 0 */
+    double beta1, beta2; /* Adam, SWATS: 0.9 and 0.999 where both are 0 */
+    double eps;          /* Adam, SWATS: 1e-8 where it is 0 */
     double weight_decay;
+    double switch_eps;   /* SWATS: 1e-9 where it is 0 */
 } et_optim_options;
 
 /* Which parameters a group has, and how it differs. Each parameter goes to the first group
@@ -88,6 +97,12 @@ void et_optim_zero_grad(et_optim *o);
 
 double et_optim_lr(const et_optim *o);
 et_status et_optim_set_lr(et_optim *o, double lr);
+/** SWATS: the number of steps after which it went over to SGD, and the rate L it found then (*rate, where not
+ *  NULL); 0 and NaN before, and of other kinds. */
+int64_t et_optim_switched(const et_optim *o, double *rate);
+/** Begins anew with other options: of any kind, without moments, at step 0. Parameters, groups and gradients stay.
+ *  On failure (EINVAL, ENOMEM) nothing has changed. */
+et_status et_optim_restart(et_optim *o, const et_optim_options *options);
 /** Steps made; elements trained. */
 int64_t et_optim_steps(const et_optim *o);
 int64_t et_optim_size(const et_optim *o);

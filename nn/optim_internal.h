@@ -4,6 +4,8 @@
 
 #include "nn/internal.h"
 
+enum { ET_OPTIM_PIECE = 16 * 1024 /* elements of a block that one thread steps at a time */ };
+
 /* One parameter in a block. */
 typedef struct et_optim_slot {
     const char *name; /* as the module sees it */
@@ -24,6 +26,23 @@ typedef struct et_optim_block {
     int64_t n_slots;
 } et_optim_block;
 
+/* What SWATS knows besides Adam's moments. */
+typedef struct et_swats {
+    double lambda;   /* running mean of the estimates, biased towards 0 */
+    int64_t at;      /* steps after which SGD began, 0: not yet */
+    double rate;     /* what it began with */
+    double rate_lr;  /* rate / lr at that moment */
+} et_swats;
+
+/* Adam's step p = -lr m' / (sqrt(v') + eps), just made with these corrected moments over n elements, and the gradient
+ * it was made for, scale * g + decay * (w before the step): p.p and p.g to out[0] and out[1]. */
+void et_swats_products(et_dtype dtype, int64_t n, const void *w, const void *g, const void *m, const void *v,
+                       const et_optim_options *c, double lr, double decay, double scale, double bc1, double bc2,
+                       double out[2]);
+
+/* Takes the step's products; switches when it is time. */
+void et_swats_judge(et_optim *o, double pp, double pg);
+
 struct et_optim {
     et_module *module;
     et_optim_options options;
@@ -35,8 +54,14 @@ struct et_optim {
     /* requires_grad of all of the module's entries when the blocks were arranged. */
     bool *trained;
     int64_t n_entries;
-    double *sums; /* of squares, one a piece */
+    double *sums; /* two a piece: of squares, or SWATS's products */
     int64_t n_pieces;
+    bool fresh;   /* being arranged anew: moments and steps are not carried over */
+    et_swats swats, swats_staged;
 };
+
+/* Arranges all parameters in blocks. On failure everything is as before. */
+et_status et_optim_arrange(et_optim *o);
+void et_optim_free_blocks(et_optim_block *blocks, int n);
 
 #endif

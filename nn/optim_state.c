@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "nn/optim_internal.h"
+#include "tensor/number.h"
 #include "tensor/strbuf.h"
 
 static const char *kind_name(const et_optim *o)
 {
-    return o->options.kind == ET_SGD ? "sgd" : o->options.kind == ET_ADAM ? "adam" : "adamw";
+    static const char *const names[] = {"sgd", "adam", "adamw", "swats"};
+
+    return names[o->options.kind];
 }
 
 et_status et_optim_add_state(const et_optim *o, const char *prefix, et_state *s)
@@ -36,6 +39,39 @@ et_status et_optim_add_state(const et_optim *o, const char *prefix, et_state *s)
     return status;
 }
 
+static et_status describe_swats(const et_swats *s, const char *prefix, et_pairs *p)
+{
+    char number[ET_NUMBER_TEXT];
+    et_status status = et_pairs_put_int(p, prefix, "switched", s->at);
+
+    if (!status)
+        status = et_pairs_put(p, prefix, "lambda", et_format_double(number, s->lambda));
+    if (!status)
+        status = et_pairs_put(p, prefix, "rate", et_format_double(number, s->rate));
+    if (!status)
+        status = et_pairs_put(p, prefix, "rate_lr", et_format_double(number, s->rate_lr));
+    return status;
+}
+
+static et_status read_real(const et_safetensors *file, const char *path, const char *prefix, const char *key, double *out)
+{
+    const char *text = et_meta_under(file, prefix, key);
+
+    return text && et_parse_double(text, strlen(text), out) ? ET_OK
+                                                            : et_raise(ET_EFORMAT, "%s: no valid \"%s\"", path, key);
+}
+
+static et_status read_swats(const et_safetensors *file, const char *path, const char *prefix, et_swats *out)
+{
+    et_status status = et_meta_int(file, path, prefix, "switched", 0, &out->at);
+
+    if (!status)
+        status = read_real(file, path, prefix, "lambda", &out->lambda);
+    if (!status)
+        status = read_real(file, path, prefix, "rate", &out->rate);
+    return status ? status : read_real(file, path, prefix, "rate_lr", &out->rate_lr);
+}
+
 et_status et_optim_describe(const et_optim *o, const char *prefix, et_pairs *p)
 {
     et_status status = et_pairs_put(p, prefix, "kind", kind_name(o));
@@ -43,6 +79,8 @@ et_status et_optim_describe(const et_optim *o, const char *prefix, et_pairs *p)
 
     if (!status)
         status = et_pairs_put_int(p, prefix, "steps", o->steps);
+    if (!status && o->options.kind == ET_SWATS)
+        status = describe_swats(&o->swats, prefix, p);
     if (!status && !(et_strbuf_puts(&below, prefix) && et_strbuf_puts(&below, "steps.")))
         status = et_error_status();
     for (int i = 0; i < o->n_blocks; i++)
@@ -66,6 +104,8 @@ et_status et_optim_stage(et_optim *o, const et_safetensors *file, const char *pa
                           kind_name(o));
     if (!status)
         status = et_meta_int(file, path, prefix, "steps", 0, &o->staged);
+    if (!status && o->options.kind == ET_SWATS)
+        status = read_swats(file, path, prefix, &o->swats_staged);
     if (!status && !(et_strbuf_puts(&below, prefix) && et_strbuf_puts(&below, "steps.")))
         status = et_error_status();
     for (int i = 0; i < o->n_blocks; i++)
@@ -84,6 +124,8 @@ et_status et_optim_stage(et_optim *o, const et_safetensors *file, const char *pa
 void et_optim_commit(et_optim *o)
 {
     o->steps = o->staged;
+    if (o->options.kind == ET_SWATS)
+        o->swats = o->swats_staged;
     for (int i = 0; i < o->n_blocks; i++)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++)
             o->blocks[i].slots[k].steps = o->blocks[i].slots[k].staged;

@@ -45,6 +45,11 @@ static et_status check(const et_module *m, const et_optim *o, const et_train_tas
         return et_raise(ET_EINVAL, "train: a checkpoint with validation needs a path for the best weights");
     if (et_scope_depth())
         return et_raise(ET_ESCOPE, "train: a scope is open");
+    if (p->phases && (p->n_phases < 1 || p->schedule))
+        return et_raise(ET_EINVAL, "train: %s", p->schedule ? "phases have no schedule" : "no phases");
+    for (int i = 0; p->phases && i < p->n_phases; i++)
+        if (p->phases[i].epochs < 1)
+            return et_raise(ET_EINVAL, "train: phase %d has no epochs", i + 1);
     return p->schedule ? et_schedule_check(p->schedule) : ET_OK;
 }
 
@@ -113,13 +118,60 @@ static et_status settle(et_scope *scope, const char *what)
     return et_error_status() ? et_fail_status(what) : ET_OK;
 }
 
+/* --- phases --------------------------------------------------------------------------------- */
+
+/* The phase of an epoch; *first is the epoch that it begins with. */
+static int phase_of(const et_train_options *p, int64_t epoch, int64_t *first)
+{
+    int i = 0;
+
+    *first = 0;
+    while (i + 1 < p->n_phases && epoch - *first >= p->phases[i].epochs)
+        *first += p->phases[i++].epochs;
+    return i;
+}
+
+static et_status restore(run *r);
+
+/* Where a phase begins: the best weights so far, and its optimiser. */
+static et_status begin_phase(run *r)
+{
+    int64_t first;
+    const int i = phase_of(r->options, r->at.epoch, &first);
+    et_status status = ET_OK;
+
+    if (!r->options->phases || r->at.epoch != first)
+        return ET_OK;
+    if (i > 0)
+        status = restore(r);
+    return status ? status : et_optim_restart(r->o, &r->options->phases[i].optim);
+}
+
+/* A checkpoint holds the optimiser of the phase of the epoch before it. */
+static et_status load(run *r)
+{
+    const et_train_options *p = r->options;
+    int64_t epoch, first;
+    et_status status = ET_OK;
+
+    if (p->phases) {
+        status = et_checkpoint_epoch(p->last_path, &epoch);
+        if (!status)
+            status = et_optim_restart(r->o, &p->phases[phase_of(p, epoch > 0 ? epoch - 1 : 0, &first)].optim);
+    }
+    return status ? status : et_checkpoint_load(&r->at, p->last_path);
+}
+
 /* --- steps and epochs ----------------------------------------------------------------------- */
 
 static et_status tell(run *r, et_train_event *e)
 {
+    int64_t first;
+
     e->epoch = r->at.epoch;
     e->step = r->at.step;
     e->lr = et_optim_lr(r->o);
+    e->phase = phase_of(r->options, e->epoch, &first);
     e->progress = &r->at.progress;
     if (!r->options->report)
         return ET_OK;
@@ -249,8 +301,10 @@ static et_status save(run *r)
 static et_status epoch(run *r)
 {
     et_train_event e = {.loss = NAN, .metric = NAN};
-    et_status status = steps(r, &e);
+    et_status status = begin_phase(r);
 
+    if (!status)
+        status = steps(r, &e);
     if (status || r->result->interrupted)
         return status;
     status = validate(r, &e);
@@ -270,9 +324,10 @@ static et_status start(run *r)
 {
     struct stat info;
 
-    if (!r->options->resume || (stat(r->options->last_path, &info) && errno == ENOENT))
-        return save(r);
-    return et_checkpoint_load(&r->at, r->options->last_path);
+    if (r->options->resume && !(stat(r->options->last_path, &info) && errno == ENOENT))
+        return load(r);
+    et_status status = r->options->phases ? et_optim_restart(r->o, &r->options->phases[0].optim) : ET_OK;
+    return status ? status : save(r);
 }
 
 /* The best weights back into the module. */

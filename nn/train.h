@@ -30,12 +30,19 @@ typedef struct et_train_task {
     et_status (*validate)(void *user, double *metric);
 } et_train_task;
 
+/* A part of a run with an optimiser of its own. */
+typedef struct et_train_phase {
+    int64_t epochs; /* at least 1; the last phase lasts to the end of the run */
+    et_optim_options optim;
+} et_train_phase;
+
 typedef struct et_train_event {
     bool epoch_ended;              /* else: a step was made */
     int64_t epoch, step;           /* current epoch, from 0; steps made in all */
     int64_t epoch_step, items;     /* steps and items of this epoch so far */
     double loss;                   /* mean over these items */
     double lr;                     /* of the last step */
+    int phase;                     /* which of the options' phases, from 0 */
     double metric;                 /* of validation, when the epoch has ended; else NaN */
     bool improved;                 /* it is the best so far */
     const et_early_stop *progress; /* best value, its epoch */
@@ -46,6 +53,11 @@ typedef struct et_train_options {
     bool mixed;                  /* losses are computed in mixed precision (et_mixed_begin) */
     double clip;                 /* global norm of the gradients; 0: not clipped */
     const et_schedule *schedule; /* NULL: the optimiser's rate */
+    /* Phases one after the other, NULL: the optimiser as it was made. At the beginning of each the optimiser begins
+     * anew with the phase's options (et_optim_restart), at that of all but the first from the best weights so far,
+     * where there is validation. Not together with a schedule. */
+    const et_train_phase *phases;
+    int n_phases;
     bool maximise;               /* the metric: larger is better */
     int64_t patience;            /* epochs without improvement before the run ends; 0: never */
     double min_delta;

@@ -47,6 +47,8 @@ static const struct run {
      {.kind = ET_ADAM, .lr = 0.02, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-6, .weight_decay = 0.05}},
     {"adamw", {.kind = ET_ADAMW, .lr = 0.02, .weight_decay = 0.1}},
     {"adam_late", {.kind = ET_ADAM, .lr = 0.02, .weight_decay = 0.05}},
+    {"swats", {.kind = ET_SWATS, .lr = 0.02, .weight_decay = 0.05, .switch_eps = 1e-3}},
+    {"swats_never", {.kind = ET_SWATS, .lr = 0.02, .switch_eps = 1e-12}},
     {"sgd_late", {.kind = ET_SGD, .lr = 0.05, .momentum = 0.9, .nesterov = true}},
 };
 enum { N_RUNS = sizeof runs / sizeof *runs };
@@ -119,6 +121,18 @@ START_TEST(trajectory)
     }
     ck_assert_int_eq(et_optim_steps(o), 20);
     ck_assert_int_eq(et_optim_size(o), 17);
+    double rate;
+    const int64_t switched = et_optim_switched(o, &rate);
+    if (run->options.kind == ET_SWATS) {
+        snprintf(name, sizeof name, "%s/switch", run->name);
+        et_tensor *found = et_safetensors_load(f, name);
+        const double *want = et_data_f64(found);
+        ck_assert_int_eq(switched, (int64_t)want[0]);
+        ck_assert(switched ? fabs(rate - want[1]) <= tol * 10 : isnan(rate) && !strcmp(run->name, "swats_never"));
+        et_free(found);
+    } else {
+        ck_assert(switched == 0 && isnan(rate));
+    }
     et_optim_free(o);
     et_module_free(m);
     et_safetensors_close(f);
@@ -144,6 +158,66 @@ static void give(et_module *m, double a)
             et_free(g);
         }
 }
+
+/* After a restart an optimiser goes on as a new one would; a switched SWATS follows a schedule. */
+START_TEST(restarting)
+{
+    const et_optim_options first = {.kind = _i ? ET_SWATS : ET_ADAM, .lr = 0.1, .switch_eps = 1e3};
+    const et_optim_options then = {.kind = ET_SGD, .lr = 0.05, .momentum = 0.9, .nesterov = true};
+    et_module *a = pair(2, 3), *b = pair(2, 3);
+    et_optim *o = et_optim_new(a, &first, NULL, 0), *p;
+
+    fill(et_module_find(a, "a"), 1), fill(et_module_find(a, "b"), 2);
+    for (int step = 0; step < 4; step++) {
+        give(a, 0.1 * step);
+        ck_assert_int_eq(et_optim_step(o), ET_OK);
+    }
+    ck_assert_int_eq(et_optim_switched(o, NULL), _i ? 2 : 0);
+    ck_assert_int_eq(et_copy_into(et_module_find(b, "a"), et_module_find(a, "a")), ET_OK);
+    ck_assert_int_eq(et_copy_into(et_module_find(b, "b"), et_module_find(a, "b")), ET_OK);
+    fails(et_optim_restart(o, &(et_optim_options){.kind = ET_SGD, .lr = -1}), ET_EINVAL, "learning rate");
+    ck_assert_int_eq(et_optim_steps(o), 4); /* nothing has changed */
+    ck_assert_int_eq(et_optim_restart(o, &then), ET_OK);
+    ck_assert_int_eq(et_optim_steps(o), 0);
+    ck_assert_int_eq(et_optim_switched(o, NULL), 0);
+    p = et_optim_new(b, &then, NULL, 0);
+    for (int step = 0; step < 3; step++) {
+        give(a, 0.7 * step), give(b, 0.7 * step);
+        ck_assert(et_optim_step(o) == ET_OK && et_optim_step(p) == ET_OK);
+    }
+    ck_assert(et_equal(et_module_find(a, "a"), et_module_find(b, "a")));
+    ck_assert(et_equal(et_module_find(a, "b"), et_module_find(b, "b")));
+    et_optim_free(o), et_optim_free(p);
+    et_module_free(a), et_module_free(b);
+}
+END_TEST
+
+START_TEST(swats_rates)
+{
+    const et_optim_options options = {.kind = ET_SWATS, .lr = 0.1, .switch_eps = 1e3};
+    et_module *m = pair(2, 3);
+    et_optim *o = et_optim_new(m, &options, NULL, 0);
+    et_tensor *b = et_module_find(m, "b"), *g = et_empty_owned(ET_F32, 1, b->shape);
+    double rate, before;
+
+    fill(b, 1), fill(et_module_find(m, "a"), 0.5);
+    for (int step = 0; step < 2; step++) {
+        give(m, 0.3);
+        ck_assert_int_eq(et_optim_step_zero(o, 0, NULL), ET_OK);
+    }
+    ck_assert_int_eq(et_optim_switched(o, &rate), 2);
+    ck_assert(rate > 0);
+    ck_assert_int_eq(et_optim_set_lr(o, 0.025), ET_OK); /* a quarter of the rate */
+    ck_assert_int_eq(et_fill(g, 2), ET_OK);
+    give_grad(b, g);
+    before = et_get(b, (const int64_t[]){1});
+    ck_assert_int_eq(et_optim_step(o), ET_OK); /* v = g: b -= (1 - 0.9) rate / 4 * 2 */
+    ck_assert(fabs(before - et_get(b, (const int64_t[]){1}) - 0.1 * rate / 4 * 2) < 1e-6);
+    et_free(g);
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
 
 START_TEST(groups)
 {
@@ -407,6 +481,8 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
     tcase_add_loop_test(tc, trajectory, 0, 2 * N_RUNS);
+    tcase_add_loop_test(tc, restarting, 0, 2);
+    tcase_add_test(tc, swats_rates);
     tcase_add_test(tc, groups);
     tcase_add_test(tc, clipping);
     tcase_add_loop_test(tc, not_finite, 0, 2);

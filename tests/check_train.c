@@ -313,6 +313,104 @@ START_TEST(resuming)
 }
 END_TEST
 
+/* A tensor of a file. */
+static et_tensor *stored(const char *path, const char *name)
+{
+    et_safetensors *f = et_safetensors_open(path);
+    et_tensor *t = f ? et_safetensors_load(f, name) : NULL;
+
+    ck_assert_msg(t, "%s: %s", path, et_error_message());
+    et_safetensors_close(f);
+    return t;
+}
+
+/* Phases: Adam for two epochs, SGD from the best weights; a resumed run has the bits of one that was not interrupted.
+ * _i: the epochs before the interruption. */
+enum { PHASED = 7 };
+
+static const et_train_phase phases[] = {
+    {2, {.kind = ET_ADAM, .lr = 0.05}},
+    {2, {.kind = ET_SGD, .lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-4}},
+    {1, {.kind = ET_SWATS, .lr = 0.01, .switch_eps = 1}},
+};
+
+static int seen_phases[PHASED];
+static double seen_rates[PHASED];
+
+static et_status note_phase(void *user, const et_train_event *e)
+{
+    (void)user;
+    if (e->epoch_ended) {
+        seen_phases[e->epoch] = e->phase;
+        seen_rates[e->epoch] = e->lr;
+    }
+    return ET_OK;
+}
+
+static et_tensor *train_phases(const char *name, int64_t epochs, bool resume)
+{
+    char last[600], best[600];
+    task t;
+
+    ck_assert(task_make(&t));
+    /* the first epoch is the best: what follows begins there */
+    memcpy(t.metrics, (const double[]){1, 2, 3, 4, 5, 6, 7}, PHASED * sizeof *t.metrics);
+    t.n_metrics = 7;
+    snprintf(last, sizeof last, "%s.ckpt", name);
+    snprintf(best, sizeof best, "%s.safetensors", name);
+    et_named_rng own = {"noise", &t.own};
+    et_train_options p = {.epochs = epochs, .seed = 3, .resume = resume, .last_path = last, .best_path = best,
+                          .phases = phases, .n_phases = 3, .rngs = &own, .n_rngs = 1, .report = note_phase};
+    et_train_task calls = callbacks(&t);
+    ck_assert_msg(et_train_run(t.m, t.o, &calls, &p, NULL) == ET_OK, "%s", et_error_message());
+    task_free(&t);
+    return stored(last, "model.out.weight");
+}
+
+START_TEST(phased)
+{
+    const int want[PHASED] = {0, 0, 1, 1, 2, 2, 2};
+
+    et_tensor *whole = train_phases(in_dir("phases"), PHASED, false);
+    for (int e = 0; e < PHASED; e++) {
+        ck_assert_int_eq(seen_phases[e], want[e]);
+        ck_assert_double_eq(seen_rates[e], phases[want[e]].optim.lr);
+    }
+    et_free(train_phases(in_dir("parts"), _i, false));
+    et_tensor *parts = train_phases(in_dir("parts"), PHASED, true);
+    ck_assert(et_equal(whole, parts));
+    et_free(whole);
+    et_free(parts);
+}
+END_TEST
+
+/* A rate of zero changes nothing: after the second phase the model is that of the best epoch. */
+START_TEST(phases_begin_with_the_best)
+{
+    const et_train_phase still[] = {{3, {.kind = ET_ADAM, .lr = 0.05}}, {1, {.kind = ET_SGD, .lr = 0}}};
+    et_train_options p = {.epochs = 4, .seed = 3, .phases = still, .n_phases = 2, .last_path = in_dir("still.ckpt"),
+                          .best_path = in_dir("still.safetensors")};
+    task t;
+
+    ck_assert(task_make(&t));
+    memcpy(t.metrics, (const double[]){3, 1, 2, 4}, 4 * sizeof *t.metrics);
+    t.n_metrics = 4;
+    et_train_task calls = callbacks(&t);
+    ck_assert_int_eq(et_train_run(t.m, t.o, &calls, &p, NULL), ET_OK);
+    et_tensor *best = stored(p.best_path, "out.weight");
+    et_tensor *last = stored(p.last_path, "model.out.weight");
+    ck_assert(et_equal(best, last));
+    et_free(best), et_free(last);
+    p.schedule = &(et_schedule){.lr = 1};
+    fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_EINVAL, "no schedule");
+    p.schedule = NULL, p.n_phases = 0;
+    fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_EINVAL, "no phases");
+    p.phases = &(et_train_phase){.epochs = 0}, p.n_phases = 1;
+    fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_EINVAL, "has no epochs");
+    task_free(&t);
+}
+END_TEST
+
 START_TEST(patience)
 {
     et_train_result r;
@@ -599,6 +697,8 @@ int main(void)
     tcase_add_test(tc, learns);
     tcase_add_loop_test(tc, resuming, 0, 2);
     tcase_add_loop_test(tc, patience, 0, 2);
+    tcase_add_loop_test(tc, phased, 1, 6);
+    tcase_add_test(tc, phases_begin_with_the_best);
     tcase_add_test(tc, not_finite);
     tcase_add_test(tc, steady);
     tcase_add_test(tc, scopes_left_open);

@@ -1,0 +1,234 @@
+/* The blocks of an optimiser: parameters, gradients and moments side by side. */
+#include "config.h"
+
+#include <string.h>
+
+#include "nn/optim_internal.h"
+#include "tensor/alloc.h"
+#include "tensor/kernels.h"
+
+enum { ALIGN = 16 /* a parameter's place in its block begins at a multiple, in elements */ };
+
+static bool has_m(const et_optim *o) { return o->options.kind != ET_SGD || o->options.momentum > 0; }
+static bool has_v(const et_optim *o) { return o->options.kind != ET_SGD; }
+
+static void free_block(et_optim_block *b)
+{
+    for (int64_t i = 0; i < b->n_slots; i++) {
+        et_free(b->slots[i].m);
+        et_free(b->slots[i].v);
+    }
+    et_free(b->w);
+    et_free(b->g);
+    et_free(b->m);
+    et_free(b->v);
+    et_dealloc(b->slots);
+}
+
+void et_optim_free_blocks(et_optim_block *blocks, int n)
+{
+    for (int i = 0; i < n; i++)
+        free_block(&blocks[i]);
+    et_dealloc(blocks);
+}
+
+/* The group that takes an entry, -1 for none. */
+static int group_of(const et_optim *o, const et_entry *e)
+{
+    const char *name = et_module_entry_name(o->module, e);
+
+    if (e->kind != ET_ENTRY_PARAMETER || !e->tensor->requires_grad)
+        return -1;
+    for (int g = 0; g < o->n_groups; g++) {
+        const et_optim_group *group = &o->groups[g];
+        if (et_path_within(group->prefix ? group->prefix : "", name) &&
+            (!group->select || group->select(name, e->tensor)))
+            return g;
+    }
+    return -1;
+}
+
+static et_tensor *new_block(et_dtype dtype, int64_t n)
+{
+    et_tensor *t = et_empty_owned(dtype, 1, &n);
+
+    if (t && et_fill(t, 0)) {
+        et_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+/* A handle, shaped as p, on a place in a block. */
+static et_tensor *handle(const et_tensor *flat, int64_t offset, const et_tensor *p)
+{
+    int64_t strides[ET_MAX_DIMS], run = 1;
+
+    for (int d = p->ndim - 1; d >= 0; d--) {
+        strides[d] = run;
+        run *= p->shape[d] ? p->shape[d] : 1;
+    }
+    return et_own(et_raw_view(flat, p->ndim, p->shape, strides, offset));
+}
+
+static const et_optim_slot *find_slot(const et_optim_block *blocks, int n, const et_tensor *p)
+{
+    for (int i = 0; i < n; i++)
+        for (int64_t k = 0; k < blocks[i].n_slots; k++)
+            if (blocks[i].slots[k].p == p)
+                return &blocks[i].slots[k];
+    return NULL;
+}
+
+/* Gathers the parameters of (group, dtype) into *b, without moving them. */
+static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_block *b)
+{
+    int64_t room = 0;
+    const et_entry *e;
+    et_status status = ET_OK;
+
+    *b = (et_optim_block){.group = group, .dtype = dtype};
+    for (int64_t i = 0; (e = et_module_entry(o->module, i)) && !status; i++) {
+        if (group_of(o, e) != group || e->tensor->dtype != dtype || find_slot(b, 1, e->tensor))
+            continue;
+        status = et_grow(&b->slots, b->n_slots, &room, sizeof *b->slots);
+        if (status)
+            break;
+        b->slots[b->n_slots++] =
+            (et_optim_slot){.name = et_module_entry_name(o->module, e), .p = e->tensor, .offset = b->numel};
+        b->numel += (e->tensor->numel + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    return status;
+}
+
+/* Allocates all that a block needs and copies the moments that its parameters have already. */
+static et_status furnish(const et_optim *o, et_optim_block *b, et_tensor **grads)
+{
+    if (!(b->w = new_block(b->dtype, b->numel)) || !(b->g = new_block(b->dtype, b->numel)) ||
+        (has_m(o) && !(b->m = new_block(b->dtype, b->numel))) ||
+        (has_v(o) && !(b->v = new_block(b->dtype, b->numel))))
+        return et_error_status();
+    for (int64_t i = 0; i < b->n_slots; i++) {
+        et_optim_slot *s = &b->slots[i];
+        const et_optim_slot *old = find_slot(o->blocks, o->n_blocks, s->p);
+        if ((b->m && !(s->m = handle(b->m, s->offset, s->p))) ||
+            (b->v && !(s->v = handle(b->v, s->offset, s->p))))
+            return et_error_status();
+        if (o->fresh)
+            old = NULL;
+        s->steps = old ? old->steps : 0;
+        if (old && ((s->m && et_copy_into(s->m, old->m)) || (s->v && et_copy_into(s->v, old->v))))
+            return et_error_status();
+        if (!s->p->grad && !(grads[i] = handle(b->g, s->offset, s->p)))
+            return et_error_status();
+    }
+    return ET_OK;
+}
+
+/* Moves parameters and gradients in. Nothing is allocated, so that it does not fail half way. */
+static et_status move_in(et_optim_block *b, et_tensor **grads)
+{
+    et_status status = ET_OK;
+
+    for (int64_t i = 0; i < b->n_slots && !status; i++) {
+        et_optim_slot *s = &b->slots[i];
+        status = et_move_into(s->p, b->w, s->offset);
+        if (!status && s->p->grad) {
+            status = et_move_into(s->p->grad, b->g, s->offset);
+            if (!status && !s->p->reached) /* what it holds counts for nothing */
+                status = et_fill(s->p->grad, 0);
+        } else if (!status) {
+            s->p->grad = grads[i];
+            grads[i] = NULL;
+            s->p->reached = false;
+        }
+    }
+    return status;
+}
+
+/* Gives parameters that are no longer trained memory of their own. */
+static et_status move_out(const et_optim *o, const et_optim_block *blocks, int n)
+{
+    for (int i = 0; i < o->n_blocks; i++)
+        for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
+            et_tensor *p = o->blocks[i].slots[k].p, *own;
+            if (find_slot(blocks, n, p))
+                continue;
+            own = et_empty_owned(p->dtype, 1, &p->numel);
+            if (!own || et_move_into(p, own, 0)) {
+                et_free(own);
+                return et_error_status();
+            }
+            et_free(own);
+            et_free(p->grad);
+            p->grad = NULL;
+            p->reached = false;
+        }
+    return ET_OK;
+}
+
+et_status et_optim_arrange(et_optim *o)
+{
+    const int max = 2 * o->n_groups;
+    et_optim_block *blocks = et_alloc_zero((size_t)max, sizeof *blocks);
+    const int64_t n_entries = et_module_n_entries(o->module);
+    bool *trained = et_alloc((size_t)n_entries + 1);
+    et_tensor ***grads = et_alloc_zero((size_t)max, sizeof *grads);
+    double *sums = NULL;
+    int64_t pieces = 0;
+    int n = 0;
+    et_status status = blocks && trained && grads ? ET_OK : et_error_status();
+
+    for (int i = 0; i < max && !status; i++) {
+        status = collect(o, i / 2, i % 2 ? ET_F64 : ET_F32, &blocks[n]);
+        if (!status && blocks[n].n_slots) {
+            grads[n] = et_alloc_zero((size_t)blocks[n].n_slots, sizeof **grads);
+            status = grads[n] ? furnish(o, &blocks[n], grads[n]) : et_error_status();
+            pieces += (blocks[n].numel + ET_OPTIM_PIECE - 1) / ET_OPTIM_PIECE;
+            n++;
+        } else if (status) {
+            n++;
+        }
+    }
+    if (!status && !(sums = et_alloc_zero(2 * (size_t)pieces + 1, sizeof *sums)))
+        status = et_error_status();
+    if (!status)
+        status = move_out(o, blocks, n);
+    for (int i = 0; i < n && !status; i++)
+        status = move_in(&blocks[i], grads[i]);
+    for (int i = 0; grads && blocks && i < n; i++) {
+        for (int64_t k = 0; grads[i] && k < blocks[i].n_slots; k++)
+            et_free(grads[i][k]);
+        et_dealloc(grads[i]);
+    }
+    et_dealloc(grads);
+    if (status) {
+        et_optim_free_blocks(blocks, n);
+        et_dealloc(trained);
+        et_dealloc(sums);
+        return status;
+    }
+    for (int64_t i = 0; i < n_entries; i++)
+        trained[i] = et_module_entry(o->module, i)->tensor->requires_grad;
+    et_optim_free_blocks(o->blocks, o->n_blocks);
+    et_dealloc(o->trained);
+    et_dealloc(o->sums);
+    o->blocks = blocks;
+    o->n_blocks = n;
+    o->trained = trained;
+    o->n_entries = n_entries;
+    o->sums = sums;
+    o->n_pieces = pieces;
+    return ET_OK;
+}
+
+et_status et_optim_refresh(et_optim *o)
+{
+    const et_entry *e;
+    int64_t i;
+
+    for (i = 0; (e = et_module_entry(o->module, i)); i++)
+        if (i >= o->n_entries || o->trained[i] != e->tensor->requires_grad)
+            return et_optim_arrange(o);
+    return i == o->n_entries ? ET_OK : et_optim_arrange(o);
+}
