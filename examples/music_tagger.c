@@ -29,7 +29,10 @@
 #include "nn/train.h"
 #include "tensor/alloc.h"
 
-enum { LOCALISED = 200 /* events that the localisation score is a mean of, at most */ };
+enum {
+    LOCALISED = 200, /* events that the localisation score is a mean of, at most */
+    PHASES = 4       /* of the paper's schedule */
+};
 
 /* --- what the options describe ----------------------------------------------------------------- */
 
@@ -85,7 +88,7 @@ static et_status recipe_defaults(et_cli *cli, tagger_kind kind)
         {"batch", is_sample_cnn(cli) && is_paper(cli) ? 23 : r.batch}, {"chunks", r.chunks}};
     const struct { const char *name; double value; } reals[] = {
         {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
-        {"out-dropout", r.net.out_dropout}, {"mixup", r.mixup}};
+        {"out-dropout", r.net.out_dropout}, {"mixup", r.mixup}, {"switch-eps", is_paper(cli) ? 1e-9 : 1e-3}};
 
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         et_cli_default_int(cli, ints[i].name, ints[i].value);
@@ -190,7 +193,33 @@ typedef struct job {
     et_progress progress;
     bool begun;
     double epoch_began;
+    et_optim *optim;
+    et_train_phase phases[PHASES]; /* of the paper's schedule */
+    int phase;                     /* of the last epoch that was begun, from 1; 0: none */
 } job;
+
+/* The paper's schedule: half of the epochs with Adam, then SGD at three rates, each from the best weights so far. */
+static void paper_phases(const et_cli *cli, const et_optim_options *adam, et_train_phase phases[PHASES])
+{
+    const int64_t epochs = et_cli_int(cli, "epochs"), part = epochs / 6 > 0 ? epochs / 6 : 1;
+
+    phases[0] = (et_train_phase){epochs / 2 > 0 ? epochs / 2 : 1, *adam};
+    for (int i = 1; i < PHASES; i++)
+        phases[i] = (et_train_phase){part, {.kind = ET_SGD, .lr = adam->lr * pow(10, 2 - i), .momentum = 0.9,
+                                            .nesterov = true, .weight_decay = 1e-4}};
+}
+
+/* Says which optimiser goes on from here. */
+static void tell_phase(job *j, int phase, double sgd_rate)
+{
+    if (j->phase > 0 && phase > j->phase && isnan(sgd_rate))
+        et_progress_note(&j->progress, "phase %d: SGD at rate %g, from the best weights so far", phase,
+                         j->phases[phase - 1].optim.lr);
+    else if (j->phase > 0 && phase > j->phase)
+        et_progress_note(&j->progress, "phase %d: Adam gave way to SGD at rate %.4g, after step %" PRId64, phase,
+                         sgd_rate, et_optim_switched(j->optim, NULL));
+    j->phase = phase;
+}
 
 static et_status begin_epoch(void *user, int64_t epoch)
 {
@@ -238,8 +267,11 @@ static et_status validate(void *user, double *metric)
 static et_status report(void *user, const et_train_event *e)
 {
     job *j = user;
-    et_figure figures[TAGGER_FIGURES + 4];
+    et_figure figures[TAGGER_FIGURES + 5];
+    double rate;
+    const int phase = 1 + e->phase + (et_optim_switched(j->optim, &rate) > 0);
 
+    tell_phase(j, phase, rate);
     if (!e->epoch_ended) {
         et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
         return ET_OK;
@@ -247,6 +279,10 @@ static et_status report(void *user, const et_train_event *e)
     int n = tagger_figures(&j->valid, true, figures);
     figures[n++] = (et_figure){"train_loss", e->loss};
     figures[n++] = (et_figure){"lr", e->lr};
+    if (strcmp(et_cli_text(j->cli, "schedule"), "swats") == 0 || strcmp(et_cli_text(j->cli, "schedule"), "paper") == 0)
+        figures[n++] = (et_figure){"phase", phase};
+    if (!isnan(rate))
+        figures[n++] = (et_figure){"sgd_rate", rate};
     figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
     et_progress_end(&j->progress, "loss %.3f  valid %.3f  ROC-AUC %.4f  AP %.3f%s", e->loss, j->valid.loss,
                     j->valid.roc_auc, j->valid.pr_auc, e->improved ? "  best" : "");
@@ -373,10 +409,13 @@ static et_status train_job(job *j, et_train_result *result)
            (long long)tagger_data_tags(j->d));
     et_module_print(&j->model->module, stdout);
 
-    const et_optim_options oo = {.kind = ET_ADAM, .lr = et_cli_real(cli, "lr"),
-                                 .weight_decay = et_cli_real(cli, "weight-decay")};
-    et_optim *opt = et_optim_new(&j->model->module, &oo, NULL, 0);
-    if (!opt)
+    const char *schedule = et_cli_text(cli, "schedule");
+    const bool swats = strcmp(schedule, "swats") == 0;
+    const et_optim_options oo = {.kind = swats ? ET_SWATS : ET_ADAM, .lr = et_cli_real(cli, "lr"),
+                                 .weight_decay = et_cli_real(cli, "weight-decay"),
+                                 .switch_eps = et_cli_real(cli, "switch-eps")};
+    paper_phases(cli, &oo, j->phases);
+    if (!(j->optim = et_optim_new(&j->model->module, &oo, NULL, 0)))
         return et_error_status();
     const int64_t steps = tagger_batches_count(j->batches) * epochs;
     const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = oo.lr, .warmup = steps / 20, .total = steps};
@@ -385,7 +424,9 @@ static et_status train_job(job *j, et_train_result *result)
     const et_train_options options = {
         .epochs = epochs,
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
-        .schedule = strcmp(et_cli_text(cli, "schedule"), "cosine") == 0 ? &cosine : NULL,
+        .schedule = strcmp(schedule, "cosine") == 0 ? &cosine : NULL,
+        .phases = strcmp(schedule, "paper") == 0 ? j->phases : NULL,
+        .n_phases = strcmp(schedule, "paper") == 0 ? PHASES : 0,
         .maximise = true,
         .seed = o.seed,
         .last_path = et_run_path(j->run, ET_RUN_LAST),
@@ -395,9 +436,8 @@ static et_status train_job(job *j, et_train_result *result)
         .report = report,
         .report_user = j,
     };
-    et_status status = et_train_run(&j->model->module, opt, &task, &options, result);
+    et_status status = et_train_run(&j->model->module, j->optim, &task, &options, result);
     et_progress_drop(&j->progress);
-    et_optim_free(opt);
     if (!status)
         tell_broken(j->batches);
     if (!status && !result->interrupted)
@@ -445,6 +485,7 @@ static int train(et_cli *cli)
         et_run_print_resume(j.run, cli, result.epochs, stdout);
         code = ET_EXIT_INTERRUPTED;
     }
+    et_optim_free(j.optim);
     tagger_batches_free(j.batches);
     tagger_batches_free(j.valid_batches);
     et_indices_free(&j.train_items);
@@ -630,7 +671,7 @@ static int explain(et_cli *cli)
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data task songs lists tags config seed threads workers cache epochs batch lr weight-decay schedule mixup precision "
+     "data task songs lists tags config seed threads workers cache epochs batch lr weight-decay schedule switch-eps mixup precision "
      MODEL_OPTIONS "out resume overwrite profile", NULL, 0, 0, train},
     {"eval", "judge a trained model: every tag, and their means", OF_THE_RUN "out! data split threads", NULL, 0, 0, eval},
     {"explain", "show what the model listens to: attention and contributions over time, with the sound",
@@ -664,7 +705,11 @@ static const et_option options[] = {
     {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Keeps the features of all sounds; \"none\": they are computed anew in the background. Default: in the run folder"},
     {"workers", ET_OPTION_INT, "N", "2", 0, 256, "Background threads that read sounds"},
-    {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0, "The rate over time; cosine begins with a warm-up"},
+    {"schedule", ET_OPTION_CHOICE, "constant|cosine|paper|swats", NULL, 0, 0,
+     "Adam at a constant rate or one that falls along a cosine after a warm-up; the paper's: half of the epochs Adam, then "
+     "SGD at 10, 1 and 0.1 times its rate, each from the best weights so far; or Adam until SWATS goes over to SGD"},
+    {"switch-eps", ET_OPTION_REAL, "X", NULL, 1e-15, 1e6,
+     "How well SWATS must know the rate of SGD before it takes it (its paper: 1e-9)"},
     {"weight-decay", ET_OPTION_REAL, "X", NULL, 0, 10, "Weight decay"},
     {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},
     {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "Of matrix products in training"},

@@ -116,8 +116,9 @@ static void all_charts(et_strbuf *out)
 
     for (int i = 0; i < 9; i++)
         for (int j = i; j <= 9; j++) {
+            const et_mark marks[2] = {{2, nasty[0]}, {3, nasty[1]}};
             et_chart c = {.what = nasty[i % 5], .x_label = nasty[j % 5], .y_label = nasty[0], .series = series + i,
-                          .n_series = j - i, .mark = j % 2 ? nasty[0] : NULL, .mark_x = 2};
+                          .n_series = j - i, .marks = marks, .n_marks = j % 3};
 
             if (j > i)
                 ck_assert_int_eq(et_svg_lines(out, &c), ET_OK);

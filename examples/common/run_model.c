@@ -7,6 +7,8 @@
 
 #include "tensor/alloc.h"
 
+enum { MARKS = 8 };
+
 et_status et_run_load_weights(et_module *m, const char *path)
 {
     const et_load_options options = {0};
@@ -23,7 +25,10 @@ et_status et_run_load_weights(et_module *m, const char *path)
 void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
 {
     int64_t rows = et_run_log_rows(run);
-    double *y = et_alloc_zero((size_t)(2 * rows) + 1, sizeof *y);
+    double *y = et_alloc_zero((size_t)(3 * rows) + 1, sizeof *y), *phase = y ? y + 2 * rows : NULL;
+    et_mark marks[MARKS];
+    char text[MARKS][24];
+    int n_marks = 0;
 
     if (!y || rows < 1) {
         et_dealloc(y);
@@ -35,8 +40,15 @@ void et_run_report_curves(et_report *r, const et_run *run, const char *train, co
         s[n++] = (et_series){.name = "training", .n = rows, .y = y};
     if (et_run_log_column(run, valid, y + rows) == ET_OK)
         s[n++] = (et_series){.name = "validation", .n = rows, .y = y + rows};
-    et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s, .n_series = n},
-                    NULL);
+    if (et_run_log_column(run, "phase", phase) == ET_OK)
+        for (int64_t i = 1; i < rows && n_marks < MARKS; i++)
+            if (phase[i] > phase[i - 1]) {
+                snprintf(text[n_marks], sizeof text[n_marks], "phase %.0f", phase[i]);
+                marks[n_marks] = (et_mark){(double)i + 0.5, text[n_marks]};
+                n_marks++;
+            }
+    et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s, .n_series = n,
+                                   .marks = marks, .n_marks = n_marks}, NULL);
     et_dealloc(y);
 }
 

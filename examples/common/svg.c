@@ -420,15 +420,15 @@ static bool data_range(const et_chart *c, et_axis *x, et_axis *y)
     return whole;
 }
 
-/* The vertical line and its text, beside it on the side that has room. */
-static void put_mark(et_strbuf *out, const et_chart *c, const et_axis *x, double top, double bottom)
+/* The vertical line and its text, beside it on the side that has room and `down` px below the top. */
+static void put_mark(et_strbuf *out, const et_mark *m, const et_axis *x, double top, double bottom, double down)
 {
-    double at = et_axis_at(x, c->mark_x), width = et_text_width(c->mark, 11);
+    double at = et_axis_at(x, m->x), width = et_text_width(m->text, 11);
     bool right = at + 6 + width < x->b;
 
     et_svg_line(out, "e-mark", at, top, at, bottom);
-    et_svg_rect(out, "e-back", right ? at + 3 : at - 7 - width, top + 2, width + 4, 15);
-    et_svg_text(out, "e-small", right ? at + 5 : at - 5, top + 13, right ? "start" : "end", 0, c->mark);
+    et_svg_rect(out, "e-back", right ? at + 3 : at - 7 - width, top + down + 2, width + 4, 15);
+    et_svg_text(out, "e-small", right ? at + 5 : at - 5, top + down + 13, right ? "start" : "end", 0, m->text);
 }
 
 et_status et_svg_lines(et_strbuf *out, const et_chart *c)
@@ -476,8 +476,9 @@ et_status et_svg_lines(et_strbuf *out, const et_chart *c)
     et_svg_legend(out, c->series, c->n_series, left, 4, right - left, false);
     et_svg_y_axis(out, &y, left, right, 14, c->y_label, true);
     et_svg_x_axis(out, &x, top, bottom, c->x_label, false);
-    if (c->mark && c->mark_x >= x.lo && c->mark_x <= x.hi)
-        put_mark(out, c, &x, top, bottom);
+    for (int i = 0; i < c->n_marks; i++)
+        if (c->marks[i].text && c->marks[i].x >= x.lo && c->marks[i].x <= x.hi)
+            put_mark(out, &c->marks[i], &x, top, bottom, i % 4 * 17);
     for (int i = 0; i < c->n_series; i++)
         et_svg_series(out, &c->series[i], i, &x, &y, NULL);
     if (empty)

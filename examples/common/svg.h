@@ -23,6 +23,12 @@ typedef struct et_series {
     bool points;      /* points instead of a line */
 } et_series;
 
+/* A vertical line with a text. */
+typedef struct et_mark {
+    double x;
+    const char *text;
+} et_mark;
+
 /* Zeros are good defaults. */
 typedef struct et_chart {
     const char *what;              /* read aloud by screen readers */
@@ -31,8 +37,8 @@ typedef struct et_chart {
     int n_series;
     double x_min, x_max;           /* equal: from the data */
     double y_min, y_max;
-    const char *mark;              /* text at a vertical line, or NULL for none */
-    double mark_x;
+    const et_mark *marks;
+    int n_marks;
 } et_chart;
 
 /** Lines or points over axes with round ticks; a legend where a series has a name. */
