@@ -106,9 +106,15 @@ examples_genre_vit_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/style-vae
 examples_style_vae_SOURCES = \
+	examples/style_collapse.c \
+	examples/style_compare.c \
+	examples/style_compare.h \
+	examples/style_critic.c \
 	examples/style_data.c \
 	examples/style_data.h \
 	examples/style_judge.c \
+	examples/style_listener.c \
+	examples/style_listener.h \
 	examples/style_model.c \
 	examples/style_model.h \
 	examples/style_report.c \

@@ -6,8 +6,8 @@
 #include "examples/style_data.h"
 #include "models/style_vae.h"
 
-/* The options of the model, as rows of the program's table, and their names for verbs that set them and for verbs
- * that take them from the run. */
+/* The options of the model, as rows of the program's table, and their names for verbs that set them (all but
+ * mu-forcing) and for verbs that take them from the run. */
 #define STYLE_MODEL_OPTIONS                                                                                             \
     {"cell", ET_OPTION_CHOICE, "hyper_lstm|lstm|gru", NULL, 0, 0,                                                       \
      "Recurrent cell: HyperLSTM, layer-norm LSTM or GRU"},                                                              \
@@ -36,7 +36,7 @@
      "What the cross entropy of the style looks at: its logits or the drawn category"}
 #define STYLE_MODEL_NAMES                                                                                               \
     "cell units hyper-units hyper-embedding head content style-width labels combine encoder-keep decoder-keep tau "     \
-    "tau-start tau-decay kl-weight kl-k mu-forcing mu-threshold style-loss "
+    "tau-start tau-decay kl-weight kl-k mu-threshold style-loss "
 #define STYLE_MODEL_TAKEN                                                                                               \
     "cell@ units@ hyper-units@ hyper-embedding@ head@ content@ style-width@ labels@ combine@ encoder-keep@ "            \
     "decoder-keep@ tau@ tau-start@ tau-decay@ kl-weight@ kl-k@ mu-forcing@ mu-threshold@ style-loss@ tracks@ seed@ "

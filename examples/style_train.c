@@ -165,7 +165,7 @@ static et_status write_metrics(et_run *run, const char *section, const style_ver
     return et_run_metrics(run, section, figures, n);
 }
 
-static et_status run_loop(job *j, et_optim *opt, et_train_result *result)
+static et_status run_loop(job *j, et_optim *opt, bool resume, et_train_result *result)
 {
     et_cli *cli = j->cli;
     const int64_t epochs = et_cli_int(cli, "epochs"), steps = j->d->train.n / j->batch * epochs;
@@ -185,7 +185,7 @@ static et_status run_loop(job *j, et_optim *opt, et_train_result *result)
         .seed = (uint64_t)et_cli_int(cli, "seed"),
         .last_path = et_run_path(j->run, ET_RUN_LAST),
         .best_path = et_run_path(j->run, ET_RUN_BEST),
-        .resume = et_cli_flag(cli, "resume"),
+        .resume = resume,
         .interrupted = et_interrupted,
         .report = report,
         .report_user = j,
@@ -199,7 +199,7 @@ static et_status run_loop(job *j, et_optim *opt, et_train_result *result)
     return status;
 }
 
-et_status style_train(et_cli *cli, et_run *run, const style_data *d, et_style_vae **model, et_train_result *result)
+et_status style_train(et_cli *cli, et_run *run, const style_data *d, bool resume, et_style_vae **model, et_train_result *result)
 {
     job j = {.cli = cli, .run = run, .d = d, .batch = et_cli_int(cli, "batch")};
     et_optim *opt = NULL;
@@ -211,7 +211,7 @@ et_status style_train(et_cli *cli, et_run *run, const style_data *d, et_style_va
     j.model = j.order ? style_model_new(cli, et_dataset_classes(d->ds)) : NULL;
     if (j.model)
         opt = et_adam_new(&j.model->module, et_cli_real(cli, "lr"));
-    status = opt ? run_loop(&j, opt, result) : et_error_status();
+    status = opt ? run_loop(&j, opt, resume, result) : et_error_status();
     et_optim_free(opt);
     et_dealloc(j.order);
     style_verdict_free(&j.valid);

@@ -6,6 +6,8 @@
  *     style-vae reconstruct --out RUN FILE.mid            a piece from its content and style
  *     style-vae transfer --out RUN FILE.mid --style air   the same content in another style
  *     style-vae interpolate --out RUN A.mid B.mid         from one piece to another
+ *     style-vae collapse --out DIR                        posterior collapse, and its cure
+ *     style-vae judge --out RUN                           how often a style is heard that was asked for
  *
  * The model is models/style_vae.c. */
 #include "config.h"
@@ -68,7 +70,7 @@ static int train(et_cli *cli)
     if (!status)
         status = et_interrupt_catch();
     if (!status)
-        status = style_train(cli, run, &d, &model, &result);
+        status = style_train(cli, run, &d, resume, &model, &result);
     if (!status && !result.interrupted)
         status = conclude(run, &d, model);
     int code = status ? et_cli_fail(cli) : ET_EXIT_OK;
@@ -93,7 +95,7 @@ static int train(et_cli *cli)
 #define SAMPLING "temperature top-k beam greedy max-events draw to threads "
 
 static const et_verb verbs[] = {
-    {"train", "train a model and write the run folder", TRAINING_OPTIONS "out resume overwrite profile", NULL, 0, 0, train},
+    {"train", "train a model and write the run folder", TRAINING_OPTIONS "mu-forcing out resume overwrite profile", NULL, 0, 0, train},
     {"eval", "judge a trained model: all of --data, or the part of its own data that it did not learn from",
      OF_THE_RUN DATA_OF_THE_RUN "out! data threads", NULL, 0, 0, style_verb_eval},
     {"generate", "write new pieces in a style", OF_THE_RUN "out! style! count " SAMPLING, NULL, 0, 0, style_verb_generate},
@@ -103,6 +105,10 @@ static const et_verb verbs[] = {
      style_verb_transfer},
     {"interpolate", "go from the content of one piece to that of another", OF_THE_RUN "out! style steps " SAMPLING,
      "A.mid B.mid", 2, 2, style_verb_interpolate},
+    {"judge", "generate pieces in every style and let an independent classifier judge them; histograms, copies, measures",
+     OF_THE_RUN DATA_OF_THE_RUN "out! data count judge " SAMPLING, NULL, 0, 0, style_verb_judge},
+    {"collapse", "train the same model without and with mu-forcing: what its content holds, in a figure and a table",
+     TRAINING_OPTIONS "mu-forcing@ out! overwrite profile", NULL, 0, 0, style_verb_collapse},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
@@ -130,6 +136,8 @@ static const et_option options[] = {
     {"beam", ET_OPTION_INT, "N", "0", 0, 16, "Beam search of this width instead of drawing; 0: none"},
     {"max-events", ET_OPTION_INT, "N", "128", 1, 4096, "Longest piece (of a segment of four bars)"},
     {"draw", ET_OPTION_INT, "N", "1", 0, 9007199254740991.0, "Seed of what is drawn in writing"},
+    {"judge", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "Weights of a judge, trained on the data and written there if there are none; RUN/judge.safetensors without it"},
     {"to", ET_OPTION_TEXT, "DIR", NULL, 0, 0, "Folder for the files; RUN/VERB without it"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };

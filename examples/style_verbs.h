@@ -1,4 +1,4 @@
-/* The verbs of style-vae that work on a trained run. */
+/* The verbs of style-vae other than train; most work on a trained run. */
 #ifndef ETUDE_EXAMPLES_STYLE_VERBS_H
 #define ETUDE_EXAMPLES_STYLE_VERBS_H
 
@@ -24,5 +24,7 @@ int style_verb_generate(et_cli *cli);
 int style_verb_reconstruct(et_cli *cli);
 int style_verb_transfer(et_cli *cli);
 int style_verb_interpolate(et_cli *cli);
+int style_verb_judge(et_cli *cli);    /* style_critic.c */
+int style_verb_collapse(et_cli *cli); /* style_collapse.c */
 
 #endif

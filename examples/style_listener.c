@@ -1,0 +1,180 @@
+#include "config.h"
+
+#include "examples/style_listener.h"
+
+#include "examples/common/interrupt.h"
+#include "examples/common/progress.h"
+#include "nn/optim.h"
+#include "nn/train.h"
+#include "tensor/alloc.h"
+
+enum { WIDEST = 14, INTERVALS = 2 * WIDEST + 1, TIMES = 33, FEATURES = INTERVALS + 2 * TIMES + 1, BATCH = 64, EPOCHS = 6 /* at least */, STEPS = 1000 /* at least */,
+       SEED = 1, STREAM_WEIGHTS = 7000 };
+static const double RATE = 3e-3, KEEP_OUT = 0.2;
+
+et_rnn_attention *style_listener_new(int64_t styles)
+{
+    const et_rnn_attention_config c = {.features = FEATURES, .hidden = 64, .attention = 32, .classes = styles,
+                                       .cell = ET_RNN_GRU, .bidirectional = true, .score = ET_SCORE_ADDITIVE,
+                                       .pooling = ET_POOL_ATTENTION, .dropout = KEEP_OUT};
+    et_rng rng = et_rng_make(SEED, STREAM_WEIGHTS);
+
+    return et_rnn_attention_new(NULL, NULL, &c, &rng);
+}
+
+/* What it hears of events [B, T, 3]: the interval from the note before, dt and duration, one-hot, and the register.
+ * END is not heard: *lengths [B] counts notes, at least 1. */
+static et_tensor *features(const et_style_batch *b, et_tensor **lengths)
+{
+    const int64_t B = b->x->shape[0], T = b->x->shape[1];
+    et_tensor *f = et_zeros(ET_F32, ET_SHAPE(B, T, FEATURES)), *n = et_clone(b->lengths);
+    float *to = f ? et_data_mut(f) : NULL;
+    int32_t *len = n ? et_data_mut(n) : NULL;
+    const float *x = et_data_f32(b->x);
+
+    *lengths = n;
+    if (!to || !len)
+        return NULL;
+    for (int64_t i = 0; i < B; i++) {
+        float last = 0;
+        const float *e = x + i * T * 3;
+        if (len[i] > 1 && e[3 * (len[i] - 1) + 1] < 0)
+            len[i]--;
+        for (int64_t t = 0; t < len[i]; t++, e += 3) {
+            float *row = to + (i * T + t) * FEATURES;
+            int interval = t > 0 ? (int)(e[0] - last) : 0;
+            interval = interval > WIDEST ? WIDEST : interval < -WIDEST ? -WIDEST : interval;
+            last = e[0];
+            row[interval + WIDEST] = 1;
+            if (e[1] >= 0 && e[1] < TIMES)
+                row[INTERVALS + (int)e[1]] = 1;
+            if (e[2] >= 0 && e[2] < TIMES)
+                row[INTERVALS + TIMES + (int)e[2]] = 1;
+            row[FEATURES - 1] = (e[0] - 44) / 12;
+        }
+    }
+    return f;
+}
+
+/* --- training ---------------------------------------------------------------------------------------------- */
+
+typedef struct lesson {
+    et_rnn_attention *net;
+    const style_data *d;
+    int32_t *order;
+    int64_t at, batch, epochs;
+    et_style_batch now;
+    et_progress progress;
+} lesson;
+
+static et_status begin_epoch(void *user, int64_t epoch)
+{
+    lesson *s = user;
+
+    s->at = 0;
+    et_progress_begin(&s->progress, stdout, s->d->train.n, "the judge listens, %lld/%lld", (long long)epoch + 1,
+                      (long long)s->epochs);
+    return style_order(s->d, s->batch, SEED, epoch, s->order);
+}
+
+static int64_t next_batch(void *user)
+{
+    lesson *s = user;
+
+    if (s->at + s->batch > s->d->train.n)
+        return 0;
+    if (style_batch(s->d, s->order + s->at, s->batch, 0, &s->now))
+        return et_error_status();
+    s->at += s->batch;
+    return s->batch;
+}
+
+static et_tensor *batch_loss(void *user)
+{
+    lesson *s = user;
+    et_tensor *lengths, *f = features(&s->now, &lengths);
+
+    return et_cross_entropy(et_rnn_attention_forward(s->net, f, lengths, NULL), s->now.labels);
+}
+
+static et_status report(void *user, const et_train_event *e)
+{
+    lesson *s = user;
+
+    if (e->epoch_ended)
+        et_progress_end(&s->progress, "loss %.3f", e->loss);
+    else
+        et_progress_step(&s->progress, e->items, "loss %.3f", e->loss);
+    return ET_OK;
+}
+
+et_status style_listener_train(et_rnn_attention *l, const style_data *d)
+{
+    lesson s = {.net = l, .d = d, .batch = d->train.n < BATCH ? d->train.n : BATCH};
+    const et_optim_options oo = {.kind = ET_ADAMW, .lr = RATE, .weight_decay = 0.01};
+    et_optim *opt = et_optim_new(&l->module, &oo, NULL, 0);
+    et_train_result result = {0};
+    et_status status = opt ? ET_OK : et_error_status();
+
+    const int64_t steps = d->train.n / s.batch;
+    s.epochs = STEPS / steps > EPOCHS ? STEPS / steps : EPOCHS;
+    s.order = et_alloc((size_t)d->train.n * sizeof *s.order + 1);
+    if (!status && s.order) {
+        const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = RATE, .total = steps * s.epochs};
+        const et_train_task task = {.user = &s, .begin = begin_epoch, .next = next_batch, .loss = batch_loss};
+        const et_train_options options = {.epochs = s.epochs, .clip = 1, .schedule = &cosine, .seed = SEED, .report = report,
+                                          .report_user = &s, .interrupted = et_interrupted};
+        status = et_train_run(&l->module, opt, &task, &options, &result);
+        et_progress_drop(&s.progress);
+        if (!status && result.interrupted)
+            status = et_raise(ET_EINVAL, "interrupted");
+    }
+    et_optim_free(opt);
+    et_dealloc(s.order);
+    et_module_eval(&l->module);
+    return status ? status : et_error_status();
+}
+
+/* --- judging ------------------------------------------------------------------------------------------------- */
+
+static et_status hear(const et_rnn_attention *l, const et_style_batch *b, int32_t *heard)
+{
+    et_tensor *lengths, *f = features(b, &lengths);
+
+    et_no_grad_begin();
+    et_tensor *best = et_argmax(et_rnn_attention_forward(l, f, lengths, NULL), -1, false);
+    et_no_grad_end();
+    for (int64_t i = 0; best && i < best->numel; i++)
+        heard[i] = et_data_i32(best)[i];
+    return et_error_status();
+}
+
+et_status style_listen_items(const et_rnn_attention *l, const style_data *d, const et_indices *items, int32_t *heard)
+{
+    et_status status = ET_OK;
+
+    for (int64_t i = 0; !status && i < items->n; i += BATCH) {
+        et_scope *s = et_scope_open();
+        et_style_batch b;
+        status = style_batch(d, items->items + i, items->n - i < BATCH ? items->n - i : BATCH, 0, &b);
+        if (!status)
+            status = hear(l, &b, heard + i);
+        et_scope_close(s);
+    }
+    return status;
+}
+
+et_status style_listen(const et_rnn_attention *l, const et_segments *pieces, int32_t *heard)
+{
+    et_scope *s = et_scope_open();
+    et_style_batch b;
+    et_status status = style_piece_batch(pieces, 0, &b);
+
+    if (!status)
+        status = hear(l, &b, heard);
+    for (int64_t i = 0; !status && i < pieces->n; i++) /* END alone */
+        if (pieces->events[pieces->begin[i]].dt < 0)
+            heard[i] = -1;
+    et_scope_close(s);
+    return status;
+}
