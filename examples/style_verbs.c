@@ -123,7 +123,7 @@ static et_status page_begin(page *p, const et_cli *cli, style_reading *s, const 
 
 static et_status page_end(page *p, style_reading *s, et_status status)
 {
-    const char *path = et_run_path(s->run, p->file);
+    const char *path = status ? NULL : et_run_path(s->run, p->file);
 
     if (!status)
         status = path ? et_report_write(p->report, path) : et_error_status();
@@ -154,12 +154,12 @@ int style_verb_generate(et_cli *cli)
     style_reading s;
     page p = {0};
     et_segments pieces = {0};
+    et_scope *scope = et_scope_open();
     et_status status = style_open(cli, &s);
     const char *style = et_cli_text(cli, "style");
     const et_style_sampling how = style_sampling_of(cli);
     const int64_t n = et_cli_int(cli, "count");
     et_rng rng = rng_of(cli);
-    et_scope *scope = et_scope_open();
     const int32_t k = status ? status : style_number(&s.styles, style);
 
     status = k < 0 ? k : page_begin(&p, cli, &s, "Pieces in a style", "Contents are drawn from the prior.");
@@ -289,8 +289,8 @@ int style_verb_reconstruct(et_cli *cli)
     et_segments piece = {0};
     et_style_batch b;
     et_tensor *z = NULL, *heard = NULL;
-    et_status status = style_open(cli, &s);
     et_scope *scope = et_scope_open();
+    et_status status = style_open(cli, &s);
 
     if (!status)
         status = hear(cli, &s, 0, &piece, &b, &z, &heard);
@@ -321,8 +321,8 @@ int style_verb_transfer(et_cli *cli)
     et_segments piece = {0};
     et_style_batch b;
     et_tensor *z = NULL, *heard = NULL;
-    et_status status = style_open(cli, &s);
     et_scope *scope = et_scope_open();
+    et_status status = style_open(cli, &s);
     const int32_t k = status ? status : style_number(&s.styles, et_cli_text(cli, "style"));
 
     status = k < 0 ? k : hear(cli, &s, 0, &piece, &b, &z, &heard);
@@ -346,11 +346,11 @@ int style_verb_interpolate(et_cli *cli)
     et_style_batch b[2];
     et_tensor *z[2] = {NULL, NULL}, *heard[2] = {NULL, NULL};
     int32_t style[2] = {0, 0};
+    et_scope *scope = et_scope_open();
     et_status status = style_open(cli, &s);
     const int64_t steps = et_cli_int(cli, "steps");
     const et_style_sampling how = style_sampling_of(cli);
     et_rng rng = rng_of(cli);
-    et_scope *scope = et_scope_open();
 
     for (int i = 0; !status && i < 2; i++) {
         status = hear(cli, &s, i, &piece[i], &b[i], &z[i], &heard[i]);

@@ -414,7 +414,7 @@ for signal in INT TERM; do
     expect "bits after SIG$signal" same_bits alone stop
 done
 
-GENRE_RNN=$program sh "$here/kill_resume.sh" 4 > "$dir/output" 2>&1
+KILL_PROGRAM=$program sh "$here/kill_resume.sh" 4 > "$dir/output" 2>&1
 status=$?
 : > "$dir/errors"
 [ "$status" -eq 77 ] || expect "runs that were killed" test "$status" -eq 0

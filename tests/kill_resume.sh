@@ -1,16 +1,17 @@
 #!/bin/sh
-# Runs of genre-rnn that are killed with SIGKILL at random moments and then resumed end with the
+# Runs of a program that are killed with SIGKILL at random moments and then resumed end with the
 # same bits as the one that was left alone.
 #
 #     kill_resume.sh [COUNT [SEED]]
 #
 # kills COUNT runs (3), at moments drawn from SEED (1); every third is killed again while it
-# resumes. GENRE_RNN is the program (examples/genre-rnn).
+# resumes. KILL_PROGRAM is the program (examples/genre-rnn), KILL_OPTIONS what its train verb is given.
 set -u
 
 count=${1:-3}
 seed=${2:-1}
-program=${GENRE_RNN:-examples/genre-rnn}
+program=${KILL_PROGRAM:-examples/genre-rnn}
+options=${KILL_OPTIONS:---task planted --epochs 5 --batch 64 --hidden 6 --attention 4 --dropout 0.2 --mixup 0.3 --crop 48 --patience 9}
 OMP_WAIT_POLICY=passive
 export OMP_WAIT_POLICY
 dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-kill.XXXXXX") || exit 1
@@ -26,8 +27,8 @@ fi
 # train FOLDER: the run, or what is left of it
 train()
 {
-    exec "$program" train --task planted --out "$1" --resume --threads 1 --epochs 5 --batch 64 --hidden 6 --attention 4 \
-        --dropout 0.2 --mixup 0.3 --crop 48 --patience 9 > "$dir/output" 2>&1
+    # shellcheck disable=SC2086
+    exec "$program" train --out "$1" --resume --threads 1 $options > "$dir/output" 2>&1
 }
 
 # killed FOLDER SECONDS: the run, killed after that time; fails if it had ended by then

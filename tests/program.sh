@@ -51,6 +51,30 @@ misuse()
     fi
 }
 
+# run ARGUMENTS...: with one thread, its answers in files, its exit status
+run()
+{
+    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
+}
+
+# says PATTERN: what the last run printed
+says()
+{
+    grep -qE -- "$1" "$dir/output"
+}
+
+# figure RUN SECTION NAME: from metrics.json
+figure()
+{
+    awk -v section="\"$2\":" -v name="\"$3\":" '$1 == section { on = 1 } on && $1 == name { print $2 + 0; exit }' "$1/metrics.json"
+}
+
+# at_least NUMBER LIMIT
+at_least()
+{
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
+}
+
 # The exit status of the script.
 finish()
 {
