@@ -18,7 +18,8 @@ bench_etude_bench_SOURCES = \
 	bench/rnn.c \
 	bench/rnn.h \
 	bench/steady.c \
-	bench/trainer.c
+	bench/trainer.c \
+	bench/vit.c
 # The library is linked statically: what it costs is then no matter of how it was built.
 bench_etude_bench_LDFLAGS = $(AM_LDFLAGS) -static
 bench_etude_bench_LDADD = $(bench_peaks) $(LDADD)
@@ -75,7 +76,7 @@ endif
 
 EXTRA_DIST += bench/compare bench/compare-audio bench/corpus_baseline.py bench/genre-seeds bench/turns.py \
 	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/rnn_attention.py bench/peers/serving.py \
-	bench/peers/spectra.py
+	bench/peers/spectra.py bench/peers/vit.py
 
 CLEANFILES += bench/etude-bench $(bench_peaks) $(bench_peer_programs)
 
