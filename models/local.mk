@@ -2,6 +2,7 @@
 modelsinclude_HEADERS += \
 	models/ast.h \
 	models/bert.h \
+	models/bert_pretrain.h \
 	models/rnn_attention.h \
 	models/style_vae.h \
 	models/transformer.h \
@@ -12,6 +13,7 @@ modelsinclude_HEADERS += \
 libetude_la_SOURCES += \
 	models/ast.c \
 	models/bert.c \
+	models/bert_pretrain.c \
 	models/rnn_attention.c \
 	models/style_vae.c \
 	models/style_vae_internal.h \

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "models/ast.h"
-#include "models/bert.h"
+#include "models/bert_pretrain.h"
 #include "tensor/safetensors.h"
 #include "tests/suite.h"
 #include "tests/values.h"
@@ -133,6 +133,51 @@ START_TEST(text)
 }
 END_TEST
 
+/* Losses of pre-training, and every gradient where the fixture has them. */
+START_TEST(pretraining)
+{
+    char path[4200], name[200];
+    et_load_report r;
+    et_bert_config c = bert_config("bert");
+    et_bert_pretrain *m = et_bert_pretrain_new(NULL, NULL, &c, NULL);
+    int seen = 0;
+
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    ck_assert_msg(et_bert_pretrain_load(m, in_folder(path, sizeof path, "bert"), &r) == ET_OK, "%s", et_error_message());
+    ck_assert_int_eq(r.loaded, 14 + 16 * c.layers);
+    ck_assert_int_eq(r.passed_over, 0);
+    et_load_report_free(&r);
+    if (getenv("TOWERS"))
+        ck_assert_int_eq(et_module_count(&m->module), 110106428);
+    et_module_eval(&m->module);
+    et_tensor *targets = part("bert", "targets"), *labels = part("bert", "labels");
+    et_tensor *ids = part("bert", "ids"), *types = part("bert", "types"), *mask = part("bert", "mask");
+    et_tensor *x = et_bert_forward(m->bert, ids, types, mask, NULL);
+    close_to("bert", "masked_loss", et_bert_masked_loss(m, x, targets));
+    close_to("bert", "next_loss", et_bert_next_loss(m, x, labels));
+    if (!getenv("TOWERS")) {
+        ck_assert_int_eq(et_backward(et_bert_pretrain_loss(m, ids, types, mask, targets, labels)), ET_OK);
+        for (int64_t i = 0; i < et_module_n_entries(&m->module); i++) {
+            const et_entry *e = et_module_entry(&m->module, i);
+            const int64_t n = (int64_t)strlen(e->name);
+            const bool norm = n > 17 && strncmp(e->name + n - 16, "LayerNorm.", 10) == 0;
+            const bool shift = n > 15 && strncmp(e->name + n - 14, "LayerNorm.", 10) == 0;
+            if (e->tied)
+                continue;
+            snprintf(name, sizeof name, "grad/%.*s%s", (int)(norm ? n - 6 : shift ? n - 4 : n), e->name,
+                     norm ? "gamma" : shift ? "beta" : "");
+            /* scores shifted by the same in all keys: no gradient but what rounding leaves */
+            if (strstr(e->name, "key.bias"))
+                continue;
+            close_to("bert", name, et_grad_of(e->tensor));
+            seen++;
+        }
+        ck_assert_int_eq(seen, 14 + 16 * c.layers - c.layers);
+    }
+    et_module_free(&m->module);
+}
+END_TEST
+
 static const char *const sound_cases[][2] = {
     {"ast", "ast"}, {"ast-original", "ast-original"}, {"ast-short", "ast"}, {"ast-long", "ast"}};
 
@@ -243,6 +288,7 @@ int main(void)
     tcase_add_checked_fixture(tc, begin, end);
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, text, 0, 3);
+    tcase_add_test(tc, pretraining);
     tcase_add_loop_test(tc, sound, 0, 4);
     tcase_add_test(tc, misfits);
     suite_add_tcase(s, tc);

@@ -10,6 +10,7 @@ check_PROGRAMS += \
 	tests/check_augment \
 	tests/check_autograd \
 	tests/check_bert \
+	tests/check_bert_pretrain \
 	tests/check_bf16 \
 	tests/check_collection \
 	tests/check_conv \
@@ -85,6 +86,7 @@ tests_check_audio_program_LDADD = $(TEST_LDADD)
 tests_check_augment_LDADD = $(TEST_LDADD)
 tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_bert_LDADD = $(TEST_LDADD)
+tests_check_bert_pretrain_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)

@@ -7,7 +7,8 @@ run `TOWERS=DIR tests/check_towers` with it.
 
 Weights are random, stored as float32. Models here read them from the files and compute in float64, without dropout.
 A case of expected.safetensors holds: config (the order of BERT or AST), eps, the inputs (ids, types and mask, or x),
-hidden/0 .. hidden/layers, and last, pooled, logits where the model has them. bert-tanh reads bert.safetensors,
+hidden/0 .. hidden/layers, and last, pooled, logits where the model has them; bert also targets, labels, masked_loss,
+next_loss and (tiny) grad/NAME of their sum. bert-tanh reads bert.safetensors,
 ast-short and ast-long ast.safetensors, the others the file of their name."""
 import math
 import os
@@ -121,9 +122,17 @@ def write(path, shapes):
 # --- models ------------------------------------------------------------------------------------------------------------
 
 def reader(path):
-    """A function from a name to the tensor."""
-    arrays = safetensors_io.read(path)
-    return lambda name: torch.from_numpy(np.array(arrays[name], np.float64))
+    """A function from a name to the tensor, which is to be trained; .leaves has those that were asked for."""
+    arrays, leaves = safetensors_io.read(path), {}
+
+    def get(name):
+        if name == "cls.predictions.decoder.weight":
+            name = "bert.embeddings.word_embeddings.weight"
+        if name not in leaves:
+            leaves[name] = torch.from_numpy(np.array(arrays[name], np.float64)).requires_grad_(torch.is_grad_enabled())
+        return leaves[name]
+    get.leaves = leaves
+    return get
 
 
 def attention(q, k, v, heads, bias=None):
@@ -154,6 +163,17 @@ def bert(c, eps, get, ids, types, mask):
         x = ln(f"{l}.output", x + lin(f"{l}.output.dense", gelu(lin(f"{l}.intermediate.dense", x))))
         hidden.append(x)
     return hidden, {"pooled": torch.tanh(lin("pooler.dense", x[:, 0]))}
+
+
+def pretraining(c, eps, get, hidden, targets, labels):
+    """The losses of masked words (targets, -100: none) and of next sentences."""
+    lin = lambda name, x: F.linear(x, get(f"{name}.weight"), get(f"{name}.bias"))
+    p = "cls.predictions"
+    h = F.layer_norm(F.gelu(lin(f"{p}.transform.dense", hidden[-1])), (c["width"],), get(f"{p}.transform.LayerNorm.gamma"),
+                     get(f"{p}.transform.LayerNorm.beta"), eps)
+    logits = F.linear(h, get(f"{p}.decoder.weight"), get(f"{p}.bias"))
+    pooled = torch.tanh(lin("bert.pooler.dense", hidden[-1][:, 0]))
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), F.cross_entropy(lin("cls.seq_relationship", pooled), labels)
 
 
 def ast(c, eps, get, x, trained):
@@ -222,7 +242,19 @@ def text_case(out, case, path, c, eps, B, T):
         mask[b, T - b * T // (2 * B):] = 0
         ids[b, T - b * T // (2 * B):] = c["pad"]
     t = [torch.from_numpy(a).long() for a in (ids, types, mask)]
-    stored(out, case, BERT, c, eps, dict(ids=ids, types=types, mask=mask), bert(c, eps, reader(path), *t))
+    get = reader(path)
+    hidden, more = bert(c, eps, get, *t)
+    inputs = dict(ids=ids, types=types, mask=mask)
+    if case == "bert":
+        targets = np.where((rng.random((B, T)) < 0.3) & (mask > 0), rng.integers(3, c["vocabulary"], (B, T)), -100)
+        labels = (np.arange(B) % 2).astype(np.int32)
+        inputs |= dict(targets=targets.astype(np.int32), labels=labels)
+        losses = pretraining(c, eps, get, hidden, torch.from_numpy(targets), torch.from_numpy(labels).long())
+        more |= dict(masked_loss=losses[0].detach()[None], next_loss=losses[1].detach()[None])
+        if torch.is_grad_enabled():
+            sum(losses).backward()
+            more |= {f"grad/{name}": leaf.grad for name, leaf in get.leaves.items()}
+    stored(out, case, BERT, c, eps, inputs, ([h.detach() for h in hidden], {k: v.detach() for k, v in more.items()}))
 
 
 def sound_case(out, case, path, c, eps, B, trained, original):
@@ -240,9 +272,10 @@ if __name__ == "__main__":
     path = lambda name: os.path.join(here, f"{name}.safetensors")
     B, T = (2, 64) if base else (3, 9)
     out = {}
-    with torch.no_grad():
-        write(path("bert"), bert_names(c))
+    write(path("bert"), bert_names(c))
+    with torch.set_grad_enabled(not base):
         text_case(out, "bert", path("bert"), c, 1e-12, B, T)
+    with torch.no_grad():
         if not base:
             text_case(out, "bert-tanh", path("bert"), dict(c, gelu_tanh=1), 1e-12, B, T)
         write(path("roberta"), bert_names(r))
