@@ -3,7 +3,7 @@
  *     music-search train [--data DIR]           captions and sounds -> two towers -> report
  *     music-search eval --out RUN               figures on the test part, beside the published ones
  *     music-search index DIR --out RUN          embeds a library of sounds
- *     music-search query "slow sad piano" --out RUN
+ *     music-search query "slow sad piano" -k 10 --out RUN
  *     music-search zero-shot --out RUN          genres and tags from prompts
  *
  * The models are rows of search_networks.c; data are search_data.c. */
@@ -105,7 +105,7 @@ static int query(et_cli *cli)
     reading s = {0};
     search_index *x = NULL;
     const char *text = et_cli_operand(cli, 0);
-    const int64_t k = et_cli_int(cli, "count");
+    const int64_t k = et_cli_int(cli, "k");
     float *vector = NULL, *score = NULL;
     int32_t *best = NULL;
     et_tokens tokens = {NULL, 0, 0};
@@ -162,7 +162,7 @@ static int zero_shot(et_cli *cli)
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data task songs config " OF_MODEL "words vocab base-memory cache seed threads epochs batch lr schedule clip weight-decay "
+     "data task songs config " OF_MODEL "words vocab text-weights audio-weights base-memory cache seed threads epochs batch lr schedule clip weight-decay "
      "precision patience out resume overwrite profile",
      NULL, 0, 0, search_train},
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
@@ -170,7 +170,7 @@ static const et_verb verbs[] = {
     {"zero-shot", "genres and tags from prompts, on the test part of the data", OF_THE_RUN
      "task@ songs@ out! data cache threads", NULL, 0, 0, zero_shot},
     {"index", "embed every sound below a folder", OF_THE_RUN "out! index threads", "DIR", 1, 1, make_index},
-    {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index count threads", "TEXT", 1, 1, query},
+    {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index k threads", "TEXT", 1, 1, query},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
@@ -201,6 +201,10 @@ static const et_option options[] = {
     {"tokens", ET_OPTION_INT, "N", NULL, 3, 512, "Longest text, in pieces of words; what is longer is cut"},
     {"words", ET_OPTION_INT, "N", NULL, 8, 100000, "Size of the vocabulary that is learned from the captions"},
     {"vocab", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "A WordPiece vocabulary instead (vocab.txt)"},
+    {"text-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "Weights that the text tower begins with (safetensors with the public names of BERT); they need --vocab"},
+    {"audio-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "Weights that the audio tower begins with (safetensors, either layout of AST's checkpoints)"},
     {"loss", ET_OPTION_CHOICE, "clip|mulan|decoupled|sigmoid", "clip", 0, 0,
      "Contrastive loss; mulan is the formula that is printed beside the published tables, clip what gave them"},
     {"scale", ET_OPTION_CHOICE, "exp|divide", "exp", 0, 0, "Similarities are multiplied by exp(TAU), or divided by TAU"},
@@ -216,7 +220,7 @@ static const et_option options[] = {
      "What training multiplies: with bfloat16, linear layers and matrix products round their operands to it"},
     {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000, "Stop after so many epochs without a better validation loss; 0: never"},
     {"index", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "The index; index.safetensors in the run's folder"},
-    {"count", ET_OPTION_INT, "N", "10", 1, 1000000, "How many sounds to name"},
+    {"k", ET_OPTION_INT, "N", "10", 1, 1000000, "How many sounds to name"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };
 

@@ -233,8 +233,10 @@ static et_status load_collection(search_data *d)
     d->ds = d->from.kind == SEARCH_RENDERED ? et_rendered_mels(d->from.dir) : et_collection_labels(d->c);
     if (!d->ds || et_names_copy(&d->captions, &d->c->captions))
         return et_error_status();
-    if (d->from.kind != SEARCH_RENDERED)
-        return open_cache(d);
+    if (d->from.kind != SEARCH_RENDERED) { /* features are in the cache; splits want some */
+        d->ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(et_collection_size(d->c), 1));
+        return d->ds->x && !et_fill(d->ds->x, 0) ? open_cache(d) : et_error_status();
+    }
     if (d->ds->x->shape[1] != d->input.frames || d->ds->x->shape[2] != d->input.bins)
         return et_raise(ET_EFORMAT, "%s: spectrograms of %lld frames and %lld bands, expected %lld and %lld", d->from.dir,
                         (long long)d->ds->x->shape[1], (long long)d->ds->x->shape[2], (long long)d->input.frames,

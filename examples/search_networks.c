@@ -81,6 +81,15 @@ static et_module *make_two_tower(const et_cli *cli, const search_sizes *s, et_rn
     return m ? &m->module : NULL;
 }
 
+static et_status start_two_tower(et_module *m, const et_cli *cli)
+{
+    const et_two_tower *t = (const et_two_tower *)m;
+    const char *text = et_cli_text(cli, "text-weights"), *audio = et_cli_text(cli, "audio-weights");
+    et_status status = text ? et_bert_load(t->text, text, NULL) : ET_OK;
+
+    return status || !audio ? status : et_ast_load(t->audio, audio, NULL);
+}
+
 static const et_two_tower *two(const et_module *m) { return (const et_two_tower *)m; }
 static int64_t two_width(const et_module *m) { return two(m)->config.embedding; }
 static bool two_text_frozen(const et_module *m) { return et_two_tower_text_frozen(two(m)); }
@@ -110,6 +119,7 @@ static et_tensor *two_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor *
 const search_network search_two_tower = {
     .name = "two-tower",
     .make = make_two_tower,
+    .start = start_two_tower,
     .width = two_width,
     .text = two_text,
     .audio = two_audio,

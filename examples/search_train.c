@@ -80,6 +80,10 @@ static et_wordpiece *vocabulary(const et_cli *cli, const search_data *d)
 
     if (path)
         return et_wordpiece_read(path);
+    if (et_cli_text(cli, "text-weights")) {
+        et_raise(ET_EINVAL, "--text-weights needs the vocabulary that they were trained with: --vocab");
+        return NULL;
+    }
     if (!search_captions_of(d, &d->train, &captions))
         w = et_wordpiece_new(d->from.kind == SEARCH_TASK ? et_vocabulary_of_words(&captions, size, 1)
                                                          : et_vocabulary_of_pieces(&captions, size, 2));
@@ -277,8 +281,9 @@ static et_status train_job(job *j, et_train_result *result)
         printf("%lld sounds cannot be read and are left out\n", (long long)et_feature_cache_broken(d->cache));
     et_module_print(j->model->root, stdout);
 
-    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"),
-                          .total = d->train.n / j->size * epochs, .warmup = d->train.n / j->size};
+    const int64_t steps = d->train.n / j->size * epochs;
+    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps,
+                          .warmup = steps / 20};
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
     et_train_options options = {
         .epochs = epochs,

@@ -163,8 +163,8 @@ static et_status unknown_option(const et_cli *cli, const char *arg, const char *
     return et_raise(ET_EINVAL, "unknown option %s (see %s %s --help)", arg, cli->program->name, cli->verb->name);
 }
 
-/* One "--name", "--name=value" or "--name value", or "-o value" for "--out value"; *used counts the
- * arguments taken. */
+/* One "--name", "--name=value" or "--name value", "-o value" for "--out value", or "-k value" for an option
+ * k; *used counts the arguments taken. */
 static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
 {
     const char *name = argv[0][1] == '-' ? argv[0] + 2 : argv[0] + 1, *value = NULL, *next = left > 1 ? argv[1] : NULL;
@@ -178,8 +178,8 @@ static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
         word[n] = '\0';
         if (argv[0][1] == '-')
             s = find_slot(cli, word);
-        else if (strcmp(word, "o") == 0 && name[n] == '\0')
-            s = find_slot(cli, strcpy(word, "out"));
+        else if (n == 1 && name[n] == '\0') /* -o, or an option of one letter */
+            s = find_slot(cli, strcmp(word, "o") == 0 ? strcpy(word, "out") : word);
     }
     if (!s || s->fixed)
         return unknown_option(cli, argv[0], n < sizeof word ? word : name);

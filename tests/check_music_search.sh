@@ -1,0 +1,136 @@
+#!/bin/sh
+# music-search as a user meets it: it learns S-XM and a small corpus, evaluates, embeds a library and answers from its
+# index, which it checks; frozen towers are computed once; bits at any thread count, resuming, and wrong use. make runs
+# this in the build folder; MUSIC_SEARCH is the program (examples/music-search).
+set -u
+
+program=${MUSIC_SEARCH:-examples/music-search}
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/program.sh
+. "$here/program.sh"
+
+# run ARGUMENTS...: with one thread, its answers in files, its exit status
+run()
+{
+    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
+}
+
+says()
+{
+    grep -qE -- "$1" "$dir/output"
+}
+
+# figure RUN SECTION NAME: from metrics.json
+figure()
+{
+    awk -v section="\"$2\":" -v name="\"$3\":" '$1 == section { on = 1 } on && $1 == name { print $2 + 0; exit }' "$1/metrics.json"
+}
+
+at_least()
+{
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
+}
+
+expect "learns S-XM" run train --task S-XM --out task
+expect "finds among 128" at_least "$(figure task valid r_at_10)" 0.8
+expect "evaluates" run eval --out task
+expect "finds unheard ones" at_least "$(figure task test r_at_10)" 0.8
+expect "published figures beside it" says 'model-6 +0\.178 +0\.482 +0\.627'
+expect "a report" grep -q "Finding music by describing it" task/report.html
+
+# Every head and loss, added layers, a frozen tower whose result is kept and used again.
+for head in linear mlp skip-mlp; do
+    expect "head $head" run train --task S-XM --out "head-$head" --epochs 1 --head $head
+done
+for loss in mulan decoupled sigmoid; do
+    expect "loss $loss" run train --task S-XM --out "loss-$loss" --epochs 1 --loss $loss --scale divide --tau 0.2
+done
+expect "added layers" run train --task S-XM --out added --epochs 1 --extra-text 1 --extra-audio 1 --checkpoint
+expect "attention alone" run train --task S-XM --out alone --epochs 1 --extra-text 1 --extra-audio 1 --attention-only --pooling mean
+expect "a published row with small towers" run train --task S-XM --out row --epochs 1 --config model-6 --size small
+expect "its tower is computed once" says '^frozen tower of sounds'
+expect "and kept" test -s row/towers.safetensors
+expect "goes on with it" run train --resume --out row --epochs 2
+expect "without computing it again" sh -c '! grep -q "^frozen tower" output'
+expect "eval with frozen towers" run eval --out row
+expect "bfloat16" run train --task S-XM --out half --epochs 1 --precision bfloat16
+
+# The same seed gives the same bits; a run that is gone on with too.
+expect "two epochs" run train --task S-XM --out one --epochs 2
+"$program" train --task S-XM --out two --epochs 2 --threads 3 > /dev/null 2>&1
+expect "the same with three threads" cmp -s one/best.safetensors two/best.safetensors
+expect "one epoch" run train --task S-XM --out three --epochs 1
+expect "and another" run train --resume --out three --epochs 2
+expect "is two" cmp -s one/last.ckpt three/last.ckpt
+
+# Sounds: a small corpus, its index, and what it was compared with.
+expect "learns the corpus" run train --songs 5 --out corpus --epochs 1 --batch 16
+expect "genres and tags from prompts" run zero-shot --out corpus
+expect "by four prompts" says 'this is a sound of \{genre\}'
+expect "and three" says 'song with this feature: \{tag\}'
+expect "evaluates the corpus" run eval --out corpus
+expect "with players" grep -q "<audio" corpus/report.html
+expect "a classifier of tags" run train --songs 5 --out tags --epochs 1 --batch 16 --model tags --cache corpus/features.cache
+expect "which retrieves too" run eval --out tags --cache corpus/features.cache
+
+# sound FILE FREQUENCY: a WAV file of 25 s, 8 bits, 4000 Hz
+sound()
+{
+    {
+        printf 'RIFF\304\206\001\000WAVEfmt \020\000\000\000\001\000\001\000\240\017\000\000\240\017\000\000\001\000\010\000data\240\206\001\000'
+        awk -v f="$2" 'BEGIN { for (i = 0; i < 100000; i++) printf "%c", 65 + int(20 * (1 + sin(f * i))) }'
+    } > "$1"
+}
+mkdir -p library/below empty
+sound library/low.wav 0.3
+sound library/below/high.wav 1.5
+echo "no sound" > library/broken.wav
+expect "indexes a folder" run index library --out corpus
+expect "two sounds, one broken" says '^2 sounds are in corpus/index.safetensors, 1 could not be read'
+expect "answers" run query "slow sad piano" -k 10 --out corpus
+expect "with both" says '^2 of 2 sounds in [0-9.]+ ms'
+expect "the first of them" run query "slow sad piano" -k 1 --out corpus
+expect "alone" says '^1 of 2 sounds'
+sound library/middle.wav 0.8
+expect "notices a new sound" run query "piano" --out corpus
+expect "and says so" says 'older than its folder'
+expect "and finds it" says 'middle.wav'
+rm library/middle.wav library/broken.wav
+expect "notices a removed one" run query "piano" --out corpus
+expect "which is gone" says '^2 of 2 sounds'
+expect "is content then" run query "piano" --out corpus
+expect "without a word" sh -c '! grep -q "made anew" output'
+expect "an index elsewhere" run index library --out corpus --index here.index
+cp corpus/best.safetensors kept
+expect "another model" run train --songs 5 --out corpus2 --epochs 1 --batch 16 --seed 2 --cache corpus/features.cache
+expect "makes the index anew" run query "piano" --out corpus2 --index here.index
+expect "because of the model" says 'of another model'
+
+head -c 100 here.index > short.index
+misuse "short.index: " query piano --out corpus --index short.index
+misuse "corpus/best.safetensors: no index of music-search" query piano --out corpus --index corpus/best.safetensors
+misuse "none.index" query piano --out corpus --index none.index
+misuse "empty: no sounds there" index empty --out corpus
+misuse "nowhere: no such folder" index nowhere --out corpus
+misuse "the query is empty" query "" --out corpus
+misuse "the query is empty" query "   " --out corpus
+printf '\001' > control
+misuse "no words in the query" query "$(cat control)" --out corpus
+misuse "--config model-11: not one of" train --config model-11 --out bad
+misuse "no logmel96x128.npy, musiccaps.csv or clips.csv there" train --data empty --out bad
+expect "and nothing was made" test ! -e bad
+misuse "learned the task S-XM, whose sounds are no sounds" index library --out task
+misuse "no logmel96x128.npy" eval --out corpus --data empty
+misuse "needs the vocabulary" train --task S-XM --text-weights kept --out bad2
+misuse "missing" train --task S-XM --audio-weights kept --out bad3
+misuse "--k 0: outside 1" query piano -k 0 --out corpus
+echo "a" > task/vocab.txt
+misuse "task/vocab.txt" eval --out task
+rm one/vocab.txt
+misuse "vocab.txt" eval --out one
+sed 's/"frames": 64/"frames": 32/' two/config.json > config && mv config two/config.json
+misuse "config.json describes another model" eval --out two
+sed 's/"frames": 64/"frames": 0/' three/config.json > config && mv config three/config.json
+misuse 'no valid "input" in it' eval --out three
+
+finish
