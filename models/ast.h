@@ -47,7 +47,7 @@ typedef struct et_ast {
     et_tensor *cls, *dist;              /* [1, 1, d]; dist may be NULL */
     et_tensor *position;                /* [1, special + rows cols, d] */
     et_tensor *patch_weight, *patch_bias; /* [d, 1, patch_bands, patch_frames], [d] */
-    et_transformer *encoder;
+    et_transformer *encoder;            /* its `checkpoint` may be set */
     et_layer_norm_layer *norm;
     et_layer_norm_layer *class_norm;    /* the classifier's, or NULL */
     et_linear_layer *classifier;        /* or NULL */

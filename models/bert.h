@@ -48,7 +48,7 @@ typedef struct et_bert {
     et_module *embeddings;
     et_embedding_layer *word, *position, *type;
     et_layer_norm_layer *norm;
-    et_transformer *encoder;
+    et_transformer *encoder; /* its `checkpoint` may be set */
     et_linear_layer *pooler; /* or NULL */
     et_rng *rng;             /* for the embeddings' dropout; see et_bert_set_rng */
 } et_bert;

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "nn/transformer.h"
@@ -167,6 +168,18 @@ et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tens
     return x;
 }
 
+/* A block that is computed again in backward: in[0] is x, in[1] (or none) the mask. */
+static et_tensor *again(et_tensor *const *in, int n, void *block)
+{
+    return et_transformer_block_forward(block, in[0], &(et_mha_call){.mask = n > 1 ? in[1] : NULL});
+}
+
+/* A mask of bytes as real numbers to be added: 0 or -inf. */
+static et_tensor *added(et_tensor *mask, et_dtype dtype)
+{
+    return mask->dtype == ET_U8 ? et_where(mask, et_scalar(dtype, 0), et_scalar(dtype, -INFINITY)) : mask;
+}
+
 et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
                                        et_tensor **hidden)
 {
@@ -180,8 +193,12 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
         et_raise(ET_EINVAL, "transformer %s: cannot begin at block %d of %d", t->module.path, first, t->layers);
         return NULL;
     }
+    et_tensor *in[2] = {x, t->checkpoint && mask ? added(mask, x->dtype) : NULL};
     for (int i = first; i < t->layers; i++) {
-        x = et_transformer_block_forward(t->blocks[i], x, &call);
+        et_transformer_block *b = t->blocks[i];
+        in[0] = x;
+        x = t->checkpoint && b->module.training && !b->rng ? et_checkpoint(again, in, mask ? 2 : 1, b)
+                                                          : et_transformer_block_forward(b, x, &call);
         if (hidden)
             hidden[i] = x;
     }

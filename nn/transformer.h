@@ -83,6 +83,9 @@ typedef struct et_transformer {
     et_module module;
     et_transformer_block **blocks;
     int layers;
+    /* et_transformer_forward_from computes blocks in training again during backward instead of keeping what is
+     * inside (et_checkpoint), but not those with a generator of their own. May be set. */
+    bool checkpoint;
 } et_transformer;
 
 /** `layers` >= 1 blocks. The chance of skipping grows evenly from 0 at the first block to

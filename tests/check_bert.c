@@ -6,6 +6,7 @@
 
 #include "models/bert.h"
 #include "nn/init.h"
+#include "tensor/pool.h"
 #include "tests/alloc_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
@@ -142,6 +143,55 @@ START_TEST(freezing)
 }
 END_TEST
 
+/* Forward and backward with dropout, a mask and seven trained layers: the gradient of the first layer's input and of the last
+ * layer's values, and what the pool held at most. */
+static void step(bool again, et_tensor **input, et_tensor **values, size_t *peak)
+{
+    et_bert_config c = little();
+    et_rng rng = et_rng_make(4, 0);
+    c.layers = 8;
+    c.dropout = c.attention_dropout = 0.2;
+    et_bert *m = made(c, &rng);
+    et_pool_stats stats;
+
+    m->encoder->checkpoint = again;
+    et_bert_train_last(m, 7);
+    *et_rng_default() = et_rng_make(9, 0);
+    et_tensor *x = et_set_requires_grad(et_full(ET_F32, ET_SHAPE(16, 14, 32), 0), true), *mask = et_ones(ET_U8, ET_SHAPE(16, 14));
+    et_tensor *r = et_empty_like(x);
+    et_init_normal(x, 1, &rng);
+    et_init_normal(r, 1, &rng);
+    for (int64_t b = 0; b < 16; b++)
+        ((uint8_t *)et_data_mut(mask))[b * 14 + 13] = 0;
+    et_scope *s = et_scope_open();
+    et_pool_reset_peak();
+    et_pool_get_stats(&stats);
+    const size_t before = stats.current;
+    et_tensor *y = et_bert_encode(m, 0, x, mask, NULL);
+    ck_assert_msg(et_backward(et_sum(et_mul(y, r), 0, NULL, false)) == ET_OK, "%s", et_error_message());
+    et_pool_get_stats(&stats);
+    *peak = stats.peak - before;
+    et_scope_close(s);
+    *input = et_clone(et_grad_of(x));
+    *values = et_clone(et_grad_of(m->encoder->blocks[7]->attn->v->weight));
+    et_module_free(&m->module);
+}
+
+/* Layers that are computed again give the same gradients and keep less. */
+START_TEST(checkpoints)
+{
+    et_tensor *input[2], *values[2];
+    size_t peak[2];
+
+    for (int i = 0; i < 2; i++)
+        step(i, &input[i], &values[i], &peak[i]);
+    ck_assert(et_allclose(input[0], input[1], 1e-4, 1e-5, false));
+    ck_assert(et_allclose(values[0], values[1], 1e-4, 1e-5, false));
+    ck_assert(et_item(et_sum(et_square(values[0]), 0, NULL, false)) > 1e-3);
+    ck_assert_msg(peak[1] < peak[0] / 2, "%zu instead of %zu", peak[1], peak[0]);
+}
+END_TEST
+
 static void refused(et_tensor *t, et_status status)
 {
     ck_assert_ptr_null(t);
@@ -235,6 +285,7 @@ int main(void)
     tcase_add_test(tc, padding);
     tcase_add_test(tc, roberta);
     tcase_add_test(tc, freezing);
+    tcase_add_test(tc, checkpoints);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
     tcase_add_checked_fixture(alone, reset, NULL);
