@@ -29,22 +29,35 @@ et_batch_norm_layer *et_batch_norm_layer_new(et_module *parent, const char *name
     return et_module_done(&l->module);
 }
 
-static et_tensor *forward(const et_batch_norm_layer *l, et_tensor *x, bool relu)
+/* y, counted as a batch in training. */
+static et_tensor *counted(const et_batch_norm_layer *l, et_tensor *y)
 {
-    if (!l)
-        return et_fail("batch norm");
-    const bool training = l->module.training;
-    et_tensor *y = relu ? et_batch_norm_relu(x, l->running_mean, l->running_var, l->weight, l->bias, training,
-                                             l->momentum, l->eps)
-                        : et_batch_norm(x, l->running_mean, l->running_var, l->weight, l->bias, training, l->momentum,
-                                        l->eps);
-    int32_t *batches = y && training ? et_data_mut(l->num_batches_tracked) : NULL;
+    int32_t *batches = y && l->module.training ? et_data_mut(l->num_batches_tracked) : NULL;
 
     if (batches && *batches < INT32_MAX)
         ++*batches;
     return y;
 }
 
+static et_tensor *forward(const et_batch_norm_layer *l, et_tensor *x, bool relu)
+{
+    if (!l)
+        return et_fail("batch norm");
+    const bool training = l->module.training;
+    return counted(l, relu ? et_batch_norm_relu(x, l->running_mean, l->running_var, l->weight, l->bias, training,
+                                                l->momentum, l->eps)
+                           : et_batch_norm(x, l->running_mean, l->running_var, l->weight, l->bias, training, l->momentum,
+                                           l->eps));
+}
+
 et_tensor *et_batch_norm_layer_forward(const et_batch_norm_layer *l, et_tensor *x) { return forward(l, x, false); }
 
 et_tensor *et_batch_norm_layer_forward_relu(const et_batch_norm_layer *l, et_tensor *x) { return forward(l, x, true); }
+
+et_tensor *et_batch_norm_layer_forward_axis(const et_batch_norm_layer *l, et_tensor *x, int axis)
+{
+    if (!l)
+        return et_fail("batch norm");
+    return counted(l, et_batch_norm_axis(x, axis, l->running_mean, l->running_var, l->weight, l->bias, l->module.training,
+                                         l->momentum, l->eps));
+}

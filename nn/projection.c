@@ -28,7 +28,8 @@ et_projection *et_projection_new(et_module *parent, const char *name, const et_p
     if (c->kind != ET_PROJECTION_LINEAR)
         p->linear2 = et_linear_layer_new(&p->module, "linear2", between, c->out, !c->no_bias, rng);
     if (c->kind == ET_PROJECTION_SKIP)
-        p->norm = et_layer_norm_layer_new(&p->module, "norm", c->out, c->eps > 0 ? c->eps : 1e-5);
+        p->norm = et_layer_norm_layer_new(&p->module, c->norm_name ? c->norm_name : "norm", c->out, c->eps > 0 ? c->eps : 1e-5);
+    p->config.norm_name = NULL;
     return et_module_done(&p->module);
 }
 
@@ -37,8 +38,10 @@ et_tensor *et_projection_forward(const et_projection *p, et_tensor *x)
     if (!p)
         return et_fail("projection");
     switch (p->config.kind) {
-    case ET_PROJECTION_MLP: /* y = W_2 gelu(W_1 x + b_1) + b_2 */
-        return et_linear_layer_forward(p->linear2, et_linear_layer_forward_act(p->linear1, x, ET_ACT_GELU));
+    case ET_PROJECTION_MLP: { /* y = W_2 act(W_1 x + b_1) + b_2 */
+        const et_act act = p->config.relu ? ET_ACT_RELU : ET_ACT_GELU;
+        return et_linear_layer_forward(p->linear2, et_linear_layer_forward_act(p->linear1, x, act));
+    }
     case ET_PROJECTION_SKIP: { /* y = LN(p + dropout(W_2 gelu(p) + b_2)) */
         et_tensor *first = et_linear_layer_forward(p->linear1, x);
         et_tensor *second = et_linear_layer_forward(p->linear2, et_gelu(first));

@@ -1,7 +1,7 @@
 /* Heads that bring the result of an encoder into a space shared with another's:
  *
  *   linear     y = W x + b
- *   mlp        y = W_2 gelu(W_1 x + b_1) + b_2
+ *   mlp        y = W_2 act(W_1 x + b_1) + b_2, act being GELU or ReLU
  *   skip-mlp   p = W_1 x + b_1,   y = LN(p + dropout(W_2 gelu(p) + b_2))
  *
  * The third is the projection of Shariatnia's OpenAI-CLIP, and without biases that of Elizalde et al. 2022
@@ -22,9 +22,11 @@ typedef struct et_projection_config {
     et_projection_kind kind;
     int64_t in, out;
     int64_t hidden; /* of the mlp; the other two ignore it */
+    bool relu;      /* in the mlp */
     bool no_bias;   /* in the linear layers */
     double dropout; /* of skip-mlp, in training */
     double eps;     /* of its layer norm; 0: 1e-5 */
+    const char *norm_name; /* of that in the state dict, read by the constructor alone; NULL: "norm" */
 } et_projection_config;
 
 /* Children: linear1; mlp and skip-mlp have linear2; skip-mlp has norm. */
