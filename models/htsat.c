@@ -115,8 +115,7 @@ static void fusion_new(et_htsat *m, et_module *patch, et_rng *rng)
 static bool sizes_fit(const et_htsat_config *c)
 {
     if (!c || c->bands < 1 || c->patch < 1 || c->window < 2 || c->width < 4 || c->stages < 1 || c->stages > ET_HTSAT_STAGES ||
-        c->image < 1 || c->image % c->bands || c->image % c->patch || !(c->eps > 0) || c->classes < 0 || (c->fusion && c->width % 4) ||
-        (c->image / c->bands * c->bands) != c->image || c->image % (c->image / c->bands))
+        c->image < 1 || c->image % c->bands || c->image % c->patch || !(c->eps > 0) || c->classes < 0 || (c->fusion && c->width % 4))
         return false;
     int64_t side = c->image / c->patch;
     for (int i = 0; i < c->stages; i++, side /= 2) {
@@ -194,6 +193,9 @@ static et_tensor *fold(const et_htsat_config *c, et_tensor *x)
 static et_tensor *tokens_of(const et_conv_layer *l, et_tensor *image, bool last)
 {
     const et_conv_config *k = &l->config;
+
+    if (!image)
+        return NULL;
     const int64_t rows = image->shape[2] / k->kernel_h, cols = image->shape[3] / k->kernel_w;
     et_tensor *patches = et_patches(image, k->kernel_h, k->kernel_w, k->stride_h, k->stride_w);
     et_tensor *y = et_linear(patches, et_view(l->weight, ET_SHAPE(k->out, k->kernel_h * k->kernel_w)), l->bias);
@@ -209,19 +211,21 @@ static et_tensor *fuse_branch(const et_htsat *m, int where, et_tensor *x)
     return et_batch_norm_layer_forward(m->fuse_bn[where][1], et_conv_layer_forward(m->fuse_conv[where][1], y));
 }
 
-/* 2 x w + 2 r (1 - w), w = sigmoid(local(x + r) + global(x + r)); all [B, d, side, side] */
+/* 2 x w + 2 r (1 - w) = 2 ((x - r) w + r), w = sigmoid(local(x + r) + global(x + r)); all [B, d, side, side] */
 static et_tensor *fuse(const et_htsat *m, et_tensor *x, et_tensor *r)
 {
     et_tensor *both = et_add(x, r);
     et_tensor *w = et_add(fuse_branch(m, 0, both), fuse_branch(m, 1, et_mean(both, ET_DIMS(2, 3), true)));
 
     w = et_sigmoid(w);
-    return et_mul_scalar(et_add(et_mul(x, w), et_mul(r, et_sub(et_full(w->dtype, 0, NULL, 1), w))), 2);
+    return et_mul_scalar(et_add(et_mul(et_sub(x, r), w), r), 2);
 }
 
 /* The maps of the three chunks of images [B, 3, S, S], one behind the other along time: [B, d, side, side]. */
 static et_tensor *local_map(const et_htsat *m, et_tensor *images)
 {
+    if (!images)
+        return NULL;
     const int64_t B = images->shape[0], n = images->shape[1], S = m->config.image, side = S / m->config.patch;
     const int64_t d = m->config.width, cols = S / (3 * m->config.patch);
     et_tensor *y = tokens_of(m->local_proj, et_reshape(images, ET_SHAPE(B * n, 1, S, S)), true);
@@ -235,6 +239,8 @@ static et_tensor *local_map(const et_htsat *m, et_tensor *images)
 /* Rows of x [B, ..] where `longer` is set are replaced by those of some [count, ..], in order. */
 static et_tensor *replaced(et_tensor *x, et_tensor *some, const uint8_t *longer)
 {
+    if (!x || !some)
+        return NULL;
     const int64_t B = x->shape[0];
     et_tensor *index = et_empty(ET_I32, ET_SHAPE(B));
     int32_t *p = index ? et_data_mut(index) : NULL, next = (int32_t)B;

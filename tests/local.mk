@@ -12,6 +12,7 @@ check_PROGRAMS += \
 	tests/check_bert \
 	tests/check_bert_pretrain \
 	tests/check_bf16 \
+	tests/check_clap \
 	tests/check_collection \
 	tests/check_conv \
 	tests/check_corpora \
@@ -88,6 +89,7 @@ tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_bert_LDADD = $(TEST_LDADD)
 tests_check_bert_pretrain_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
+tests_check_clap_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)
 tests_check_corpora_LDADD = $(TEST_LDADD)
