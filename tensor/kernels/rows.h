@@ -253,51 +253,177 @@ static void norm_params_bwd(int64_t rows, int64_t cols, int64_t width, const rea
         EACH(width, { ST(dbeta, LD(dbeta) + w_narrow(sb[i / LANES])); });
 }
 
+/* Backward goes some rows at a time: one walk over the columns makes the rows' two sums and adds to
+ * those over rows, while x and dy come into the first-level cache, where dx finds them again. */
+enum { NORM_ROWS = 2, NORM_COLS = 1024, NORM_GROUP = 16 };
+
+/* Sums over rows for cols <= NORM_COLS: of up to NORM_GROUP rows in g and b, then in double. */
+typedef struct norm_params {
+    vw wide_g[NORM_COLS / LANES], wide_b[NORM_COLS / LANES];
+    real g[NORM_COLS], b[NORM_COLS];
+} norm_params;
+
+static void norm_params_start(norm_params *p, int64_t cols)
+{
+    for (int64_t v = 0; v < (cols + LANES - 1) / LANES; v++)
+        p->wide_g[v] = p->wide_b[v] = w_zero();
+    fill(cols, 0, p->g);
+    fill(cols, 0, p->b);
+}
+
+static void norm_params_widen(norm_params *p, int64_t cols)
+{
+    const vr zero = v_set(0);
+    EACH(cols, {
+        p->wide_g[i / LANES] = w_add(p->wide_g[i / LANES], w_from(LD(p->g)));
+        p->wide_b[i / LANES] = w_add(p->wide_b[i / LANES], w_from(LD(p->b)));
+        ST(p->g, zero);
+        ST(p->b, zero);
+    });
+}
+
+static void norm_params_add(norm_params *p, int64_t cols, real *dgamma, real *dbeta)
+{
+    norm_params_widen(p, cols);
+    if (dgamma)
+        EACH(cols, { ST(dgamma, LD(dgamma) + w_narrow(p->wide_g[i / LANES])); });
+    if (dbeta)
+        EACH(cols, { ST(dbeta, LD(dbeta) + w_narrow(p->wide_b[i / LANES])); });
+}
+
+/* For `rows` (1 or NORM_ROWS, a constant) rows: sums of g = dy gamma and of g xhat, and where p is given
+ * dy xhat and dy added to it. */
+V_INLINE void norm_sums_of(int rows, int64_t cols, const real *x, const real *gamma, const real *mean,
+                           const real *rstd, const real *dy, norm_params *p, double *sum_g, double *sum_gx)
+{
+    enum { SHORT = 16 * LANES };
+    const vr zero = v_set(0);
+#define NORM_EACH(step) step(0) step(1)
+#define NORM_CONST(j) const vr m##j = v_set(rows > j ? mean[j] : 0), s##j = v_set(rows > j ? rstd[j] : 0);
+#define NORM_ZERO(j) vr a##j = zero, b##j = zero;
+#define NORM_CLEAR(j) vr c##j = zero, d##j = zero;
+#define NORM_STEP(j) \
+    if (rows > j) { \
+        const vr d = v_load_k(dy + j * cols + i, k, full), w = gamma ? d * weight : d; \
+        const vr h = (v_load_k(x + j * cols + i, k, full) - m##j) * s##j; \
+        pg = v_fma(d, h, pg); \
+        pb = pb + d; \
+        c##j = c##j + w; \
+        d##j = v_fma(w, h, d##j); \
+    }
+#define NORM_FOLD(j) a##j = a##j + c##j, b##j = b##j + d##j;
+#define NORM_WIDEN(j) \
+    if (rows > j) { \
+        sum_g[j] += (double)v_hsum(a##j); \
+        sum_gx[j] += (double)v_hsum(b##j); \
+    }
+    NORM_EACH(NORM_CONST)
+    for (int64_t at = 0; at < cols; at += ROW_BLOCK) {
+        const int64_t end = cols - at < ROW_BLOCK ? cols : at + ROW_BLOCK;
+        NORM_EACH(NORM_ZERO)
+        for (int64_t from = at; from < end; from += SHORT) {
+            const int64_t here = end - from < SHORT ? end : from + SHORT;
+            NORM_EACH(NORM_CLEAR)
+            /* Lanes beyond the end are of dy = 0. */
+#define NORM_VECTOR \
+    { \
+        const vr weight = gamma ? v_load_k(gamma + i, k, full) : zero; \
+        vr pg = p ? v_load_k(p->g + i, k, full) : zero, pb = p ? v_load_k(p->b + i, k, full) : zero; \
+        NORM_EACH(NORM_STEP) \
+        if (p) { \
+            v_store_k(p->g + i, pg, k, full); \
+            v_store_k(p->b + i, pb, k, full); \
+        } \
+    }
+            int64_t i = from;
+            for (; i <= here - LANES; i += LANES) {
+                enum { k = LANES, full = 1 };
+                NORM_VECTOR
+            }
+            if (i < here) {
+                const int k = (int)(here - i);
+                enum { full = 0 };
+                NORM_VECTOR
+            }
+            NORM_EACH(NORM_FOLD)
+        }
+        NORM_EACH(NORM_WIDEN)
+    }
+#undef NORM_EACH
+#undef NORM_CONST
+#undef NORM_ZERO
+#undef NORM_CLEAR
+#undef NORM_STEP
+#undef NORM_FOLD
+#undef NORM_WIDEN
+#undef NORM_VECTOR
+}
+
+#define NORM_SUMS(name, rows, GAMMA, P) \
+    static void name(int64_t cols, const real *x, const real *gamma, const real *mean, const real *rstd, \
+                     const real *dy, norm_params *p, double *sum_g, double *sum_gx) \
+    { \
+        (void)gamma; \
+        (void)p; \
+        norm_sums_of(rows, cols, x, GAMMA, mean, rstd, dy, P, sum_g, sum_gx); \
+    }
+NORM_SUMS(norm_sums_1, 1, NULL, NULL)
+NORM_SUMS(norm_sums_1g, 1, gamma, NULL)
+NORM_SUMS(norm_sums_1p, 1, NULL, p)
+NORM_SUMS(norm_sums_1gp, 1, gamma, p)
+NORM_SUMS(norm_sums_n, NORM_ROWS, NULL, NULL)
+NORM_SUMS(norm_sums_ng, NORM_ROWS, gamma, NULL)
+NORM_SUMS(norm_sums_np, NORM_ROWS, NULL, p)
+NORM_SUMS(norm_sums_ngp, NORM_ROWS, gamma, p)
+#undef NORM_SUMS
+
+/* dx = rstd (g - mean(g) - xhat mean(g xhat)) with g = dy gamma, one row */
+static void norm_dx(int64_t cols, const real *xs, const real *gs, real mean, real rstd, const real *ds,
+                    double mean_g, double mean_gx, real *os, int acc)
+{
+    const vr m = v_set(mean), s = v_set(rstd), mg = v_set((real)mean_g), mgx = v_set((real)mean_gx);
+#define DX(g) (s * v_fnma((LD(xs) - m) * s, mgx, (g) - mg))
+    if (gs && acc)
+        EACH(cols, { ST(os, LD(os) + DX(LD(ds) * LD(gs))); });
+    else if (gs)
+        EACH(cols, { ST(os, DX(LD(ds) * LD(gs))); });
+    else if (acc)
+        EACH(cols, { ST(os, LD(os) + DX(LD(ds))); });
+    else
+        EACH(cols, { ST(os, DX(LD(ds))); });
+#undef DX
+}
+
 static void layer_norm_bwd(int64_t rows, int64_t cols, const void *vx, const void *vgamma, const void *vmean,
                            const void *vrstd, const void *vdy, void *vdx, int acc, void *vdgamma,
                            void *vdbeta)
 {
+    typedef void (*sums)(int64_t cols, const real *x, const real *gamma, const real *mean, const real *rstd,
+                         const real *dy, norm_params *p, double *sum_g, double *sum_gx);
+    static const sums one[] = {norm_sums_1, norm_sums_1g, norm_sums_1p, norm_sums_1gp};
+    static const sums some[] = {norm_sums_n, norm_sums_ng, norm_sums_np, norm_sums_ngp};
     const real *xs = vx, *gs = vgamma, *means = vmean, *rstds = vrstd, *ds = vdy;
     real *os = vdx, *dgamma = vdgamma, *dbeta = vdbeta;
     const double inverse = 1 / (double)cols;
+    const int wanted = dgamma || dbeta, together = wanted && os && cols <= NORM_COLS;
+    norm_params p;
 
-    /* First, for dx may be dy. */
-    if (dgamma || dbeta)
+    if (together)
+        norm_params_start(&p, cols);
+    else if (wanted) /* first, for dx may be dy */
         for (int64_t left = 0; left < cols; left += COL_PANEL)
             norm_params_bwd(rows, cols, cols - left < COL_PANEL ? cols - left : COL_PANEL, xs + left, means,
                             rstds, ds + left, dgamma ? dgamma + left : NULL, dbeta ? dbeta + left : NULL);
-    if (!os)
-        return;
-
-    /* dx = rstd (g - mean(g) - xhat mean(g xhat)) with g = dy gamma */
-    for (int64_t r = 0; r < rows; r++, xs += cols, ds += cols, os += cols) {
-        const vr m = v_set(means[r]), s = v_set(rstds[r]);
-        double sum_g = 0, sum_gx = 0;
-        if (gs) {
-#define TERM LD(ds) * LD(gs)
-            ROW_SUM(sum_g, cols);
-#undef TERM
-#define TERM LD(ds) * LD(gs) * ((LD(xs) - m) * s)
-            ROW_SUM(sum_gx, cols);
-#undef TERM
-        } else {
-#define TERM LD(ds)
-            ROW_SUM(sum_g, cols);
-#undef TERM
-#define TERM LD(ds) * ((LD(xs) - m) * s)
-            ROW_SUM(sum_gx, cols);
-#undef TERM
-        }
-        const vr mg = v_set((real)(sum_g * inverse)), mgx = v_set((real)(sum_gx * inverse));
-#define DX(g) (s * v_fnma((LD(xs) - m) * s, mgx, (g) - mg))
-        if (gs && acc)
-            EACH(cols, { ST(os, LD(os) + DX(LD(ds) * LD(gs))); });
-        else if (gs)
-            EACH(cols, { ST(os, DX(LD(ds) * LD(gs))); });
-        else if (acc)
-            EACH(cols, { ST(os, LD(os) + DX(LD(ds))); });
-        else
-            EACH(cols, { ST(os, DX(LD(ds))); });
-#undef DX
+    for (int64_t r = 0, n; os && r < rows; r += n) {
+        double sum_g[NORM_ROWS] = {0}, sum_gx[NORM_ROWS] = {0};
+        const int form = (gs ? 1 : 0) + (together ? 2 : 0);
+        n = rows - r < NORM_ROWS ? 1 : NORM_ROWS;
+        (n == 1 ? one : some)[form](cols, xs, gs, means + r, rstds + r, ds, &p, sum_g, sum_gx);
+        for (int64_t j = 0; j < n; j++, xs += cols, ds += cols, os += cols)
+            norm_dx(cols, xs, gs, means[r + j], rstds[r + j], ds, sum_g[j] * inverse, sum_gx[j] * inverse, os, acc);
+        if (together && (r + n) % NORM_GROUP == 0)
+            norm_params_widen(&p, cols);
     }
+    if (together)
+        norm_params_add(&p, cols, dgamma, dbeta);
 }
