@@ -113,6 +113,7 @@ bool bench_conv(bench_report *r, const bench_options *o);
 bool bench_audio(bench_report *r, const bench_options *o);
 bool bench_ops(bench_report *r, const bench_options *o);
 bool bench_vit(bench_report *r, const bench_options *o);
+bool bench_towers(bench_report *r, const bench_options *o);
 
 /** Works step by step as its standard input says (compare and compare-audio drive it): a line
  *  with a number of seconds calls step(user) for so long and answers with the number of steps
@@ -127,8 +128,10 @@ bool bench_conv_serve(const bench_options *o);
 bool bench_audio_serve(const bench_options *o);
 bool bench_ops_serve(const bench_options *o);
 bool bench_vit_serve(const bench_options *o);
-/** True for the name of a row of the workload "ops", "vit". */
+bool bench_towers_serve(const bench_options *o);
+/** True for the name of a row of the workload "ops", "vit", "towers". */
 bool bench_ops_has(const char *model);
 bool bench_vit_has(const char *model);
+bool bench_towers_has(const char *model);
 
 #endif

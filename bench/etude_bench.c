@@ -26,6 +26,7 @@ static const struct {
     {"ops", bench_ops, "element-wise ops, softmax, norm, losses, Adam, linear, attention, an encoder"},
     {"rnn", bench_rnn, "training steps of the recurrent classifier with attention"},
     {"vit", bench_vit, "training steps of the Vision Transformer"},
+    {"towers", bench_towers, "BERT-base and AST-base, forward; training the last five layers of BERT"},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
@@ -43,6 +44,7 @@ static void help(void)
            "                 or of conv: conv/1d-128, pool/1d-3, norm/1d-128, ...;\n"
            "                 or of ops: op/exp-512K, attention/64, encoder/8x128, ...\n"
            "                 or of vit: vit/paper, vit/paper-bf16\n"
+           "                 or of towers: bert/forward, bert/last-5, ast/forward, each also -bf16\n"
            "  --save FILE    write that model's weights, input and results (safetensors)\n"
            "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
            "  --json         print one JSON object\n"
@@ -108,6 +110,8 @@ static bool serve_named(const bench_options *o)
         return bench_ops_serve(o);
     if (bench_vit_has(m))
         return bench_vit_serve(o);
+    if (bench_towers_has(m))
+        return bench_towers_serve(o);
     return bench_rnn_serve(o);
 }
 

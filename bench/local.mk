@@ -18,6 +18,7 @@ bench_etude_bench_SOURCES = \
 	bench/rnn.c \
 	bench/rnn.h \
 	bench/steady.c \
+	bench/towers.c \
 	bench/trainer.c \
 	bench/vit.c
 # The library is linked statically: what it costs is then no matter of how it was built.
@@ -76,7 +77,7 @@ endif
 
 EXTRA_DIST += bench/compare bench/compare-audio bench/corpus_baseline.py bench/genre-seeds bench/turns.py \
 	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/rnn_attention.py bench/peers/serving.py \
-	bench/peers/spectra.py bench/peers/vit.py
+	bench/peers/spectra.py bench/peers/towers.py bench/peers/vit.py
 
 CLEANFILES += bench/etude-bench $(bench_peaks) $(bench_peer_programs)
 

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""The steps of "etude-bench --model bert/forward, bert/last-5, ast/forward (and -bf16)" in PyTorch: same weights, input,
+loss and optimiser. bench/compare runs it; it installs nothing.
+
+--reference FILE is what etude-bench --save wrote: hidden states, and the losses of three training steps without dropout,
+must agree with it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed.
+PyTorch at its best: denormals flushed, q, k and v in one product, the faster form of Adam, no graph below the trained
+layers; "-bf16" takes the faster of float32 and its own automatic mixed precision. Then each line of standard input, a
+number of seconds, is answered as in serving.py."""
+import contextlib
+import sys
+import time
+
+sys.dont_write_bytecode = True
+from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+
+args = arguments(__doc__)
+torch = prepared_torch(args.threads)
+import torch.nn.functional as F  # noqa: E402
+
+LAYERS, HEADS, EPS, TRAINED = 12, 12, 1e-12, 5
+sound, training, mixed = args.model.startswith("ast/"), "last-5" in args.model, args.model.endswith("bf16")
+p = read_tensors(torch, args.reference)
+x, target, reference, losses = p.pop("x"), p.pop("target", None), p.pop("hidden"), p.pop("losses", None)
+x = x if sound else x.long()
+inner = "attention" if sound else "self"
+for i in range(LAYERS):
+    for kind in ("weight", "bias"):
+        names = ["encoder.layer.%d.attention.%s.%s.%s" % (i, inner, n, kind) for n in ("query", "key", "value")]
+        p["encoder.layer.%d.qkv.%s" % (i, kind)] = torch.cat([p.pop(n) for n in names])
+
+
+def linear(p, name, z):
+    return F.linear(z, p[name + ".weight"], p[name + ".bias"])
+
+
+def norm(p, name, z):
+    return F.layer_norm(z, z.shape[-1:], p[name + ".weight"], p[name + ".bias"], EPS)
+
+
+def attention(p, layer, z, drop):
+    qkv = linear(p, layer + ".qkv", z).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+    a = drop(torch.softmax(qkv[0] @ qkv[1].transpose(-1, -2) * qkv.shape[-1] ** -0.5, -1)) @ qkv[2]
+    return linear(p, layer + ".attention.output.dense", a.transpose(1, 2).flatten(2))
+
+
+def mlp(p, layer, z):
+    return linear(p, layer + ".output.dense", F.gelu(linear(p, layer + ".intermediate.dense", z)))
+
+
+def bert(p, dropping):
+    e = "embeddings."
+    z = F.embedding(x, p[e + "word_embeddings.weight"]) + p[e + "position_embeddings.weight"][:x.shape[1]]
+    z = norm(p, e + "LayerNorm", z + p[e + "token_type_embeddings.weight"][0])
+    for i in range(LAYERS):
+        layer = "encoder.layer.%d" % i
+        on = dropping and i >= LAYERS - TRAINED
+        drop = (lambda t: F.dropout(t, 0.1)) if on else (lambda t: t)
+        z = norm(p, layer + ".attention.output.LayerNorm", z + drop(attention(p, layer, z, drop)))
+        z = norm(p, layer + ".output.LayerNorm", z + drop(mlp(p, layer, z)))
+    return z
+
+
+def ast(p, _):
+    e = "embeddings."
+    w = p[e + "patch_embeddings.projection.weight"]
+    z = F.conv2d(x.transpose(1, 2)[:, None], w, p[e + "patch_embeddings.projection.bias"], stride=(10, 10))
+    z = torch.cat([p[e + "cls_token"], p[e + "distillation_token"], z.flatten(2).transpose(1, 2)], 1)
+    z = z + p[e + "position_embeddings"]
+    for i in range(LAYERS):
+        layer = "encoder.layer.%d" % i
+        z = z + attention(p, layer, norm(p, layer + ".layernorm_before", z), lambda t: t)
+        z = z + mlp(p, layer, norm(p, layer + ".layernorm_after", z))
+    return norm(p, "layernorm", z)
+
+
+def precision(autocast):
+    return torch.cpu.amp.autocast() if autocast else contextlib.nullcontext()
+
+
+def forward_only(autocast):
+    def step():
+        with torch.inference_mode(), precision(autocast):
+            return (ast if sound else bert)(p, False)
+    return step
+
+
+def trainer(foreach, dropping, autocast):
+    own = dict(p)
+    for i in range(LAYERS - TRAINED, LAYERS):
+        for name in [n for n in p if n.startswith("encoder.layer.%d." % i)]:
+            own[name] = torch.nn.Parameter(p[name].clone())
+    adam = torch.optim.Adam([t for t in own.values() if t.requires_grad], lr=1e-4, foreach=foreach)
+
+    def step():
+        adam.zero_grad(set_to_none=True)
+        with precision(autocast):
+            z = bert(own, dropping)
+        loss = F.mse_loss(z[:, 0].float(), target)
+        loss.backward()
+        adam.step()
+        return float(loss.detach())
+    return step
+
+
+def check(what, ours, theirs):
+    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
+    if not error <= (5e-2 if mixed else 1e-4):
+        sys.exit("towers.py: %s differ by %.2g relative to the largest" % (what, error))
+    return error
+
+
+def seconds(step):
+    times = []
+    for _ in range(3):
+        begin = time.process_time()
+        step()
+        times.append(time.process_time() - begin)
+    return sorted(times)[1]
+
+
+errors = [check("hidden states", reference, forward_only(False)())]
+if training:
+    step = trainer(False, False, False)
+    errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
+    choices = [(False, False), (True, False)] + ([(False, True)] if mixed else [])
+    variants = {c: trainer(c[0], True, c[1]) for c in choices}
+else:
+    variants = {(None, c): forward_only(c) for c in ((False, True) if mixed else (False,))}
+best = min(variants, key=lambda c: seconds(variants[c])) if len(variants) > 1 else next(iter(variants))
+step = variants.pop(best)
+variants.clear()
+serve(step, "agreement " + " ".join("%.1e" % e for e in errors) +
+      ("" if best[0] is None else " adam " + ("foreach" if best[0] else "loop")) + (" autocast" if best[1] else ""))
