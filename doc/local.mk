@@ -12,7 +12,8 @@ dist_doc_DATA += \
 	doc/ops.md \
 	doc/performance.md \
 	doc/results.md \
-	doc/spectra.md
+	doc/spectra.md \
+	doc/weights.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).
 CLEANFILES += doc/ops.md doc/ops.md.tmp
