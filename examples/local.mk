@@ -157,6 +157,8 @@ examples_music_search_SOURCES = \
 	examples/search_model.c \
 	examples/search_model.h \
 	examples/search_networks.c \
+	examples/search_pretrain.c \
+	examples/search_pretrain.h \
 	examples/search_report.c \
 	examples/search_report.h \
 	examples/search_train.c \

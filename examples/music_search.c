@@ -1,6 +1,7 @@
 /* music-search: finding music by describing it.
  *
  *     music-search train [--data DIR]           captions and sounds -> two towers -> report
+ *     music-search pretrain [--data DIR]        captions -> a text tower that guesses masked words
  *     music-search eval --out RUN               figures on the test part, beside the published ones
  *     music-search index DIR --out RUN          embeds a library of sounds
  *     music-search query "slow sad piano" -k 10 --out RUN
@@ -16,6 +17,7 @@
 #include "examples/search_index.h"
 #include "examples/search_judge.h"
 #include "examples/search_model.h"
+#include "examples/search_pretrain.h"
 #include "examples/search_report.h"
 #include "examples/search_train.h"
 #include "nn/nearest.h"
@@ -165,6 +167,9 @@ static const et_verb verbs[] = {
      "data task songs config " OF_MODEL "words vocab text-weights audio-weights base-memory cache seed threads epochs batch lr schedule clip weight-decay "
      "precision patience out resume overwrite profile",
      NULL, 0, 0, search_train},
+    {"pretrain", "a text tower that guesses masked words of captions, for train --text-weights",
+     "data songs size tokens words vocab seed threads epochs batch lr weight-decay precision out resume overwrite profile",
+     NULL, 0, 0, search_pretrain},
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
      "task@ songs@ out! data cache threads", NULL, 0, 0, eval},
     {"zero-shot", "genres and tags from prompts, on the test part of the data", OF_THE_RUN

@@ -6,6 +6,7 @@
 #include "autograd/ops.h"
 #include "examples/common/runfolder.h"
 #include "examples/search_data.h"
+#include "models/bert.h"
 #include "nn/module.h"
 
 /* What a model is built for. */
@@ -47,6 +48,9 @@ extern const search_network search_two_tower, search_tags;
 
 /* Their names for the option --model: "two-tower|tags". */
 #define SEARCH_MODELS "two-tower|tags"
+
+/* The text tower: BERT-base, or a small one for texts of `tokens` at most. */
+et_bert_config search_text_tower(bool base, int64_t vocabulary, int64_t tokens);
 
 typedef struct search_model {
     const search_network *network;

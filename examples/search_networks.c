@@ -23,16 +23,31 @@ static const char *const heads[] = {"linear", "mlp", "skip-mlp"};
 static const char *const losses[] = {"clip", "mulan", "decoupled", "sigmoid"};
 static const char *const poolings[] = {"cls", "pooler", "mean", "max"};
 
+et_bert_config search_text_tower(bool base, int64_t vocabulary, int64_t tokens)
+{
+    et_bert_config c = base ? et_bert_base() : et_two_tower_small().text;
+
+    c.vocabulary = vocabulary;
+    if (!base) { /* 2 layers of width 128 learn in minutes on one core */
+        c.positions = tokens;
+        c.width = 128;
+        c.hidden = 256;
+        c.heads = 4;
+        c.dropout = c.attention_dropout = 0.1;
+    }
+    return c;
+}
+
 /* Towers that learn in minutes on one core: 2 and 3 layers of width 128. */
-static et_two_tower_config small_towers(void)
+static et_two_tower_config small_towers(const search_sizes *s)
 {
     et_two_tower_config c = et_two_tower_small();
 
-    c.text.width = c.audio.width = 128;
-    c.text.hidden = c.audio.hidden = 256;
-    c.text.heads = c.audio.heads = 4;
+    c.text = search_text_tower(false, s->vocabulary, s->tokens);
+    c.audio.width = 128;
+    c.audio.hidden = 256;
+    c.audio.heads = 4;
     c.audio.layers = 3;
-    c.text.dropout = c.text.attention_dropout = 0.1;
     c.audio.dropout = c.audio.attention_dropout = 0.1;
     c.audio.patch_bands = c.audio.patch_frames = 16;
     c.audio.step_bands = c.audio.step_frames = 16;
@@ -43,7 +58,7 @@ static et_two_tower_config small_towers(void)
 static et_two_tower_config towers(const et_cli *cli, const search_sizes *s)
 {
     const bool task = s->input.front_end[0] == '\0', base = strcmp(et_cli_text(cli, "size"), "base") == 0;
-    et_two_tower_config c = base ? et_two_tower_base() : task ? et_two_tower_small() : small_towers();
+    et_two_tower_config c = base ? et_two_tower_base() : task ? et_two_tower_small() : small_towers(s);
 
     c.text.vocabulary = s->vocabulary;
     if (!base)
