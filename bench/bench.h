@@ -112,6 +112,7 @@ bool bench_rnn(bench_report *r, const bench_options *o);
 bool bench_conv(bench_report *r, const bench_options *o);
 bool bench_audio(bench_report *r, const bench_options *o);
 bool bench_ops(bench_report *r, const bench_options *o);
+bool bench_search(bench_report *r, const bench_options *o);
 bool bench_vit(bench_report *r, const bench_options *o);
 bool bench_towers(bench_report *r, const bench_options *o);
 
@@ -127,10 +128,12 @@ bool bench_rnn_serve(const bench_options *o);
 bool bench_conv_serve(const bench_options *o);
 bool bench_audio_serve(const bench_options *o);
 bool bench_ops_serve(const bench_options *o);
+bool bench_search_serve(const bench_options *o);
 bool bench_vit_serve(const bench_options *o);
 bool bench_towers_serve(const bench_options *o);
-/** True for the name of a row of the workload "ops", "vit", "towers". */
+/** True for the name of a row of the workload "ops", "search", "vit", "towers". */
 bool bench_ops_has(const char *model);
+bool bench_search_has(const char *model);
 bool bench_vit_has(const char *model);
 bool bench_towers_has(const char *model);
 

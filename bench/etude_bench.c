@@ -25,6 +25,7 @@ static const struct {
     {"audio", bench_audio, "Fourier transforms, and 30 seconds of sound to features"},
     {"ops", bench_ops, "element-wise ops, softmax, norm, losses, Adam, linear, attention, an encoder"},
     {"rnn", bench_rnn, "training steps of the recurrent classifier with attention"},
+    {"search", bench_search, "training steps of two small towers, the nearest of a million vectors"},
     {"vit", bench_vit, "training steps of the Vision Transformer"},
     {"towers", bench_towers, "BERT-base and AST-base, forward; training the last five layers of BERT"},
 };
@@ -43,6 +44,7 @@ static void help(void)
            "  --model NAME   of the workload rnn: gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, ...;\n"
            "                 or of conv: conv/1d-128, pool/1d-3, norm/1d-128, ...;\n"
            "                 or of ops: op/exp-512K, attention/64, encoder/8x128, ...\n"
+           "                 or of search: two-tower/small, two-tower/small-bf16\n"
            "                 or of vit: vit/paper, vit/paper-bf16\n"
            "                 or of towers: bert/forward, bert/last-5, ast/forward, each also -bf16\n"
            "  --save FILE    write that model's weights, input and results (safetensors)\n"
@@ -108,6 +110,8 @@ static bool serve_named(const bench_options *o)
         return bench_conv_serve(o);
     if (bench_ops_has(m))
         return bench_ops_serve(o);
+    if (bench_search_has(m))
+        return bench_search_serve(o);
     if (bench_vit_has(m))
         return bench_vit_serve(o);
     if (bench_towers_has(m))

@@ -17,6 +17,7 @@ bench_etude_bench_SOURCES = \
 	bench/report.c \
 	bench/rnn.c \
 	bench/rnn.h \
+	bench/search.c \
 	bench/steady.c \
 	bench/towers.c \
 	bench/trainer.c \
@@ -77,7 +78,7 @@ endif
 
 EXTRA_DIST += bench/compare bench/compare-audio bench/corpus_baseline.py bench/genre-seeds bench/turns.py \
 	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/rnn_attention.py bench/peers/serving.py \
-	bench/peers/spectra.py bench/peers/towers.py bench/peers/vit.py
+	bench/peers/spectra.py bench/peers/towers.py bench/peers/two_tower.py bench/peers/vit.py
 
 CLEANFILES += bench/etude-bench $(bench_peaks) $(bench_peer_programs)
 
