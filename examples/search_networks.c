@@ -49,8 +49,8 @@ static et_two_tower_config small_towers(const search_sizes *s)
     c.audio.heads = 4;
     c.audio.layers = 3;
     c.audio.dropout = c.audio.attention_dropout = 0.1;
-    c.audio.patch_bands = c.audio.patch_frames = 16;
-    c.audio.step_bands = c.audio.step_frames = 16;
+    c.audio.patch_bands = c.audio.step_bands = s->input.bins; /* a token hears all bands at once */
+    c.audio.patch_frames = c.audio.step_frames = 8;
     return c;
 }
 
