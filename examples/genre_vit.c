@@ -24,7 +24,7 @@
     "window@ standardize@ seed@ epochs@ "
 
 static const et_verb verbs[] = {
-    {"train", "train a model and write the run folder", TRAINING_OPTIONS MODEL_OPTIONS "fold keep out resume overwrite profile",
+    {"train", "train a model and write the run folder", TRAINING_OPTIONS MODEL_OPTIONS "fold keep recompute out resume overwrite profile",
      NULL, 0, 0, vit_train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data cache threads",
      NULL, 0, 0, vit_eval},
@@ -63,6 +63,8 @@ static const et_option options[] = {
     {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout in the blocks"},
     {"head-dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout in the head"},
     {"drop-path", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Chance that an item skips a branch of the last block"},
+    {"recompute", ET_OPTION_INT, "N", "0", 0, 64,
+     "Blocks, from the first, whose insides backward computes again instead of keeping them: less memory, more time"},
     {"window", ET_OPTION_INT, "N", NULL, 0, 100000,
      "Frames that the model sees: a random stretch in training, three in judging; 0: all"},
     {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0, "The rate over time; cosine begins with a warm-up"},

@@ -51,6 +51,7 @@ et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, in
         .dropout = et_cli_real(cli, "dropout"),
         .head_dropout = et_cli_real(cli, "head-dropout"),
         .drop_path = et_cli_real(cli, "drop-path"),
+        .recomputed = (int)(strcmp(et_cli_verb(cli)->name, "train") == 0 ? et_cli_int(cli, "recompute") : 0),
     };
 }
 

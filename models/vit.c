@@ -50,7 +50,8 @@ static bool complete(et_vit_config *c)
     c->step_w = c->step_w ? c->step_w : c->patch_w;
     return c->frames >= 1 && c->bins >= 1 && c->channels >= 1 && c->patch_h >= 1 && c->patch_w >= 1 &&
            c->step_h >= 1 && c->step_w >= 1 && c->height >= c->patch_h && c->width >= c->patch_w && c->d >= 1 &&
-           c->classes >= 1 && c->head_dropout >= 0 && c->head_dropout < 1;
+           c->classes >= 1 && c->head_dropout >= 0 && c->head_dropout < 1 && c->recomputed >= 0 &&
+           c->recomputed <= c->layers;
 }
 
 et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *config, et_rng *rng)
@@ -63,7 +64,8 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
         return NULL;
     c = config ? *config : (et_vit_config){0};
     if (!complete(&c)) {
-        et_raise(ET_EINVAL, "vit%s%s: a size is below 1, the image smaller than a patch, or a dropout not in [0, 1)",
+        et_raise(ET_EINVAL, "vit%s%s: a size is below 1, the image smaller than a patch, a dropout not in [0, 1), or too many "
+                            "blocks computed again",
                  name ? " " : "", name ? name : "");
         return NULL;
     }
@@ -95,6 +97,10 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
                                                             .mlp_dropout = c.dropout,
                                                             .drop_path = c.drop_path},
                                    rng);
+    if (m->blocks) {
+        m->blocks->checkpoint = c.recomputed > 0;
+        m->blocks->kept = c.layers - c.recomputed;
+    }
     m->ln = et_layer_norm_layer_new(&m->module, "ln", c.d, 1e-6);
     et_module *head = et_module_new(sizeof *head, "Head", &m->module, "head");
     int64_t in = c.pooling == ET_VIT_FLATTEN ? N * c.d : c.d;
@@ -157,7 +163,8 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
 
     /* z'_l = MSA(LN(z_(l-1))) + z_(l-1)   (2)
      * z_l  = MLP(LN(z'_l)) + z'_l         (3) */
-    z = et_transformer_forward(m->blocks, z, NULL, attention);
+    z = attention ? et_transformer_forward(m->blocks, z, NULL, attention)
+                  : et_transformer_forward_from(m->blocks, 0, z, NULL, NULL);
 
     /* y = LN(z_L^0)   (4): of the class token, the mean token, or all of them */
     et_tensor *y = et_layer_norm_layer_forward(m->ln, z);

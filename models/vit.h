@@ -47,6 +47,8 @@ typedef struct et_vit_config {
     double dropout;                   /* of the attention's weights and in the blocks' perceptrons */
     double head_dropout;              /* before each of the head's hidden layers and its last one */
     double drop_path;                 /* chance to skip a branch of the last block; less before it */
+    int recomputed;                   /* in training backward computes so many of the first blocks again instead of
+                                         keeping their insides: less memory, more time */
 } et_vit_config;
 
 /** 512 x 129 to 128 x 32, patches 16 x 4, d 128, 8 blocks, 4 heads of 128, MLP 256, head 2048 and 1024, K 10:
@@ -72,7 +74,7 @@ typedef struct et_vit {
 
 /** A model under parent and name (both NULL: a root). Weights are Glorot uniform, biases 0, positions and
  *  class token U(-0.05, 0.05). NULL on failure: EINVAL for sizes below 1, an image smaller than a patch,
- *  bad dropouts. Free the root with et_module_free. */
+ *  bad dropouts, more recomputed blocks than there are. Free the root with et_module_free. */
 et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *config, et_rng *rng);
 
 /** Logits [B, K] of spectrograms x [B, frames, C bins]. attention, where not NULL, receives the blocks'

@@ -197,8 +197,8 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
     for (int i = first; i < t->layers; i++) {
         et_transformer_block *b = t->blocks[i];
         in[0] = x;
-        x = t->checkpoint && b->module.training && !b->rng ? et_checkpoint(again, in, mask ? 2 : 1, b)
-                                                          : et_transformer_block_forward(b, x, &call);
+        const bool compute_again = t->checkpoint && i < t->layers - t->kept && b->module.training && !b->rng;
+        x = compute_again ? et_checkpoint(again, in, mask ? 2 : 1, b) : et_transformer_block_forward(b, x, &call);
         if (hidden)
             hidden[i] = x;
     }

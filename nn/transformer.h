@@ -86,6 +86,7 @@ typedef struct et_transformer {
     /* et_transformer_forward_from computes blocks in training again during backward instead of keeping what is
      * inside (et_checkpoint), but not those with a generator of their own. May be set. */
     bool checkpoint;
+    int kept; /* but not the last so many of them */
 } et_transformer;
 
 /** `layers` >= 1 blocks. The chance of skipping grows evenly from 0 at the first block to

@@ -250,6 +250,48 @@ START_TEST(image)
 }
 END_TEST
 
+/* Blocks that are computed again in backward: the same bits, dropout included, with less memory. */
+START_TEST(recomputed)
+{
+    enum { B = 32 };
+    et_vit_config c = et_vit_small();
+    et_tensor *first = NULL;
+    int64_t peak[2];
+
+    c.layers = 3;
+    for (int again = 0; again < 2; again++) {
+        et_rng rng = et_rng_make(3, 0);
+        et_pool_stats stats;
+        c.recomputed = again ? 2 : 0;
+        et_vit *m = et_vit_new(NULL, NULL, &c, &rng);
+        ck_assert_msg(m != NULL, "%s", et_error_message());
+        et_tensor *x = et_empty(ET_F32, ET_SHAPE(B, c.frames, c.bins));
+        et_fill_normal(x, &rng, 0, 1);
+        *et_rng_default() = et_rng_make(4, 0);
+        et_scope *s = et_scope_open();
+        et_pool_reset_peak();
+        et_tensor *y = et_vit_forward(m, x, NULL);
+        ck_assert_int_eq(et_backward(et_mean(et_square(y), 0, NULL, false)), ET_OK);
+        et_pool_get_stats(&stats);
+        peak[again] = (int64_t)stats.peak;
+        et_scope_close(s);
+        et_tensor *g = et_grad_of(et_module_find(&m->module, "patch.proj.weight"));
+        if (again)
+            ck_assert_mem_eq(et_data(g), et_data(first), (size_t)g->numel * sizeof(float));
+        else
+            first = et_clone(g);
+        et_free(x);
+        et_module_free(&m->module);
+    }
+    ck_assert_int_lt(peak[1], peak[0]);
+    et_free(first);
+    c.recomputed = 4;
+    ck_assert_ptr_null(et_vit_new(NULL, NULL, &c, NULL));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "computed again"));
+    et_error_clear();
+}
+END_TEST
+
 /* Rollout of two layers with hand-made attention, and the last layer alone. */
 START_TEST(relevance)
 {
@@ -368,6 +410,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, sizes);
     tcase_add_test(tc, image);
+    tcase_add_test(tc, recomputed);
     tcase_add_loop_test(tc, relevance, 0, 2);
     tcase_add_test(tc, wrong_use);
     tcase_add_test(tc, allocations);

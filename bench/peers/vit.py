@@ -10,7 +10,7 @@ seconds, is answered as in rnn_attention.py. The greeting says the memory at its
 moments, and beyond what the process had with its libraries and the batch.
 """
 import contextlib
-import resource
+import gc
 import sys
 import time
 
@@ -30,8 +30,16 @@ for name in [n for n in tensors if n.startswith("resize_")]:
     del tensors[name]  # PyTorch's own interpolation is used
 
 
-def megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def megabytes(field):
+    """Resident memory: VmRSS, that of now; VmHWM, the most since the last call of forget_peak."""
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(field)) / 1024
+
+
+def forget_peak():
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")
 
 
 def parameters():
@@ -102,13 +110,14 @@ def seconds(step):
     return sorted(times)[1]
 
 
-before = megabytes()
+forget_peak()
+before = megabytes("VmRSS")
 p, step = trainer(False, False, False)
 with torch.no_grad():
     errors = [check("logits", logits, forward(p, False))]
 errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
 own = 16 * sum(t.numel() for t in p.values()) / 2**20
-beyond = megabytes() - before - own
+beyond = megabytes("VmHWM") - before - own
 del p, step
 choices = [(False, False), (True, False)] + ([(False, True)] if mixed else [])
 variants = {c: trainer(c[0], True, c[1])[1] for c in choices}
