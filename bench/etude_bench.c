@@ -28,6 +28,7 @@ static const struct {
     {"search", bench_search, "training steps of two small towers, the nearest of a million vectors"},
     {"vit", bench_vit, "training steps of the Vision Transformer"},
     {"towers", bench_towers, "BERT-base and AST-base, forward; training the last five layers of BERT"},
+    {"style", bench_style, "training steps of the style VAE"},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
@@ -47,6 +48,7 @@ static void help(void)
            "                 or of search: two-tower/small, two-tower/small-bf16\n"
            "                 or of vit: vit/paper, vit/paper-half, vit/paper-bf16\n"
            "                 or of towers: bert/forward, bert/last-5, ast/forward, each also -bf16\n"
+           "                 or of style: style/paper, style/gru\n"
            "  --save FILE    write that model's weights, input and results (safetensors)\n"
            "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
            "  --json         print one JSON object\n"
@@ -116,6 +118,8 @@ static bool serve_named(const bench_options *o)
         return bench_vit_serve(o);
     if (bench_towers_has(m))
         return bench_towers_serve(o);
+    if (bench_style_has(m))
+        return bench_style_serve(o);
     return bench_rnn_serve(o);
 }
 

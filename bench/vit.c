@@ -2,20 +2,15 @@
  * of the blocks computed again in backward, and with bfloat16 products. */
 #include "config.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "bench/bench.h"
+#include "bench/model_step.h"
 #include "models/vit.h"
-#include "nn/optim.h"
-#include "tensor/os.h"
-#include "tensor/pool.h"
 #include "tensor/rng.h"
-#include "tensor/safetensors.h"
 
-enum { BATCH = 64, PARTS = 4 };
+enum { BATCH = 64 };
 
 static const struct vit_case {
     const char *name;
@@ -25,19 +20,21 @@ static const struct vit_case {
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
 typedef struct work {
+    bench_model m;
     const struct vit_case *c;
     et_vit *model;
     et_optim *optim;
     et_tensor *x, *labels; /* [B, T, F], int32 [B] */
-    int threads;
 } work;
+
+static et_tensor *loss_of(void *user, et_tensor **logits);
 
 static bool work_make(work *w, const char *name, int threads)
 {
     et_rng rng = et_rng_make(1, 0);
     et_vit_config c = et_vit_paper();
 
-    *w = (work){.threads = threads};
+    *w = (work){.m = {.loss = loss_of, .user = w, .threads = threads}};
     for (int i = 0; i < N_CASES; i++)
         if (!strcmp(cases[i].name, name))
             w->c = &cases[i];
@@ -45,6 +42,8 @@ static bool work_make(work *w, const char *name, int threads)
     w->model = et_vit_new(NULL, NULL, &c, &rng);
     const et_optim_options o = {.kind = ET_ADAMW, .lr = 1e-4, .weight_decay = 1e-4};
     w->optim = w->model ? et_optim_new(&w->model->module, &o, NULL, 0) : NULL;
+    w->m.module = w->model ? &w->model->module : NULL;
+    w->m.optim = w->optim;
     w->x = et_empty(ET_F32, ET_SHAPE(BATCH, c.frames, c.bins));
     w->labels = et_empty(ET_I32, ET_SHAPE(BATCH));
     if (!w->optim || !w->x || !w->labels || et_fill_normal(w->x, &rng, 0, 1))
@@ -63,8 +62,10 @@ static void work_free(work *w)
     et_free(w->labels);
 }
 
-static et_tensor *loss_of(const work *w, et_tensor **logits)
+static et_tensor *loss_of(void *user, et_tensor **logits)
 {
+    const work *w = user;
+
     if (w->c->mixed)
         et_mixed_begin();
     et_tensor *y = et_vit_forward(w->model, w->x, NULL);
@@ -75,62 +76,6 @@ static et_tensor *loss_of(const work *w, et_tensor **logits)
     return et_cross_entropy(y, w->labels);
 }
 
-/* Forward, backward, AdamW; the clock before, between and after. The loss, NaN after an error. */
-static double step(const work *w, double at[PARTS])
-{
-    double unused[PARTS], loss = NAN;
-
-    at = at ? at : unused;
-    at[0] = bench_clock(w->threads);
-    et_scope *scope = et_scope_open();
-    et_tensor *l = loss_of(w, NULL);
-    at[1] = bench_clock(w->threads);
-    et_backward(l);
-    at[2] = bench_clock(w->threads);
-    if (et_optim_step_zero(w->optim, 0, NULL) == ET_OK)
-        loss = et_item(l);
-    et_scope_close(scope);
-    at[3] = bench_clock(w->threads);
-    return loss;
-}
-
-/* The weights, the batch, and what a peer must reach without dropout: logits, and the losses of three steps, after which
- * dropout is on. The weights are trained on. */
-static bool save(const work *w, const char *path)
-{
-    enum { MOST = 256, STEPS = 3 };
-    et_named_tensor out[MOST];
-    et_tensor *logits = NULL;
-    double losses[STEPS];
-    int64_t n = 0, own;
-    const et_entry *e;
-
-    et_module_eval(&w->model->module);
-    while ((e = et_module_entry(&w->model->module, n)) && n < MOST - 4) {
-        out[n] = (et_named_tensor){e->name, et_clone(e->tensor)};
-        n++;
-    }
-    et_scope *scope = et_scope_open();
-    et_no_grad_begin();
-    loss_of(w, &logits);
-    logits = et_scope_return(scope, logits);
-    et_no_grad_end();
-    et_scope_close(scope);
-    for (int i = 0; i < STEPS; i++)
-        losses[i] = step(w, NULL);
-    et_module_train(&w->model->module);
-    out[n++] = (et_named_tensor){"logits", logits};
-    out[n++] = (et_named_tensor){"losses", et_from(ET_F64, ET_SHAPE(STEPS), losses)};
-    own = n;
-    out[n++] = (et_named_tensor){"x", w->x};
-    out[n++] = (et_named_tensor){"labels", w->labels};
-    if (!et_error_status())
-        et_safetensors_write(path, out, n, NULL, 0);
-    for (int64_t i = 0; i < own; i++)
-        et_free((et_tensor *)(uintptr_t)out[i].tensor);
-    return !et_error_status();
-}
-
 bool bench_vit_has(const char *model)
 {
     for (int i = 0; model && i < N_CASES; i++)
@@ -139,13 +84,13 @@ bool bench_vit_has(const char *model)
     return false;
 }
 
-static bool train(void *user) { return !isnan(step(user, NULL)); }
-
 bool bench_vit_serve(const bench_options *o)
 {
     work w;
-    bool good = work_make(&w, o->model, o->threads) && (!o->save || save(&w, o->save)) && bench_serve(train, &w);
+    bool good = work_make(&w, o->model, o->threads);
+    const et_named_tensor batch[] = {{"x", w.x}, {"labels", w.labels}};
 
+    good = good && (!o->save || bench_model_save(&w.m, o->save, batch, 2)) && bench_model_serve(&w.m);
     work_free(&w);
     return good;
 }
@@ -167,49 +112,19 @@ static double step_flop(const et_vit *m)
 
 static bool measure(bench_report *r, const bench_options *o, const char *name)
 {
-    static bench_samples s[PARTS];
     work w;
-    bench_summary m[PARTS];
-    et_pool_stats pool;
-    double at[PARTS];
-    bool good = work_make(&w, name, o->threads);
+    const bool good = work_make(&w, name, o->threads) && bench_model_measure(r, o, &w.m, name, BATCH, step_flop(w.model));
 
-    for (int i = 0; i < 2 && good; i++)
-        good = !isnan(step(&w, NULL));
-    et_pool_reset_peak();
-    for (int p = 0; p < PARTS; p++)
-        s[p].n = 0;
-    for (double end = et_os_seconds() + o->seconds; good && (s[0].n < 3 || et_os_seconds() < end) &&
-                                                    s[0].n < BENCH_SAMPLES;) {
-        good = !isnan(step(&w, at));
-        bench_add(&s[0], at[3] - at[0]);
-        for (int p = 1; p < PARTS; p++)
-            bench_add(&s[p], at[p] - at[p - 1]);
-    }
-    if (good) {
-        for (int p = 0; p < PARTS; p++)
-            m[p] = bench_summarise(&s[p]);
-        et_pool_get_stats(&pool);
-        const double rate = 1e-9 * step_flop(w.model) / m[0].median;
-        const double own = 16.0 * (double)et_module_count(&w.model->module); /* weights, gradients, two moments */
-        bench_row(r, name,
-                  (double[]){1e3 * m[0].median, 1e3 * m[1].median, 1e3 * m[2].median, 1e3 * m[3].median,
-                             BATCH / m[0].median, rate, 100 * rate / bench_peak(o->threads), own / (1 << 20),
-                             ((double)pool.peak - own) / (1 << 20)});
-    }
     work_free(&w);
     return good;
 }
 
 bool bench_vit(bench_report *r, const bench_options *o)
 {
-    static const bench_column columns[] = {{"step ms", 1},    {"forward", 1},   {"backward", 1}, {"AdamW", 1},
-                                           {"segments/s", 1}, {"GFLOP/s", 1},   {"% of peak", 1}, {"own MiB", 1},
-                                           {"beyond", 1}};
     bool good = true;
 
     bench_table(r, "vit", "Training step of the paper's Vision Transformer, 21.5 M parameters, batch 64\n"
-                          "(own: weights, gradients, moments; beyond: the pool's peak without these)", columns, 9);
+                          "(own: weights, gradients, moments; beyond: the pool's peak without these)", bench_model_columns, BENCH_MODEL_COLUMNS);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_vit_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || i == 0)
             good = measure(r, o, cases[i].name);
