@@ -13,6 +13,7 @@ dist_doc_DATA += \
 	doc/performance.md \
 	doc/results.md \
 	doc/spectra.md \
+	doc/style-vae.md \
 	doc/weights.md
 
 # The table of operators, made as ops.h is (autograd/local.mk).
