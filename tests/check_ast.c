@@ -6,6 +6,7 @@
 
 #include "models/ast.h"
 #include "nn/init.h"
+#include "nn/optim.h"
 #include "tests/alloc_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
@@ -135,6 +136,48 @@ START_TEST(freezing)
 }
 END_TEST
 
+/* The class of a bump's band and of its half of the clip is learned: 8 classes, new items right. */
+START_TEST(learns)
+{
+    enum { B = 16, STEPS = 250, N = 8 };
+    et_ast_config c = little();
+    et_rng rng = et_rng_make(5, 0);
+    int right = 0;
+
+    c.classes = N;
+    et_ast *m = made(c, &rng);
+    et_optim *opt = et_adam_new(&m->module, 2e-3);
+    ck_assert_ptr_nonnull(opt);
+    for (int step = 0; step < STEPS + 10; step++) {
+        et_scope *s = et_scope_open();
+        et_tensor *x = et_empty(ET_F32, ET_SHAPE(B, 64, 16)), *labels = et_empty(ET_I32, ET_SHAPE(B));
+        et_init_normal(x, 0.5, &rng);
+        float *p = et_data_mut(x);
+        int32_t *label = et_data_mut(labels);
+        for (int b = 0; b < B; b++) {
+            label[b] = (int32_t)et_rng_below(&rng, N);
+            for (int t = 0; t < 20; t++)
+                p[(b * 64 + 6 + t + 32 * (label[b] / 4)) * 16 + 2 + 4 * (label[b] % 4)] += 2;
+        }
+        if (step == STEPS)
+            et_module_eval(&m->module);
+        et_tensor *logits = et_ast_classify(m, et_ast_pool(m, et_ast_forward(m, x, NULL)));
+        if (step < STEPS) {
+            ck_assert_int_eq(et_backward(et_cross_entropy(logits, labels)), ET_OK);
+            ck_assert_int_eq(et_optim_step_zero(opt, 1, NULL), ET_OK);
+        } else {
+            const int32_t *best = et_data(et_argmax(logits, 1, false));
+            for (int b = 0; b < B; b++)
+                right += best[b] == label[b];
+        }
+        et_scope_close(s);
+    }
+    ck_assert_msg(right >= 150, "%d of 160", right);
+    et_optim_free(opt);
+    et_module_free(&m->module);
+}
+END_TEST
+
 static void refused(et_tensor *t, et_status status)
 {
     ck_assert_ptr_null(t);
@@ -214,6 +257,7 @@ int main(void)
     tcase_add_test(tc, tokens);
     tcase_add_test(tc, halves);
     tcase_add_test(tc, freezing);
+    tcase_add_test(tc, learns);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
     tcase_add_checked_fixture(alone, reset, NULL);
