@@ -157,17 +157,6 @@ et_transformer *et_transformer_new(et_module *parent, const char *name, int laye
     return et_module_done(&t->module);
 }
 
-et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask, et_tensor **weights)
-{
-    if (!t)
-        return et_fail("transformer");
-    for (int i = 0; i < t->layers; i++) {
-        et_mha_call call = {.mask = mask, .weights = weights ? &weights[i] : NULL};
-        x = et_transformer_block_forward(t->blocks[i], x, &call);
-    }
-    return x;
-}
-
 /* A block that is computed again in backward: in[0] is x, in[1] (or none) the mask. */
 static et_tensor *again(et_tensor *const *in, int n, void *block)
 {
@@ -201,6 +190,17 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
         x = compute_again ? et_checkpoint(again, in, mask ? 2 : 1, b) : et_transformer_block_forward(b, x, &call);
         if (hidden)
             hidden[i] = x;
+    }
+    return x;
+}
+
+et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask, et_tensor **weights)
+{
+    if (!t || !weights)
+        return et_transformer_forward_from(t, 0, x, mask, NULL);
+    for (int i = 0; i < t->layers; i++) {
+        et_mha_call call = {.mask = mask, .weights = &weights[i]};
+        x = et_transformer_block_forward(t->blocks[i], x, &call);
     }
     return x;
 }

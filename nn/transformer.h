@@ -83,8 +83,8 @@ typedef struct et_transformer {
     et_module module;
     et_transformer_block **blocks;
     int layers;
-    /* et_transformer_forward_from computes blocks in training again during backward instead of keeping what is
-     * inside (et_checkpoint), but not those with a generator of their own. May be set. */
+    /* Blocks in training are computed again during backward instead of keeping what is inside (et_checkpoint), but
+     * not those with a generator of their own, nor where attention's weights are asked for. May be set. */
     bool checkpoint;
     int kept; /* but not the last so many of them */
 } et_transformer;
