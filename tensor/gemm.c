@@ -316,10 +316,12 @@ static void plan_blocks(gemm_job *w)
     w->direct = g->csb == 1 && (g->m <= FEW_ROWS || (g->m <= SOME_ROWS && (g->rsb * w->es % 4096 != 0 ||
                                                                           g->k * g->n * w->es <= L2_BYTES / 2)));
     /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are narrow and
-     * read A often, and where the lines fall onto each other in the cache (strides of a power of two). */
+     * read A often, and where the lines fall onto each other in the cache (strides of a power of two) and A is more
+     * than the second level holds. */
     const int64_t stride = g->csa * w->es;
     w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
-                stride >= (w->kr->lanes < 16 ? 1024 : 2048) && (w->kr->lanes < 16 || (stride & (stride - 1)) == 0);
+                (w->kr->lanes < 16 ? stride >= 1024
+                                   : stride >= 2048 && (stride & (stride - 1)) == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
     w->group = w->pack_a ? A_GROUP : ROW_GROUP;
     w->slot_a = w->pack_a ? (w->kc * A_GROUP + A_GROUP / MIN_TALL * A_GAP) * w->es : 0;
     w->slot_a = round_up(w->slot_a, 64);

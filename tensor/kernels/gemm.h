@@ -403,12 +403,16 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
  * deep through all rows before the next, so that a line of a transposed A is fetched once. */
 static void gemm_pack_rows(int64_t k, int64_t rows, const void *va, int64_t rsa, int64_t csa, void *vout, int64_t step)
 {
-    enum { DEEP = 8 };
+    enum { DEEP = 8, AHEAD = 16 };
     const real *a = va;
     real *out = vout;
 
     for (int64_t p0 = 0; p0 < k; p0 += DEEP) {
         const int64_t p1 = k - p0 < DEEP ? k : p0 + DEEP;
+        if (rsa == 1) /* lines far apart: nobody else asks for them early */
+            for (int64_t p = p1; p < p1 + AHEAD && p < k; p++)
+                for (int64_t r = 0; r < rows; r += 64 / (int64_t)sizeof(real))
+                    V_PREFETCH(a + r + p * csa);
         for (int64_t r = 0; r < rows; r += GEMM_MR_FULL) {
             const int64_t tall = rows - r < GEMM_MR_FULL ? rows - r : GEMM_MR_FULL;
             const real *from = a + r * rsa + p0 * csa;

@@ -28,9 +28,11 @@
 #if defined(__GNUC__)
 #define V_INLINE static inline __attribute__((always_inline, unused))
 #define V_LIKELY(x) __builtin_expect(!!(x), 1)
+#define V_PREFETCH(p) __builtin_prefetch(p)
 #else
 #define V_INLINE static inline
 #define V_LIKELY(x) (x)
+#define V_PREFETCH(p) ((void)0)
 #endif
 
 #if defined(ET_ISA_AVX512)
