@@ -83,7 +83,7 @@ static double real_at(const et_attn_job *w, const char *p, int64_t i)
 
 static void multiply(et_attn_job *w, const et_gemm_args *g)
 {
-    if (et_gemm(w->dtype, g) != ET_OK)
+    if ((w->mixed ? et_gemm_bf16(ET_F32, g) : et_gemm(w->dtype, g)) != ET_OK)
         atomic_store(&w->failed, true);
 }
 

@@ -30,6 +30,7 @@ static inline int64_t et_attn_batch(const et_attn_heads *x, int64_t b)
 typedef struct et_attn_job {
     const et_kernels *kr;
     et_dtype dtype;
+    bool mixed;                /* products of bfloat16 */
     int64_t es;                /* bytes of an element */
     int64_t b, h, tq, tk, dk, dv;
     et_attn_attr at;

@@ -72,6 +72,7 @@ static void read_shapes(const et_node *n, et_attn_job *w)
     w->kr = et_k(n);
     w->at = *at;
     w->dtype = first->dtype;
+    w->mixed = n->mixed && first->dtype == ET_F32;
     w->es = (int64_t)et_dtype_size(first->dtype);
     if (at->heads) {
         const int64_t wide = first->shape[2] / 3, d = wide / at->heads, *s = first->strides;

@@ -145,6 +145,7 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
     memset(c, 0, sizeof *c);
     c->k = forward ? et_k(n) : attr->kernels;
     c->dtype = x->dtype;
+    c->mixed = n->mixed && x->dtype == ET_F32;
     c->size = et_dtype_size(x->dtype);
     c->cell = attr->cell;
     c->at = at;

@@ -39,6 +39,7 @@ double et_rec_flops(const et_node *n, bool backward); /* of all T frames, whatev
 typedef struct et_rec_call {
     const et_kernels *k;
     et_dtype dtype;
+    bool mixed;                 /* backward's large products are of bfloat16 */
     size_t size;                /* of a real */
     et_cell cell;
     et_rec_operands at;

@@ -106,6 +106,11 @@ static const void *valid_inputs(const backward *p, int64_t lo, int64_t rows)
     return et_rec_at(c, p->x_valid ? p->x_valid : c->x, lo * c->T * c->F);
 }
 
+static et_status product(const et_rec_call *c, const et_gemm_args *args)
+{
+    return c->mixed ? et_gemm_bf16(ET_F32, args) : et_gemm(c->dtype, args);
+}
+
 /* to [m, n] = a^T b + beta to, where a has k rows lda apart and b k rows of n. */
 static et_status transposed_product(const et_rec_call *c, int64_t m, int64_t n, int64_t k, const void *a,
                                     int64_t lda, const void *b, double beta, void *to)
@@ -113,7 +118,7 @@ static et_status transposed_product(const et_rec_call *c, int64_t m, int64_t n, 
     const et_gemm_args args = {.m = m, .n = n, .k = k, .a = a, .rsa = 1, .csa = lda, .b = b, .rsb = n,
                                .csb = 1, .c = to, .ldc = n, .alpha = 1, .beta = beta};
 
-    return et_gemm(c->dtype, &args);
+    return product(c, &args);
 }
 
 /* to [gates H, H] = d''^T h + beta to; d'' and h have k rows. */
@@ -174,7 +179,7 @@ static et_status backward_shard(const backward *p, int64_t shard)
                                    .b = c->w_ih, .rsb = c->F, .csb = 1,
                                    .c = et_rec_at(c, p->dx, lo * c->T * c->F), .ldc = c->F, .alpha = 1,
                                    .beta = p->dx_acc};
-        status = et_gemm(c->dtype, &args);
+        status = product(c, &args);
     }
     if (!status && p->w_ih.to)
         status = transposed_product(c, G, c->F, all, d, width, valid_inputs(p, lo, rows),

@@ -2,6 +2,8 @@
  * a model learns with it. */
 #include "config.h"
 
+#include <math.h>
+
 #include "nn/linear.h"
 #include "nn/optim.h"
 #include "tests/values.h"
@@ -62,6 +64,82 @@ START_TEST(products)
     close_to(et_grad_of(x), et_matmul(rounded(g), rounded(w)), 2e-6);
     close_to(et_grad_of(w), et_matmul_t(rounded(g), rounded(x), true, false), 2e-6);
     ck_assert(!et_allclose(y, call(which, x, w), 1e-4, 1e-4, false));
+}
+END_TEST
+
+/* The largest |got - want| over the largest |want|. */
+static double distance(const et_tensor *got, const et_tensor *want)
+{
+    double most = 0, size = 0;
+
+    ck_assert(got && want && et_same_shape(got, want));
+    const et_tensor *a = et_to(got, ET_F64), *b = et_to(want, ET_F64);
+    for (int64_t i = 0; i < got->numel; i++) {
+        const double x = et_data_f64(a)[i], y = et_data_f64(b)[i];
+        most = fmax(most, fabs(x - y));
+        size = fmax(size, fabs(y));
+    }
+    return most / size;
+}
+
+static et_tensor *heads_of(et_tensor *x) { return et_reshape(x, ET_SHAPE(1, 1, x->shape[0], x->shape[1])); }
+
+/* Attention multiplies rounded queries, keys and values, forward and backward; the scores are so large that
+ * rounding them shows. Weights are rounded too: half a unit of 2^-8 each. */
+START_TEST(attention)
+{
+    enum { N_IN = 3 };
+    et_tensor *in[N_IN], *same[N_IN], *heads[2][N_IN], *g;
+
+    values_real = _i ? ET_F64 : ET_F32;
+    for (int i = 0; i < N_IN; i++) {
+        et_tensor *x = et_mul_scalar(random_of(40, 32, (uint64_t)i), i < 2 ? 8 : 1);
+        in[i] = et_set_requires_grad(et_detach(x), true);
+        same[i] = et_set_requires_grad(_i ? et_clone(x) : rounded(x), true);
+        heads[0][i] = heads_of(in[i]);
+        heads[1][i] = heads_of(same[i]);
+    }
+    g = heads_of(random_of(40, 32, 7));
+    et_tensor *plain = et_attention(et_detach(heads[0][0]), et_detach(heads[0][1]), et_detach(heads[0][2]), NULL, NULL);
+    et_mixed_begin();
+    et_tensor *y = et_attention(heads[0][0], heads[0][1], heads[0][2], NULL, NULL);
+    et_mixed_end();
+    et_tensor *z = et_attention(heads[1][0], heads[1][1], heads[1][2], NULL, NULL);
+    ck_assert(_i ? distance(y, plain) == 0 : distance(y, plain) > 0.02);
+    ck_assert(distance(y, z) <= (_i ? 0 : 0.005));
+    WORKS(et_backward_from(z, _i ? g : rounded(g), ET_RETAIN_GRAPH));
+    WORKS(et_backward_from(y, g, ET_RETAIN_GRAPH));
+    for (int i = 0; i < N_IN; i++)
+        ck_assert_msg(distance(et_grad_of(in[i]), et_grad_of(same[i])) <= (_i ? 0 : 0.01), "gradient %d: %g", i,
+                      distance(et_grad_of(in[i]), et_grad_of(same[i])));
+}
+END_TEST
+
+/* A recurrent layer computes forward as without; backward rounds what its large products multiply. */
+START_TEST(recurrent)
+{
+    enum { B = 3, T = 5, F = 6, H = 7, N_IN = 3 };
+    et_tensor *in[2][N_IN], *y[2], *g;
+
+    values_real = _i ? ET_F64 : ET_F32;
+    for (int k = 0; k < 2; k++) {
+        in[k][0] = et_set_requires_grad(et_detach(et_reshape(random_of(B * T, F, 0), ET_SHAPE(B, T, F))), true);
+        in[k][1] = et_set_requires_grad(random_of(3 * H, F, 1), true);
+        in[k][2] = et_set_requires_grad(random_of(3 * H, H, 2), true);
+        if (k)
+            et_mixed_begin();
+        y[k] = et_gru(in[k][0], NULL, in[k][1], in[k][2], NULL, NULL, NULL, NULL, NULL);
+        if (k)
+            et_mixed_end();
+    }
+    close_to(y[1], y[0], 0);
+    g = et_reshape(random_of(B * T, H, 3), ET_SHAPE(B, T, H));
+    WORKS(et_backward_from(y[0], g, ET_RETAIN_GRAPH));
+    WORKS(et_backward_from(y[1], g, ET_RETAIN_GRAPH));
+    for (int i = 0; i < N_IN; i++) {
+        const double d = distance(et_grad_of(in[1][i]), et_grad_of(in[0][i]));
+        ck_assert_msg(_i ? d == 0 : d > 1e-5 && d < 0.01, "gradient %d: %g", i, d);
+    }
 }
 END_TEST
 
@@ -159,6 +237,8 @@ int main(void)
 
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_loop_test(tc, products, 0, 2 * N_CALLS);
+    tcase_add_loop_test(tc, attention, 0, 2);
+    tcase_add_loop_test(tc, recurrent, 0, 2);
     tcase_add_test(tc, nests);
     tcase_add_loop_test(tc, checkpoints, 0, 2);
     tcase_add_test(tc, learns);
