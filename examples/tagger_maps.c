@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "autograd/ops.h"
-#include "nn/metrics.h"
 #include "tensor/alloc.h"
 
 void tagger_maps_free(tagger_maps *maps)
@@ -100,18 +99,22 @@ et_tensor *tagger_item_input(const tagger_data *d, int64_t item, int64_t rows)
     return et_error_status() ? NULL : batch.x;
 }
 
-et_status tagger_pointing(const float *values, int64_t steps, double rows_per_step, int64_t from, int64_t to,
-                          double *out)
+double tagger_pointing(const float *values, int64_t steps, double rows_per_step, int64_t from, int64_t to,
+                       double *chance)
 {
-    uint8_t *inside = et_alloc((size_t)steps + 1);
+    int64_t most = 0, touching = 0;
+    double hit = 0;
 
-    if (!inside)
-        return et_error_status();
+    for (int64_t t = 1; t < steps; t++)
+        if (values[t] > values[most])
+            most = t;
     for (int64_t t = 0; t < steps; t++)
-        inside[t] = (double)(t + 1) * rows_per_step > (double)from && (double)t * rows_per_step < (double)to;
-    et_status status = et_metric_roc_auc(steps, values, inside, 1, out);
-    et_dealloc(inside);
-    return status;
+        if ((double)(t + 1) * rows_per_step > (double)from && (double)t * rows_per_step < (double)to) {
+            touching++;
+            hit += t == most;
+        }
+    *chance = (double)touching / (double)steps;
+    return hit;
 }
 
 /* The first tag of an item that is on, -1 for none. */
@@ -130,7 +133,7 @@ et_status tagger_localisation(const et_tagger *m, const tagger_data *d, const et
                               int64_t most, double *out)
 {
     const int32_t *events = d->ds->events ? et_data_i32(d->ds->events) : NULL;
-    double sum = 0, one;
+    double sum = 0, chance;
     int64_t n = 0;
     et_status status = ET_OK;
 
@@ -149,12 +152,9 @@ et_status tagger_localisation(const et_tagger *m, const tagger_data *d, const et
             et_scope_close(scope);
         if (status)
             break;
-        status = tagger_pointing(maps.contributions + tag * maps.steps, maps.steps, maps.rows_per_step, event[0],
-                                 event[1], &one);
-        if (!status && !isnan(one)) {
-            sum += one;
-            n++;
-        }
+        sum += tagger_pointing(maps.contributions + tag * maps.steps, maps.steps, maps.rows_per_step, event[0],
+                               event[1], &chance);
+        n++;
         tagger_maps_free(&maps);
     }
     if (!status && n)
