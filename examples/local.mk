@@ -139,8 +139,16 @@ examples_music_tagger_SOURCES = \
 	examples/tagger_judge.h \
 	examples/tagger_maps.c \
 	examples/tagger_maps.h \
+	examples/tagger_measure.c \
+	examples/tagger_measure.h \
+	examples/tagger_model.c \
+	examples/tagger_model.h \
 	examples/tagger_report.c \
-	examples/tagger_report.h
+	examples/tagger_report.h \
+	examples/tagger_splice.c \
+	examples/tagger_splice.h \
+	examples/tagger_train.c \
+	examples/tagger_train.h
 examples_music_tagger_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/music-search

@@ -1,0 +1,170 @@
+#include "config.h"
+
+#include "examples/tagger_model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool is_sample_cnn(const et_cli *cli) { return strcmp(et_cli_text(cli, "model"), "sample-cnn") == 0; }
+
+static et_tagger_front front_of(const et_cli *cli)
+{
+    return strncmp(et_cli_text(cli, "model"), "spec", 4) == 0 ? ET_FRONT_SPEC : ET_FRONT_RAW;
+}
+
+static et_tagger_back back_of(const et_cli *cli)
+{
+    const char *model = et_cli_text(cli, "model");
+
+    return strstr(model, "-att") ? ET_BACK_ATT : strstr(model, "-cnn-p") ? ET_BACK_CNN_P : ET_BACK_CNN_L;
+}
+
+static bool is_paper(const et_cli *cli) { return strcmp(et_cli_text(cli, "config"), "paper") == 0; }
+
+tagger_source tagger_source_of(const et_cli *cli)
+{
+    return (tagger_source){.dir = et_cli_text(cli, "data"), .task = et_cli_text(cli, "task"),
+                           .lists = et_cli_text(cli, "lists"), .tags = et_cli_text(cli, "tags"),
+                           .songs = et_cli_int(cli, "songs"), .front = front_of(cli)};
+}
+
+et_status tagger_check_front(et_cli *cli, int *kind)
+{
+    const char *task = et_cli_text(cli, "data") ? "" : et_cli_text(cli, "task");
+
+    et_cli_default(cli, "model", strcmp(task, "tones") == 0 ? "raw-att" : "spec-att");
+    const tagger_source from = tagger_source_of(cli);
+    if ((*kind = tagger_kind_of(&from)) < 0)
+        return et_error_status();
+    const int only = tagger_only_front((tagger_kind)*kind);
+    if (only >= 0 && only != (int)from.front)
+        return et_raise(ET_EINVAL, "--task %s is for models that begin with %s", task,
+                        only == ET_FRONT_SPEC ? "spec" : "raw");
+    if (is_sample_cnn(cli) && *kind == TAGGER_TONES)
+        return et_raise(ET_EINVAL, "--model sample-cnn needs sounds longer than those of --task tones");
+    return ET_OK;
+}
+
+et_status tagger_defaults(et_cli *cli, tagger_kind kind)
+{
+    const tagger_recipe r = tagger_recipe_of(kind, front_of(cli), back_of(cli), is_paper(cli));
+    const struct { const char *name; int64_t value; } ints[] = {
+        {"channels", r.net.front == ET_FRONT_SPEC ? r.net.channels : r.net.first}, {"width", r.net.width},
+        {"layers", r.net.layers}, {"heads", r.net.heads}, {"hidden", r.net.hidden}, {"wide", r.net.wide},
+        {"window", is_sample_cnn(cli) && r.window == 65610 ? 59049 : r.window}, {"epochs", r.epochs},
+        {"batch", is_sample_cnn(cli) && is_paper(cli) ? 23 : r.batch}, {"chunks", r.chunks}};
+    const struct { const char *name; double value; } reals[] = {
+        {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
+        {"out-dropout", r.net.out_dropout}, {"mixup", r.mixup}, {"switch-eps", is_paper(cli) ? 1e-9 : 1e-3}};
+
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+        et_cli_default_int(cli, ints[i].name, ints[i].value);
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        et_cli_default_real(cli, reals[i].name, reals[i].value);
+    return et_cli_default(cli, "schedule", r.schedule);
+}
+
+/* Blocks of back end CNN_L, each of which thirds the time, that `steps` leave room for. */
+static int room_for(int64_t steps, int most)
+{
+    int n = 0;
+
+    while (n < most && steps >= 3) {
+        steps /= 3;
+        n++;
+    }
+    return n > 0 ? n : 1;
+}
+
+static et_tagger_config config_of(const et_cli *cli, const tagger_data *d)
+{
+    const bool paper = is_paper(cli), alone = is_sample_cnn(cli);
+    et_tagger_config c = tagger_recipe_of(d->kind, front_of(cli), back_of(cli), paper).net;
+    const int64_t channels = et_cli_int(cli, "channels"), wide = et_cli_int(cli, "wide");
+    int64_t steps = et_cli_int(cli, "window");
+
+    if (alone)
+        c = et_tagger_sample_cnn();
+    c.tags = tagger_data_tags(d);
+    if (c.front == ET_FRONT_SPEC) {
+        c.bands = d->bands;
+        c.channels = channels;
+        for (int i = 0; i < 2 && !paper && c.tall[i] > c.bands; i++)
+            c.tall[i] = c.bands * (i ? 2 : 9) / (i ? 5 : 10);
+    } else {
+        for (int i = 0; i < c.raw_blocks; i++) /* the paper's proportions */
+            c.raw_widths[i] = c.raw_widths[i] * channels / c.first;
+        c.first = channels;
+        steps /= 3;
+        for (int i = 0; i < c.raw_blocks; i++)
+            steps /= 3;
+    }
+    if (alone) {
+        for (int i = 0; i < c.long_blocks; i++)
+            c.long_widths[i] = c.long_widths[i] * channels / 128;
+    } else if (c.back == ET_BACK_CNN_L) {
+        for (int i = 0; i < c.long_blocks; i++)
+            c.long_widths[i] = c.long_widths[i] * wide / tagger_recipe_of(d->kind, c.front, c.back, paper).net.wide;
+    }
+    if (c.back == ET_BACK_CNN_L)
+        c.long_blocks = room_for(steps, c.long_blocks);
+    c.wide = wide;
+    c.dense = paper ? c.dense : wide;
+    c.width = et_cli_int(cli, "width");
+    c.hidden = et_cli_int(cli, "hidden");
+    c.heads = (int)et_cli_int(cli, "heads");
+    c.layers = (int)et_cli_int(cli, "layers");
+    c.dropout = et_cli_real(cli, "dropout");
+    c.out_dropout = et_cli_real(cli, "out-dropout");
+    c.learned_cls = et_cli_flag(cli, "learned-cls");
+    return c;
+}
+
+et_tagger *tagger_build(const et_cli *cli, const tagger_data *d)
+{
+    const et_tagger_config c = config_of(cli, d);
+    et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), 1);
+
+    return et_tagger_new(NULL, NULL, &c, &rng);
+}
+
+tagger_batch_options tagger_judging(const et_cli *cli)
+{
+    return (tagger_batch_options){.size = 16, .rows = et_cli_int(cli, "window"),
+                                  .chunks = (int)et_cli_int(cli, "chunks"),
+                                  .workers = (int)et_cli_int(cli, "workers")};
+}
+
+const char *tagger_cache(const et_cli *cli, et_run *run)
+{
+    const char *given = et_cli_text(cli, "cache");
+
+    if (given)
+        return strcmp(given, "none") == 0 ? NULL : given;
+    return et_run_path(run, "features.cache");
+}
+
+/* The names of a trained model's tags, from config.json. */
+static et_status read_tags(et_run *run, et_names *names)
+{
+    const et_json_value *list = et_json_get(et_run_config(run), "tags");
+
+    if (!list || list->type != ET_JSON_ARRAY || !list->first)
+        return et_raise(ET_EFORMAT, "%s: no list of tags", et_run_path(run, ET_RUN_CONFIG));
+    for (const et_json_value *v = list->first; v; v = v->next)
+        if (v->type != ET_JSON_STRING || et_names_add(names, v->string) < 0)
+            return et_error_status() ? et_error_status()
+                                     : et_raise(ET_EFORMAT, "%s: a tag that is no text", et_run_path(run, ET_RUN_CONFIG));
+    return ET_OK;
+}
+
+et_status tagger_align(et_run *run, tagger_data *d)
+{
+    et_names names = {0};
+    et_status status = read_tags(run, &names);
+
+    if (!status)
+        status = tagger_data_align(d, &names);
+    et_names_free(&names);
+    return status;
+}

@@ -1,0 +1,299 @@
+#!/bin/sh
+# music-tagger as a user meets it: all models learn the planted tasks, it evaluates, explains and splices; corpora of
+# every form that it reads; bits at any thread count, schedules, stopping and resuming, and wrong use. make runs
+# this in the build folder; MUSIC_TAGGER is the program (examples/music-tagger).
+set -u
+
+program=${MUSIC_TAGGER:-examples/music-tagger}
+maker=${MUSIC_DATA:-examples/music-data}
+here=$(cd "$(dirname "$0")" && pwd)
+case $maker in
+/*) ;;
+*) maker=$(pwd)/$maker ;;
+esac
+# shellcheck source=tests/program.sh
+. "$here/program.sh"
+
+# run ARGUMENTS...: with one thread, its answers in files, its exit status
+run()
+{
+    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
+}
+
+says()
+{
+    grep -qE -- "$1" "$dir/output"
+}
+
+# figure RUN SECTION NAME: from metrics.json
+figure()
+{
+    awk -v section="\"$2\":" -v name="\"$3\":" '$1 == section { on = 1 } on && $1 == name { print $2 + 0; exit }' "$1/metrics.json"
+}
+
+at_least()
+{
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
+}
+
+# same RUN RUN: files and log, but for times
+same()
+{
+    for file in best.safetensors last.ckpt metrics.json; do
+        cmp "$1/$file" "$2/$file" || return 1
+    done
+    for folder in "$1" "$2"; do
+        sed 's/, "seconds": [^,}]*//' "$folder/log.jsonl" > "$folder/log.without"
+    done
+    cmp "$1/log.without" "$2/log.without"
+}
+
+# tiny networks and few steps: for what needs no learning
+small="--epochs 2 --batch 64 --channels 1 --width 8 --hidden 8 --heads 2 --layers 2 --wide 8"
+
+# --- it learns, and points at what it heard --------------------------------------------------
+
+expect "learns planted patterns" run train --task patterns --out learned
+expect "ROC-AUC on validation data" at_least "$(figure learned valid roc_auc)" 0.98
+expect "localisation of planted events" at_least "$(figure learned valid localisation)" 0.9
+expect "evaluates" run eval --out learned
+expect "a row for each tag" test "$(grep -c '^tag [0-7] ' "$dir/output")" -eq 8
+expect "ROC-AUC on fresh data" at_least "$(figure learned test roc_auc)" 0.98
+expect "average precision on fresh data" at_least "$(figure learned test pr_auc)" 0.95
+expect "localisation on fresh data" at_least "$(figure learned test localisation)" 0.9
+expect "the table of tags" test "$(wc -l < learned/tags.csv)" -eq 9
+expect "its header" grep -q '^tag,positives,roc_auc,pr_auc$' learned/tags.csv
+expect "explains" run explain --out learned --count 2
+expect "what was said of each" says '^item 1$'
+expect "a page" grep -q '</html>' learned/explain.html
+expect "the event is marked" grep -q '>event<' learned/explain.html
+expect "pictures" test "$(find learned/pictures -name 'item_*.png' | wc -l)" -eq 18
+expect "a page without a network" sh -c '! grep -Eq "(src|href)=\"?(http|//)" learned/report.html learned/explain.html'
+expect "no player for what has no sound" sh -c '! grep -q "<audio" learned/explain.html'
+expect "splices two clips" run splice --out learned --tag "tag 0" --against "tag 5"
+expect "both halves" test "$(grep -cE '^tag [05]: [01]\.[0-9]+ in its half' "$dir/output")" -eq 2
+
+# The half of a tag is where it is seen: all of six runs with tags of their own.
+for pair in "tag 0,tag 1" "tag 2,tag 3" "tag 4,tag 6"; do
+    expect "splices $pair" run splice --out learned --tag "${pair%,*}" --against "${pair#*,}"
+    expect "the halves of $pair" test "$(grep -c 'yes$' "$dir/output")" -eq 2
+done
+
+# --- every model -----------------------------------------------------------------------------------
+
+for model in spec-cnn-p spec-cnn-l; do
+    # shellcheck disable=SC2086
+    expect "$model" run train --task patterns --out "$model" --model $model $small
+    expect "eval of $model" run eval --out $model
+    misuse "those of the attention" explain --out $model
+done
+for model in raw-att raw-cnn-p raw-cnn-l; do
+    # shellcheck disable=SC2086
+    expect "$model" run train --task tones --out "$model" --model $model $small --mixup 0.2
+    expect "eval of $model" run eval --out $model
+done
+expect "explains samples" run explain --out raw-att --count 1
+expect "their sound" grep -q 'src="data:audio/wav;base64,' raw-att/explain.html
+expect "the line that follows it" grep -q 'class="e-cursor"' raw-att/explain.html
+# shellcheck disable=SC2086
+expect "a learned vector" run train --task patterns --out cls $small --learned-cls --dropout 0.2 --precision bfloat16
+expect "its eval" run eval --out cls
+expect "longer clips than it learned" run eval --out cls --window 96
+
+# --- schedules -----------------------------------------------------------------------------------------
+
+phased="--task tones --model raw-cnn-l --epochs 6 --batch 96 --channels 2 --wide 8"
+# shellcheck disable=SC2086
+expect "the paper's schedule" run train --out phases $phased --schedule paper
+expect "its phases in the log" test "$(sed 's/.*"phase": \([0-9]\).*/\1/' phases/log.jsonl | tr -d '\n')" = 111234
+expect "its phases in words" says '^phase 3: SGD at rate 0\.002, from the best weights so far$'
+expect "its phases in the curves" grep -q '>phase 4<' phases/report.html
+# shellcheck disable=SC2086
+expect "SWATS" run train --out swats $phased --schedule swats --switch-eps 0.5
+expect "when it went over" says '^phase 2: Adam gave way to SGD at rate [0-9.e-]+, after step [0-9]+$'
+expect "the rate in the log" grep -q '"phase": 2, "sgd_rate": [0-9]' swats/log.jsonl
+
+# --- the same bits -----------------------------------------------------------------------------------
+
+# shellcheck disable=SC2086
+expect "one thread" run train --task patterns --out one $small --seed 5
+for threads in 2 3; do
+    # shellcheck disable=SC2086
+    expect "$threads threads" "$program" train --task patterns --out "bits$threads" $small --seed 5 --threads $threads \
+        > "$dir/output" 2> "$dir/errors"
+    expect "bits with $threads threads" same one "bits$threads"
+done
+
+# --- sounds ---------------------------------------------------------------------------------------------
+
+pieces="--songs 5 $small --window 64 --chunks 2 --batch 16"
+# shellcheck disable=SC2086
+expect "the built-in corpus" run train --out pieces $pieces
+expect "its size" says '^60 training and 20 validation items, 64 frames at a time, 34 tags$'
+# shellcheck disable=SC2086
+expect "without a cache, with other threads" "$program" train --out pieces2 $pieces --cache none --workers 3 --threads 2 \
+    > "$dir/output" 2> "$dir/errors"
+expect "bits without a cache" same pieces pieces2
+expect "no cache" test ! -e pieces2/features.cache
+expect "the part for tests" run eval --out pieces
+expect "its number" test "$(figure pieces test n)" -eq 20
+expect "16 chunks" run eval --out pieces --chunks 16
+expect "another split" run eval --out pieces --split valid
+expect "long clips" run eval --out pieces --window 1024 --chunks 1
+expect "a piece with its sound" run explain --out pieces --item jazz.00004.1
+expect "its player" grep -q 'src="data:audio/wav;base64,' pieces/explain.html
+expect "quiet and loud" run splice --out pieces
+expect "both tags" says '^quiet: .* in its half'
+expect "its sound" grep -q 'src="data:audio/wav;base64,' pieces/splice.html
+expect "two clips by name" run splice --out pieces --first classical.00004.0 --second metal.00004.0
+misuse "no item is called" splice --out pieces --first nobody
+misuse "the model knows no tag" splice --out pieces --tag nothing
+misuse "no items in the split" eval --out pieces --split summer
+misuse "no item is called" explain --out pieces --item nobody
+
+# A corpus in the form of MagnaTagATune, of a list, and of rendered excerpts, from sounds that the library plays.
+"$maker" make-corpus songs --songs 5 > /dev/null 2>&1 || failed "making sounds"
+mkdir -p mtat/0 mtat/c mtat/d clips/wav digits
+n=0
+printf 'clip_id\tguitar\tloud\tmp3_path\n' > mtat/annotations_final.csv
+echo "clip,split,tags" > list.csv
+echo "style,group,fold,tags,caption,wav" > clips/clips.csv
+echo "file,digit,speaker,take" > digits/files.csv
+for file in songs/*/*.0000[0-3].0.wav; do
+    n=$((n + 1))
+    genre=$(basename "$(dirname "$file")")
+    case $((n % 4)) in
+    0) part=c split=valid fold=0 take=5 ;;
+    1) part=d split=test fold=1 take=9 ;;
+    *) part=0 split=train fold=2 take=8 ;;
+    esac
+    cp "$file" "mtat/$part/$n.wav"
+    cp "$file" "clips/wav/$n.wav"
+    cp "$file" "digits/$n.wav"
+    printf '%d\t%d\t%d\t%s\n' $n $((n % 3 == 0)) $((n % 5 < 3)) "$part/$n.mp3" >> mtat/annotations_final.csv
+    echo "$part/$n,$split,$([ $((n % 3)) -eq 0 ] && echo guitar) $([ $((n % 5)) -lt 3 ] && echo loud)" >> list.csv
+    echo "$genre,$n,$fold,$genre $([ $((n % 3)) -eq 0 ] && echo fast),,$n.wav" >> clips/clips.csv
+    echo "$n.wav,$((n % 2)),$([ $((n % 3)) -eq 0 ] && echo ann || echo bob),$take" >> digits/files.csv
+done
+short="--epochs 1 --batch 8 --channels 1 --width 8 --hidden 8 --heads 2 --layers 1 --wide 4"
+# shellcheck disable=SC2086
+expect "MagnaTagATune" run train --data mtat --out m $short --window 64
+expect "its splits" says '^[0-9]+ training and [0-9]+ validation items, 64 frames at a time, 2 tags$'
+expect "its test clips" run eval --out m --data mtat
+expect "tags by name" says '^guitar  '
+rm mtat/d/1.wav
+expect "a clip that is missing" run eval --out m --data mtat
+expect "is named" grep -q '^left out: .*1' "$dir/errors"
+# shellcheck disable=SC2086
+expect "a list" run train --data mtat --lists list.csv --out l $short --model raw-cnn-l --window 6561 --chunks 2
+# shellcheck disable=SC2086
+expect "clips as samples" run train --data clips --out c $short --model raw-att --window 6561 --chunks 2
+expect "classes that are tags" at_least "$(figure c valid accuracy)" 0
+# shellcheck disable=SC2086
+expect "digits" run train --data digits --out d $short --model sample-cnn --window 59049 --chunks 1
+expect "digits that are tags" at_least "$(figure d valid accuracy)" 0
+expect "another folder of digits" run eval --out d --data digits --split valid
+misuse "the data have none of the tags" eval --out d --data clips
+
+# --- wrong use -------------------------------------------------------------------------------------------
+
+misuse "say what to do"
+misuse "there are train, eval, explain, splice" sing
+misuse "not one of corpus|patterns|tones" train --task waves
+misuse "not one of spec-att|spec-cnn-p" train --model spec
+misuse "not one of constant|cosine|paper|swats" train --schedule step
+misuse "begin with spec" train --task patterns --model raw-att --out new
+misuse "begin with raw" train --task tones --model spec-att --out new
+misuse "sizes do not fit" train --task patterns --width 9 --out new
+misuse "heads" train --task patterns --width 10 --heads 4 --out new
+misuse "outside 9" train --task patterns --window 8
+misuse "none of annotations_final.csv" train --data nowhere --out new
+misuse "needs --out DIR" eval
+misuse "already holds a run" train --task patterns --out learned
+misuse "--model differs from the run" train --task patterns --out learned --resume --model spec-cnn-p
+misuse "learned what the program makes" eval --out learned --data mtat
+misuse "learned data of a folder" eval --out m
+misuse "No such file" eval --out nowhere
+misuse "is an option of" eval --out learned --epochs 3
+expect "wrong data makes no folder" test ! -e new
+misuse "none of annotations_final.csv" train --data nowhere --out one --overwrite
+expect "wrong data does not cost the old run" test -f one/best.safetensors
+
+# damaged WORDS FOLDER FILE COMMAND...: a data folder whose FILE is what the command makes of it
+damaged()
+{
+    words=$1 folder=$2 file=$3
+    shift 3
+    rm -rf hurt
+    cp -r "$folder" hurt
+    "$@" < "$folder/$file" > "hurt/$file"
+    misuse "$words" train --data hurt --out new --model raw-cnn-l
+}
+damaged "annotations_final.csv" mtat annotations_final.csv true
+damaged "annotations_final.csv" mtat annotations_final.csv sed 's/	1	/	many	/'
+damaged "mp3_path" mtat annotations_final.csv sed '1s/mp3_path/path/'
+damaged "clips.csv" clips clips.csv sed '1s/style/genre/'
+damaged "files.csv" digits files.csv sed 's/,8$/,last/'
+damaged "no items in the split" digits files.csv sed 's/,5$/,8/'
+rm -rf hurt
+cp -r digits hurt
+for file in hurt/*.wav; do
+    echo "not a sound" > "$file"
+done
+misuse "none of the sounds can be read" train --data hurt --out hurt-run --model raw-cnn-l --window 6561
+misuse "cannot" train --task patterns --lists nowhere.csv --data songs --out new
+
+# broken WORDS FILE: the file of a run folder is cut, emptied, and replaced by something else
+broken()
+{
+    for how in "dd bs=90 count=1" "true" "echo something else"; do
+        rm -rf hurt
+        cp -r one hurt
+        # shellcheck disable=SC2086
+        $how < "one/$2" > "hurt/$2" 2> /dev/null
+        # shellcheck disable=SC2086
+        misuse "hurt/$2" $1 --out hurt
+    done
+}
+broken eval config.json
+broken eval best.safetensors
+broken eval metrics.json
+broken explain best.safetensors
+broken "train --resume" last.ckpt
+rm -rf hurt
+cp -r one hurt
+sed 's/"width": 8/"width": 16/' one/config.json > hurt/config.json
+misuse "config.json describes another model" eval --out hurt
+sed 's/"tag 3"/7/' one/config.json > hurt/config.json
+misuse "a tag that is no text" eval --out hurt
+sed 's/"tags": \[/"labels": [/' one/config.json > hurt/config.json
+misuse "no list of tags" eval --out hurt
+
+# --- stopped and killed ------------------------------------------------------------------------------------
+
+# shellcheck disable=SC2086
+expect "a run left alone" run train --out alone $phased --schedule paper
+for signal in INT KILL; do
+    rm -rf stop
+    # shellcheck disable=SC2086
+    "$program" train --out stop $phased --schedule paper --threads 1 > "$dir/output" 2> "$dir/errors" &
+    child=$!
+    while [ "$(wc -l 2> /dev/null < stop/log.jsonl || echo 0)" -lt 4 ] && kill -0 $child 2> /dev/null; do
+        sleep 0.01 2> /dev/null || sleep 1
+    done
+    kill -$signal $child 2> /dev/null
+    wait $child 2> /dev/null
+    status=$?
+    [ "$status" -ne 130 ] || expect "how to resume after SIG$signal" grep -q "train --out stop --resume" "$dir/output"
+    expect "resuming after SIG$signal" run train --out stop --resume
+    expect "bits after SIG$signal" same alone stop
+done
+
+# SWATS goes on after its switch with the same bits.
+# shellcheck disable=SC2086
+expect "half of SWATS" run train --out half $phased --schedule swats --switch-eps 0.5 --epochs 3
+expect "the rest" run train --out half --resume --epochs 6
+expect "bits of SWATS" cmp half/best.safetensors swats/best.safetensors
+expect "all of SWATS" cmp half/last.ckpt swats/last.ckpt
+
+finish
