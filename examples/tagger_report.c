@@ -13,7 +13,10 @@
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 
-enum { SHOWN_TAGS = 10, PICTURES = 3, LEFT_ROOM = 110, RIGHT_ROOM = 116, SCALE = 3 };
+enum { SHOWN_TAGS = 10, PICTURES = 3, LEFT_ROOM = 110, RIGHT_ROOM = 150, SCALE = 3 };
+
+/* A row of contributions that varies by less stays dark. */
+#define LEAST_RANGE 0.1
 
 double tagger_time(const tagger_data *d, double rows) { return d->row_seconds > 0 ? rows * d->row_seconds : rows; }
 
@@ -175,7 +178,7 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
     const double end = tagger_time(d, rows), covered = tagger_time(d, (double)maps->steps * maps->rows_per_step);
     const char *unit = d->row_seconds > 0 ? "time (s)" : "frame";
     const int heads = maps->heads < 64 ? maps->heads : 64;
-    char truth[200], caption[512];
+    char truth[200], caption[640];
     unsigned char *wav = NULL;
     size_t size = 0;
 
@@ -188,9 +191,11 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
         c->curve[maps->steps + t] = (double)maps->attention[t];
     }
     for (int i = 0; i < n; i++) {
+        const float *row = maps->contributions + tags[i] * maps->steps;
+        double lo, hi;
         c->names[i] = d->ds->tag_names.items[tags[i]];
-        memcpy(c->rows + i * maps->steps, maps->contributions + tags[i] * maps->steps,
-               (size_t)maps->steps * sizeof *c->rows);
+        et_finite_range(maps->steps, row, &lo, &hi);
+        spread(row, maps->steps, lo, fmax(hi, lo + LEAST_RANGE), c->rows + i * maps->steps, maps->steps);
     }
     spread(maps->attention, maps->steps, 0, 0, c->overlay, c->spectrum.cols);
     et_series attention = {.name = "attention", .n = maps->steps, .x = c->curve, .y = c->curve + maps->steps};
@@ -203,15 +208,16 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
         {.what = "Attention of the last layer's heads over time", .x_label = unit, .value_label = "weight",
          .rows = heads, .cols = maps->steps, .data = maps->by_head, .row_names = c->heads, .x1 = covered,
          .height = 16.0 * heads, .map = ET_CMAP_LAGOON, .left_room = LEFT_ROOM, .right_room = RIGHT_ROOM},
-        {.what = "Contribution of each moment to each tag", .x_label = unit, .value_label = "probability", .rows = n,
-         .cols = maps->steps, .data = c->rows, .row_names = c->names, .x1 = covered, .height = 20.0 * n,
+        {.what = "Contribution of each moment to each tag", .x_label = unit, .value_label = "contribution", .rows = n,
+         .cols = maps->steps, .data = c->rows, .row_names = c->names, .x1 = covered, .height = 20.0 * n, .hi = 1,
          .map = ET_CMAP_LAGOON, .left_room = LEFT_ROOM, .right_room = RIGHT_ROOM},
     };
     list_tags(truth, sizeof truth, d, clip->truth);
     snprintf(caption, sizeof caption,
              "%s. Its tags: %s. Above, the spectrogram, tinted where [CLS] looks in the last layer (the line is the sum over the "
-             "heads); then each head; then, for each tag, what the model would say if it looked at that moment alone.",
-             clip->name, clip->truth ? truth : "not known");
+             "heads); then each head; then, for each tag, what the model would say if it looked at that moment alone: from the "
+             "smallest of these probabilities to the largest, or to one that is %.1f larger.",
+             clip->name, clip->truth ? truth : "not known", LEAST_RANGE);
     if (clip->sound.samples)
         wav = et_audio_wav(clip->name, clip->sound.samples, clip->sound.rate, ET_WAV_PCM16, &size);
     if (!clip->sound.samples || wav)
