@@ -168,10 +168,9 @@ static et_status train_job(job *j, et_train_result *result)
     const tagger_batch_options vo = tagger_judging(cli);
     const int64_t epochs = et_cli_int(cli, "epochs");
 
-    j->model = tagger_build(cli, j->d);
     j->batches = tagger_batches_new(j->d, &j->train_items, &o);
     j->valid_batches = tagger_batches_new(j->d, &j->valid_items, &vo);
-    if (!j->model || !j->batches || !j->valid_batches || write_config(j))
+    if (!j->batches || !j->valid_batches || write_config(j))
         return et_error_status();
     printf("%lld training and %lld validation items, %lld %s at a time, %lld tags\n", (long long)j->train_items.n,
            (long long)j->valid_items.n, (long long)o.rows, j->d->front == ET_FRONT_SPEC ? "frames" : "samples",
@@ -214,7 +213,7 @@ static et_status train_job(job *j, et_train_result *result)
     return status;
 }
 
-/* The run folder and the data; a new run touches the folder only when its data are there. */
+/* Data, model and the run folder, which a new run touches only when the others are there. */
 static et_status open_job(job *j)
 {
     et_cli *cli = j->cli;
@@ -228,9 +227,9 @@ static et_status open_job(job *j)
     const tagger_source from = tagger_source_of(cli);
     if (!(j->d = tagger_data_load(&from)) || tagger_data_split(j->d, &j->train_items, &j->valid_items))
         return et_error_status();
-    if (!j->run && !(j->run = et_run_for_training(cli)))
+    if (j->run && et_run_config(j->run) && tagger_align(j->run, j->d))
         return et_error_status();
-    if ((et_run_config(j->run) && tagger_align(j->run, j->d)) || et_interrupt_catch())
+    if (!(j->model = tagger_build(cli, j->d)) || (!j->run && !(j->run = et_run_for_training(cli))) || et_interrupt_catch())
         return et_error_status();
     return tagger_data_cache(j->d, tagger_cache(cli, j->run), (int)et_cli_int(cli, "workers"));
 }

@@ -20,22 +20,6 @@ run()
     "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
 }
 
-says()
-{
-    grep -qE -- "$1" "$dir/output"
-}
-
-# figure RUN SECTION NAME: from metrics.json
-figure()
-{
-    awk -v section="\"$2\":" -v name="\"$3\":" '$1 == section { on = 1 } on && $1 == name { print $2 + 0; exit }' "$1/metrics.json"
-}
-
-at_least()
-{
-    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
-}
-
 # same RUN RUN: files and log, but for times
 same()
 {
@@ -72,12 +56,6 @@ expect "a page without a network" sh -c '! grep -Eq "(src|href)=\"?(http|//)" le
 expect "no player for what has no sound" sh -c '! grep -q "<audio" learned/explain.html'
 expect "splices two clips" run splice --out learned --tag "tag 0" --against "tag 5"
 expect "both halves" test "$(grep -cE '^tag [05]: [01]\.[0-9]+ in its half' "$dir/output")" -eq 2
-
-# The half of a tag is where it is seen: all of six runs with tags of their own.
-for pair in "tag 0,tag 1" "tag 2,tag 3" "tag 4,tag 6"; do
-    expect "splices $pair" run splice --out learned --tag "${pair%,*}" --against "${pair#*,}"
-    expect "the halves of $pair" test "$(grep -c 'yes$' "$dir/output")" -eq 2
-done
 
 # --- every model -----------------------------------------------------------------------------------
 
@@ -212,7 +190,7 @@ misuse "needs --out DIR" eval
 misuse "already holds a run" train --task patterns --out learned
 misuse "--model differs from the run" train --task patterns --out learned --resume --model spec-cnn-p
 misuse "learned what the program makes" eval --out learned --data mtat
-misuse "learned data of a folder" eval --out m
+expect "the data of the run" run eval --out m
 misuse "No such file" eval --out nowhere
 misuse "is an option of" eval --out learned --epochs 3
 expect "wrong data makes no folder" test ! -e new
