@@ -22,6 +22,7 @@ bench_etude_bench_SOURCES = \
 	bench/search.c \
 	bench/steady.c \
 	bench/style.c \
+	bench/tagger.c \
 	bench/towers.c \
 	bench/trainer.c \
 	bench/vit.c
@@ -81,7 +82,7 @@ endif
 
 EXTRA_DIST += bench/compare bench/compare-audio bench/corpus_baseline.py bench/genre-seeds bench/turns.py \
 	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/rnn_attention.py bench/peers/serving.py \
-	bench/peers/spectra.py bench/peers/towers.py bench/peers/two_tower.py bench/peers/vit.py bench/peers/style_vae.py
+	bench/peers/spectra.py bench/peers/tagger.py bench/peers/towers.py bench/peers/two_tower.py bench/peers/vit.py bench/peers/style_vae.py
 
 CLEANFILES += bench/etude-bench $(bench_peaks) $(bench_peer_programs)
 
