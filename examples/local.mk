@@ -165,6 +165,7 @@ examples_music_search_SOURCES = \
 	examples/search_model.c \
 	examples/search_model.h \
 	examples/search_networks.c \
+	examples/search_peers.c \
 	examples/search_pretrain.c \
 	examples/search_pretrain.h \
 	examples/search_report.c \

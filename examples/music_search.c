@@ -192,7 +192,8 @@ static const et_option options[] = {
      "Small towers that learn from nothing, or a row of the published tables: what of BERT-base and AST-base is trained, which "
      "attention layers are added, TAU"},
     {"model", ET_OPTION_CHOICE, SEARCH_MODELS, "two-tower", 0, 0,
-     "Two towers, or what they are compared with: a classifier of tags, which finds what has the tags that a text names"},
+     "Two towers, or what they are compared with: CLAP, MuLan, or a classifier of tags, which finds what has the tags that a "
+     "text names"},
     {"size", ET_OPTION_CHOICE, "small|base", NULL, 0, 0,
      "Of the towers: 2 and 3 layers of width 128, or BERT-base and AST-base. A published row can be had with small towers too"},
     {"train-text", ET_OPTION_INT, "N", NULL, -1, 12, "Last layers of the text tower that are trained; -1: all of it"},

@@ -15,7 +15,7 @@
 
 enum { BATCH = 64, STREAM_WEIGHTS = 1 };
 
-static const search_network *const networks[] = {&search_two_tower, &search_tags};
+static const search_network *const networks[] = {&search_two_tower, &search_clap, &search_mulan, &search_tags};
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
 
 static const search_network *network_of(const char *name)

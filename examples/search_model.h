@@ -44,10 +44,10 @@ typedef struct search_network {
     et_tensor *(*loss)(et_module *m, et_tensor *f, et_tensor *g, et_tensor *tags);
 } search_network;
 
-extern const search_network search_two_tower, search_tags;
+extern const search_network search_two_tower, search_clap, search_mulan, search_tags;
 
-/* Their names for the option --model: "two-tower|tags". */
-#define SEARCH_MODELS "two-tower|tags"
+/* Their names for the option --model. */
+#define SEARCH_MODELS "two-tower|clap|mulan|tags"
 
 /* The text tower: BERT-base, or a small one for texts of `tokens` at most. */
 et_bert_config search_text_tower(bool base, int64_t vocabulary, int64_t tokens);

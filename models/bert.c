@@ -98,7 +98,7 @@ et_bert *et_bert_new(et_module *parent, const char *name, const et_bert_config *
                                     rng);
     if (c->pooler)
         m->pooler = et_linear_layer_new(&m->module, "pooler.dense", c->width, c->width, true, rng);
-    if (!et_error_status())
+    if (!et_error_status() && !c->plain_init)
         et_init_module_normal(&m->module, 0.02, 0, rng);
     return et_module_done(&m->module);
 }

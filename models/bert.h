@@ -29,6 +29,7 @@ typedef struct et_bert_config {
     double eps;                  /* of the layer norms */
     double dropout;              /* of embeddings and branches */
     double attention_dropout;    /* of the attention's weights */
+    bool plain_init;             /* linear layers U(+-1/sqrt(fan_in)), embeddings N(0, 1): small models learn faster so */
 } et_bert_config;
 
 /** bert-base-uncased: V 30522, d 768, 12 layers of 12 heads, 3072, 512 positions: 109 482 240 parameters. */
@@ -53,7 +54,7 @@ typedef struct et_bert {
     et_rng *rng;             /* for the embeddings' dropout; see et_bert_set_rng */
 } et_bert;
 
-/** A model under parent and name (both NULL: a root). Matrices are N(0, 0.02), biases 0. NULL on failure: EINVAL for
+/** A model under parent and name (both NULL: a root). Matrices are N(0, 0.02), biases 0, but for plain_init. NULL on failure: EINVAL for
  *  sizes below 1, heads that do not divide the width, dropouts outside [0, 1), a pad outside the vocabulary. */
 et_bert *et_bert_new(et_module *parent, const char *name, const et_bert_config *config, et_rng *rng);
 

@@ -41,7 +41,7 @@ et_clap_config et_clap_small(void)
     c.audio = ET_CLAP_CNN14;
     c.cnn14 = (et_cnn14_config){.bands = 16, .blocks = 3, .widths = {8, 16, 32}, .embedding = 64, .classes = 8};
     c.text = (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .positions = 14,
-                              .types = 2, .pooler = true, .eps = 1e-12};
+                              .types = 2, .pooler = true, .eps = 1e-12, .plain_init = true};
     c.joint = 32;
     c.one_scale = true;
     return c;

@@ -1,6 +1,8 @@
 /* MuLan: see mulan.h. */
 #include "config.h"
 
+#include <math.h>
+
 #include "models/mulan.h"
 
 static et_mulan_config base(et_mulan_audio_kind audio)
@@ -18,7 +20,7 @@ et_mulan_config et_mulan_small(void)
 
     c.resnet = (et_resnet_config){.channels = 1, .width = 8, .blocks = {1, 1, 1, 1}};
     c.text = (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .positions = 14,
-                              .types = 2, .pooler = true, .eps = 1e-12};
+                              .types = 2, .pooler = true, .eps = 1e-12, .plain_init = true};
     c.latent = 16;
     return c;
 }
@@ -48,9 +50,9 @@ et_mulan *et_mulan_new(et_module *parent, const char *name, const et_mulan_confi
     m->text = et_bert_new(&m->module, "text", &c->text, rng);
     m->audio_projection = et_linear_layer_new(&m->module, "audio_projection", width, c->latent, true, rng);
     m->text_projection = et_linear_layer_new(&m->module, "text_projection", c->text.width, c->latent, true, rng);
-    m->temperature = et_module_param(&m->module, "temperature", ET_SHAPE(1));
-    if (m->temperature)
-        et_fill(m->temperature, c->temperature);
+    m->logit_scale = et_module_param(&m->module, "logit_scale", 0, NULL);
+    if (m->logit_scale)
+        et_fill(m->logit_scale, -log(c->temperature));
     return et_module_done(&m->module);
 }
 
@@ -76,7 +78,7 @@ et_tensor *et_mulan_pair_loss(const et_mulan *m, et_tensor *f, et_tensor *g)
 {
     if (!m || !f || !g)
         return et_fail("mulan");
-    et_tensor *logits = et_scale_logits(et_similarity(f, g), m->temperature, ET_SCALE_DIVIDE, m->config.limit);
+    et_tensor *logits = et_scale_logits(et_similarity(f, g), m->logit_scale, ET_SCALE_EXP, m->config.limit);
     et_tensor *loss = et_contrastive_loss(m->config.loss, logits);
     return loss ? loss : et_fail("mulan");
 }

@@ -1,13 +1,13 @@
 /* MuLan: sounds and texts in one space (Huang et al. 2022, arXiv 2208.12415).
  *
  *   g = unit(W_a A(x) + b_a),   f = unit(W_t BERT(ids)[CLS] + b_t)
- *   loss of the similarities f_i . g_j / t, t learned, 1 / t at most 100 (et_mulan_loss)
+ *   loss of the similarities f_i . g_j / t, t learned, 1 / t at most 100 (et_mulan_loss); the parameter is ln(1 / t)
  *
  * A is a ResNet-50 over 64 mel bands, or the Audio Spectrogram Transformer over 128. A public rendition in another form
  * is models/mulan_compact.h.
  *
  * State dict: audio (models/resnet.h or models/ast.h), text (models/bert.h), audio_projection, text_projection,
- * temperature [1]. */
+ * logit_scale (a scalar, ln(1 / t)). */
 #ifndef ETUDE_MODELS_MULAN_H
 #define ETUDE_MODELS_MULAN_H
 
@@ -45,7 +45,7 @@ typedef struct et_mulan {
     et_ast *ast;       /* or NULL */
     et_bert *text;
     et_linear_layer *audio_projection, *text_projection;
-    et_tensor *temperature;
+    et_tensor *logit_scale;
 } et_mulan;
 
 /** A model under parent and name (both NULL: a root). NULL on failure: EINVAL for what is out of range, and as the

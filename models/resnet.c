@@ -1,11 +1,9 @@
 /* ResNet: see resnet.h. Shapes: x [B, C, H, W]. */
 #include "config.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "models/resnet.h"
-#include "nn/init.h"
 #include "tensor/alloc.h"
 
 et_resnet_config et_resnet_50(int64_t channels, int64_t classes)
@@ -24,11 +22,8 @@ static et_conv_layer *conv(et_module *parent, const char *name, int64_t in, int6
 {
     const et_conv_config c = {.in = in, .out = out, .kernel_h = kernel, .kernel_w = kernel, .stride_h = stride,
                               .stride_w = stride, .pad_h = kernel / 2, .pad_w = kernel / 2, .no_bias = true};
-    et_conv_layer *l = et_conv2d_layer_new(parent, name, &c, rng);
 
-    if (l)
-        et_init_he_normal(l->weight, sqrt(2), rng);
-    return l;
+    return et_conv2d_layer_new(parent, name, &c, rng);
 }
 
 static et_bottleneck *bottleneck_new(et_module *parent, const char *name, int64_t in, int64_t width, int64_t stride,

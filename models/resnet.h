@@ -48,7 +48,7 @@ typedef struct et_resnet {
     et_linear_layer *fc; /* or NULL */
 } et_resnet;
 
-/** A model under parent and name (both NULL: a root). Convolutions are He normal. NULL on failure: EINVAL for sizes below
+/** A model under parent and name (both NULL: a root). Convolutions are U(+-1/sqrt(fan_in)). NULL on failure: EINVAL for sizes below
  *  1, and as et_module_new. */
 et_resnet *et_resnet_new(et_module *parent, const char *name, const et_resnet_config *config, et_rng *rng);
 

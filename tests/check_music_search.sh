@@ -55,6 +55,16 @@ expect "without computing it again" sh -c '! grep -q "^frozen tower" output'
 expect "eval with frozen towers" run eval --out row
 expect "bfloat16" run train --task S-XM --out half --epochs 1 --precision bfloat16
 
+# What the towers are compared with.
+for model in clap mulan; do
+    expect "--model $model" run train --task S-XM --out "peer-$model" --model $model --epochs 2
+    expect "$model is judged" run eval --out "peer-$model"
+    expect "$model answers" at_least "$(figure "peer-$model" test r_at_10)" 0.05
+done
+expect "seven epochs of MuLan" run train --resume --out peer-mulan --epochs 7
+expect "find their sounds" at_least "$(figure peer-mulan valid r_at_10)" 0.6
+misuse "--tau belongs to --model two-tower" train --task S-XM --out peer --model clap --tau 1
+
 # The same seed gives the same bits; a run that is gone on with too.
 expect "two epochs" run train --task S-XM --out one --epochs 2
 "$program" train --task S-XM --out two --epochs 2 --threads 3 > /dev/null 2>&1

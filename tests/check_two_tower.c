@@ -6,13 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datasets/batch.h"
-#include "datasets/synthetic.h"
-#include "datasets/wordpiece.h"
 #include "models/two_tower.h"
-#include "nn/metrics.h"
-#include "nn/optim.h"
 #include "tests/alloc_sweep.h"
+#include "tests/captioned.h"
 #include "tests/suite.h"
 #include "tests/values.h"
 
@@ -328,80 +324,33 @@ END_TEST
 
 /* --- S-XM ------------------------------------------------------------------------------------------ */
 
-/* Rows of ids of captions, cut to the positions that the model has. */
-static et_tensor *encode(const et_wordpiece *w, const et_names *captions, const int32_t *index, int64_t n, int64_t length,
-                         et_tensor **mask)
+static et_module *make_small(int32_t vocabulary, et_rng *rng)
 {
-    et_tensor *rows = et_empty(ET_I32, ET_SHAPE(n, length));
-    *mask = et_empty(ET_U8, ET_SHAPE(n, length));
+    et_two_tower_config c = et_two_tower_small();
 
-    for (int64_t i = 0; i < n; i++) {
-        et_tokens tokens = {NULL, 0, 0};
-        const char *text = captions->items[index[i]];
-        WORKS(et_wordpiece_encode(w, text, strlen(text), &tokens));
-        ck_assert_int_gt(et_tokens_row(&tokens, et_wordpiece_special(w, ET_TOKEN_BEGIN), et_wordpiece_special(w, ET_TOKEN_END),
-                                       et_wordpiece_special(w, ET_TOKEN_PAD), length, (int32_t *)et_data_mut(rows) + i * length,
-                                       (uint8_t *)et_data_mut(*mask) + i * length), 2);
-        et_tokens_free(&tokens);
-    }
-    return rows;
+    c.text.vocabulary = vocabulary;
+    et_two_tower *m = et_two_tower_new(NULL, NULL, &c, rng);
+    return m ? &m->module : NULL;
 }
 
-/* 400 steps of 32; the threshold is R@10 of 0.80 among 128. */
+static et_tensor *text_of(const et_module *m, et_tensor *ids, et_tensor *mask)
+{
+    return et_two_tower_text((const et_two_tower *)m, ids, mask);
+}
+
+static et_tensor *audio_of(const et_module *m, et_tensor *x) { return et_two_tower_audio((const et_two_tower *)m, x); }
+
+static et_tensor *loss_of(const et_module *m, et_tensor *f, et_tensor *g)
+{
+    return et_two_tower_loss((const et_two_tower *)m, f, g);
+}
+
+/* 400 steps of 32; at least R@10 of 0.80 among 128. */
 START_TEST(learns_s_xm)
 {
-    et_names captions[2] = {{0, NULL}, {0, NULL}};
-    et_dataset *train = et_captioned(2000, 1, 0, false, &captions[0]), *test = et_captioned(128, 1, 1, true, &captions[1]);
-    et_wordpiece *w = et_wordpiece_new(et_vocabulary_of_words(&captions[0], 64, 1));
-    et_two_tower_config c = et_two_tower_small();
-    et_rng rng = et_rng_make(1, 0);
-    et_batch_options o = {.size = 32, .shuffle = true, .drop_last = true, .seed = 1};
+    const captioned_model m = {make_small, text_of, audio_of, loss_of, 14};
 
-    ck_assert_msg(w && train && test, "%s", et_error_message());
-    c.text.vocabulary = et_vocabulary_size(et_wordpiece_vocabulary(w));
-    printf("# vocabulary of %d\n", (int)c.text.vocabulary);
-    et_two_tower *m = et_two_tower_new(NULL, NULL, &c, &rng);
-    et_optim *opt = et_adam_new(&m->module, 1e-3);
-    et_batches *batches = et_batches_new(train, NULL, 0, &o);
-    ck_assert_msg(m && opt && batches, "%s", et_error_message());
-    for (int step = 0; step < 400; step++) {
-        et_scope *s = et_scope_open();
-        et_batch b;
-        et_tensor *keys;
-        if (!et_batches_more(batches))
-            et_batches_start(batches, step);
-        WORKS(et_batches_next(batches, &b));
-        et_tensor *texts = encode(w, &captions[0], b.index, b.n, c.text.positions, &keys);
-        et_tensor *loss = et_two_tower_loss(m, et_two_tower_text(m, texts, keys), et_two_tower_audio(m, b.x));
-        ck_assert_msg(loss != NULL, "%s", et_error_message());
-        WORKS(et_backward(loss));
-        WORKS(et_optim_step_zero(opt, 0, NULL));
-        et_scope_close(s);
-    }
-    et_scope *s = et_scope_open();
-    int32_t all[128];
-    int64_t ranks[128];
-    et_retrieval_report r;
-    et_tensor *keys;
-    for (int i = 0; i < 128; i++)
-        all[i] = i;
-    et_module_eval(&m->module);
-    et_tensor *texts = encode(w, &captions[1], all, 128, c.text.positions, &keys);
-    et_tensor *S = et_contiguous(et_similarity(et_two_tower_text(m, texts, keys), et_two_tower_audio(m, test->x)));
-    WORKS(et_metric_ranks(128, 128, et_data(S), NULL, ranks));
-    WORKS(et_metric_retrieval(128, ranks, 0, &r));
-    printf("# S-XM: R@1 %.3f, R@5 %.3f, R@10 %.3f, mean rank %.2f, median rank %.1f\n", r.r_at_1, r.r_at_5, r.r_at_10,
-           r.mean_rank, r.median_rank);
-    ck_assert_double_ge(r.r_at_10, 0.8);
-    et_scope_close(s);
-    et_batches_free(batches);
-    et_optim_free(opt);
-    et_module_free(&m->module);
-    et_wordpiece_free(w);
-    et_dataset_free(train);
-    et_dataset_free(test);
-    et_names_free(&captions[0]);
-    et_names_free(&captions[1]);
+    ck_assert_double_ge(captioned_learn(&m, 400, 1).r_at_10, 0.8);
 }
 END_TEST
 

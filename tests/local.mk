@@ -214,6 +214,7 @@ EXTRA_DIST += \
 	tests/accuracy.h \
 	tests/alloc_sweep.h \
 	tests/audio_bytes.h \
+	tests/captioned.h \
 	tests/cross.sh \
 	tests/files.h \
 	tests/fixtures \

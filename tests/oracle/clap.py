@@ -276,7 +276,7 @@ def mulan(m, c, data):
     first, _ = bert(m, "text", c["text"], data["ids"], data["mask"])
     g = resnet(m, "audio", c["resnet"], data["x"]) if "resnet" in c else ast(m, "audio", c["ast"], data["x"])
     f, g = unit(m.linear("text_projection", first, c["latent"])), unit(m.linear("audio_projection", g, c["latent"]))
-    h = torch.exp(f @ g.mT / m.w("temperature", 1, kind="scale"))
+    h = torch.exp(f @ g.mT * m.w("logit_scale", kind="scale").exp())
     off = h * (1 - torch.eye(len(h)))
     return f, g, -torch.log(h.diagonal() / (off.sum(0) + off.sum(1))).mean()
 
