@@ -35,7 +35,7 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
     r.epochs = 80;
     r.batch = 16;
     r.lr = 1e-3;
-    r.weight_decay = 0.05;
+    r.weight_decay = 0.5;
     r.mixup = 0.4;
     r.smoothing = 0.1;
     r.clip = 1;
@@ -48,6 +48,7 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
         r.net.patch_w = 8;
         r.window = 0;
         r.epochs = 30;
+        r.weight_decay = 0.05;
         r.members = 1;
     }
     return r;

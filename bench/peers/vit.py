@@ -112,12 +112,14 @@ def seconds(step):
 
 forget_peak()
 before = megabytes("VmRSS")
+p, step = trainer(False, True, False)
+for _ in range(2):
+    step()
+beyond = megabytes("VmHWM") - before - 16 * sum(t.numel() for t in p.values()) / 2**20
 p, step = trainer(False, False, False)
 with torch.no_grad():
     errors = [check("logits", logits, forward(p, False))]
 errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
-own = 16 * sum(t.numel() for t in p.values()) / 2**20
-beyond = megabytes("VmHWM") - before - own
 del p, step
 choices = [(False, False), (True, False)] + ([(False, True)] if mixed else [])
 variants = {c: trainer(c[0], True, c[1])[1] for c in choices}
