@@ -9,6 +9,7 @@ dist_doc_DATA += \
 	doc/data.md \
 	doc/first-model.md \
 	doc/music-data.md \
+	doc/music-search.md \
 	doc/music-tagger.md \
 	doc/ops.md \
 	doc/performance.md \

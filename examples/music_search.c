@@ -215,7 +215,7 @@ static const et_option options[] = {
      "Contrastive loss; mulan is the formula that is printed beside the published tables, clip what gave them"},
     {"scale", ET_OPTION_CHOICE, "exp|divide", "exp", 0, 0, "Similarities are multiplied by exp(TAU), or divided by TAU"},
     {"tau", ET_OPTION_REAL, "X", NULL, -20, 20, "TAU"},
-    {"checkpoint", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Compute trained layers of the audio tower again instead of keeping them"},
+    {"checkpoint", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Compute trained layers again in backward instead of keeping what is inside: less memory, more time"},
     {"base-memory", ET_OPTION_INT, "MIB", "4096", 0, 1 << 20,
      "What frozen towers say of the data is kept in memory and in the run's folder where it takes no more than this"},
     {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Where features of sounds are kept; features.cache in the run's folder"},

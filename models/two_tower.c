@@ -157,6 +157,11 @@ et_two_tower *et_two_tower_new(et_module *parent, const char *name, const et_two
     m->audio_head = et_projection_new(&m->module, "audio_head", &head, rng);
     if (!et_error_status() && m->text->pooler && c->pooling != ET_BERT_POOLER)
         et_module_freeze(&m->text->pooler->module, NULL); /* nobody reads it */
+    et_transformer *const trained[] = {m->text ? m->text->encoder : NULL, m->audio ? m->audio->encoder : NULL, m->text_extra,
+                                       m->audio_extra};
+    for (int i = 0; i < 4 && !et_error_status(); i++)
+        if (trained[i])
+            trained[i]->checkpoint = c->checkpoint;
     if (!et_error_status() && c->train_text >= 0)
         et_bert_train_last(m->text, c->train_text);
     if (!et_error_status() && c->train_audio >= 0)
@@ -175,22 +180,11 @@ bool et_two_tower_audio_frozen(const et_two_tower *m) { return m->config.train_a
 /* True if a base is the pooled vector alone. */
 static bool pools(int trained, int extra) { return trained == 0 && extra == 0; }
 
-/* A layer that is computed again in backward. */
-static et_tensor *layer_again(et_tensor *const *in, int n, void *user)
+/* x through the blocks before the trained ones. */
+static et_tensor *below(const et_transformer *t, int first, et_tensor *x, et_tensor *keys)
 {
-    (void)n;
-    return et_transformer_block_forward(user, in[0], NULL);
-}
-
-/* x through blocks first .. last - 1. Texts, which are short and have a mask, are kept. */
-static et_tensor *through(const et_two_tower *m, const et_transformer *t, int first, int last, et_tensor *x, et_tensor *keys)
-{
-    for (int i = first; i < last; i++) {
-        if (m->config.checkpoint && m->module.training && !keys)
-            x = et_checkpoint(layer_again, &x, 1, t->blocks[i]);
-        else
-            x = et_transformer_block_forward(t->blocks[i], x, &(et_mha_call){.mask = keys});
-    }
+    for (int i = 0; i < first; i++)
+        x = et_transformer_block_forward(t->blocks[i], x, &(et_mha_call){.mask = keys});
     return x;
 }
 
@@ -205,8 +199,8 @@ et_tensor *et_two_tower_text_base(const et_two_tower *m, et_tensor *ids, et_tens
     if (!m || !ids || (mask && (mask->ndim != 2 || !et_same_shape(ids, mask))))
         return et_fail("two towers, texts");
     const et_two_tower_config *c = &m->config;
-    et_tensor *x = through(m, m->text->encoder, 0, first_of(c->text.layers, c->train_text), et_bert_embed(m->text, ids, NULL),
-                           keys_of(mask));
+    et_tensor *x = below(m->text->encoder, first_of(c->text.layers, c->train_text), et_bert_embed(m->text, ids, NULL),
+                         keys_of(mask));
     if (pools(c->train_text, c->extra_text))
         x = et_bert_pool(m->text, x, mask, c->pooling);
     return x ? x : et_fail("two towers, texts");
@@ -219,9 +213,9 @@ et_tensor *et_two_tower_text_rest(const et_two_tower *m, et_tensor *base, et_ten
     const et_two_tower_config *c = &m->config;
     et_tensor *x = base, *keys = keys_of(mask);
     if (!pools(c->train_text, c->extra_text)) {
-        x = through(m, m->text->encoder, first_of(c->text.layers, c->train_text), c->text.layers, x, keys);
+        x = et_bert_encode(m->text, first_of(c->text.layers, c->train_text), x, mask, NULL);
         if (m->text_extra)
-            x = through(m, m->text_extra, 0, c->extra_text, x, keys);
+            x = et_transformer_forward_from(m->text_extra, 0, x, keys, NULL);
         for (int i = 0; i < c->extra_text && c->attention_only; i++) /* x = LN(x + A(x)) */
             x = et_layer_norm_layer_forward(m->text_attn_norm[i], et_add(x, et_mha_forward(m->text_attn[i], x, NULL,
                                                                                            &(et_mha_call){.mask = keys})));
@@ -237,7 +231,7 @@ et_tensor *et_two_tower_audio_base(const et_two_tower *m, et_tensor *x)
         return et_fail("two towers, sounds");
     const et_two_tower_config *c = &m->config;
     const int first = first_of(c->audio.layers, c->train_audio);
-    et_tensor *y = through(m, m->audio->encoder, 0, first, et_ast_embed(m->audio, x), NULL);
+    et_tensor *y = below(m->audio->encoder, first, et_ast_embed(m->audio, x), NULL);
     if (c->train_audio == 0) /* what is left of the tower is its last norm */
         y = et_ast_encode(m->audio, first, y, NULL);
     if (pools(c->train_audio, c->extra_audio))
@@ -251,12 +245,10 @@ et_tensor *et_two_tower_audio_rest(const et_two_tower *m, et_tensor *base)
         return et_fail("two towers, sounds");
     const et_two_tower_config *c = &m->config;
     et_tensor *x = base;
-    if (c->train_audio != 0) {
-        x = through(m, m->audio->encoder, first_of(c->audio.layers, c->train_audio), c->audio.layers, x, NULL);
-        x = et_layer_norm_layer_forward(m->audio->norm, x);
-    }
+    if (c->train_audio != 0)
+        x = et_ast_encode(m->audio, first_of(c->audio.layers, c->train_audio), x, NULL);
     if (m->audio_extra)
-        x = through(m, m->audio_extra, 0, c->extra_audio, x, NULL);
+        x = et_transformer_forward_from(m->audio_extra, 0, x, NULL, NULL);
     for (int i = 0; i < c->extra_audio && c->attention_only; i++) /* x = x + A(LN(x)) */
         x = et_add(x, et_mha_forward(m->audio_attn[i], et_layer_norm_layer_forward(m->audio_attn_norm[i], x), NULL, NULL));
     if (m->audio_norm)

@@ -39,7 +39,7 @@ typedef struct et_two_tower_config {
     et_contrastive_form loss;
     et_scale_mode scale;
     double tau;
-    bool checkpoint; /* trained layers of the audio tower are computed again in backward instead of kept (et_checkpoint) */
+    bool checkpoint; /* trained layers are computed again in backward instead of kept (nn/transformer.h) */
 } et_two_tower_config;
 
 /** BERT-base and AST-base, linear heads to 128, loss in CLIP's form of S exp(tau), tau 1, the last five layers of

@@ -248,20 +248,27 @@ START_TEST(checkpointed)
 {
     et_two_tower_config c = variant(3);
     c.train_audio = ET_TWO_TOWER_ALL;
+    c.checkpoint = true;
     et_two_tower *m = make(&c);
     double loss[2];
+    et_transformer *trained[] = {m->text->encoder, m->audio->encoder, m->text_extra, m->audio_extra};
     et_tensor *gradient[2];
     et_scope *all = et_scope_open_root();
 
     for (int k = 0; k < 2; k++) {
         et_scope *s = et_scope_open_root();
-        m->config.checkpoint = k == 1;
+        for (int i = 0; i < 4; i++) {
+            ck_assert(trained[i]->checkpoint);
+            trained[i]->checkpoint = k == 0;
+        }
         et_zero_grad(&m->module);
         et_tensor *l = et_two_tower_loss(m, et_two_tower_text(m, ids(), mask()), et_two_tower_audio(m, sounds()));
         loss[k] = et_item(l);
         WORKS(et_backward(l));
         gradient[k] = et_own(et_clone(et_grad_of(et_module_find(&m->module, "audio.embeddings.cls_token"))));
         et_scope_close(s);
+        for (int i = 0; i < 4; i++)
+            trained[i]->checkpoint = true;
     }
     ck_assert_double_eq(loss[0], loss[1]);
     ck_assert_double_lt(et_relative_error(gradient[0], gradient[1]), 1e-5);
