@@ -16,17 +16,18 @@ typedef struct {
 enum { X, RUNNING_MEAN, RUNNING_VAR, GAMMA, BETA };
 
 /* x is [outer, channels, inner]. Rows are the runs of one channel: element (o, c, i) at
- * o ldo + c ldc + i. Where inner is 1, rows are columns of x, copied to become contiguous. */
+ * o ldo + c ldc + i. Where inner is 1 (flat), channels lie side by side and have one row each, a column of x. */
 typedef struct {
     const et_kernels *k;
     int64_t outer, channels, inner, size;
     int64_t rows, n, ldo, ldc; /* rows a channel and elements a row */
-    bool turned;
+    bool flat;
     const char *x, *gy;
     char *y;
     double *first, *second; /* [rows, channels] partial sums */
     double *stats;          /* [channels, 2] mean, 1 / standard deviation */
     et_norm *norms;         /* [channels] */
+    char *columns[6];       /* flat: [channels] reals each: mean, scale, shift; a, b, c of cols_bwd */
     double *coeffs;         /* [channels, 3] of norm_bwd */
     int64_t c0, some;       /* the group of channels in hand */
     int acc;
@@ -79,42 +80,18 @@ static et_status start(et_node *n, bn_job *j)
         j->outer *= x->shape[d];
     for (int d = a->axis + 1; d < x->ndim; d++)
         j->inner *= x->shape[d];
-    j->turned = j->inner == 1 && j->outer > 1;
-    j->rows = j->turned ? 1 : j->outer;
-    j->n = j->turned ? j->outer : j->inner;
-    j->ldc = j->turned ? (j->outer + j->k->lanes - 1) / j->k->lanes * j->k->lanes : j->inner;
+    j->flat = j->inner == 1 && j->outer > 1;
+    j->rows = j->flat ? 1 : j->outer;
+    j->n = j->flat ? j->outer : j->inner;
+    j->ldc = j->inner;
     j->ldo = j->channels * j->ldc;
+    for (int i = 0; i < 6 && j->flat; i++)
+        if (!(j->columns[i] = et_scratch(n, (size_t)(j->channels * j->size))))
+            return et_error_status();
     j->first = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double)); /* one row even where none is */
     j->second = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double));
     j->norms = et_scratch(n, (size_t)j->channels * sizeof(et_norm));
     return j->first && j->second && j->norms ? ET_OK : et_error_status();
-}
-
-/* x or dy as rows. */
-static const char *as_rows(et_node *n, const bn_job *j, const void *x)
-{
-    if (!x || !j->turned)
-        return x;
-    void *t = et_scratch(n, (size_t)(j->ldo * j->size));
-    if (t)
-        j->k->gemm_pack(j->channels, j->outer, x, 1, j->channels, t, j->ldc);
-    return t;
-}
-
-/* Rows that were computed, back to where they belong. */
-static et_status from_rows(et_node *n, const bn_job *j, const char *rows, char *x, int acc)
-{
-    char *line = acc ? et_scratch(n, (size_t)(j->channels * j->size)) : NULL;
-
-    if (acc && !line)
-        return et_error_status();
-    for (int64_t o = 0; o < j->outer; o++) {
-        char *to = x + o * j->channels * j->size;
-        j->k->conv_gather(1, rows + o * j->size, 0, j->channels * j->ldc, 0, j->ldc, acc ? line : to, 0, j->channels);
-        if (acc)
-            j->k->binary[ET_B_ADD](j->channels, to, 1, line, 1, to);
-    }
-    return ET_OK;
 }
 
 /* Channels of a group, each with `tensors` arrays; depends on sizes alone, and the bits do not depend on it. */
@@ -136,9 +113,58 @@ static int64_t row_at(const bn_job *j, int64_t r)
 /* Where its sums are. */
 static int64_t sum_at(const bn_job *j, int64_t r) { return r / j->some * j->channels + channel_of(j, r); }
 
-static void over_rows(bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi, void *user))
+/* Rows of the group go to `piece`, or where channels lie side by side, columns to `flat`. */
+static void over(bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi, void *user),
+                 void (*flat)(int64_t lo, int64_t hi, void *user))
 {
-    et_parallel_for(j->rows * j->some, et_row_grain(j->rows * j->some, cost * j->n), piece, j);
+    enum { WIDE = 64 }; /* columns, so that threads do not meet in a line of memory */
+
+    if (j->flat)
+        et_parallel_for(j->some, (ET_GRAIN_ELEMS / (cost * j->n) / WIDE + 1) * WIDE, flat, j);
+    else
+        et_parallel_for(j->rows * j->some, et_row_grain(j->rows * j->some, cost * j->n), piece, j);
+}
+
+/* Column lo of the group in an array that begins at p. */
+static const char *column(const bn_job *j, const char *p, int64_t lo) { return p + (j->c0 + lo) * j->size; }
+
+static void flat_moments(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+
+    j->k->cols_moments(j->n, hi - lo, column(j, j->x, lo), j->channels, j->first + j->c0 + lo, j->second + j->c0 + lo);
+}
+
+static void flat_apply(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+    const void *const norm[] = {column(j, j->columns[0], lo), column(j, j->columns[1], lo),
+                                column(j, j->columns[2], lo)};
+
+    j->k->cols_apply(j->n, hi - lo, column(j, j->x, lo), j->channels, norm, j->norms[j->c0].relu,
+                     j->y + (j->c0 + lo) * j->size);
+}
+
+static void flat_sums(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+    const void *const norm[] = {column(j, j->columns[0], lo), column(j, j->columns[1], lo),
+                                column(j, j->columns[2], lo)};
+
+    j->k->cols_sums(j->n, hi - lo, column(j, j->x, lo), j->channels, norm, j->norms[j->c0].relu, column(j, j->gy, lo),
+                    j->first + j->c0 + lo, j->second + j->c0 + lo);
+}
+
+static void flat_bwd(int64_t lo, int64_t hi, void *user)
+{
+    const bn_job *j = user;
+    const void *const norm[] = {column(j, j->columns[0], lo), column(j, j->columns[1], lo),
+                                column(j, j->columns[2], lo)};
+    const void *const coeffs[] = {column(j, j->columns[3], lo), column(j, j->columns[4], lo),
+                                  column(j, j->columns[5], lo)};
+
+    j->k->cols_bwd(j->n, hi - lo, column(j, j->x, lo), j->channels, norm, j->norms[j->c0].relu, column(j, j->gy, lo),
+                   coeffs, j->y + (j->c0 + lo) * j->size, j->acc);
 }
 
 static void moments_piece(int64_t lo, int64_t hi, void *user)
@@ -177,7 +203,7 @@ static void batch_stats(et_node *n, bn_job *j, void *rm, void *rv)
     const double count = (double)(j->rows * j->n);
     const et_tensor *run_mean = n->in[RUNNING_MEAN], *run_var = n->in[RUNNING_VAR];
 
-    over_rows(j, 2, moments_piece);
+    over(j, 2, moments_piece, flat_moments);
     for (int64_t c = j->c0; c < j->c0 + j->some; c++) {
         double mean = 0, m2 = 0;
         for (int64_t r = 0; r < j->rows; r++) { /* Chan, Golub and LeVeque 1979 */
@@ -195,14 +221,26 @@ static void batch_stats(et_node *n, bn_job *j, void *rm, void *rv)
     }
 }
 
+/* What rounding to a real has added to the mean of a flat channel. */
+static double rounding(const et_node *n, const bn_job *j, int64_t c)
+{
+    return element(n->in[X], j->columns[0], c) - j->norms[c].mean;
+}
+
 /* Scale and shift of the group's channels. */
-static void set_norms(et_node *n, bn_job *j, const void *gamma, const void *beta)
+static void set_norms(const et_node *n, bn_job *j, const void *gamma, const void *beta)
 {
     for (int64_t c = j->c0; c < j->c0 + j->some; c++)
         j->norms[c] = (et_norm){.mean = j->stats[2 * c],
                                 .scale = j->stats[2 * c + 1] * (gamma ? element(n->in[GAMMA], gamma, c) : 1),
                                 .shift = beta ? element(n->in[BETA], beta, c) : 0,
                                 .relu = ET_ATTR(n, bn_attr)->relu};
+    for (int64_t c = j->c0; j->flat && c < j->c0 + j->some; c++) {
+        const et_norm *norm = &j->norms[c];
+        put(n->in[X], j->columns[0], c, norm->mean);
+        put(n->in[X], j->columns[1], c, norm->scale);
+        put(n->in[X], j->columns[2], c, norm->shift + rounding(n, j, c) * norm->scale);
+    }
 }
 
 /* Weight and bias, NULL where there is none. */
@@ -241,9 +279,9 @@ static et_status bn_fwd(et_node *n)
         return ET_OK;
     et_tensor *stats = et_save_extra(n, 0, ET_F64, ET_SHAPE(j.channels, 2));
     char *y = et_out_data(n, 0);
-    j.x = as_rows(n, &j, et_contig(n, n->in[X]));
-    j.y = j.turned ? et_scratch(n, (size_t)(j.ldo * j.size)) : y;
-    if (!stats || !(j.stats = et_data_mut(stats)) || !j.x || !y || !j.y || affine(n, &gamma, &beta) ||
+    j.x = et_contig(n, n->in[X]);
+    j.y = y;
+    if (!stats || !(j.stats = et_data_mut(stats)) || !j.x || !y || affine(n, &gamma, &beta) ||
         running(n, &rm, &rv))
         return et_error_status();
     const int64_t step = group(&j, 2);
@@ -257,9 +295,9 @@ static et_status bn_fwd(et_node *n)
                 j.stats[2 * c + 1] = 1 / sqrt(element(n->in[RUNNING_VAR], rv, c) + a->eps);
             }
         set_norms(n, &j, gamma, beta);
-        over_rows(&j, 1, apply_piece);
+        over(&j, 1, apply_piece, flat_apply);
     }
-    return j.turned ? from_rows(n, &j, j.y, y, 0) : ET_OK;
+    return ET_OK;
 }
 
 /* --- backward --- */
@@ -286,7 +324,7 @@ static void bwd_piece(int64_t lo, int64_t hi, void *user)
 
 /* Sums over the rows of each channel, in order, into the first row's place; and what they make of
  * dx = scale (g - mean(g) - (x - mean) rstd^2 mean(g (x - mean))), in evaluation scale g. */
-static void join_sums(const bn_job *j, bool training)
+static void join_sums(const et_node *n, const bn_job *j, bool training)
 {
     const double share = training ? 1 / (double)(j->rows * j->n) : 0;
 
@@ -295,10 +333,17 @@ static void join_sums(const bn_job *j, bool training)
             j->first[c] += j->first[r * j->channels + c];
             j->second[c] += j->second[r * j->channels + c];
         }
+        if (j->flat) /* the kernel's differences are from the rounded mean */
+            j->second[c] += rounding(n, j, c) * j->first[c];
         const double s = j->norms[c].scale, r = j->stats[2 * c + 1];
         j->coeffs[3 * c] = s;
         j->coeffs[3 * c + 1] = -s * r * r * j->second[c] * share;
         j->coeffs[3 * c + 2] = -s * j->first[c] * share;
+        if (j->flat) {
+            put(n->in[X], j->columns[3], c, s);
+            put(n->in[X], j->columns[4], c, j->coeffs[3 * c + 1]);
+            put(n->in[X], j->columns[5], c, j->coeffs[3 * c + 2] + rounding(n, j, c) * j->coeffs[3 * c + 1]);
+        }
     }
 }
 
@@ -330,7 +375,6 @@ static et_status bn_bwd(et_node *n)
     const void *gamma, *beta;
     char *dx = NULL;
     bn_job j;
-    int acc = 0;
 
     if (!n->in[X]->numel)
         return empty_bwd(n);
@@ -338,28 +382,24 @@ static et_status bn_bwd(et_node *n)
         return et_error_status();
     j.coeffs = et_scratch(n, (size_t)(3 * j.channels) * sizeof(double));
     j.stats = et_data_mut(n->saved[0]);
-    j.x = as_rows(n, &j, et_contig(n, n->in[X]));
-    j.gy = as_rows(n, &j, et_gy_data(n, 0));
+    j.x = et_contig(n, n->in[X]);
+    j.gy = et_gy_data(n, 0);
     if (!j.coeffs || !j.stats || !j.x || !j.gy)
         return et_error_status();
     if (et_needs(n, X)) {
-        dx = et_gx_inplace(n, X, &acc);
-        j.y = j.turned ? et_scratch(n, (size_t)(j.ldo * j.size)) : dx;
-        j.acc = j.turned ? 0 : acc;
-        if (!dx || !j.y)
+        j.y = dx = et_gx_inplace(n, X, &j.acc);
+        if (!dx)
             return et_error_status();
     }
     const int64_t step = group(&j, 3);
     for (j.c0 = 0; j.c0 < j.channels; j.c0 += step) {
         j.some = j.channels - j.c0 < step ? j.channels - j.c0 : step;
         set_norms(n, &j, gamma, beta);
-        over_rows(&j, 2, sums_piece);
-        join_sums(&j, a->training);
+        over(&j, 2, sums_piece, flat_sums);
+        join_sums(n, &j, a->training);
         if (dx)
-            over_rows(&j, 2, bwd_piece);
+            over(&j, 2, bwd_piece, flat_bwd);
     }
-    if (dx && j.turned && from_rows(n, &j, j.y, dx, acc))
-        return et_error_status();
     if ((et_needs(n, GAMMA) && give(n, GAMMA, &j, j.second, true)) ||
         (et_needs(n, BETA) && give(n, BETA, &j, j.first, false)))
         return et_error_status();

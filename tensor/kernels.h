@@ -265,6 +265,16 @@ typedef struct et_kernels {
     void (*norm_bwd)(int64_t n, const void *x, const et_norm *norm, const void *dy, double a, double b, double c,
                      void *dx, int acc);
 
+    /* The same for channels that lie side by side: x, dy, y and dx are [rows, cols], rows ld apart;
+     * norm: arrays of cols reals each, mean, scale and shift; coeffs: a, b and c. */
+    void (*cols_moments)(int64_t rows, int64_t cols, const void *x, int64_t ld, double *mean, double *m2);
+    void (*cols_apply)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3], int relu,
+                       void *y);
+    void (*cols_sums)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3], int relu,
+                      const void *dy, double *sum, double *dot);
+    void (*cols_bwd)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3], int relu,
+                     const void *dy, const void *const coeffs[3], void *dx, int acc);
+
     /* --- recurrent layers: the inner part of autograd/recurrent.c --- */
     /* Reals in the packed or tiled form of gates x units columns (k inputs or k rows). */
     int64_t (*rec_packed)(int gates, int64_t units, int64_t k);

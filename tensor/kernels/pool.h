@@ -327,7 +327,131 @@ static void norm_bwd(int64_t n, const void *vx, const et_norm *norm, const void 
 #undef NORM_DX
 }
 
+/* --- batch norm of channels side by side ----------------------------------------------- */
+
+V_INLINE void w_lanes(vw a, double *out) { memcpy(out, &a, sizeof a); }
+
+/* Sums over rows of one vector of columns run in two accumulators over 16 rows, then in double. */
+enum { COLS_ROWS = 16 };
+
+/* Of x - from, or of its squares. */
+V_INLINE vw cols_total(int64_t rows, const real *x, int64_t ld, int k, int full, vr from, int squares)
+{
+    vw total = w_zero();
+
+    for (int64_t r0 = 0; r0 < rows; r0 += COLS_ROWS) {
+        const int64_t r1 = rows - r0 < COLS_ROWS ? rows : r0 + COLS_ROWS;
+        vr a0 = v_set(0), a1 = a0;
+        for (int64_t r = r0; r < r1; r += 2) {
+            const vr d = v_load_k(x + r * ld, k, full) - from;
+            a0 = squares ? v_fma(d, d, a0) : a0 + d;
+            if (r + 1 < r1) {
+                const vr e = v_load_k(x + (r + 1) * ld, k, full) - from;
+                a1 = squares ? v_fma(e, e, a1) : a1 + e;
+            }
+        }
+        total = w_add(total, w_from(a0 + a1));
+    }
+    return total;
+}
+
+static void cols_moments(int64_t rows, int64_t cols, const void *vx, int64_t ld, double *mean, double *m2)
+{
+    const real *xs = vx;
+    const vr zero = v_set(0);
+
+    EACH(cols, {
+        double lanes[LANES];
+        real centre[LANES];
+        w_lanes(cols_total(rows, xs + i, ld, k, full, zero, 0), lanes);
+        for (int l = 0; l < LANES; l++) {
+            lanes[l] /= (double)rows;
+            centre[l] = (real)lanes[l];
+        }
+        for (int l = 0; l < k; l++)
+            mean[i + l] = lanes[l];
+        w_lanes(cols_total(rows, xs + i, ld, k, full, v_load(centre), 1), lanes);
+        for (int l = 0; l < k; l++)
+            m2[i + l] = lanes[l];
+    });
+}
+
+static void cols_apply(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3], int relu,
+                       void *vy)
+{
+    const real *xs = vx, *ms = norm[0], *ss = norm[1], *bs = norm[2];
+    real *ys = vy;
+    const vr zero = v_set(0);
+
+    for (int64_t r = 0; r < rows; r++, xs += ld, ys += ld)
+        if (relu)
+            EACH(cols, { ST(ys, v_max(zero, v_fma(LD(xs) - LD(ms), LD(ss), LD(bs)))); });
+        else
+            EACH(cols, { ST(ys, v_fma(LD(xs) - LD(ms), LD(ss), LD(bs))); });
+}
+
+/* Row r's g, added to a, and g (x - mean), to b. */
+V_INLINE void cols_term(const real *x, const real *dy, int k, int full, vr m, vr s, vr shift, int relu, vr *a, vr *b)
+{
+    const vr zero = v_set(0), d = v_load_k(x, k, full) - m;
+    vr g = v_load_k(dy, k, full);
+
+    if (relu)
+        g = v_sel(v_lt(zero, v_fma(d, s, shift)), g, zero);
+    *a = *a + g;
+    *b = v_fma(g, d, *b);
+}
+
+static void cols_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3], int relu,
+                      const void *vdy, double *sum, double *dot)
+{
+    const real *xs = vx, *ds = vdy, *ms = norm[0], *ss = norm[1], *bs = norm[2];
+
+    EACH(cols, {
+        const vr m = LD(ms), s = LD(ss), b = LD(bs);
+        vw total = w_zero(), product = w_zero();
+        double lanes[LANES];
+        for (int64_t r0 = 0; r0 < rows; r0 += COLS_ROWS) {
+            const int64_t r1 = rows - r0 < COLS_ROWS ? rows : r0 + COLS_ROWS;
+            vr a0 = v_set(0), a1 = a0, b0 = a0, b1 = a0;
+            for (int64_t r = r0; r < r1; r += 2) {
+                cols_term(xs + r * ld + i, ds + r * ld + i, k, full, m, s, b, relu, &a0, &b0);
+                if (r + 1 < r1)
+                    cols_term(xs + (r + 1) * ld + i, ds + (r + 1) * ld + i, k, full, m, s, b, relu, &a1, &b1);
+            }
+            total = w_add(total, w_from(a0 + a1));
+            product = w_add(product, w_from(b0 + b1));
+        }
+        w_lanes(total, lanes);
+        for (int l = 0; l < k; l++)
+            sum[i + l] = lanes[l];
+        w_lanes(product, lanes);
+        for (int l = 0; l < k; l++)
+            dot[i + l] = lanes[l];
+    });
+}
+
+static void cols_bwd(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3], int relu,
+                     const void *vdy, const void *const coeffs[3], void *vdx, int acc)
+{
+    const real *xs = vx, *ds = vdy, *ms = norm[0], *ss = norm[1], *shifts = norm[2];
+    const real *as = coeffs[0], *bs = coeffs[1], *cs = coeffs[2];
+    real *os = vdx;
+    const vr zero = v_set(0);
+
+    for (int64_t r = 0; r < rows; r++, xs += ld, ds += ld, os += ld)
+        EACH(cols, {
+            const vr x = LD(xs) - LD(ms);
+            vr g = LD(ds);
+            if (relu)
+                g = v_sel(v_lt(zero, v_fma(x, LD(ss), LD(shifts))), g, zero);
+            g = v_fma(g, LD(as), v_fma(x, LD(bs), LD(cs)));
+            ST(os, acc ? LD(os) + g : g);
+        });
+}
+
 #define POOL_TABLE                                                                         \
     .max_pool = max_pool, .max_pool_bwd = max_pool_bwd,                                   \
     .max_pool_scatter = max_pool_scatter, .moments = moments,                              \
-    .norm_apply = norm_apply, .norm_sums = norm_sums, .norm_bwd = norm_bwd
+    .cols_moments = cols_moments, .cols_apply = cols_apply, .cols_sums = cols_sums,        \
+    .cols_bwd = cols_bwd, .norm_apply = norm_apply, .norm_sums = norm_sums, .norm_bwd = norm_bwd
