@@ -1,6 +1,7 @@
 /* How well a model does on segments, and what its latent space holds. */
 #include "config.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -217,6 +218,16 @@ int style_figures(const style_verdict *v, const char *prefix, char names[STYLE_F
         count++;
     }
     return count;
+}
+
+void style_verdict_print(const style_verdict *v, const char *what)
+{
+    printf("%s: %" PRId64 " segments, accuracy pitch %.3f, dt %.3f, duration %.3f, KL %.1f nats, %" PRId64
+           " active units, mutual information %.2f nats", what, v->n, v->accuracy[0], v->accuracy[1], v->accuracy[2], v->kl_nats,
+           v->active, v->mutual);
+    if (!isnan(v->style_accuracy))
+        printf(", style head %.3f", v->style_accuracy);
+    putchar('\n');
 }
 
 /* --- two dimensions --------------------------------------------------------------------------------------------- */

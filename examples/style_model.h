@@ -76,6 +76,8 @@ enum { STYLE_FIGURES = 16 };
 /* Judges the model in evaluation mode. *v must be zero or an earlier verdict, whose memory is released. */
 et_status style_judge(const et_style_vae *m, const style_data *d, const et_indices *items, style_verdict *v);
 void style_verdict_free(style_verdict *v);
+/* One line on the standard output: accuracies, divergence, units, mutual information, style head. */
+void style_verdict_print(const style_verdict *v, const char *what);
 /* Its figures under their names, each behind `prefix` ("valid_", ""); the names are in `names`. Returns their number. */
 int style_figures(const style_verdict *v, const char *prefix, char names[STYLE_FIGURES][32], et_figure out[STYLE_FIGURES]);
 

@@ -12,7 +12,6 @@
  * The model is models/style_vae.c. */
 #include "config.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "examples/common/cli.h"
@@ -41,10 +40,10 @@ static et_status conclude(et_run *run, const style_data *d, const et_style_vae *
 
     if (!status)
         status = style_report(run, d, &d->valid, &v, "validation", m, &d->ds->classes);
-    if (!status)
-        printf("validation: accuracy pitch %.3f, dt %.3f, duration %.3f, KL %.1f nats, %" PRId64
-               " active units, mutual information %.2f nats, style head %.3f\nreport: %s\n", v.accuracy[0], v.accuracy[1],
-               v.accuracy[2], v.kl_nats, v.active, v.mutual, v.style_accuracy, et_run_path(run, ET_RUN_REPORT));
+    if (!status) {
+        style_verdict_print(&v, "validation");
+        printf("report: %s\n", et_run_path(run, ET_RUN_REPORT));
+    }
     style_verdict_free(&v);
     return status;
 }

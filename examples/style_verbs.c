@@ -69,7 +69,7 @@ int style_verb_eval(et_cli *cli)
     style_verdict v = {0};
     et_status status = style_open(cli, &s);
     const et_indices *items = &d.test;
-    const char *what = "every segment of the data";
+    const char *what = "all of the data";
 
     if (!status && et_cli_given(cli, "data")) {
         const style_source from = style_source_of(cli);
@@ -79,9 +79,9 @@ int style_verb_eval(et_cli *cli)
         status = style_data_load(&from, &d);
         if (!status && d.test.n == 0) {
             items = &d.valid;
-            what = "the run's validation part";
+            what = "validation part of the run's data";
         } else {
-            what = "the corpus' test part";
+            what = "test part of the corpus";
         }
     }
     if (!status)
@@ -90,11 +90,10 @@ int style_verb_eval(et_cli *cli)
         status = et_run_metrics(s.run, "test", figures, style_figures(&v, "", names, figures));
     if (!status)
         status = style_report(s.run, &d, items, &v, "test", s.model, &s.styles);
-    if (!status)
-        printf("test (%s): %" PRId64 " segments, accuracy pitch %.3f, dt %.3f, duration %.3f, KL %.1f nats, %" PRId64
-               " active units, mutual information %.2f nats, style head %.3f\nreport: %s\n", what, v.n, v.accuracy[0],
-               v.accuracy[1], v.accuracy[2], v.kl_nats, v.active, v.mutual, v.style_accuracy,
-               et_run_path(s.run, ET_RUN_REPORT));
+    if (!status) {
+        style_verdict_print(&v, what);
+        printf("report: %s\n", et_run_path(s.run, ET_RUN_REPORT));
+    }
     style_verdict_free(&v);
     style_data_free(&d);
     style_close(&s);

@@ -29,13 +29,16 @@ et_style_vae_config et_style_vae_medium(void)
 {
     et_style_vae_config c = et_style_vae_paper();
 
-    c.units = 192;
-    c.hyper_units = 48;
-    c.hyper_embedding = 16;
-    c.head = 192;
-    c.content = 64;
+    c.cell = ET_VAE_GRU;
+    c.units = 128;
+    c.hyper_units = 32;
+    c.hyper_embedding = 8;
+    c.head = 128;
+    c.content = 8;
     c.style = 32;
-    c.kl_k = 600;
+    c.kl_weight = 1.2;
+    c.kl_k = 60;
+    c.mu_threshold = 0.8;
     return c;
 }
 

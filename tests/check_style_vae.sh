@@ -50,7 +50,7 @@ expect "terms of the loss" grep -q '"train_kl_loss"' learned/log.jsonl
 expect "a report" grep -q "Content by style" learned/report.html
 expect "with players" grep -q "<audio" learned/report.html
 expect "evaluates" run eval --out learned
-expect "the validation part" says "validation part"
+expect "the validation part" says "^validation part"
 expect "evaluates a folder" run eval --out learned --data data
 expect "all of it" test "$(figure learned test n)" -eq 96
 
@@ -120,7 +120,7 @@ expect "ten styles" grep -q '"jazz"' pieces/config.json
 expect "with three threads" "$program" train $corpus --out pieces3 --threads 3 > "$dir/output" 2> "$dir/errors"
 expect "the same bits" cmp pieces/best.safetensors pieces3/best.safetensors
 expect "its test part" run eval --out pieces
-expect "said so" says "corpus' test part"
+expect "said so" says "^test part of the corpus"
 
 # Killed and gone on with.
 KILL_PROGRAM=$program KILL_OPTIONS="--data $dir/data $(echo "$small" | sed 's/--data data//') --epochs 5" \
