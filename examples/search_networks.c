@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "examples/search_model.h"
@@ -100,9 +101,17 @@ static et_status start_two_tower(et_module *m, const et_cli *cli)
 {
     const et_two_tower *t = (const et_two_tower *)m;
     const char *text = et_cli_text(cli, "text-weights"), *audio = et_cli_text(cli, "audio-weights");
-    et_status status = text ? et_bert_load(t->text, text, NULL) : ET_OK;
+    char why[512];
 
-    return status || !audio ? status : et_ast_load(t->audio, audio, NULL);
+    if (text)
+        et_bert_load(t->text, text, NULL);
+    if (audio && !et_error_status())
+        et_ast_load(t->audio, audio, NULL);
+    if (et_error_status() != ET_ESHAPE)
+        return et_error_status();
+    snprintf(why, sizeof why, "%s", et_error_message()); /* the file's fault, not the program's */
+    et_error_clear();
+    return et_raise(ET_EFORMAT, "%s", why);
 }
 
 static const et_two_tower *two(const et_module *m) { return (const et_two_tower *)m; }

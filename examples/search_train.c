@@ -28,7 +28,7 @@ static et_status defaults(et_cli *cli, search_kind kind)
 
     if (small) { /* towers of one's own, which begin from nothing */
         c.train_text = c.train_audio = ET_TWO_TOWER_ALL;
-        c.tau = kind == SEARCH_TASK ? 2 : 2.5;
+        c.tau = kind == SEARCH_TASK ? 2 : 3.5;
     } else if (et_two_tower_named(config, &c)) {
         return et_error_status();
     }
@@ -42,7 +42,7 @@ static et_status defaults(et_cli *cli, search_kind kind)
     et_cli_default_int(cli, "embedding", base ? 128 : task ? 16 : 64);
     et_cli_default_int(cli, "tokens", base ? 128 : task ? 14 : 48);
     et_cli_default_int(cli, "words", task ? 64 : 1200);
-    et_cli_default_int(cli, "epochs", base ? 80 : task ? 7 : 12);
+    et_cli_default_int(cli, "epochs", base ? 80 : task ? 7 : 24);
     et_cli_default_int(cli, "batch", 32);
     et_cli_default_real(cli, "lr", base ? 3e-4 : 1e-3);
     et_cli_default(cli, "schedule", base || task ? "constant" : "cosine");

@@ -83,6 +83,15 @@ expect "with players" grep -q "<audio" corpus/report.html
 expect "a classifier of tags" run train --songs 5 --out tags --epochs 1 --batch 16 --model tags --cache corpus/features.cache
 expect "which retrieves too" run eval --out tags --cache corpus/features.cache
 
+# A text tower that has guessed masked words, and what begins with it.
+expect "guesses masked words" run pretrain --songs 5 --out words --epochs 1 --tokens 40
+expect "and says how well" says 'loss [0-9.]+ a masked word; its frequency alone would give'
+expect "in metrics.json" at_least "$(figure words test unigram_entropy)" 3
+expect "begins with its weights" run train --songs 5 --out begun --epochs 1 --batch 16 --tokens 40 --cache corpus/features.cache \
+    --text-weights words/best.safetensors --vocab words/vocab.txt
+misuse "position_embeddings" train --songs 5 --out longer --tokens 48 --cache corpus/features.cache \
+    --text-weights words/best.safetensors --vocab words/vocab.txt
+
 # sound FILE FREQUENCY: a WAV file of 25 s, 8 bits, 4000 Hz
 sound()
 {
