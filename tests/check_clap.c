@@ -503,18 +503,21 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("clap");
-    TCase *tc = tcase_create("models");
+    TCase *tc = tcase_create("models"), *towers = tcase_create("towers");
 
     tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_test(tc, small_sizes);
     tcase_add_test(tc, sizes);
     tcase_add_test(tc, names);
-    tcase_add_loop_test(tc, parity, 0, sizeof cases / sizeof *cases);
+    tcase_add_checked_fixture(towers, reset, NULL);
+    tcase_set_timeout(towers, 600);
+    tcase_add_loop_test(towers, parity, 0, sizeof cases / sizeof *cases);
     tcase_add_loop_test(tc, learns_s_xm, 0, 2);
     tcase_add_test(tc, misuse);
     tcase_add_test(tc, patch_dropout);
     tcase_add_loop_test(tc, allocations, 0, 2);
+    suite_add_tcase(suite, towers);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
