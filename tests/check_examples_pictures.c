@@ -291,6 +291,35 @@ START_TEST(matrix_picture)
 }
 END_TEST
 
+/* A pixel is the map's colour where the overlay is 0; where it is 1 the tint's share covers it. */
+START_TEST(tinted_picture)
+{
+    const float x[4] = {0, 0, 1, 1}, overlay[2] = {0, 1}; /* row 0, at the bottom, is dark */
+    const uint8_t tint[3] = {ET_TINT_RED, ET_TINT_GREEN, ET_TINT_BLUE};
+    uint8_t map[256][3], unused[768], *png, *p;
+    uint32_t w, h;
+    int kind, n;
+    size_t size;
+
+    ck_assert_int_eq(et_colormap_table(ET_CMAP_EMBER, map), ET_OK);
+    png = et_tinted_png(2, 2, x, overlay, 2, ET_CMAP_EMBER, &size);
+    p = read_png(png, size, &w, &h, &kind, unused, &n);
+    ck_assert(w == 4 && h == 4 && kind == 2);
+    for (int row = 0; row < 4; row++)
+        for (int col = 0; col < 4; col++)
+            for (int k = 0; k < 3; k++) {
+                const double own = map[row < 2 ? 255 : 0][k];
+                const double want = col < 2 ? own : (1 - ET_TINT) * own + ET_TINT * tint[k];
+                ck_assert(fabs(p[3 * (4 * row + col) + k] - want) <= 0.5 + 1e-9);
+            }
+    free(p);
+    et_dealloc(png);
+    ck_assert_ptr_null(et_tinted_png(2, 2, x, NULL, 2, ET_CMAP_EMBER, &size));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+}
+END_TEST
+
 /* --- markup -------------------------------------------------------------------------- */
 
 START_TEST(base64)
@@ -345,6 +374,7 @@ int main(void)
     tcase_add_test(tc, colour_maps);
     tcase_add_test(tc, colour_indices);
     tcase_add_test(tc, matrix_picture);
+    tcase_add_test(tc, tinted_picture);
     tcase_add_test(tc, base64);
     tcase_add_test(tc, escaping);
     suite_add_tcase(suite, tc);

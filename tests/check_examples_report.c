@@ -285,6 +285,9 @@ static et_report *sample_report(void)
     png = r ? et_png_encode(&image, &size) : NULL;
     et_report_png(r, png, size, "a \"dot\"", "dot");
     et_report_audio(r, "RIFF", 4, "sound");
+    h.overlay = (const float[]){0, 1, 0.5f};
+    h.cursor = true;
+    et_report_listen(r, &h, 1, NULL, 0, "silent");
     et_dealloc(png);
     return r;
 }
@@ -312,6 +315,43 @@ START_TEST(report_is_well_formed_and_alone)
     ck_assert_ptr_null(strstr(html, "@import"));
     et_report_free(r);
     et_report_free(again);
+}
+END_TEST
+
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+
+    for (const char *s = text; (s = strstr(s, what)); s += strlen(what))
+        n++;
+    return n;
+}
+
+/* Each picture has a line that knows its edges and their times; the script stands once, behind all figures. */
+START_TEST(pictures_that_follow_sound)
+{
+    const float x[6] = {0, 1, 2, 3, 4, 5};
+    const et_heatmap maps[2] = {
+        {.what = "one", .rows = 2, .cols = 3, .data = x, .x1 = 4, .left_room = 110, .right_room = 150},
+        {.what = "two", .rows = 1, .cols = 6, .data = x, .x0 = 1, .x1 = 3.5, .left_room = 110, .right_room = 150}};
+    et_report *r = et_report_new("Listen", NULL);
+
+    et_report_listen(r, maps, 2, "RIFF", 4, "first");
+    et_report_listen(r, maps, 1, "RIFF", 4, NULL);
+    const char *html = et_report_html(r, NULL);
+    ck_assert_ptr_nonnull(html);
+    ck_assert_int_eq(count(html, "<line class=\"e-cursor\""), 3);
+    ck_assert_int_eq(count(html, "<audio "), 2);
+    ck_assert_int_eq(count(html, "<script>"), 1);
+    ck_assert(strstr(html, "<script>") > strstr(html, "</main>"));
+    ck_assert_int_eq(count(html, "data-left=\"110.0\" data-right=\"530.0\" data-from=\"0\" data-to=\"4\""), 2);
+    ck_assert_int_eq(count(html, "data-left=\"110.0\" data-right=\"530.0\" data-from=\"1\" data-to=\"3.5\""), 1);
+    et_report_free(r);
+    r = et_report_new("Silence", NULL);
+    et_report_listen(r, maps, 2, NULL, 0, NULL);
+    html = et_report_html(r, NULL);
+    ck_assert(count(html, "<line class=\"e-cursor\"") == 0 && count(html, "<script>") == 0 && count(html, "<audio ") == 0);
+    et_report_free(r);
 }
 END_TEST
 
@@ -387,6 +427,7 @@ int main(void)
     tcase_add_test(tc, confusion_tells_its_shares);
     tcase_add_test(tc, chart_misuse);
     tcase_add_test(tc, report_is_well_formed_and_alone);
+    tcase_add_test(tc, pictures_that_follow_sound);
     tcase_add_test(tc, report_keeps_the_first_error);
     tcase_add_test(tc, memory_runs_out);
     tcase_add_test(tc, text_pictures);

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "datasets/audio.h"
+#include "tensor/alloc.h"
 #include "tests/alloc_sweep.h"
 #include "tests/files.h"
 #include "tests/suite.h"
@@ -43,8 +44,15 @@ START_TEST(same_bytes_as_others)
     ck_assert_uint_eq(a, b);
     ck_assert_mem_eq(ours, theirs, a);
     ck_assert_int_eq(count_files(), 1);
-    free(ours);
     free(theirs);
+    theirs = et_audio_wav("memory", x, 22050, cases[_i].encoding, &b); /* the same without a file */
+    ck_assert_uint_eq(a, b);
+    ck_assert_mem_eq(ours, theirs, a);
+    et_dealloc(theirs);
+    ck_assert_ptr_null(et_audio_wav("memory", x, 0, cases[_i].encoding, &b));
+    ck_assert(et_error_status() == ET_EINVAL && strstr(et_error_message(), "memory: a rate of 0 Hz"));
+    et_error_clear();
+    free(ours);
     et_free(x);
 }
 END_TEST
