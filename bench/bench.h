@@ -116,6 +116,7 @@ bool bench_search(bench_report *r, const bench_options *o);
 bool bench_vit(bench_report *r, const bench_options *o);
 bool bench_towers(bench_report *r, const bench_options *o);
 bool bench_style(bench_report *r, const bench_options *o);
+bool bench_pairs(bench_report *r, const bench_options *o);
 bool bench_tagger(bench_report *r, const bench_options *o);
 
 /** Works step by step as its standard input says (compare and compare-audio drive it): a line
@@ -134,13 +135,16 @@ bool bench_search_serve(const bench_options *o);
 bool bench_vit_serve(const bench_options *o);
 bool bench_towers_serve(const bench_options *o);
 bool bench_style_serve(const bench_options *o);
+bool bench_pairs_serve(const bench_options *o);
 bool bench_tagger_serve(const bench_options *o);
-/** True for the name of a row of the workload "ops", "search", "vit", "towers", "style", "tagger". */
+/** True for the name of a row of the workload "ops", "search", "vit", "towers", "style", "pairs",
+ *  "tagger". */
 bool bench_ops_has(const char *model);
 bool bench_search_has(const char *model);
 bool bench_vit_has(const char *model);
 bool bench_towers_has(const char *model);
 bool bench_style_has(const char *model);
+bool bench_pairs_has(const char *model);
 bool bench_tagger_has(const char *model);
 
 #endif

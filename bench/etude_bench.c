@@ -29,6 +29,7 @@ static const struct {
     {"vit", bench_vit, "training steps of the Vision Transformer"},
     {"towers", bench_towers, "BERT-base and AST-base, forward; training the last five layers of BERT"},
     {"style", bench_style, "training steps of the style VAE"},
+    {"pairs", bench_pairs, "training steps of the small CLAP and MuLan; audio towers of the papers, forward"},
     {"tagger", bench_tagger, "training steps of music taggers"},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
@@ -50,6 +51,7 @@ static void help(void)
            "                 or of vit: vit/paper, vit/paper-half, vit/paper-bf16\n"
            "                 or of towers: bert/forward, bert/last-5, ast/forward, each also -bf16\n"
            "                 or of style: style/paper, style/gru\n"
+           "                 or of pairs: pairs/clap-small, mulan-small, htsat, cnn14, resnet50, compact\n"
            "                 or of tagger: tagger/spec-att, -bf16, tagger/raw-cnn-l, tagger/sample-cnn\n"
            "  --save FILE    write that model's weights, input and results (safetensors)\n"
            "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
@@ -122,6 +124,8 @@ static bool serve_named(const bench_options *o)
         return bench_towers_serve(o);
     if (bench_style_has(m))
         return bench_style_serve(o);
+    if (bench_pairs_has(m))
+        return bench_pairs_serve(o);
     if (bench_tagger_has(m))
         return bench_tagger_serve(o);
     return bench_rnn_serve(o);

@@ -15,6 +15,7 @@ bench_etude_bench_SOURCES = \
 	bench/model_step.h \
 	bench/ops.c \
 	bench/overhead.c \
+	bench/pairs.c \
 	bench/peak.h \
 	bench/report.c \
 	bench/rnn.c \
@@ -81,7 +82,7 @@ bench_libpeak_neon_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(NEON_CFLAGS)
 endif
 
 EXTRA_DIST += bench/compare bench/compare-audio bench/corpus_baseline.py bench/genre-seeds bench/turns.py \
-	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/rnn_attention.py bench/peers/serving.py \
+	bench/peers/fftw.c bench/peers/layer.py bench/peers/ops.py bench/peers/pairs.py bench/peers/rnn_attention.py bench/peers/serving.py \
 	bench/peers/spectra.py bench/peers/tagger.py bench/peers/towers.py bench/peers/two_tower.py bench/peers/vit.py bench/peers/style_vae.py
 
 CLEANFILES += bench/etude-bench $(bench_peaks) $(bench_peer_programs)

@@ -56,6 +56,9 @@ class Model:
     def linear(self, name, x, out, bias=True):
         return F.linear(x, self.w(f"{name}.weight", out, x.shape[-1]), self.w(f"{name}.bias", out, kind="bias") if bias else None)
 
+    def projections(self, p, names, x, out):
+        return [self.linear(f"{p}.{n}", x, out) for n in names]
+
     def norm(self, name, x, eps):
         d = x.shape[-1]
         return F.layer_norm(x, (d,), self.w(f"{name}.weight", d, kind="gain"), self.w(f"{name}.bias", d, kind="bias"), eps)
@@ -94,10 +97,10 @@ def bert(m, p, c, ids, mask):
     x = x + m.w(f"{e}.position_embeddings.weight", c["positions"], d, kind="table")[place]
     x = x + m.w(f"{e}.token_type_embeddings.weight", c["types"], d, kind="table")[0]
     x = m.norm(f"{e}.LayerNorm", x, c["eps"])
-    hide = (1 - mask.double())[:, None, None] * -1e30
+    hide = (1 - mask.to(x.dtype))[:, None, None] * -1e30
     for i in range(c["layers"]):
         l = f"{p}.encoder.layer.{i}"
-        q, k, v = (m.linear(f"{l}.attention.self.{n}", x, d) for n in ("query", "key", "value"))
+        q, k, v = m.projections(f"{l}.attention.self", ("query", "key", "value"), x, d)
         y = m.linear(f"{l}.attention.output.dense", attend(q, k, v, c["heads"], hide), d)
         x = m.norm(f"{l}.attention.output.LayerNorm", x + y, c["eps"])
         y = m.linear(f"{l}.output.dense", F.gelu(m.linear(f"{l}.intermediate.dense", x, c["hidden"])), d)
@@ -140,7 +143,7 @@ def swin_block(m, p, x, w, heads, shift, eps):
     bias = table[diff[..., 0] * (2 * w - 1) + diff[..., 1]].permute(2, 0, 1)[None]
     if shift:
         bias = (bias + shift_mask(side, w)[:, None]).repeat(b, 1, 1, 1)
-    q, k, v = (m.linear(f"{p}.attention.self.{n}", h, d) for n in ("query", "key", "value"))
+    q, k, v = m.projections(f"{p}.attention.self", ("query", "key", "value"), h, d)
     h = m.linear(f"{p}.attention.output.dense", attend(q, k, v, heads, bias), d)
     h = map_of(h, b, side, w)
     if shift:
@@ -230,7 +233,7 @@ def ast(m, p, c, x):
     for i in range(c["layers"]):
         l = f"{p}.encoder.layer.{i}"
         h = m.norm(f"{l}.layernorm_before", x, c["eps"])
-        q, k, v = (m.linear(f"{l}.attention.attention.{n}", h, d) for n in ("query", "key", "value"))
+        q, k, v = m.projections(f"{l}.attention.attention", ("query", "key", "value"), h, d)
         x = x + m.linear(f"{l}.attention.output.dense", attend(q, k, v, c["heads"]), d)
         h = F.gelu(m.linear(f"{l}.intermediate.dense", m.norm(f"{l}.layernorm_after", x, c["eps"]), c["hidden"]))
         x = x + m.linear(f"{l}.output.dense", h, d)
@@ -298,9 +301,8 @@ def compact_layers(m, p, c, x, bias):
     return gain(f"{p}.norm", x)
 
 
-def mulan_compact(m, c, data):
+def mulan_compact_audio(m, c, x):
     d, k = c["width"], c["patch"]
-    x = data["x"]
     rows, cols = x.shape[1] // k, x.shape[2] // k
     x = x[:, :rows * k, :cols * k].unflatten(1, (rows, k)).unflatten(3, (cols, k)).permute(0, 1, 3, 2, 4).flatten(3)
     x = m.norm("audio.to_patch_tokens.1", x, 1e-5)
@@ -309,18 +311,23 @@ def mulan_compact(m, c, data):
     ys, xs = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
     xs, ys = xs[..., None] * omega, ys[..., None] * omega
     x = (x + torch.cat([xs.sin(), xs.cos(), ys.sin(), ys.cos()], -1)).flatten(1, 2)
-    grid = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij"), -1).flatten(0, 1).double()
+    grid = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij"), -1).flatten(0, 1).to(x.dtype)
     h, n = grid[:, None] - grid[None], "audio.dynamic_pos_bias_mlp"
     h = F.silu(m.linear(f"{n}.2", F.silu(m.linear(f"{n}.0", h, c["offsets"])), c["offsets"]))
     bias = m.linear(f"{n}.4", h, c["heads"]).permute(2, 0, 1)
     g = compact_layers(m, "audio", c, x, bias).mean(1)
+    return unit(m.linear("audio_to_latents", g, c["latent"]))
+
+
+def mulan_compact(m, c, data):
+    d, g = c["width"], mulan_compact_audio(m, c, data["x"])
     ids = data["ids"].long()
     b, t = ids.shape
     x = m.w("text.token_emb.weight", c["vocabulary"], d, kind="table")[ids] + m.w("text.pos_emb.weight", c["positions"], d, kind="table")[:t]
     x = torch.cat([m.w("text.cls_token", d, kind="table").expand(b, 1, d), x], 1)
     hide = torch.cat([torch.zeros(b, 1), (ids == 0) * -1e30], 1)[:, None, None]
     f = compact_layers(m, "text", c, x, hide)[:, 0]
-    f, g = unit(m.linear("text_to_latents", f, c["latent"])), unit(m.linear("audio_to_latents", g, c["latent"]))
+    f = unit(m.linear("text_to_latents", f, c["latent"]))
     s = f @ g.mT * m.w("temperature", 1, kind="scale").exp()
     off = torch.exp(s) * (1 - torch.eye(b))
     return f, g, (-s.diagonal() + (torch.log(off.sum(0)) + torch.log(off.sum(1))) / 2).mean()
