@@ -142,13 +142,14 @@ START_TEST(learns)
     enum { B = 16, STEPS = 250, N = 8 };
     et_ast_config c = little();
     et_rng rng = et_rng_make(5, 0);
+    const int steps = suite_skips(1) ? 5 : STEPS;
     int right = 0;
 
     c.classes = N;
     et_ast *m = made(c, &rng);
     et_optim *opt = et_adam_new(&m->module, 2e-3);
     ck_assert_ptr_nonnull(opt);
-    for (int step = 0; step < STEPS + 10; step++) {
+    for (int step = 0; step < steps + 10; step++) {
         et_scope *s = et_scope_open();
         et_tensor *x = et_empty(ET_F32, ET_SHAPE(B, 64, 16)), *labels = et_empty(ET_I32, ET_SHAPE(B));
         et_init_normal(x, 0.5, &rng);
@@ -159,10 +160,10 @@ START_TEST(learns)
             for (int t = 0; t < 20; t++)
                 p[(b * 64 + 6 + t + 32 * (label[b] / 4)) * 16 + 2 + 4 * (label[b] % 4)] += 2;
         }
-        if (step == STEPS)
+        if (step == steps)
             et_module_eval(&m->module);
         et_tensor *logits = et_ast_classify(m, et_ast_pool(m, et_ast_forward(m, x, NULL)));
-        if (step < STEPS) {
+        if (step < steps) {
             ck_assert_int_eq(et_backward(et_cross_entropy(logits, labels)), ET_OK);
             ck_assert_int_eq(et_optim_step_zero(opt, 1, NULL), ET_OK);
         } else {
@@ -172,7 +173,7 @@ START_TEST(learns)
         }
         et_scope_close(s);
     }
-    ck_assert_msg(right >= 150, "%d of 160", right);
+    ck_assert_msg(right >= 150 || steps < STEPS, "%d of 160", right);
     et_optim_free(opt);
     et_module_free(&m->module);
 }

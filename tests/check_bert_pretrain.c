@@ -149,9 +149,10 @@ START_TEST(learns)
     et_bert_pretrain *m = et_bert_pretrain_new(NULL, NULL, &c, &rng);
     et_optim *opt = et_adam_new(&m->module, 2e-3);
     double words = 0, next = 0;
+    const int steps = suite_skips(1) ? 20 : STEPS;
 
     ck_assert_msg(m && opt, "%s", et_error_message());
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < steps; step++) {
         et_scope *s = et_scope_open();
         et_tensor *ids = et_empty(ET_I32, ET_SHAPE(B, T)), *types = et_empty(ET_I32, ET_SHAPE(B, T));
         et_tensor *valid = et_empty(ET_U8, ET_SHAPE(B, T)), *labels = et_empty(ET_I32, ET_SHAPE(B)), *masked, *targets;
@@ -177,8 +178,10 @@ START_TEST(learns)
         ck_assert_int_eq(et_optim_step_zero(opt, 1, NULL), ET_OK);
         et_scope_close(s);
     }
-    ck_assert_msg(words < 0.5, "masked words %g", words);
-    ck_assert_msg(next < 0.3, "next sentences %g", next);
+    if (steps == STEPS) {
+        ck_assert_msg(words < 0.5, "masked words %g", words);
+        ck_assert_msg(next < 0.3, "next sentences %g", next);
+    }
     et_optim_free(opt);
     et_module_free(&m->module);
 }
