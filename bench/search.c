@@ -13,7 +13,6 @@
 #include "nn/nearest.h"
 #include "nn/optim.h"
 #include "nn/transformer.h"
-#include "tensor/alloc.h"
 #include "tensor/os.h"
 #include "tensor/pool.h"
 #include "tensor/rng.h"
@@ -255,7 +254,8 @@ static void find(void *user)
 /* The ten nearest of a million unit vectors; the query is one of them. */
 static bool nearest(bench_report *r, const bench_options *o)
 {
-    crowd c = {et_alloc((size_t)VECTORS * WIDTH * sizeof(float)), NULL, true};
+    et_tensor *all = et_empty_owned(ET_F32, ET_SHAPE(VECTORS, WIDTH));
+    crowd c = {all ? et_data_mut(all) : NULL, NULL, true};
 
     if (!c.vectors)
         return false;
@@ -267,7 +267,7 @@ static bool nearest(bench_report *r, const bench_options *o)
     if (c.good)
         bench_row(r, "search/1M", (double[]){1e3 * s.median, NAN, NAN, NAN, VECTORS / s.median, 2e-9 * VECTORS * WIDTH / s.median,
                                              NAN, (double)VECTORS * WIDTH * 4 / (1 << 20)});
-    et_dealloc(c.vectors);
+    et_free(all);
     return c.good;
 }
 
