@@ -67,6 +67,7 @@ check_PROGRAMS += \
 	tests/check_synth \
 	tests/check_synthetic \
 	tests/check_spectra \
+	tests/check_style_music \
 	tests/check_style_vae \
 	tests/check_tokens \
 	tests/check_tagger \
@@ -145,6 +146,13 @@ tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_synthetic_LDADD = $(TEST_LDADD)
 tests_check_spectra_LDADD = $(TEST_LDADD)
+tests_check_style_music_SOURCES = \
+	examples/style_compare.c \
+	examples/style_data.c \
+	examples/style_judge.c \
+	examples/style_write.c \
+	tests/check_style_music.c
+tests_check_style_music_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_tokens_LDADD = $(TEST_LDADD)
 tests_check_tagger_LDADD = $(TEST_LDADD)
