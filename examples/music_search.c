@@ -201,7 +201,7 @@ static const et_option options[] = {
     {"extra-text", ET_OPTION_INT, "N", NULL, 0, 12, "Attention layers added behind the text tower"},
     {"extra-audio", ET_OPTION_INT, "N", NULL, 0, 12, "Attention layers added behind the audio tower"},
     {"attention-only", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Added layers are attention and norm, without a perceptron"},
-    {"pooling", ET_OPTION_CHOICE, "cls|pooler|mean|max", "cls", 0, 0, "What the text's head reads"},
+    {"pooling", ET_OPTION_CHOICE, "cls|pooler|mean|max", NULL, 0, 0, "What the text's head reads"},
     {"head", ET_OPTION_CHOICE, "linear|mlp|skip-mlp", "linear", 0, 0, "Heads of both towers"},
     {"embedding", ET_OPTION_INT, "N", NULL, 1, 4096, "Width of the shared space"},
     {"tokens", ET_OPTION_INT, "N", NULL, 3, 512, "Longest text, in pieces of words; what is longer is cut"},
