@@ -26,10 +26,9 @@ static et_status defaults(et_cli *cli, search_kind kind)
     const bool small = strcmp(config, "small") == 0;
     et_two_tower_config c = et_two_tower_base();
 
-    const bool corpus = kind == SEARCH_CORPUS;
     if (small) { /* towers of one's own, which begin from nothing */
         c.train_text = c.train_audio = ET_TWO_TOWER_ALL;
-        c.tau = kind == SEARCH_TASK || corpus ? 2 : 3.5;
+        c.tau = 2;
     } else if (et_two_tower_named(config, &c)) {
         return et_error_status();
     }
@@ -41,15 +40,15 @@ static et_status defaults(et_cli *cli, search_kind kind)
     et_cli_default_int(cli, "extra-audio", c.extra_audio);
     et_cli_default_real(cli, "tau", c.tau);
     /* On few pairs [CLS] soon says the same of every caption, at a high TAU all the sooner. */
-    et_cli_default(cli, "pooling", small && corpus ? "mean" : "cls");
+    et_cli_default(cli, "pooling", base || task ? "cls" : "mean");
     et_cli_default_int(cli, "embedding", base ? 128 : task ? 16 : 64);
     et_cli_default_int(cli, "tokens", base ? 128 : task ? 14 : 48);
     et_cli_default_int(cli, "words", task ? 64 : 1200);
     et_cli_default_int(cli, "epochs", base ? 80 : task ? 7 : 24);
     et_cli_default_int(cli, "batch", 32);
-    et_cli_default_real(cli, "lr", base ? 3e-4 : corpus ? 5e-4 : 1e-3);
+    et_cli_default_real(cli, "lr", base ? 3e-4 : task ? 1e-3 : 5e-4);
     et_cli_default(cli, "schedule", base || task ? "constant" : "cosine");
-    et_cli_default_real(cli, "weight-decay", base || task ? 0 : corpus ? 0.1 : 0.01);
+    et_cli_default_real(cli, "weight-decay", base || task ? 0 : 0.1);
     et_cli_default_int(cli, "patience", base ? 3 : 0);
     return et_error_status();
 }

@@ -28,7 +28,7 @@ et_status style_recipe_defaults(et_cli *cli)
 
     et_cli_default(cli, "tracks", paper ? "all" : "melody");
     et_cli_default_int(cli, "longest", paper ? 0 : 40);
-    et_cli_default_int(cli, "epochs", paper ? 400 : 12);
+    et_cli_default_int(cli, "epochs", paper ? 400 : strcmp(config, "medium") == 0 ? 12 : 60);
     et_cli_default_int(cli, "batch", paper ? 64 : 32);
     et_cli_default_real(cli, "lr", paper ? 5e-4 * pow(0.95, -2) : 3e-3);
     et_cli_default(cli, "schedule", paper ? "exponential" : "cosine");
