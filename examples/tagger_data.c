@@ -357,7 +357,8 @@ et_status tagger_data_sound(const tagger_data *d, int64_t item, double seconds, 
     }
     if (!d->streamed) /* of rendered excerpts some are there as sound, by name */
         at = d->sounds && d->ds->names.n > item ? et_names_find(&d->sounds->names, d->ds->names.items[item]) : -1;
-    if (at < 0 || (d->sounds->files.n > at && d->sounds->files.items[at][0] == '\0'))
+    if (at < 0 || (!d->streamed && d->sounds->files.n == 0) ||
+        (d->sounds->files.n > at && d->sounds->files.items[at][0] == '\0'))
         return ET_OK;
     et_status status = et_collection_audio(d->sounds, at, out);
     if (!status)

@@ -166,6 +166,12 @@ expect "is named" grep -q '^left out: .*1' "$dir/errors"
 expect "a list" run train --data mtat --lists list.csv --out l $short --model raw-cnn-l --window 6561 --chunks 2
 # shellcheck disable=SC2086
 expect "clips as samples" run train --data clips --out c $short --model raw-att --window 6561 --chunks 2
+rendered=${ETUDE_DATA:-$here/../../shared/data}/rendered
+if [ -f "$rendered/logmel96x128.npy" ]; then
+    # shellcheck disable=SC2086
+    expect "spectra without their sounds" run train --data "$rendered" --out spectra $short --window 32 --chunks 1
+    expect "spectra without their sounds, explained" run explain --data "$rendered" --out spectra --count 1
+fi
 expect "classes that are tags" at_least "$(figure c valid accuracy)" 0
 # shellcheck disable=SC2086
 expect "digits" run train --data digits --out d $short --model sample-cnn --window 59049 --chunks 1
