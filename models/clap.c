@@ -133,3 +133,35 @@ et_tensor *et_clap_pair_loss(const et_clap *m, et_tensor *f, et_tensor *g)
     et_tensor *loss = et_contrastive_loss(m->config.loss, logits);
     return loss ? loss : et_fail("clap");
 }
+
+et_status et_clap_load(et_clap *m, const char *path, et_load_report *report)
+{
+    /* LAION's names as those of Hugging Face's conversion */
+    static const et_rename names[] = {
+        {"audio_branch.bn0", "audio_model.audio_encoder.batch_norm"}, /* HTS-AT alone: CNN14 has a bn0 of its own */
+        {"text_branch", "text_model"},
+        {"audio_branch", "audio_model.audio_encoder"},
+        {"text_projection.0", "text_projection.linear1"},
+        {"text_projection.2", "text_projection.linear2"},
+        {"audio_projection.0", "audio_projection.linear1"},
+        {"audio_projection.2", "audio_projection.linear2"},
+        {"norm1", "layernorm_before"},
+        {"norm2", "layernorm_after"},
+        {"attn.proj", "attention.output.dense"},
+        {"attn", "attention.self"},
+        {"mlp.fc1", "intermediate.dense"},
+        {"mlp.fc2", "output.dense"},
+        {NULL, NULL},
+    };
+    static const char *const may[] = {"audio_model.audio_encoder.spectrogram_extractor", "audio_model.audio_encoder.logmel_extractor",
+                                      "audio_model.audio_encoder.tscam_conv", "audio_model.audio_encoder.head",
+                                      "audio_model.audio_encoder.fc_audioset", "audio_encoder.base.spectrogram_extractor",
+                                      "audio_encoder.base.logmel_extractor", "audio_encoder.base.fc_audioset", "text_transform",
+                                      "audio_transform", NULL};
+    et_load_options o = {.rewrite = true, .pass_over = may};
+
+    if (!m)
+        return et_raise(ET_EINVAL, "clap: no model");
+    o.renames = m->htsat ? names : names + 1;
+    return et_module_load(&m->module, path, &o, report);
+}

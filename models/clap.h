@@ -71,6 +71,13 @@ et_tensor *et_clap_text(const et_clap *m, et_tensor *ids, et_tensor *mask);
 /** The loss of B pairs of texts f and sounds g [B, joint]. */
 et_tensor *et_clap_pair_loss(const et_clap *m, et_tensor *f, et_tensor *g);
 
+/** Reads a safetensors file with the names above, or with those of LAION's own checkpoints: a leading "module.", text_branch,
+ *  audio_branch (bn0; norm1, norm2, attn.{qkv,proj,relative_position_bias_table}, mlp.fc{1,2} of blocks),
+ *  {text,audio}_projection.{0,2}. Passed over: what makes their spectrograms, and classifiers and transforms that the model
+ *  does not have. report (or NULL) tells what was missing, unexpected or misshaped: an error, and nothing is changed then.
+ *  Errors as et_module_load. */
+et_status et_clap_load(et_clap *m, const char *path, et_load_report *report);
+
 #ifdef __cplusplus
 }
 #endif

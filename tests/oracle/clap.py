@@ -7,7 +7,7 @@
 
 Weights are random, stored as float32, made in the order in which the model first asks for them. Models compute in
 float64, in evaluation mode (but for cases whose name ends in -train, which read the same weights: batch norms use the
-batch). A case of expected.safetensors holds: x, ids, mask, longer (CLAP with fusion), audio and text (unit vectors), loss,
+batch). NAME-laion.safetensors holds the same weights under the names of LAION's checkpoints, and what else these have. A case of expected.safetensors holds: x, ids, mask, longer (CLAP with fusion), audio and text (unit vectors), loss,
 and of those in GRADIENTS grad/NAME, the gradient of the loss."""
 import math
 import os
@@ -387,6 +387,57 @@ def inputs(name, config, shape, seed, base):
     return data
 
 
+def laion(tensors, c):
+    """A checkpoint of LAION-AI/CLAP as its training script leaves it: tensors of the names above under the names there,
+    with everything else that such a file holds."""
+    g, out = np.random.default_rng(7), {}
+    table = (("text_model", "text_branch"), ("audio_model.audio_encoder", "audio_branch"), ("batch_norm", "bn0"),
+             ("layernorm_before", "norm1"), ("layernorm_after", "norm2"), ("projection.linear1", "projection.0"),
+             ("projection.linear2", "projection.2"))
+    swin = (("attention.self", "attn"), ("attention.output.dense", "attn.proj"), ("intermediate.dense", "mlp.fc1"),
+            ("output.dense", "mlp.fc2"))
+
+    def name(key):
+        for old, new in table + (swin if ".blocks." in key else ()):
+            key = key.replace(old, new)
+        return "module." + key
+    for key, a in tensors.items():
+        if ".blocks." in key and ".query." in key:
+            three = [tensors[key.replace("query", n)] for n in ("query", "key", "value")]
+            out[name(key).replace("query", "qkv")] = np.concatenate(three)
+        elif not (".blocks." in key and (".key." in key or ".value." in key)):
+            out[name(key)] = a
+        if key.endswith("running_var"):
+            out[name(key).replace("running_var", "num_batches_tracked")] = np.array(5, np.int64)
+
+    def more(key, *shape):
+        out["module." + key] = g.standard_normal(shape, dtype=np.float32)
+    for kind in ("real", "imag"):
+        more(f"audio_branch.spectrogram_extractor.stft.conv_{kind}.weight", 3, 1, 4)
+    more("audio_branch.logmel_extractor.melW", 3, 2)
+    out["module.text_branch.embeddings.position_ids"] = np.arange(c["text"]["positions"])[None]
+    for tower in ("text", "audio"):
+        for i in (0, 3):
+            more(f"{tower}_transform.sequential.{i}.weight", c["joint"], c["joint"])
+            more(f"{tower}_transform.sequential.{i}.bias", c["joint"])
+    if "cnn14" in c:
+        more("audio_branch.fc_audioset.weight", 3, c["cnn14"]["embedding"])
+        more("audio_branch.fc_audioset.bias", 3)
+        return out
+    h = c["htsat"]
+    n = h["window"] ** 2
+    for i, (depth, width) in enumerate(zip(h["depths"], (h["width"], 2 * h["width"]))):
+        for j in range(depth):
+            out[f"module.audio_branch.layers.{i}.blocks.{j}.attn.relative_position_index"] = g.integers(0, 9, (n, n))
+            if j % 2:
+                more(f"audio_branch.layers.{i}.blocks.{j}.attn_mask", 4, n, n)
+    more("audio_branch.tscam_conv.weight", 3, width, h["image"] // h["patch"] // 2 // (h["image"] // 16), 3)
+    more("audio_branch.tscam_conv.bias", 3)
+    more("audio_branch.head.weight", 3, 3)
+    more("audio_branch.head.bias", 3)
+    return out
+
+
 def main(cases, folder, base):
     expected = {}
     os.makedirs(folder, exist_ok=True)
@@ -407,6 +458,8 @@ def main(cases, folder, base):
         if name == weights_of:
             weights = {k: v.detach().numpy().astype(np.float32) for k, v in w.all.items()}
             safetensors_io.write(os.path.join(folder, f"{name}.safetensors"), weights, {"format": "pt"})
+            if name in ("clap-fusion", "clap-cnn14") and not base:
+                safetensors_io.write(os.path.join(folder, f"{name}-laion.safetensors"), laion(weights, config), {"format": "pt"})
         print(name, sum(v.numel() for k, v in w.all.items() if "running" not in k), "parameters, loss", float(loss))
         del w
     safetensors_io.write(os.path.join(folder, "expected.safetensors"), expected, {"made by": "tests/oracle/clap.py"})

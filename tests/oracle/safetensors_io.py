@@ -4,7 +4,8 @@ import struct
 
 import numpy as np
 
-NAMES = {np.dtype("float64"): "F64", np.dtype("float32"): "F32", np.dtype("int32"): "I32", np.dtype("uint8"): "U8"}
+NAMES = {np.dtype("float64"): "F64", np.dtype("float32"): "F32", np.dtype("int64"): "I64", np.dtype("int32"): "I32",
+         np.dtype("uint8"): "U8"}
 
 
 def write(path, tensors, metadata):
