@@ -15,15 +15,13 @@
 #include "datasets/batch.h"
 #include "examples/common/cli.h"
 #include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
-#include "examples/common/runfolder.h"
+#include "examples/common/run_train.h"
 #include "examples/genre_data.h"
 #include "examples/genre_judge.h"
 #include "examples/genre_model.h"
 #include "examples/genre_report.h"
 #include "models/rnn_attention.h"
 #include "nn/optim.h"
-#include "nn/train.h"
 
 /* --- the model that the options describe ------------------------------------------------- */
 
@@ -137,10 +135,8 @@ typedef struct job {
     et_tensor *targets;  /* [B, K], its labels as probabilities */
     et_rng augment;      /* stream of the epoch */
     genre_verdict valid;
-    et_progress progress;
     et_run *run;
-    bool begun;
-    double epoch_began;
+    et_run_loop loop;
 } job;
 
 enum { STREAM_AUGMENT = 1000 };
@@ -149,17 +145,9 @@ static et_status begin_epoch(void *user, int64_t epoch)
 {
     job *j = user;
 
-    if (!j->begun) { /* what the log has beyond the checkpoint is trained again */
-        j->begun = true;
-        if (epoch > 0)
-            printf("going on after epoch %lld\n", (long long)epoch);
-        if (et_run_log_cut(j->run, epoch))
-            return et_error_status();
-    }
     j->augment = et_rng_make((uint64_t)et_cli_int(j->cli, "seed"), STREAM_AUGMENT + (uint64_t)epoch);
-    j->epoch_began = et_seconds();
-    et_progress_begin(&j->progress, stdout, et_batches_items(j->batches), "epoch %lld/%lld", (long long)epoch + 1,
-                      (long long)et_cli_int(j->cli, "epochs"));
+    if (et_run_loop_epoch(&j->loop, epoch, et_batches_items(j->batches)))
+        return et_error_status();
     return et_batches_start(j->batches, epoch);
 }
 
@@ -214,17 +202,14 @@ static et_status report(void *user, const et_train_event *e)
     job *j = user;
     et_figure figures[GENRE_FIGURES + 3];
 
-    if (!e->epoch_ended) {
-        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+    if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    }
     int n = genre_figures(&j->valid, true, figures);
     figures[n++] = (et_figure){"train_loss", e->loss};
     figures[n++] = (et_figure){"lr", e->lr};
-    figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
-    et_progress_end(&j->progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss, j->valid.accuracy,
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss, j->valid.accuracy,
                     e->improved ? "  best" : "");
-    return et_run_log(j->run, e->epoch + 1, figures, n);
+    return et_run_loop_log(&j->loop, e, figures, n);
 }
 
 /* Standardises the data with the training part's statistics, which the model keeps. */
@@ -254,7 +239,7 @@ static et_status conclude(job *j)
         printf("validation: accuracy %.3f, macro F1 %.3f, loss %.3f", v.accuracy, v.f1_macro, v.loss);
         if (!isnan(v.attention_mass))
             printf(", attention on the event %.3f", v.attention_mass);
-        printf("\nreport: %s\n", et_run_path(j->run, "report.html"));
+        printf("\nreport: %s\n", et_run_path(j->run, ET_RUN_REPORT));
     }
     genre_verdict_free(&v);
     return status;
@@ -264,7 +249,6 @@ static et_status conclude(job *j)
 static et_status train_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
-    int64_t epochs = et_cli_int(cli, "epochs");
     et_batch_options bo = {.size = et_cli_int(cli, "batch"), .shuffle = true,
                            .seed = (uint64_t)et_cli_int(cli, "seed")};
     et_json_writer w;
@@ -287,26 +271,20 @@ static et_status train_job(job *j, et_train_result *result)
            (long long)j->ds->x->shape[2], (long long)et_dataset_classes(j->ds));
     et_module_print(j->model->root, stdout);
 
-    int64_t steps = et_batches_count(j->batches);
-    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps * epochs};
+    int64_t steps = et_batches_count(j->batches) * et_cli_int(cli, "epochs");
+    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps};
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                           .validate = validate};
-    et_train_options options = {
-        .epochs = epochs,
+    const et_train_options options = {
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .clip = genre_model_clip(j->model, genre_recipes[j->kind].clip_norm),
         .schedule = genre_recipes[j->kind].cosine ? &cosine : NULL,
         .patience = et_cli_int(cli, "patience"),
-        .seed = bo.seed,
-        .last_path = et_run_path(j->run, "last.ckpt"),
-        .best_path = et_run_path(j->run, "best.safetensors"),
         .resume = et_cli_flag(cli, "resume"),
-        .interrupted = et_interrupted,
         .report = report,
-        .report_user = j,
     };
-    et_status status = et_train_run(j->model->root, opt, &task, &options, result);
-    et_progress_drop(&j->progress);
+    j->loop = (et_run_loop){.cli = cli, .run = j->run};
+    et_status status = et_run_loop_train(&j->loop, j->model->root, opt, &task, options, result);
     et_optim_free(opt);
     if (!status && !result->interrupted)
         status = conclude(j);
@@ -343,17 +321,11 @@ static int train(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    int code = ET_EXIT_OK;
     et_status status = open_job(&j);
 
     if (!status)
         status = train_job(&j, &result);
-    if (status) {
-        code = et_cli_fail(cli);
-    } else if (result.interrupted) {
-        et_run_print_resume(j.run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    }
+    const int code = et_run_exit(j.run, cli, status, &result);
     et_batches_free(j.batches);
     et_indices_free(&j.train_items);
     et_indices_free(&j.valid_items);
@@ -394,7 +366,7 @@ static et_status open_reading(et_cli *cli, reading *s)
     if (!status)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
     if (!status)
-        status = genre_model_load(s->model, et_run_path(s->run, "best.safetensors"));
+        status = genre_model_load(s->model, et_run_path(s->run, ET_RUN_BEST));
     if (!status) {
         et_module_eval(s->model->root);
         status = genre_model_standardize(s->model, s->prep.clip, s->ds);
@@ -426,7 +398,7 @@ static int eval(et_cli *cli)
                (long long)s.v.n, s.v.accuracy, s.v.f1_macro, s.v.loss, s.v.attention_entropy);
         if (!isnan(s.v.attention_mass))
             printf(", attention on the event %.3f", s.v.attention_mass);
-        printf("\nreport: %s\n", et_run_path(s.run, "report.html"));
+        printf("\nreport: %s\n", et_run_path(s.run, ET_RUN_REPORT));
     }
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;

@@ -26,6 +26,8 @@ examples_libcommon_la_SOURCES = \
 	examples/common/report.h \
 	examples/common/run_model.c \
 	examples/common/run_model.h \
+	examples/common/run_train.c \
+	examples/common/run_train.h \
 	examples/common/runfolder.c \
 	examples/common/runfolder.h \
 	examples/common/runfolder_internal.h \

@@ -14,14 +14,13 @@
 #include "datasets/csv.h"
 #include "datasets/folder.h"
 #include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
 #include "examples/common/run_model.h"
+#include "examples/common/run_train.h"
 #include "examples/search_model.h"
 #include "models/bert_pretrain.h"
 #include "nn/metrics.h"
 #include "nn/nearest.h"
 #include "nn/optim.h"
-#include "nn/train.h"
 #include "tensor/alloc.h"
 
 enum { BATCH = 64, VALID_EVERY = 20, STREAM_MASK = 5000, STREAM_EVAL = 4999, STREAM_WEIGHTS = 1 };
@@ -39,9 +38,8 @@ typedef struct job {
     et_run *run;
     int64_t tokens, size, at, epoch;
     int32_t *order;
-    et_progress progress;
-    bool begun;
-    double valid_loss, epoch_began;
+    et_run_loop loop;
+    double valid_loss;
 } job;
 
 /* --- captions ---------------------------------------------------------------------------------------- */
@@ -277,13 +275,6 @@ static et_status begin_epoch(void *user, int64_t epoch)
 {
     job *j = user;
 
-    if (!j->begun) {
-        j->begun = true;
-        if (epoch > 0)
-            printf("going on after epoch %lld\n", (long long)epoch);
-        if (et_run_log_cut(j->run, epoch))
-            return et_error_status();
-    }
     int32_t *all = et_alloc((size_t)j->texts.train.n * sizeof *all);
     for (int64_t i = 0; all && i < j->texts.train.n; i++)
         all[i] = (int32_t)i;
@@ -292,10 +283,7 @@ static et_status begin_epoch(void *user, int64_t epoch)
     et_dealloc(all);
     j->at = 0;
     j->epoch = epoch;
-    j->epoch_began = et_seconds();
-    et_progress_begin(&j->progress, stdout, j->texts.train.n, "epoch %lld/%lld", (long long)epoch + 1,
-                      (long long)et_cli_int(j->cli, "epochs"));
-    return et_error_status();
+    return et_error_status() ? et_error_status() : et_run_loop_epoch(&j->loop, epoch, j->texts.train.n);
 }
 
 static int64_t next_batch(void *user)
@@ -332,14 +320,11 @@ static et_status report(void *user, const et_train_event *e)
 {
     job *j = user;
 
-    if (!e->epoch_ended) {
-        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+    if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    }
-    et_progress_end(&j->progress, "loss %.3f  valid %.3f%s", e->loss, j->valid_loss, e->improved ? "  best" : "");
-    return et_run_log(j->run, e->epoch + 1,
-                      (et_figure[]){{"valid_loss", j->valid_loss}, {"train_loss", e->loss}, {"lr", e->lr},
-                                    {"seconds", et_seconds() - j->epoch_began}}, 4);
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f%s", e->loss, j->valid_loss, e->improved ? "  best" : "");
+    et_figure figures[4] = {{"valid_loss", j->valid_loss}, {"train_loss", e->loss}, {"lr", e->lr}};
+    return et_run_loop_log(&j->loop, e, figures, 3);
 }
 
 /* The test part: figures, metrics.json and report.html. */
@@ -431,23 +416,17 @@ static et_status pretrain_job(job *j, et_train_result *result)
     }
     printf("%lld captions to learn from, %lld to choose by, %lld to judge on; %d words and pieces of words\n",
            (long long)j->texts.train.n, (long long)j->texts.valid.n, (long long)j->texts.test.n, (int)c.vocabulary);
-    const int64_t epochs = et_cli_int(cli, "epochs"), steps = j->texts.train.n / j->size * epochs;
+    const int64_t steps = j->texts.train.n / j->size * et_cli_int(cli, "epochs");
     et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps, .warmup = steps / 20};
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
-    et_train_options options = {
-        .epochs = epochs,
+    const et_train_options options = {
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .schedule = &cosine,
-        .seed = (uint64_t)et_cli_int(cli, "seed"),
-        .last_path = et_run_path(j->run, ET_RUN_LAST),
-        .best_path = et_run_path(j->run, ET_RUN_BEST),
         .resume = et_cli_flag(cli, "resume"),
-        .interrupted = et_interrupted,
         .report = report,
-        .report_user = j,
     };
-    et_status status = et_train_run(&j->model->module, opt, &task, &options, result);
-    et_progress_drop(&j->progress);
+    j->loop = (et_run_loop){.cli = cli, .run = j->run};
+    et_status status = et_run_loop_train(&j->loop, &j->model->module, opt, &task, options, result);
     et_optim_free(opt);
     return status || result->interrupted ? status : conclude(j, &before);
 }
@@ -456,7 +435,6 @@ int search_pretrain(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    int code = ET_EXIT_OK;
     et_status status = et_cli_flag(cli, "resume") ? ET_OK : read_texts(cli, &j.texts);
 
     if (!status && !(j.run = et_run_for_training(cli)))
@@ -465,12 +443,8 @@ int search_pretrain(et_cli *cli)
         status = read_texts(cli, &j.texts);
     if (!status && !(status = defaults(cli)) && !(status = et_interrupt_catch()))
         status = pretrain_job(&j, &result);
-    if (status) {
-        code = et_cli_fail(cli);
-    } else if (result.interrupted) {
-        et_run_print_resume(j.run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    } else {
+    const int code = et_run_exit(j.run, cli, status, &result);
+    if (code == ET_EXIT_OK) {
         printf("to begin with it: train --text-weights %s", et_run_path(j.run, ET_RUN_BEST));
         printf(" --vocab %s --tokens %lld\n", et_run_path(j.run, "vocab.txt"), (long long)j.tokens);
     }

@@ -8,14 +8,13 @@
 #include "autograd/autograd.h"
 #include "datasets/batch.h"
 #include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
+#include "examples/common/run_train.h"
 #include "examples/search_bases.h"
 #include "examples/search_judge.h"
 #include "examples/search_model.h"
 #include "examples/search_report.h"
 #include "models/two_tower.h"
 #include "nn/optim.h"
-#include "nn/train.h"
 #include "tensor/alloc.h"
 
 /* --- defaults ------------------------------------------------------------------------------------ */
@@ -106,9 +105,7 @@ typedef struct job {
     int64_t batch;       /* items of the step */
     search_verdict valid;
     double valid_loss;
-    et_progress progress;
-    bool begun;
-    double epoch_began;
+    et_run_loop loop;
 } job;
 
 static uint64_t seed_of(const job *j) { return (uint64_t)et_cli_int(j->cli, "seed"); }
@@ -117,19 +114,9 @@ static et_status begin_epoch(void *user, int64_t epoch)
 {
     job *j = user;
 
-    if (!j->begun) { /* what the log has beyond the checkpoint is trained again */
-        j->begun = true;
-        if (epoch > 0)
-            printf("going on after epoch %lld\n", (long long)epoch);
-        if (et_run_log_cut(j->run, epoch))
-            return et_error_status();
-    }
-    j->epoch_began = et_seconds();
     j->at = 0;
     et_batch_order(j->data->train.items, j->data->train.n, true, seed_of(j), epoch, j->order);
-    et_progress_begin(&j->progress, stdout, j->data->train.n, "epoch %lld/%lld", (long long)epoch + 1,
-                      (long long)et_cli_int(j->cli, "epochs"));
-    return ET_OK;
+    return et_run_loop_epoch(&j->loop, epoch, j->data->train.n);
 }
 
 /* A last batch that is not full has fewer wrong pairs to tell apart: it is left out. */
@@ -215,18 +202,15 @@ static et_status report(void *user, const et_train_event *e)
     job *j = user;
     et_figure figures[SEARCH_FIGURES + 4];
 
-    if (!e->epoch_ended) {
-        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+    if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    }
     int n = search_figures(&j->valid, "valid_", figures);
     figures[n++] = (et_figure){"valid_loss", j->valid_loss};
     figures[n++] = (et_figure){"train_loss", e->loss};
     figures[n++] = (et_figure){"lr", e->lr};
-    figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
-    et_progress_end(&j->progress, "loss %.3f  valid %.3f  R@10 %.3f%s", e->loss, j->valid_loss, j->valid.found.r_at_10,
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  R@10 %.3f%s", e->loss, j->valid_loss, j->valid.found.r_at_10,
                     e->improved ? "  best" : "");
-    return et_run_log(j->run, e->epoch + 1, figures, n);
+    return et_run_loop_log(&j->loop, e, figures, n);
 }
 
 /* --- a run -------------------------------------------------------------------------------------------- */
@@ -263,7 +247,7 @@ static et_status train_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
     const search_data *d = j->data;
-    const int64_t epochs = et_cli_int(cli, "epochs"), batch = et_cli_int(cli, "batch");
+    const int64_t batch = et_cli_int(cli, "batch");
 
     j->size = batch < d->train.n ? batch : d->train.n;
     j->order = et_alloc((size_t)d->train.n * sizeof *j->order);
@@ -283,26 +267,20 @@ static et_status train_job(job *j, et_train_result *result)
         printf("%lld sounds cannot be read and are left out\n", (long long)et_feature_cache_broken(d->cache));
     et_module_print(j->model->root, stdout);
 
-    const int64_t steps = d->train.n / j->size * epochs;
+    const int64_t steps = d->train.n / j->size * et_cli_int(cli, "epochs");
     et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps,
                           .warmup = steps / 20};
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
-    et_train_options options = {
-        .epochs = epochs,
+    const et_train_options options = {
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .clip = et_cli_real(cli, "clip"),
         .schedule = strcmp(et_cli_text(cli, "schedule"), "cosine") == 0 ? &cosine : NULL,
         .patience = et_cli_int(cli, "patience"),
-        .seed = seed_of(j),
-        .last_path = et_run_path(j->run, ET_RUN_LAST),
-        .best_path = et_run_path(j->run, ET_RUN_BEST),
         .resume = et_cli_flag(cli, "resume"),
-        .interrupted = et_interrupted,
         .report = report,
-        .report_user = j,
     };
-    et_status status = et_train_run(j->model->root, opt, &task, &options, result);
-    et_progress_drop(&j->progress);
+    j->loop = (et_run_loop){.cli = cli, .run = j->run};
+    et_status status = et_run_loop_train(&j->loop, j->model->root, opt, &task, options, result);
     et_optim_free(opt);
     if (!status && !result->interrupted)
         status = conclude(j);
@@ -330,17 +308,11 @@ int search_train(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    int code = ET_EXIT_OK;
     et_status status = open_job(&j);
 
     if (!status)
         status = train_job(&j, &result);
-    if (status) {
-        code = et_cli_fail(cli);
-    } else if (result.interrupted) {
-        et_run_print_resume(j.run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    }
+    const int code = et_run_exit(j.run, cli, status, &result);
     search_verdict_free(&j.valid);
     search_bases_free(j.bases);
     et_dealloc(j.order);

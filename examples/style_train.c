@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "autograd/ops.h"
-#include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
+#include "examples/common/run_train.h"
 #include "nn/optim.h"
 #include "tensor/alloc.h"
 
@@ -49,10 +48,8 @@ typedef struct job {
     et_rng shift;
     double terms[TERMS], beta; /* sums over the epoch's items, as in `report` */
     int64_t items;
-    bool begun;
     style_verdict valid;
-    et_progress progress;
-    double epoch_began;
+    et_run_loop loop;
 } job;
 
 static et_status begin_epoch(void *user, int64_t epoch)
@@ -60,20 +57,13 @@ static et_status begin_epoch(void *user, int64_t epoch)
     job *j = user;
     const uint64_t seed = (uint64_t)et_cli_int(j->cli, "seed");
 
-    if (!j->begun) { /* what the log has beyond the checkpoint is trained again */
-        j->begun = true;
+    if (!j->loop.begun)
         j->steps = epoch * (j->d->train.n / j->batch);
-        if (epoch > 0)
-            printf("going on after epoch %lld\n", (long long)epoch);
-        if (et_run_log_cut(j->run, epoch))
-            return et_error_status();
-    }
     j->shift = et_rng_make(seed, STREAM_SHIFT + (uint64_t)epoch);
     j->at = j->items = 0;
     memset(j->terms, 0, sizeof j->terms);
-    j->epoch_began = et_seconds();
-    et_progress_begin(&j->progress, stdout, j->d->train.n / j->batch * j->batch, "epoch %lld/%lld", (long long)epoch + 1,
-                      (long long)et_cli_int(j->cli, "epochs"));
+    if (et_run_loop_epoch(&j->loop, epoch, j->d->train.n / j->batch * j->batch))
+        return et_error_status();
     return style_order(j->d, j->batch, seed, epoch, j->order);
 }
 
@@ -124,19 +114,16 @@ static et_status report(void *user, const et_train_event *e)
     char text[STYLE_FIGURES][32];
     et_figure figures[STYLE_FIGURES + TERMS + 3];
 
-    if (!e->epoch_ended) {
-        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+    if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    }
     int n = style_figures(&j->valid, "valid_", text, figures);
     for (int i = 0; i < TERMS; i++)
         figures[n++] = (et_figure){names[i], j->terms[i] / (double)j->items};
     figures[n++] = (et_figure){"beta", j->beta};
     figures[n++] = (et_figure){"lr", e->lr};
-    figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
-    et_progress_end(&j->progress, "loss %.3f  valid %.3f  pitch %.3f  KL %.1f  MI %.2f%s", e->loss, j->valid.loss,
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  pitch %.3f  KL %.1f  MI %.2f%s", e->loss, j->valid.loss,
                     j->valid.accuracy[0], j->valid.kl_nats, j->valid.mutual, e->improved ? "  best" : "");
-    return et_run_log(j->run, e->epoch + 1, figures, n);
+    return et_run_loop_log(&j->loop, e, figures, n);
 }
 
 /* The paper's rate is lr 0.95^(t / 5000), not below 1e-4. */
@@ -168,7 +155,7 @@ static et_status write_metrics(et_run *run, const char *section, const style_ver
 static et_status run_loop(job *j, et_optim *opt, bool resume, et_train_result *result)
 {
     et_cli *cli = j->cli;
-    const int64_t epochs = et_cli_int(cli, "epochs"), steps = j->d->train.n / j->batch * epochs;
+    const int64_t steps = j->d->train.n / j->batch * et_cli_int(cli, "epochs");
     et_json_writer w;
 
     if (et_run_config_begin(j->run, cli, &w))
@@ -178,20 +165,13 @@ static et_status run_loop(job *j, et_optim *opt, bool resume, et_train_result *r
         return et_error_status();
     const et_schedule schedule = schedule_of(cli, steps);
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
-    et_train_options options = {
-        .epochs = epochs,
+    const et_train_options options = {
         .clip = 1,
         .schedule = &schedule,
-        .seed = (uint64_t)et_cli_int(cli, "seed"),
-        .last_path = et_run_path(j->run, ET_RUN_LAST),
-        .best_path = et_run_path(j->run, ET_RUN_BEST),
         .resume = resume,
-        .interrupted = et_interrupted,
         .report = report,
-        .report_user = j,
     };
-    et_status status = et_train_run(&j->model->module, opt, &task, &options, result);
-    et_progress_drop(&j->progress);
+    et_status status = et_run_loop_train(&j->loop, &j->model->module, opt, &task, options, result);
     if (!status && !result->interrupted)
         status = style_judge(j->model, j->d, &j->d->valid, &j->valid);
     if (!status && !result->interrupted)
@@ -201,7 +181,7 @@ static et_status run_loop(job *j, et_optim *opt, bool resume, et_train_result *r
 
 et_status style_train(et_cli *cli, et_run *run, const style_data *d, bool resume, et_style_vae **model, et_train_result *result)
 {
-    job j = {.cli = cli, .run = run, .d = d, .batch = et_cli_int(cli, "batch")};
+    job j = {.cli = cli, .run = run, .d = d, .batch = et_cli_int(cli, "batch"), .loop = {.cli = cli, .run = run}};
     et_optim *opt = NULL;
     et_status status = ET_OK;
 

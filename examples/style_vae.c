@@ -16,6 +16,7 @@
 
 #include "examples/common/cli.h"
 #include "examples/common/interrupt.h"
+#include "examples/common/run_train.h"
 #include "examples/style_report.h"
 #include "examples/style_train.h"
 #include "examples/style_verbs.h"
@@ -72,11 +73,7 @@ static int train(et_cli *cli)
         status = style_train(cli, run, &d, resume, &model, &result);
     if (!status && !result.interrupted)
         status = conclude(run, &d, model);
-    int code = status ? et_cli_fail(cli) : ET_EXIT_OK;
-    if (!status && result.interrupted) {
-        et_run_print_resume(run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    }
+    const int code = et_run_exit(run, cli, status, &result);
     if (model)
         et_module_free(&model->module);
     style_data_free(&d);

@@ -47,5 +47,5 @@ void tagger_print_verdict(const char *name, const tagger_verdict *v, et_run *run
         printf(", accuracy %.4f", v->accuracy);
     if (!isnan(v->localisation))
         printf(", localisation %.3f", v->localisation);
-    printf("\nreport: %s\n", et_run_path(run, "report.html"));
+    printf("\nreport: %s\n", et_run_path(run, ET_RUN_REPORT));
 }

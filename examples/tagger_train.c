@@ -9,12 +9,11 @@
 
 #include "autograd/ops.h"
 #include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
+#include "examples/common/run_train.h"
 #include "examples/tagger_measure.h"
 #include "examples/tagger_model.h"
 #include "examples/tagger_report.h"
 #include "nn/optim.h"
-#include "nn/train.h"
 
 enum { PHASES = 4 /* of the paper's schedule */ };
 
@@ -28,9 +27,7 @@ typedef struct job {
     tagger_batches *batches, *valid_batches;
     tagger_batch batch; /* the step's */
     tagger_verdict valid;
-    et_progress progress;
-    bool begun;
-    double epoch_began;
+    et_run_loop loop;
     et_optim *optim;
     et_train_phase phases[PHASES]; /* of the paper's schedule */
     int phase;                     /* of the last epoch that was begun, from 1; 0: none */
@@ -51,10 +48,10 @@ static void paper_phases(const et_cli *cli, const et_optim_options *adam, et_tra
 static void tell_phase(job *j, int phase, double sgd_rate)
 {
     if (j->phase > 0 && phase > j->phase && isnan(sgd_rate))
-        et_progress_note(&j->progress, "phase %d: SGD at rate %g, from the best weights so far", phase,
+        et_progress_note(&j->loop.progress, "phase %d: SGD at rate %g, from the best weights so far", phase,
                          j->phases[phase - 1].optim.lr);
     else if (j->phase > 0 && phase > j->phase)
-        et_progress_note(&j->progress, "phase %d: Adam gave way to SGD at rate %.4g, after step %" PRId64, phase,
+        et_progress_note(&j->loop.progress, "phase %d: Adam gave way to SGD at rate %.4g, after step %" PRId64, phase,
                          sgd_rate, et_optim_switched(j->optim, NULL));
     j->phase = phase;
 }
@@ -63,16 +60,8 @@ static et_status begin_epoch(void *user, int64_t epoch)
 {
     job *j = user;
 
-    if (!j->begun) { /* what the log has beyond the checkpoint is trained again */
-        j->begun = true;
-        if (epoch > 0)
-            printf("going on after epoch %lld\n", (long long)epoch);
-        if (et_run_log_cut(j->run, epoch))
-            return et_error_status();
-    }
-    j->epoch_began = et_seconds();
-    et_progress_begin(&j->progress, stdout, tagger_batches_items(j->batches), "epoch %lld/%lld", (long long)epoch + 1,
-                      (long long)et_cli_int(j->cli, "epochs"));
+    if (et_run_loop_epoch(&j->loop, epoch, tagger_batches_items(j->batches)))
+        return et_error_status();
     return tagger_batches_start(j->batches, epoch);
 }
 
@@ -110,10 +99,8 @@ static et_status report(void *user, const et_train_event *e)
     const int phase = 1 + e->phase + (et_optim_switched(j->optim, &rate) > 0);
 
     tell_phase(j, phase, rate);
-    if (!e->epoch_ended) {
-        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+    if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    }
     int n = tagger_figures(&j->valid, true, figures);
     figures[n++] = (et_figure){"train_loss", e->loss};
     figures[n++] = (et_figure){"lr", e->lr};
@@ -121,10 +108,9 @@ static et_status report(void *user, const et_train_event *e)
         figures[n++] = (et_figure){"phase", phase};
     if (!isnan(rate))
         figures[n++] = (et_figure){"sgd_rate", rate};
-    figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
-    et_progress_end(&j->progress, "loss %.3f  valid %.3f  ROC-AUC %.4f  AP %.3f%s", e->loss, j->valid.loss,
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  ROC-AUC %.4f  AP %.3f%s", e->loss, j->valid.loss,
                     j->valid.roc_auc, j->valid.pr_auc, e->improved ? "  best" : "");
-    return et_run_log(j->run, e->epoch + 1, figures, n);
+    return et_run_loop_log(&j->loop, e, figures, n);
 }
 /* The trained model on the training and validation data: metrics.json, tags.csv and report.html. */
 static et_status conclude(job *j)
@@ -166,7 +152,6 @@ static et_status train_job(job *j, et_train_result *result)
                                     .seed = (uint64_t)et_cli_int(cli, "seed"),
                                     .workers = (int)et_cli_int(cli, "workers")};
     const tagger_batch_options vo = tagger_judging(cli);
-    const int64_t epochs = et_cli_int(cli, "epochs");
 
     j->batches = tagger_batches_new(j->d, &j->train_items, &o);
     j->valid_batches = tagger_batches_new(j->d, &j->valid_items, &vo);
@@ -185,27 +170,21 @@ static et_status train_job(job *j, et_train_result *result)
     paper_phases(cli, &oo, j->phases);
     if (!(j->optim = et_optim_new(&j->model->module, &oo, NULL, 0)))
         return et_error_status();
-    const int64_t steps = tagger_batches_count(j->batches) * epochs;
+    const int64_t steps = tagger_batches_count(j->batches) * et_cli_int(cli, "epochs");
     const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = oo.lr, .warmup = steps / 20, .total = steps};
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                                 .validate = validate};
     const et_train_options options = {
-        .epochs = epochs,
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .schedule = strcmp(schedule, "cosine") == 0 ? &cosine : NULL,
         .phases = strcmp(schedule, "paper") == 0 ? j->phases : NULL,
         .n_phases = strcmp(schedule, "paper") == 0 ? PHASES : 0,
         .maximise = true,
-        .seed = o.seed,
-        .last_path = et_run_path(j->run, ET_RUN_LAST),
-        .best_path = et_run_path(j->run, ET_RUN_BEST),
         .resume = et_cli_flag(cli, "resume"),
-        .interrupted = et_interrupted,
         .report = report,
-        .report_user = j,
     };
-    et_status status = et_train_run(&j->model->module, j->optim, &task, &options, result);
-    et_progress_drop(&j->progress);
+    j->loop = (et_run_loop){.cli = cli, .run = j->run};
+    et_status status = et_run_loop_train(&j->loop, &j->model->module, j->optim, &task, options, result);
     if (!status)
         tagger_tell_broken(j->batches);
     if (!status && !result->interrupted)
@@ -239,19 +218,15 @@ int tagger_train(et_cli *cli)
     job j = {.cli = cli};
     et_train_result result = {0};
     et_status status = open_job(&j);
-    int code = ET_EXIT_OK;
+    int code = ET_EXIT_INTERRUPTED;
 
     if (!status)
         status = train_job(&j, &result);
     if (status && et_interrupted() && !result.epochs) { /* while features were made */
         et_error_clear();
         printf("\nstopped before the first epoch\n");
-        code = ET_EXIT_INTERRUPTED;
-    } else if (status) {
-        code = et_cli_fail(cli);
-    } else if (result.interrupted) {
-        et_run_print_resume(j.run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
+    } else {
+        code = et_run_exit(j.run, cli, status, &result);
     }
     et_optim_free(j.optim);
     tagger_batches_free(j.batches);

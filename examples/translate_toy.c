@@ -16,8 +16,8 @@
 #include "datasets/batch.h"
 #include "examples/common/cli.h"
 #include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
 #include "examples/common/run_model.h"
+#include "examples/common/run_train.h"
 #include "examples/translate_judge.h"
 #include "nn/optim.h"
 #include "nn/train.h"
@@ -86,26 +86,16 @@ typedef struct job {
     int32_t *order; /* of this epoch */
     int64_t at;     /* items of it that were given out */
     translate_verdict valid;
-    et_progress progress;
-    bool begun;
-    double epoch_began;
+    et_run_loop loop;
 } job;
 
 static et_status begin_epoch(void *user, int64_t epoch)
 {
     job *j = user;
 
-    if (!j->begun) { /* what the log has beyond the checkpoint is trained again */
-        j->begun = true;
-        if (et_run_log_cut(j->run, epoch))
-            return et_error_status();
-    }
-    j->epoch_began = et_seconds();
     j->at = 0;
     et_batch_order(j->data->train.items, j->data->train.n, true, (uint64_t)et_cli_int(j->cli, "seed"), epoch, j->order);
-    et_progress_begin(&j->progress, stdout, j->data->train.n, "epoch %lld/%lld", (long long)epoch + 1,
-                      (long long)et_cli_int(j->cli, "epochs"));
-    return ET_OK;
+    return et_run_loop_epoch(&j->loop, epoch, j->data->train.n);
 }
 
 static int64_t next_batch(void *user)
@@ -144,15 +134,13 @@ static et_status report(void *user, const et_train_event *e)
 {
     job *j = user;
 
-    if (!e->epoch_ended) {
-        et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+    if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    }
-    et_progress_end(&j->progress, "loss %.3f  valid %.3f  exact %.3f  BLEU %.3f%s", e->loss, j->valid.loss, j->valid.exact,
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  exact %.3f  BLEU %.3f%s", e->loss, j->valid.loss, j->valid.exact,
                     j->valid.bleu, e->improved ? "  best" : "");
-    const et_figure figures[] = {{"train_loss", e->loss}, {"valid_loss", j->valid.loss}, {"valid_exact", j->valid.exact},
-                                 {"valid_bleu", j->valid.bleu}, {"lr", e->lr}, {"seconds", et_seconds() - j->epoch_began}};
-    return et_run_log(j->run, e->epoch + 1, figures, sizeof figures / sizeof *figures);
+    et_figure figures[6] = {{"train_loss", e->loss}, {"valid_loss", j->valid.loss}, {"valid_exact", j->valid.exact},
+                            {"valid_bleu", j->valid.bleu}, {"lr", e->lr}};
+    return et_run_loop_log(&j->loop, e, figures, 5);
 }
 
 /* --- judging ---------------------------------------------------------------------------------------- */
@@ -243,20 +231,15 @@ static et_status run_training(job *j, et_train_result *result)
     et_optim *opt = et_optim_new(&j->model->module, &adam, NULL, 0);
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
     const et_train_options options = {
-        .epochs = et_cli_int(cli, "epochs"),
         .schedule = &noam,
-        .seed = (uint64_t)et_cli_int(cli, "seed"),
-        .last_path = et_run_path(j->run, ET_RUN_LAST),
-        .best_path = et_run_path(j->run, ET_RUN_BEST),
         .resume = et_cli_flag(cli, "resume"),
-        .interrupted = et_interrupted,
         .report = report,
-        .report_user = j,
     };
-    const et_status status =
-        opt && options.last_path && options.best_path ? et_train_run(&j->model->module, opt, &task, &options, result) : et_error_status();
 
-    et_progress_drop(&j->progress);
+    j->loop = (et_run_loop){.cli = cli, .run = j->run};
+    const et_status status =
+        opt ? et_run_loop_train(&j->loop, &j->model->module, opt, &task, options, result) : et_error_status();
+
     et_optim_free(opt);
     return status;
 }
@@ -291,11 +274,7 @@ static int train(et_cli *cli)
         status = run_training(&j, &result);
     if (status == ET_OK && !result.interrupted)
         status = conclude(cli, j.run, j.model, j.data, "valid", 1);
-    int code = status ? et_cli_fail(cli) : ET_EXIT_OK;
-    if (status == ET_OK && result.interrupted) {
-        et_run_print_resume(j.run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    }
+    const int code = et_run_exit(j.run, cli, status, &result);
     if (j.model)
         et_module_free(&j.model->module);
     et_dealloc(j.order);

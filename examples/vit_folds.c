@@ -69,7 +69,7 @@ static et_status conclude(vit_job *j)
     if (!status)
         printf("validation: accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss %.3f\nreport: %s\n", v.accuracy,
                vit_track_accuracy(j->windows, &j->valid_windows, &v), v.f1_macro, v.loss,
-               et_run_path(j->run, "report.html"));
+               et_run_path(j->run, ET_RUN_REPORT));
     genre_verdict_free(&v);
     return status;
 }
@@ -140,7 +140,7 @@ static et_status all_folds(et_cli *cli, const vit_source *source, et_run *run, e
         return status;
     vit_job j = {.cli = cli, .source = source, .fold = folds[0], .run = run};
     if (!(status = vit_job_load(&j)) && !(status = vit_job_model(&j, NULL)) &&
-        !(status = genre_model_load(j.model, et_run_path(run, "best.safetensors")))) {
+        !(status = genre_model_load(j.model, et_run_path(run, ET_RUN_BEST)))) {
         et_module_eval(j.model->root);
         status = conclude(&j);
     }
@@ -182,11 +182,7 @@ int vit_train(et_cli *cli)
         status = write_config(run, cli);
     if (!status)
         status = all_folds(cli, &source, run, &result);
-    int code = status ? et_cli_fail(cli) : ET_EXIT_OK;
-    if (!status && result.interrupted) {
-        et_run_print_resume(run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    }
+    const int code = et_run_exit(run, cli, status, &result);
     vit_unload(&source);
     et_run_close(run);
     return code;

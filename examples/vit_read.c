@@ -44,7 +44,7 @@ static et_status open_reading(et_cli *cli, reading *s)
         status = (s->model = vit_build(cli, &c)) ? ET_OK : et_error_status();
     }
     if (!status)
-        status = genre_model_load(s->model, et_run_path(s->run, "best.safetensors"));
+        status = genre_model_load(s->model, et_run_path(s->run, ET_RUN_BEST));
     if (!status && s->source.sounds && strcmp(et_cli_text(cli, "standardize"), "training") == 0)
         status = vit_sounds_standardize(s->source.sounds, et_data_f32(et_module_find(s->model->root, "input_mean")),
                                         et_data_f32(et_module_find(s->model->root, "input_std")));
@@ -79,7 +79,7 @@ int vit_eval(et_cli *cli)
     if (!status)
         printf("test: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss %.3f\nreport: %s\n",
                (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v), s.v.f1_macro, s.v.loss,
-               et_run_path(s.run, "report.html"));
+               et_run_path(s.run, ET_RUN_REPORT));
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "datasets/augment.h"
-#include "examples/common/interrupt.h"
 #include "nn/optim.h"
 #include "tensor/alloc.h"
 
@@ -18,17 +17,10 @@ static et_status begin_epoch(void *user, int64_t epoch)
 {
     vit_job *j = user;
 
-    if (!j->begun && j->run) { /* what the log has beyond the checkpoint is trained again */
-        j->begun = true;
-        if (et_run_log_cut(j->run, j->place * j->epochs + epoch))
-            return et_error_status();
-    }
     j->right = 0;
     j->augment = et_rng_make((uint64_t)et_cli_int(j->cli, "seed"), STREAM_AUGMENT + (uint64_t)epoch);
-    j->epoch_began = et_seconds();
-    if (!j->quiet)
-        et_progress_begin(&j->progress, stdout, et_batches_items(j->batches), "epoch %lld/%lld", (long long)epoch + 1,
-                          (long long)j->epochs);
+    if (et_run_loop_epoch(&j->loop, epoch, et_batches_items(j->batches)))
+        return et_error_status();
     return et_batches_start(j->batches, epoch);
 }
 
@@ -79,13 +71,10 @@ static et_status report(void *user, const et_train_event *e)
     vit_job *j = user;
     et_figure figures[GENRE_FIGURES + 5];
 
-    if (!e->epoch_ended) {
-        if (!j->quiet)
-            et_progress_step(&j->progress, e->items, "loss %.3f", e->loss);
+    if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    }
     if (!j->quiet)
-        et_progress_end(&j->progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss,
+        et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss,
                         j->valid.accuracy, e->improved ? "  best" : "");
     if (!j->run)
         return ET_OK;
@@ -94,8 +83,7 @@ static et_status report(void *user, const et_train_event *e)
     figures[n++] = (et_figure){"train_accuracy", (double)j->right / (double)e->items};
     figures[n++] = (et_figure){"lr", e->lr};
     figures[n++] = (et_figure){"fold", (double)j->fold};
-    figures[n++] = (et_figure){"seconds", et_seconds() - j->epoch_began};
-    return et_run_log(j->run, j->place * j->epochs + e->epoch + 1, figures, n);
+    return et_run_loop_log(&j->loop, e, figures, n);
 }
 
 /* --- one fold ---------------------------------------------------------------------------------- */
@@ -245,22 +233,18 @@ et_status vit_job_train(vit_job *j, const et_vit_config *sizes, et_train_result 
                           .total = steps};
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                           .validate = j->run ? validate : NULL};
-    et_train_options options = {
-        .epochs = j->epochs,
+    const et_train_options options = {
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .clip = clip > 0 ? genre_model_clip(j->model, clip) : 0,
         .schedule = strcmp(et_cli_text(cli, "schedule"), "cosine") == 0 ? &cosine : NULL,
         .maximise = j->run && by_accuracy(j),
-        .seed = bo.seed,
         .last_path = file_of(j, "last", "ckpt"),
         .best_path = file_of(j, "best", "safetensors"),
         .resume = j->run && et_cli_flag(cli, "resume"),
-        .interrupted = et_interrupted,
         .report = report,
-        .report_user = j,
     };
-    et_status status = et_train_run(j->model->root, opt, &task, &options, result);
-    et_progress_drop(&j->progress);
+    j->loop = (et_run_loop){.cli = cli, .run = j->run, .before = j->place * j->epochs, .quiet = j->quiet};
+    et_status status = et_run_loop_train(&j->loop, j->model->root, opt, &task, options, result);
     et_optim_free(opt);
     return status;
 }

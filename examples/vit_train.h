@@ -3,12 +3,9 @@
 #define ETUDE_EXAMPLES_VIT_TRAIN_H
 
 #include "datasets/batch.h"
-#include "examples/common/cli.h"
-#include "examples/common/progress.h"
-#include "examples/common/runfolder.h"
+#include "examples/common/run_train.h"
 #include "examples/genre_judge.h"
 #include "examples/vit_model.h"
-#include "nn/train.h"
 
 enum { VIT_STRETCHES = 3 /* of an item that is longer than the model's window, in judging */ };
 
@@ -30,10 +27,9 @@ typedef struct vit_job {
     int64_t right;        /* of the epoch's training items so far */
     et_rng augment;
     genre_verdict valid;
-    et_progress progress;
     et_run *run;          /* NULL: nothing is written, nothing chosen: the last epoch stays */
-    bool begun, quiet;
-    double epoch_began;
+    bool quiet;
+    et_run_loop loop;
 } vit_job;
 
 /* The items of the job's fold: without --folds the data's own split, else one of so many parts of whole

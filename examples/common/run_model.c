@@ -66,7 +66,7 @@ et_status et_run_report_end(et_report *r, et_run *run, const et_module *m)
         free(summary);
     }
     et_report_object(r, "Options of the run", et_json_get(et_run_config(run), "options"));
-    const char *path = et_run_path(run, "report.html");
+    const char *path = et_run_path(run, ET_RUN_REPORT);
     et_status status = path ? et_report_write(r, path) : et_error_status();
     et_report_free(r);
     return status;
