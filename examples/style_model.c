@@ -43,6 +43,7 @@ et_status style_model_defaults(et_cli *cli)
     et_cli_default_int(cli, "head", c.head);
     et_cli_default_int(cli, "content", c.content);
     et_cli_default_int(cli, "style-width", strcmp(et_cli_text(cli, "combine"), "add") ? c.style : et_cli_int(cli, "content"));
+    et_cli_default(cli, "style-at", c.style_always ? "every-event" : "start");
     et_cli_default_real(cli, "encoder-keep", c.encoder_keep);
     et_cli_default_real(cli, "decoder-keep", c.decoder_keep);
     et_cli_default_real(cli, "tau", c.tau);
@@ -73,6 +74,7 @@ et_style_vae *style_model_new(const et_cli *cli, int64_t styles)
     c.style = et_cli_int(cli, "style-width");
     c.discrete_label = et_cli_flag(cli, "labels");
     c.add_style = strcmp(et_cli_text(cli, "combine"), "add") == 0;
+    c.style_always = strcmp(et_cli_text(cli, "style-at"), "every-event") == 0;
     c.encoder_keep = et_cli_real(cli, "encoder-keep");
     c.decoder_keep = et_cli_real(cli, "decoder-keep");
     c.tau = et_cli_real(cli, "tau");

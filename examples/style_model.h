@@ -20,6 +20,8 @@
     {"labels", ET_OPTION_FLAG, NULL, NULL, 0, 0,                                                                        \
      "The baseline: the label itself, one-hot, instead of style head and codebook"},                                    \
     {"combine", ET_OPTION_CHOICE, "concat|add", "concat", 0, 0, "How z_c and z_s become one vector"},                   \
+    {"style-at", ET_OPTION_CHOICE, "start|every-event", NULL, 0, 0,                                                     \
+     "Where the decoder is given z_s (with --labels: the label): in the vector it begins from, or beside every event, too"}, \
     {"encoder-keep", ET_OPTION_REAL, "P", NULL, 0.01, 1, "Share of candidates kept in the encoder (recurrent dropout)"}, \
     {"decoder-keep", ET_OPTION_REAL, "P", NULL, 0.01, 1, "The same in the decoder"},                                    \
     {"tau", ET_OPTION_REAL, "X", NULL, 1e-4, 100, "Temperature of the Gumbel softmax, at its end if it falls"},         \
@@ -35,10 +37,10 @@
     {"style-loss", ET_OPTION_CHOICE, "logits|sample", "logits", 0, 0,                                                   \
      "What the cross entropy of the style looks at: its logits or the drawn category"}
 #define STYLE_MODEL_NAMES                                                                                               \
-    "cell units hyper-units hyper-embedding head content style-width labels combine encoder-keep decoder-keep tau "     \
+    "cell units hyper-units hyper-embedding head content style-width labels combine style-at encoder-keep decoder-keep tau "     \
     "tau-start tau-decay kl-weight kl-k mu-threshold style-loss "
 #define STYLE_MODEL_TAKEN                                                                                               \
-    "cell@ units@ hyper-units@ hyper-embedding@ head@ content@ style-width@ labels@ combine@ encoder-keep@ "            \
+    "cell@ units@ hyper-units@ hyper-embedding@ head@ content@ style-width@ labels@ combine@ style-at@ encoder-keep@ "  \
     "decoder-keep@ tau@ tau-start@ tau-decay@ kl-weight@ kl-k@ mu-forcing@ mu-threshold@ style-loss@ tracks@ seed@ "
 
 /* Sets the defaults of these options from --config. */

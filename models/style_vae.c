@@ -61,9 +61,12 @@ static int64_t state_width(const et_style_vae_config *c)
     }
 }
 
+/* Of z_s, or the label. */
+static int64_t style_width(const et_style_vae_config *c) { return c->discrete_label ? c->styles : c->style; }
+
 static int64_t latent_width(const et_style_vae_config *c)
 {
-    return c->content + (c->discrete_label ? c->styles : c->add_style ? 0 : c->style);
+    return c->content + (c->add_style && !c->discrete_label ? 0 : style_width(c));
 }
 
 /* --- making one --------------------------------------------------------------------------------- */
@@ -106,6 +109,8 @@ static et_status check(const et_style_vae_config *c)
     if (c->add_style && !c->discrete_label && c->style != c->content)
         return et_raise(ET_EINVAL, "style_vae: z_c and z_s of widths %" PRId64 " and %" PRId64 " cannot be added", c->content,
                         c->style);
+    if (c->add_style && c->style_always && !c->discrete_label)
+        return et_raise(ET_EINVAL, "style_vae: of z_c + z_s the style cannot be read beside every event");
     if (!(c->tau > 0) || !(c->encoder_keep > 0 && c->encoder_keep <= 1) || !(c->decoder_keep > 0 && c->decoder_keep <= 1) ||
         !(c->kl_weight >= 0) || !(c->kl_k > 0) || !(c->mu_threshold >= 0) || !(c->tau_decay >= 0 && c->tau_decay <= 1))
         return et_raise(ET_EINVAL, "style_vae: tau %g, keep %g and %g, kl_weight %g, kl_k %g, mu_threshold %g or tau_decay %g is "
@@ -129,11 +134,8 @@ et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_sty
     m->pitch_embedding = et_module_param(&m->module, "pitch_embedding", ET_SHAPE(c->pitches + 1, c->pitch_embedding));
     if (m->pitch_embedding)
         et_init_uniform(m->pitch_embedding, 1, rng);
-    if (!c->discrete_label) {
-        m->style_codebook = et_module_param(&m->module, "style_codebook", ET_SHAPE(c->styles, c->style));
-        if (m->style_codebook)
-            et_init_uniform(m->style_codebook, 1, rng);
-    }
+    if (!c->discrete_label)
+        m->style_codebook = et_style_codebook_new(&m->module, "style_codebook", c->styles, c->style, rng);
     m->enc_fw = cell_new(m, "enc_fw", features, c->encoder_keep, rng);
     m->enc_bw = cell_new(m, "enc_bw", features, c->encoder_keep, rng);
     m->cont_head = dense(m, "cont_head", 2 * state, c->head, rng);
@@ -144,7 +146,7 @@ et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_sty
         m->z_cat = dense(m, "z_cat", c->head, c->styles, rng);
     }
     m->dec_init = dense(m, "dec_init", latent_width(c), state, rng);
-    m->dec = cell_new(m, "dec", features, c->decoder_keep, rng);
+    m->dec = cell_new(m, "dec", features + (c->style_always ? style_width(c) : 0), c->decoder_keep, rng);
     m->logits = dense(m, "logits", c->units, et_style_vae_classes(m), rng);
     return et_module_done(&m->module);
 }
@@ -218,6 +220,16 @@ et_tensor *et_style_vae_start(const et_style_vae *m, int64_t rows)
     et_tensor *none = et_zeros(dtype, ET_SHAPE(rows, 1, 2 * (m->config.steps + 1)));
 
     return et_concat(2, (et_tensor *const[]){et_expand(first, ET_SHAPE(rows, 1, m->config.pitch_embedding)), none}, -1);
+}
+
+et_tensor *et_style_vae_inputs(const et_style_vae *m, et_tensor *z, et_tensor *x)
+{
+    const int64_t from = m->config.content, to = from + style_width(&m->config);
+
+    if (!m->config.style_always || !x || !z)
+        return x;
+    et_tensor *z_s = et_unsqueeze(et_slice(z, 1, from, to, 1), 1); /* [B, 1, ..] */
+    return et_concat(2, (et_tensor *const[]){x, et_expand(z_s, ET_SHAPE(x->shape[0], x->shape[1], to - from))}, -1);
 }
 
 /* --- cells ------------------------------------------------------------------------------------------ */
@@ -310,7 +322,7 @@ et_status et_style_vae_encode(const et_style_vae *m, const et_style_batch *b, et
 et_tensor *et_style_vae_latent(const et_style_vae *m, et_tensor *z_c, et_tensor *z_cat)
 {
     /* z_s = z_cat * codebook; z' = [z_c, z_s] */
-    et_tensor *z_s = m->style_codebook ? et_matmul(z_cat, m->style_codebook) : z_cat;
+    et_tensor *z_s = m->style_codebook ? et_style_codebook(m->style_codebook, z_cat) : z_cat;
 
     if (m->style_codebook && m->config.add_style)
         return et_add(z_c, z_s);
@@ -329,7 +341,7 @@ et_tensor *et_style_vae_decode(const et_style_vae *m, et_tensor *z, const et_sty
     et_tensor *x = et_style_vae_features(m, ids[0], ids[1], ids[2]);
     et_tensor *before = et_slice(x, 1, 0, b->x->shape[1] - 1, 1);
     et_tensor *in = et_concat(2, (et_tensor *const[]){et_style_vae_start(m, b->x->shape[0]), before}, 1);
-    et_tensor *h = et_style_vae_run(m, m->dec, in, b->lengths, false, &s);
+    et_tensor *h = et_style_vae_run(m, m->dec, et_style_vae_inputs(m, z, in), b->lengths, false, &s);
     et_tensor *y = et_linear_layer_forward(m->logits, h);
     return y ? y : et_fail("style_vae");
 }

@@ -17,6 +17,7 @@
 #include "nn/linear.h"
 #include "nn/norm_lstm.h"
 #include "nn/rnn.h"
+#include "nn/style_codebook.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +36,7 @@ typedef struct et_style_vae_config {
     int64_t content, style;        /* widths of z_c and z_s */
     bool discrete_label;           /* the baseline: the label instead of style head and codebook */
     bool add_style;                /* z' = z_c + z_s (equal widths) instead of [z_c, z_s] */
+    bool style_always;             /* the decoder reads z_s (the baseline: the label) beside every event, too */
     double encoder_keep, decoder_keep; /* recurrent dropout: share of candidates kept in training */
     double tau;                    /* temperature of the Gumbel softmax */
     double tau_decay;              /* tau at step t is max(tau, tau_start decay^t); 0: constant */

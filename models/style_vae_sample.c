@@ -62,8 +62,8 @@ static int32_t draw(const float *l, int64_t n, const et_style_sampling *s, et_rn
 
 /* --- steps ------------------------------------------------------------------------------------------- */
 
-/* A step of the decoder for events [rows, 3] (NULL: the first one); logits [rows, classes], contiguous. */
-static et_tensor *step(const et_style_vae *m, int64_t rows, const int32_t *events, et_norm_lstm_state *s)
+/* A step of the decoder for events [rows, 3] (NULL: the first one) of z' [rows or 1, ..]; logits [rows, classes], contiguous. */
+static et_tensor *step(const et_style_vae *m, et_tensor *z, int64_t rows, const int32_t *events, et_norm_lstm_state *s)
 {
     et_tensor *x, *ids[3];
 
@@ -78,7 +78,7 @@ static et_tensor *step(const et_style_vae *m, int64_t rows, const int32_t *event
         }
         x = et_style_vae_features(m, ids[0], ids[1], ids[2]);
     }
-    et_tensor *h = et_style_vae_run(m, m->dec, x, NULL, false, s);
+    et_tensor *h = et_style_vae_run(m, m->dec, et_style_vae_inputs(m, z, x), NULL, false, s);
     et_tensor *y = et_linear_layer_forward(m->logits, h);
     return y ? et_contiguous(et_view(et_to(y, ET_F32), ET_SHAPE(rows, et_style_vae_classes(m)))) : NULL;
 }
@@ -134,7 +134,7 @@ static et_status sample_all(const et_style_vae *m, et_tensor *z, const et_style_
     remember(&mem, &state, B);
     for (int64_t t = 0; t < most && open && !et_error_status(); t++) {
         et_scope *inner = et_scope_open();
-        et_tensor *y = step(m, B, first ? NULL : now, &state);
+        et_tensor *y = step(m, z, B, first ? NULL : now, &state);
         const float *l = y ? et_data(y) : NULL;
         first = false;
         for (int64_t b = 0; l && b < B; b++) {
@@ -214,7 +214,7 @@ static int64_t search(const et_style_vae *m, et_tensor *z, int64_t width, int64_
     remember(&mem, &state, width);
     for (int64_t t = 0; t < most && !et_error_status(); t++) {
         et_scope *inner = et_scope_open();
-        et_tensor *y = step(m, n_beams, t ? now : NULL, &state);
+        et_tensor *y = step(m, z, n_beams, t ? now : NULL, &state);
         const float *l = y ? et_data(y) : NULL;
         int64_t n_found = 0;
         bool going = false;

@@ -25,6 +25,7 @@ nninclude_HEADERS += \
 	nn/projection.h \
 	nn/rnn.h \
 	nn/schedule.h \
+	nn/style_codebook.h \
 	nn/train.h \
 	nn/transformer.h
 
@@ -61,6 +62,7 @@ libetude_la_SOURCES += \
 	nn/projection.c \
 	nn/rnn.c \
 	nn/schedule.c \
+	nn/style_codebook.c \
 	nn/state.c \
 	nn/train.c \
 	nn/transformer.c

@@ -94,11 +94,12 @@ while read -r words; do
     expect "generate of $words" run generate --out "kind$n" --style up --count 1 --max-events 12
 done << 'END'
 --cell hyper_lstm --mu-forcing half-sum
---cell lstm --mu-forcing none --tau-start 2 --tau-decay 0.99
+--cell lstm --mu-forcing none --tau-start 2 --tau-decay 0.99 --style-at every-event
 --cell gru --labels
 --cell gru --combine add --style-loss sample --kl-weight 0.1 --schedule constant
 --styles up,leap --tracks all --longest 40 --most 30 --schedule exponential
 END
+expect "by beam search with the style at every event" run generate --out kind2 --style up --count 1 --beam 3 --max-events 6
 expect "labels: no style head" sh -c '! grep -q style_accuracy kind3/metrics.json'
 misuse "does not hear styles" reconstruct --out kind3 data/up/3.mid
 expect "labels and a style" run reconstruct --out kind3 data/up/3.mid --style up --max-events 12
@@ -148,6 +149,7 @@ mkdir empty
 misuse "no MIDI files there" train --data empty --out new
 misuse "no segments of the style polka" train --data data --styles up,polka --out new
 misuse "stands there twice" train --data data --styles up,up --out new
+misuse "beside every event" train --data data --combine add --style-at every-event --out unused
 misuse "cannot be added" train --data data --combine add --style-width 3 --content 4 --out unused
 expect "wrong use makes no folder" test ! -e new
 mkdir -p mixed/up mixed/leap

@@ -24,10 +24,12 @@ static et_style_vae *model(const et_style_vae_config *c, uint64_t seed)
 
 START_TEST(counts)
 {
-    static const int64_t want[] = {10985037, 9290667, 6273869, 111877, 105043};
+    /* with z_s beside every event: 8 (or 2, the label's) more inputs of four gates of 32 units and 16 hyper units */
+    static const int64_t want[] = {10985037, 9290667, 6273869, 111877, 105043, 111877 + 8 * 4 * 48, 105043 + 2 * 4 * 48};
     et_style_vae_config c = _i < 3 ? et_style_vae_paper() : et_style_vae_small();
 
-    c.discrete_label = _i == 1 || _i == 4;
+    c.discrete_label = _i == 1 || _i == 4 || _i == 6;
+    c.style_always = _i >= 5;
     c.cell = _i == 2 ? ET_VAE_NORM_LSTM : ET_VAE_HYPER_LSTM;
     et_style_vae *m = model(&c, 1);
     ck_assert_int_eq(et_module_count(&m->module), want[_i]);
@@ -68,7 +70,8 @@ START_TEST(gradients)
                              .hyper_embedding = 2, .head = 5, .content = 3, .style = 2, .encoder_keep = 1,
                              .decoder_keep = 1, .tau = 0.7, .kl_weight = 0.8, .kl_k = 60, .mu_threshold = 1};
     c.cell = (et_vae_cell)(_i % 3);
-    c.discrete_label = _i == 3;
+    c.discrete_label = _i == 3 || _i == 8;
+    c.style_always = _i >= 6;
     c.style_loss_of_sample = _i == 4;
     c.add_style = _i == 5;
     c.style = c.add_style ? c.content : c.style;
@@ -149,6 +152,98 @@ START_TEST(padding)
 }
 END_TEST
 
+/* A piece that was written greedily is what the decoder finds likeliest when it is fed with it as a whole: steps and
+ * sequences agree, and with style_always the style reaches both; a beam's first event is the likeliest one, too. */
+START_TEST(fed_back)
+{
+    enum { N = 3, MOST = 9 };
+    et_style_vae_config c = et_style_vae_small();
+    et_rng rng = et_rng_make(31, (uint64_t)_i);
+    const int group[4] = {0, 25, 34, 43};
+
+    c.cell = (et_vae_cell)(_i % 3);
+    c.style_always = _i > 0;
+    c.discrete_label = _i == 4;
+    et_style_vae *m = model(&c, 6);
+    for (int64_t i = 0; i < et_module_n_entries(&m->module); i++) /* far from where all styles are alike */
+        et_fill_normal(et_module_entry(&m->module, i)->tensor, &rng, 0, 0.5);
+    et_module_eval(&m->module);
+    et_scope *s = et_scope_open();
+    et_tensor *z_c = et_zeros(ET_F32, ET_SHAPE(N, 16)), *cat = et_one_hot(et_from(ET_I32, ET_SHAPE(N), (int32_t[]){0, 1, 1}), 2, ET_F32);
+    et_fill_normal(z_c, &rng, 0, 1);
+    et_tensor *z = et_style_vae_latent(m, z_c, cat), *n;
+    et_tensor *e = et_style_vae_generate(m, z, &(et_style_sampling){.max_events = MOST}, &rng, &n);
+    ck_assert_msg(e != NULL, "%s", et_error_message());
+    const et_style_batch b = {et_to(e, ET_F32), n, et_zeros(ET_I32, ET_SHAPE(N))};
+    et_tensor *y = et_style_vae_decode(m, z, &b);
+    ck_assert_msg(y != NULL, "%s", et_error_message());
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t t = 0; t < et_data_i32(n)[i]; t++)
+            for (int g = 0; g < 3; g++) {
+                const int32_t chosen = et_data_i32(e)[(i * MOST + t) * 3 + g];
+                const double at = chosen < 0 ? 0 : et_get(y, (const int64_t[]){i, t, group[g] + chosen});
+                for (int64_t k = group[g]; chosen >= 0 && k < group[g + 1]; k++)
+                    ck_assert_msg(et_get(y, (const int64_t[]){i, t, k}) <= at + 1e-4, "row %d, event %d, group %d", (int)i, (int)t, g);
+            }
+    et_tensor *one = et_style_vae_generate(m, z, &(et_style_sampling){.max_events = 1, .beam = 2}, &rng, &n);
+    ck_assert_msg(one != NULL, "%s", et_error_message());
+    for (int64_t i = 0; i < N; i++)
+        ck_assert(et_data_i32(one)[3 * i] == et_data_i32(e)[3 * i * MOST] || et_data_i32(one)[3 * i] == 24);
+    /* the other style beside the same events: other logits, if it is read there */
+    et_tensor *flipped = et_style_vae_latent(m, z_c, et_flip(cat, 1));
+    et_tensor *w = m->dec_init->weight;
+    et_fill(et_slice(w, 1, 16, w->shape[1], 1), 0); /* not by way of the first state */
+    et_tensor *y0 = et_style_vae_decode(m, z, &b), *y1 = et_style_vae_decode(m, flipped, &b);
+    ck_assert_msg(y1 != NULL, "%s", et_error_message());
+    double differ = 0;
+    for (int64_t i = 0; i < 43; i++)
+        differ = fmax(differ, fabs(et_get(y0, (const int64_t[]){0, 0, i}) - et_get(y1, (const int64_t[]){0, 0, i})));
+    ck_assert_msg(c.style_always ? differ > 1e-3 : differ == 0, "logits differ by %g", differ);
+    et_scope_close(s);
+    et_module_free(&m->module);
+}
+END_TEST
+
+/* Rows mixed by weights, with gradients for both; what does not fit is refused. */
+START_TEST(codebook)
+{
+    static const double rows[] = {1, 2, 3, 10, 20, 30}, weights[] = {1, 0, 0.25, 0.75};
+    static const double want[] = {1, 2, 3, 7.75, 15.5, 23.25};
+    et_rng rng = et_rng_make(1, 1);
+    et_module *owner = et_module_new(sizeof *owner, "Owner", NULL, NULL);
+    et_tensor *book = et_style_codebook_new(owner, "styles", 2, 3, &rng);
+
+    ck_assert_msg(book != NULL && et_module_find(owner, "styles") == book, "%s", et_error_message());
+    ck_assert_int_eq(et_module_count(owner), 6);
+    for (int64_t i = 0; i < 6; i++)
+        ck_assert(fabs(et_data_f32(book)[i]) < 1 && et_data_f32(book)[i] != 0);
+    ck_assert_int_eq(et_module_to(owner, ET_F64), ET_OK);
+    memcpy(et_data_mut(book), rows, sizeof rows);
+    et_scope *s = et_scope_open();
+    et_tensor *w = et_set_requires_grad(et_from(ET_F64, ET_SHAPE(2, 2), weights), true);
+    et_tensor *z = et_style_codebook(book, w);
+    for (int64_t i = 0; i < 6; i++)
+        ck_assert_double_eq_tol(et_data_f64(z)[i], want[i], 1e-12);
+    ck_assert_int_eq(et_backward(et_sum(z, 0, NULL, false)), ET_OK);
+    const double of_rows[] = {1.25, 1.25, 1.25, 0.75, 0.75, 0.75}, of_weights[] = {6, 60, 6, 60};
+    for (int64_t i = 0; i < 6; i++)
+        ck_assert_double_eq_tol(et_data_f64(book->grad)[i], of_rows[i], 1e-12);
+    for (int64_t i = 0; i < 4; i++)
+        ck_assert_double_eq_tol(et_data_f64(w->grad)[i], of_weights[i], 1e-12);
+    ck_assert_ptr_null(et_style_codebook(book, et_zeros(ET_F64, ET_SHAPE(2, 3))));
+    ck_assert_int_eq(et_error_status(), ET_ESHAPE);
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "[2, 3]"));
+    et_error_clear();
+    ck_assert_ptr_null(et_style_codebook(book, NULL));
+    et_error_clear();
+    ck_assert_ptr_null(et_style_codebook_new(owner, "none", 0, 3, &rng));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+    et_scope_close(s);
+    et_module_free(owner);
+}
+END_TEST
+
 START_TEST(misuse)
 {
     et_style_vae_config c = et_style_vae_small();
@@ -164,6 +259,11 @@ START_TEST(misuse)
     c = et_style_vae_small();
     c.add_style = true;
     ck_assert_ptr_null(et_style_vae_new(NULL, NULL, &c, NULL));
+    et_error_clear();
+    c.style = c.content;
+    c.style_always = true; /* there is no z_s in a sum */
+    ck_assert_ptr_null(et_style_vae_new(NULL, NULL, &c, NULL));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "beside every event"));
     et_error_clear();
     et_scope *s = et_scope_open();
     et_style_batch b = some(ds, 2);
@@ -278,9 +378,11 @@ int main(void)
     Suite *suite = suite_create("style VAE");
     TCase *tc = tcase_create("model"), *slow = tcase_create("task");
 
-    tcase_add_loop_test(tc, counts, 0, 5);
+    tcase_add_loop_test(tc, counts, 0, 7);
     tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, gradients, 0, 6);
+    tcase_add_loop_test(tc, gradients, 0, 9);
+    tcase_add_loop_test(tc, fed_back, 0, 5);
+    tcase_add_test(tc, codebook);
     tcase_add_test(tc, padding);
     tcase_add_test(tc, misuse);
     suite_add_tcase(suite, tc);
