@@ -7,7 +7,7 @@
 #include "models/ast.h"
 #include "nn/init.h"
 #include "nn/optim.h"
-#include "tests/alloc_sweep.h"
+#include "tests/module_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
 
@@ -227,24 +227,18 @@ START_TEST(wrong_use)
 }
 END_TEST
 
-static bool build_and_run(void *user)
+static bool build_and_run(et_module **out)
 {
     et_ast_config c = little();
-    et_scope *s = et_scope_open();
     c.classes = 3;
     et_ast *m = et_ast_new(NULL, NULL, &c, NULL);
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 64, 16));
-    const bool ok = m && et_ast_classify(m, et_ast_pool(m, et_ast_forward(m, x, NULL)));
 
-    (void)user;
-    if (s)
-        et_scope_close(s);
-    if (m)
-        et_module_free(&m->module);
-    return ok;
+    *out = m ? &m->module : NULL;
+    return m && et_ast_classify(m, et_ast_pool(m, et_ast_forward(m, x, NULL)));
 }
 
-START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build and run", build_and_run, NULL), 60); }
+START_TEST(allocations) { module_sweep(build_and_run, 60); }
 END_TEST
 
 int main(void)

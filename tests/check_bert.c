@@ -7,7 +7,7 @@
 #include "models/bert.h"
 #include "nn/init.h"
 #include "tensor/pool.h"
-#include "tests/alloc_sweep.h"
+#include "tests/module_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
 
@@ -254,24 +254,18 @@ START_TEST(wrong_use)
 }
 END_TEST
 
-static bool build_and_run(void *user)
+static bool build_and_run(et_module **out)
 {
     et_bert_config c = little();
-    et_scope *s = et_scope_open();
     et_bert *m = et_bert_new(NULL, NULL, &c, NULL);
     et_tensor *ids = et_zeros(ET_I32, ET_SHAPE(1, 3)), *mask = et_ones(ET_U8, ET_SHAPE(1, 3)), *hidden[3];
     et_tensor *x = m ? et_bert_forward(m, ids, NULL, mask, hidden) : NULL;
-    const bool ok = x && et_bert_pool(m, x, mask, ET_BERT_MEAN);
 
-    (void)user;
-    if (s)
-        et_scope_close(s);
-    if (m)
-        et_module_free(&m->module);
-    return ok;
+    *out = m ? &m->module : NULL;
+    return x && et_bert_pool(m, x, mask, ET_BERT_MEAN);
 }
 
-START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build and run", build_and_run, NULL), 60); }
+START_TEST(allocations) { module_sweep(build_and_run, 60); }
 END_TEST
 
 int main(void)

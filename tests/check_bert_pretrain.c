@@ -7,7 +7,7 @@
 
 #include "models/bert_pretrain.h"
 #include "nn/optim.h"
-#include "tests/alloc_sweep.h"
+#include "tests/module_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
 
@@ -256,25 +256,19 @@ START_TEST(wrong_use)
 }
 END_TEST
 
-static bool build_and_run(void *user)
+static bool build_and_run(et_module **out)
 {
     et_bert_config c = little();
     et_bert_masking how = masking();
-    et_scope *s = et_scope_open();
     et_bert_pretrain *m = et_bert_pretrain_new(NULL, NULL, &c, NULL);
     et_tensor *ids = et_full(ET_I32, ET_SHAPE(1, 3), 5), *valid = et_ones(ET_U8, ET_SHAPE(1, 3)), *masked, *targets;
-    const bool ok = m && !et_bert_mask_words(&how, ids, valid, NULL, &masked, &targets) &&
-                    !et_backward(et_bert_pretrain_loss(m, masked, NULL, valid, targets, et_zeros(ET_I32, ET_SHAPE(1))));
 
-    (void)user;
-    if (s)
-        et_scope_close(s);
-    if (m)
-        et_module_free(&m->module);
-    return ok;
+    *out = m ? &m->module : NULL;
+    return m && !et_bert_mask_words(&how, ids, valid, NULL, &masked, &targets) &&
+           !et_backward(et_bert_pretrain_loss(m, masked, NULL, valid, targets, et_zeros(ET_I32, ET_SHAPE(1))));
 }
 
-START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build and run", build_and_run, NULL), 60); }
+START_TEST(allocations) { module_sweep(build_and_run, 60); }
 END_TEST
 
 int main(void)

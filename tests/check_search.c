@@ -10,7 +10,7 @@
 #include "nn/projection.h"
 #include "tensor/parallel.h"
 #include "tensor/rng.h"
-#include "tests/alloc_sweep.h"
+#include "tests/module_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
 
@@ -111,23 +111,17 @@ START_TEST(wrong_heads)
 }
 END_TEST
 
-static bool use_head(void *user)
+static bool use_head(et_module **out)
 {
     et_projection_config c = head(ET_PROJECTION_SKIP, 3, 0, 2);
     et_projection *h = et_projection_new(NULL, NULL, &c, NULL);
-    et_scope *s = et_scope_open();
-
-    (void)user;
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(2, 3)), *y = h ? et_projection_forward(h, x) : NULL;
-    bool ok = y && et_contrastive_loss_at(ET_CONTRASTIVE_MULAN, ET_SCALE_DIVIDE, 0.5, y, y);
-    if (s)
-        et_scope_close(s);
-    if (h)
-        et_module_free(&h->module);
-    return ok;
+
+    *out = h ? &h->module : NULL;
+    return y && et_contrastive_loss_at(ET_CONTRASTIVE_MULAN, ET_SCALE_DIVIDE, 0.5, y, y);
 }
 
-START_TEST(refused_memory) { ck_assert_int_gt(alloc_sweep("head and loss", use_head, NULL), 10); }
+START_TEST(refused_memory) { module_sweep(use_head, 10); }
 END_TEST
 
 /* --- losses ---------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #include "datasets/csv.h"
 #include "nn/init.h"
 #include "nn/transformer.h"
-#include "tests/alloc_sweep.h"
+#include "tests/module_sweep.h"
 #include "tests/values.h"
 
 enum { D = 8, T = 4 };
@@ -173,23 +173,17 @@ START_TEST(wrong_use)
 }
 END_TEST
 
-static bool build_and_run(void *user)
+static bool build_and_run(et_module **out)
 {
     et_transformer_config c = small(false);
-    et_scope *s = et_scope_open();
     et_transformer *t = et_transformer_new(NULL, NULL, 2, &c, NULL);
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 2, D)), *w[2];
-    bool ok = t && et_transformer_forward(t, x, NULL, w);
 
-    (void)user;
-    if (s)
-        et_scope_close(s);
-    if (t)
-        et_module_free(&t->module);
-    return ok;
+    *out = t ? &t->module : NULL;
+    return t && et_transformer_forward(t, x, NULL, w);
 }
 
-START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build and run", build_and_run, NULL), 60); }
+START_TEST(allocations) { module_sweep(build_and_run, 60); }
 END_TEST
 
 static void reset(void) { et_error_clear(); }

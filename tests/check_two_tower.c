@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "models/two_tower.h"
-#include "tests/alloc_sweep.h"
 #include "tests/captioned.h"
+#include "tests/module_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
 
@@ -307,26 +307,20 @@ START_TEST(wrong_use)
 }
 END_TEST
 
-static bool build_and_run(void *user)
+static bool build_and_run(et_module **out)
 {
     et_two_tower_config c = variant(3);
-    et_scope *s = et_scope_open();
 
-    (void)user;
     c.text.layers = c.audio.layers = 1;
     c.extra_text = c.extra_audio = 1;
     et_two_tower *m = et_two_tower_new(NULL, NULL, &c, NULL);
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(2, 64, 16)), *t = et_zeros(ET_I32, ET_SHAPE(2, 3));
     et_tensor *loss = m ? et_two_tower_loss(m, et_two_tower_text(m, t, NULL), et_two_tower_audio(m, x)) : NULL;
-    bool ok = loss && !et_backward(loss);
-    if (s)
-        et_scope_close(s);
-    if (m)
-        et_module_free(&m->module);
-    return ok;
+    *out = m ? &m->module : NULL;
+    return loss && !et_backward(loss);
 }
 
-START_TEST(refused_memory) { ck_assert_int_gt(alloc_sweep("two towers", build_and_run, NULL), 100); }
+START_TEST(refused_memory) { module_sweep(build_and_run, 100); }
 END_TEST
 
 /* --- S-XM ------------------------------------------------------------------------------------------ */

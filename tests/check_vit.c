@@ -11,7 +11,7 @@
 #include "nn/init.h"
 #include "nn/optim.h"
 #include "tensor/safetensors.h"
-#include "tests/alloc_sweep.h"
+#include "tests/module_sweep.h"
 #include "tests/suite.h"
 #include "tests/values.h"
 
@@ -379,26 +379,20 @@ START_TEST(wrong_use)
 }
 END_TEST
 
-static bool build_and_run(void *user)
+static bool build_and_run(et_module **out)
 {
     et_vit_config c = et_vit_small();
     et_tensor *attention[2];
 
-    (void)user;
     c.frames = 20;
     c.pooling = ET_VIT_CLASS;
-    et_scope *s = et_scope_open();
     et_vit *m = et_vit_new(NULL, NULL, &c, NULL);
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 20, 16));
-    bool ok = m && et_vit_forward(m, x, attention) && et_vit_relevance(m, attention, true);
-    if (s)
-        et_scope_close(s);
-    if (m)
-        et_module_free(&m->module);
-    return ok;
+    *out = m ? &m->module : NULL;
+    return m && et_vit_forward(m, x, attention) && et_vit_relevance(m, attention, true);
 }
 
-START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("build and run", build_and_run, NULL), 100); }
+START_TEST(allocations) { module_sweep(build_and_run, 100); }
 END_TEST
 
 int main(void)

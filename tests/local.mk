@@ -242,6 +242,7 @@ EXTRA_DIST += \
 	tests/kill_resume.sh \
 	tests/need_samples.awk \
 	tests/misuse.h \
+	tests/module_sweep.h \
 	tests/op_samples.h \
 	tests/oracle \
 	tests/parity_cases.h \
