@@ -11,6 +11,7 @@
 #include "models/style_vae.h"
 #include "nn/optim.h"
 #include "tensor/parallel.h"
+#include "tensor/safetensors.h"
 #include "tests/suite.h"
 
 static et_style_vae *model(const et_style_vae_config *c, uint64_t seed)
@@ -116,6 +117,102 @@ START_TEST(gradients)
     et_scope_close(s);
     et_dataset_free(ds);
     et_module_free(&p.m->module);
+}
+END_TEST
+
+/* --- against another implementation ------------------------------------------------------------ */
+
+/* NAME/what of the fixture, owned by the open scope. */
+static et_tensor *value(et_safetensors *f, const char *name, const char *what)
+{
+    char full[160];
+
+    snprintf(full, sizeof full, "%s/%s", name, what);
+    et_tensor *t = et_safetensors_load(f, full);
+    ck_assert_msg(t != NULL, "%s: %s", full, et_error_message());
+    return t;
+}
+
+/* Equal to the file's float64 numbers within `tolerance` of the largest. */
+static void same(et_safetensors *f, const char *name, const char *what, et_tensor *got, double tolerance)
+{
+    const et_tensor *want = value(f, name, what), *flat = et_contiguous(et_to(got, ET_F64));
+    double worst = 0, largest = 1e-6;
+
+    ck_assert_msg(flat && flat->numel == want->numel, "%s/%s has another size: %s", name, what, et_error_message());
+    for (int64_t i = 0; i < want->numel; i++) {
+        worst = fmax(worst, fabs(et_data_f64(flat)[i] - et_data_f64(want)[i]));
+        largest = fmax(largest, fabs(et_data_f64(want)[i]));
+    }
+    ck_assert_msg(worst <= tolerance * largest, "%s/%s differs by %g of %g", name, what, worst, largest);
+}
+
+/* Posterior, logits, every term of the loss and every gradient as PyTorch has them (oracle/style_vae.py), in both widths. */
+START_TEST(other_implementation)
+{
+    static const struct {
+        const char *name;
+        et_vae_cell cell;
+        bool label, add, always, half;
+        double threshold;
+    } models[] = {{"hyper", ET_VAE_HYPER_LSTM, false, false, false, false, 1.3}, {"hyper_always", ET_VAE_HYPER_LSTM, false, false, true, true, 3},
+                  {"lstm", ET_VAE_NORM_LSTM, false, true, false, false, 1.3}, {"gru", ET_VAE_GRU, false, false, true, false, 1.3},
+                  {"gru_label", ET_VAE_GRU, true, false, false, false, 0}};
+    const char *name = models[_i / 2].name;
+    const et_dtype dtype = _i % 2 ? ET_F32 : ET_F64;
+    const double tolerance = dtype == ET_F64 ? 1e-9 : 2e-5;
+    const et_style_vae_config c = {
+        .pitches = 6, .steps = 3, .styles = 3, .pitch_embedding = 2, .cell = models[_i / 2].cell, .units = 4, .hyper_units = 3,
+        .hyper_embedding = 2, .head = 5, .content = 3, .style = models[_i / 2].add ? 3 : 2, .discrete_label = models[_i / 2].label,
+        .add_style = models[_i / 2].add, .style_always = models[_i / 2].always, .encoder_keep = 0.5, .decoder_keep = 0.8, .tau = 0.1,
+        .kl_weight = 0.8, .kl_k = 30, .mu_threshold = models[_i / 2].threshold,
+        .mu_variance = models[_i / 2].half ? ET_VARIANCE_HALF_SUM : ET_VARIANCE_MEAN};
+    et_style_vae *m = model(&c, 1);
+    char path[256], text[160];
+    et_load_report report;
+
+    suite_file(path, sizeof path, "fixtures/style_vae.safetensors");
+    snprintf(text, sizeof text, "%s/module.", name);
+    ck_assert_msg(et_module_load(&m->module, path, &(et_load_options){.partial = true, .prefix = text}, &report) == ET_OK, "%s",
+                  et_error_message());
+    ck_assert_msg(report.missing.n == 0 && report.misshaped.n == 0, "%s: %d missing", name, (int)report.missing.n);
+    et_load_report_free(&report);
+    ck_assert_int_eq(et_module_to(&m->module, dtype), ET_OK);
+    et_module_eval(&m->module);
+    et_safetensors *f = et_safetensors_open(path);
+    ck_assert_msg(f != NULL, "%s", et_error_message());
+    et_scope *s = et_scope_open();
+    const et_style_batch b = {value(f, name, "x"), value(f, name, "lengths"), value(f, name, "labels")};
+    et_style_loss loss;
+    et_style_posterior q;
+    et_tensor *logits, *y = NULL;
+    ck_assert_msg(et_style_vae_loss(m, &b, 90, NULL, &loss, &q, &logits) == ET_OK, "%s", et_error_message());
+    same(f, name, "mean", q.mean, tolerance);
+    same(f, name, "logvar", q.logvar, tolerance);
+    ck_assert(c.discrete_label == !q.alpha);
+    if (q.alpha)
+        same(f, name, "alpha", q.alpha, tolerance);
+    y = et_clone(logits);
+    for (int64_t i = 0; i < 4; i++) { /* nothing is said of what stands behind a row's end */
+        const int64_t n = et_data_i32(b.lengths)[i];
+        if (n < y->shape[1])
+            et_fill(et_slice(et_select(y, 0, i), 0, n, y->shape[1], 1), 0);
+    }
+    same(f, name, "logits", y, tolerance);
+    et_tensor *const terms[] = {loss.total, loss.pitch, loss.dt, loss.dur, loss.kl, loss.style, loss.mu};
+    et_tensor *all = et_zeros(ET_F64, ET_SHAPE(7));
+    for (int64_t i = 0; i < 7; i++)
+        et_set(all, &i, et_item(terms[i]));
+    same(f, name, "terms", all, tolerance);
+    ck_assert_int_eq(et_backward(loss.total), ET_OK);
+    for (int64_t i = 0; i < et_module_n_entries(&m->module); i++) {
+        const et_entry *e = et_module_entry(&m->module, i);
+        snprintf(text, sizeof text, "grad.%s", e->name);
+        same(f, name, text, e->tensor->grad, tolerance);
+    }
+    et_scope_close(s);
+    et_safetensors_close(f);
+    et_module_free(&m->module);
 }
 END_TEST
 
@@ -381,6 +478,7 @@ int main(void)
     tcase_add_loop_test(tc, counts, 0, 7);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, gradients, 0, 9);
+    tcase_add_loop_test(tc, other_implementation, 0, 10);
     tcase_add_loop_test(tc, fed_back, 0, 5);
     tcase_add_test(tc, codebook);
     tcase_add_test(tc, padding);
