@@ -38,6 +38,7 @@ libetude_la_SOURCES += \
 	datasets/audio_format.h \
 	datasets/audio_program.c \
 	datasets/augment.c \
+	datasets/augment_sound.c \
 	datasets/bands.c \
 	datasets/bands.h \
 	datasets/batch.c \

@@ -33,6 +33,7 @@ typedef struct reading {
     et_run *run;
     tagger_data *d;
     et_indices items;
+    const char *judged; /* which items these are */
     et_tagger *model;
     int64_t rows;
 } reading;
@@ -57,7 +58,7 @@ static et_status open_reading(et_cli *cli, reading *s)
     if (!(s->d = tagger_data_load(&from)) || tagger_align(s->run, s->d) ||
         tagger_data_cache(s->d, cache, (int)et_cli_int(cli, "workers")))
         return et_error_status();
-    if (tagger_data_choose(s->d, et_cli_text(cli, "split"), &s->items))
+    if (tagger_data_choose(s->d, et_cli_text(cli, "split"), &s->items, &s->judged))
         return et_error_status();
     if (!(s->model = tagger_build(cli, s->d)))
         return et_error_status();
@@ -94,15 +95,15 @@ static int eval(et_cli *cli)
     et_status status = open_reading(cli, &s);
 
     if (!status)
-        status = tagger_measure(cli, s.run, s.model, s.d, "test", &s.items, &v);
+        status = tagger_measure(cli, s.run, s.model, s.d, s.judged, &s.items, &v);
     if (!status)
         status = tagger_write_tags(s.run, s.d, &v);
     if (!status)
-        status = tagger_report(s.run, s.d, &v, "test", s.model, s.rows);
+        status = tagger_report(s.run, s.d, &v, s.judged, s.model, s.rows);
     if (!status) {
         print_tags(s.d, &v);
         printf("%" PRId64 " items; ", v.n);
-        tagger_print_verdict("test", &v, s.run);
+        tagger_print_verdict(s.judged, &v, s.run);
     }
     tagger_verdict_free(&v);
     close_reading(&s);
@@ -257,7 +258,8 @@ static int splice(et_cli *cli)
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data task songs lists tags config seed threads workers cache epochs batch lr weight-decay schedule switch-eps mixup precision "
+     "data task songs lists tags config seed threads workers cache epochs batch lr weight-decay schedule switch-eps "
+     "patience mixup speed place gain noise precision "
      MODEL_OPTIONS "out resume overwrite profile", NULL, 0, 0, tagger_train},
     {"eval", "judge a trained model: every tag, and their means", OF_THE_RUN "out! data split threads", NULL, 0, 0, eval},
     {"explain", "show what the model listens to: attention and contributions over time, with the sound",
@@ -293,13 +295,20 @@ static const et_option options[] = {
     {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Keeps the features of all sounds; \"none\": they are computed anew in the background. Default: in the run folder"},
     {"workers", ET_OPTION_INT, "N", "2", 0, 256, "Background threads that read sounds"},
-    {"schedule", ET_OPTION_CHOICE, "constant|cosine|paper|swats", NULL, 0, 0,
+    {"schedule", ET_OPTION_CHOICE, "constant|cosine|paper|swats|plateau", NULL, 0, 0,
      "Adam at a constant rate or one that falls along a cosine after a warm-up; the paper's: half of the epochs Adam, then "
-     "SGD at 10, 1 and 0.1 times its rate, each from the best weights so far; or Adam until SWATS goes over to SGD"},
+     "SGD at 10, 1 and 0.1 times its rate, each from the best weights so far; Adam until SWATS goes over to SGD; or "
+     "SampleCNN's: SGD at five rates, each a fifth of the one before, from the best weights so far (--patience)"},
+    {"patience", ET_OPTION_INT, "N", NULL, 1, 1000000,
+     "Epochs without a better validation, after which the schedule plateau takes the next rate or ends"},
     {"switch-eps", ET_OPTION_REAL, "X", NULL, 1e-15, 1e6,
      "How well SWATS must know the rate of SGD before it takes it (its paper: 1e-9)"},
     {"weight-decay", ET_OPTION_REAL, "X", NULL, 0, 10, "Weight decay"},
     {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},
+    {"speed", ET_OPTION_REAL, "X", NULL, 0, 1, "Samples are played slower or faster by up to 1 + X in training"},
+    {"place", ET_OPTION_CHOICE, "start|anywhere", NULL, 0, 0, "Where in the window a sound that is shorter begins in training"},
+    {"gain", ET_OPTION_REAL, "DB", NULL, 0, 120, "Samples are softer or louder by up to DB decibels in training"},
+    {"noise", ET_OPTION_REAL, "X", NULL, 0, 100, "White noise in training, up to X times the sound's root mean square"},
     {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "Of matrix products in training"},
     {"split", ET_OPTION_TEXT, "NAME", "auto", 0, 0,
      "Which items: a split of the data, \"all\", or \"auto\": the split test where there is one, else all"},

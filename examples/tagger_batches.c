@@ -117,7 +117,8 @@ static et_status next_in_memory(tagger_batches *b, tagger_batch *out)
     out->x = crop(b, m.x);
     out->item = m.index;
     out->n = m.n;
-    return out->x ? ET_OK : et_error_status();
+    return out->x && b->o.train && out->x->ndim == 2 ? et_augment_sound(out->x, NULL, &b->o.sound, &b->rng)
+                                                     : et_error_status();
 }
 
 static et_status next_of_sounds(tagger_batches *b, tagger_batch *out)
@@ -129,7 +130,7 @@ static et_status next_of_sounds(tagger_batches *b, tagger_batch *out)
     out->x = l.x;
     out->n = l.n;
     out->item = l.n ? et_data_i32(l.item) : NULL;
-    return ET_OK;
+    return l.n && b->o.train && l.x->ndim == 2 ? et_augment_sound(l.x, l.lengths, &b->o.sound, &b->rng) : ET_OK;
 }
 
 et_status tagger_batches_next(tagger_batches *b, tagger_batch *out)

@@ -10,6 +10,7 @@ typedef struct tagger_batch_options {
     bool train;         /* shuffled, crops at random places; else `chunks` crops of each item, evenly spaced */
     int chunks;
     double mixup;
+    et_sound_augment sound; /* of training with samples */
     uint64_t seed;
     int workers;        /* background threads, where data are not in memory */
 } tagger_batch_options;

@@ -3,6 +3,7 @@
 #ifndef ETUDE_EXAMPLES_TAGGER_DATA_H
 #define ETUDE_EXAMPLES_TAGGER_DATA_H
 
+#include "datasets/augment.h"
 #include "datasets/collection.h"
 #include "datasets/feature_cache.h"
 #include "datasets/split.h"
@@ -25,6 +26,7 @@ typedef struct tagger_recipe {
     int64_t epochs, batch;
     int chunks;           /* of an item, which are judged and averaged */
     double lr, weight_decay, mixup;
+    et_sound_augment sound; /* Raw */
     const char *schedule;
 } tagger_recipe;
 
@@ -80,8 +82,9 @@ et_status tagger_data_align(tagger_data *d, const et_names *names);
  * have none. EFORMAT for a split without one of the two. */
 et_status tagger_data_split(const tagger_data *d, et_indices *train, et_indices *valid);
 
-/* The items to judge: those of the named split, or ("auto") the split "test" where there is one, else all. */
-et_status tagger_data_choose(const tagger_data *d, const char *split, et_indices *out);
+/* The items to judge: those of the named split, or ("auto") the split "test" where there is one, else all. *judged
+ * says which: the split, or "all"; of data that the program has made for a test, "test". */
+et_status tagger_data_choose(const tagger_data *d, const char *split, et_indices *out, const char **judged);
 
 /* The name of an item. */
 const char *tagger_data_name(char buf[64], const tagger_data *d, int64_t item);

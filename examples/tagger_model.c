@@ -30,6 +30,7 @@ tagger_source tagger_source_of(const et_cli *cli)
 
 et_status tagger_check_front(et_cli *cli, int *kind)
 {
+    static const char *const of_sounds[] = {"speed", "place", "gain", "noise"};
     const char *task = et_cli_text(cli, "data") ? "" : et_cli_text(cli, "task");
 
     et_cli_default(cli, "model", strcmp(task, "tones") == 0 ? "raw-att" : "spec-att");
@@ -40,6 +41,10 @@ et_status tagger_check_front(et_cli *cli, int *kind)
     if (only >= 0 && only != (int)from.front)
         return et_raise(ET_EINVAL, "--task %s is for models that begin with %s", task,
                         only == ET_FRONT_SPEC ? "spec" : "raw");
+    for (int i = 0; i < 4 && from.front == ET_FRONT_SPEC; i++)
+        if (et_cli_given(cli, of_sounds[i]))
+            return et_raise(ET_EINVAL, "--%s changes samples, which a model that begins with spec does not read",
+                            of_sounds[i]);
     if (is_sample_cnn(cli) && *kind == TAGGER_TONES)
         return et_raise(ET_EINVAL, "--model sample-cnn needs sounds longer than those of --task tones");
     return ET_OK;
@@ -48,20 +53,27 @@ et_status tagger_check_front(et_cli *cli, int *kind)
 et_status tagger_defaults(et_cli *cli, tagger_kind kind)
 {
     const tagger_recipe r = tagger_recipe_of(kind, front_of(cli), back_of(cli), is_paper(cli));
+    const bool published = is_sample_cnn(cli) && is_paper(cli);
+    et_status status = et_cli_default(cli, "schedule", published ? "plateau" : r.schedule);
+    if (status)
+        return status;
+    const bool plateau = strcmp(et_cli_text(cli, "schedule"), "plateau") == 0;
     const struct { const char *name; int64_t value; } ints[] = {
         {"channels", r.net.front == ET_FRONT_SPEC ? r.net.channels : r.net.first}, {"width", r.net.width},
         {"layers", r.net.layers}, {"heads", r.net.heads}, {"hidden", r.net.hidden}, {"wide", r.net.wide},
         {"window", is_sample_cnn(cli) && r.window == 65610 ? 59049 : r.window}, {"epochs", r.epochs},
-        {"batch", is_sample_cnn(cli) && is_paper(cli) ? 23 : r.batch}, {"chunks", r.chunks}};
+        {"batch", published ? 23 : r.batch}, {"chunks", r.chunks},
+        {"patience", 3}};
     const struct { const char *name; double value; } reals[] = {
-        {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
-        {"out-dropout", r.net.out_dropout}, {"mixup", r.mixup}, {"switch-eps", is_paper(cli) ? 1e-9 : 1e-3}};
+        {"lr", plateau ? 0.01 : r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
+        {"out-dropout", r.net.out_dropout}, {"mixup", r.mixup}, {"switch-eps", is_paper(cli) ? 1e-9 : 1e-3},
+        {"speed", r.sound.speed}, {"gain", r.sound.gain}, {"noise", r.sound.noise}};
 
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         et_cli_default_int(cli, ints[i].name, ints[i].value);
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         et_cli_default_real(cli, reals[i].name, reals[i].value);
-    return et_cli_default(cli, "schedule", r.schedule);
+    return et_cli_default(cli, "place", r.sound.place ? "anywhere" : "start");
 }
 
 /* Blocks of back end CNN_L, each of which thirds the time, that `steps` leave room for. */
@@ -126,6 +138,16 @@ et_tagger *tagger_build(const et_cli *cli, const tagger_data *d)
     et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), 1);
 
     return et_tagger_new(NULL, NULL, &c, &rng);
+}
+
+tagger_batch_options tagger_training(const et_cli *cli)
+{
+    return (tagger_batch_options){.size = et_cli_int(cli, "batch"), .rows = et_cli_int(cli, "window"), .train = true,
+                                  .chunks = 1, .mixup = et_cli_real(cli, "mixup"),
+                                  .sound = {et_cli_real(cli, "speed"), strcmp(et_cli_text(cli, "place"), "anywhere") == 0,
+                                            et_cli_real(cli, "gain"), et_cli_real(cli, "noise")},
+                                  .seed = (uint64_t)et_cli_int(cli, "seed"),
+                                  .workers = (int)et_cli_int(cli, "workers")};
 }
 
 tagger_batch_options tagger_judging(const et_cli *cli)

@@ -18,7 +18,8 @@ et_status tagger_defaults(et_cli *cli, tagger_kind kind);
 /* The model that the options describe, drawn from the seed. */
 et_tagger *tagger_build(const et_cli *cli, const tagger_data *d);
 
-/* How items are judged. */
+/* How batches are made in training; how items are judged. */
+tagger_batch_options tagger_training(const et_cli *cli);
 tagger_batch_options tagger_judging(const et_cli *cli);
 
 /* The file that keeps features: --cache, or one in the run folder; NULL for "none". */

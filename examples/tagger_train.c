@@ -15,7 +15,7 @@
 #include "examples/tagger_report.h"
 #include "nn/optim.h"
 
-enum { PHASES = 4 /* of the paper's schedule */ };
+enum { PHASES = 5 /* of a schedule, at most */ };
 
 /* What the training loop's callbacks work on. */
 typedef struct job {
@@ -29,19 +29,31 @@ typedef struct job {
     tagger_verdict valid;
     et_run_loop loop;
     et_optim *optim;
-    et_train_phase phases[PHASES]; /* of the paper's schedule */
+    et_train_phase phases[PHASES]; /* of the schedules "paper" and "plateau" */
+    int n_phases;
     int phase;                     /* of the last epoch that was begun, from 1; 0: none */
 } job;
 
 /* The paper's schedule: half of the epochs with Adam, then SGD at three rates, each from the best weights so far. */
-static void paper_phases(const et_cli *cli, const et_optim_options *adam, et_train_phase phases[PHASES])
+static int paper_phases(const et_cli *cli, const et_optim_options *adam, et_train_phase phases[PHASES])
 {
     const int64_t epochs = et_cli_int(cli, "epochs"), part = epochs / 6 > 0 ? epochs / 6 : 1;
 
-    phases[0] = (et_train_phase){epochs / 2 > 0 ? epochs / 2 : 1, *adam};
-    for (int i = 1; i < PHASES; i++)
-        phases[i] = (et_train_phase){part, {.kind = ET_SGD, .lr = adam->lr * pow(10, 2 - i), .momentum = 0.9,
-                                            .nesterov = true, .weight_decay = 1e-4}};
+    phases[0] = (et_train_phase){.epochs = epochs / 2 > 0 ? epochs / 2 : 1, .optim = *adam};
+    for (int i = 1; i < 4; i++)
+        phases[i] = (et_train_phase){.epochs = part, .optim = {.kind = ET_SGD, .lr = adam->lr * pow(10, 2 - i), .momentum = 0.9,
+                                                               .nesterov = true, .weight_decay = 1e-4}};
+    return 4;
+}
+
+/* SampleCNN's: SGD, a fifth of the rate when nothing has improved for some epochs, from the best weights so far. */
+static int plateau_phases(const et_cli *cli, et_train_phase phases[PHASES])
+{
+    for (int i = 0; i < PHASES; i++)
+        phases[i] = (et_train_phase){.epochs = et_cli_int(cli, "epochs"), .patience = et_cli_int(cli, "patience"),
+                                     .optim = {.kind = ET_SGD, .lr = et_cli_real(cli, "lr") * pow(5, -i), .momentum = 0.9,
+                                               .nesterov = true, .weight_decay = et_cli_real(cli, "weight-decay")}};
+    return PHASES;
 }
 
 /* Says which optimiser goes on from here. */
@@ -104,7 +116,7 @@ static et_status report(void *user, const et_train_event *e)
     int n = tagger_figures(&j->valid, true, figures);
     figures[n++] = (et_figure){"train_loss", e->loss};
     figures[n++] = (et_figure){"lr", e->lr};
-    if (strcmp(et_cli_text(j->cli, "schedule"), "swats") == 0 || strcmp(et_cli_text(j->cli, "schedule"), "paper") == 0)
+    if (j->n_phases > 0 || strcmp(et_cli_text(j->cli, "schedule"), "swats") == 0)
         figures[n++] = (et_figure){"phase", phase};
     if (!isnan(rate))
         figures[n++] = (et_figure){"sgd_rate", rate};
@@ -147,10 +159,7 @@ static et_status write_config(job *j)
 static et_status train_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
-    const tagger_batch_options o = {.size = et_cli_int(cli, "batch"), .rows = et_cli_int(cli, "window"), .train = true,
-                                    .chunks = 1, .mixup = et_cli_real(cli, "mixup"),
-                                    .seed = (uint64_t)et_cli_int(cli, "seed"),
-                                    .workers = (int)et_cli_int(cli, "workers")};
+    const tagger_batch_options o = tagger_training(cli);
     const tagger_batch_options vo = tagger_judging(cli);
 
     j->batches = tagger_batches_new(j->d, &j->train_items, &o);
@@ -167,7 +176,10 @@ static et_status train_job(job *j, et_train_result *result)
     const et_optim_options oo = {.kind = swats ? ET_SWATS : ET_ADAM, .lr = et_cli_real(cli, "lr"),
                                  .weight_decay = et_cli_real(cli, "weight-decay"),
                                  .switch_eps = et_cli_real(cli, "switch-eps")};
-    paper_phases(cli, &oo, j->phases);
+    if (strcmp(schedule, "paper") == 0)
+        j->n_phases = paper_phases(cli, &oo, j->phases);
+    else if (strcmp(schedule, "plateau") == 0)
+        j->n_phases = plateau_phases(cli, j->phases);
     if (!(j->optim = et_optim_new(&j->model->module, &oo, NULL, 0)))
         return et_error_status();
     const int64_t steps = tagger_batches_count(j->batches) * et_cli_int(cli, "epochs");
@@ -177,8 +189,8 @@ static et_status train_job(job *j, et_train_result *result)
     const et_train_options options = {
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .schedule = strcmp(schedule, "cosine") == 0 ? &cosine : NULL,
-        .phases = strcmp(schedule, "paper") == 0 ? j->phases : NULL,
-        .n_phases = strcmp(schedule, "paper") == 0 ? PHASES : 0,
+        .phases = j->n_phases ? j->phases : NULL,
+        .n_phases = j->n_phases,
         .maximise = true,
         .resume = et_cli_flag(cli, "resume"),
         .report = report,

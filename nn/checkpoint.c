@@ -10,7 +10,7 @@
 #include "tensor/number.h"
 
 #define FORMAT_KEY "etude.checkpoint"
-#define FORMAT "1"
+#define FORMAT "2"
 
 static et_status describe(const et_checkpoint_state *c, et_pairs *p)
 {
@@ -21,6 +21,10 @@ static et_status describe(const et_checkpoint_state *c, et_pairs *p)
         status = et_pairs_put_int(p, "", "epoch", c->epoch);
     if (!status)
         status = et_pairs_put_int(p, "", "step", c->step);
+    if (!status)
+        status = et_pairs_put_int(p, "", "phase", c->phase);
+    if (!status)
+        status = et_pairs_put_int(p, "", "phase_began", c->phase_began);
     if (!status)
         status = et_pairs_put(p, "", "best", et_format_double(number, c->progress.best));
     if (!status)
@@ -88,7 +92,7 @@ et_status et_checkpoint_save(const et_checkpoint_state *c, const char *path)
 
 /* What a file says besides tensors. */
 typedef struct facts {
-    int64_t epoch, step, best_epoch, waited;
+    int64_t epoch, step, phase, phase_began, best_epoch, waited;
     double best;
     et_rng *rngs;
 } facts;
@@ -140,8 +144,11 @@ static et_status read_facts(const et_checkpoint_state *c, const et_safetensors *
     const char *text;
     et_status status;
 
-    if ((status = check_format(f, path)) || (status = check_metadata(c, f, path)) || (status = et_meta_int(f, path, "", "epoch", 0, &out->epoch)) ||
+    if ((status = check_format(f, path)) || (status = check_metadata(c, f, path)) ||
+        (status = et_meta_int(f, path, "", "epoch", 0, &out->epoch)) ||
         (status = et_meta_int(f, path, "", "step", 0, &out->step)) ||
+        (status = et_meta_int(f, path, "", "phase", 0, &out->phase)) ||
+        (status = et_meta_int(f, path, "", "phase_began", 0, &out->phase_began)) ||
         (status = et_meta_int(f, path, "", "best_epoch", -1, &out->best_epoch)) ||
         (status = et_meta_int(f, path, "", "waited", 0, &out->waited)))
         return status;
@@ -181,6 +188,8 @@ et_status et_checkpoint_load(et_checkpoint_state *c, const char *path)
     if (!status) {
         c->epoch = found.epoch;
         c->step = found.step;
+        c->phase = found.phase;
+        c->phase_began = found.phase_began;
         c->progress.best = found.best;
         c->progress.best_epoch = found.best_epoch;
         c->progress.waited = found.waited;
@@ -195,13 +204,13 @@ et_status et_checkpoint_load(et_checkpoint_state *c, const char *path)
     return status ? et_fail_status("checkpoint_load") : ET_OK;
 }
 
-et_status et_checkpoint_epoch(const char *path, int64_t *epoch)
+et_status et_checkpoint_phase(const char *path, int64_t *phase)
 {
     et_safetensors *f = et_safetensors_open(path);
     et_status status = f ? check_format(f, path) : et_error_status();
 
     if (!status)
-        status = et_meta_int(f, path, "", "epoch", 0, epoch);
+        status = et_meta_int(f, path, "", "phase", 0, phase);
     et_safetensors_close(f);
-    return status ? et_fail_status("checkpoint_epoch") : ET_OK;
+    return status ? et_fail_status("checkpoint_phase") : ET_OK;
 }

@@ -28,6 +28,7 @@ typedef struct et_checkpoint_state {
     int64_t n_metadata;
     /* Written by et_checkpoint_save, set by et_checkpoint_load: */
     int64_t epoch, step;    /* epochs and steps done */
+    int64_t phase, phase_began; /* of the last epoch done: its phase, and the epoch that this began with */
     et_early_stop progress; /* best value, its epoch, epochs since; the settings are not stored */
 } et_checkpoint_state;
 
@@ -40,8 +41,8 @@ et_status et_checkpoint_save(const et_checkpoint_state *c, const char *path);
  *  another run's), ESHAPE, EDTYPE, EIO, EFORMAT (damaged), ENOMEM. */
 et_status et_checkpoint_load(et_checkpoint_state *c, const char *path);
 
-/** The number of epochs done that a checkpoint was written after, without reading more. EIO, EFORMAT. */
-et_status et_checkpoint_epoch(const char *path, int64_t *epoch);
+/** The phase that a checkpoint's optimiser belongs to, without reading more. EIO, EFORMAT. */
+et_status et_checkpoint_phase(const char *path, int64_t *phase);
 
 #ifdef __cplusplus
 }

@@ -50,6 +50,8 @@ static et_status check(const et_module *m, const et_optim *o, const et_train_tas
     for (int i = 0; p->phases && i < p->n_phases; i++)
         if (p->phases[i].epochs < 1)
             return et_raise(ET_EINVAL, "train: phase %d has no epochs", i + 1);
+        else if (p->phases[i].patience < 0 || (p->phases[i].patience && !t->validate))
+            return et_raise(ET_EINVAL, "train: phase %d: patience is 0 or more and needs validation", i + 1);
     return p->schedule ? et_schedule_check(p->schedule) : ET_OK;
 }
 
@@ -120,44 +122,59 @@ static et_status settle(et_scope *scope, const char *what)
 
 /* --- phases --------------------------------------------------------------------------------- */
 
-/* The phase of an epoch; *first is the epoch that it begins with. */
-static int phase_of(const et_train_options *p, int64_t epoch, int64_t *first)
+/* The best weights back into the module. */
+static et_status restore(run *r)
 {
-    int i = 0;
-
-    *first = 0;
-    while (i + 1 < p->n_phases && epoch - *first >= p->phases[i].epochs)
-        *first += p->phases[i++].epochs;
-    return i;
+    if (r->at.progress.best_epoch < 0)
+        return ET_OK;
+    return r->best ? et_weights_restore(r->best) : et_module_load(r->m, r->options->best_path, NULL, NULL);
 }
 
-static et_status restore(run *r);
-
-/* Where a phase begins: the best weights so far, and its optimiser. */
-static et_status begin_phase(run *r)
+/* Whether the epochs done end the phase that the last of them belongs to. */
+static bool phase_over(const run *r)
 {
-    int64_t first;
-    const int i = phase_of(r->options, r->at.epoch, &first);
-    et_status status = ET_OK;
+    const et_train_options *p = r->options;
+    const et_checkpoint_state *at = &r->at;
 
-    if (!r->options->phases || r->at.epoch != first)
-        return ET_OK;
-    if (i > 0)
-        status = restore(r);
-    return status ? status : et_optim_restart(r->o, &r->options->phases[i].optim);
+    if (!p->phases)
+        return false;
+    const et_train_phase *phase = &p->phases[at->phase];
+    const int64_t best = at->progress.best_epoch + 1, since = at->epoch - (best > at->phase_began ? best : at->phase_began);
+    return (phase->patience && since >= phase->patience) ||
+           (at->phase + 1 < p->n_phases && at->epoch - at->phase_began >= phase->epochs);
+}
+
+/* Goes over to the next phase: the best weights so far, and its optimiser. */
+static et_status next_phase(run *r)
+{
+    const et_status status = restore(r);
+
+    if (status)
+        return status;
+    r->at.phase++;
+    r->at.phase_began = r->at.epoch;
+    return et_optim_restart(r->o, &r->options->phases[r->at.phase].optim);
+}
+
+static bool run_over(const run *r)
+{
+    return r->at.epoch >= r->options->epochs || r->result->interrupted || et_early_stop_done(&r->at.progress) ||
+           (phase_over(r) && r->at.phase + 1 == r->options->n_phases);
 }
 
 /* A checkpoint holds the optimiser of the phase of the epoch before it. */
 static et_status load(run *r)
 {
     const et_train_options *p = r->options;
-    int64_t epoch, first;
+    int64_t phase;
     et_status status = ET_OK;
 
     if (p->phases) {
-        status = et_checkpoint_epoch(p->last_path, &epoch);
+        status = et_checkpoint_phase(p->last_path, &phase);
+        if (!status && phase >= p->n_phases)
+            status = et_raise(ET_EINVAL, "%s is of phase %" PRId64 " of %d", p->last_path, phase + 1, p->n_phases);
         if (!status)
-            status = et_optim_restart(r->o, &p->phases[phase_of(p, epoch > 0 ? epoch - 1 : 0, &first)].optim);
+            status = et_optim_restart(r->o, &p->phases[phase].optim);
     }
     return status ? status : et_checkpoint_load(&r->at, p->last_path);
 }
@@ -166,12 +183,10 @@ static et_status load(run *r)
 
 static et_status tell(run *r, et_train_event *e)
 {
-    int64_t first;
-
     e->epoch = r->at.epoch;
     e->step = r->at.step;
     e->lr = et_optim_lr(r->o);
-    e->phase = phase_of(r->options, e->epoch, &first);
+    e->phase = (int)r->at.phase;
     e->progress = &r->at.progress;
     if (!r->options->report)
         return ET_OK;
@@ -266,7 +281,6 @@ static et_status steps(run *r, et_train_event *e)
     }
 }
 
-/* Validation, and the best weights to their file or copy. */
 static et_status validate(run *r, et_train_event *e)
 {
     const et_train_task *t = r->task;
@@ -283,8 +297,12 @@ static et_status validate(run *r, et_train_event *e)
     if (settle(NULL, "validation") || status)
         return et_error_status() ? et_error_status() : et_fail_status("validation");
     e->improved = et_early_stop_update(&r->at.progress, r->at.epoch, e->metric);
-    if (!e->improved)
-        return ET_OK;
+    return ET_OK;
+}
+
+/* The best weights to their file or copy. */
+static et_status keep_best(run *r)
+{
     if (r->options->best_path)
         return et_module_save(r->m, r->options->best_path, NULL, 0);
     if (r->best)
@@ -301,7 +319,7 @@ static et_status save(run *r)
 static et_status epoch(run *r)
 {
     et_train_event e = {.loss = NAN, .metric = NAN};
-    et_status status = begin_phase(r);
+    et_status status = phase_over(r) ? next_phase(r) : ET_OK;
 
     if (!status)
         status = steps(r, &e);
@@ -316,7 +334,10 @@ static et_status epoch(run *r)
     if (status)
         return status;
     r->at.epoch++;
-    return save(r);
+    status = save(r);
+    /* After the checkpoint: the file is never of an epoch that is trained again. What is lost between the two,
+     * the checkpoint has. */
+    return status || !e.improved ? status : keep_best(r);
 }
 
 /* Goes back to the checkpoint, or begins a run and writes its first one. */
@@ -324,18 +345,13 @@ static et_status start(run *r)
 {
     struct stat info;
 
-    if (r->options->resume && !(stat(r->options->last_path, &info) && errno == ENOENT))
-        return load(r);
+    if (r->options->resume && !(stat(r->options->last_path, &info) && errno == ENOENT)) {
+        const et_status loaded = load(r);
+        const bool best = r->options->best_path && r->at.epoch > 0 && r->at.progress.best_epoch == r->at.epoch - 1;
+        return loaded || !best ? loaded : keep_best(r);
+    }
     et_status status = r->options->phases ? et_optim_restart(r->o, &r->options->phases[0].optim) : ET_OK;
     return status ? status : save(r);
-}
-
-/* The best weights back into the module. */
-static et_status restore(run *r)
-{
-    if (r->at.progress.best_epoch < 0)
-        return ET_OK;
-    return r->best ? et_weights_restore(r->best) : et_module_load(r->m, r->options->best_path, NULL, NULL);
 }
 
 et_status et_train_run(et_module *m, et_optim *o, const et_train_task *task, const et_train_options *options,
@@ -357,13 +373,12 @@ et_status et_train_run(et_module *m, et_optim *o, const et_train_task *task, con
     r.at.progress = et_early_stop_make(options->maximise, options->patience, options->min_delta);
     status = start(&r);
     r.result->first_epoch = r.at.epoch;
-    while (!status && r.at.epoch < options->epochs && !r.result->interrupted &&
-           !et_early_stop_done(&r.at.progress))
+    while (!status && !run_over(&r))
         status = epoch(&r);
     et_module_eval(m);
     if (!status && !r.result->interrupted)
         status = restore(&r);
-    r.result->early = et_early_stop_done(&r.at.progress);
+    r.result->early = et_early_stop_done(&r.at.progress) || (phase_over(&r) && r.at.phase + 1 == options->n_phases);
     r.result->epochs = r.at.epoch;
     r.result->steps = r.at.step;
     r.result->best = r.at.progress.best;

@@ -34,6 +34,7 @@ typedef struct et_train_task {
 typedef struct et_train_phase {
     int64_t epochs; /* at least 1; the last phase lasts to the end of the run */
     et_optim_options optim;
+    int64_t patience; /* it ends, the last one with the run, after so many of its epochs without improvement; 0: not */
 } et_train_phase;
 
 typedef struct et_train_event {

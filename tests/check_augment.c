@@ -418,6 +418,143 @@ START_TEST(planted)
 }
 END_TEST
 
+/* --- sounds ---------------------------------------------------------------------------- */
+
+enum { N = 240, SHORT = 80 };
+
+/* Rows of B sounds of SHORT samples, a slow cosine that begins and ends at its height. */
+static et_tensor *sounds(et_tensor **lengths)
+{
+    et_tensor *x = et_zeros(ET_F32, ET_SHAPE(B, N));
+    float *p = et_data_mut(x);
+    int32_t *l = et_data_mut(*lengths = et_empty(ET_I32, ET_SHAPE(B)));
+
+    for (int b = 0; b < B; b++) {
+        l[b] = SHORT;
+        for (int t = 0; t < SHORT; t++)
+            p[b * N + t] = (float)cos(2 * acos(-1) * t * 2 / (SHORT - 1));
+    }
+    return x;
+}
+
+/* First and last sample of row b that is not zero, and its largest. */
+static void extent(const et_tensor *x, int b, int *first, int *last, double *most)
+{
+    const float *p = et_data_f32(x) + (int64_t)b * N;
+
+    *first = N;
+    *last = -1;
+    *most = 0;
+    for (int t = 0; t < N; t++)
+        if (p[t] != 0) {
+            *first = *first < t ? *first : t;
+            *last = t;
+            *most = fmax(*most, fabs((double)p[t]));
+        }
+}
+
+START_TEST(sound_place_and_gain)
+{
+    et_rng r = et_rng_make(1, 0), again = r;
+    et_tensor *lengths, *x = sounds(&lengths), *y = sounds(&lengths), *same = sounds(&lengths);
+    int first, last, least = N, most = 0;
+    double peak, low = 9, high = 0;
+
+    ok(et_augment_sound(x, lengths, &(et_sound_augment){.speed = 0}, &r));
+    ck_assert(et_equal(x, same));
+    ck_assert_uint_eq(r.counter, (uint64_t)B * 8); /* draws do not depend on the options */
+    ok(et_augment_sound(x, lengths, &(et_sound_augment){.place = true, .gain = 6}, &r));
+    for (int b = 0; b < B; b++) {
+        extent(x, b, &first, &last, &peak);
+        ck_assert_int_eq(last - first, SHORT - 1);
+        for (int t = 0; t < SHORT; t++) /* the same sound, times one number */
+            near((double)et_data_f32(x)[b * N + first + t], peak * (double)et_data_f32(same)[b * N + t], 1e-6);
+        least = least < first ? least : first;
+        most = most > first ? most : first;
+        low = fmin(low, peak);
+        high = fmax(high, peak);
+    }
+    ck_assert(least < 20 && most > N - SHORT - 20); /* 40 draws of 161 places */
+    ck_assert(low >= pow(10, -0.3) - 1e-6 && low < 0.6 && high <= pow(10, 0.3) + 1e-6 && high > 1.7);
+    ok(et_augment_sound(y, lengths, &(et_sound_augment){.speed = 0}, &again));
+    ok(et_augment_sound(y, lengths, &(et_sound_augment){.place = true, .gain = 6}, &again));
+    ck_assert(et_equal(x, y));
+}
+END_TEST
+
+START_TEST(sound_speed_and_noise)
+{
+    et_rng r = et_rng_make(2, 0);
+    et_tensor *lengths, *x = sounds(&lengths);
+    int first, last, shortest = N, longest = 0;
+    double peak;
+
+    ok(et_augment_sound(x, lengths, &(et_sound_augment){.speed = 0.5}, &r));
+    for (int b = 0; b < B; b++) {
+        extent(x, b, &first, &last, &peak);
+        const int m = last - first + 1;
+        const float *p = et_data_f32(x) + (int64_t)b * N;
+        double steps = m - 1, worst = 0;
+        ck_assert_int_eq(first, 0);
+        /* two periods in all of it, read at the nearest rate that gives m samples */
+        for (int t = 0; t < m; t++)
+            worst = fmax(worst, fabs((double)p[t] - cos(2 * acos(-1) * t * 2 / steps)));
+        ck_assert_msg(worst < 0.3, "row %d: %d samples are off by %g", b, m, worst);
+        shortest = shortest < m ? shortest : m;
+        longest = longest > m ? longest : m;
+    }
+    ck_assert(shortest >= 53 && shortest < 60 && longest <= 119 && longest > 105); /* 79 / 1.5 + 1, 79 * 1.5 + 1 */
+
+    x = sounds(&lengths);
+    ok(et_augment_sound(x, lengths, &(et_sound_augment){.noise = 0.5}, &r));
+    double total = 0;
+    for (int b = 0; b < B; b++)
+        for (int t = SHORT; t < N; t++)
+            total += pow((double)et_data_f32(x)[b * N + t], 2) / (B * (N - SHORT));
+    near(total, 0.5 * 0.25 / 3, 0.015); /* mean of u^2, u uniform below a half, times the power of a cosine */
+}
+END_TEST
+
+/* A cubic is hit exactly between its samples by its own slopes only where it is a parabola. */
+START_TEST(sound_curve)
+{
+    et_rng r = et_rng_make(3, 0);
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(1, 64));
+    float *p = et_data_mut(x);
+
+    for (int t = 0; t < 64; t++)
+        p[t] = (float)(t * t);
+    ok(et_augment_sound(x, NULL, &(et_sound_augment){.speed = 1}, &r));
+    const double rate = sqrt((double)et_data_f32(x)[10]) / 10;
+    ck_assert(rate > 0.5 && rate < 2 && fabs(rate - 1) > 0.01);
+    for (int t = 2; t * rate < 61 && t < 64; t++)
+        near((double)et_data_f32(x)[t], pow(t * rate, 2), 1e-2);
+}
+END_TEST
+
+START_TEST(sound_misuse)
+{
+    et_rng r = et_rng_make(1, 0);
+    et_tensor *lengths, *x = sounds(&lengths);
+    const et_sound_augment all = {.speed = 0.1};
+
+    fails(et_augment_sound(NULL, NULL, &all, &r), ET_EINVAL, "NULL");
+    fails(et_augment_sound(x, NULL, NULL, &r), ET_EINVAL, "NULL");
+    fails(et_augment_sound(x, NULL, &all, NULL), ET_EINVAL, "NULL");
+    fails(et_augment_sound(batch(), NULL, &all, &r), ET_ESHAPE, "not contiguous [B, samples]");
+    fails(et_augment_sound(lengths, NULL, &all, &r), ET_EDTYPE, "not float32");
+    fails(et_augment_sound(x, x, &all, &r), ET_ESHAPE, "lengths must be int32 [40]");
+    fails(et_augment_sound(x, NULL, &(et_sound_augment){.speed = 1.5}, &r), ET_EINVAL, "speed 1.5");
+    fails(et_augment_sound(x, NULL, &(et_sound_augment){.gain = -1}, &r), ET_EINVAL, "gain -1");
+    fails(et_augment_sound(x, NULL, &(et_sound_augment){.noise = (double)NAN}, &r), ET_EINVAL, "noise nan");
+    ((int32_t *)et_data_mut(lengths))[3] = N + 1;
+    fails(et_augment_sound(x, lengths, &all, &r), ET_EINVAL, "length 241 of 240");
+    ((int32_t *)et_data_mut(lengths))[3] = 0; /* nothing to hear: stays */
+    ok(et_augment_sound(x, lengths, &(et_sound_augment){.noise = 1}, &r));
+    near((double)et_data_f32(x)[3 * N], 1, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("augment");
@@ -433,6 +570,10 @@ int main(void)
     tcase_add_test(tc, one_hot);
     tcase_add_test(tc, mixup);
     tcase_add_test(tc, beta);
+    tcase_add_test(tc, sound_place_and_gain);
+    tcase_add_test(tc, sound_speed_and_noise);
+    tcase_add_test(tc, sound_curve);
+    tcase_add_test(tc, sound_misuse);
     tcase_add_test(tc, planted);
     suite_add_tcase(suite, tc);
 

@@ -87,6 +87,10 @@ expect "its phases in the log" test "$(sed 's/.*"phase": \([0-9]\).*/\1/' phases
 expect "its phases in words" says '^phase 3: SGD at rate 0\.002, from the best weights so far$'
 expect "its phases in the curves" grep -q '>phase 4<' phases/report.html
 # shellcheck disable=SC2086
+expect "SampleCNN's schedule" run train --out plateau $phased --schedule plateau --patience 1 --epochs 40
+expect "its five rates in words" test "$(grep -cE '^phase [2-5]: SGD at rate (0.002|0.0004|8e-05|1.6e-05), from the best' "$dir/output")" -eq 4
+expect "it ends by itself" test "$(wc -l < plateau/log.jsonl)" -lt 40
+# shellcheck disable=SC2086
 expect "SWATS" run train --out swats $phased --schedule swats --switch-eps 0.5
 expect "when it went over" says '^phase 2: Adam gave way to SGD at rate [0-9.e-]+, after step [0-9]+$'
 expect "the rate in the log" grep -q '"phase": 2, "sgd_rate": [0-9]' swats/log.jsonl
@@ -177,6 +181,14 @@ expect "classes that are tags" at_least "$(figure c valid accuracy)" 0
 expect "digits" run train --data digits --out d $short --model sample-cnn --window 59049 --chunks 1
 expect "digits that are tags" at_least "$(figure d valid accuracy)" 0
 expect "another folder of digits" run eval --out d --data digits --split valid
+expect "which digits they were" says 'items; valid: ROC-AUC'
+expect "what has no part for tests" run eval --out d --data digits
+expect "all that there is" says '^20 items; all: ROC-AUC'
+expect "their number" test "$(figure d all n)" -eq 20
+expect "augmented digits" run train --data digits --out d2 $short --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place anywhere
+expect "digits with another augmentation" run train --data digits --out d3 $short --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place start
+expect "are others" sh -c '! cmp -s d2/best.safetensors d3/best.safetensors'
+expect "augmented tones" run train --task tones --out t2 --model raw-cnn-l $small --speed 0.1
 misuse "the data have none of the tags" eval --out d --data clips
 
 # --- wrong use -------------------------------------------------------------------------------------------
@@ -185,7 +197,7 @@ misuse "say what to do"
 misuse "there are train, eval, explain, splice" sing
 misuse "not one of corpus|patterns|tones" train --task waves
 misuse "not one of spec-att|spec-cnn-p" train --model spec
-misuse "not one of constant|cosine|paper|swats" train --schedule step
+misuse "not one of constant|cosine|paper|swats|plateau" train --schedule step
 misuse "begin with spec" train --task patterns --model raw-att --out new
 misuse "begin with raw" train --task tones --model spec-att --out new
 misuse "sizes do not fit" train --task patterns --width 9 --out new
@@ -193,6 +205,8 @@ misuse "heads" train --task patterns --width 10 --heads 4 --out new
 misuse "outside 9" train --task patterns --window 8
 misuse "none of annotations_final.csv" train --data nowhere --out new
 misuse "needs --out DIR" eval
+misuse "does not read" train --task patterns --speed 0.1
+misuse "outside 0 .. 1" train --task tones --speed 2
 misuse "already holds a run" train --task patterns --out learned
 misuse "--model differs from the run" train --task patterns --out learned --resume --model spec-cnn-p
 misuse "learned what the program makes" eval --out learned --data mtat

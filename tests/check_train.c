@@ -329,13 +329,13 @@ static et_tensor *stored(const char *path, const char *name)
 enum { PHASED = 7 };
 
 static const et_train_phase phases[] = {
-    {2, {.kind = ET_ADAM, .lr = 0.05}},
-    {2, {.kind = ET_SGD, .lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-4}},
-    {1, {.kind = ET_SWATS, .lr = 0.01, .switch_eps = 1}},
+    {.epochs = 2, .optim = {.kind = ET_ADAM, .lr = 0.05}},
+    {.epochs = 2, .optim = {.kind = ET_SGD, .lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-4}},
+    {.epochs = 1, .optim = {.kind = ET_SWATS, .lr = 0.01, .switch_eps = 1}},
 };
 
-static int seen_phases[PHASED];
-static double seen_rates[PHASED];
+static int seen_phases[8];
+static double seen_rates[8];
 
 static et_status note_phase(void *user, const et_train_event *e)
 {
@@ -387,7 +387,8 @@ END_TEST
 /* A rate of zero changes nothing: after the second phase the model is that of the best epoch. */
 START_TEST(phases_begin_with_the_best)
 {
-    const et_train_phase still[] = {{3, {.kind = ET_ADAM, .lr = 0.05}}, {1, {.kind = ET_SGD, .lr = 0}}};
+    const et_train_phase still[] = {{.epochs = 3, .optim = {.kind = ET_ADAM, .lr = 0.05}},
+                                    {.epochs = 1, .optim = {.kind = ET_SGD, .lr = 0}}};
     et_train_options p = {.epochs = 4, .seed = 3, .phases = still, .n_phases = 2, .last_path = in_dir("still.ckpt"),
                           .best_path = in_dir("still.safetensors")};
     task t;
@@ -407,6 +408,95 @@ START_TEST(phases_begin_with_the_best)
     fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_EINVAL, "no phases");
     p.phases = &(et_train_phase){.epochs = 0}, p.n_phases = 1;
     fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_EINVAL, "has no epochs");
+    task_free(&t);
+}
+END_TEST
+
+/* Phases that end when nothing improves; the last one ends the run. _i: the epochs before an interruption. */
+START_TEST(phases_with_patience)
+{
+    static const et_train_phase waiting[] = {{20, {.kind = ET_ADAM, .lr = 0.05}, 2},
+                                             {20, {.kind = ET_SGD, .lr = 0.1, .momentum = 0.9}, 2},
+                                             {20, {.kind = ET_SGD, .lr = 0.02}, 1}};
+    const double metrics[] = {5, 4, 6, 6, 3, 7, 7, 8};
+    const int want[] = {0, 0, 0, 0, 1, 1, 1, 2};
+    et_train_options p = {.epochs = 30, .seed = 3, .phases = waiting, .n_phases = 3, .report = note_phase};
+    et_tensor *last[2];
+    et_train_result r;
+
+    for (int part = 0; part < 2; part++) {
+        p.last_path = part ? in_dir("patient.ckpt") : in_dir("whole.ckpt");
+        p.best_path = part ? in_dir("patient.safetensors") : in_dir("whole.safetensors");
+        p.resume = false;
+        for (int half = !part; half < 2; half++) {
+            task t;
+            ck_assert(task_make(&t));
+            memcpy(t.metrics, metrics, sizeof metrics);
+            t.n_metrics = 8;
+            et_named_rng own = {"noise", &t.own};
+            p.rngs = &own, p.n_rngs = 1;
+            p.epochs = half ? 30 : _i;
+            t.validations = part && half ? _i : 0;
+            et_train_task calls = callbacks(&t);
+            ck_assert_msg(et_train_run(t.m, t.o, &calls, &p, &r) == ET_OK, "%s", et_error_message());
+            p.resume = true;
+            if (half) {
+                ck_assert(r.early && r.epochs == 8 && r.best_epoch == 4);
+                for (int e = part ? _i : 0; e < 8; e++)
+                    ck_assert_int_eq(seen_phases[e], want[e]);
+            }
+            if (half && !part) { /* nothing is left to do */
+                ck_assert(et_train_run(t.m, t.o, &calls, &p, &r) == ET_OK && r.epochs == 8 && r.first_epoch == 8);
+                p.n_phases = 2;
+                fails(et_train_run(t.m, t.o, &calls, &p, &r), ET_EINVAL, "of phase 3 of 2");
+                p.n_phases = 3;
+                calls.validate = NULL;
+                fails(et_train_run(t.m, t.o, &calls, &p, &r), ET_EINVAL, "phase 1: patience");
+            }
+            task_free(&t);
+        }
+        last[part] = stored(p.last_path, "model.out.weight");
+    }
+    ck_assert(et_equal(last[0], last[1]));
+    et_free(last[0]), et_free(last[1]);
+}
+END_TEST
+
+static et_status end_in_fourth_epoch(void *user, const et_train_event *e)
+{
+    (void)user;
+    return e->epoch_ended && e->epoch == 3 ? et_raise(ET_EIO, "the end") : ET_OK;
+}
+
+/* A run that ends by force between its checkpoint and the best weights, or before either: what is there is enough. */
+START_TEST(best_of_a_killed_run)
+{
+    static const double falling[] = {8, 7, 6, 5, 4, 3, 2, 1};
+    et_train_options p = {.epochs = 3, .seed = 3, .last_path = in_dir("kill.ckpt"), .best_path = in_dir("kill.best")};
+    et_tensor *want[2];
+    task t;
+
+    ck_assert(task_make(&t));
+    memcpy(t.metrics, falling, sizeof falling);
+    t.n_metrics = 8;
+    et_train_task calls = callbacks(&t);
+    ck_assert_int_eq(et_train_run(t.m, t.o, &calls, &p, NULL), ET_OK);
+    want[0] = stored(p.best_path, "out.weight");
+    ck_assert_int_eq(remove(p.best_path), 0); /* the third epoch's were not written any more */
+    p.resume = true;
+    ck_assert_int_eq(et_train_run(t.m, t.o, &calls, &p, NULL), ET_OK);
+    want[1] = stored(p.best_path, "out.weight");
+    ck_assert(et_equal(want[0], want[1]));
+    et_free(want[1]);
+    p.epochs = 5; /* no epoch is better: the file stays */
+    p.epochs = 5;
+    p.report = end_in_fourth_epoch; /* whose checkpoint is not written, either */
+    t.validations = 3;
+    ck_assert_int_eq(et_train_run(t.m, t.o, &calls, &p, NULL), ET_EIO);
+    et_error_clear();
+    want[1] = stored(p.best_path, "out.weight");
+    ck_assert(et_equal(want[0], want[1]));
+    et_free(want[0]), et_free(want[1]);
     task_free(&t);
 }
 END_TEST
@@ -699,6 +789,8 @@ int main(void)
     tcase_add_loop_test(tc, patience, 0, 2);
     tcase_add_loop_test(tc, phased, 1, 6);
     tcase_add_test(tc, phases_begin_with_the_best);
+    tcase_add_loop_test(tc, phases_with_patience, 1, 8);
+    tcase_add_test(tc, best_of_a_killed_run);
     tcase_add_test(tc, not_finite);
     tcase_add_test(tc, steady);
     tcase_add_test(tc, scopes_left_open);
