@@ -183,8 +183,8 @@ expect "digits that are tags" at_least "$(figure d valid accuracy)" 0
 expect "another folder of digits" run eval --out d --data digits --split valid
 expect "which digits they were" says 'items; valid: ROC-AUC'
 expect "what has no part for tests" run eval --out d --data digits
-expect "all that there is" says '^20 items; all: ROC-AUC'
-expect "their number" test "$(figure d all n)" -eq 20
+expect "all that there is" says "^$n items; all: ROC-AUC"
+expect "their number" test "$(figure d all n)" -eq $n
 expect "augmented digits" run train --data digits --out d2 $short --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place anywhere
 expect "digits with another augmentation" run train --data digits --out d3 $short --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place start
 expect "are others" sh -c '! cmp -s d2/best.safetensors d3/best.safetensors'
