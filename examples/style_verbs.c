@@ -120,7 +120,8 @@ static et_status page_begin(page *p, const et_cli *cli, style_reading *s, const 
     return p->dir && p->report ? ET_OK : et_error_status();
 }
 
-static et_status page_end(page *p, style_reading *s, et_status status)
+/* Writes the page of a verb that came as far as `status`, closes what it opened, and says the exit code. */
+static int verb_end(const et_cli *cli, page *p, style_reading *s, et_scope *scope, et_status status)
 {
     const char *path = status ? NULL : et_run_path(s->run, p->file);
 
@@ -129,7 +130,9 @@ static et_status page_end(page *p, style_reading *s, et_status status)
     if (!status)
         printf("files: %s\npage: %s\n", p->dir, path);
     et_report_free(p->report);
-    return status;
+    et_scope_close(scope);
+    style_close(s);
+    return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }
 
 static et_status print_pieces(const et_segments *pieces, const et_event_options *o, const char *name)
@@ -174,11 +177,8 @@ int style_verb_generate(et_cli *cli)
         status = style_report_pieces(p.report, p.dir, style, &pieces, &s.events, NULL);
     if (!status)
         status = print_pieces(&pieces, &s.events, style);
-    status = page_end(&p, &s, status);
     et_segments_free(&pieces);
-    et_scope_close(scope);
-    style_close(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return verb_end(cli, &p, &s, scope, status);
 }
 
 /* All segments one after the other, their ENDs left out: dt of a segment's first note counts from the note before it. */
@@ -198,15 +198,20 @@ static et_status join(et_segments *s)
     return ET_OK;
 }
 
-/* The segments of a file and their content. */
-static et_status hear(const et_cli *cli, const style_reading *s, int operand, et_segments *piece, et_style_batch *b,
-                      et_tensor **z, et_tensor **heard)
+/* The segments of a file, and the content and style in which the model hears each. */
+typedef struct heard_piece {
+    et_segments segments;
+    et_style_batch batch;
+    et_tensor *z, *styles;
+} heard_piece;
+
+static et_status hear(const et_cli *cli, const style_reading *s, int operand, heard_piece *h)
 {
-    et_status status = style_piece(et_cli_operand(cli, operand), &s->events, piece);
+    et_status status = style_piece(et_cli_operand(cli, operand), &s->events, &h->segments);
 
     if (!status)
-        status = style_piece_batch(piece, 0, b);
-    if (!status && !(*z = style_content(s->model, b, heard)))
+        status = style_piece_batch(&h->segments, 0, &h->batch);
+    if (!status && !(h->z = style_content(s->model, &h->batch, &h->styles)))
         status = et_error_status();
     return status;
 }
@@ -234,24 +239,23 @@ static int32_t style_of(const et_cli *cli, const style_reading *s, et_tensor *he
 }
 
 /* The original and what is written from its content in style k (negative: each segment in the style it was heard in). */
-static et_status rewrite(et_cli *cli, style_reading *s, page *p, const char *label, int32_t k, et_segments *piece, et_tensor *z,
-                         et_tensor *heard)
+static et_status rewrite(et_cli *cli, style_reading *s, page *p, const char *label, int32_t k, heard_piece *h)
 {
     const et_style_sampling how = style_sampling_of(cli);
     et_rng rng = rng_of(cli);
     et_segments made = {0};
-    et_tensor *styles = k < 0 ? heard : et_full(ET_I32, ET_SHAPE(piece->n), k);
-    et_status status = styles ? style_write_events(s->model, z, styles, &how, &rng, &made) : et_error_status();
+    et_tensor *styles = k < 0 ? h->styles : et_full(ET_I32, ET_SHAPE(h->segments.n), k);
+    et_status status = styles ? style_write_events(s->model, h->z, styles, &how, &rng, &made) : et_error_status();
     const char *const original[] = {"the original, as events"}, *const new[] = {label};
 
     if (!status)
-        status = join(piece);
+        status = join(&h->segments);
     if (!status)
         status = join(&made);
     if (!status)
         et_report_section(p->report, "Original");
     if (!status)
-        status = style_report_pieces(p->report, p->dir, "original", piece, &s->events, original);
+        status = style_report_pieces(p->report, p->dir, "original", &h->segments, &s->events, original);
     if (!status)
         et_report_section(p->report, label);
     if (!status)
@@ -285,55 +289,45 @@ int style_verb_reconstruct(et_cli *cli)
 {
     style_reading s;
     page p = {0};
-    et_segments piece = {0};
-    et_style_batch b;
-    et_tensor *z = NULL, *heard = NULL;
+    heard_piece h = {.z = NULL};
     et_scope *scope = et_scope_open();
     et_status status = style_open(cli, &s);
 
     if (!status)
-        status = hear(cli, &s, 0, &piece, &b, &z, &heard);
-    const int32_t k = status ? status : style_of(cli, &s, heard);
+        status = hear(cli, &s, 0, &h);
+    const int32_t k = status ? status : style_of(cli, &s, h.styles);
     if (!status && k < 0)
         status = k;
     if (!status)
-        status = et_fill(b.labels, k);
+        status = et_fill(h.batch.labels, k);
     if (!status)
         printf("heard as %s\n", s.styles.items[k]);
     if (!status)
-        status = print_accuracy(&s, &b);
+        status = print_accuracy(&s, &h.batch);
     if (!status)
         status = page_begin(&p, cli, &s, "A piece rebuilt", "Every four bars are written again from their content and style.");
     if (!status)
-        status = rewrite(cli, &s, &p, "Rebuilt", k, &piece, z, heard);
-    status = page_end(&p, &s, status);
-    et_segments_free(&piece);
-    et_scope_close(scope);
-    style_close(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+        status = rewrite(cli, &s, &p, "Rebuilt", k, &h);
+    et_segments_free(&h.segments);
+    return verb_end(cli, &p, &s, scope, status);
 }
 
 int style_verb_transfer(et_cli *cli)
 {
     style_reading s;
     page p = {0};
-    et_segments piece = {0};
-    et_style_batch b;
-    et_tensor *z = NULL, *heard = NULL;
+    heard_piece h = {.z = NULL};
     et_scope *scope = et_scope_open();
     et_status status = style_open(cli, &s);
     const int32_t k = status ? status : style_number(&s.styles, et_cli_text(cli, "style"));
 
-    status = k < 0 ? k : hear(cli, &s, 0, &piece, &b, &z, &heard);
+    status = k < 0 ? k : hear(cli, &s, 0, &h);
     if (!status)
         status = page_begin(&p, cli, &s, "A piece in another style", "The content z_c of every four bars stays; the style changes.");
     if (!status)
-        status = rewrite(cli, &s, &p, s.styles.items[k], k, &piece, z, heard);
-    status = page_end(&p, &s, status);
-    et_segments_free(&piece);
-    et_scope_close(scope);
-    style_close(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+        status = rewrite(cli, &s, &p, s.styles.items[k], k, &h);
+    et_segments_free(&h.segments);
+    return verb_end(cli, &p, &s, scope, status);
 }
 
 /* From the first segment of A to that of B, in equal steps; styles change along with it. */
@@ -341,9 +335,8 @@ int style_verb_interpolate(et_cli *cli)
 {
     style_reading s;
     page p = {0};
-    et_segments piece[2] = {{0}, {0}}, made = {0};
-    et_style_batch b[2];
-    et_tensor *z[2] = {NULL, NULL}, *heard[2] = {NULL, NULL};
+    heard_piece h[2] = {{.z = NULL}, {.z = NULL}};
+    et_segments made = {0};
     int32_t style[2] = {0, 0};
     et_scope *scope = et_scope_open();
     et_status status = style_open(cli, &s);
@@ -352,8 +345,8 @@ int style_verb_interpolate(et_cli *cli)
     et_rng rng = rng_of(cli);
 
     for (int i = 0; !status && i < 2; i++) {
-        status = hear(cli, &s, i, &piece[i], &b[i], &z[i], &heard[i]);
-        if (!status && (style[i] = style_of(cli, &s, heard[i])) < 0)
+        status = hear(cli, &s, i, &h[i]);
+        if (!status && (style[i] = style_of(cli, &s, h[i].styles)) < 0)
             status = style[i];
     }
     if (!status)
@@ -362,7 +355,7 @@ int style_verb_interpolate(et_cli *cli)
     if (!status) {
         const int64_t w = s.model->config.content, S = s.styles.n;
         et_tensor *way = et_zeros(ET_F32, ET_SHAPE(steps, w)), *mix = et_zeros(ET_F32, ET_SHAPE(steps, S));
-        et_tensor *a = et_contiguous(z[0]), *c = et_contiguous(z[1]);
+        et_tensor *a = et_contiguous(h[0].z), *c = et_contiguous(h[1].z);
         float *to = way ? et_data_mut(way) : NULL, *weight = mix ? et_data_mut(mix) : NULL;
         for (int64_t i = 0; to && weight && a && c && i < steps; i++) {
             const float t = steps > 1 ? (float)i / (float)(steps - 1) : 0;
@@ -381,11 +374,8 @@ int style_verb_interpolate(et_cli *cli)
     }
     if (!status)
         status = print_pieces(&made, &s.events, "step");
-    status = page_end(&p, &s, status);
-    et_segments_free(&piece[0]);
-    et_segments_free(&piece[1]);
+    et_segments_free(&h[0].segments);
+    et_segments_free(&h[1].segments);
     et_segments_free(&made);
-    et_scope_close(scope);
-    style_close(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return verb_end(cli, &p, &s, scope, status);
 }
