@@ -129,8 +129,7 @@ et_tensor *et_clap_pair_loss(const et_clap *m, et_tensor *f, et_tensor *g)
 {
     if (!m || !f || !g)
         return et_fail("clap");
-    et_tensor *logits = et_scale_logits(et_similarity(f, g), m->scale, ET_SCALE_EXP, m->config.limit);
-    et_tensor *loss = et_contrastive_loss(m->config.loss, logits);
+    et_tensor *loss = et_contrastive_loss_learned(m->config.loss, m->scale, m->config.limit, f, g);
     return loss ? loss : et_fail("clap");
 }
 

@@ -78,7 +78,6 @@ et_tensor *et_mulan_pair_loss(const et_mulan *m, et_tensor *f, et_tensor *g)
 {
     if (!m || !f || !g)
         return et_fail("mulan");
-    et_tensor *logits = et_scale_logits(et_similarity(f, g), m->logit_scale, ET_SCALE_EXP, m->config.limit);
-    et_tensor *loss = et_contrastive_loss(m->config.loss, logits);
+    et_tensor *loss = et_contrastive_loss_learned(m->config.loss, m->logit_scale, m->config.limit, f, g);
     return loss ? loss : et_fail("mulan");
 }

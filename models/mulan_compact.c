@@ -263,7 +263,6 @@ et_tensor *et_mulan_compact_loss(const et_mulan_compact_model *m, et_tensor *f, 
 {
     if (!m || !f || !g)
         return et_fail("compact mulan");
-    et_tensor *logits = et_scale_logits(et_similarity(f, g), m->temperature, ET_SCALE_EXP, (double)INFINITY);
-    et_tensor *loss = et_contrastive_loss(m->config.loss, logits);
+    et_tensor *loss = et_contrastive_loss_learned(m->config.loss, m->temperature, (double)INFINITY, f, g);
     return loss ? loss : et_fail("compact mulan");
 }

@@ -2,7 +2,7 @@
  *
  *   S_ij = f_i . g_j,   logits = S exp(t)  or  S / t
  *
- * with t a constant here ("TAU"); a learned one goes through et_scale_logits. */
+ * with t a constant ("TAU") or learned. */
 #ifndef ETUDE_NN_CONTRASTIVE_H
 #define ETUDE_NN_CONTRASTIVE_H
 
@@ -28,6 +28,9 @@ et_tensor *et_contrastive_loss(et_contrastive_form form, et_tensor *logits);
 /** The loss of f and g [N, d] with the constant t: ET_SCALE_EXP gives logits S exp(t), ET_SCALE_DIVIDE S / t.
  *  EINVAL unless t is finite and the factor is. */
 et_tensor *et_contrastive_loss_at(et_contrastive_form form, et_scale_mode mode, double t, et_tensor *f, et_tensor *g);
+
+/** The loss of f and g [N, d] with a learned t (one element): logits S min(exp(t), limit), et_scale_logits. */
+et_tensor *et_contrastive_loss_learned(et_contrastive_form form, et_tensor *t, double limit, et_tensor *f, et_tensor *g);
 
 #ifdef __cplusplus
 }

@@ -148,6 +148,12 @@ START_TEST(losses)
         HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_DECOUPLED, m, t, f, g), et_item(et_decoupled_loss(logits)));
         HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_SIGMOID, m, t, f, g), et_item(et_sigmoid_pair_loss(logits)));
     }
+    for (int form = 0; form < 4; form++) { /* a learned one, below its limit and at it */
+        et_tensor *t = REAL((1), 0.2), *free = et_contrastive_loss_learned((et_contrastive_form)form, t, 2, f, g);
+        HOLDS_ONE(free, et_item(et_contrastive_loss_at((et_contrastive_form)form, ET_SCALE_EXP, 0.2, f, g)));
+        et_tensor *held = et_contrastive_loss_learned((et_contrastive_form)form, t, 1.1, f, g);
+        HOLDS_ONE(held, et_item(et_contrastive_loss_at((et_contrastive_form)form, ET_SCALE_EXP, log(1.1), f, g)));
+    }
     FAILS(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_DIVIDE, 0, f, g), ET_EINVAL, "a scale of 0");
     FAILS(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_EXP, 1e9, f, g), ET_EINVAL, "a scale of 1e+09");
     FAILS(et_contrastive_loss((et_contrastive_form)9, f), ET_EINVAL, "no form 9");
