@@ -20,6 +20,10 @@ static et_status add_piece(const et_event *e, int64_t n, const et_event_options 
         return et_error_status();
     style_measure(m, &key);
     et_midi_free(m);
+    h->pieces++;
+    h->clarity += key.clarity;
+    h->range += key.high - key.low;
+    h->on_grid += key.on_grid;
     for (int64_t t = 0; t < n && e[t].dt >= 0; t++) {
         h->classes[(e[t].pitch + o->low - key.tonic + 120) % 12]++;
         h->durations[e[t].dur]++;
@@ -48,6 +52,11 @@ static void finish(style_histograms *h)
     normalise(STYLE_CLASSES, h->classes);
     normalise(STYLE_DURATIONS, h->durations);
     normalise(STYLE_INTERVALS, h->intervals);
+    if (h->pieces > 0) {
+        h->clarity /= (double)h->pieces;
+        h->range /= (double)h->pieces;
+        h->on_grid /= (double)h->pieces;
+    }
 }
 
 et_status style_histogram(const et_segments *pieces, const et_event_options *o, style_histograms *out)

@@ -6,12 +6,13 @@
 
 enum { STYLE_CLASSES = 12, STYLE_DURATIONS = 33, STYLE_INTERVALS = 25 };
 
-/* Shares of a style's notes; each sums to 1 (0 without notes). */
+/* Shares of a style's notes; each sums to 1 (0 without notes). And means over its pieces: of style_measure. */
 typedef struct style_histograms {
     double classes[STYLE_CLASSES];     /* pitch classes above the tonic of the piece's likeliest key */
     double durations[STYLE_DURATIONS]; /* in 32nd notes */
     double intervals[STYLE_INTERVALS]; /* from the note before, -12 .. 12 semitones, wider ones at the ends */
-    int64_t notes;
+    int64_t notes, pieces;
+    double clarity, range, on_grid; /* of the likeliest key; semitones; share of the notes */
 } style_histograms;
 
 /* Of pieces, and of the segments of one style among the items. */

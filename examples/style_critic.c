@@ -196,6 +196,49 @@ static void show_table(critic *c, double hit, double copied)
     et_dealloc(cells);
 }
 
+/* Asked for downwards, heard across, in shares. */
+static void print_confusion(const critic *c)
+{
+    const int64_t S = c->run.styles.n;
+
+    printf("%-12s", "heard as");
+    for (int64_t j = 0; j < S; j++)
+        printf(" %9.9s", c->run.styles.items[j]);
+    for (int64_t k = 0; k < S; k++) {
+        printf("\n%-12s", c->run.styles.items[k]);
+        for (int64_t j = 0; j < S; j++)
+            printf(" %9.2f", (double)c->counts[k * S + j] / (double)c->of[k].n);
+    }
+    putchar('\n');
+}
+
+/* Means of style_measure over all pieces of all styles, generated and held-out ones, each style counting alike. */
+static void show_measures(critic *c)
+{
+    static const char *const header[] = {"pieces", "clarity of the key", "range (semitones)", "on the sixteenth grid"};
+    const char *cells[8];
+    char text[2][3][16];
+    double mean[2][3] = {{0}};
+
+    for (int64_t k = 0; k < c->run.styles.n; k++)
+        for (int i = 0; i < 2; i++) {
+            const style_histograms *h = i ? &c->of[k].held : &c->of[k].made;
+            mean[i][0] += h->clarity / (double)c->run.styles.n;
+            mean[i][1] += h->range / (double)c->run.styles.n;
+            mean[i][2] += h->on_grid / (double)c->run.styles.n;
+        }
+    for (int i = 0; i < 2; i++) {
+        cells[4 * i] = i ? "real, held out" : "generated";
+        for (int j = 0; j < 3; j++) {
+            snprintf(text[i][j], 16, j == 1 ? "%.1f" : "%.3f", mean[i][j]);
+            cells[4 * i + 1 + j] = text[i][j];
+        }
+        printf("%s: clarity of the key %s, range %s semitones, %s of the notes on the grid\n", cells[4 * i], text[i][0], text[i][1],
+               text[i][2]);
+    }
+    et_report_table(c->report, "Means over all pieces, each style counting alike", 4, header, 2, cells);
+}
+
 static et_status show_pieces(critic *c)
 {
     int best = 0, worst = 0;
@@ -252,6 +295,8 @@ static et_status show(critic *c)
     et_report_text(c->report, "The judge is a bidirectional recurrent network with attention that has learned from the real training "
                               "segments alone. A copy is a stretch of 16 notes whose intervals and times stand in a training piece.");
     show_table(c, hit, copied);
+    print_confusion(c);
+    show_measures(c);
     et_report_confusion(c->report, (int)S, (const char *const *)c->run.styles.items, c->counts,
                         "Styles asked for downwards, heard across.");
     et_status status = show_pieces(c);

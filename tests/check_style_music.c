@@ -124,8 +124,31 @@ START_TEST(histograms)
     ck_assert_double_eq_tol(style_overlap(STYLE_INTERVALS, h.intervals, h.intervals), 1, 1e-12);
     ck_assert_double_eq(style_overlap(3, (const double[]){1, 0, 0}, (const double[]){0.25, 0.5, 0.25}), 0.25);
     ck_assert_int_eq(style_histogram_items(&d, &d.train, 1, &h), ET_OK);
-    ck_assert_int_eq(h.notes, 0);
+    ck_assert(h.notes == 0 && h.pieces == 0 && h.clarity == 0 && h.range == 0);
     style_data_free(&d);
+
+    /* Means over pieces: an octave's scale on sixteenths, and two notes a fifth apart of which one is between them. */
+    static const int scale[] = {0, 2, 4, 5, 7, 9, 11, 12};
+    et_event e[12];
+    for (int i = 0; i < 8; i++)
+        e[i] = (et_event){(int16_t)(39 + scale[i]), (int16_t)(i ? 2 : 0), 2};
+    e[8] = e[11] = (et_event){88, -1, -1};
+    e[9] = (et_event){39, 0, 2};
+    e[10] = (et_event){46, 3, 2};
+    const et_segments two = {.events = e, .begin = (int64_t[]){0, 9, 12}, .n = 2, .n_events = 12};
+    const et_event_options o = et_event_defaults();
+    style_measures of[2];
+    for (int i = 0; i < 2; i++) {
+        et_midi *m = et_events_to_midi(e + two.begin[i], two.begin[i + 1] - two.begin[i], &o);
+        style_measure(m, &of[i]);
+        et_midi_free(m);
+    }
+    ck_assert_int_eq(style_histogram(&two, &o, &h), ET_OK);
+    ck_assert_int_eq(h.pieces, 2);
+    ck_assert_double_eq(h.range, (12 + 7) / 2.0);
+    ck_assert_double_eq(h.on_grid, (1 + 0.5) / 2);
+    ck_assert_double_eq_tol(h.clarity, (of[0].clarity + of[1].clarity) / 2, 1e-12);
+    ck_assert(of[0].clarity > 0.7 && of[0].tonic == 0 && fabs(of[0].clarity - of[1].clarity) > 1e-3);
 }
 END_TEST
 

@@ -80,6 +80,8 @@ expect "is judged" run judge --out learned --count 12 --temperature 0.5
 expect "style hit rate" at_least "$(figure learned judge hit_rate)" 0.8
 expect "the judge on real pieces" at_least "$(figure learned judge judge_accuracy)" 0.95
 expect "nothing hangs" says ", 0 hanging; best (up|leap)-[1-4], worst"
+expect "what was heard instead" says "^heard as +leap +up$"
+expect "measures beside those of real pieces" says "^real, held out: clarity of the key 0"
 expect "its page" grep -q "Pitch classes above the tonic" learned/judge.html
 expect "is judged by the same judge" run judge --out learned --count 2 --judge learned/judge.safetensors
 expect "which does not learn again" sh -c "! grep -q 'the judge listens' '$dir/output'"
