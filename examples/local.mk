@@ -158,12 +158,18 @@ examples_music_search_SOURCES = \
 	examples/music_search.c \
 	examples/search_bases.c \
 	examples/search_bases.h \
+	examples/search_captions.c \
+	examples/search_captions.h \
 	examples/search_data.c \
 	examples/search_data.h \
+	examples/search_epochs.c \
+	examples/search_epochs.h \
 	examples/search_index.c \
 	examples/search_index.h \
 	examples/search_judge.c \
 	examples/search_judge.h \
+	examples/search_match.c \
+	examples/search_match.h \
 	examples/search_model.c \
 	examples/search_model.h \
 	examples/search_networks.c \

@@ -2,6 +2,7 @@
  *
  *     music-search train [--data DIR]           captions and sounds -> two towers -> report
  *     music-search pretrain [--data DIR]        captions -> a text tower that guesses masked words
+ *     music-search match --data DIR             a text tower that finds captions by their aspects
  *     music-search eval --out RUN               figures on the test part, beside the published ones
  *     music-search index DIR --out RUN          embeds a library of sounds
  *     music-search query "slow sad piano" -k 10 --out RUN
@@ -16,6 +17,7 @@
 #include "examples/common/progress.h"
 #include "examples/search_index.h"
 #include "examples/search_judge.h"
+#include "examples/search_match.h"
 #include "examples/search_model.h"
 #include "examples/search_pretrain.h"
 #include "examples/search_report.h"
@@ -168,8 +170,12 @@ static const et_verb verbs[] = {
      "precision patience out resume overwrite profile",
      NULL, 0, 0, search_train},
     {"pretrain", "a text tower that guesses masked words of captions, for train --text-weights",
-     "data songs size tokens words vocab seed threads epochs batch lr weight-decay precision out resume overwrite profile",
+     "data songs size tokens words vocab mask seed threads epochs batch lr weight-decay precision out resume overwrite profile",
      NULL, 0, 0, search_pretrain},
+    {"match", "a text tower that finds captions by their aspects, which shows what pretrain is good for",
+     "data songs size tokens words vocab text-weights base-lr pooling embedding tau seed threads epochs batch lr weight-decay "
+     "precision patience out resume overwrite profile",
+     NULL, 0, 0, search_match},
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
      "task@ songs@ out! data cache threads", NULL, 0, 0, eval},
     {"zero-shot", "genres and tags from prompts, on the test part of the data", OF_THE_RUN
@@ -209,6 +215,8 @@ static const et_option options[] = {
     {"vocab", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "A WordPiece vocabulary instead (vocab.txt)"},
     {"text-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Weights that the text tower begins with (safetensors with the public names of BERT); they need --vocab"},
+    {"base-lr", ET_OPTION_REAL, "X", NULL, 1e-6, 10, "Rate of the text tower, as a share of --lr; 0.2 where it begins with weights"},
+    {"mask", ET_OPTION_REAL, "X", "0.15", 0.01, 0.9, "Share of the words that are masked in training; judged are 0.15"},
     {"audio-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Weights that the audio tower begins with (safetensors, either layout of AST's checkpoints)"},
     {"loss", ET_OPTION_CHOICE, "clip|mulan|decoupled|sigmoid", "clip", 0, 0,

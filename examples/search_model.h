@@ -51,6 +51,8 @@ extern const search_network search_two_tower, search_clap, search_mulan, search_
 
 /* The text tower: BERT-base, or a small one for texts of `tokens` at most. */
 et_bert_config search_text_tower(bool base, int64_t vocabulary, int64_t tokens);
+/* Reads its weights (et_bert_load); EFORMAT for a file of other shapes. */
+et_status search_load_text_tower(et_bert *text, const char *path);
 
 typedef struct search_model {
     const search_network *network;

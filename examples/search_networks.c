@@ -97,21 +97,34 @@ static et_module *make_two_tower(const et_cli *cli, const search_sizes *s, et_rn
     return m ? &m->module : NULL;
 }
 
+/* A file of other shapes is the file's fault, not the program's. */
+static et_status of_the_file(void)
+{
+    char why[512];
+
+    if (et_error_status() != ET_ESHAPE)
+        return et_error_status();
+    snprintf(why, sizeof why, "%s", et_error_message());
+    et_error_clear();
+    return et_raise(ET_EFORMAT, "%s", why);
+}
+
+et_status search_load_text_tower(et_bert *text, const char *path)
+{
+    et_bert_load(text, path, NULL);
+    return of_the_file();
+}
+
 static et_status start_two_tower(et_module *m, const et_cli *cli)
 {
     const et_two_tower *t = (const et_two_tower *)m;
     const char *text = et_cli_text(cli, "text-weights"), *audio = et_cli_text(cli, "audio-weights");
-    char why[512];
 
-    if (text)
-        et_bert_load(t->text, text, NULL);
-    if (audio && !et_error_status())
-        et_ast_load(t->audio, audio, NULL);
-    if (et_error_status() != ET_ESHAPE)
+    if (text && search_load_text_tower(t->text, text))
         return et_error_status();
-    snprintf(why, sizeof why, "%s", et_error_message()); /* the file's fault, not the program's */
-    et_error_clear();
-    return et_raise(ET_EFORMAT, "%s", why);
+    if (audio)
+        et_ast_load(t->audio, audio, NULL);
+    return of_the_file();
 }
 
 static const et_two_tower *two(const et_module *m) { return (const et_two_tower *)m; }

@@ -36,8 +36,38 @@ et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, cons
             m->next = et_linear_layer_new(cls, "seq_relationship", d, 2, true, rng);
         if (!et_error_status())
             et_init_module_normal(cls, 0.02, 0, rng);
+        if (!et_error_status() && config->plain_init)
+            et_init_module_normal(m->bert->embeddings, 1 / sqrt((double)d), 0, rng);
     }
     return et_module_done(&m->module);
+}
+
+et_status et_bert_pretrain_frequencies(et_bert_pretrain *m, const double *counts)
+{
+    if (et_error_status())
+        return et_fail_status("bert");
+    if (!m || !counts)
+        return et_raise(ET_EINVAL, "bert: no model or no counts");
+    const int64_t V = m->bert->config.vocabulary;
+    double total = (double)V;
+    et_scope *scope = et_scope_open();
+    et_tensor *share = et_empty(ET_F32, ET_SHAPE(V));
+    float *p = share ? et_data_mut(share) : NULL;
+
+    for (int64_t v = 0; v < V && p; v++)
+        if (!(counts[v] >= 0)) {
+            et_raise(ET_EINVAL, "bert: a count of %g for word %" PRId64, counts[v], v);
+            p = NULL;
+        } else {
+            total += counts[v];
+        }
+    for (int64_t v = 0; v < V && p; v++)
+        p[v] = (float)log((counts[v] + 1) / total);
+    if (p)
+        et_copy_into(m->bias, share);
+    if (scope)
+        et_scope_close(scope);
+    return et_error_status();
 }
 
 et_status et_bert_pretrain_load(et_bert_pretrain *m, const char *path, et_load_report *report)

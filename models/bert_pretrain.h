@@ -25,8 +25,13 @@ typedef struct et_bert_pretrain {
 } et_bert_pretrain;
 
 /** A model under parent and name (both NULL: a root); bert-base: 110 106 428 parameters. Initialised and refused as
- *  et_bert_new. */
+ *  et_bert_new, but for plain_init's embeddings: they are N(0, 1/sqrt(d)) here, as words are told apart by products
+ *  with them. */
 et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, const et_bert_config *config, et_rng *rng);
+
+/** Sets c to the logarithm of each word's share, ln((counts[v] + 1) / (sum of counts + V)): a new model then begins
+ *  near the loss that frequencies alone give. counts: [V], none negative (EINVAL). */
+et_status et_bert_pretrain_frequencies(et_bert_pretrain *m, const double *counts);
 
 /** Reads a file with the public names, as et_bert_load, but with the heads. Errors as et_module_load. */
 et_status et_bert_pretrain_load(et_bert_pretrain *m, const char *path, et_load_report *report);

@@ -40,6 +40,59 @@ START_TEST(sizes)
 }
 END_TEST
 
+/* The bias is the logarithm of each word's share, one more of each, so that a new model with small embeddings begins near
+ * the entropy of the frequencies. */
+START_TEST(begins_with_frequencies)
+{
+    enum { B = 40, T = 14 };
+    et_bert_config c = little();
+    c.plain_init = true;
+    et_rng rng = et_rng_make(3, 0);
+    et_bert_pretrain *m = et_bert_pretrain_new(NULL, NULL, &c, &rng);
+    double counts[V] = {0}, square = 0, entropy = 0;
+
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    const float *e = et_data(m->bert->word->weight);
+    for (int64_t i = 0; i < V * c.width; i++)
+        square += (double)(e[i] * e[i]) / (double)(V * c.width);
+    ck_assert_double_eq_tol(square, 1.0 / 32, 0.15 / 32); /* 960 of variance 1/32: 3.3 sigma */
+    for (int v = 4; v < V; v++)
+        counts[v] = v == 9 ? 400 : v;
+    double total = V;
+    for (int v = 0; v < V; v++)
+        total += counts[v];
+    ck_assert_int_eq(et_bert_pretrain_frequencies(m, counts), ET_OK);
+    for (int v = 0; v < V; v++)
+        ck_assert_double_eq_tol(((const float *)et_data(m->bias))[v], log((counts[v] + 1) / total), 1e-5);
+    /* words drawn by these frequencies are guessed at their entropy, but for what the random weights add */
+    et_tensor *ids = et_empty(ET_I32, ET_SHAPE(B, T)), *targets = et_full(ET_I32, ET_SHAPE(B, T), ET_BERT_NO_TARGET);
+    for (int64_t i = 0; i < B * T; i++) {
+        double u = et_rng_uniform(&rng) * (total - V);
+        int v = 4;
+        while (v < V - 1 && (u -= counts[v]) >= 0)
+            v++;
+        ((int32_t *)et_data_mut(ids))[i] = v;
+        if (i % T == 3) {
+            ((int32_t *)et_data_mut(ids))[i] = MASK;
+            ((int32_t *)et_data_mut(targets))[i] = v;
+            entropy -= log((counts[v] + 1) / total) / B;
+        }
+    }
+    et_module_eval(&m->module);
+    const double loss = et_item(et_bert_pretrain_loss(m, ids, NULL, NULL, targets, NULL));
+    ck_assert_msg(fabs(loss - entropy) < 0.5, "%g beside %g", loss, entropy);
+
+    counts[5] = -1;
+    FAILS_STATUS(et_bert_pretrain_frequencies(m, counts), ET_EINVAL, "a count of -1 for word 5");
+    counts[5] = NAN;
+    FAILS_STATUS(et_bert_pretrain_frequencies(m, counts), ET_EINVAL, "for word 5");
+    ck_assert_double_eq_tol(((const float *)et_data(m->bias))[0], log(1 / total), 1e-5);
+    FAILS_STATUS(et_bert_pretrain_frequencies(m, NULL), ET_EINVAL, "counts");
+    FAILS_STATUS(et_bert_pretrain_frequencies(NULL, counts), ET_EINVAL, "no model");
+    et_module_free(&m->module);
+}
+END_TEST
+
 /* Of 40 words in each row 6 are chosen, of which 80% are [MASK], 10% any word, 10% as they were. */
 START_TEST(words_are_masked)
 {
@@ -279,6 +332,7 @@ int main(void)
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, sizes);
+    tcase_add_test(tc, begins_with_frequencies);
     tcase_add_test(tc, words_are_masked);
     tcase_add_test(tc, pairs);
     tcase_add_test(tc, learns);

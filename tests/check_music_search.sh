@@ -92,6 +92,34 @@ expect "begins with its weights" run train --songs 5 --out begun --epochs 1 --ba
 misuse "position_embeddings" train --songs 5 --out longer --tokens 48 --cache corpus/features.cache \
     --text-weights words/best.safetensors --vocab words/vocab.txt
 
+# Captions that are found by their aspects, from nothing and with the weights of a tower that has guessed words.
+mkdir captions
+awk 'BEGIN {
+    print "ytid,start_s,end_s,split,aspects,caption"
+    split("piano guitar drums violin organ", who); split("slow medium fast frantic", how); split("sad happy calm", mood)
+    for (i = 0; i < 120; i++) {
+        a = who[i % 5 + 1]; b = how[i % 4 + 1]; c = mood[i % 3 + 1]
+        printf "c%d,0,10,%s,%s; %s; %s,\"The %s plays a %s melody, and it sounds %s.\"\n", i, i < 60 ? "train" : "eval", a, b, c, a, b, c
+    }
+}' > captions/musiccaps.csv
+expect "guesses words of captions with aspects" run pretrain --data captions --out guessed --epochs 2 --words 120 --tokens 32
+expect "learning from both" says '^114 texts to learn from, 3 captions'
+expect "says how captions are found untrained" says 'among 60, by mean hidden states: R@10 [0-9.]+, .*; untrained'
+expect "matches captions and aspects" run match --data captions --out matched --epochs 12 --words 120 --tokens 32 --batch 19
+expect "by guessing 0.167 at 10" says 'among 60: .*; guessing 0\.1667 at 10'
+expect "and finds them" at_least "$(figure matched test r_at_1)" 0.8
+expect "begins with what was guessed" run match --data captions --out matched2 --epochs 2 --tokens 32 --batch 19 \
+    --text-weights guessed/best.safetensors --vocab guessed/vocab.txt --base-lr 0.5
+expect "one epoch of it" run match --data captions --out matched3 --epochs 1 --words 120 --tokens 32 --batch 19 --lr 0.001
+expect "goes on" run match --resume --out matched3 --epochs 2
+expect "after epoch 1" says '^going on after epoch 1'
+misuse "come without aspects" match --songs 5 --out bad
+rm -r bad
+misuse "needs the vocabulary" match --data captions --out bad --text-weights guessed/best.safetensors
+rm -r bad
+misuse "position_embeddings" match --data captions --out bad --text-weights guessed/best.safetensors --vocab guessed/vocab.txt
+rm -r bad
+
 # sound FILE FREQUENCY: a WAV file of 25 s, 8 bits, 4000 Hz
 sound()
 {

@@ -1,0 +1,160 @@
+#include "config.h"
+
+#include "examples/search_captions.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "autograd/ops.h"
+#include "datasets/corpora.h"
+#include "datasets/corpus.h"
+#include "datasets/csv.h"
+#include "datasets/folder.h"
+#include "examples/search_data.h"
+#include "examples/search_model.h"
+#include "tensor/alloc.h"
+#include "tensor/gemm.h"
+
+enum { VALID_EVERY = 20 };
+
+/* --- reading ------------------------------------------------------------------------------------------- */
+
+static et_status add(search_pairs *p, const char *caption, const char *aspects)
+{
+    et_status status = et_names_add(&p->captions, caption);
+
+    return status || !aspects ? status : et_names_add(&p->aspects, aspects);
+}
+
+/* To the training part, every twentieth to validation. */
+static et_status add_training(search_captions *c, const char *caption, const char *aspects)
+{
+    const int64_t n = c->train.captions.n + c->valid.captions.n;
+
+    return add(n % VALID_EVERY == VALID_EVERY - 1 ? &c->valid : &c->train, caption, aspects);
+}
+
+static et_status read_musiccaps(search_captions *c, const char *path)
+{
+    et_csv *table = et_csv_read(path, NULL);
+    const int caption = table ? et_csv_column(table, "caption") : -1, aspects = table ? et_csv_find(table, "aspects") : -1;
+    const int split = caption >= 0 ? et_csv_column(table, "split") : -1;
+    et_status status = split >= 0 ? ET_OK : et_error_status();
+
+    for (int64_t i = 0; !status && i < et_csv_rows(table); i++) {
+        const char *text = et_csv_text(table, i, caption), *said = aspects < 0 ? NULL : et_csv_text(table, i, aspects);
+        status = strcmp(et_csv_text(table, i, split), "eval") == 0 ? add(&c->test, text, said) : add_training(c, text, said);
+    }
+    et_csv_free(table);
+    return status;
+}
+
+static et_status read_collection(search_captions *out, et_collection *c)
+{
+    const int32_t *split = c && c->split ? et_data_i32(c->split) : NULL;
+    int64_t held = c ? et_names_find(&c->splits, "test") : -1;
+    et_status status = c ? ET_OK : et_error_status();
+
+    held = c && held < 0 ? et_names_find(&c->splits, "valid") : held;
+    for (int64_t i = 0; !status && i < c->captions.n; i++)
+        status = split && split[i] == held ? add(&out->test, c->captions.items[i], NULL)
+                                           : add_training(out, c->captions.items[i], NULL);
+    et_collection_free(c);
+    return status;
+}
+
+et_status search_captions_read(const et_cli *cli, search_captions *out)
+{
+    const char *dir = et_cli_text(cli, "data");
+    const int kind = search_kind_of(dir, "corpus");
+    et_corpus_options o = et_corpus_defaults();
+    char *path = NULL;
+    et_status status = kind < 0 ? et_error_status() : ET_OK;
+
+    o.songs = et_cli_int(cli, "songs");
+    if (kind == SEARCH_MUSICCAPS)
+        status = (path = et_path_join(dir, "musiccaps.csv")) ? read_musiccaps(out, path) : et_error_status();
+    else if (!status)
+        status = read_collection(out, kind == SEARCH_CORPUS     ? et_corpus(&o)
+                                      : kind == SEARCH_RENDERED ? et_rendered_excerpts(dir)
+                                                                : et_recorded_clips(dir));
+    et_dealloc(path);
+    const int64_t train = out->train.captions.n, valid = out->valid.captions.n, test = out->test.captions.n;
+    if (!status && (train < 1 || valid < 1 || test < 1))
+        status = et_raise(ET_EINVAL, "%" PRId64 " captions are too few to train, validate and judge on", train + valid + test);
+    return status;
+}
+
+void search_captions_free(search_captions *c)
+{
+    search_pairs *const parts[] = {&c->train, &c->valid, &c->test};
+
+    for (int i = 0; i < 3; i++) {
+        et_names_free(&parts[i]->captions);
+        et_names_free(&parts[i]->aspects);
+    }
+}
+
+et_status search_captions_open(et_cli *cli, search_captions *out, et_run **run)
+{
+    const bool resume = et_cli_flag(cli, "resume");
+    et_status status = resume ? ET_OK : search_captions_read(cli, out);
+
+    if (!status && !(*run = et_run_for_training(cli)))
+        status = et_error_status();
+    return !status && resume ? search_captions_read(cli, out) : status;
+}
+
+/* --- tokens ---------------------------------------------------------------------------------------------- */
+
+et_wordpiece *search_captions_words(const search_captions *c, const char *path, int64_t size)
+{
+    et_wordpiece *w = path ? et_wordpiece_read(path)
+                           : et_wordpiece_new(et_vocabulary_of_pieces(&c->train.captions, (int32_t)size, 2));
+
+    for (int k = 0; w && k < ET_N_SPECIALS; k++)
+        if (et_wordpiece_special(w, (et_special)k) < 0) {
+            et_raise(ET_EFORMAT, "%s: a special token such as [MASK] is missing", path ? path : "the captions' vocabulary");
+            et_wordpiece_free(w);
+            w = NULL;
+        }
+    return w;
+}
+
+et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const et_names *list, const int32_t *order,
+                               int64_t from, int64_t n, et_tensor **ids, et_tensor **mask)
+{
+    const search_model m = {.words = (et_wordpiece *)(uintptr_t)words, .sizes = {.tokens = tokens}};
+    const char **chosen = et_alloc((size_t)n * sizeof *chosen);
+    search_texts t = {0};
+    et_status status = chosen ? ET_OK : et_error_status();
+
+    for (int64_t i = 0; i < n && !status; i++)
+        chosen[i] = list->items[order ? order[from + i] : from + i];
+    if (!status)
+        status = search_texts_of(&m, n, chosen, &t);
+    et_dealloc((void *)chosen);
+    *ids = t.ids;
+    *mask = t.mask;
+    return status;
+}
+
+/* --- finding ---------------------------------------------------------------------------------------------- */
+
+et_status search_captions_found(int64_t n, int64_t d, const float *f, const float *g, et_retrieval_report *out)
+{
+    float *S = et_alloc((size_t)(n * n) * sizeof *S);
+    int64_t *ranks = et_alloc((size_t)n * sizeof *ranks);
+    et_status status = S && ranks ? ET_OK : et_error_status();
+
+    if (!status)
+        status = et_gemm(ET_F32, &(et_gemm_args){.m = n, .n = n, .k = d, .a = f, .rsa = d, .csa = 1, .b = g, .rsb = 1,
+                                                 .csb = d, .c = S, .ldc = n, .alpha = 1});
+    if (!status)
+        status = et_metric_ranks(n, n, S, NULL, ranks);
+    if (!status)
+        status = et_metric_retrieval(n, ranks, 0, out);
+    et_dealloc(S);
+    et_dealloc(ranks);
+    return status;
+}

@@ -1,0 +1,42 @@
+/* What the training runs on texts alone share: epochs over n items in batches, what is shown and logged of them, a
+ * learning rate that rises and falls. */
+#ifndef ETUDE_EXAMPLES_SEARCH_EPOCHS_H
+#define ETUDE_EXAMPLES_SEARCH_EPOCHS_H
+
+#include "examples/common/progress.h"
+#include "examples/common/runfolder.h"
+#include "nn/train.h"
+
+typedef struct search_epochs {
+    et_cli *cli;
+    et_run *run;
+    int64_t n, size;  /* items; of a batch */
+    int64_t at, epoch; /* how far the epoch is */
+    int32_t *order;   /* of its items */
+    double valid_loss;
+    et_schedule schedule;
+    et_progress progress;
+    bool begun;
+    double epoch_began;
+} search_epochs;
+
+/* Batches of --batch items, of n at most. ENOMEM. The progress must be ended, the order released: search_epochs_free. */
+et_status search_epochs_open(search_epochs *e, et_cli *cli, et_run *run, int64_t n);
+void search_epochs_free(search_epochs *e);
+
+uint64_t search_epochs_seed(const search_epochs *e);
+
+/* An order of 0 .. n-1 that depends on n, seed and epoch alone. */
+et_status search_epochs_order(int64_t n, uint64_t seed, int64_t epoch, int32_t *order);
+
+/* Parts of a training task: the epoch's order and progress; items of the next batch, order[at - size .. at - 1]. A last
+ * batch that is not full is left out. */
+et_status search_epochs_begin(search_epochs *e, int64_t epoch);
+int64_t search_epochs_next(search_epochs *e);
+/* Shows a step; of an epoch's end logs the losses and `more` figures, the first of which is shown too. */
+et_status search_epochs_report(search_epochs *e, const et_train_event *event, const et_figure *more, int n);
+
+/* As the options say; valid while e is. The learning rate rises for a tenth of the steps and falls to zero. */
+et_train_options search_epochs_options(search_epochs *e);
+
+#endif
