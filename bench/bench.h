@@ -115,6 +115,7 @@ bool bench_ops(bench_report *r, const bench_options *o);
 bool bench_search(bench_report *r, const bench_options *o);
 bool bench_vit(bench_report *r, const bench_options *o);
 bool bench_towers(bench_report *r, const bench_options *o);
+bool bench_paper(bench_report *r, const bench_options *o);
 bool bench_style(bench_report *r, const bench_options *o);
 bool bench_pairs(bench_report *r, const bench_options *o);
 bool bench_tagger(bench_report *r, const bench_options *o);

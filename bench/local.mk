@@ -16,6 +16,7 @@ bench_etude_bench_SOURCES = \
 	bench/ops.c \
 	bench/overhead.c \
 	bench/pairs.c \
+	bench/paper.c \
 	bench/peak.h \
 	bench/report.c \
 	bench/rnn.c \

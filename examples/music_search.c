@@ -166,7 +166,7 @@ static int zero_shot(et_cli *cli)
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data task songs config " OF_MODEL "words vocab text-weights audio-weights base-memory cache seed threads epochs batch lr schedule clip weight-decay "
+     "data task songs config " OF_MODEL "words vocab text-weights audio-weights base-memory cache shorten seed threads epochs batch lr schedule clip weight-decay "
      "precision patience out resume overwrite profile",
      NULL, 0, 0, search_train},
     {"pretrain", "a text tower that guesses masked words of captions, for train --text-weights",
@@ -227,6 +227,8 @@ static const et_option options[] = {
     {"base-memory", ET_OPTION_INT, "MIB", "4096", 0, 1 << 20,
      "What frozen towers say of the data is kept in memory and in the run's folder where it takes no more than this"},
     {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Where features of sounds are kept; features.cache in the run's folder"},
+    {"shorten", ET_OPTION_REAL, "X", NULL, 0, 1,
+     "Chance that a caption is cut to some neighbouring words of it in training, as prompts are short; for text towers that are not frozen"},
     {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0, "Learning rate: the same throughout, or falling to zero"},
     {"clip", ET_OPTION_REAL, "X", "0", 0, 1e6, "Global norm of the gradients at most; 0: not clipped"},
     {"weight-decay", ET_OPTION_REAL, "X", NULL, 0, 10, "Decoupled weight decay (AdamW)"},

@@ -5,16 +5,15 @@
 #include <string.h>
 
 #include "datasets/batch.h"
-#include "examples/common/interrupt.h"
 #include "tensor/alloc.h"
 
-uint64_t search_epochs_seed(const search_epochs *e) { return (uint64_t)et_cli_int(e->cli, "seed"); }
+uint64_t search_epochs_seed(const search_epochs *e) { return (uint64_t)et_cli_int(e->loop.cli, "seed"); }
 
 et_status search_epochs_open(search_epochs *e, et_cli *cli, et_run *run, int64_t n)
 {
     const int64_t batch = et_cli_int(cli, "batch");
 
-    *e = (search_epochs){.cli = cli, .run = run, .n = n, .size = batch < n ? batch : n};
+    *e = (search_epochs){.loop = {.cli = cli, .run = run}, .n = n, .size = batch < n ? batch : n};
     e->order = et_alloc((size_t)n * sizeof *e->order);
     return e->order ? ET_OK : et_error_status();
 }
@@ -39,21 +38,10 @@ et_status search_epochs_order(int64_t n, uint64_t seed, int64_t epoch, int32_t *
 
 et_status search_epochs_begin(search_epochs *e, int64_t epoch)
 {
-    if (!e->begun) { /* what the log has beyond the checkpoint is trained again */
-        e->begun = true;
-        if (epoch > 0)
-            printf("going on after epoch %lld\n", (long long)epoch);
-        if (et_run_log_cut(e->run, epoch))
-            return et_error_status();
-    }
-    if (search_epochs_order(e->n, search_epochs_seed(e), epoch, e->order))
-        return et_error_status();
     e->at = 0;
     e->epoch = epoch;
-    e->epoch_began = et_seconds();
-    et_progress_begin(&e->progress, stdout, e->n, "epoch %lld/%lld", (long long)epoch + 1,
-                      (long long)et_cli_int(e->cli, "epochs"));
-    return ET_OK;
+    et_status status = search_epochs_order(e->n, search_epochs_seed(e), epoch, e->order);
+    return status ? status : et_run_loop_epoch(&e->loop, epoch, e->n);
 }
 
 int64_t search_epochs_next(search_epochs *e)
@@ -66,37 +54,35 @@ int64_t search_epochs_next(search_epochs *e)
 
 et_status search_epochs_report(search_epochs *e, const et_train_event *event, const et_figure *more, int n)
 {
-    et_figure figures[8] = {{"valid_loss", e->valid_loss}, {"train_loss", event->loss}, {"lr", event->lr},
-                            {"seconds", et_seconds() - e->epoch_began}};
+    et_figure figures[8] = {{"valid_loss", e->valid_loss}, {"train_loss", event->loss}, {"lr", event->lr}};
 
-    if (!event->epoch_ended) {
-        et_progress_step(&e->progress, event->items, "loss %.3f", event->loss);
+    if (et_run_loop_step(&e->loop, event))
         return ET_OK;
-    }
     for (int i = 0; i < n; i++)
-        figures[4 + i] = more[i];
+        figures[3 + i] = more[i];
     if (n > 0)
-        et_progress_end(&e->progress, "loss %.3f  valid %.3f  %s %.3f%s", event->loss, e->valid_loss, more[0].name, more[0].value,
-                        event->improved ? "  best" : "");
+        et_progress_end(&e->loop.progress, "loss %.3f  valid %.3f  %s %.3f%s", event->loss, e->valid_loss, more[0].name,
+                        more[0].value, event->improved ? "  best" : "");
     else
-        et_progress_end(&e->progress, "loss %.3f  valid %.3f%s", event->loss, e->valid_loss, event->improved ? "  best" : "");
-    return et_run_log(e->run, event->epoch + 1, figures, 4 + n);
+        et_progress_end(&e->loop.progress, "loss %.3f  valid %.3f%s", event->loss, e->valid_loss, event->improved ? "  best" : "");
+    return et_run_loop_log(&e->loop, event, figures, 3 + n);
 }
 
-et_train_options search_epochs_options(search_epochs *e)
+et_status search_epochs_train(search_epochs *e, et_module *m, et_optim *o, const et_train_task *task,
+                              et_status (*report)(void *user, const et_train_event *event), int64_t patience,
+                              et_train_result *result)
 {
-    const int64_t epochs = et_cli_int(e->cli, "epochs"), steps = e->n / e->size * epochs;
+    const et_cli *cli = e->loop.cli;
+    const int64_t steps = e->n / e->size * et_cli_int(cli, "epochs");
 
-    e->schedule = (et_schedule){.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(e->cli, "lr"), .total = steps,
+    e->schedule = (et_schedule){.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps,
                                 .warmup = steps / 10};
-    return (et_train_options){
-        .epochs = epochs,
-        .mixed = strcmp(et_cli_text(e->cli, "precision"), "bfloat16") == 0,
+    const et_train_options options = {
+        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .schedule = &e->schedule,
-        .seed = search_epochs_seed(e),
-        .last_path = et_run_path(e->run, ET_RUN_LAST),
-        .best_path = et_run_path(e->run, ET_RUN_BEST),
-        .resume = et_cli_flag(e->cli, "resume"),
-        .interrupted = et_interrupted,
+        .patience = patience,
+        .resume = et_cli_flag(cli, "resume"),
+        .report = report,
     };
+    return et_run_loop_train(&e->loop, m, o, task, options, result);
 }

@@ -3,24 +3,18 @@
 #ifndef ETUDE_EXAMPLES_SEARCH_EPOCHS_H
 #define ETUDE_EXAMPLES_SEARCH_EPOCHS_H
 
-#include "examples/common/progress.h"
-#include "examples/common/runfolder.h"
-#include "nn/train.h"
+#include "examples/common/run_train.h"
 
 typedef struct search_epochs {
-    et_cli *cli;
-    et_run *run;
-    int64_t n, size;  /* items; of a batch */
+    et_run_loop loop;
+    int64_t n, size;   /* items; of a batch */
     int64_t at, epoch; /* how far the epoch is */
-    int32_t *order;   /* of its items */
+    int32_t *order;    /* of its items */
     double valid_loss;
     et_schedule schedule;
-    et_progress progress;
-    bool begun;
-    double epoch_began;
 } search_epochs;
 
-/* Batches of --batch items, of n at most. ENOMEM. The progress must be ended, the order released: search_epochs_free. */
+/* Batches of --batch items, of n at most. ENOMEM. Release with search_epochs_free. */
 et_status search_epochs_open(search_epochs *e, et_cli *cli, et_run *run, int64_t n);
 void search_epochs_free(search_epochs *e);
 
@@ -36,7 +30,9 @@ int64_t search_epochs_next(search_epochs *e);
 /* Shows a step; of an epoch's end logs the losses and `more` figures, the first of which is shown too. */
 et_status search_epochs_report(search_epochs *e, const et_train_event *event, const et_figure *more, int n);
 
-/* As the options say; valid while e is. The learning rate rises for a tenth of the steps and falls to zero. */
-et_train_options search_epochs_options(search_epochs *e);
+/* Trains as the options say; the learning rate rises for a tenth of the steps and falls to zero. */
+et_status search_epochs_train(search_epochs *e, et_module *m, et_optim *o, const et_train_task *task,
+                              et_status (*report)(void *user, const et_train_event *event), int64_t patience,
+                              et_train_result *result);
 
 #endif

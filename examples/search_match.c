@@ -32,6 +32,7 @@ typedef struct job {
     search_captions captions;
     et_wordpiece *words;
     matcher *model;
+    et_run *run;
     int64_t tokens;
     search_epochs epochs;
     et_retrieval_report valid;
@@ -168,7 +169,7 @@ static et_status report(void *user, const et_train_event *e)
 
 static et_status conclude(job *j)
 {
-    et_run *run = j->epochs.run;
+    et_run *run = j->run;
     const int64_t n = j->captions.test.captions.n;
     et_retrieval_report r;
     et_status status = judge(j, &j->captions.test, &r);
@@ -210,7 +211,7 @@ static et_status defaults(et_cli *cli)
 static et_status match_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
-    et_run *run = j->epochs.run;
+    et_run *run = j->run;
     const char *path = et_run_path(run, "vocab.txt"), *vocab = et_cli_text(cli, "vocab");
     et_json_writer w;
 
@@ -233,12 +234,7 @@ static et_status match_job(job *j, et_train_result *result)
     printf("%lld captions with aspects to learn from, %lld to choose by, %lld to judge on\n", (long long)j->captions.train.captions.n,
            (long long)j->captions.valid.captions.n, (long long)j->captions.test.captions.n);
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
-    et_train_options options = search_epochs_options(&j->epochs);
-    options.report = report;
-    options.report_user = j;
-    options.patience = et_cli_int(cli, "patience");
-    et_status status = et_train_run(&j->model->module, opt, &task, &options, result);
-    et_progress_drop(&j->epochs.progress);
+    et_status status = search_epochs_train(&j->epochs, &j->model->module, opt, &task, report, et_cli_int(cli, "patience"), result);
     et_optim_free(opt);
     return status || result->interrupted ? status : conclude(j);
 }
@@ -247,22 +243,16 @@ int search_match(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    int code = ET_EXIT_OK;
-    et_status status = search_captions_open(cli, &j.captions, &j.epochs.run);
+    et_status status = search_captions_open(cli, &j.captions, &j.run);
 
     if (!status && !(status = defaults(cli)) && !(status = et_interrupt_catch()))
         status = match_job(&j, &result);
-    if (status) {
-        code = et_cli_fail(cli);
-    } else if (result.interrupted) {
-        et_run_print_resume(j.epochs.run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    }
+    const int code = et_run_exit(j.run, cli, status, &result);
     search_captions_free(&j.captions);
     if (j.model)
         et_module_free(&j.model->module);
     et_wordpiece_free(j.words);
     search_epochs_free(&j.epochs);
-    et_run_close(j.epochs.run);
+    et_run_close(j.run);
     return code;
 }

@@ -190,7 +190,8 @@ static et_module *make_tags(const et_cli *cli, const search_sizes *s, et_rng *rn
     if (!m)
         return NULL;
     c.audio.classes = s->tags;
-    m->audio = et_ast_new(&m->module, "audio", &c.audio, rng);
+    /* the public name, by which --audio-weights knows a tower: pre-training is to tell tags */
+    m->audio = et_ast_new(&m->module, "audio_spectrogram_transformer", &c.audio, rng);
     return et_module_done(&m->module);
 }
 

@@ -27,6 +27,7 @@ typedef struct job {
     et_names train; /* captions, and what is said of them in other words */
     et_wordpiece *words;
     et_bert_pretrain *model;
+    et_run *run;
     int64_t tokens;
     search_epochs epochs;
 } job;
@@ -265,7 +266,7 @@ static et_status conclude(job *j, const et_retrieval_report *before)
         figures[n++] = (et_figure){"untrained_median_rank", before->median_rank};
     }
     if (!status)
-        status = et_run_metrics(j->epochs.run, "test", figures, n);
+        status = et_run_metrics(j->run, "test", figures, n);
     if (status)
         return status;
     printf("test: loss %.3f a masked word; its frequency alone would give %.3f\n", loss, unigram);
@@ -274,8 +275,8 @@ static et_status conclude(job *j, const et_retrieval_report *before)
                (long long)j->captions.test.captions.n, after.r_at_10, after.median_rank, before->r_at_10, before->median_rank);
     et_report *r = et_report_new("Guessing masked words of captions", "A text tower learns to guess words that are hidden from it.");
     et_report_section(r, "Learning");
-    et_run_report_curves(r, j->epochs.run, "train_loss", "valid_loss", "loss");
-    return et_run_report_end(r, j->epochs.run, &j->model->module);
+    et_run_report_curves(r, j->run, "train_loss", "valid_loss", "loss");
+    return et_run_report_end(r, j->run, &j->model->module);
 }
 
 static et_status defaults(et_cli *cli)
@@ -325,7 +326,7 @@ static et_status make_model(job *j)
 static et_status pretrain_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
-    et_run *run = j->epochs.run;
+    et_run *run = j->run;
     const char *path = et_run_path(run, "vocab.txt");
     et_retrieval_report before = {0};
     et_json_writer w;
@@ -345,11 +346,7 @@ static et_status pretrain_job(job *j, et_train_result *result)
            (long long)j->train.n, (long long)j->captions.valid.captions.n, (long long)j->captions.test.captions.n,
            (int)et_vocabulary_size(et_wordpiece_vocabulary(j->words)));
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
-    et_train_options options = search_epochs_options(&j->epochs);
-    options.report = report;
-    options.report_user = j;
-    et_status status = et_train_run(&j->model->module, opt, &task, &options, result);
-    et_progress_drop(&j->epochs.progress);
+    et_status status = search_epochs_train(&j->epochs, &j->model->module, opt, &task, report, 0, result);
     et_optim_free(opt);
     return status || result->interrupted ? status : conclude(j, &before);
 }
@@ -358,19 +355,14 @@ int search_pretrain(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    int code = ET_EXIT_OK;
-    et_status status = search_captions_open(cli, &j.captions, &j.epochs.run);
+    et_status status = search_captions_open(cli, &j.captions, &j.run);
 
     if (!status && !(status = defaults(cli)) && !(status = et_interrupt_catch()))
         status = pretrain_job(&j, &result);
-    if (status) {
-        code = et_cli_fail(cli);
-    } else if (result.interrupted) {
-        et_run_print_resume(j.epochs.run, cli, result.epochs, stdout);
-        code = ET_EXIT_INTERRUPTED;
-    } else {
-        printf("to begin with it: train --text-weights %s", et_run_path(j.epochs.run, ET_RUN_BEST));
-        printf(" --vocab %s --tokens %lld\n", et_run_path(j.epochs.run, "vocab.txt"), (long long)j.tokens);
+    const int code = et_run_exit(j.run, cli, status, &result);
+    if (code == ET_EXIT_OK) {
+        printf("to begin with it: train --text-weights %s", et_run_path(j.run, ET_RUN_BEST));
+        printf(" --vocab %s --tokens %lld\n", et_run_path(j.run, "vocab.txt"), (long long)j.tokens);
     }
     search_captions_free(&j.captions);
     et_names_free(&j.train);
@@ -378,6 +370,6 @@ int search_pretrain(et_cli *cli)
         et_module_free(&j.model->module);
     et_wordpiece_free(j.words);
     search_epochs_free(&j.epochs);
-    et_run_close(j.epochs.run);
+    et_run_close(j.run);
     return code;
 }

@@ -17,6 +17,8 @@
 #include "nn/optim.h"
 #include "tensor/alloc.h"
 
+enum { STREAM_SHORTEN = 9000 };
+
 /* --- defaults ------------------------------------------------------------------------------------ */
 
 static et_status defaults(et_cli *cli, search_kind kind)
@@ -49,6 +51,7 @@ static et_status defaults(et_cli *cli, search_kind kind)
     et_cli_default(cli, "schedule", base || task ? "constant" : "cosine");
     et_cli_default_real(cli, "weight-decay", base || task ? 0 : 0.1);
     et_cli_default_int(cli, "patience", base ? 3 : 0);
+    et_cli_default_real(cli, "shorten", 0);
     return et_error_status();
 }
 
@@ -100,7 +103,7 @@ typedef struct job {
     search_model *model;
     search_bases *bases; /* of what is frozen */
     et_run *run;
-    int64_t size, at;    /* of a batch; how far the epoch is */
+    int64_t size, epoch, at; /* of a batch; the current epoch, and how far it is */
     int32_t *order;      /* of the epoch's items */
     int64_t batch;       /* items of the step */
     search_verdict valid;
@@ -115,6 +118,7 @@ static et_status begin_epoch(void *user, int64_t epoch)
     job *j = user;
 
     j->at = 0;
+    j->epoch = epoch;
     et_batch_order(j->data->train.items, j->data->train.n, true, seed_of(j), epoch, j->order);
     return et_run_loop_epoch(&j->loop, epoch, j->data->train.n);
 }
@@ -142,17 +146,59 @@ static et_tensor *tags_of(const et_tensor *all, const int32_t *items, int64_t n)
     return tags;
 }
 
+/* Goes on by n words, to the beginning of one. */
+static const char *words_on(const char *p, int64_t n)
+{
+    for (p += strspn(p, " \t\n"); n > 0 && *p; n--) {
+        p += strcspn(p, " \t\n");
+        p += strspn(p, " \t\n");
+    }
+    return p;
+}
+
+/* A run of neighbouring words of a text, as likely to be long as short; released with et_dealloc. */
+static char *some_words(const char *text, et_rng *rng)
+{
+    int64_t n = 0;
+
+    for (const char *p = words_on(text, 0); *p; p = words_on(p, 1))
+        n++;
+    const int64_t take = n ? 1 + et_rng_below(rng, n) : 0;
+    const char *from = words_on(text, n ? et_rng_below(rng, n - take + 1) : 0);
+    const size_t bytes = (size_t)(words_on(from, take) - from);
+    char *out = et_alloc(bytes + 1);
+    if (out) {
+        memcpy(out, from, bytes);
+        out[bytes] = '\0';
+    }
+    return out;
+}
+
+/* Captions of items; with a generator some are cut to a few of their words, as prompts and queries are short. What is in
+ * `own` is to be released. */
+static et_status captions_of(const job *j, const int32_t *items, int64_t n, et_rng *rng, const char **captions, char **own)
+{
+    const double chance = et_cli_real(j->cli, "shorten");
+
+    for (int64_t i = 0; i < n; i++) {
+        own[i] = NULL;
+        captions[i] = j->data->captions.items[items[i]];
+        if (rng && et_rng_uniform(rng) < chance)
+            captions[i] = own[i] = some_words(captions[i], rng);
+    }
+    return et_error_status();
+}
+
 /* The loss of these items. */
-static et_tensor *loss_of(job *j, const int32_t *items, int64_t n)
+static et_tensor *loss_of(job *j, const int32_t *items, int64_t n, et_rng *rng)
 {
     const search_model *m = j->model;
     const char **captions = et_alloc((size_t)n * sizeof *captions);
+    char **own = et_alloc_zero((size_t)n, sizeof *own);
     et_tensor *f = NULL, *g = NULL, *tags = NULL, *loss = NULL;
     search_texts texts;
 
-    for (int64_t i = 0; captions && i < n; i++)
-        captions[i] = j->data->captions.items[items[i]];
-    if (captions && !search_texts_of(m, n, captions, &texts)) {
+    if (captions && own && !captions_of(j, items, n, rng, captions, own) && !search_texts_of(m, n, captions, &texts)) {
         if (j->data->ds->tags)
             tags = tags_of(j->data->ds->tags, items, n);
         et_tensor *a = search_base_of_texts(j->bases, items, n, texts.ids->shape[1]);
@@ -163,6 +209,9 @@ static et_tensor *loss_of(job *j, const int32_t *items, int64_t n)
             loss = m->network->loss(m->root, f, g, tags);
         }
     }
+    for (int64_t i = 0; own && i < n; i++)
+        et_dealloc(own[i]);
+    et_dealloc(own);
     et_dealloc((void *)captions);
     return loss;
 }
@@ -170,8 +219,9 @@ static et_tensor *loss_of(job *j, const int32_t *items, int64_t n)
 static et_tensor *batch_loss(void *user)
 {
     job *j = user;
+    et_rng rng = et_rng_make(seed_of(j) + (uint64_t)j->epoch, STREAM_SHORTEN + (uint64_t)j->at);
 
-    return loss_of(j, j->order + j->at - j->size, j->size);
+    return loss_of(j, j->order + j->at - j->size, j->size, &rng);
 }
 
 /* The validation loss chooses, over batches of the training's size; with it comes what is found. */
@@ -186,7 +236,7 @@ static et_status validate(void *user, double *metric)
 
     for (int64_t at = 0; at + size <= items->n && !status; at += size, n++) {
         et_scope *scope = et_scope_open();
-        et_tensor *loss = scope ? loss_of(j, items->items + at, size) : NULL;
+        et_tensor *loss = scope ? loss_of(j, items->items + at, size, NULL) : NULL;
         status = loss ? ET_OK : et_error_status();
         sum += loss ? et_item(loss) : 0;
         if (scope)
@@ -254,6 +304,8 @@ static et_status train_job(job *j, et_train_result *result)
     j->model = j->order ? search_model_new(cli, &d->input, vocabulary(cli, d), &d->ds->tag_names) : NULL;
     if (!j->model || (j->model->network->start && j->model->network->start(j->model->root, cli)))
         return et_error_status();
+    if (et_cli_real(cli, "shorten") > 0 && j->model->network->text_frozen && j->model->network->text_frozen(j->model->root))
+        return et_raise(ET_EINVAL, "--shorten: of a text tower that is frozen in part only whole captions are known");
     et_optim *opt = et_adamw_new(j->model->root, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
     if (!opt || write_config(j) || search_model_write(j->model, j->run) ||
         !(j->bases = search_bases_open(j->model, d, j->run, et_cli_int(cli, "base-memory")))) {

@@ -53,6 +53,9 @@ expect "and kept" test -s row/towers.safetensors
 expect "goes on with it" run train --resume --out row --epochs 2
 expect "without computing it again" sh -c '! grep -q "^frozen tower" output'
 expect "eval with frozen towers" run eval --out row
+expect "shortened captions" run train --task S-XM --out shorter --epochs 2 --shorten 0.5
+misuse "--shorten: of a text tower that is frozen" train --task S-XM --out bad --config model-6 --size small --shorten 0.5
+rm -r bad
 expect "bfloat16" run train --task S-XM --out half --epochs 1 --precision bfloat16
 
 # What the towers are compared with.
@@ -72,6 +75,7 @@ expect "the same with three threads" cmp -s one/best.safetensors two/best.safete
 expect "one epoch" run train --task S-XM --out three --epochs 1
 expect "and another" run train --resume --out three --epochs 2
 expect "is two" cmp -s one/last.ckpt three/last.ckpt
+expect "shortened captions are others" sh -c '! cmp -s shorter/best.safetensors one/best.safetensors'
 
 # Sounds: a small corpus, its index, and what it was compared with.
 expect "learns the corpus" run train --songs 5 --out corpus --epochs 1 --batch 16
@@ -82,6 +86,8 @@ expect "evaluates the corpus" run eval --out corpus
 expect "with players" grep -q "<audio" corpus/report.html
 expect "a classifier of tags" run train --songs 5 --out tags --epochs 1 --batch 16 --model tags --cache corpus/features.cache
 expect "which retrieves too" run eval --out tags --cache corpus/features.cache
+expect "two towers begin with its ear" run train --songs 5 --out heard --epochs 1 --batch 16 --cache corpus/features.cache \
+    --audio-weights tags/best.safetensors
 
 # A text tower that has guessed masked words, and what begins with it.
 expect "guesses masked words" run pretrain --songs 5 --out words --epochs 1 --tokens 40
