@@ -73,6 +73,7 @@ check_PROGRAMS += \
 	tests/check_tagger \
 	tests/check_towers \
 	tests/check_train \
+	tests/check_train_phases \
 	tests/check_transformer \
 	tests/check_two_tower \
 	tests/check_view \
@@ -158,6 +159,7 @@ tests_check_tokens_LDADD = $(TEST_LDADD)
 tests_check_tagger_LDADD = $(TEST_LDADD)
 tests_check_towers_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
+tests_check_train_phases_LDADD = $(TEST_LDADD)
 tests_check_transformer_LDADD = $(TEST_LDADD)
 tests_check_two_tower_LDADD = $(TEST_LDADD)
 tests_check_view_LDADD = $(TEST_LDADD)
@@ -254,6 +256,7 @@ EXTRA_DIST += \
 	tests/symbolic.h \
 	tests/toy_program.h \
 	tests/totals.sh \
+	tests/train_task.h \
 	tests/valgrind.supp \
 	tests/values.h
 
