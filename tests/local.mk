@@ -12,6 +12,7 @@ check_PROGRAMS += \
 	tests/check_bert \
 	tests/check_bert_pretrain \
 	tests/check_bf16 \
+	tests/check_bpe \
 	tests/check_clap \
 	tests/check_collection \
 	tests/check_conv \
@@ -23,6 +24,7 @@ check_PROGRAMS += \
 	tests/check_examples_cli \
 	tests/check_examples_common \
 	tests/check_examples_pictures \
+	tests/check_examples_progress \
 	tests/check_examples_report \
 	tests/check_events \
 	tests/check_fft \
@@ -62,6 +64,7 @@ check_PROGRAMS += \
 	tests/check_rng_fill \
 	tests/check_resample \
 	tests/check_safetensors \
+	tests/check_scopes \
 	tests/check_search \
 	tests/check_shape_ops \
 	tests/check_synth \
@@ -91,6 +94,7 @@ tests_check_autograd_LDADD = $(TEST_LDADD)
 tests_check_bert_LDADD = $(TEST_LDADD)
 tests_check_bert_pretrain_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
+tests_check_bpe_LDADD = $(TEST_LDADD)
 tests_check_clap_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)
@@ -102,6 +106,7 @@ tests_check_encoder_decoder_LDADD = $(TEST_LDADD)
 tests_check_examples_cli_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_common_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
+tests_check_examples_progress_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_report_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_events_LDADD = $(TEST_LDADD)
 tests_check_fft_LDADD = $(TEST_LDADD)
@@ -142,6 +147,7 @@ tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
+tests_check_scopes_LDADD = $(TEST_LDADD)
 tests_check_search_LDADD = $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
