@@ -27,6 +27,7 @@ check_PROGRAMS += \
 	tests/check_examples_progress \
 	tests/check_examples_report \
 	tests/check_events \
+	tests/check_feature_cache \
 	tests/check_fft \
 	tests/check_files \
 	tests/check_front_end \
@@ -70,6 +71,7 @@ check_PROGRAMS += \
 	tests/check_synth \
 	tests/check_synthetic \
 	tests/check_spectra \
+	tests/check_standardize \
 	tests/check_style_music \
 	tests/check_style_vae \
 	tests/check_tokens \
@@ -109,6 +111,7 @@ tests_check_examples_pictures_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_progress_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_examples_report_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_events_LDADD = $(TEST_LDADD)
+tests_check_feature_cache_LDADD = $(TEST_LDADD)
 tests_check_fft_LDADD = $(TEST_LDADD)
 tests_check_files_LDADD = $(TEST_LDADD)
 tests_check_front_end_LDADD = $(TEST_LDADD)
@@ -153,6 +156,7 @@ tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_synthetic_LDADD = $(TEST_LDADD)
 tests_check_spectra_LDADD = $(TEST_LDADD)
+tests_check_standardize_LDADD = $(TEST_LDADD)
 tests_check_style_music_SOURCES = \
 	examples/style_compare.c \
 	examples/style_data.c \
@@ -231,6 +235,7 @@ EXTRA_DIST += \
 	tests/alloc_sweep.h \
 	tests/audio_bytes.h \
 	tests/captioned.h \
+	tests/chirps.h \
 	tests/cross.sh \
 	tests/files.h \
 	tests/fixtures \
@@ -257,6 +262,7 @@ EXTRA_DIST += \
 	tests/png_reader.h \
 	tests/program.sh \
 	tests/print_table.h \
+	tests/small_set.h \
 	tests/spectra_signal.h \
 	tests/suite.h \
 	tests/symbolic.h \
