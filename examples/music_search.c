@@ -6,7 +6,7 @@
  *     music-search eval --out RUN               figures on the test part, beside the published ones
  *     music-search index DIR --out RUN          embeds a library of sounds
  *     music-search query "slow sad piano" -k 10 --out RUN
- *     music-search zero-shot --out RUN          genres and tags from prompts
+ *     music-search zero-shot [SOUND] --out RUN  genres and tags from prompts
  *
  * The models are rows of search_networks.c; data are search_data.c. */
 #include "config.h"
@@ -141,12 +141,51 @@ static int query(et_cli *cli)
     return close_reading(cli, &s, status);
 }
 
-/* Figures of prompts over the test part; with a sound, which words fit it best. */
+/* Prints the words that fit a sound best. */
+static et_status print_best(search_model *m, const char *what, const et_names *words, const char *const *prompts, int n_prompts,
+                            const float *sound)
+{
+    enum { MOST = 5 };
+    const float one = 1;
+    float *fit = et_alloc((size_t)(words->n + 1) * sizeof *fit), score[MOST];
+    int32_t best[MOST];
+    et_status status = fit ? search_ask(m, words, prompts, n_prompts, sound, fit) : et_error_status();
+    const int64_t n = status ? status : et_nearest(words->n, 1, fit, &one, MOST, best, score);
+
+    for (int64_t i = 0; i < n; i++)
+        printf("%s%s %.3f%s", i ? ", " : what, words->items[best[i]], (double)score[i], i == n - 1 ? "\n" : "");
+    et_dealloc(fit);
+    return n < 0 ? (et_status)n : ET_OK;
+}
+
+/* What a sound is, by prompts. */
+static int name_sound(et_cli *cli, const char *path)
+{
+    reading s = {0};
+    float *sound = NULL;
+    et_status status = open_model(cli, &s);
+
+    if (!status && s.model->genres.n == 0 && s.model->tags.n == 0)
+        status = et_raise(ET_EINVAL, "the model's data had neither genres nor tags");
+    if (!status && (!(sound = et_alloc((size_t)s.model->network->width(s.model->root) * sizeof *sound)) ||
+                    search_embed_sound(s.model, s.run, path, sound)))
+        status = et_error_status();
+    if (!status && s.model->genres.n > 0)
+        status = print_best(s.model, "genres: ", &s.model->genres, search_genre_prompts, SEARCH_GENRE_PROMPTS, sound);
+    if (!status && s.model->tags.n > 0)
+        status = print_best(s.model, "tags:   ", &s.model->tags, search_tag_prompts, SEARCH_TAG_PROMPTS, sound);
+    et_dealloc(sound);
+    return close_reading(cli, &s, status);
+}
+
+/* Figures of prompts over the test part; of a sound, which words fit it best. */
 static int zero_shot(et_cli *cli)
 {
     reading s = {0};
-    et_status status = open_judged(cli, &s);
 
+    if (et_cli_operands(cli) > 0)
+        return name_sound(cli, et_cli_operand(cli, 0));
+    et_status status = open_judged(cli, &s);
     if (!status && s.v.classes == 0 && s.v.tags == 0)
         status = et_raise(ET_EINVAL, "the data have neither genres nor tags");
     if (!status)
@@ -178,8 +217,8 @@ static const et_verb verbs[] = {
      NULL, 0, 0, search_match},
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
      "task@ songs@ out! data cache threads", NULL, 0, 0, eval},
-    {"zero-shot", "genres and tags from prompts, on the test part of the data", OF_THE_RUN
-     "task@ songs@ out! data cache threads", NULL, 0, 0, zero_shot},
+    {"zero-shot", "genres and tags from prompts: of a sound, or on the test part of the data", OF_THE_RUN
+     "task@ songs@ out! data cache threads", "[SOUND]", 0, 1, zero_shot},
     {"index", "embed every sound below a folder", OF_THE_RUN "out! index threads", "DIR", 1, 1, make_index},
     {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index k threads", "TEXT", 1, 1, query},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},

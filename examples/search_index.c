@@ -140,16 +140,41 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, cons
     return x;
 }
 
-static et_status embed(search_model *m, const et_front_end *fe, const char *folder, const char *name, float *out)
+static et_status embed_file(search_model *m, const et_front_end *fe, const char *path, float *out)
 {
     et_scope *scope = et_scope_open();
-    char *path = et_path_join(folder, name);
-    et_tensor *x = scope && path ? chunks_of(&m->sizes.input, fe, path) : NULL;
+    et_tensor *x = scope ? chunks_of(&m->sizes.input, fe, path) : NULL;
     et_status status = x ? search_embed_chunks(m, x, out) : et_error_status();
 
-    et_dealloc(path);
     if (scope)
         et_scope_close(scope);
+    return status;
+}
+
+static et_status embed(search_model *m, const et_front_end *fe, const char *folder, const char *name, float *out)
+{
+    char *path = et_path_join(folder, name);
+    et_status status = path ? embed_file(m, fe, path, out) : et_error_status();
+
+    et_dealloc(path);
+    return status;
+}
+
+/* The front end that the model hears with. */
+static et_front_end *ear(const search_model *m, const et_run *run)
+{
+    if (m->sizes.input.front_end[0] != '\0')
+        return et_front_end_new(m->sizes.input.front_end);
+    et_raise(ET_EINVAL, "%s learned the task S-XM, whose sounds are no sounds", et_run_dir(run));
+    return NULL;
+}
+
+et_status search_embed_sound(search_model *m, et_run *run, const char *path, float *out)
+{
+    et_front_end *fe = ear(m, run);
+    et_status status = fe ? embed_file(m, fe, path, out) : et_error_status();
+
+    et_front_end_free(fe);
     return status;
 }
 
@@ -191,13 +216,9 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
 
     if (!x)
         return NULL;
-    if (m->sizes.input.front_end[0] == '\0')
-        et_raise(ET_EINVAL, "%s learned the task S-XM, whose sounds are no sounds", et_run_dir(run));
-    else if (!et_is_folder(folder))
+    if ((fe = ear(m, run)) && !et_is_folder(folder))
         et_raise(ET_EINVAL, "%s: no such folder", folder);
-    else if ((x->folder = absolute(folder)) && !model_key(run, key) && !walk(x->folder, "", 0, &files))
-        fe = et_front_end_new(m->sizes.input.front_end);
-    if (fe && files.n == 0)
+    else if (fe && (x->folder = absolute(folder)) && !model_key(run, key) && !walk(x->folder, "", 0, &files) && files.n == 0)
         et_raise(ET_EINVAL, "%s: no sounds there", folder);
     if (!et_error_status())
         vectors = et_alloc((size_t)(files.n * width) * sizeof *vectors);

@@ -25,13 +25,10 @@ const search_published search_published_retrieval[] = {
 const int search_n_published = sizeof search_published_retrieval / sizeof search_published_retrieval[0];
 
 /* GTZAN (tables 3.2 and 3.5) and MagnaTagATune (3.3, 3.6 and 3.7), by prompt. */
-static const struct {
-    const char *name;
-    double f1[SEARCH_GENRE_PROMPTS], auc[SEARCH_TAG_PROMPTS];
-} published_prompts[] = {{"zero-shot", {0.679, 0.372, 0.315, 0.360}, {0.680, 0.709, 0.756}},
-                         {"CLAP Music", {0.659, 0.634, 0.637, 0.520}, {0.767, 0.642, 0.798}},
-                         {"CLAP Default", {0.460, 0.629, 0.357, 0.334}, {0.749, 0.714, 0.767}}};
-enum { PUBLISHED_PROMPTS = 3 };
+const search_published_asked search_published_prompts[SEARCH_PUBLISHED_PROMPTS] = {
+    {"zero-shot", {0.679, 0.372, 0.315, 0.360}, {0.680, 0.709, 0.756}},
+    {"CLAP Music", {0.659, 0.634, 0.637, 0.520}, {0.767, 0.642, 0.798}},
+    {"CLAP Default", {0.460, 0.629, 0.357, 0.334}, {0.749, 0.714, 0.767}}};
 
 void search_prompt(char out[SEARCH_TEXT], const char *prompt, const char *word)
 {
@@ -68,6 +65,23 @@ static et_status ask(search_model *m, const et_names *words, const char *prompt,
     et_dealloc(f);
     et_dealloc(texts);
     et_dealloc((void *)list);
+    return status;
+}
+
+et_status search_ask(search_model *m, const et_names *words, const char *const *prompts, int n_prompts, const float *sound,
+                     float *fit)
+{
+    float *S = et_alloc((size_t)words->n * sizeof *S);
+    et_status status = S ? ET_OK : et_error_status();
+
+    for (int64_t k = 0; k < words->n; k++)
+        fit[k] = 0;
+    for (int p = 0; p < n_prompts && !status; p++) {
+        status = ask(m, words, prompts[p], 1, sound, S);
+        for (int64_t k = 0; k < words->n && !status; k++)
+            fit[k] += S[k] / (float)n_prompts;
+    }
+    et_dealloc(S);
     return status;
 }
 
@@ -236,24 +250,24 @@ void search_print(FILE *out, const search_verdict *v)
     if (v->classes > 0) {
         fprintf(out, "\ngenres from prompts, %lld classes (F1; published: GTZAN, 10 classes)\n  %-32s %6s %6s", (long long)v->classes,
                 "", "macro", "micro");
-        for (int k = 0; k < PUBLISHED_PROMPTS; k++)
-            fprintf(out, " %13s", published_prompts[k].name);
+        for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
+            fprintf(out, " %13s", search_published_prompts[k].name);
         for (int p = 0; p < SEARCH_GENRE_PROMPTS; p++) {
             fprintf(out, "\n  %-32s %6.3f %6.3f", search_genre_prompts[p], v->f1_macro[p], v->f1_micro[p]);
-            for (int k = 0; k < PUBLISHED_PROMPTS; k++)
-                fprintf(out, " %13.3f", published_prompts[k].f1[p]);
+            for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
+                fprintf(out, " %13.3f", search_published_prompts[k].f1[p]);
         }
         fprintf(out, "\n");
     }
     if (v->tags > 0) {
         fprintf(out, "\ntags from prompts, %lld tags (macro ROC-AUC; published: MagnaTagATune, 50 tags; MuLan M-AST 0.778, "
                 "M-ResNet-50 0.782)\n  %-32s %6s", (long long)v->tags, "", "");
-        for (int k = 0; k < PUBLISHED_PROMPTS; k++)
-            fprintf(out, " %13s", published_prompts[k].name);
+        for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
+            fprintf(out, " %13s", search_published_prompts[k].name);
         for (int p = 0; p < SEARCH_TAG_PROMPTS; p++) {
             fprintf(out, "\n  %-32s %6.3f", search_tag_prompts[p], v->roc_auc[p]);
-            for (int k = 0; k < PUBLISHED_PROMPTS; k++)
-                fprintf(out, " %13.3f", published_prompts[k].auc[p]);
+            for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
+                fprintf(out, " %13.3f", search_published_prompts[k].auc[p]);
         }
         fprintf(out, "\n");
     }

@@ -27,6 +27,10 @@ typedef struct search_verdict {
 et_status search_judge(search_model *m, const search_data *d, const et_indices *items, bool zero_shot, search_verdict *v);
 void search_verdict_free(search_verdict *v);
 
+/* Of a sound's vector [width]: how well each word fits it, the mean over the prompts; fit [words]. */
+et_status search_ask(search_model *m, const et_names *words, const char *const *prompts, int n_prompts, const float *sound,
+                     float *fit);
+
 /* The figures for log.jsonl (with the prefix "valid_") and metrics.json. Returns their number. */
 int search_figures(const search_verdict *v, const char *prefix, et_figure out[SEARCH_FIGURES]);
 
@@ -40,5 +44,13 @@ typedef struct search_published {
 } search_published;
 extern const search_published search_published_retrieval[];
 extern const int search_n_published;
+
+/* Published figures of prompts: macro F1 of the ten genres of GTZAN, macro ROC-AUC of 50 tags of MagnaTagATune. */
+enum { SEARCH_PUBLISHED_PROMPTS = 3 };
+typedef struct search_published_asked {
+    const char *name;
+    double f1[SEARCH_GENRE_PROMPTS], auc[SEARCH_TAG_PROMPTS];
+} search_published_asked;
+extern const search_published_asked search_published_prompts[SEARCH_PUBLISHED_PROMPTS];
 
 #endif

@@ -56,7 +56,28 @@ void search_model_free(search_model *m)
         et_module_free(m->root);
     et_wordpiece_free(m->words);
     et_names_free(&m->tags);
+    et_names_free(&m->genres);
     et_dealloc(m);
+}
+
+static void write_names(et_json_writer *w, const char *key, const et_names *names)
+{
+    et_json_key(w, key);
+    et_json_open_array(w);
+    for (int64_t i = 0; i < names->n; i++)
+        et_json_string(w, names->items[i]);
+    et_json_close(w);
+}
+
+static et_status read_names(et_run *run, const char *key, et_names *out)
+{
+    const et_json_value *list = et_json_get(et_run_config(run), key);
+    et_status status = ET_OK;
+
+    for (const et_json_value *v = list ? list->first : NULL; v && !status; v = v->next)
+        status = v->type == ET_JSON_STRING ? et_names_add(out, v->string)
+                                           : et_raise(ET_EFORMAT, "%s: no valid \"%s\" in it", et_run_path(run, ET_RUN_CONFIG), key);
+    return status;
 }
 
 void search_model_describe(const search_model *m, et_json_writer *w)
@@ -74,11 +95,8 @@ void search_model_describe(const search_model *m, et_json_writer *w)
     et_json_key(w, "seconds");
     et_json_number(w, in->seconds);
     et_json_close(w);
-    et_json_key(w, "tags");
-    et_json_open_array(w);
-    for (int64_t i = 0; i < m->tags.n; i++)
-        et_json_string(w, m->tags.items[i]);
-    et_json_close(w);
+    write_names(w, "tags", &m->tags);
+    write_names(w, "genres", &m->genres);
 }
 
 et_status search_model_write(const search_model *m, et_run *run)
@@ -103,17 +121,15 @@ et_status search_input_read(et_run *run, search_input *out)
 search_model *search_model_open(const et_cli *cli, et_run *run)
 {
     const char *vocabulary = et_run_path(run, "vocab.txt"), *weights = et_run_path(run, ET_RUN_BEST);
-    const et_json_value *tags = et_json_get(et_run_config(run), "tags");
     search_input input;
     et_names names = {0};
     search_model *m = NULL;
     et_status status = vocabulary && weights ? search_input_read(run, &input) : et_error_status();
 
-    for (const et_json_value *v = tags ? tags->first : NULL; v && !status; v = v->next)
-        status = v->type == ET_JSON_STRING ? et_names_add(&names, v->string)
-                                           : et_raise(ET_EFORMAT, "%s: no valid \"tags\" in it", et_run_path(run, ET_RUN_CONFIG));
+    if (!status)
+        status = read_names(run, "tags", &names);
     if (!status && (m = search_model_new(cli, &input, et_wordpiece_read(vocabulary), &names)) &&
-        et_run_load_weights(m->root, weights)) {
+        (read_names(run, "genres", &m->genres) || et_run_load_weights(m->root, weights))) {
         search_model_free(m);
         m = NULL;
     }

@@ -60,13 +60,14 @@ typedef struct search_model {
     search_sizes sizes;
     et_wordpiece *words;
     et_names tags;
+    et_names genres; /* of the data that it learned from */
 } search_model;
 
 /* A new model as the options say; takes over `words`. The caller frees it. */
 search_model *search_model_new(const et_cli *cli, const search_input *input, et_wordpiece *words, const et_names *tags);
 void search_model_free(search_model *m);
 
-/* What building the model again takes: the members "input" and "tags" of config.json, and vocab.txt. */
+/* What building the model again takes: the members "input", "tags" and "genres" of config.json, and vocab.txt. */
 void search_model_describe(const search_model *m, et_json_writer *w);
 et_status search_model_write(const search_model *m, et_run *run);
 /* The trained model of a run, in evaluation mode. EFORMAT for a broken folder. */

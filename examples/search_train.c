@@ -302,7 +302,7 @@ static et_status train_job(job *j, et_train_result *result)
     j->size = batch < d->train.n ? batch : d->train.n;
     j->order = et_alloc((size_t)d->train.n * sizeof *j->order);
     j->model = j->order ? search_model_new(cli, &d->input, vocabulary(cli, d), &d->ds->tag_names) : NULL;
-    if (!j->model || (j->model->network->start && j->model->network->start(j->model->root, cli)))
+    if (!j->model || et_names_copy(&j->model->genres, &d->ds->classes) || (j->model->network->start && j->model->network->start(j->model->root, cli)))
         return et_error_status();
     if (et_cli_real(cli, "shorten") > 0 && j->model->network->text_frozen && j->model->network->text_frozen(j->model->root))
         return et_raise(ET_EINVAL, "--shorten: of a text tower that is frozen in part only whole captions are known");

@@ -138,6 +138,11 @@ mkdir -p library/below empty
 sound library/low.wav 0.3
 sound library/below/high.wav 1.5
 echo "no sound" > library/broken.wav
+expect "names a sound" run zero-shot library/low.wav --out corpus
+expect "a genre for it" says '^genres: [a-z]+ -?[0-9.]+, [a-z]+ -?[0-9.]+'
+expect "and tags" says '^tags:   [a-z -]+ -?[0-9.]+, '
+misuse "broken.wav" zero-shot library/broken.wav --out corpus
+misuse "neither genres nor tags" zero-shot library/low.wav --out task
 expect "indexes a folder" run index library --out corpus
 expect "two sounds, one broken" says '^2 sounds are in corpus/index.safetensors, 1 could not be read'
 expect "answers" run query "slow sad piano" -k 10 --out corpus
