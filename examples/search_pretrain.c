@@ -18,8 +18,8 @@
 #include "nn/optim.h"
 #include "tensor/alloc.h"
 
-/* BUCKET: so many batches are sorted by length together. */
-enum { BATCH = 64, BUCKET = 8, STREAM_MASK = 5000, STREAM_EVAL = 4999, STREAM_WEIGHTS = 1 };
+/* LAYERS: of BERT-base, the embeddings counted. BUCKET: so many batches are sorted by length together. */
+enum { BATCH = 64, LAYERS = 13, BUCKET = 8, STREAM_MASK = 5000, STREAM_EVAL = 4999, STREAM_WEIGHTS = 1 };
 
 typedef struct job {
     et_cli *cli;
@@ -121,56 +121,74 @@ static void surprises(int32_t V, double *counts)
 
 /* --- captions from aspects ------------------------------------------------------------------------------ */
 
-/* Unit vectors [n, d]: the mean of the hidden states of each text, less the mean of all texts. */
+/* Of each layer from the embeddings (0) on unit vectors [n, d]: the mean of the hidden states of each text, less the mean of
+ * all texts. */
 static et_status means(const job *j, const et_names *list, float *out)
 {
-    const int64_t d = j->model->bert->config.width;
+    const et_bert *m = j->model->bert;
+    const int64_t d = m->config.width, layers = m->config.layers + 1;
+    et_tensor *hidden[LAYERS];
     et_status status = ET_OK;
 
     et_no_grad_begin();
     for (int64_t from = 0; from < list->n && !status; from += BATCH) {
         const int64_t size = list->n - from < BATCH ? list->n - from : BATCH;
-        et_tensor *ids, *mask, *x = NULL;
+        et_tensor *ids, *mask;
         et_scope *scope = et_scope_open();
-        if (scope && !search_captions_rows(j->words, j->tokens, list, NULL, from, size, &ids, &mask)) {
-            x = et_bert_forward(j->model->bert, ids, NULL, mask, NULL);
-            x = et_contiguous(et_bert_pool(j->model->bert, x, mask, ET_BERT_MEAN));
+        if (scope && !search_captions_rows(j->words, j->tokens, list, NULL, from, size, &ids, &mask))
+            et_bert_forward(m, ids, NULL, mask, hidden);
+        for (int64_t k = 0; k < layers && !et_error_status(); k++) {
+            const et_tensor *x = et_contiguous(et_bert_pool(m, hidden[k], mask, ET_BERT_MEAN));
+            if (x)
+                memcpy(out + (k * list->n + from) * d, et_data(x), (size_t)(size * d) * sizeof *out);
         }
-        status = x ? ET_OK : et_error_status();
-        if (x)
-            memcpy(out + from * d, et_data(x), (size_t)(size * d) * sizeof *out);
+        status = et_error_status();
         if (scope)
             et_scope_close(scope);
     }
     et_no_grad_end();
-    for (int64_t k = 0; k < d && !status; k++) {
+    for (int64_t k = 0; k < layers * d && !status; k++) {
+        float *column = out + k / d * list->n * d + k % d;
         double mean = 0;
         for (int64_t i = 0; i < list->n; i++)
-            mean += (double)out[i * d + k] / (double)list->n;
+            mean += (double)column[i * d] / (double)list->n;
         for (int64_t i = 0; i < list->n; i++)
-            out[i * d + k] -= (float)mean;
+            column[i * d] -= (float)mean;
     }
     if (!status)
-        et_unit_rows(list->n, d, out);
+        et_unit_rows(layers * list->n, d, out);
     return status;
 }
 
 /* How well the caption that belongs to a list of aspects is found among all captions of the test part, by the cosine
- * of mean hidden states: nothing is trained for it. */
-static et_status retrieve(const job *j, et_retrieval_report *out)
+ * of mean hidden states of each layer: nothing is trained for it. */
+static et_status retrieve(const job *j, et_retrieval_report out[LAYERS])
 {
     const search_pairs *test = &j->captions.test;
-    const int64_t n = test->captions.n, d = j->model->bert->config.width;
-    float *f = et_alloc((size_t)(n * d) * sizeof *f), *g = et_alloc((size_t)(n * d) * sizeof *g);
+    const int64_t n = test->captions.n, d = j->model->bert->config.width, layers = j->model->bert->config.layers + 1;
+    float *f = et_alloc((size_t)(layers * n * d) * sizeof *f), *g = et_alloc((size_t)(layers * n * d) * sizeof *g);
     et_status status = f && g ? means(j, &test->aspects, f) : et_error_status();
 
     if (!status)
         status = means(j, &test->captions, g);
-    if (!status)
-        status = search_captions_found(n, d, f, g, out);
+    for (int64_t k = 0; k < layers && !status; k++)
+        status = search_captions_found(n, d, f + k * n * d, g + k * n * d, &out[k]);
     et_dealloc(f);
     et_dealloc(g);
     return status;
+}
+
+/* Both for each layer, beside each other. */
+static void print_found(const job *j, const et_retrieval_report *before, const et_retrieval_report *after)
+{
+    printf("captions from aspects among %lld, by mean hidden states: R@10 and median rank, untrained\n",
+           (long long)j->captions.test.captions.n);
+    for (int k = 0; k <= j->model->bert->config.layers; k++) {
+        char name[16];
+        snprintf(name, sizeof name, k ? "layer %d" : "embeddings", k);
+        printf("  %-12s %.3f %6g, %.3f %6g\n", name, after[k].r_at_10, after[k].median_rank, before[k].r_at_10,
+               before[k].median_rank);
+    }
 }
 
 /* --- training -------------------------------------------------------------------------------------------- */
@@ -245,8 +263,9 @@ static et_status report(void *user, const et_train_event *e) { return search_epo
 static et_status conclude(job *j, const et_retrieval_report *before)
 {
     double loss = NAN, unigram = NAN, *surprise = frequencies(j);
-    et_retrieval_report after;
-    et_figure figures[8];
+    et_retrieval_report after[LAYERS];
+    et_figure figures[2 + 2 * LAYERS];
+    char names[2 * LAYERS][40];
     int n = 0;
     et_status status;
 
@@ -259,20 +278,21 @@ static et_status conclude(job *j, const et_retrieval_report *before)
     et_dealloc(surprise);
     figures[n++] = (et_figure){"loss", loss};
     figures[n++] = (et_figure){"unigram_entropy", unigram};
-    if (!status && j->captions.test.aspects.n > 0 && !(status = retrieve(j, &after))) {
-        figures[n++] = (et_figure){"r_at_10", after.r_at_10};
-        figures[n++] = (et_figure){"median_rank", after.median_rank};
-        figures[n++] = (et_figure){"untrained_r_at_10", before->r_at_10};
-        figures[n++] = (et_figure){"untrained_median_rank", before->median_rank};
-    }
+    if (!status && j->captions.test.aspects.n > 0)
+        status = retrieve(j, after);
+    for (int k = 0; k <= j->model->bert->config.layers && j->captions.test.aspects.n > 0 && !status; k++)
+        for (int untrained = 0; untrained < 2; untrained++) {
+            char *name = names[2 * k + untrained];
+            snprintf(name, sizeof names[0], "%sr_at_10_layer_%d", untrained ? "untrained_" : "", k);
+            figures[n++] = (et_figure){name, untrained ? before[k].r_at_10 : after[k].r_at_10};
+        }
     if (!status)
         status = et_run_metrics(j->run, "test", figures, n);
     if (status)
         return status;
     printf("test: loss %.3f a masked word; its frequency alone would give %.3f\n", loss, unigram);
     if (n > 2)
-        printf("captions from aspects among %lld, by mean hidden states: R@10 %.3f, median rank %g; untrained %.3f, %g\n",
-               (long long)j->captions.test.captions.n, after.r_at_10, after.median_rank, before->r_at_10, before->median_rank);
+        print_found(j, before, after);
     et_report *r = et_report_new("Guessing masked words of captions", "A text tower learns to guess words that are hidden from it.");
     et_report_section(r, "Learning");
     et_run_report_curves(r, j->run, "train_loss", "valid_loss", "loss");
@@ -328,13 +348,13 @@ static et_status pretrain_job(job *j, et_train_result *result)
     et_cli *cli = j->cli;
     et_run *run = j->run;
     const char *path = et_run_path(run, "vocab.txt");
-    et_retrieval_report before = {0};
+    et_retrieval_report before[LAYERS];
     et_json_writer w;
 
     j->tokens = et_cli_int(cli, "tokens");
     if (!path || gather(j) || search_epochs_open(&j->epochs, cli, run, j->train.n) ||
         !(j->words = search_captions_words(&j->captions, et_cli_text(cli, "vocab"), et_cli_int(cli, "words"))) || make_model(j) ||
-        (j->captions.test.aspects.n > 0 && retrieve(j, &before)))
+        (j->captions.test.aspects.n > 0 && retrieve(j, before)))
         return et_error_status();
     et_optim *opt = et_adamw_new(&j->model->module, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
     if (!opt || et_run_config_begin(run, cli, &w) || et_run_config_end(run, &w) ||
@@ -348,7 +368,7 @@ static et_status pretrain_job(job *j, et_train_result *result)
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
     et_status status = search_epochs_train(&j->epochs, &j->model->module, opt, &task, report, 0, result);
     et_optim_free(opt);
-    return status || result->interrupted ? status : conclude(j, &before);
+    return status || result->interrupted ? status : conclude(j, before);
 }
 
 int search_pretrain(et_cli *cli)

@@ -110,7 +110,7 @@ awk 'BEGIN {
 }' > captions/musiccaps.csv
 expect "guesses words of captions with aspects" run pretrain --data captions --out guessed --epochs 2 --words 120 --tokens 32
 expect "learning from both" says '^114 texts to learn from, 3 captions'
-expect "says how captions are found untrained" says 'among 60, by mean hidden states: R@10 [0-9.]+, .*; untrained'
+expect "says how captions are found untrained" says '^  layer 2 +[01]\.[0-9]+ +[0-9.]+, [01]\.[0-9]+ +[0-9.]+$'
 expect "matches captions and aspects" run match --data captions --out matched --epochs 12 --words 120 --tokens 32 --batch 19
 expect "by guessing 0.167 at 10" says 'among 60: .*; guessing 0\.1667 at 10'
 expect "and finds them" at_least "$(figure matched test r_at_1)" 0.8
