@@ -20,6 +20,7 @@ typedef struct et_mha_config {
     bool fused;           /* one layer makes q, k and v: faster, self-attention alone */
     bool no_bias;         /* in any projection */
     double dropout;       /* of the weights, in training */
+    bool no_folding;      /* keys and values are made also where et_mha_forward can do without */
     const char *names[4]; /* of the layers q, k, v, out (fused: the first and the last count), dotted
                              or not; NULL: "q", "k", "v", "out", "qkv" */
 } et_mha_config;
@@ -53,7 +54,11 @@ et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *con
 et_tensor *et_mha_heads(et_tensor *x, int64_t heads);
 
 /** x [B, Tq, d]; memory [B, Tk, dm], or NULL for x itself; result [B, Tq, d], owned by the open
- *  scope. NULL after an error: ESHAPE; EINVAL for a memory with fused projections. */
+ *  scope. NULL after an error: ESHAPE; EINVAL for a memory with fused projections.
+ *
+ *  Plain self-attention (no call, layers q, k and v) of heads at least as wide as x is computed without keys and
+ *  values: W_k and W_v are multiplied into W_q and W_o first, which is the same function, with half of the products
+ *  and half of the memory. Only rounding, and the numbers that dropout draws, differ from et_mha_attend. */
 et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
 
 /** The same before the last projection: what the heads found, side by side, [B, Tq, H d_head]. */

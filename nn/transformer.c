@@ -100,16 +100,19 @@ static et_tensor *residual(const et_transformer_block *b, et_tensor *x, et_tenso
     return et_add(x, et_drop_path(branch, b->config.drop_path, b->module.training, b->rng));
 }
 
-et_tensor *et_transformer_block_finish(const et_transformer_block *b, et_tensor *x, et_tensor *attended)
+/* What follows the attention, a = A(..). */
+static et_tensor *finish(const et_transformer_block *b, et_tensor *x, et_tensor *a)
 {
-    if (!b)
-        return et_fail("transformer block");
-    et_tensor *a = et_linear_layer_forward(b->attn->out, attended);
     x = residual(b, x, et_dropout(a, b->config.out_dropout, b->module.training, b->rng));
     if (!b->config.post_norm)
         return residual(b, x, perceptron(b, et_layer_norm_layer_forward(b->ln2, x)));
     x = et_layer_norm_layer_forward(b->ln1, x);
     return et_layer_norm_layer_forward(b->ln2, residual(b, x, perceptron(b, x)));
+}
+
+et_tensor *et_transformer_block_finish(const et_transformer_block *b, et_tensor *x, et_tensor *attended)
+{
+    return b ? finish(b, x, et_linear_layer_forward(b->attn->out, attended)) : et_fail("transformer block");
 }
 
 et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor *x, const et_mha_call *call)
@@ -121,7 +124,7 @@ et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor
     if (!inner)
         return NULL;
     et_tensor *a = b->config.post_norm ? x : et_layer_norm_layer_forward(b->ln1, x);
-    x = et_transformer_block_finish(b, x, et_mha_attend(b->attn, a, NULL, call));
+    x = finish(b, x, et_mha_forward(b->attn, a, NULL, call));
     if (call && call->weights && *call->weights)
         *call->weights = et_scope_return(inner, *call->weights);
     x = et_scope_return(inner, x);

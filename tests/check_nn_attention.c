@@ -13,6 +13,7 @@
 #include "tests/alloc_sweep.h"
 #include "tests/files.h"
 #include "tests/suite.h"
+#include "tensor/rng_words.h"
 
 static void reset(void) { et_error_clear(); }
 
@@ -139,6 +140,158 @@ START_TEST(fused_is_separate)
 }
 END_TEST
 
+/* --- heads as wide as x: keys and values are left out ----------------------------------- */
+
+enum { FB = 4, FT = 3, FD = 5, FH = 2, FW = 7 };
+
+static et_mha *wide_heads(const et_mha_config *more)
+{
+    et_mha_config c = *more;
+    et_rng rng = et_rng_make(3, 0);
+
+    c.width = FD, c.heads = FH, c.head_width = FW;
+    et_mha *m = et_mha_new(NULL, NULL, &c, &rng);
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    et_module_to(&m->module, ET_F64);
+    return m;
+}
+
+/* y and the sum of its squares backward: into y's clone and the parameters' gradients. */
+static et_tensor *forward_and_back(const et_mha *m, et_tensor *x, bool apart)
+{
+    et_scope *s = et_scope_open();
+    et_tensor *r = et_mha_forward(m, apart ? et_transpose(x, 0, 1) : x, NULL, NULL);
+
+    ck_assert_msg(r != NULL, "%s", et_error_message());
+    et_tensor *y = et_own(et_clone(r));
+    ck_assert_int_eq(et_backward(et_sum(et_square(r), 0, NULL, false)), ET_OK);
+    et_scope_close(s);
+    return y;
+}
+
+/* The same results and gradients as with keys and values, with and without biases, also of an x that lies apart. */
+START_TEST(folded_is_plain)
+{
+    et_mha *m[2] = {wide_heads(&(et_mha_config){.no_bias = _i == 1}),
+                    wide_heads(&(et_mha_config){.no_bias = _i == 1, .no_folding = true})};
+    et_tensor *x[2], *y[2];
+
+    for (int k = 0; k < 2; k++) {
+        x[k] = curve(0, ET_SHAPE(FB, FT, FD));
+        et_set_requires_grad(x[k], true);
+        y[k] = forward_and_back(m[k], x[k], _i == 2);
+    }
+    ck_assert(!et_allclose(y[0], y[1], 0, 0, false)); /* not the same way */
+    ck_assert(et_allclose(y[0], y[1], 1e-12, 1e-12, false));
+    ck_assert(et_allclose(x[0]->grad, x[1]->grad, 1e-11, 1e-11, false));
+    for (int64_t i = 0; i < et_module_n_entries(&m[0]->module); i++) {
+        const et_entry *a = et_module_entry(&m[0]->module, i), *b = et_module_entry(&m[1]->module, i);
+        const bool key_bias = strcmp(a->name, "k.bias") == 0; /* softmax does not see it: no gradient, or rounding's */
+        if (key_bias)
+            ck_assert(!b->tensor->grad || et_allclose(b->tensor->grad, et_zeros(ET_F64, ET_SHAPE(FH * FW)), 0, 1e-13, false));
+        else
+            ck_assert_msg(et_allclose(a->tensor->grad, b->tensor->grad, 1e-11, 1e-11, false), "%s", a->name);
+    }
+    for (int k = 0; k < 2; k++) {
+        et_free(x[k]);
+        et_free(y[k]);
+        et_module_free(&m[k]->module);
+    }
+}
+END_TEST
+
+/* Dropout by its definition: of the weights of query t of head h, word ((b T + t) H + h) T + s of the generator decides
+ * on that of key s, and what is kept of v includes v's bias. */
+START_TEST(folded_dropout)
+{
+    const double p = 0.4;
+    et_mha *m = wide_heads(&(et_mha_config){.dropout = p});
+    et_rng rng = et_rng_make(9, 4), same = rng;
+    double weights[FT], joined[FH * FW];
+    uint32_t words[FB * FT * FH * FT];
+    int dropped = 0;
+
+    m->rng = &rng;
+    et_rng_words(&same, 0, FB * FT * FH * FT, words);
+    et_scope *scope = et_scope_open();
+    et_tensor *x = curve(0, ET_SHAPE(FB, FT, FD)), *y = et_mha_forward(m, x, NULL, NULL);
+    ck_assert_msg(y != NULL, "%s", et_error_message());
+    ck_assert_uint_eq(rng.counter, FB * FT * FH * FT);
+    for (int b = 0; b < FB; b++)
+        for (int t = 0; t < FT; t++) {
+            const double *item = et_data_f64(x) + b * FT * FD;
+            for (int h = 0; h < FH; h++) {
+                double sum = 0;
+                for (int s = 0; s < FT; s++) {
+                    double score = 0;
+                    for (int j = 0; j < FW; j++)
+                        score += project(m->q, item + t * FD, h * FW + j) * project(m->k, item + s * FD, h * FW + j);
+                    sum += weights[s] = exp(score / sqrt((double)FW));
+                }
+                for (int j = 0; j < FW; j++)
+                    joined[h * FW + j] = 0;
+                for (int s = 0; s < FT; s++) {
+                    if (words[((b * FT + t) * FH + h) * FT + s] < p * 4294967296.0) {
+                        dropped++;
+                        continue;
+                    }
+                    for (int j = 0; j < FW; j++)
+                        joined[h * FW + j] += weights[s] / sum / (1 - p) * project(m->v, item + s * FD, h * FW + j);
+                }
+            }
+            for (int j = 0; j < FD; j++)
+                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}), project(m->out, joined, j), 1e-12);
+        }
+    ck_assert_int_gt(dropped, 10);
+    et_scope_close(scope);
+    et_module_free(&m->module);
+}
+END_TEST
+
+/* What asks for more than plain self-attention is computed as ever: bit for bit et_mha_attend's. */
+START_TEST(not_folded)
+{
+    et_mha *m = wide_heads(&(et_mha_config){0});
+    et_scope *scope = et_scope_open();
+    et_tensor *x = curve(0, ET_SHAPE(FB, FT, FD)), *memory = curve(1, ET_SHAPE(FB, FT, FD)), *w;
+    const int32_t lengths[FB] = {3, 2, 3, 1};
+    et_tensor *mask = et_mask_keys(et_from(ET_I32, ET_SHAPE(FB), lengths), FT);
+    const et_mha_call calls[] = {{0}, {.mask = mask}, {.causal = true}, {.weights = &w}};
+
+    for (int i = 0; i < 4; i++) {
+        et_tensor *other = i == 0 ? memory : NULL;
+        et_tensor *y = et_mha_forward(m, x, other, &calls[i]), *a = et_mha_attend(m, x, other, &calls[i]);
+        ck_assert(et_allclose(y, et_linear_layer_forward(m->out, a), 0, 0, false));
+    }
+    et_tensor *few = et_slice(x, 0, 0, 1, 1); /* three rows: less than a head is wide */
+    ck_assert(et_allclose(et_mha_forward(m, few, NULL, NULL), et_linear_layer_forward(m->out, et_mha_attend(m, few, NULL, NULL)),
+                          0, 0, false));
+    et_scope_close(scope);
+    et_module_free(&m->module);
+}
+END_TEST
+
+static bool use_folded(void *user)
+{
+    et_scope *s = et_scope_open();
+    et_tensor *x = s ? et_ones(ET_F64, ET_SHAPE(FB, FT, FD)) : NULL;
+    et_tensor *y = et_mha_forward(user, x, NULL, NULL);
+    const bool good = et_backward(et_sum(y, 0, NULL, false)) == ET_OK;
+
+    et_scope_close(s);
+    return good;
+}
+
+START_TEST(folded_allocations)
+{
+    et_mha *m = wide_heads(&(et_mha_config){.dropout = 0.2});
+
+    ck_assert(use_folded(m)); /* gradients of parameters stay */
+    ck_assert_int_gt(alloc_sweep("folded attention", use_folded, m), 20);
+    et_module_free(&m->module);
+}
+END_TEST
+
 START_TEST(names)
 {
     const et_mha_config bert = {.width = 4, .heads = 2, .names = {"query", "key", "value", "dense"}};
@@ -252,6 +405,10 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_loop_test(tc, cross_by_definition, 0, 2);
     tcase_add_loop_test(tc, fused_is_separate, 0, 4);
+    tcase_add_loop_test(tc, folded_is_plain, 0, 3);
+    tcase_add_test(tc, folded_dropout);
+    tcase_add_test(tc, not_folded);
+    tcase_add_test(tc, folded_allocations);
     tcase_add_test(tc, names);
     tcase_add_test(tc, wrong_use);
     tcase_add_test(tc, position_tables);
