@@ -22,9 +22,9 @@ typedef struct workspace {
     char *s, *ds, *sd;  /* [block, tk]: scores, then weights; their gradient; weights after dropout */
     char *kt, *vt;      /* K^T [dk, ld], V^T [dv, ld] */
     char *copy;         /* K [tk, dk] (backward) or V [tk, dv] (forward), rows padded to whole vectors */
-    char *row;          /* [tk] */
+    char *row;          /* [tk], of a bias or a mask */
     char *inv;          /* [block] */
-    char *keep;         /* [tk] bytes */
+    char *keep;         /* [block, tk] bytes: what dropout keeps */
     char *words;        /* [tk] of 32 bits */
     const char *rows;   /* that K or V: the copy, or where it lies */
     int64_t rows_ld;
@@ -58,7 +58,7 @@ static int64_t lay_out(const et_attn_job *w, bool backward, char *base, workspac
                  {&ws->copy, w->tk * width_ld(backward ? w->dk : w->dv) * w->es},
                  {&ws->row, w->tk * w->es},
                  {&ws->inv, w->block * w->es},
-                 {&ws->keep, w->tk},
+                 {&ws->keep, drop * w->block * w->tk},
                  {&ws->words, drop * w->tk * 4}};
     int64_t at = 0;
 
@@ -142,29 +142,31 @@ static void make_scores(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int
         if (w->bias.p && !*bias)
             kr->binary[ET_B_ADD](cols, s, 1, mask_row(&w->bias, w->es, b, h, i0 + r, cols, ws->row), 1, s);
         if (w->mask.p)
-            kr->masked_fill(cols, s, (const uint8_t *)mask_row(&w->mask, 1, b, h, i0 + r, cols, ws->keep),
+            kr->masked_fill(cols, s, (const uint8_t *)mask_row(&w->mask, 1, b, h, i0 + r, cols, ws->row),
                             -INFINITY, s);
         if (seen < cols)
             kr->fill(cols - seen, -INFINITY, plus(w, s, seen));
     }
 }
 
-/* out = kept(x) / (1 - dropout), the same choice in every call. */
-static void drop(const et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t cols,
-                 const char *x, char *out)
+/* ws->keep [rows, cols]: which weights dropout keeps, the same choice in every call. */
+static void choose(const et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t cols)
 {
     const double limit = w->at.dropout * 4294967296.0;
-    const uint64_t threshold = limit >= 4294967295.0 ? UINT32_MAX : (uint64_t)limit;
+    const uint32_t threshold = limit >= 4294967295.0 ? UINT32_MAX : (uint32_t)limit;
     uint32_t *words = (uint32_t *)(void *)ws->words;
 
     for (int64_t r = 0; r < rows; r++) {
         const int64_t first = ((b * w->h + h) * w->tq + i0 + r) * w->tk;
         et_rng_words(&w->at.rng, w->at.rng.counter + (uint64_t)first, cols, words);
-        for (int64_t j = 0; j < cols; j++)
-            ws->keep[j] = words[j] >= threshold;
-        w->kr->mask_scale(cols, x + r * cols * w->es, (const uint8_t *)ws->keep, 1 / (1 - w->at.dropout),
-                          plus(w, out, r * cols), 0);
+        w->kr->between(cols, words, threshold, UINT32_MAX, (uint8_t *)ws->keep + r * cols);
     }
+}
+
+/* out = kept(x) / (1 - dropout) for `count` weights that were chosen from. */
+static void drop(const et_attn_job *w, const workspace *ws, int64_t count, const char *x, char *out)
+{
+    w->kr->mask_scale(count, x, (const uint8_t *)ws->keep, 1 / (1 - w->at.dropout), out, 0);
 }
 
 /* --- forward ------------------------------------------------------------------------------ */
@@ -185,8 +187,10 @@ static void forward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, i
             if (cols < w->tk)
                 w->kr->fill(w->tk - cols, 0, plus(w, out, cols));
         }
-    if (w->at.dropout > 0)
-        drop(w, ws, b, h, i0, rows, cols, ws->s, ws->s);
+    if (w->at.dropout > 0) {
+        choose(w, ws, b, h, i0, rows, cols);
+        drop(w, ws, rows * cols, ws->s, ws->s);
+    }
     multiply(w, &(et_gemm_args){.m = rows, .n = w->dv, .k = cols, .a = ws->s, .rsa = cols, .csa = 1, .b = ws->rows,
                                 .rsb = ws->rows_ld, .csb = 1, .c = y, .ldc = w->y.st, .alpha = 1});
     for (int64_t r = 0; r < rows; r++)
@@ -241,11 +245,13 @@ static void backward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, 
 
     make_scores(w, ws, b, h, i0, rows, cols, &bias, &ldm);
     w->kr->attn_weights(rows, cols, ws->s, bias, ldm, plus(w, w->lse, first));
+    if (dropping)
+        choose(w, ws, b, h, i0, rows, cols);
 
     if (w->gv.p && gy) { /* dV += P^T dY, P as it was after dropout */
         const char *p = ws->s;
         if (dropping) {
-            drop(w, ws, b, h, i0, rows, cols, ws->s, ws->sd);
+            drop(w, ws, rows * cols, ws->s, ws->sd);
             p = ws->sd;
         }
         multiply(w, &(et_gemm_args){.m = cols, .n = w->dv, .k = rows, .a = p, .rsa = 1, .csa = cols, .b = gy,
@@ -258,7 +264,7 @@ static void backward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, 
         multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dv, .a = gy, .rsa = w->y.st, .csa = 1, .b = ws->vt,
                                     .rsb = keys_ld(w), .csb = 1, .c = ws->ds, .ldc = cols, .alpha = 1});
         if (dropping)
-            drop(w, ws, b, h, i0, rows, cols, ws->ds, ws->ds);
+            drop(w, ws, rows * cols, ws->ds, ws->ds);
     } else {
         w->kr->fill(rows * cols, 0, ws->ds);
     }

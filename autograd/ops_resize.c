@@ -94,6 +94,7 @@ static et_status resize_shape(et_node *n)
 typedef struct resize_job {
     resize_attr a;
     const et_kernels *k;
+    const taps *taps; /* [to] */
     et_dtype dtype;
     int64_t inner, size; /* elements behind dim; bytes of one */
     const char *x;
@@ -129,26 +130,30 @@ static void resize_piece(int64_t lo, int64_t hi, void *user)
         if (j->transposed && !j->acc)
             j->k->fill(written * j->inner, 0, y);
         for (int64_t i = 0; i < j->a.to; i++) {
-            const taps t = taps_of(&j->a, i);
-            for (int k = 0; k < t.count; k++)
+            const taps *t = &j->taps[i];
+            for (int k = 0; k < t->count; k++)
                 if (j->transposed)
-                    mix(j, t.weight[k], x + i * row, false, y + t.at[k] * row);
+                    mix(j, t->weight[k], x + i * row, false, y + t->at[k] * row);
                 else
-                    mix(j, t.weight[k], x + t.at[k] * row, k == 0 && !j->acc, y + i * row);
+                    mix(j, t->weight[k], x + t->at[k] * row, k == 0 && !j->acc, y + i * row);
         }
     }
 }
 
-static et_status resize_run(const et_node *n, const void *x, void *y, bool transposed, int acc)
+static et_status resize_run(et_node *n, const void *x, void *y, bool transposed, int acc)
 {
     const resize_attr *a = ET_ATTR(n, resize_attr);
     const et_tensor *t = n->in[0];
     resize_job j = {.a = *a, .k = et_k(n), .dtype = t->dtype, .inner = 1, .size = (int64_t)et_dtype_size(t->dtype), .x = x,
                     .y = y, .transposed = transposed, .acc = acc};
     int64_t outer = 1;
+    taps *table = et_scratch(n, (size_t)a->to * sizeof *table);
 
-    if (!x || !y)
+    if (!x || !y || !table)
         return et_error_status();
+    for (int64_t i = 0; i < a->to; i++)
+        table[i] = taps_of(a, i);
+    j.taps = table;
     for (int d = 0; d < a->dim; d++)
         outer *= t->shape[d];
     for (int d = a->dim + 1; d < t->ndim; d++)

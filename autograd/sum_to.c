@@ -132,6 +132,8 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
             j.k->axpby(src->numel, 1, j.src, 1, j.dst);
             return ET_OK;
         }
+        if (et_same_shape(dst, src))
+            return et_add_into(dst, src);
     } else if (sd == 0 && ss == 1 && kept_outside && before_kept) {
         et_parallel_for(it->rows, et_row_grain(it->rows, it->n), sum_rows, &j);
         return ET_OK;
@@ -146,31 +148,38 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
     return sum_any(&j, dst->numel);
 }
 
+/* Rows of j->src, each to the place of its own in j->dst. */
+static void add_rows(int64_t lo, int64_t hi, void *user)
+{
+    const sum_job *j = user;
+    const int last = j->it.ndim - 1;
+    const int64_t sd = j->it.strides[0][last], ss = j->it.strides[1][last];
+
+    for (int64_t r = lo; r < hi; r++) {
+        char *d = j->dst + (size_t)et_iter_offset(&j->it, 0, r) * j->size;
+        const char *s = j->src + (size_t)et_iter_offset(&j->it, 1, r) * j->size;
+        if (sd == 1 && ss == 1)
+            j->k->axpby(j->it.n, 1, s, 1, d);
+        else if (j->size == sizeof(double))
+            for (int64_t i = 0; i < j->it.n; i++)
+                ((double *)d)[i * sd] += ((const double *)s)[i * ss];
+        else
+            for (int64_t i = 0; i < j->it.n; i++)
+                ((float *)d)[i * sd] += ((const float *)s)[i * ss];
+    }
+}
+
 et_status et_add_into(et_tensor *dst, const et_tensor *src)
 {
-    const et_kernels *k = et_kernels_for(dst->dtype);
-    size_t size = et_dtype_size(dst->dtype);
-    et_iter it;
+    sum_job j = {.k = et_kernels_for(dst->dtype), .size = et_dtype_size(dst->dtype)};
 
     if (!dst->numel)
         return ET_OK;
-    et_iter_init(&it, dst->ndim, dst->shape, 2, (const et_tensor *const[]){dst, src});
-    char *d = et_data_mut(dst);
-    const char *s = et_data(src);
-    if (!d || !s)
+    et_iter_init(&j.it, dst->ndim, dst->shape, 2, (const et_tensor *const[]){dst, src});
+    j.dst = et_data_mut(dst);
+    j.src = et_data(src);
+    if (!j.dst || !j.src)
         return et_error_status();
-    int64_t sd = it.strides[0][it.ndim - 1], ss = it.strides[1][it.ndim - 1];
-    for (int64_t r = 0; r < it.rows; r++) {
-        char *pd = d + (size_t)et_iter_offset(&it, 0, r) * size;
-        const char *ps = s + (size_t)et_iter_offset(&it, 1, r) * size;
-        if (sd == 1 && ss == 1)
-            k->axpby(it.n, 1, ps, 1, pd);
-        else if (size == sizeof(double))
-            for (int64_t i = 0; i < it.n; i++)
-                ((double *)pd)[i * sd] += ((const double *)ps)[i * ss];
-        else
-            for (int64_t i = 0; i < it.n; i++)
-                ((float *)pd)[i * sd] += ((const float *)ps)[i * ss];
-    }
+    et_parallel_for(j.it.rows, et_row_grain(j.it.rows, j.it.n), add_rows, &j);
     return ET_OK;
 }

@@ -136,11 +136,11 @@ et_tensor *et_vit_image(const et_vit *m, et_tensor *x)
     /* [B, T, C F] -> [B, C, T, F], or with time across [B, C, F, T] */
     et_tensor *image = et_reshape(x, ET_SHAPE(x->shape[0], c->frames, c->channels, c->bins));
     image = c->transpose ? et_permute(image, ET_DIMS(0, 2, 3, 1)) : et_permute(image, ET_DIMS(0, 2, 1, 3));
-    /* Bilinear, half-pixel centres, no antialias. */
-    if (image && image->shape[3] != c->width)
-        image = et_resize(image, 3, c->width, ET_RESIZE_LINEAR, false);
+    /* Bilinear, half-pixel centres, no antialias; the rows first, which are mixed as wholes. */
     if (image && image->shape[2] != c->height)
         image = et_resize(image, 2, c->height, ET_RESIZE_LINEAR, false);
+    if (image && image->shape[3] != c->width)
+        image = et_resize(image, 3, c->width, ET_RESIZE_LINEAR, false);
     return image;
 }
 

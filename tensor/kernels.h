@@ -87,6 +87,9 @@ typedef struct et_rec_back {
     void *dc;                /* LSTM: tiled, dc after and before the step */
 } et_rec_back;
 
+/* Blocks of four random words that are made at once. */
+enum { ET_PHILOX_BLOCKS = 16 };
+
 /* Fourier transforms. The largest radix of a pass, and most passes of one transform. */
 enum { ET_FFT_RADIX = 31, ET_FFT_PASSES = 32 };
 
@@ -315,6 +318,13 @@ typedef struct et_kernels {
     void (*fft_one)(const et_fft_one *s, const void *x, void *work, void *out);
     /* out row i = the sum of the band's rows times its weights; weights of all bands follow each other */
     void (*band_sums)(int64_t n, const et_band *bands, const void *weights, const void *rows, void *out);
+
+    /* --- random words (tensor/rng.c) --- */
+    /* The words of ET_PHILOX_BLOCKS blocks of a stream, from number `counter` on; NULL where this instruction set has
+     * nothing better than et_philox. */
+    void (*philox)(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t *out);
+    /* y = lo <= x <= hi ? 1 : 0, for lo <= hi */
+    void (*between)(int64_t n, const uint32_t *x, uint32_t lo, uint32_t hi, uint8_t *y);
 } et_kernels;
 
 /** The table for a real dtype: the chosen instruction set's for float32, plain C for

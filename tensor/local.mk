@@ -69,6 +69,7 @@ kernel_sources = \
 	tensor/kernels/math_libm.h \
 	tensor/kernels/optim.h \
 	tensor/kernels/pool.h \
+	tensor/kernels/random.h \
 	tensor/kernels/recurrent.h \
 	tensor/kernels/recurrent_cells.h \
 	tensor/kernels/reduce.h \

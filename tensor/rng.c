@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/kernels.h"
 #include "tensor/rng.h"
 #include "tensor/rng_words.h"
 
@@ -29,7 +30,7 @@ et_rng *et_rng_default(void) { return &default_rng; }
 #define WEYL_0 UINT32_C(0x9E3779B9)
 #define WEYL_1 UINT32_C(0xBB67AE85)
 
-enum { ROUNDS = 10, LANES = 16 };
+enum { ROUNDS = 10, LANES = ET_PHILOX_BLOCKS };
 
 void et_philox(const uint32_t ctr[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -61,7 +62,7 @@ static void one_block(const et_rng *r, uint64_t n, uint32_t out[4])
 }
 
 /* The LANES blocks from number n on, side by side, so that the compiler can use vectors. */
-static void many_blocks(const et_rng *r, uint64_t n, uint32_t *restrict out)
+static void plain_blocks(const et_rng *r, uint64_t n, uint32_t *restrict out)
 {
     uint32_t a[LANES], b[LANES], c[LANES], d[LANES];
     uint32_t k0 = (uint32_t)r->seed, k1 = (uint32_t)(r->seed >> 32);
@@ -91,6 +92,17 @@ static void many_blocks(const et_rng *r, uint64_t n, uint32_t *restrict out)
         out[4 * l + 2] = c[l];
         out[4 * l + 3] = d[l];
     }
+}
+
+/* The same, by the instruction set where that has a way. */
+static void many_blocks(const et_rng *r, uint64_t n, uint32_t *out)
+{
+    const et_kernels *k = et_kernels_for(ET_F32);
+
+    if (k->philox)
+        k->philox(r->seed, r->stream, n, out);
+    else
+        plain_blocks(r, n, out);
 }
 
 void et_rng_words(const et_rng *r, uint64_t first, int64_t n, uint32_t *out)

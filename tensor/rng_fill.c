@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tensor/iter.h"
+#include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/rng.h"
 #include "tensor/rng_words.h"
@@ -211,8 +212,7 @@ static void bernoulli(const fill *f, int64_t i, int64_t n, void *out)
             ((int32_t *)out)[j] = w[j] <= last;
         break;
     default:
-        for (j = 0; j < n; j++)
-            ((uint8_t *)out)[j] = w[j] <= last;
+        et_kernels_for(ET_F32)->between(n, w, 0, last, out);
         break;
     }
 }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "tensor/rng.h"
 #include "tests/accuracy.h"
 #include "tests/kernel_arrays.h"
 #include "tests/suite.h"
@@ -356,6 +357,46 @@ START_TEST(binary)
 }
 END_TEST
 
+/* Random words in blocks are those of et_philox one by one, past a carry of the counter's lower half too; bytes that say
+ * whether a word lies in a range, its ends included. */
+START_TEST(random_words)
+{
+    const et_kernels *k = table_at(_i);
+    const uint64_t seed = UINT64_C(0x0123456789ABCDEF), stream = UINT64_C(0xFEDCBA9876543210);
+    const uint64_t counters[] = {0, 5, UINT64_C(0xFFFFFFF8), UINT64_MAX - 3};
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    uint32_t words[4 * ET_PHILOX_BLOCKS + 1], expected[4];
+    uint8_t inside[4 * ET_PHILOX_BLOCKS + 1];
+
+    for (size_t c = 0; k->philox && c < sizeof counters / sizeof *counters; c++) {
+        words[4 * ET_PHILOX_BLOCKS] = 77;
+        k->philox(seed, stream, counters[c], words);
+        for (int b = 0; b < ET_PHILOX_BLOCKS; b++) {
+            const uint64_t n = counters[c] + (uint64_t)b;
+            et_philox((const uint32_t[]){(uint32_t)n, (uint32_t)(n >> 32), (uint32_t)stream, (uint32_t)(stream >> 32)}, key,
+                      expected);
+            ck_assert_mem_eq(words + 4 * b, expected, sizeof expected);
+        }
+        ck_assert_uint_eq(words[4 * ET_PHILOX_BLOCKS], 77);
+    }
+    for (int64_t n = 0; n <= 4 * ET_PHILOX_BLOCKS; n++) {
+        uint32_t seed32 = 3;
+        for (int64_t i = 0; i < n; i++)
+            words[i] = i % 5 == 0 ? 1000 : i % 5 == 1 ? 3000000000 : i % 5 == 2 ? 999 : i % 5 == 3 ? 3000000001
+                                                                                  : (uint32_t)(int64_t)(draw(&seed32) * 2e9);
+        memset(inside, 7, sizeof inside);
+        k->between(n, words, 1000, 3000000000, inside);
+        for (int64_t i = 0; i < n; i++)
+            ck_assert_uint_eq(inside[i], words[i] >= 1000 && words[i] <= 3000000000);
+        if (n < 4 * ET_PHILOX_BLOCKS)
+            ck_assert_uint_eq(inside[n], 7);
+        k->between(n, words, 0, UINT32_MAX, inside);
+        for (int64_t i = 0; i < n; i++)
+            ck_assert_uint_eq(inside[i], 1);
+    }
+}
+END_TEST
+
 /* fill, axpby, affine, mul_acc, masked_fill, where, clamp and its slope, mask_scale. */
 START_TEST(others)
 {
@@ -439,6 +480,7 @@ int main(void)
     tcase_add_loop_test(tc, power, 0, tables);
     tcase_add_loop_test(tc, binary, 0, tables);
     tcase_add_loop_test(tc, others, 0, tables);
+    tcase_add_loop_test(tc, random_words, 0, tables);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

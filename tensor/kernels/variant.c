@@ -20,6 +20,7 @@
 #include "tensor/kernels/recurrent.h"
 #include "tensor/kernels/recurrent_cells.h"
 #include "tensor/kernels/fft.h"
+#include "tensor/kernels/random.h"
 
 extern const et_kernels V_TABLE;
 
@@ -67,5 +68,6 @@ const et_kernels V_TABLE = {
     CONV_TABLE,
     POOL_TABLE,
     REC_TABLE,
-    FFT_TABLE
+    FFT_TABLE,
+    RND_TABLE,
 };
