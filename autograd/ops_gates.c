@@ -64,7 +64,8 @@ static et_status gates_shape(et_node *n)
     return s ? s : et_out(n, 1, xw->dtype, 2, want[C].shape);
 }
 
-static et_status start(et_node *n, gates_job *j)
+/* `read`: the operands whose elements are read. */
+static et_status start(et_node *n, unsigned read, gates_job *j)
 {
     const et_tensor *c = n->in[C];
 
@@ -72,7 +73,7 @@ static et_status start(et_node *n, gates_job *j)
                      .rows = c->shape[0], .units = c->shape[1]};
     j->shard = (j->rows + SHARDS - 1) / SHARDS;
     for (int i = 0; i < N_IN; i++)
-        if (n->in[i] && !(j->in[i] = et_contig(n, n->in[i])))
+        if (n->in[i] && (read & ET_SAVE_IN(i)) && !(j->in[i] = et_contig(n, n->in[i])))
             return et_error_status();
     return ET_OK;
 }
@@ -132,7 +133,7 @@ static et_status gates_fwd(et_node *n)
 {
     gates_job j;
 
-    if (start(n, &j) != ET_OK)
+    if (start(n, ~0u, &j) != ET_OK)
         return et_error_status();
     const et_dtype dtype = n->in[C]->dtype;
     et_tensor *pre = et_save_extra(n, PRE, dtype, 2, n->in[XW]->shape);
@@ -233,7 +234,7 @@ static et_status gates_bwd(et_node *n)
                   {BETA_C, 3 * GATES + 1, 1}};
     gates_job j;
 
-    if (start(n, &j) != ET_OK)
+    if (start(n, n->saves, &j) != ET_OK)
         return et_error_status();
     j.c = (char *)(uintptr_t)et_data(n->out[1]);
     j.pre = et_data_mut(n->saved[PRE]);
@@ -269,10 +270,9 @@ static et_status gates_bwd(et_node *n)
 static unsigned gates_saves(const et_node *n)
 {
     unsigned s = ET_SAVE_IN(C) | ET_SAVE_IN(GAMMA) | ET_SAVE_IN(BETA) | ET_SAVE_IN(GAMMA_C) | ET_SAVE_IN(BETA_C) |
-                 ET_SAVE_OUT(1) | (n->in[BIAS] ? ET_SAVE_IN(BIAS) : 0u) | (n->in[KEEP] ? ET_SAVE_IN(KEEP) : 0u) |
-                 ET_SAVE_IN(XW) | (n->in[HW] ? ET_SAVE_IN(HW) : 0u) | (n->in[SCALE] ? ET_SAVE_IN(SCALE) : 0u);
+                 ET_SAVE_OUT(1) | (n->in[KEEP] ? ET_SAVE_IN(KEEP) : 0u);
 
-    return s;
+    return n->in[SCALE] ? s | ET_SAVE_IN(XW) | ET_SAVE_IN(HW) | ET_SAVE_IN(SCALE) : s; /* the products meet scales alone */
 }
 
 static int gates_hyper(et_tensor *const *in, et_tensor **out)

@@ -52,7 +52,7 @@ static void help(void)
            "                 or of search: two-tower/small, two-tower/small-bf16\n"
            "                 or of vit: vit/paper, vit/paper-half, vit/paper-bf16\n"
            "                 or of towers: bert/forward, bert/last-5, ast/forward, each also -bf16\n"
-           "                 or of style: style/paper, style/gru\n"
+           "                 or of style: style/paper, style/gru, each also -half\n"
            "                 or of pairs: pairs/clap-small, mulan-small, htsat, cnn14, resnet50, compact\n"
            "                 or of tagger: tagger/spec-att, -bf16, tagger/raw-cnn-l, tagger/sample-cnn\n"
            "  --save FILE    write that model's weights, input and results (safetensors)\n"

@@ -85,6 +85,7 @@ et_style_vae *style_model_new(const et_cli *cli, int64_t styles)
     c.mu_threshold = strcmp(forcing, "none") == 0 ? 0 : et_cli_real(cli, "mu-threshold");
     c.mu_variance = strcmp(forcing, "half-sum") == 0 ? ET_VARIANCE_HALF_SUM : ET_VARIANCE_MEAN;
     c.style_loss_of_sample = strcmp(et_cli_text(cli, "style-loss"), "sample") == 0;
+    c.recompute = et_cli_flag(cli, "recompute");
     return et_style_vae_new(NULL, NULL, &c, &rng);
 }
 

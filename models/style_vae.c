@@ -138,6 +138,8 @@ et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_sty
         m->style_codebook = et_style_codebook_new(&m->module, "style_codebook", c->styles, c->style, rng);
     m->enc_fw = cell_new(m, "enc_fw", features, c->encoder_keep, rng);
     m->enc_bw = cell_new(m, "enc_bw", features, c->encoder_keep, rng);
+    for (int i = 0; i < 2; i++)
+        m->readers[i] = (et_style_reader){m, i == 1};
     m->cont_head = dense(m, "cont_head", 2 * state, c->head, rng);
     m->z_mean = dense(m, "z_mean", c->head, c->content, rng);
     m->z_logvar = dense(m, "z_logvar", c->head, c->content, rng);
@@ -292,22 +294,36 @@ static et_tensor *without_end(et_tensor *lengths)
     return out;
 }
 
+/* The last state of one direction over events in[0] [B, T, ..], of which the first in[1] [B] of each row count (a real
+ * tensor, as et_checkpoint has it). */
+static et_tensor *read_events(et_tensor *const *in, int n, void *reader)
+{
+    const et_style_reader *r = reader;
+    et_norm_lstm_state s = {NULL, NULL, NULL, NULL};
+
+    (void)n;
+    et_style_vae_run(r->model, r->reverse ? r->model->enc_bw : r->model->enc_fw, in[0], et_to(in[1], ET_I32), r->reverse, &s);
+    return full_state(&s);
+}
+
 /* --- forward ------------------------------------------------------------------------------------------ */
 
 et_status et_style_vae_encode(const et_style_vae *m, const et_style_batch *b, et_style_posterior *out)
 {
-    et_norm_lstm_state fw = {NULL, NULL, NULL, NULL}, bw = fw;
-    et_tensor *ids[3];
+    et_tensor *ids[3], *last[2];
     int64_t events;
 
     *out = (et_style_posterior){NULL, NULL, NULL};
     if (!classes(m, b, 0, ids, &events))
         return et_fail_status("style_vae");
     et_tensor *x = et_style_vae_features(m, ids[0], ids[1], ids[2]);
-    et_tensor *heard = without_end(b->lengths);
-    et_style_vae_run(m, m->enc_fw, x, heard, false, &fw);
-    et_style_vae_run(m, m->enc_bw, x, heard, true, &bw);
-    et_tensor *s = et_concat(2, (et_tensor *const[]){full_state(&fw), full_state(&bw)}, -1);
+    et_tensor *const in[2] = {x, et_to(without_end(b->lengths), m->pitch_embedding->dtype)};
+    for (int i = 0; i < 2; i++) {
+        void *reader = (void *)(uintptr_t)&m->readers[i];
+        last[i] = m->config.recompute && m->module.training ? et_checkpoint(read_events, in, 2, reader)
+                                                            : read_events(in, 2, reader);
+    }
+    et_tensor *s = et_concat(2, last, -1);
 
     /* content: mu, ln sigma^2 */
     et_tensor *content = et_linear_layer_forward_act(m->cont_head, s, ET_ACT_RELU);

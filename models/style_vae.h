@@ -45,6 +45,8 @@ typedef struct et_style_vae_config {
     double mu_threshold;           /* beta_mu of mu-forcing; 0: none */
     et_variance_of mu_variance;    /* what it bounds: mean over dimensions, or half the sum */
     bool style_loss_of_sample;     /* cross entropy of the drawn category instead of its logits */
+    bool recompute;                /* in training backward runs the encoder again instead of keeping its steps: less than half of
+                                      the memory, a fifth more time, the same numbers */
 } et_style_vae_config;
 
 /** P 88, D 32, S 2, HyperLSTM 512/256, z_c 120, z_s 80: 10 985 037 parameters (baseline 9 290 667, layer-norm LSTM
@@ -63,12 +65,19 @@ typedef union et_vae_net {
     et_rnn_layer *gru;
 } et_vae_net;
 
+/* One direction of the encoder. */
+typedef struct et_style_reader {
+    const struct et_style_vae *model;
+    bool reverse;
+} et_style_reader;
+
 typedef struct et_style_vae {
     et_module module;
     et_style_vae_config config;
     et_tensor *pitch_embedding, *style_codebook; /* the codebook is NULL in the baseline */
     et_vae_net enc_fw, enc_bw, dec;
     et_linear_layer *cont_head, *z_mean, *z_logvar, *cat_head, *z_cat, *dec_init, *logits;
+    et_style_reader readers[2];
 } et_style_vae;
 
 /** A model under parent and name (both NULL: a root). Dense layers are Xavier uniform, embedding and codebook

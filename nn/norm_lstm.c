@@ -225,12 +225,14 @@ et_tensor *et_norm_lstm_forward(const et_norm_lstm *l, et_tensor *x, et_tensor *
     state->c = zeros_unless(state->c, w.dtype, w.B, w.n);
     et_tensor *xw = et_matmul(x, l->W_xh); /* [T, B, 4n] */
     for (int64_t t = 0; hs && t < w.T && !et_error_status(); t++) {
+        et_scope *step = et_scope_open();
         et_tensor *c, *h, *mask = alive(&w, t), *keep = keep_mask(&w, l->keep, l->module.training, l->rng);
         /* z = x W_x + h W_h, layer-normalised gate by gate */
         h = et_norm_lstm_gates(et_select(xw, 0, t), et_matmul(state->h, l->W_hh), NULL, NULL, state->c, l->ln_gamma,
                                l->ln_beta, l->lnc_gamma, l->lnc_beta, keep, l->eps, &c);
-        state->h = hs[t] = go_on(mask, h, state->h);
-        state->c = go_on(mask, c, state->c);
+        state->h = hs[t] = et_scope_return(step, go_on(mask, h, state->h));
+        state->c = et_scope_return(step, go_on(mask, c, state->c));
+        et_scope_close(step);
     }
     if (hs && !et_error_status())
         y = collect(&w, hs, lengths, reverse);
@@ -282,6 +284,7 @@ et_tensor *et_hyper_lstm_forward(const et_hyper_lstm *l, et_tensor *x, et_tensor
     et_tensor *xw = et_matmul(x, l->W_xh);                                /* [T, B, 4n] */
     et_tensor *xi = et_matmul(x, et_slice(in->W_xh, 0, 0, l->in, 1)); /* [T, B, 4k] */
     for (int64_t t = 0; hs && t < w.T && !et_error_status(); t++) {
+        et_scope *step = et_scope_open();
         et_tensor *u, *cu, *h, *c, *mask = alive(&w, t), *keep = keep_mask(&w, l->keep, l->module.training, l->rng);
         /* 1. the small LSTM on [x, h]: u */
         et_tensor *hu = et_concat(2, (et_tensor *const[]){state->h, state->hyper_h}, 1);
@@ -294,10 +297,11 @@ et_tensor *et_hyper_lstm_forward(const et_hyper_lstm *l, et_tensor *x, et_tensor
         h = et_norm_lstm_gates(et_select(xw, 0, t), et_matmul(state->h, l->W_hh), scale, l->bias, state->c,
                                l->ln_gamma, l->ln_beta, l->lnc_gamma, l->lnc_beta, keep, l->eps, &c);
         /* 5. the state: h, u, c and the small LSTM's cell */
-        state->h = hs[t] = go_on(mask, h, state->h);
-        state->hyper_h = go_on(mask, u, state->hyper_h);
-        state->c = go_on(mask, c, state->c);
-        state->hyper_c = go_on(mask, cu, state->hyper_c);
+        state->h = hs[t] = et_scope_return(step, go_on(mask, h, state->h));
+        state->hyper_h = et_scope_return(step, go_on(mask, u, state->hyper_h));
+        state->c = et_scope_return(step, go_on(mask, c, state->c));
+        state->hyper_c = et_scope_return(step, go_on(mask, cu, state->hyper_c));
+        et_scope_close(step);
     }
     if (hs && !et_error_status())
         y = collect(&w, hs, lengths, reverse);

@@ -95,7 +95,7 @@ while read -r words; do
     expect "train $words" run train $tiny --out "kind$n" $words
     expect "generate of $words" run generate --out "kind$n" --style up --count 1 --max-events 12
 done << 'END'
---cell hyper_lstm --mu-forcing half-sum
+--cell hyper_lstm --mu-forcing half-sum --recompute
 --cell lstm --mu-forcing none --tau-start 2 --tau-decay 0.99 --style-at every-event
 --cell gru --labels
 --cell gru --combine add --style-loss sample --kl-weight 0.1 --schedule constant

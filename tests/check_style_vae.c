@@ -249,6 +249,54 @@ START_TEST(padding)
 }
 END_TEST
 
+/* An encoder that is run again in backward: the same loss and gradients, recurrent dropout and draws as they were, and of
+ * its steps nothing on the tape. */
+START_TEST(computed_again)
+{
+    et_style_vae_config c = et_style_vae_small();
+    et_dataset *ds = et_melodies(8, 3, 0);
+    et_tensor *grads[160] = {NULL};
+    double loss[2];
+    int64_t nodes[2];
+
+    c.cell = (et_vae_cell)_i;
+    for (int k = 0; k < 2; k++) {
+        c.recompute = k == 1;
+        et_style_vae *m = model(&c, 8);
+        et_scope *s = et_scope_open();
+        et_style_batch b = some(ds, 8);
+        et_style_loss l;
+        et_seed(12);
+        ck_assert_msg(et_style_vae_loss(m, &b, 50, NULL, &l, NULL, NULL) == ET_OK, "%s", et_error_message());
+        nodes[k] = et_tape_length();
+        loss[k] = et_item(l.total);
+        ck_assert_msg(et_backward(l.total) == ET_OK, "%s", et_error_message());
+        for (int64_t i = 0; i < et_module_n_entries(&m->module); i++) {
+            const et_entry *e = et_module_entry(&m->module, i);
+            double differ = 0, largest = 1e-6;
+            ck_assert_msg(e->tensor->grad != NULL, "%s has no gradient", e->name);
+            for (int64_t j = 0; k == 1 && j < e->tensor->numel; j++) {
+                differ = fmax(differ, fabs((double)et_data_f32(e->tensor->grad)[j] - (double)et_data_f32(grads[i])[j]));
+                largest = fmax(largest, fabs((double)et_data_f32(grads[i])[j]));
+            }
+            ck_assert_msg(differ <= 1e-5 * largest, "%s: gradients differ by %g of %g", e->name, differ, largest);
+            if (k == 0) {
+                grads[i] = et_dataset_tensor(ET_F32, e->tensor->ndim, e->tensor->shape);
+                memcpy(et_data_mut(grads[i]), et_data_f32(e->tensor->grad), (size_t)e->tensor->numel * sizeof(float));
+            }
+        }
+        et_scope_close(s);
+        et_module_free(&m->module);
+    }
+    ck_assert_double_eq(loss[0], loss[1]);
+    ck_assert_msg(c.cell == ET_VAE_GRU ? nodes[1] <= nodes[0] : nodes[1] < nodes[0] / 2, "%d ops, %d without those of the encoder",
+                  (int)nodes[0], (int)nodes[1]);
+    for (int i = 0; i < 160; i++)
+        et_free(grads[i]);
+    et_dataset_free(ds);
+}
+END_TEST
+
 /* A piece that was written greedily is what the decoder finds likeliest when it is fed with it as a whole: steps and
  * sequences agree, and with style_always the style reaches both; a beam's first event is the likeliest one, too. */
 START_TEST(fed_back)
@@ -480,6 +528,7 @@ int main(void)
     tcase_add_loop_test(tc, gradients, 0, 9);
     tcase_add_loop_test(tc, other_implementation, 0, 10);
     tcase_add_loop_test(tc, fed_back, 0, 5);
+    tcase_add_loop_test(tc, computed_again, 0, 3);
     tcase_add_test(tc, codebook);
     tcase_add_test(tc, padding);
     tcase_add_test(tc, misuse);

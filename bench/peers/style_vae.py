@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The training step of "etude-bench --model style/paper" (or style/gru) in PyTorch: same model, weights, batch, loss,
+"""The training step of "etude-bench --model style/paper" (or style/gru; -half: the same step, of which only Etude computes a part again) in PyTorch: same model, weights, batch, loss,
 clipping and optimiser. bench/compare runs it; it installs nothing.
 
 PyTorch at its best: denormals flushed; the HyperLSTM as a scripted module whose input products and joined weights stand
@@ -93,7 +93,7 @@ def run_gru(p, name, z, state, training):
     return y, h[0]
 
 
-run = run_gru if args.model == "style/gru" else run_hyper
+run = run_gru if args.model.startswith("style/gru") else run_hyper
 
 
 def forward(p, training):
