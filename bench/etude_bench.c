@@ -50,7 +50,7 @@ static void help(void)
            "                 or of conv: conv/1d-128, pool/1d-3, norm/1d-128, ...;\n"
            "                 or of ops: op/exp-512K, attention/64, encoder/8x128, ...\n"
            "                 or of search: two-tower/small, two-tower/small-bf16\n"
-           "                 or of vit: vit/paper, vit/paper-half, vit/paper-bf16\n"
+           "                 or of vit: vit/paper, vit/paper-half, vit/paper-kv, vit/paper[-half]-bf16\n"
            "                 or of towers: bert/forward, bert/last-5, ast/forward, each also -bf16\n"
            "                 or of style: style/paper, style/gru, each also -half\n"
            "                 or of pairs: pairs/clap-small, mulan-small, htsat, cnn14, resnet50, compact\n"

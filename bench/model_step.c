@@ -81,6 +81,8 @@ bool bench_model_measure(bench_report *r, const bench_options *o, const bench_mo
     double at[PARTS];
     bool good = true;
 
+    et_pool_get_stats(&pool);
+    const double own = (double)pool.current; /* weights, gradients, moments, batch */
     for (int i = 0; i < 2 && good; i++)
         good = !isnan(bench_model_step(model, NULL));
     et_pool_reset_peak();
@@ -99,7 +101,6 @@ bool bench_model_measure(bench_report *r, const bench_options *o, const bench_mo
         m[p] = bench_summarise(&s[p]);
     et_pool_get_stats(&pool);
     const double rate = 1e-9 * flop / m[0].median;
-    const double own = 16.0 * (double)et_module_count(model->module); /* weights, gradients, two moments */
     bench_row(r, name, (double[]){1e3 * m[0].median, 1e3 * m[1].median, 1e3 * m[2].median, 1e3 * m[3].median,
                                   items / m[0].median, rate, 100 * rate / bench_peak(o->threads), own / (1 << 20),
                                   ((double)pool.peak - own) / (1 << 20)});

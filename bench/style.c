@@ -112,7 +112,7 @@ bool bench_style(bench_report *r, const bench_options *o)
     bool good = true;
 
     bench_table(r, "style", "Training step of the style VAE in the paper's sizes, 64 segments of 48 events\n"
-                            "(own: weights, gradients, moments; beyond: the pool's peak without these)",
+                            "(own: weights, gradients, moments, batch; beyond: the pool's peak without these)",
                 bench_model_columns, BENCH_MODEL_COLUMNS);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_style_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || cases[i].cell == ET_VAE_GRU) {

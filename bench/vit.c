@@ -1,5 +1,6 @@
-/* Training steps of the paper's Vision Transformer (21.5 M parameters, 64 spectrograms of 512 x 129): in float32, with half
- * of the blocks computed again in backward, and with bfloat16 products. */
+/* Training steps of the paper's Vision Transformer (21.5 M parameters, 64 spectrograms of 512 x 129): in float32, with
+ * three of the blocks computed again in backward, with bfloat16 products, and with keys and values made as tensors, as
+ * other libraries do (see et_mha_forward). */
 #include "config.h"
 
 #include <string.h>
@@ -16,7 +17,10 @@ static const struct vit_case {
     const char *name;
     bool mixed;     /* products of bfloat16 */
     int recomputed; /* blocks that backward computes again */
-} cases[] = {{"vit/paper", false, 0}, {"vit/paper-half", false, 4}, {"vit/paper-bf16", true, 0}};
+    bool kv;        /* keys and values are made */
+} cases[] = {{"vit/paper", false, 0, false},     {"vit/paper-half", false, 3, false},
+             {"vit/paper-bf16", true, 0, false}, {"vit/paper-half-bf16", true, 3, false},
+             {"vit/paper-kv", false, 0, true}};
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
 typedef struct work {
@@ -40,6 +44,8 @@ static bool work_make(work *w, const char *name, int threads)
             w->c = &cases[i];
     c.recomputed = w->c->recomputed;
     w->model = et_vit_new(NULL, NULL, &c, &rng);
+    for (int i = 0; w->model && i < c.layers; i++)
+        w->model->blocks->blocks[i]->attn->config.no_folding = w->c->kv;
     const et_optim_options o = {.kind = ET_ADAMW, .lr = 1e-4, .weight_decay = 1e-4};
     w->optim = w->model ? et_optim_new(&w->model->module, &o, NULL, 0) : NULL;
     w->m.module = w->model ? &w->model->module : NULL;
@@ -97,12 +103,12 @@ bool bench_vit_serve(const bench_options *o)
 
 /* Floating-point operations of the matrix products of a step: three times those of forward, but for the first layer,
  * whose input needs no gradient, and the resizing, which is no layer. */
-static double step_flop(const et_vit *m)
+static double step_flop(const et_vit *m, bool kv)
 {
     const et_vit_config *c = &m->config;
     const double N = (double)(m->rows * m->cols), d = (double)c->d, inner = (double)(c->heads * c->head_width);
     const double patch = N * d * (double)(c->patch_h * c->patch_w);
-    const double block = N * (4 * d * inner + 2 * d * (double)c->hidden + 2 * N * inner);
+    const double block = N * ((kv ? 4 : 2) * d * inner + 2 * d * (double)c->hidden + 2 * N * inner);
     double head = 0, in = N * d;
 
     for (int i = 0; i < m->n_head; in = (double)c->head[i++])
@@ -113,7 +119,7 @@ static double step_flop(const et_vit *m)
 static bool measure(bench_report *r, const bench_options *o, const char *name)
 {
     work w;
-    const bool good = work_make(&w, name, o->threads) && bench_model_measure(r, o, &w.m, name, BATCH, step_flop(w.model));
+    const bool good = work_make(&w, name, o->threads) && bench_model_measure(r, o, &w.m, name, BATCH, step_flop(w.model, w.c->kv));
 
     work_free(&w);
     return good;
@@ -124,7 +130,7 @@ bool bench_vit(bench_report *r, const bench_options *o)
     bool good = true;
 
     bench_table(r, "vit", "Training step of the paper's Vision Transformer, 21.5 M parameters, batch 64\n"
-                          "(own: weights, gradients, moments; beyond: the pool's peak without these)", bench_model_columns, BENCH_MODEL_COLUMNS);
+                          "(own: weights, gradients, moments, batch; beyond: the pool's peak without these)", bench_model_columns, BENCH_MODEL_COLUMNS);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_vit_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || i == 0)
             good = measure(r, o, cases[i].name);

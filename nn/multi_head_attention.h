@@ -20,7 +20,7 @@ typedef struct et_mha_config {
     bool fused;           /* one layer makes q, k and v: faster, self-attention alone */
     bool no_bias;         /* in any projection */
     double dropout;       /* of the weights, in training */
-    bool no_folding;      /* keys and values are made also where et_mha_forward can do without */
+    bool no_folding;      /* keys and values are made also where et_mha_forward can do without; may be set */
     const char *names[4]; /* of the layers q, k, v, out (fused: the first and the last count), dotted
                              or not; NULL: "q", "k", "v", "out", "qkv" */
 } et_mha_config;
