@@ -4,9 +4,11 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "datasets/batch.h"
 #include "datasets/corpora.h"
 #include "datasets/corpus.h"
 #include "datasets/folder.h"
@@ -15,7 +17,8 @@
 #include "tensor/alloc.h"
 #include "tensor/parallel.h"
 
-enum { TASK_TRAIN = 2000, TASK_TEST = 128, SPLIT_SEED = 1 };
+/* ENOUGH: clips of MusicCaps for parts as the published ones, else by shares. */
+enum { ENOUGH = 3000, TASK_TRAIN = 2000, TASK_TEST = 128, SPLIT_SEED = 1 };
 
 static const char *const kinds[SEARCH_KINDS] = {"S-XM", "corpus", "rendered", "musiccaps", "recorded"};
 
@@ -95,16 +98,49 @@ static et_status split_by_group(search_data *d)
     return status ? status : et_error_status();
 }
 
-/* The part of the split called `name`, or an empty one. */
+static int by_number(const void *a, const void *b)
+{
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* As the published experiment counts them: any 1000 clips for the test, 500 for validation, the rest to train on. */
+static et_status split_by_count(search_data *d)
+{
+    static const int64_t counts[] = {1000, 500};
+    et_indices all = {0}, *const parts[] = {&d->test, &d->valid, &d->train};
+    et_status status = et_split_all(d->ds, &all);
+    int32_t *order = status ? NULL : et_alloc((size_t)all.n * sizeof *order);
+    int64_t at = 0;
+
+    if (order)
+        et_batch_order(all.items, all.n, true, SPLIT_SEED, 0, order);
+    for (int p = 0; p < 3 && order; p++) {
+        const int64_t n = p < 2 ? counts[p] : all.n - at;
+        if (!(parts[p]->items = et_alloc((size_t)n * sizeof *order)))
+            break;
+        memcpy(parts[p]->items, order + at, (size_t)n * sizeof *order);
+        qsort(parts[p]->items, (size_t)n, sizeof *order, by_number);
+        parts[p]->n = n;
+        at += n;
+    }
+    et_dealloc(order);
+    et_indices_free(&all);
+    return status ? status : et_error_status();
+}
+
 static et_status split(search_data *d)
 {
     const et_dataset *ds = d->ds;
 
+    if (d->from.whole)
+        return et_split_all(ds, &d->test);
     if (d->from.kind == SEARCH_TASK || d->from.kind == SEARCH_CORPUS) {
         if (et_split_named(ds, "train", &d->train) || et_split_named(ds, "valid", &d->valid) ||
             et_split_named(ds, "test", &d->test))
             return et_error_status();
-    } else if (split_by_group(d)) {
+    } else if (d->from.kind == SEARCH_MUSICCAPS && search_data_size(d) >= ENOUGH ? split_by_count(d) : split_by_group(d)) {
         return et_error_status();
     }
     if (d->train.n < 2 || d->valid.n < 1 || d->test.n < 1)
@@ -260,7 +296,7 @@ search_data *search_data_load(const search_source *from, const search_input *inp
         leave_out(&d->train, d->cache);
         leave_out(&d->valid, d->cache);
         leave_out(&d->test, d->cache);
-        if (d->train.n < 2 || d->valid.n < 1 || d->test.n < 1)
+        if ((!from->whole && (d->train.n < 2 || d->valid.n < 1)) || d->test.n < 1)
             status = et_raise(ET_EINVAL, "%s: %lld of %lld sounds cannot be read, what is left is too little (%s)",
                               from->dir ? from->dir : kinds[from->kind], (long long)et_feature_cache_broken(d->cache),
                               (long long)search_data_size(d), et_feature_cache_problem(d->cache, 0));

@@ -40,6 +40,7 @@ typedef struct search_source {
     const char *dir;   /* NULL for data that the program makes */
     int64_t songs;     /* of each genre, in the corpus */
     const char *cache; /* file for features of sounds */
+    bool whole;        /* all of it is to be judged on: the test part are all items, the others none */
 } search_source;
 
 typedef struct search_data {
@@ -50,7 +51,7 @@ typedef struct search_data {
     et_names captions;
     et_front_end *fe; /* with a cache */
     et_feature_cache *cache;
-    et_indices train, valid, test; /* groups stay on one side */
+    et_indices train, valid, test; /* groups stay on one side; of MusicCaps 500 validate and 1000 are the test part */
 } search_data;
 
 /* Reads or makes the data. Features of sounds are computed once and kept in from->cache. */

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "autograd/autograd.h"
 #include "datasets/batch.h"
@@ -55,9 +56,20 @@ static et_status defaults(et_cli *cli, search_kind kind)
     return et_error_status();
 }
 
+/* True if the command line names a folder that is not the one that the run learned from. */
+static bool other_data(const et_cli *cli, et_run *run)
+{
+    const char *own = et_json_get_string(et_json_get(et_run_config(run), "options"), "data", NULL);
+    struct stat a, b;
+
+    return et_cli_given(cli, "data") && (!own || stat(own, &a) || stat(et_cli_text(cli, "data"), &b) || a.st_dev != b.st_dev ||
+                                         a.st_ino != b.st_ino);
+}
+
 search_data *search_open_data(et_cli *cli, et_run *run, const search_input *input)
 {
     const char *dir = et_cli_text(cli, "data"), *cache = et_cli_text(cli, "cache");
+    const bool whole = input && other_data(cli, run);
     int kind = search_kind_of(dir, et_cli_text(cli, "task"));
     search_input fitting;
 
@@ -69,9 +81,11 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
                  kind == SEARCH_TASK ? "sounds, not S-XM" : "the task S-XM, not sounds");
         return NULL;
     }
-    if (!cache && !(cache = et_run_path(run, "features.cache")))
+    if (!cache && !(cache = et_run_path(run, whole ? "features-test.cache" : "features.cache")))
         return NULL;
-    return search_data_load(&(search_source){(search_kind)kind, dir, et_cli_int(cli, "songs"), cache}, in);
+    if (whole)
+        printf("other data than what was learned from: all of it is judged\n");
+    return search_data_load(&(search_source){(search_kind)kind, dir, et_cli_int(cli, "songs"), cache, whole}, in);
 }
 
 /* The vocabulary: a file's, or learned from the captions. */

@@ -143,6 +143,12 @@ expect "a genre for it" says '^genres: [a-z]+ -?[0-9.]+, [a-z]+ -?[0-9.]+'
 expect "and tags" says '^tags:   [a-z -]+ -?[0-9.]+, '
 misuse "broken.wav" zero-shot library/broken.wav --out corpus
 misuse "neither genres nor tags" zero-shot library/low.wav --out task
+mkdir other
+printf 'wav,genre,caption\nlow.wav,jazz,a low tone\nhigh.wav,rock,a high tone\n' > other/clips.csv
+cp library/low.wav library/below/high.wav other
+expect "judges on other data" run eval --out corpus --data other
+expect "all of it" says '^  this model, 2 sounds'
+expect "saying so" says '^other data than what was learned from'
 expect "indexes a folder" run index library --out corpus
 expect "two sounds, one broken" says '^2 sounds are in corpus/index.safetensors, 1 could not be read'
 expect "answers" run query "slow sad piano" -k 10 --out corpus
@@ -163,6 +169,17 @@ cp corpus/best.safetensors kept
 expect "another model" run train --songs 5 --out corpus2 --epochs 1 --batch 16 --seed 2 --cache corpus/features.cache
 expect "makes the index anew" run query "piano" --out corpus2 --index here.index
 expect "because of the model" says 'of another model'
+
+# Parts of MusicCaps by the published numbers; shorter collections by shares.
+mkdir -p many/clips
+awk 'BEGIN { print "ytid,start_s,end_s,split,aspects,caption"; for (i = 0; i < 3000; i++) print "c" i ",0,10,train,a,tone " i }' > many/musiccaps.csv
+{
+    printf 'RIFF\204\003\000\000WAVEfmt \020\000\000\000\001\000\001\000\240\017\000\000\240\017\000\000\001\000\010\000data`\003\000\000'
+    awk 'BEGIN { for (i = 0; i < 864; i++) printf "%c", 65 + int(20 * (1 + sin(i))) }'
+} > tone.wav
+awk 'BEGIN { for (i = 0; i < 3000; i++) print "many/clips/c" i ".wav" }' | while read -r f; do ln -s ../../tone.wav "$f"; done
+expect "a small MusicCaps" run train --data many --out counted2 --epochs 1 --batch 1500 --tokens 6 --words 64
+expect "in parts of 1500, 500 and 1000" says '^1500 training and 500 validation pairs'
 
 head -c 100 here.index > short.index
 misuse "short.index: " query piano --out corpus --index short.index
