@@ -43,7 +43,6 @@ typedef struct conv_job {
     int64_t seg;              /* shared: positions of a segment (part of an output row), */
     int64_t seg_ld, segs;     /* elements from one to the next in a line, segments a row */
     int64_t per_block;        /* shared: segments of a block; else positions */
-    int64_t blocks;           /* a sample's */
     int64_t channels;         /* of a block */
     int64_t ld;               /* elements of a line */
     int64_t *off;             /* [channels taps] where the row of (c, i, j) starts */
@@ -62,8 +61,9 @@ static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 /* --- blocks --- */
 
-/* Decides lines and blocks; rows of positions shorter than `shortest` are packed densely. */
-static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest)
+/* Decides lines and blocks; rows of positions shorter than `shortest` are packed densely, and so
+ * is what follows them, for `samples` samples. */
+static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest, int64_t samples)
 {
     j->s = *s;
     j->kr = et_kernels_for(dtype);
@@ -84,12 +84,12 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
         j->segs = ceil_div(s->ow, j->seg);
         j->seg_ld = round_up(round_up(j->seg, lanes) + s->kw - 1, lanes);
         j->per_block = min64(s->oh * j->segs, max64(1, most / j->seg_ld));
-        j->blocks = ceil_div(s->oh * j->segs, j->per_block);
         j->ld = j->per_block * j->seg_ld;
     } else {
-        j->blocks = ceil_div(j->positions, most);
-        j->per_block = min64(j->positions, round_up(ceil_div(j->positions, j->blocks), nr));
-        j->blocks = ceil_div(j->positions, j->per_block);
+        if (!shortest)
+            most = nr; /* a panel of a matrix product */
+        const int64_t all = samples * j->positions, blocks = ceil_div(all, most);
+        j->per_block = min64(all, round_up(ceil_div(all, blocks), nr));
         j->ld = round_up(j->per_block, lanes);
     }
 }
@@ -109,116 +109,144 @@ static void set_offsets(conv_job *j, void *memory)
                 j->off[r++] = j->shared ? (c * j->lines + i) * j->ld + k : (c * j->lines + i * j->s.kw + k) * j->ld;
 }
 
-/* Lines of channels c0 .. c1 for one tap row i (and column k) over n positions from (oh, ow) on. */
-static void gather(const conv_job *j, const char *x, int64_t c0, int64_t c1, int64_t i, int64_t k, int64_t oh,
-                   int64_t ow, int64_t n, char *to)
-{
-    const et_conv *s = &j->s;
-    const int64_t row = oh * s->sh - s->ph + i, area = s->h * s->w;
-    const bool inside = row >= 0 && row < s->h;
+/* A block: segments of one sample where a line is shared; else positions, those of a sample behind those of the one
+ * before it. Both are counted through all samples. */
+typedef struct block {
+    int64_t first, n;
+    int64_t runs;
+} block;
 
-    j->kr->conv_gather(c1 - c0, x + (c0 * area + (inside ? row * s->w : 0)) * j->es, area, inside ? s->w : 0,
-                       ow * s->sw - s->pw + k, s->sw, to, j->lines * j->ld, n);
+/* Blocks of samples b0 .. b1. */
+static int64_t blocks_of(const conv_job *j, int64_t b0, int64_t b1)
+{
+    return j->shared ? (b1 - b0) * ceil_div(j->s.oh * j->segs, j->per_block)
+                     : ceil_div((b1 - b0) * j->positions, j->per_block);
+}
+
+static block block_of(const conv_job *j, int64_t b0, int64_t b1, int64_t i)
+{
+    if (j->shared) {
+        const int64_t segments = j->s.oh * j->segs, a_sample = ceil_div(segments, j->per_block);
+        const int64_t first = i % a_sample * j->per_block, n = min64(j->per_block, segments - first);
+        return (block){(b0 + i / a_sample) * segments + first, n, n};
+    }
+    const int64_t first = b0 * j->positions + i * j->per_block, n = min64(j->per_block, b1 * j->positions - first);
+    return (block){first, n, (first + n - 1) / j->positions - first / j->positions + 1};
 }
 
 /* A part of a block whose positions follow each other in y and in the lines. */
 typedef struct run {
-    int64_t q, at, n; /* first position, where it stands in the lines, number */
+    int64_t sample, q, at, n; /* first position, where it stands in the lines, number */
 } run;
 
-static int64_t runs_of(const conv_job *j, int64_t block)
-{
-    return j->shared ? min64(j->per_block, j->s.oh * j->segs - block * j->per_block) : 1;
-}
-
-static run run_of(const conv_job *j, int64_t block, int64_t r)
+static run run_of(const conv_job *j, const block *k, int64_t r)
 {
     if (j->shared) {
-        const int64_t g = block * j->per_block + r, oh = g / j->segs, ow = g % j->segs * j->seg;
-        return (run){oh * j->s.ow + ow, r * j->seg_ld, min64(j->seg, j->s.ow - ow)};
+        const int64_t segments = j->s.oh * j->segs, g = (k->first + r) % segments;
+        const int64_t oh = g / j->segs, ow = g % j->segs * j->seg;
+        return (run){(k->first + r) / segments, oh * j->s.ow + ow, r * j->seg_ld, min64(j->seg, j->s.ow - ow)};
     }
-    return (run){block * j->per_block, 0, min64(j->per_block, j->positions - block * j->per_block)};
+    const int64_t b = k->first / j->positions + r, begin = max64(k->first, b * j->positions);
+    return (run){b, begin - b * j->positions, begin - k->first, min64(k->first + k->n, (b + 1) * j->positions) - begin};
 }
 
-/* Gathers the lines of channels c0 .. c1 of sample x for one block of positions. */
-static void gather_block(const conv_job *j, const char *x, int64_t c0, int64_t c1, int64_t block, char *lines)
+/* Gathers the lines of channels c0 .. c1 for one block of positions. */
+static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block *at, char *lines)
 {
     const et_conv *s = &j->s;
-    const int64_t lanes = j->kr->lanes;
+    const int64_t lanes = j->kr->lanes, area = s->h * s->w;
 
-    for (int64_t r = 0; r < runs_of(j, block); r++) {
-        const run u = run_of(j, block, r);
-        const int64_t wide = round_up(u.n, lanes);
-        if (j->shared) {
-            for (int64_t i = 0; i < s->kh; i++)
-                gather(j, x, c0, c1, i, 0, u.q / s->ow, u.q % s->ow, wide + s->kw - 1,
-                       lines + (i * j->ld + u.at) * j->es);
+    for (int64_t r = 0; r < at->runs; r++) {
+        const run u = run_of(j, at, r);
+        const char *x = j->x + (u.sample * s->in + c0) * area * j->es;
+        char *to = lines + u.at * j->es;
+        if (j->shared) { /* positions of one row */
+            for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es) {
+                const int64_t row = u.q / s->ow * s->sh - s->ph + i;
+                const bool inside = row >= 0 && row < s->h;
+                j->kr->conv_gather(c1 - c0, x + (inside ? row * s->w : 0) * j->es, area, inside ? s->w : 0,
+                                   u.q % s->ow - s->pw, 1, to, j->lines * j->ld, round_up(u.n, lanes) + s->kw - 1);
+            }
             continue;
         }
-        for (int64_t t = 0; t < j->taps; t++) {
-            char *line = lines + t * j->ld * j->es;
-            for (int64_t q = u.q, n; q < u.q + u.n; q += n) {
-                n = min64(s->ow - q % s->ow, u.q + u.n - q);
-                gather(j, x, c0, c1, t / s->kw, t % s->kw, q / s->ow, q % s->ow, n, line + (q - u.q) * j->es);
-            }
-            if (wide > u.n)
-                j->kr->conv_gather(c1 - c0, x, 0, 0, 0, 1, line + u.n * j->es, j->lines * j->ld, wide - u.n);
-        }
+        j->kr->conv_lines(c1 - c0, x, s->h, s->w, s->sh, s->sw, s->kh, s->kw, s->ph, s->pw, s->ow, u.q / s->ow,
+                          u.q % s->ow, u.n, to, j->ld);
     }
+    if (!j->shared && at->n % lanes)
+        j->kr->conv_gather((c1 - c0) * j->taps, lines, 0, 0, 0, 1, lines + at->n * j->es, j->ld,
+                           lanes - at->n % lanes);
 }
 
 /* --- the product of rows with gathered lines --- */
 
 typedef struct rows_product {
     const char *a; int64_t rsa;  /* rows of the weight, contiguous along k */
-    int64_t m, k;
-    const char *b;               /* lines, at the run's first position */
+    int64_t k;
+    const char *b;               /* lines, at the first column */
     const int64_t *off;
-    char *c; int64_t ldc, n;     /* rows of the result, at the run's first position */
-    const char *bias;            /* [m] or NULL */
+    int64_t first, n;            /* columns first .. first + n - 1 of the result: */
+    char *c; int64_t ldc;        /* column q in row i at c + (q / stretch) next + i ldc + q % stretch */
+    int64_t stretch, next;
+    const char *bias;            /* a number a row or NULL */
     int acc;
 } rows_product;
 
-/* Rows r0 .. r1 of columns from j on, fewer than a whole panel. */
-static void ragged(const conv_job *w, const rows_product *g, int64_t r0, int64_t r1, int64_t j)
+static char *element(const conv_job *w, const rows_product *g, int64_t row, int64_t column)
+{
+    const int64_t q = g->first + column;
+    return g->c + (q / g->stretch * g->next + row * g->ldc + q % g->stretch) * w->es;
+}
+
+/* Columns at .. at + n - 1 of some rows: from the result to a tile, or the other way. */
+static void move_columns(const conv_job *w, const rows_product *g, int64_t row, int64_t rows, int64_t at, int64_t n,
+                         char *tile, int64_t width, bool to_tile)
+{
+    for (int64_t t = 0, piece; t < n; t += piece) {
+        piece = min64(n - t, g->stretch - (g->first + at + t) % g->stretch);
+        char *c = element(w, g, row, at + t), *in = tile + t * w->es;
+        for (int64_t i = 0; i < rows; i++, c += g->ldc * w->es, in += width * w->es)
+            memcpy(to_tile ? in : c, to_tile ? c : in, (size_t)(piece * w->es));
+    }
+}
+
+/* Rows r0 .. r1 of columns at .. at + n - 1, which are fewer than a panel's or not all neighbours. */
+static void ragged(const conv_job *w, const rows_product *g, int64_t r0, int64_t r1, int64_t at, int64_t n)
 {
     enum { TILE_BYTES = ET_TILE_ROWS * ET_TILE_VECS * 64 };
-    const int64_t n = g->n - j, width = round_up(n, w->kr->lanes);
+    const int64_t width = round_up(n, w->kr->lanes);
     const int v = (int)(width / w->kr->lanes), tall = w->kr->gemm_rows[v];
-    const size_t bytes = (size_t)(n * w->es);
+    const bool whole = width == n && (g->first + at) % g->stretch + n <= g->stretch;
     char tile[TILE_BYTES];
 
-    if (width != n)
+    if (width != n && g->acc)
         memset(tile, 0, sizeof tile);
     for (int64_t r = r0; r < r1; r += tall) {
         const int64_t rows = min64(tall, r1 - r);
-        char *c = g->c + (r * g->ldc + j) * w->es;
         const char *a = g->a + r * g->rsa * w->es, *bias = g->bias ? g->bias + r * w->es : NULL;
-        if (width == n) {
-            w->kr->conv_tile[v][rows](1, g->k, a, g->rsa, g->b + j * w->es, g->off, c, g->ldc, bias, g->acc);
-            continue;
-        }
-        if (g->acc)
-            for (int64_t i = 0; i < rows; i++)
-                memcpy(tile + i * width * w->es, c + i * g->ldc * w->es, bytes);
-        w->kr->conv_tile[v][rows](1, g->k, a, g->rsa, g->b + j * w->es, g->off, tile, width, bias, g->acc);
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(c + i * g->ldc * w->es, tile + i * width * w->es, bytes);
+        if (!whole && g->acc)
+            move_columns(w, g, r, rows, at, n, tile, width, true);
+        w->kr->conv_tile[v][rows](1, g->k, a, g->rsa, g->b + at * w->es, g->off, whole ? element(w, g, r, at) : tile,
+                                  whole ? g->ldc : width, bias, g->acc);
+        if (!whole)
+            move_columns(w, g, r, rows, at, n, tile, width, false);
     }
 }
 
 static void rows_times_lines(const conv_job *w, const rows_product *g, int64_t r0, int64_t r1)
 {
     const int vecs = w->kr->gemm_vecs, tall = w->kr->gemm_rows[vecs];
-    const int64_t nr = (int64_t)vecs * w->kr->lanes, full = g->n / nr;
+    const int64_t nr = (int64_t)vecs * w->kr->lanes;
 
-    if (full)
-        for (int64_t r = r0; r < r1; r += tall)
-            w->kr->conv_tile[vecs][min64(tall, r1 - r)](full, g->k, g->a + r * g->rsa * w->es, g->rsa, g->b, g->off,
-                                                        g->c + r * g->ldc * w->es, g->ldc,
+    for (int64_t at = 0, n; at < g->n; at += n) {
+        const int64_t full = min64(g->n - at, g->stretch - (g->first + at) % g->stretch) / nr;
+        n = full ? full * nr : min64(nr, g->n - at);
+        if (!full)
+            ragged(w, g, r0, r1, at, n);
+        for (int64_t r = r0; full && r < r1; r += tall)
+            w->kr->conv_tile[vecs][min64(tall, r1 - r)](full, g->k, g->a + r * g->rsa * w->es, g->rsa,
+                                                        g->b + at * w->es, g->off, element(w, g, r, at), g->ldc,
                                                         g->bias ? g->bias + r * w->es : NULL, g->acc);
-    if (g->n > full * nr)
-        ragged(w, g, r0, r1, full * nr);
+    }
 }
 
 /* --- threads --- */
@@ -256,19 +284,22 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
     char *lines = slot_of(j, lo);
 
     for (int64_t item = lo; item < hi; item++) {
-        const int64_t b = item / j->blocks, block = item % j->blocks, runs = runs_of(j, block);
-        const char *x = j->x + b * s->in * s->h * s->w * j->es;
+        const block at = block_of(j, 0, s->batch, item);
         for (int64_t c0 = 0; c0 < s->in; c0 += j->channels) {
             const int64_t c1 = min64(c0 + j->channels, s->in);
-            gather_block(j, x, c0, c1, block, lines);
+            rows_product g = {.a = j->w + c0 * j->taps * j->es, .rsa = k, .k = (c1 - c0) * j->taps, .b = lines,
+                              .off = j->off, .first = at.first, .n = at.n, .c = j->y, .ldc = j->positions,
+                              .stretch = j->positions, .next = s->out * j->positions, .bias = c0 ? NULL : j->bias,
+                              .acc = c0 > 0 || j->acc};
+            gather_block(j, c0, c1, &at, lines);
             for (int64_t o = 0; o < s->out; o += ROW_GROUP)
-                for (int64_t r = 0; r < runs; r++) {
-                    const run u = run_of(j, block, r);
-                    const rows_product g = {.a = j->w + c0 * j->taps * j->es, .rsa = k, .k = (c1 - c0) * j->taps,
-                                            .b = lines + u.at * j->es, .off = j->off,
-                                            .c = j->y + (b * s->out * j->positions + u.q) * j->es,
-                                            .ldc = j->positions, .n = u.n, .bias = c0 ? NULL : j->bias,
-                                            .acc = c0 > 0 || j->acc};
+                for (int64_t r = 0; r < (j->shared ? at.runs : 1); r++) {
+                    if (j->shared) {
+                        const run u = run_of(j, &at, r);
+                        g.first = u.sample * j->positions + u.q;
+                        g.n = u.n;
+                        g.b = lines + u.at * j->es;
+                    }
                     rows_times_lines(j, &g, o, min64(o + ROW_GROUP, s->out));
                 }
         }
@@ -283,10 +314,11 @@ static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, co
 
     if (!c->batch || !c->out || !c->oh || !c->ow)
         return ET_OK;
-    plan(&j, dtype, c, 0);
-    if (cut(&j, c->batch * j.blocks, flops_of(c), lines_bytes(&j)))
+    plan(&j, dtype, c, 0, c->batch);
+    const int64_t items = blocks_of(&j, 0, c->batch);
+    if (cut(&j, items, flops_of(c), lines_bytes(&j)))
         return et_error_status();
-    et_parallel_for(c->batch * j.blocks, j.chunk, forward_body, &j);
+    et_parallel_for(items, j.chunk, forward_body, &j);
     et_pool_free(j.scratch);
     return ET_OK;
 }
@@ -301,46 +333,49 @@ et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const
 
 typedef struct turn_job {
     const et_conv *s;
-    const char *w;
-    char *to;
-    size_t es;
+    const void *w;
+    void *to;
     bool turned; /* [in, out, kh, kw], kernels turned around; else [in, kh, kw, out] */
 } turn_job;
 
-static void turn_body(int64_t lo, int64_t hi, void *user)
-{
-    const turn_job *t = user;
-    const int64_t taps = t->s->kh * t->s->kw, out = t->s->out, es = (int64_t)t->es;
-
-    for (int64_t c = lo; c < hi; c++)
-        for (int64_t o = 0; o < out; o++) {
-            const char *from = t->w + (o * t->s->in + c) * taps * es;
-            char *to = t->to + c * out * taps * es;
-            for (int64_t k = 0; k < taps; k++)
-                memcpy(to + (t->turned ? o * taps + taps - 1 - k : k * out + o) * es, from + k * es, t->es);
-        }
-}
+#define TURN_BODY(name, real)                                                            \
+    static void name(int64_t lo, int64_t hi, void *user)                                 \
+    {                                                                                    \
+        const turn_job *t = user;                                                        \
+        const int64_t taps = t->s->kh * t->s->kw, out = t->s->out;                       \
+                                                                                         \
+        for (int64_t c = lo; c < hi; c++) {                                              \
+            const real *from = (const real *)t->w + c * taps;                            \
+            real *to = (real *)t->to + c * out * taps;                                   \
+            for (int64_t o = 0; o < out; o++, from += t->s->in * taps)                   \
+                for (int64_t k = 0; k < taps; k++)                                       \
+                    to[t->turned ? o * taps + taps - 1 - k : k * out + o] = from[k];     \
+        }                                                                                \
+    }
+TURN_BODY(turn_f32, float)
+TURN_BODY(turn_f64, double)
 
 /* Strides, few channels: for a block of positions the patches' gradients, w^T dy, then added to dx. */
 static void scatter_body(int64_t lo, int64_t hi, void *user)
 {
     const conv_job *j = user;
     const et_conv *s = &j->s;
-    const int64_t area = s->h * s->w, k = s->in * j->taps, ldb = round_up(j->per_block, j->kr->lanes);
+    const int64_t area = s->h * s->w, ldb = round_up(j->per_block, j->kr->lanes);
     char *dlines = slot_of(j, lo), *dy = dlines + lines_bytes(j);
 
     for (int64_t b = lo; b < hi; b++) {
         char *dx = j->y + b * s->in * area * j->es;
         if (!j->acc)
             memset(dx, 0, (size_t)(s->in * area * j->es));
-        for (int64_t block = 0; block < j->blocks; block++) {
-            const run u = run_of(j, block, 0);
+        for (int64_t i = 0; i < blocks_of(j, 0, 1); i++) {
+            const block at = block_of(j, 0, 1, i);
+            const run u = run_of(j, &at, 0);
             j->kr->conv_gather(s->out, j->dy + (b * s->out * j->positions + u.q) * j->es, j->positions, u.n, 0, 1, dy,
                                ldb, ldb);
             for (int64_t c0 = 0; c0 < s->in; c0 += j->channels) {
                 const int64_t c1 = min64(c0 + j->channels, s->in), rows = (c1 - c0) * j->taps;
-                const rows_product g = {.a = j->w + c0 * j->taps * s->out * j->es, .rsa = s->out, .m = k, .k = s->out,
-                                        .b = dy, .off = j->off, .c = dlines, .ldc = j->ld, .n = u.n};
+                const rows_product g = {.a = j->w + c0 * j->taps * s->out * j->es, .rsa = s->out, .k = s->out,
+                                        .b = dy, .off = j->off, .c = dlines, .ldc = j->ld, .n = u.n, .stretch = u.n};
                 for (int64_t r = 0; r < rows; r += ROW_GROUP)
                     rows_times_lines(j, &g, r, min64(r + ROW_GROUP, rows));
                 for (int64_t t = 0; t < j->taps; t++)
@@ -362,7 +397,7 @@ static et_status scattered_input_grad(et_dtype dtype, const et_conv *c, const vo
 {
     conv_job j = {.w = weight, .dy = dy, .y = dx, .acc = acc};
 
-    plan(&j, dtype, c, INT64_MAX);
+    plan(&j, dtype, c, INT64_MAX, 1);
     const int64_t ldb = round_up(j.per_block, j.kr->lanes), offsets = c->out * (int64_t)sizeof *j.off;
     if (cut(&j, c->batch, flops_of(c), lines_bytes(&j) + c->out * ldb * j.es))
         return et_error_status();
@@ -384,14 +419,15 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
 {
     /* With few channels tiles would be low, and kernels as large as x would meet zeros most of the time. */
     const bool plain = c->sh == 1 && c->sw == 1 && c->in >= 4 && 2 * c->h * c->w <= 3 * c->oh * c->ow;
-    turn_job t = {.s = c, .w = weight, .es = et_dtype_size(dtype), .turned = plain};
+    turn_job t = {.s = c, .w = weight, .turned = plain};
     const int64_t taps = c->kh * c->kw, size = c->out * c->in * taps;
 
     if (!c->batch || !c->in || !c->h || !c->w)
         return ET_OK;
-    if (!(t.to = et_pool_alloc((size_t)max64(1, size) * t.es)))
+    if (!(t.to = et_pool_alloc((size_t)max64(1, size) * et_dtype_size(dtype))))
         return et_error_status();
-    et_parallel_for(c->in, et_row_grain(c->in, 4 * c->out * taps), turn_body, &t);
+    et_parallel_for(c->in, et_row_grain(c->in, 4 * c->out * taps),
+                    dtype == ET_F64 ? turn_f64 : turn_f32, &t);
     et_status status;
     if (plain) {
         const et_conv back = {.batch = c->batch, .in = c->out, .h = c->oh, .w = c->ow, .out = c->in, .kh = c->kh,
@@ -413,48 +449,49 @@ static void weight_part(const conv_job *j, int64_t b0, int64_t b1, int64_t ca, i
 {
     const et_conv *s = &j->s;
     const int vecs = j->kr->gemm_vecs;
-    const int64_t lanes = j->kr->lanes, nr = vecs * lanes, area = s->h * s->w;
+    const int64_t lanes = j->kr->lanes, nr = vecs * lanes;
     char *panels = lines + lines_bytes(j);
 
-    for (int64_t b = b0; b < b1; b++)
-        for (int64_t block = 0; block < j->blocks; block++)
-            for (int64_t o = 0; o < s->out; o += OUT_CHUNK) {
-                const int64_t oe = min64(o + OUT_CHUNK, s->out), full = (oe - o) / nr;
-                const int64_t edge = oe - o - full * nr, wide = round_up(edge, lanes);
-                const int64_t runs = runs_of(j, block);
-                char *panel = panels;
-                for (int64_t r = 0; r < runs; r++) { /* dy of each run, transposed, panel after panel */
-                    const run u = run_of(j, block, r);
-                    const char *dy = j->dy + (b * s->out * j->positions + u.q) * j->es;
-                    for (int64_t p = o; p < oe; p += nr) {
-                        const int64_t width = min64(nr, round_up(oe - p, lanes));
-                        j->kr->gemm_pack(u.n, min64(nr, oe - p), dy + p * j->positions * j->es, 1, j->positions, panel,
-                                         width);
+    for (int64_t i = 0; i < blocks_of(j, b0, b1); i++) {
+        const block at = block_of(j, b0, b1, i);
+        const int64_t parts = j->shared ? at.runs : 1; /* each with panels of its own */
+        for (int64_t o = 0; o < s->out; o += OUT_CHUNK) {
+            const int64_t oe = min64(o + OUT_CHUNK, s->out), full = (oe - o) / nr;
+            const int64_t edge = oe - o - full * nr, wide = round_up(edge, lanes);
+            const int v = (int)(wide / lanes);
+            char *panel = panels;
+            for (int64_t r = 0; r < parts; r++) /* dy transposed, panel after panel */
+                for (int64_t p = o; p < oe; p += nr) {
+                    const int64_t width = min64(nr, round_up(oe - p, lanes));
+                    for (int64_t e = r; e < (j->shared ? r + 1 : at.runs); e++) {
+                        const run u = run_of(j, &at, e);
+                        j->kr->gemm_pack(u.n, min64(nr, oe - p),
+                                         j->dy + ((u.sample * s->out + p) * j->positions + u.q) * j->es, 1, j->positions,
+                                         panel, width);
                         panel += u.n * width * j->es;
                     }
                 }
-                for (int64_t c0 = ca; c0 < cb; c0 += j->channels) {
-                    const int64_t c1 = min64(c0 + j->channels, cb), rows = (c1 - c0) * j->taps;
-                    gather_block(j, s->in * area * b * j->es + j->x, c0, c1, block, lines);
-                    panel = panels;
-                    for (int64_t r = 0; r < runs; r++) {
-                        const run u = run_of(j, block, r);
-                        const int first = b == b0 && block == 0 && r == 0;
-                        const char *a = lines + u.at * j->es;
-                        char *c = wt + (c0 * j->taps * j->ldo + o) * j->es;
-                        for (int64_t i = 0, tall = j->kr->gemm_rows[vecs]; full && i < rows; i += tall)
-                            j->kr->conv_wtile[vecs][min64(tall, rows - i)](full, u.n, a, j->off + i, panel,
-                                                                           c + i * j->ldo * j->es, j->ldo, !first);
-                        panel += full * nr * u.n * j->es;
-                        const int v = (int)(wide / lanes);
-                        for (int64_t i = 0, tall = j->kr->gemm_rows[v]; edge && i < rows; i += tall)
-                            j->kr->conv_wtile[v][min64(tall, rows - i)](1, u.n, a, j->off + i, panel,
-                                                                        c + (i * j->ldo + full * nr) * j->es, j->ldo,
-                                                                        !first);
-                        panel += wide * u.n * j->es;
-                    }
+            for (int64_t c0 = ca; c0 < cb; c0 += j->channels) {
+                const int64_t c1 = min64(c0 + j->channels, cb), rows = (c1 - c0) * j->taps;
+                gather_block(j, c0, c1, &at, lines);
+                panel = panels;
+                for (int64_t r = 0; r < parts; r++) {
+                    const run u = j->shared ? run_of(j, &at, r) : (run){.n = at.n};
+                    const int acc = i > 0 || r > 0;
+                    const char *a = lines + u.at * j->es;
+                    char *c = wt + (c0 * j->taps * j->ldo + o) * j->es;
+                    for (int64_t t = 0, tall = j->kr->gemm_rows[vecs]; full && t < rows; t += tall)
+                        j->kr->conv_wtile[vecs][min64(tall, rows - t)](full, u.n, a, j->off + t, panel,
+                                                                       c + t * j->ldo * j->es, j->ldo, acc);
+                    panel += full * nr * u.n * j->es;
+                    for (int64_t t = 0, tall = j->kr->gemm_rows[v]; edge && t < rows; t += tall)
+                        j->kr->conv_wtile[v][min64(tall, rows - t)](1, u.n, a, j->off + t, panel,
+                                                                    c + (t * j->ldo + full * nr) * j->es, j->ldo, acc);
+                    panel += wide * u.n * j->es;
                 }
             }
+        }
+    }
 }
 
 /* Small weights: shards of the batch, each with a gradient of its own. */
@@ -511,10 +548,10 @@ et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, c
             memset(dweight, 0, (size_t)(c->out * k) * et_dtype_size(dtype));
         return ET_OK;
     }
-    plan(&j, dtype, c, 96);
-    j.ldo = round_up(c->out, j.kr->lanes);
+    j.ldo = round_up(c->out, et_kernels_for(dtype)->lanes);
     const bool small = k * j.ldo <= SHARD_ELEMS;
     j.shards = small ? min64(SHARDS, c->batch) : 1;
+    plan(&j, dtype, c, 96, ceil_div(c->batch, j.shards));
     const int64_t items = small ? j.shards : c->in;
     const int64_t columns = j.shared ? j.per_block * j.seg : j.per_block;
     const int64_t panel = columns * min64(j.ldo, round_up(OUT_CHUNK, j.kr->lanes));

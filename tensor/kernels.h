@@ -239,6 +239,12 @@ typedef struct et_kernels {
     /* `count` rows, lds and ldd apart: dst[t] = src[start + t step], 0 outside src[0 .. width), for t < n. */
     void (*conv_gather)(int64_t count, const void *src, int64_t lds, int64_t width, int64_t start, int64_t step,
                         void *dst, int64_t ldd, int64_t n);
+    /* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) of a kernel sees each of `count`
+     * images x [h, w]: for position (r, c), dst[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd
+     * apart, taps behind each other, then images. */
+    void (*conv_lines)(int64_t count, const void *x, int64_t h, int64_t w, int64_t sh, int64_t sw, int64_t kh,
+                       int64_t kw, int64_t ph, int64_t pw, int64_t ow, int64_t row, int64_t col, int64_t n, void *dst,
+                       int64_t ldd);
     /* dst[start + t step] += src[t] inside dst[0 .. width), for t < n. */
     void (*conv_scatter)(int64_t count, const void *src, int64_t lds, void *dst, int64_t ldd, int64_t width,
                          int64_t start, int64_t step, int64_t n);

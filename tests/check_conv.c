@@ -174,6 +174,11 @@ START_TEST(blocks)
         {.batch = 1, .in = 40, .h = 7, .w = 7, .out = 5, .kh = 4, .kw = 4, .sh = 3, .sw = 3, .ph = 1, .pw = 1},
         {.batch = 1, .in = 5, .h = 4, .w = 4, .out = 5, .kh = 2, .kw = 2, .sh = 1, .sw = 1, .ph = 3, .pw = 3},
         {.batch = 1, .in = 5, .h = 2, .w = 3, .out = 4, .kh = 2, .kw = 2, .sh = 5, .sw = 6}, /* gaps */
+        /* blocks over samples, channels in several */
+        {.batch = 30, .in = 130, .h = 3, .w = 3, .out = 7, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 37, .in = 6, .h = 3, .w = 7, .out = 30, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 9, .in = 5, .h = 3, .w = 2, .out = 6, .kh = 7, .kw = 7, .sh = 1, .sw = 1, .ph = 3, .pw = 3}, /* wide */
+        {.batch = 5, .in = 9, .h = 6, .w = 8, .out = 6, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -191,6 +196,8 @@ START_TEST(threads)
          .ow = 300},
         {.batch = 7, .in = 16, .h = 1, .w = 3000, .out = 64, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1, .oh = 1,
          .ow = 1000},
+        {.batch = 13, .in = 96, .h = 7, .w = 7, .out = 128, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .oh = 7,
+         .ow = 7},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

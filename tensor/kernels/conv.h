@@ -94,7 +94,12 @@ static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t wi
     const real *src = vsrc;
     real *dst = vdst;
     /* t0 .. t1-1 lie within */
-    int64_t t0 = start < 0 ? (-start + step - 1) / step : 0, t1 = width > start ? (width - start + step - 1) / step : 0;
+    int64_t t0 = start < 0 ? -start : 0, t1 = width > start ? width - start : 0;
+
+    if (step > 1) {
+        t0 = (t0 + step - 1) / step;
+        t1 = (t1 + step - 1) / step;
+    }
 
     if (t0 > n)
         t0 = n;
@@ -117,13 +122,45 @@ static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t wi
     }
 }
 
+/* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) sees each of `count` images x [h, w]:
+ * for position (r, c), out[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd apart, a tap's behind each
+ * other, then the next image's. */
+static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int64_t sh, int64_t sw, int64_t kh,
+                       int64_t kw, int64_t ph, int64_t pw, int64_t ow, int64_t row, int64_t col, int64_t n, void *vdst,
+                       int64_t ldd)
+{
+    const real *x = vx;
+    real *dst = vdst;
+    const int neighbours = sh == 1 && sw == 1 && ow == w; /* positions are, as the elements: one copy, then the edges */
+
+    for (; count > 0; count--, x += h * w)
+        for (int64_t i = -ph; i < kh - ph; i++)
+            for (int64_t k = -pw; k < kw - pw; k++, dst += ldd) {
+                if (neighbours) {
+                    const int64_t edge = k < 0 ? -k : k < w ? k : w;
+                    conv_gather(1, x, 0, h * w, (row + i) * w + col + k, 1, dst, 0, n);
+                    for (int64_t t = (k < 0 ? 0 : w - edge) - col; edge && t < n; t += w)
+                        for (int64_t e = t < 0 ? 0 : t; e < t + edge && e < n; e++)
+                            dst[e] = 0;
+                    continue;
+                }
+                int64_t r = row * sh + i, c = col;
+                for (int64_t t = 0, piece; t < n; t += piece, r += sh, c = 0) {
+                    const int inside = r >= 0 && r < h;
+                    piece = n - t < ow - c ? n - t : ow - c;
+                    conv_gather(1, x + (inside ? r * w : 0), 0, inside ? w : 0, c * sw + k, sw, dst + t, 0, piece);
+                }
+            }
+}
+
 /* The way back: row[start + t step] += in[t] where that lies within 0 .. width-1. */
 static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vdst, int64_t ldd, int64_t width,
                          int64_t start, int64_t step, int64_t n)
 {
     const real *src = vsrc;
     real *dst = vdst;
-    int64_t t0 = start < 0 ? (-start + step - 1) / step : 0, t1 = width > start ? (width - start + step - 1) / step : 0;
+    const int64_t t0 = start < 0 ? (-start + step - 1) / step : 0;
+    int64_t t1 = width > start ? (width - start + step - 1) / step : 0;
 
     if (t1 > n)
         t1 = n;
@@ -144,4 +181,4 @@ static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vds
 #define CONV_TABLE                                    \
     .conv_tile = {GEMM_TILES(CONV_TILE_FIELD)},       \
     .conv_wtile = {GEMM_TILES(CONV_WTILE_FIELD)},     \
-    .conv_gather = conv_gather, .conv_scatter = conv_scatter
+    .conv_gather = conv_gather, .conv_lines = conv_lines, .conv_scatter = conv_scatter
