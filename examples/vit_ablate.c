@@ -11,27 +11,27 @@
 static void variant(int i, et_vit_config *c, const char **name)
 {
     static const char *const names[] = {"as configured", "all tokens, flattened", "mean of tokens", "class token",
-                                        "square patches", "time-only patches", "heads share the width"};
+                                        "mean and deviation", "square patches", "time-only patches", "heads share the width"};
     int64_t area = c->patch_h * c->patch_w, side = 1;
 
     *name = names[i];
     while ((side + 1) * (side + 1) <= area)
         side++;
-    if (i == 1 || i == 2 || i == 3)
+    if (i >= 1 && i <= 4)
         c->pooling = (et_vit_pooling)(i - 1);
-    if (i == 4)
+    if (i == 5)
         c->patch_h = c->patch_w = side;
-    if (i == 5) {
+    if (i == 6) {
         c->patch_h = area / c->width > 0 ? area / c->width : 1;
         c->patch_w = c->width;
     }
-    if (i == 4 || i == 5)
+    if (i == 5 || i == 6)
         c->step_h = c->step_w = 0;
-    if (i == 6)
+    if (i == 7)
         c->head_width = 0;
 }
 
-enum { VARIANTS = 7 };
+enum { VARIANTS = 8 };
 
 /* Trains one variant and prints its row. */
 static et_status row(et_cli *cli, const vit_source *source, int i)

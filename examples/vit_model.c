@@ -21,11 +21,19 @@ static et_tensor *ask_vit(const et_module *m, et_tensor *x, et_tensor *lengths, 
     return et_vit_forward((const et_vit *)m, x, NULL);
 }
 
-static const char *const poolings[] = {"flatten", "mean", "class"};
+static const char *const poolings[] = {"flatten", "mean", "class", "statistics"};
+
+static et_vit_pooling pooling_of(const char *name)
+{
+    int i = 0;
+
+    while (strcmp(poolings[i], name) != 0) /* the option allows no others */
+        i++;
+    return (et_vit_pooling)i;
+}
 
 et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features, int64_t classes)
 {
-    const char *pooling = et_cli_text(cli, "pooling");
     int64_t channels = vit_channels(kind);
 
     return (et_vit_config){
@@ -45,7 +53,7 @@ et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, in
         .head_width = et_cli_int(cli, "head-width"),
         .hidden = et_cli_int(cli, "hidden"),
         .act_once = et_cli_int(cli, "acts") == 1,
-        .pooling = (et_vit_pooling)(pooling[0] == 'f' ? 0 : pooling[0] == 'm' ? 1 : 2),
+        .pooling = pooling_of(et_cli_text(cli, "pooling")),
         .head = {et_cli_int(cli, "head1"), et_cli_int(cli, "head2")},
         .classes = classes,
         .dropout = et_cli_real(cli, "dropout"),

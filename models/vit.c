@@ -42,6 +42,14 @@ static void init_linear(const et_module *m, et_rng *rng)
     }
 }
 
+/* The mean and the standard deviation of y [B, N, d] over N, [B, 2 d] (Snyder et al. 2018, "X-vectors"). */
+static et_tensor *statistics(et_tensor *y)
+{
+    et_tensor *deviation = et_sqrt(et_add_scalar(et_var(y, ET_DIMS(1), false, false), 1e-6));
+
+    return et_concat(2, (et_tensor *[]){et_mean(y, ET_DIMS(1), false), deviation}, 1);
+}
+
 /* True if the sizes make sense; fills in what may be 0. */
 static bool complete(et_vit_config *c)
 {
@@ -103,7 +111,7 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
     }
     m->ln = et_layer_norm_layer_new(&m->module, "ln", c.d, 1e-6);
     et_module *head = et_module_new(sizeof *head, "Head", &m->module, "head");
-    int64_t in = c.pooling == ET_VIT_FLATTEN ? N * c.d : c.d;
+    int64_t in = c.pooling == ET_VIT_FLATTEN ? N * c.d : c.pooling == ET_VIT_STATISTICS ? 2 * c.d : c.d;
     for (int i = 0; head && i < ET_VIT_HEAD_LAYERS && c.head[i] > 0; i++, m->n_head++) {
         snprintf(layer, sizeof layer, "%d", i);
         m->head[i] = et_linear_layer_new(head, layer, in, c.head[i], true, rng);
@@ -166,12 +174,14 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
     z = attention ? et_transformer_forward(m->blocks, z, NULL, attention)
                   : et_transformer_forward_from(m->blocks, 0, z, NULL, NULL);
 
-    /* y = LN(z_L^0)   (4): of the class token, the mean token, or all of them */
+    /* y = LN(z_L^0)   (4): of the class token, the mean token and perhaps its deviation, or all of them */
     et_tensor *y = et_layer_norm_layer_forward(m->ln, z);
     if (c->pooling == ET_VIT_CLASS)
         y = et_select(y, 1, 0);
     else if (c->pooling == ET_VIT_MEAN)
         y = et_mean(y, ET_DIMS(1), false);
+    else if (c->pooling == ET_VIT_STATISTICS)
+        y = statistics(y);
     else
         y = et_flatten(y, 1, 2);
 

@@ -24,7 +24,8 @@ extern "C" {
 typedef enum et_vit_pooling {
     ET_VIT_FLATTEN, /* all of them, one after the other: N d */
     ET_VIT_MEAN,    /* their mean: d */
-    ET_VIT_CLASS    /* the one of a learned token that is put in front: d */
+    ET_VIT_CLASS,   /* the one of a learned token that is put in front: d */
+    ET_VIT_STATISTICS /* their mean and their standard deviation, one after the other: 2 d */
 } et_vit_pooling;
 
 enum { ET_VIT_HEAD_LAYERS = 4 };

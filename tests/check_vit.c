@@ -43,6 +43,47 @@ START_TEST(sizes)
 }
 END_TEST
 
+/* Tokens' means and deviations reach the last layer; both by their definitions. */
+START_TEST(statistics)
+{
+    et_vit_config c = et_vit_small();
+
+    c.pooling = ET_VIT_STATISTICS;
+    memset(c.head, 0, sizeof c.head);
+    et_vit *m = et_vit_new(NULL, NULL, &c, NULL);
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    ck_assert_int_eq(m->out->weight->shape[1], 2 * c.d);
+    et_module_to(&m->module, ET_F64);
+    et_module_eval(&m->module);
+    et_scope *s = et_scope_open();
+    et_tensor *x = et_empty(ET_F64, ET_SHAPE(2, c.frames, c.bins));
+    et_rng rng = et_rng_make(2, 0);
+    et_fill_normal(x, &rng, 0, 1);
+    et_tensor *logits = et_vit_forward(m, x, NULL);
+    et_tensor *z = et_patches(et_vit_image(m, x), c.patch_h, c.patch_w, c.patch_h, c.patch_w);
+    z = et_add(et_linear_layer_forward(m->proj, z), m->pos);
+    z = et_layer_norm_layer_forward(m->ln, et_transformer_forward(m->blocks, z, NULL, NULL));
+    ck_assert_msg(logits && z, "%s", et_error_message());
+    const int64_t N = z->shape[1];
+    for (int64_t b = 0; b < 2; b++)
+        for (int64_t k = 0; k < c.classes; k++) {
+            double y = et_data_f64(m->out->bias)[k];
+            for (int64_t j = 0; j < c.d; j++) {
+                double mean = 0, square = 0;
+                for (int64_t n = 0; n < N; n++)
+                    mean += et_get(z, (const int64_t[]){b, n, j}) / (double)N;
+                for (int64_t n = 0; n < N; n++)
+                    square += pow(et_get(z, (const int64_t[]){b, n, j}) - mean, 2) / (double)N;
+                y += et_get(m->out->weight, (const int64_t[]){k, j}) * mean +
+                     et_get(m->out->weight, (const int64_t[]){k, c.d + j}) * sqrt(square + 1e-6);
+            }
+            ck_assert_double_eq_tol(et_get(logits, (const int64_t[]){b, k}), y, 1e-12);
+        }
+    et_scope_close(s);
+    et_module_free(&m->module);
+}
+END_TEST
+
 /* --- parity -------------------------------------------------------------------------------- */
 
 static et_safetensors *fixture;
@@ -403,6 +444,7 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, sizes);
+    tcase_add_test(tc, statistics);
     tcase_add_test(tc, image);
     tcase_add_test(tc, recomputed);
     tcase_add_loop_test(tc, relevance, 0, 2);
