@@ -1,8 +1,8 @@
 /* C = act(alpha A B + beta C + bias + residual) with A and B in bfloat16.
  *
  * Where the CPU has the instruction: both are packed as pairs of bfloat16, B into panels of COLS
- * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; then tiles of C are computed
- * by threads, which share C in chunks that shapes alone determine. An element's sum runs over k in
+ * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; a large B, where A is packed in
+ * one piece, some panels after the others. Then tiles of C are computed by threads, which share C in chunks that shapes alone determine. An element's sum runs over k in
  * one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded
  * operands, and et_gemm. */
 #include "config.h"
@@ -26,6 +26,7 @@ enum {
     PAIRS = 256,        /* of a block of k: a panel of B is 48 KiB */
     CHUNK_ROWS = 64,    /* of C that a thread computes: their part of A is 64 KiB */
     MAX_ROWS = 4096,    /* of A that are packed at once */
+    MAX_PACKED = 1 << 20, /* pairs of B that are packed at once where that costs nothing: 4 MiB */
     CHUNKS = 8          /* C is cut into as many where it is large enough */
 };
 
@@ -156,7 +157,15 @@ static size_t bytes_a(const job *w)
     return (size_t)(w->pairs * round_up(min64(w->g.m, MAX_ROWS), LANES)) * sizeof(uint32_t);
 }
 
-static size_t bytes_b(const job *w) { return (size_t)(w->pairs * round_up(w->g.n, LANES)) * sizeof(uint32_t); }
+static size_t bytes_b(const job *w, int64_t cols) { return (size_t)(w->pairs * round_up(cols, LANES)) * sizeof(uint32_t); }
+
+/* Panels of B that are packed at once. */
+static int64_t panels_at_once(const job *w)
+{
+    const int64_t fit = max64(CHUNKS, MAX_PACKED / (w->pairs * COLS));
+
+    return w->g.m <= MAX_ROWS ? min64(w->panels, fit) : w->panels;
+}
 
 static int64_t grain_of(int64_t n, double flops)
 {
@@ -165,19 +174,42 @@ static int64_t grain_of(int64_t n, double flops)
     return max64(1, ceil_div(n, min64(most, n)));
 }
 
-static void run_native(job *w)
+static void pack_rows(job *w, int64_t row0)
 {
-    const double flops = 2.0 * (double)w->g.m * (double)w->g.n * (double)w->g.k;
+    w->row0 = row0;
+    w->rows = min64(MAX_ROWS, w->g.m - row0);
+    w->groups = ceil_div(w->rows, LANES);
+    et_parallel_for(w->groups * w->blocks, et_row_grain(w->groups * w->blocks, LANES * 2 * PAIRS), pack_a, w);
+}
 
-    for (w->row0 = 0; w->row0 < w->g.m; w->row0 += MAX_ROWS) {
-        w->rows = min64(MAX_ROWS, w->g.m - w->row0);
-        w->groups = ceil_div(w->rows, LANES);
-        const int64_t row_chunks = ceil_div(w->rows, CHUNK_ROWS), wanted = max64(1, CHUNKS / row_chunks);
-        w->chunk_panels = ceil_div(w->panels, wanted);
-        w->col_chunks = ceil_div(w->panels, w->chunk_panels);
-        et_parallel_for(w->groups * w->blocks, et_row_grain(w->groups * w->blocks, LANES * 2 * PAIRS), pack_a, w);
-        et_parallel_for(row_chunks * w->col_chunks, grain_of(row_chunks * w->col_chunks, flops), multiply, w);
-    }
+static void pack_panels(job *w)
+{
+    et_parallel_for(w->panels * w->blocks, et_row_grain(w->panels * w->blocks, COLS * 2 * PAIRS), pack_b, w);
+}
+
+/* The packed rows times the packed panels. */
+static void multiply_packed(job *w)
+{
+    const double flops = 2.0 * (double)w->rows * (double)w->g.n * (double)w->g.k;
+    const int64_t row_chunks = ceil_div(w->rows, CHUNK_ROWS), wanted = max64(1, CHUNKS / row_chunks);
+
+    w->chunk_panels = ceil_div(w->panels, wanted);
+    w->col_chunks = ceil_div(w->panels, w->chunk_panels);
+    et_parallel_for(row_chunks * w->col_chunks, grain_of(row_chunks * w->col_chunks, flops), multiply, w);
+}
+
+/* `count` panels of B from number `first` on, as a product of their own. */
+static job some_panels(const job *w, int64_t first, int64_t count)
+{
+    const int64_t col = first * COLS;
+    job part = *w;
+
+    part.panels = min64(count, w->panels - first);
+    part.g.n = min64(part.panels * COLS, w->g.n - col);
+    part.g.b = element(w, w->g.b, col * w->g.csb);
+    part.g.c = (float *)w->g.c + col;
+    part.g.bias = w->g.bias ? (const float *)w->g.bias + col : NULL;
+    return part;
 }
 
 /* All that tiles do not do, as a product without k. */
@@ -199,21 +231,34 @@ static et_status run_all_native(const et_bf16_kernels *kr, et_dtype from, const 
     const int64_t batch = max64(1, args->batch), batch2 = max64(1, args->batch2);
     const void *packed = NULL;
     et_status status = ET_OK;
+    int64_t at_once;
 
     w.pairs = ceil_div(args->k, 2);
     w.blocks = ceil_div(w.pairs, PAIRS);
     w.panels = ceil_div(args->n, COLS);
     w.a = et_pool_alloc(bytes_a(&w));
-    w.b = w.a ? et_pool_alloc(bytes_b(&w)) : NULL;
+    at_once = panels_at_once(&w);
+    w.b = w.a ? et_pool_alloc(bytes_b(&w, min64(at_once * COLS, args->n))) : NULL;
     if (!w.b)
         status = et_error_status();
     for (int64_t i = 0; i < batch * batch2 && !status; i++) {
         w.g = nth(from, args, i / batch, i % batch);
-        if (w.g.b != packed) { /* products may share it */
-            et_parallel_for(w.panels * w.blocks, et_row_grain(w.panels * w.blocks, COLS * 2 * PAIRS), pack_b, &w);
+        if (at_once < w.panels) {
+            pack_rows(&w, 0);
+            for (int64_t panel = 0; panel < w.panels; panel += at_once) {
+                job part = some_panels(&w, panel, at_once);
+                pack_panels(&part);
+                multiply_packed(&part);
+            }
+        } else {
+            if (w.g.b != packed) /* products may share it */
+                pack_panels(&w);
             packed = w.g.b;
+            for (int64_t row = 0; row < args->m; row += MAX_ROWS) {
+                pack_rows(&w, row);
+                multiply_packed(&w);
+            }
         }
-        run_native(&w);
         status = finish(&w.g);
     }
     et_pool_free(w.b);
