@@ -14,6 +14,7 @@ check_PROGRAMS += \
 	tests/check_bf16 \
 	tests/check_bpe \
 	tests/check_clap \
+	tests/check_clap_laion \
 	tests/check_collection \
 	tests/check_conv \
 	tests/check_corpora \
@@ -98,6 +99,7 @@ tests_check_bert_pretrain_LDADD = $(TEST_LDADD)
 tests_check_bf16_LDADD = $(TEST_LDADD)
 tests_check_bpe_LDADD = $(TEST_LDADD)
 tests_check_clap_LDADD = $(TEST_LDADD)
+tests_check_clap_laion_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)
 tests_check_corpora_LDADD = $(TEST_LDADD)
@@ -253,6 +255,7 @@ EXTRA_DIST += \
 	tests/installcheck.sh \
 	tests/kernel_arrays.h \
 	tests/kill_resume.sh \
+	tests/little_clap.h \
 	tests/need_samples.awk \
 	tests/misuse.h \
 	tests/module_sweep.h \
