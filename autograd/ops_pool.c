@@ -161,6 +161,7 @@ ET_CALL(max1d_over, et_max_pool1d(in[0], 5, 2, 2))
 ET_CALL(max2d_over, et_max_pool2d(in[0], 3, 3, 2, 2, 1, 1))
 ET_CALL(max2d_tiles, et_max_pool2d(in[0], 2, 2, 2, 2, 0, 0))
 ET_CALL(max2d_uneven, et_max_pool2d(in[0], 1, 4, 1, 4, 0, 0))
+ET_CALL(max2d_columns, et_max_pool2d(in[0], 2, 1, 2, 1, 0, 0))
 #define D3(b, c, l) {.ndim = 3, .shape = {b, c, l}, .lo = -8, .hi = 8, .kind = ET_ARG_DISTINCT}
 #define D4(b, c, h, w) {.ndim = 4, .shape = {b, c, h, w}, .lo = -8, .hi = 8, .kind = ET_ARG_DISTINCT}
 static const et_sample max1d_samples[] = {
@@ -189,7 +190,9 @@ static const et_sample max2d_samples[] = {
     {.name = "3 x 3, half size", .n_in = 1, .in = {D4(2, 1, 5, 9)}, .call = max2d_over},
     {.name = "2 x 2", .n_in = 1, .in = {D4(1, 2, 4, 8)}, .call = max2d_tiles},
     {.name = "2 x 2 with a remainder", .n_in = 1, .in = {D4(1, 1, 5, 23)}, .call = max2d_tiles},
-    {.name = "1 x 4", .n_in = 1, .in = {D4(1, 1, 3, 17)}, .call = max2d_uneven},
+    {.name = "1 x 4", .n_in = 1, .in = {D4(1, 1, 3, 16)}, .call = max2d_uneven},
+    {.name = "1 x 4 with a remainder", .n_in = 1, .in = {D4(1, 1, 3, 17)}, .call = max2d_uneven},
+    {.name = "2 x 1", .n_in = 1, .in = {D4(1, 2, 4, 19)}, .call = max2d_columns},
 };
 const et_op et_op_max_pool2d = {
     .name = "max_pool2d", .args = "r", .n_out = 1, .flags = ET_OP_KINK | ET_OP_ONCE, .saves = ET_SAVE_NONE,

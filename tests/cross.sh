@@ -66,9 +66,9 @@ if [ -z "$programs" ]; then
     programs=$(make -s -f programs.mk print-programs)
 fi
 jobs=${JOBS:-2}
-CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-3600} # emulation is some fifty times slower
+CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-100} # emulation is some fifty times slower
 OMP_WAIT_POLICY=passive
-export CK_DEFAULT_TIMEOUT OMP_WAIT_POLICY
+export CK_TIMEOUT_MULTIPLIER OMP_WAIT_POLICY
 make -s -j"$jobs" all
 # shellcheck disable=SC2086
 make -s -j"$jobs" $programs
