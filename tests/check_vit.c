@@ -254,14 +254,15 @@ static void parity(const char *name, et_dtype dtype)
     et_module_free(&m->module);
 }
 
-static const char *const cases[] = {"small", "class", "mean", "resized", "transposed"};
+static const char *const cases[] = {"small", "class", "mean", "resized", "transposed", "wide", "statistics"};
+enum { CASES = sizeof cases / sizeof *cases };
 
 START_TEST(as_in_pytorch)
 {
     if (!other_fixture)
-        parity(cases[_i % 5], _i < 5 ? ET_F64 : ET_F32);
-    else if (_i % 5 == 0)
-        parity("paper", _i < 5 ? ET_F64 : ET_F32);
+        parity(cases[_i % CASES], _i < CASES ? ET_F64 : ET_F32);
+    else if (_i % CASES == 0)
+        parity("paper", _i < CASES ? ET_F64 : ET_F32);
 }
 END_TEST
 
@@ -453,7 +454,7 @@ int main(void)
     suite_add_tcase(s, tc);
     tcase_add_checked_fixture(oracle, open_fixture, close_fixture);
     tcase_set_timeout(oracle, 600);
-    tcase_add_loop_test(oracle, as_in_pytorch, 0, 10);
+    tcase_add_loop_test(oracle, as_in_pytorch, 0, 2 * CASES);
     suite_add_tcase(s, oracle);
     return suite_run(s);
 }

@@ -18,7 +18,7 @@ import safetensors_io
 
 FIELDS = ("frames bins channels height width transpose patch_h patch_w step_h step_w d layers heads head_width hidden "
           "act_once pooling head0 head1 classes").split()
-FLATTEN, MEAN, CLASS = 0, 1, 2
+FLATTEN, MEAN, CLASS, STATISTICS = 0, 1, 2, 3
 SMALL = dict(frames=32, bins=16, channels=1, height=32, width=16, transpose=0, patch_h=8, patch_w=4, step_h=8, step_w=4,
              d=32, layers=2, heads=2, head_width=16, hidden=64, act_once=0, pooling=FLATTEN, head0=64, head1=0, classes=6)
 PAPER = dict(SMALL, frames=512, bins=129, height=128, width=32, patch_h=16, patch_w=4, step_h=16, step_w=4, d=128,
@@ -29,6 +29,8 @@ CASES = {  # the first with whole gradients
     "mean": dict(SMALL, pooling=MEAN, patch_h=2, patch_w=16, step_h=2, step_w=16),
     "resized": dict(SMALL, frames=50, bins=20, channels=2, head_width=24),
     "transposed": dict(SMALL, frames=16, bins=40, transpose=1, step_h=4, step_w=3, head1=20),
+    "wide": dict(SMALL, head_width=40),  # heads wider than the tokens: Etude makes no keys and values
+    "statistics": dict(SMALL, pooling=STATISTICS, head0=0),
 }
 STEPS, BATCH = 20, 4
 
@@ -66,7 +68,7 @@ def parameters(c):
         linear(f"blocks.{i}.mlp.0", d, c["hidden"])
         linear(f"blocks.{i}.mlp.1", c["hidden"], d)
     norm("ln")
-    width = rows * cols * d if c["pooling"] == FLATTEN else d
+    width = rows * cols * d if c["pooling"] == FLATTEN else 2 * d if c["pooling"] == STATISTICS else d
     for i in range(2):
         if c[f"head{i}"]:
             linear(f"head.{i}", width, c[f"head{i}"])
@@ -109,7 +111,8 @@ def forward(c, p, x):
         y = linear(f"{b}.mlp.1", F.gelu(linear(f"{b}.mlp.0", norm(f"{b}.ln2", z))))
         z = z + (y if c["act_once"] else F.gelu(y))
     y = norm("ln", z)
-    y = {FLATTEN: y.flatten(1), MEAN: y.mean(1), CLASS: y[:, 0]}[c["pooling"]]
+    deviation = torch.sqrt(y.var(1, unbiased=False) + 1e-6)
+    y = {FLATTEN: y.flatten(1), MEAN: y.mean(1), CLASS: y[:, 0], STATISTICS: torch.cat([y.mean(1), deviation], 1)}[c["pooling"]]
     for i in range(2):
         if c[f"head{i}"]:
             y = F.gelu(linear(f"head.{i}", y))
