@@ -425,11 +425,22 @@ static et_tensor *norm_relu(et_tensor *const *in)
     return et_batch_norm_relu(in[0], NULL, NULL, in[1], far, true, 0.1, 1e-5);
 }
 
+/* Every second row on the other side of a mean near zero: the scale decides what passes. */
+static et_tensor *norm_halves(et_tensor *const *in)
+{
+    const double sides[] = {6, -6, 6, -6};
+    et_tensor *scale = et_add_scalar(in[1], 8);
+    et_tensor *x = scale ? et_add(in[0], et_to(et_from(ET_F64, ET_SHAPE(4, 1), sides), scale->dtype)) : NULL;
+
+    return et_batch_norm_relu(x, NULL, NULL, scale, in[2], true, 0.1, 1e-5);
+}
+
 ET_CALL(bn_affine, et_batch_norm(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
 ET_CALL(bn_plain, et_batch_norm(in[0], NULL, NULL, NULL, NULL, true, 0.1, 1e-3))
 ET_CALL(bn_eval, et_batch_norm(in[0], in[1], in[2], in[3], in[4], false, 0.1, 1e-5))
 ET_CALL(bn_axis, et_batch_norm_axis(in[0], -1, NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
 ET_CALL(bn_relu, norm_relu(in))
+ET_CALL(bn_halves, norm_halves(in))
 
 #define VAR(n) {.ndim = 1, .shape = {n}, .lo = 0.5, .hi = 2, .kind = ET_ARG_CONST}
 #define MEAN(n) {.ndim = 1, .shape = {n}, .kind = ET_ARG_CONST}
@@ -473,6 +484,7 @@ static const et_sample bn_relu_samples[] = {
     {.name = "images", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {3}}, {1, {3}}}, .call = bn_relu},
     {.name = "vectors", .n_in = 3, .in = {{2, {9, 3}}, {1, {3}}, {1, {3}}}, .call = bn_relu},
     {.name = "sequences", .n_in = 3, .in = {{3, {2, 3, 35}}, {1, {3}}, {1, {3}}}, .call = bn_relu},
+    {.name = "half of the vectors", .n_in = 3, .in = {{2, {4, 5}}, {1, {5}}, {1, {5}}}, .call = bn_halves},
 };
 const et_op et_op_batch_norm_relu = {
     .name = "batch_norm_relu", .args = "r r? r? r? r?", .n_out = 1, .flags = ET_OP_ONCE | ET_OP_KINK,
