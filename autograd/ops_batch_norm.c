@@ -16,7 +16,8 @@ typedef struct {
 enum { X, RUNNING_MEAN, RUNNING_VAR, GAMMA, BETA };
 
 /* x is [outer, channels, inner]. Rows are the runs of one channel: element (o, c, i) at
- * o ldo + c ldc + i. Where inner is 1 (flat), channels lie side by side and have one row each, a column of x. */
+ * o ldo + c ldc + i. Where inner is small (flat), rows are columns of x as a matrix [outer, channels inner]: column c inner + i
+ * is row i of channel c. */
 typedef struct {
     const et_kernels *k;
     int64_t outer, channels, inner, size;
@@ -24,15 +25,16 @@ typedef struct {
     bool flat;
     const char *x, *gy;
     char *y;
-    double *first, *second; /* [rows, channels] partial sums */
+    double *first, *second; /* [rows, channels] partial sums; flat: [channels, rows] */
     double *stats;          /* [channels, 2] mean, 1 / standard deviation */
     et_norm *norms;         /* [channels] */
-    char *columns[6];       /* flat: [channels] reals each: mean, scale, shift; a, b, c of cols_bwd */
+    char *columns[6];       /* flat: [channels rows] reals each: mean, scale, shift; a, b, c of cols_bwd */
     double *coeffs;         /* [channels, 3] of norm_bwd */
     int64_t c0, some;       /* the group of channels in hand */
     int acc;
 } bn_job;
 
+enum { FLAT = 16 };            /* rows up to this length are shorter than what a call for each is worth */
 enum { GROUP_BYTES = 2 << 20 }; /* both passes go over so much at a time: the second finds it in a cache */
 
 static et_status bn_shape(et_node *n)
@@ -80,13 +82,13 @@ static et_status start(et_node *n, bn_job *j)
         j->outer *= x->shape[d];
     for (int d = a->axis + 1; d < x->ndim; d++)
         j->inner *= x->shape[d];
-    j->flat = j->inner == 1 && j->outer > 1;
-    j->rows = j->flat ? 1 : j->outer;
+    j->flat = j->inner <= FLAT && j->outer > 1;
+    j->rows = j->flat ? j->inner : j->outer;
     j->n = j->flat ? j->outer : j->inner;
     j->ldc = j->inner;
     j->ldo = j->channels * j->ldc;
     for (int i = 0; i < 6 && j->flat; i++)
-        if (!(j->columns[i] = et_scratch(n, (size_t)(j->channels * j->size))))
+        if (!(j->columns[i] = et_scratch(n, (size_t)(j->channels * j->rows * j->size))))
             return et_error_status();
     j->first = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double)); /* one row even where none is */
     j->second = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double));
@@ -110,29 +112,33 @@ static int64_t row_at(const bn_job *j, int64_t r)
     return (r / j->some * j->ldo + channel_of(j, r) * j->ldc) * j->size;
 }
 
-/* Where its sums are. */
-static int64_t sum_at(const bn_job *j, int64_t r) { return r / j->some * j->channels + channel_of(j, r); }
+/* Where the sums of row r of channel c are. */
+static int64_t sum_of(const bn_job *j, int64_t r, int64_t c) { return j->flat ? c * j->rows + r : r * j->channels + c; }
 
-/* Rows of the group go to `piece`, or where channels lie side by side, columns to `flat`. */
+/* The same for row r of the group. */
+static int64_t sum_at(const bn_job *j, int64_t r) { return sum_of(j, r / j->some, channel_of(j, r)); }
+
+/* Rows of the group go to `piece`, or where they are columns, to `flat`. */
 static void over(bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi, void *user),
                  void (*flat)(int64_t lo, int64_t hi, void *user))
 {
     enum { WIDE = 64 }; /* columns, so that threads do not meet in a line of memory */
 
     if (j->flat)
-        et_parallel_for(j->some, (ET_GRAIN_ELEMS / (cost * j->n) / WIDE + 1) * WIDE, flat, j);
+        et_parallel_for(j->some * j->rows, (ET_GRAIN_ELEMS / (cost * j->n) / WIDE + 1) * WIDE, flat, j);
     else
         et_parallel_for(j->rows * j->some, et_row_grain(j->rows * j->some, cost * j->n), piece, j);
 }
 
 /* Column lo of the group in an array that begins at p. */
-static const char *column(const bn_job *j, const char *p, int64_t lo) { return p + (j->c0 + lo) * j->size; }
+static const char *column(const bn_job *j, const char *p, int64_t lo) { return p + (j->c0 * j->rows + lo) * j->size; }
 
 static void flat_moments(int64_t lo, int64_t hi, void *user)
 {
     const bn_job *j = user;
 
-    j->k->cols_moments(j->n, hi - lo, column(j, j->x, lo), j->channels, j->first + j->c0 + lo, j->second + j->c0 + lo);
+    j->k->cols_moments(j->n, hi - lo, column(j, j->x, lo), j->ldo, j->first + j->c0 * j->rows + lo,
+                       j->second + j->c0 * j->rows + lo);
 }
 
 static void flat_apply(int64_t lo, int64_t hi, void *user)
@@ -141,8 +147,8 @@ static void flat_apply(int64_t lo, int64_t hi, void *user)
     const void *const norm[] = {column(j, j->columns[0], lo), column(j, j->columns[1], lo),
                                 column(j, j->columns[2], lo)};
 
-    j->k->cols_apply(j->n, hi - lo, column(j, j->x, lo), j->channels, norm, j->norms[j->c0].relu,
-                     j->y + (j->c0 + lo) * j->size);
+    j->k->cols_apply(j->n, hi - lo, column(j, j->x, lo), j->ldo, norm, j->norms[j->c0].relu,
+                     j->y + (j->c0 * j->rows + lo) * j->size);
 }
 
 static void flat_sums(int64_t lo, int64_t hi, void *user)
@@ -151,8 +157,8 @@ static void flat_sums(int64_t lo, int64_t hi, void *user)
     const void *const norm[] = {column(j, j->columns[0], lo), column(j, j->columns[1], lo),
                                 column(j, j->columns[2], lo)};
 
-    j->k->cols_sums(j->n, hi - lo, column(j, j->x, lo), j->channels, norm, j->norms[j->c0].relu, column(j, j->gy, lo),
-                    j->first + j->c0 + lo, j->second + j->c0 + lo);
+    j->k->cols_sums(j->n, hi - lo, column(j, j->x, lo), j->ldo, norm, j->norms[j->c0].relu, column(j, j->gy, lo),
+                    j->first + j->c0 * j->rows + lo, j->second + j->c0 * j->rows + lo);
 }
 
 static void flat_bwd(int64_t lo, int64_t hi, void *user)
@@ -163,8 +169,8 @@ static void flat_bwd(int64_t lo, int64_t hi, void *user)
     const void *const coeffs[] = {column(j, j->columns[3], lo), column(j, j->columns[4], lo),
                                   column(j, j->columns[5], lo)};
 
-    j->k->cols_bwd(j->n, hi - lo, column(j, j->x, lo), j->channels, norm, j->norms[j->c0].relu, column(j, j->gy, lo),
-                   coeffs, j->y + (j->c0 + lo) * j->size, j->acc);
+    j->k->cols_bwd(j->n, hi - lo, column(j, j->x, lo), j->ldo, norm, j->norms[j->c0].relu, column(j, j->gy, lo),
+                   coeffs, j->y + (j->c0 * j->rows + lo) * j->size, j->acc);
 }
 
 static void moments_piece(int64_t lo, int64_t hi, void *user)
@@ -207,9 +213,9 @@ static void batch_stats(et_node *n, bn_job *j, void *rm, void *rv)
     for (int64_t c = j->c0; c < j->c0 + j->some; c++) {
         double mean = 0, m2 = 0;
         for (int64_t r = 0; r < j->rows; r++) { /* Chan, Golub and LeVeque 1979 */
-            const double delta = j->first[r * j->channels + c] - mean, share = 1 / (double)(r + 1);
+            const double delta = j->first[sum_of(j, r, c)] - mean, share = 1 / (double)(r + 1);
             mean += delta * share;
-            m2 += j->second[r * j->channels + c] + delta * delta * share * (double)r * (double)j->n;
+            m2 += j->second[sum_of(j, r, c)] + delta * delta * share * (double)r * (double)j->n;
         }
         j->stats[2 * c] = mean;
         j->stats[2 * c + 1] = 1 / sqrt(m2 / count + a->eps);
@@ -224,7 +230,7 @@ static void batch_stats(et_node *n, bn_job *j, void *rm, void *rv)
 /* What rounding to a real has added to the mean of a flat channel. */
 static double rounding(const et_node *n, const bn_job *j, int64_t c)
 {
-    return element(n->in[X], j->columns[0], c) - j->norms[c].mean;
+    return element(n->in[X], j->columns[0], c * j->rows) - j->norms[c].mean;
 }
 
 /* Scale and shift of the group's channels. */
@@ -237,9 +243,11 @@ static void set_norms(const et_node *n, bn_job *j, const void *gamma, const void
                                 .relu = ET_ATTR(n, bn_attr)->relu};
     for (int64_t c = j->c0; j->flat && c < j->c0 + j->some; c++) {
         const et_norm *norm = &j->norms[c];
-        put(n->in[X], j->columns[0], c, norm->mean);
-        put(n->in[X], j->columns[1], c, norm->scale);
-        put(n->in[X], j->columns[2], c, norm->shift + rounding(n, j, c) * norm->scale);
+        for (int64_t at = c * j->rows; at < (c + 1) * j->rows; at++) {
+            put(n->in[X], j->columns[0], at, norm->mean);
+            put(n->in[X], j->columns[1], at, norm->scale);
+            put(n->in[X], j->columns[2], at, norm->shift + rounding(n, j, c) * norm->scale);
+        }
     }
 }
 
@@ -329,20 +337,21 @@ static void join_sums(const et_node *n, const bn_job *j, bool training)
     const double share = training ? 1 / (double)(j->rows * j->n) : 0;
 
     for (int64_t c = j->c0; c < j->c0 + j->some; c++) {
+        double *first = &j->first[sum_of(j, 0, c)], *second = &j->second[sum_of(j, 0, c)];
         for (int64_t r = 1; r < j->rows; r++) {
-            j->first[c] += j->first[r * j->channels + c];
-            j->second[c] += j->second[r * j->channels + c];
+            *first += j->first[sum_of(j, r, c)];
+            *second += j->second[sum_of(j, r, c)];
         }
         if (j->flat) /* the kernel's differences are from the rounded mean */
-            j->second[c] += rounding(n, j, c) * j->first[c];
+            *second += rounding(n, j, c) * *first;
         const double s = j->norms[c].scale, r = j->stats[2 * c + 1];
         j->coeffs[3 * c] = s;
-        j->coeffs[3 * c + 1] = -s * r * r * j->second[c] * share;
-        j->coeffs[3 * c + 2] = -s * j->first[c] * share;
-        if (j->flat) {
-            put(n->in[X], j->columns[3], c, s);
-            put(n->in[X], j->columns[4], c, j->coeffs[3 * c + 1]);
-            put(n->in[X], j->columns[5], c, j->coeffs[3 * c + 2] + rounding(n, j, c) * j->coeffs[3 * c + 1]);
+        j->coeffs[3 * c + 1] = -s * r * r * *second * share;
+        j->coeffs[3 * c + 2] = -s * *first * share;
+        for (int64_t at = c * j->rows; j->flat && at < (c + 1) * j->rows; at++) {
+            put(n->in[X], j->columns[3], at, s);
+            put(n->in[X], j->columns[4], at, j->coeffs[3 * c + 1]);
+            put(n->in[X], j->columns[5], at, j->coeffs[3 * c + 2] + rounding(n, j, c) * j->coeffs[3 * c + 1]);
         }
     }
 }
@@ -356,7 +365,7 @@ static et_status give(et_node *n, int i, const bn_job *j, const double *sums, bo
     if (!g)
         return et_error_status();
     for (int64_t c = 0; c < j->channels; c++)
-        put(n->in[i], g, c, sums[c] * (scaled ? j->stats[2 * c + 1] : 1) + (acc ? element(n->in[i], g, c) : 0));
+        put(n->in[i], g, c, sums[sum_of(j, 0, c)] * (scaled ? j->stats[2 * c + 1] : 1) + (acc ? element(n->in[i], g, c) : 0));
     return ET_OK;
 }
 
@@ -446,6 +455,7 @@ ET_CALL(bn_halves, norm_halves(in))
 #define MEAN(n) {.ndim = 1, .shape = {n}, .kind = ET_ARG_CONST}
 static const et_sample bn_samples[] = {
     {.name = "images", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
+    {.name = "short sequences", .n_in = 3, .in = {{3, {4, 7, 3}}, {1, {7}}, {1, {7}}}, .call = bn_affine},
     {.name = "sequences past a vector", .n_in = 3, .in = {{3, {3, 2, 37}}, {1, {2}}, {1, {2}}}, .call = bn_affine},
     {.name = "vectors", .n_in = 3, .in = {{2, {9, 5}}, {1, {5}}, {1, {5}}}, .call = bn_affine},
     {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},

@@ -219,6 +219,10 @@ static void avg_piece(int64_t lo, int64_t hi, void *user)
     for (int64_t p = lo; p < hi; p++)
         for (int64_t s = 0; s < j->oh; s++) {
             char *y = j->y + (p * j->oh + s) * j->ow * j->size;
+            if (a->kw == 2 && a->sw == 2) {
+                j->k->avg_pairs(j->ow, a->kh, j->x + (p * j->h + s * a->sh) * j->w * j->size, j->w, 1 / (double)(a->kh * 2), y);
+                continue;
+            }
             for (int64_t t = 0; t < a->kh * a->kw; t++) {
                 const char *x = j->x + (p * j->h + s * a->sh + t / a->kw) * j->w * j->size;
                 j->k->conv_gather(1, x, 0, j->w, t % a->kw, a->sw, t ? line : y, 0, j->ow);
@@ -234,12 +238,18 @@ static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
     const pool_job *j = user;
     const pool_attr *a = &j->a;
     char *line = j->lines + lo / j->grain * j->slot;
+    const bool pairs = a->kw == 2 && a->sw == 2 && a->kh == a->sh, whole = pairs && 2 * j->ow == j->w && j->oh * a->kh == j->h;
 
     for (int64_t p = lo; p < hi; p++) {
         char *dx = j->y + p * j->h * j->w * j->size;
-        if (!j->acc)
+        if (!j->acc && !whole)
             memset(dx, 0, (size_t)(j->h * j->w * j->size));
         for (int64_t s = 0; s < j->oh; s++) {
+            if (pairs) {
+                j->k->avg_pairs_bwd(j->ow, a->kh, j->x + (p * j->oh + s) * j->ow * j->size, 1 / (double)(a->kh * 2),
+                                    dx + s * a->kh * j->w * j->size, j->w, j->acc);
+                continue;
+            }
             j->k->affine(j->ow, j->x + (p * j->oh + s) * j->ow * j->size, 1 / (double)(a->kh * a->kw), 0, line);
             for (int64_t t = 0; t < a->kh * a->kw; t++)
                 j->k->conv_scatter(1, line, 0, dx + (s * a->sh + t / a->kw) * j->w * j->size, 0, j->w, t % a->kw,
@@ -287,6 +297,7 @@ ET_CALL(avg1d_quarter, et_avg_pool1d(in[0], 4, 4))
 ET_CALL(avg1d_over, et_avg_pool1d(in[0], 3, 2))
 ET_CALL(avg2d_tiles, et_avg_pool2d(in[0], 2, 2, 2, 2))
 ET_CALL(avg2d_over, et_avg_pool2d(in[0], 2, 3, 1, 2))
+ET_CALL(avg2d_lap, et_avg_pool2d(in[0], 3, 2, 1, 2))
 ET_CALL(avg2d_one, et_avg_pool2d(in[0], 1, 1, 1, 1))
 static const et_sample avg1d_samples[] = {
     {.name = "quarters", .n_in = 1, .in = {{3, {2, 3, 18}}}, .call = avg1d_quarter},
@@ -309,6 +320,9 @@ et_tensor *(et_avg_pool1d)(et_tensor *x, int64_t kernel, int64_t stride)
 
 static const et_sample avg2d_samples[] = {
     {.name = "2 x 2", .n_in = 1, .in = {{4, {2, 2, 5, 6}}}, .call = avg2d_tiles},
+    {.name = "2 x 2 past a vector", .n_in = 1, .in = {{4, {1, 2, 4, 71}}}, .call = avg2d_tiles},
+    {.name = "2 x 2 of even size", .n_in = 1, .in = {{4, {2, 1, 4, 36}}}, .call = avg2d_tiles},
+    {.name = "rows that overlap", .n_in = 1, .in = {{4, {1, 2, 4, 10}}}, .call = avg2d_lap},
     {.name = "overlapping", .n_in = 1, .in = {{4, {1, 2, 4, 9}}}, .call = avg2d_over},
     {.name = "1 x 1", .n_in = 1, .in = {{4, {1, 2, 2, 3}}}, .call = avg2d_one},
 };

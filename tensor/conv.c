@@ -7,6 +7,9 @@
  * j elements further on; the gathering costs 1/kw of what a copy for each tap would. Where rows are short,
  * positions of several rows are packed densely instead, with a line for each tap.
  *
+ * Kernels of one position and stride 1 on maps that fill a panel are plain matrix products; those of 3 x 3 with enough
+ * channels and positions are left to tensor/conv_winograd.c.
+ *
  * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
  * there are few channels or little padding for large kernels, the patches' gradients are made for a block of
  * positions and added where they came from. The gradient of the weight is a product over positions,
@@ -19,6 +22,7 @@
 #include <string.h>
 
 #include "tensor/conv.h"
+#include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
@@ -28,6 +32,7 @@ enum {
     BLOCK_BYTES = 384 * 1024, /* gathered lines of a block */
     LONGEST = 512,            /* positions of a block */
     OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
+    LEAST_AREA = 48,          /* positions of a sample whose product with a kernel of one position is worth a call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
     SHARDS = 8,               /* of the batch, for gradients of weights */
     SHARD_ELEMS = 64 * 1024   /* up to this many elements; larger ones are cut themselves */
@@ -306,6 +311,23 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
     }
 }
 
+/* Kernels of one position: products of the weight with each sample as it lies. */
+static et_status products(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias, void *y, int acc)
+{
+    const et_kernels *k = et_kernels_for(dtype);
+    const int64_t area = c->h * c->w, es = (int64_t)et_dtype_size(dtype);
+    const et_gemm_args g = {.m = c->out, .n = area, .k = c->in, .a = weight, .rsa = c->in, .csa = 1, .b = x, .rsb = area, .csb = 1,
+                            .c = y, .ldc = area, .alpha = 1, .beta = acc || bias ? 1 : 0, .batch = c->batch, .sb = c->in * area,
+                            .sc = c->out * area};
+
+    for (int64_t r = 0; bias && r < c->batch * c->out; r++) {
+        const int64_t o = r % c->out;
+        const double b = dtype == ET_F64 ? ((const double *)bias)[o] : (double)((const float *)bias)[o];
+        k->fill(area, b, (char *)y + r * area * es);
+    }
+    return et_gemm(dtype, &g);
+}
+
 /* With acc, y is added to (and bias must be NULL). */
 static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias,
                              void *y, int acc)
@@ -314,6 +336,10 @@ static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, co
 
     if (!c->batch || !c->out || !c->oh || !c->ow)
         return ET_OK;
+    if (c->kh == 1 && c->kw == 1 && c->sh == 1 && c->sw == 1 && !c->ph && !c->pw && c->h * c->w >= LEAST_AREA)
+        return products(dtype, c, x, weight, bias, y, acc);
+    if (et_conv_winograd_fits(dtype, c))
+        return et_conv_winograd(c, x, weight, bias, y, acc);
     plan(&j, dtype, c, 0, c->batch);
     const int64_t items = blocks_of(&j, 0, c->batch);
     if (cut(&j, items, flops_of(c), lines_bytes(&j)))

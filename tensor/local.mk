@@ -17,6 +17,7 @@ libetude_la_SOURCES += \
 	tensor/bytes.h \
 	tensor/conv.c \
 	tensor/conv.h \
+	tensor/conv_winograd.c \
 	tensor/copy.c \
 	tensor/cpu.c \
 	tensor/cpu.h \
@@ -76,7 +77,8 @@ kernel_sources = \
 	tensor/kernels/rows.h \
 	tensor/kernels/transpose.h \
 	tensor/kernels/trig_pow.h \
-	tensor/kernels/vec.h
+	tensor/kernels/vec.h \
+	tensor/kernels/winograd.h
 
 noinst_LTLIBRARIES += tensor/kernels/libgeneric.la tensor/kernels/libf64.la
 libetude_la_LIBADD += tensor/kernels/libgeneric.la tensor/kernels/libf64.la

@@ -186,12 +186,46 @@ START_TEST(blocks)
 }
 END_TEST
 
+/* 3 x 3 kernels that go in tiles of 2 x 2 results: odd and even sizes, rows shorter and longer than a vector, no and wide
+ * padding, one block and several, groups of channels, sums in several parts; and kernels of one position. */
+START_TEST(tiles_and_points)
+{
+    const et_kernels *k = use_table(_i);
+    static const et_conv cases[] = {
+        {.batch = 1, .in = 24, .h = 14, .w = 14, .out = 25, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 3, .in = 26, .h = 9, .w = 33, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 2, .in = 24, .h = 15, .w = 20, .out = 49, .kh = 3, .kw = 3, .sh = 1, .sw = 1},
+        {.batch = 1, .in = 25, .h = 60, .w = 4, .out = 30, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 1, .in = 24, .h = 20, .w = 35, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 2, .pw = 2},
+        {.batch = 2, .in = 24, .h = 24, .w = 17, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 0, .pw = 3},
+        {.batch = 1, .in = 24, .h = 26, .w = 80, .out = 26, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 5, .in = 27, .h = 24, .w = 7, .out = 25, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 1, .in = 530, .h = 24, .w = 8, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 2, .in = 7, .h = 5, .w = 13, .out = 9, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
+        {.batch = 1, .in = 3, .h = 6, .w = 7, .out = 5, .kh = 1, .kw = 1, .sh = 2, .sw = 2},
+        {.batch = 1, .in = 3, .h = 6, .w = 7, .out = 5, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .ph = 1, .pw = 2},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        et_conv c = cases[i];
+        c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
+        c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
+        ck_assert_msg(et_conv_winograd_fits(ET_F32, &c) == (i < 9), "case %d", (int)i);
+        ck_assert(!et_conv_winograd_fits(ET_F64, &c));
+        check_one(k, cases[i]);
+    }
+}
+END_TEST
+
 /* Results on one thread and on several, to the bit. */
 START_TEST(threads)
 {
     static const et_conv cases[] = {
         {.batch = 5, .in = 24, .h = 30, .w = 32, .out = 32, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .oh = 30,
          .ow = 32},
+        {.batch = 1, .in = 150, .h = 30, .w = 15, .out = 130, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .oh = 30,
+         .ow = 15}, /* tiles of one block */
+        {.batch = 3, .in = 96, .h = 20, .w = 15, .out = 200, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .oh = 20, .ow = 15},
         {.batch = 1, .in = 64, .h = 1, .w = 300, .out = 192, .kh = 1, .kw = 7, .sh = 1, .sw = 1, .pw = 3, .oh = 1,
          .ow = 300},
         {.batch = 7, .in = 16, .h = 1, .w = 3000, .out = 64, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1, .oh = 1,
@@ -310,6 +344,7 @@ int main(void)
     tcase_add_checked_fixture(t, reset, reset);
     tcase_add_loop_test(t, tile_edges, 0, table_count());
     tcase_add_loop_test(t, blocks, 0, table_count());
+    tcase_add_loop_test(t, tiles_and_points, 0, table_count());
     tcase_add_test(t, threads);
     tcase_add_loop_test(t, conv_misuses, 0, N_conv_misuses);
     tcase_add_test(t, layer);

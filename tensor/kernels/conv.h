@@ -86,6 +86,46 @@
     }
 GEMM_TILES(CONV_TILES)
 
+#if LANES > 1
+/* Two vectors that follow each other at p, of which n > 0 elements may be read; zeros behind. */
+V_INLINE vr v_load_two(const real *p, int64_t n, vr *second)
+{
+    *second = n >= 2 * LANES ? v_load(p + LANES) : n > LANES ? v_load_n(p + LANES, (int)n - LANES) : v_set(0);
+    return n >= LANES ? v_load(p) : v_load_n(p, (int)n);
+}
+#endif
+
+#if defined(GEMM_EVEN)
+/* conv_gather for steps of 1 and 2: a vector of every row, then the next one; elements t0 .. t1-1 lie within. */
+static void conv_gather_lanes(int64_t count, const real *src, int64_t lds, int64_t start, int step, real *dst, int64_t ldd,
+                              int64_t n, int64_t t0, int64_t t1)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int out = n - i < LANES ? (int)(n - i) : LANES;
+        const int lo = t0 <= i ? 0 : t0 - i < out ? (int)(t0 - i) : out, hi = t1 <= i ? 0 : t1 - i < out ? (int)(t1 - i) : out;
+        const real *in = src + start + (i + lo) * step;
+        real *to = dst + i;
+        if (hi <= lo) {
+            for (int64_t c = 0; c < count; c++, to += ldd)
+                v_store_k(to, v_set(0), out, out == LANES);
+        } else if (step == 1 && hi == LANES && lo == 0) {
+            for (int64_t c = 0; c < count; c++, in += lds, to += ldd)
+                v_store(to, v_load(in));
+        } else {
+            const int64_t read = (hi - lo - 1) * step + 1;
+            for (int64_t c = 0; c < count; c++, in += lds, to += ldd) {
+                vr b = v_set(0), v = step == 1 ? v_load_n(in, (int)read) : v_load_two(in, read, &b);
+                if (step == 2)
+                    v = GEMM_EVEN(v, b);
+                if (lo > 0)
+                    v_store_n(to, v_set(0), lo);
+                v_store_k(to + lo, v, out - lo, out - lo == LANES);
+            }
+        }
+    }
+}
+#endif
+
 /* `count` rows, lds apart in the source and ldd in the destination:
  * out[t] = row[start + t step] where that lies within 0 .. width-1, else 0, for t < n. */
 static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t width, int64_t start, int64_t step,
@@ -107,16 +147,20 @@ static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t wi
         t1 = n;
     if (t1 < t0)
         t1 = t0;
+#if defined(GEMM_EVEN)
+    if (step <= 2) { /* short rows together */
+        const int64_t some = n <= 4 * LANES ? count : 1;
+        for (; count > 0; count -= some, src += some * lds, dst += some * ldd)
+            conv_gather_lanes(some, src, lds, start, (int)step, dst, ldd, n, t0, t1);
+        return;
+    }
+#endif
     for (; count > 0; count--, src += lds, dst += ldd) {
         const real *in = src + start + t0 * step;
-        real *out = dst + t0;
         for (int64_t t = 0; t < t0; t++)
             dst[t] = 0;
-        if (step == 1)
-            EACH(t1 - t0, { ST(out, LD(in)); });
-        else
-            for (int64_t t = 0; t < t1 - t0; t++)
-                out[t] = in[t * step];
+        for (int64_t t = t0; t < t1; t++, in += step)
+            dst[t] = *in;
         for (int64_t t = t1; t < n; t++)
             dst[t] = 0;
     }

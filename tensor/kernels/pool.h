@@ -39,6 +39,17 @@
 
 typedef uint8_t pool_bytes __attribute__((vector_size(LANES)));
 
+/* The same for n < LANES elements, and a step of 1 or 2. */
+V_INLINE vr pool_pick_n(const real *p, int step, int n)
+{
+    vr b;
+
+    if (step == 1)
+        return v_load_n(p, n);
+    const vr a = v_load_two(p, 2 * n - 1, &b);
+    return GEMM_EVEN(a, b);
+}
+
 V_INLINE vr pool_pick(const real *p, int step)
 {
     const vr a = v_load(p);
@@ -67,13 +78,34 @@ V_INLINE void pool_narrow(uint8_t *at, vr which)
     memcpy(at, &b, sizeof b);
 }
 
+/* Fewer windows than lanes. Returns how many were done. */
+V_INLINE int64_t pool_few(int n, const real *p, int64_t ldx, int step, int rows, int i0, int kw, real *y, uint8_t *at)
+{
+    uint8_t places[LANES];
+
+    if (step > 2 || n < 2)
+        return 0;
+    vr most = pool_pick_n(p, step, n), which = v_from_bits(vi_set((uint32_t)(i0 * kw)));
+    for (int i = 0; i < rows; i++, p += ldx)
+        for (int j = i == 0; j < kw; j++) {
+            const vr v = pool_pick_n(p + j, step, n);
+            const vm more = m_and(m_not(v_le(v, most)), v_eq(most, most));
+            most = v_sel(more, v, most);
+            which = v_sel(more, v_from_bits(vi_set((uint32_t)((i0 + i) * kw + j))), which);
+        }
+    v_store_n(y, most, n);
+    pool_narrow(places, which);
+    memcpy(at, places, (size_t)n);
+    return n;
+}
+
 /* n windows `step` apart that lie within their rows, by whole vectors, the last of which may overlap the one
- * before. Returns how many windows were done: n, or none where n is less than a vector. */
+ * before. Returns how many windows were done: n, or none. */
 V_INLINE int64_t pool_vectors(int64_t n, const real *x, int64_t ldx, int step, int rows, int i0, int kw, real *y,
                               uint8_t *at)
 {
     if (n < LANES)
-        return 0;
+        return pool_few((int)n, x, ldx, step, rows, i0, kw, y, at);
     for (int64_t t = 0; t < n; t += LANES) {
         const int64_t from = t + LANES <= n ? t : n - LANES;
         const real *p = x + from * step;
@@ -450,7 +482,61 @@ static void cols_bwd(int64_t rows, int64_t cols, const void *vx, int64_t ld, con
         });
 }
 
+/* --- means of pairs -------------------------------------------------------------------- */
+
+/* y[t] = scale sum of x[2 t], x[2 t + 1] in `rows` rows */
+static void avg_pairs(int64_t n, int64_t rows, const void *vx, int64_t ldx, double scale, void *vy)
+{
+    const real *x = vx;
+    real *y = vy;
+    int64_t t = 0;
+
+#if defined(GEMM_EVEN)
+    for (; t < n; t += LANES) {
+        const int k = n - t < LANES ? (int)(n - t) : LANES;
+        vr a = v_set(0), b = a, d;
+        for (int64_t r = 0; r < rows; r++) {
+            a += v_load_two(x + r * ldx + 2 * t, 2 * k, &d);
+            b += d;
+        }
+        v_store_k(y + t, (GEMM_EVEN(a, b) + GEMM_ODD(a, b)) * v_set((real)scale), k, k == LANES);
+    }
+#endif
+    for (; t < n; t++) {
+        real total = 0;
+        for (int64_t r = 0; r < rows; r++)
+            total += x[r * ldx + 2 * t] + x[r * ldx + 2 * t + 1];
+        y[t] = total * (real)scale;
+    }
+}
+
+/* The way back: dx[2 t] and dx[2 t + 1] of `rows` rows (+)= scale dy[t]. */
+static void avg_pairs_bwd(int64_t n, int64_t rows, const void *vdy, double scale, void *vdx, int64_t ldx, int acc)
+{
+    const real *dy = vdy;
+    real *dx = vdx;
+    int64_t t = 0;
+
+#if defined(GEMM_EVEN)
+    for (; t < n; t += LANES) {
+        const int k = n - t < LANES ? (int)(n - t) : LANES, low = 2 * k < LANES ? 2 * k : LANES, high = 2 * k - low;
+        const vr d = v_load_k(dy + t, k, k == LANES) * v_set((real)scale), a = GEMM_LO(d, d), b = GEMM_HI(d, d);
+        for (int64_t r = 0; r < rows; r++) {
+            real *to = dx + r * ldx + 2 * t;
+            v_store_k(to, acc ? a + v_load_k(to, low, low == LANES) : a, low, low == LANES);
+            if (high)
+                v_store_k(to + LANES, acc ? b + v_load_k(to + LANES, high, high == LANES) : b, high, high == LANES);
+        }
+    }
+#endif
+    for (; t < n; t++)
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t j = 2 * t; j < 2 * t + 2; j++)
+                dx[r * ldx + j] = dy[t] * (real)scale + (acc ? dx[r * ldx + j] : (real)0);
+}
+
 #define POOL_TABLE                                                                         \
+    .avg_pairs = avg_pairs, .avg_pairs_bwd = avg_pairs_bwd,                                \
     .max_pool = max_pool, .max_pool_bwd = max_pool_bwd,                                   \
     .max_pool_scatter = max_pool_scatter, .moments = moments,                              \
     .cols_moments = cols_moments, .cols_apply = cols_apply, .cols_sums = cols_sums,        \

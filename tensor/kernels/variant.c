@@ -16,6 +16,7 @@
 #include "tensor/kernels/optim.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/conv.h"
+#include "tensor/kernels/winograd.h"
 #include "tensor/kernels/pool.h"
 #include "tensor/kernels/recurrent.h"
 #include "tensor/kernels/recurrent_cells.h"
@@ -66,6 +67,7 @@ const et_kernels V_TABLE = {
     ATTN_TABLE,
     GEMM_TABLE,
     CONV_TABLE,
+    WINO_TABLE,
     POOL_TABLE,
     REC_TABLE,
     FFT_TABLE,
