@@ -165,6 +165,13 @@ static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block 
         const run u = run_of(j, at, r);
         const char *x = j->x + (u.sample * s->in + c0) * area * j->es;
         char *to = lines + u.at * j->es;
+        if (j->shared && j->segs == 1 && c1 - c0 < at->runs) { /* whole rows: all of them for a channel in one go */
+            for (int64_t c = c0; c < c1; c++, x += area * j->es)
+                for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es)
+                    j->kr->conv_rows(at->runs, x, s->h, s->w, u.q / s->ow * s->sh - s->ph + i, s->sh, -s->pw, 1, to, j->seg_ld,
+                                     round_up(u.n, lanes) + s->kw - 1);
+            return;
+        }
         if (j->shared) { /* positions of one row */
             for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es) {
                 const int64_t row = u.q / s->ow * s->sh - s->ph + i;

@@ -250,6 +250,9 @@ typedef struct et_kernels {
     /* `count` rows, lds and ldd apart: dst[t] = src[start + t step], 0 outside src[0 .. width), for t < n. */
     void (*conv_gather)(int64_t count, const void *src, int64_t lds, int64_t width, int64_t start, int64_t step,
                         void *dst, int64_t ldd, int64_t n);
+    /* `rows` rows of an image x [h, w]: dst[r ldd + t] = x[first + r sh][start + t sw], 0 outside, for t < n. */
+    void (*conv_rows)(int64_t rows, const void *x, int64_t h, int64_t w, int64_t first, int64_t sh, int64_t start, int64_t sw,
+                      void *dst, int64_t ldd, int64_t n);
     /* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) of a kernel sees each of `count`
      * images x [h, w]: for position (r, c), dst[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd
      * apart, taps behind each other, then images. */

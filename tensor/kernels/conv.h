@@ -166,6 +166,26 @@ static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t wi
     }
 }
 
+/* `rows` rows of an image x [h, w], every sh-th from `first` on: dst[r ldd + t] = x[first + r sh][start + t sw], 0 outside,
+ * for t < n. */
+static void conv_rows(int64_t rows, const void *vx, int64_t h, int64_t w, int64_t first, int64_t sh, int64_t start, int64_t sw,
+                      void *vdst, int64_t ldd, int64_t n)
+{
+    const real *x = vx;
+    real *dst = vdst;
+    /* r0 .. r1-1 are inside */
+    int64_t r0 = first < 0 ? (-first + sh - 1) / sh : 0, r1 = first < h ? (h - first + sh - 1) / sh : 0;
+
+    r0 = r0 < rows ? r0 : rows;
+    r1 = r1 < r0 ? r0 : r1 < rows ? r1 : rows;
+    if (r0)
+        conv_gather(r0, x, 0, 0, 0, 1, dst, ldd, n);
+    if (r1 > r0)
+        conv_gather(r1 - r0, x + (first + r0 * sh) * w, sh * w, w, start, sw, dst + r0 * ldd, ldd, n);
+    if (rows > r1)
+        conv_gather(rows - r1, x, 0, 0, 0, 1, dst + r1 * ldd, ldd, n);
+}
+
 /* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) sees each of `count` images x [h, w]:
  * for position (r, c), out[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd apart, a tap's behind each
  * other, then the next image's. */
@@ -175,25 +195,19 @@ static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int6
 {
     const real *x = vx;
     real *dst = vdst;
-    const int neighbours = sh == 1 && sw == 1 && ow == w; /* positions are, as the elements: one copy, then the edges */
+    /* the rest of a row, whole rows, part of one */
+    const int64_t head = col && n > ow - col ? ow - col : col ? n : 0, whole = (n - head) / ow, tail = n - head - whole * ow;
 
     for (; count > 0; count--, x += h * w)
         for (int64_t i = -ph; i < kh - ph; i++)
             for (int64_t k = -pw; k < kw - pw; k++, dst += ldd) {
-                if (neighbours) {
-                    const int64_t edge = k < 0 ? -k : k < w ? k : w;
-                    conv_gather(1, x, 0, h * w, (row + i) * w + col + k, 1, dst, 0, n);
-                    for (int64_t t = (k < 0 ? 0 : w - edge) - col; edge && t < n; t += w)
-                        for (int64_t e = t < 0 ? 0 : t; e < t + edge && e < n; e++)
-                            dst[e] = 0;
-                    continue;
-                }
-                int64_t r = row * sh + i, c = col;
-                for (int64_t t = 0, piece; t < n; t += piece, r += sh, c = 0) {
-                    const int inside = r >= 0 && r < h;
-                    piece = n - t < ow - c ? n - t : ow - c;
-                    conv_gather(1, x + (inside ? r * w : 0), 0, inside ? w : 0, c * sw + k, sw, dst + t, 0, piece);
-                }
+                const int64_t top = row * sh + i, next = top + (head ? sh : 0);
+                if (head)
+                    conv_rows(1, x, h, w, top, sh, col * sw + k, sw, dst, ow, head);
+                if (whole)
+                    conv_rows(whole, x, h, w, next, sh, k, sw, dst + head, ow, ow);
+                if (tail)
+                    conv_rows(1, x, h, w, next + whole * sh, sh, k, sw, dst + head + whole * ow, ow, tail);
             }
 }
 
@@ -225,4 +239,5 @@ static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vds
 #define CONV_TABLE                                    \
     .conv_tile = {GEMM_TILES(CONV_TILE_FIELD)},       \
     .conv_wtile = {GEMM_TILES(CONV_WTILE_FIELD)},     \
-    .conv_gather = conv_gather, .conv_lines = conv_lines, .conv_scatter = conv_scatter
+    .conv_gather = conv_gather, .conv_rows = conv_rows, .conv_lines = conv_lines, \
+    .conv_scatter = conv_scatter
