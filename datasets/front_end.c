@@ -27,7 +27,7 @@ typedef struct row {
     int64_t bands;
     double low, high;
     et_level_kind level;
-    double floor, top;
+    double floor, top; /* floor 0: power itself */
     double mean, deviation; /* (level - mean) / deviation */
 } row;
 
@@ -46,6 +46,7 @@ static const row rows[] = {
     {"ms64", 44100, 1024, 1024, 320, ET_STFT_CENTRED, false, false, ET_MEL_SLANEY, 64, 50, 14000, DB10},
     {"mulan", MULAN, 64, 60, 7800, ET_LEVEL_LN, 1e-6, 0, 0, 1},
     {"mulan:128", MULAN, 128, 60, 7800, ET_LEVEL_LN, 1e-6, 0, 0, 1},
+    {"mulan:power", 16000, 24, 128, 12, ET_STFT_CENTRED, false, false, NO_BANK, 65, 0, 8000, ET_LEVEL_LN, 0, 0, 0, 1},
     {"vit129", 22050, 256, 256, 256, ET_STFT_INSIDE, false, false, NO_BANK, 129, 0, 11025, DB10},
     {"rnn64", 16000, 512, 512, 256, ET_STFT_CENTRED, false, false, ET_MEL_SLANEY, 64, 0, 8000, DB10},
     {"mel96", 22050, 2048, 2048, 1024, ET_STFT_CENTRED, false, false, ET_MEL_HTK, 96, 30, 11025, ET_LEVEL_POWER_DB, 1e-10,
@@ -71,7 +72,7 @@ static const row *find(const char *name)
 const char *const *et_front_end_names(void)
 {
     static const char *const names[] = {"won96",   "won96:power", "ast128",    "ast128:log", "laion64", "laion64:htk",
-                                        "ms64",    "mulan",       "mulan:128", "vit129",     "rnn64",   "mel96", NULL};
+                                        "ms64",    "mulan",       "mulan:128", "mulan:power", "vit129", "rnn64",   "mel96", NULL};
     _Static_assert(sizeof names / sizeof names[0] == ROWS + 1, "a name for each row");
 
     return names;
@@ -159,7 +160,8 @@ static void finish(const et_kernels *k, int64_t first, int count, const float *p
         k->band_sums(mel->filters, mel->bands, mel->weights, power, bands);
     else
         memcpy(bands, power, (size_t)(r->bands * k->lanes) * sizeof *bands);
-    et_level_log(k, r->level, r->floor, 1 / r->deviation, -r->mean / r->deviation, r->bands * k->lanes, bands);
+    if (r->floor > 0)
+        et_level_log(k, r->level, r->floor, 1 / r->deviation, -r->mean / r->deviation, r->bands * k->lanes, bands);
     k->fft_store(r->bands, count, bands, k->lanes, j->out + first * r->bands, r->bands);
 }
 

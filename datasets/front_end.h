@@ -1,6 +1,6 @@
 /* Spectral front ends by name: from mono samples to the features that a model reads. The figures of
  * each stand in front_end.c, one row each: won96, ast128, laion64, ms64, mulan, vit129, rnn64, mel96, and the
- * variants won96:power, ast128:log, laion64:htk, mulan:128. doc/spectra.md explains them. */
+ * variants won96:power, ast128:log, laion64:htk, mulan:128, mulan:power. doc/spectra.md explains them. */
 #ifndef ETUDE_DATASETS_FRONT_END_H
 #define ETUDE_DATASETS_FRONT_END_H
 

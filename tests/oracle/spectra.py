@@ -111,7 +111,8 @@ def power_frames(x, frame, n_fft, hop, ends, symmetric=False, kaldi=False):
     w = scipy.signal.get_window("hann", frame, fftbins=not symmetric)
     P = []
     for t in range(count):
-        f = x[t * hop:t * hop + frame]
+        begin = t * hop + ((n_fft - frame) // 2 if ends == "centred" else 0)
+        f = x[begin:begin + frame]
         if kaldi:
             f = f - f.mean()
             f = f - 0.97 * np.concatenate([f[:1], f[:-1]])
@@ -144,6 +145,7 @@ fronts = {
     "ms64": power_db(power_frames(x, 1024, 1024, 320, "centred") @ mel_matrix("slaney", 64, 44100, 1024, 50, 14000).T),
     "mulan": np.log(np.maximum(google @ mel_matrix("htk", 64, 16000, 512, 60, 7800).T, 1e-6)),
     "mulan:128": np.log(np.maximum(google @ mel_matrix("htk", 128, 16000, 512, 60, 7800).T, 1e-6)),
+    "mulan:power": power_frames(x, 24, 128, 12, "centred"),
     "vit129": power_db(power_frames(x, 256, 256, 256, "inside")),
     "mel96": (power_db(power_frames(x, 2048, 2048, 1024, "centred") @
                        mel_matrix("htk", 96, 22050, 2048, 30, 11025).T) + 60) / 110,
