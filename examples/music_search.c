@@ -212,7 +212,7 @@ static const et_verb verbs[] = {
      "data songs size tokens words vocab mask seed threads epochs batch lr weight-decay precision out resume overwrite profile",
      NULL, 0, 0, search_pretrain},
     {"match", "a text tower that finds captions by their aspects, which shows what pretrain is good for",
-     "data songs size tokens words vocab text-weights base-lr pooling embedding tau seed threads epochs batch lr weight-decay "
+     "data songs size tokens words vocab text-weights base-lr pairs pooling embedding tau seed threads epochs batch lr weight-decay "
      "precision patience out resume overwrite profile",
      NULL, 0, 0, search_match},
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
@@ -255,6 +255,7 @@ static const et_option options[] = {
     {"text-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Weights that the text tower begins with (safetensors with the public names of BERT); they need --vocab"},
     {"base-lr", ET_OPTION_REAL, "X", NULL, 1e-6, 10, "Rate of the text tower, as a share of --lr; 0.2 where it begins with weights"},
+    {"pairs", ET_OPTION_INT, "N", "0", 0, 1000000, "So many captions with aspects are learned from; 0: all"},
     {"mask", ET_OPTION_REAL, "X", "0.15", 0.01, 0.9, "Share of the words that are masked in training; judged are 0.15"},
     {"audio-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Weights that the audio tower begins with (safetensors, either layout of AST's checkpoints)"},

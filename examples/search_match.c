@@ -220,7 +220,8 @@ static et_status match_job(job *j, et_train_result *result)
         return et_raise(ET_EINVAL, "the captions come without aspects to find them by: --data DIR with musiccaps.csv is needed");
     if (et_cli_text(cli, "text-weights") && !vocab)
         return et_raise(ET_EINVAL, "--text-weights needs the vocabulary that they were trained with: --vocab");
-    if (!path || search_epochs_open(&j->epochs, cli, run, j->captions.train.captions.n) ||
+    const int64_t all = j->captions.train.captions.n, pairs = et_cli_int(cli, "pairs");
+    if (!path || search_epochs_open(&j->epochs, cli, run, pairs > 0 && pairs < all ? pairs : all) ||
         !(j->words = search_captions_words(&j->captions, vocab, et_cli_int(cli, "words"))) || make_model(j))
         return et_error_status();
     const et_optim_options how = {.kind = ET_ADAMW, .lr = et_cli_real(cli, "lr"), .weight_decay = et_cli_real(cli, "weight-decay")};
@@ -231,7 +232,7 @@ static et_status match_job(job *j, et_train_result *result)
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld captions with aspects to learn from, %lld to choose by, %lld to judge on\n", (long long)j->captions.train.captions.n,
+    printf("%lld captions with aspects to learn from, %lld to choose by, %lld to judge on\n", (long long)j->epochs.n,
            (long long)j->captions.valid.captions.n, (long long)j->captions.test.captions.n);
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
     et_status status = search_epochs_train(&j->epochs, &j->model->module, opt, &task, report, et_cli_int(cli, "patience"), result);

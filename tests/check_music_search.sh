@@ -115,7 +115,8 @@ expect "matches captions and aspects" run match --data captions --out matched --
 expect "by guessing 0.167 at 10" says 'among 60: .*; guessing 0\.1667 at 10'
 expect "and finds them" at_least "$(figure matched test r_at_1)" 0.8
 expect "begins with what was guessed" run match --data captions --out matched2 --epochs 2 --tokens 32 --batch 19 \
-    --text-weights guessed/best.safetensors --vocab guessed/vocab.txt --base-lr 0.5
+    --text-weights guessed/best.safetensors --vocab guessed/vocab.txt --base-lr 0.5 --pairs 38
+expect "and from few pairs" says '^38 captions with aspects to learn from, 3 '
 expect "one epoch of it" run match --data captions --out matched3 --epochs 1 --words 120 --tokens 32 --batch 19 --lr 0.001
 expect "goes on" run match --resume --out matched3 --epochs 2
 expect "after epoch 1" says '^going on after epoch 1'
