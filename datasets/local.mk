@@ -18,6 +18,7 @@ datasetsinclude_HEADERS += \
 	datasets/loader.h \
 	datasets/mel.h \
 	datasets/midi.h \
+	datasets/sound_fit.h \
 	datasets/split.h \
 	datasets/standardize.h \
 	datasets/stft.h \
@@ -81,6 +82,7 @@ libetude_la_SOURCES += \
 	datasets/ordered.h \
 	datasets/resample.c \
 	datasets/segments.c \
+	datasets/sound_fit.c \
 	datasets/split.c \
 	datasets/standardize.c \
 	datasets/stft.c \

@@ -49,8 +49,7 @@ static et_status start_text(et_bert *text, const et_cli *cli)
 
 /* --- CLAP -------------------------------------------------------------------------------------------- */
 
-/* HTS-AT where the spectrogram fits its image, else CNN14; small: three convolution blocks, for sounds with 8 times the
- * channels of S-XM's. */
+/* HTS-AT where the spectrogram fits its image, else CNN14; small: S-XM's three convolution blocks, for sounds a fourth. */
 static et_module *make_clap(const et_cli *cli, const search_sizes *s, et_rng *rng)
 {
     const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;
@@ -65,7 +64,7 @@ static et_module *make_clap(const et_cli *cli, const search_sizes *s, et_rng *rn
         c.audio = ET_CLAP_CNN14;
     c.htsat.bands = s->input.bins;
     if (!base && s->input.front_end[0]) {
-        c.cnn14 = (et_cnn14_config){.bands = s->input.bins, .blocks = 4, .widths = {16, 32, 64, 128}, .embedding = 128,
+        c.cnn14 = (et_cnn14_config){.bands = s->input.bins, .blocks = 4, .widths = {8, 16, 32, 64}, .embedding = 128,
                                     .dropout = 0.1};
     }
     et_clap *m = et_clap_new(NULL, NULL, &c, rng);

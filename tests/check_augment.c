@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "datasets/augment.h"
+#include "datasets/sound_fit.h"
 #include "datasets/synthetic.h"
 #include "tensor/scope.h"
 #include "tests/files.h"
@@ -54,6 +55,59 @@ static et_tensor *some_lengths(void)
         p[i] = 3 + i % 10;
     return l;
 }
+
+/* --- sounds of a fixed length ------------------------------------------------------------ */
+
+START_TEST(sound_bits)
+{
+    float x[] = {0, 1, -1, 2.5f, -7, 0.5f, -0.5f, 1e-5f, -3e-5f, 3.1e-5f, NAN};
+    const double want[] = {0, 32767, -32767, 32767, -32767, 16383, -16383, 0, 0, 1, 0}; /* of 32767 */
+
+    ok(et_sound_quantise(x, 11));
+    for (int i = 0; i < 11; i++)
+        near((double)x[i] * 32767, want[i], 1e-3);
+    ck_assert_int_eq(et_sound_quantise(NULL, 0), ET_OK);
+    ck_assert_int_eq(et_sound_quantise(NULL, 1), ET_EINVAL);
+}
+END_TEST
+
+START_TEST(sound_lengths)
+{
+    const float x[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    static const float want[][8] = {
+        {1, 2, 3, 0, 0, 0, 0, 0}, {1, 2, 3, 1, 2, 3, 1, 2}, {1, 2, 3, 1, 2, 3, 0, 0}, /* of three samples */
+    };
+    float y[8];
+    int seen[2] = {0, 0};
+    et_rng rng = et_rng_make(5, 0);
+
+    for (int how = ET_FIT_PAD; how <= ET_FIT_REPEAT_PAD; how++) {
+        ok(et_sound_fit(x, 3, (et_fit)how, &rng, 8, y));
+        ck_assert_int_eq(memcmp(y, want[how], sizeof y), 0);
+        ok(et_sound_fit(x, 8, (et_fit)how, &rng, 8, y));
+        ck_assert_int_eq(memcmp(y, x, sizeof y), 0);
+        ok(et_sound_fit(NULL, 0, (et_fit)how, NULL, 8, y));
+        for (int i = 0; i < 8; i++)
+            ck_assert(y[i] == 0);
+        ok(et_sound_fit(x, 9, (et_fit)how, NULL, 8, y));
+        ck_assert_int_eq(memcmp(y, x, sizeof y), 0);
+    }
+    ok(et_sound_fit(x, 4, ET_FIT_REPEAT_PAD, NULL, 8, y)); /* twice, nothing is left */
+    ck_assert(y[3] == 4 && y[4] == 1 && y[7] == 4);
+    for (int i = 0; i < 200; i++) { /* either place of nine samples */
+        ok(et_sound_fit(x, 9, ET_FIT_PAD, &rng, 8, y));
+        ck_assert(y[0] == 1 || y[0] == 2);
+        ck_assert(y[7] == y[0] + 7);
+        seen[y[0] == 2]++;
+    }
+    ck_assert(seen[0] > 60 && seen[1] > 60);
+    ck_assert_int_eq(et_sound_fit(NULL, 3, ET_FIT_PAD, NULL, 8, y), ET_EINVAL);
+    ck_assert_int_eq(et_sound_fit(x, -1, ET_FIT_PAD, NULL, 8, y), ET_EINVAL);
+    ck_assert_int_eq(et_sound_fit(x, 3, ET_FIT_PAD, NULL, 0, y), ET_EINVAL);
+    ck_assert_int_eq(et_sound_fit(x, 3, ET_FIT_PAD, NULL, 8, NULL), ET_EINVAL);
+    ck_assert_int_eq(et_sound_fit(x, 3, (et_fit)3, NULL, 8, y), ET_EINVAL);
+}
+END_TEST
 
 /* --- crops and masks ------------------------------------------------------------------- */
 
@@ -562,6 +616,8 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, sound_bits);
+    tcase_add_test(tc, sound_lengths);
     tcase_add_test(tc, crop);
     tcase_add_test(tc, masks);
     tcase_add_test(tc, time_warp);
