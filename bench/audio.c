@@ -125,7 +125,8 @@ static bool fft_rows(bench_report *r, const bench_options *o)
     bool good = true;
 
     one.threads = 1;
-    bench_table(r, "fft", "Real Fourier transforms on one thread, ns each; GFLOP/s: 2.5 n log2 n, together", columns, 5);
+    bench_table(r, "fft", "Real Fourier transforms on one thread, ns each; GFLOP/s: 2.5 n log2 n, together",
+                columns, 5);
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0] && good; i++) {
         const double n = (double)lengths[i];
         double values[5];

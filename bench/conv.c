@@ -148,8 +148,9 @@ static bool step(layer *l, int threads, double at[3])
 static bool save(layer *l, const char *path)
 {
     const conv_case *c = l->c;
-    const int32_t call[] = {(int32_t)c->kind, (int32_t)(c->h ? c->kh : 0), (int32_t)c->kw, (int32_t)(c->h ? c->sh : 0),
-                            (int32_t)c->sw, (int32_t)c->ph, (int32_t)c->pw, c->first};
+    const int32_t call[] = {(int32_t)c->kind, (int32_t)(c->h ? c->kh : 0), (int32_t)c->kw,
+                            (int32_t)(c->h ? c->sh : 0), (int32_t)c->sw, (int32_t)c->ph, (int32_t)c->pw,
+                            c->first};
     et_scope *scope = et_scope_open();
     et_tensor *y = forward(l);
     et_named_tensor out[10];
@@ -234,7 +235,8 @@ static bool measure(bench_report *r, const bench_options *o, const conv_case *c)
         const double back = c->first ? 1 : 2;
         bench_row(r, c->name,
                   (double[]){1e3 * f.median, 1e3 * f.high, 1e3 * b.median, 1e3 * b.high, flop / f.median,
-                             back * flop / b.median, 100 * (1 + back) * flop / (f.median + b.median) / bench_peak(o->threads),
+                             back * flop / b.median,
+                             100 * (1 + back) * flop / (f.median + b.median) / bench_peak(o->threads),
                              1e9 * f.median / size, 1e9 * b.median / size});
     }
     layer_free(&l);

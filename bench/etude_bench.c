@@ -29,9 +29,11 @@ static const struct {
     {"search", bench_search, "training steps of two small towers, the nearest of a million vectors", false},
     {"vit", bench_vit, "training steps of the Vision Transformer", false},
     {"towers", bench_towers, "BERT-base and AST-base, forward; training the last five layers of BERT", false},
-    {"paper", bench_paper, "two training steps of BERT-base and AST-base together, some minutes: with --only alone", true},
+    {"paper", bench_paper,
+     "two training steps of BERT-base and AST-base together, some minutes: with --only alone", true},
     {"style", bench_style, "training steps of the style VAE", false},
-    {"pairs", bench_pairs, "training steps of the small CLAP and MuLan; audio towers of the papers, forward", false},
+    {"pairs", bench_pairs, "training steps of the small CLAP and MuLan; audio towers of the papers, forward",
+     false},
     {"tagger", bench_tagger, "training steps of music taggers", false},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };

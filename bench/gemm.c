@@ -64,7 +64,8 @@ static void run_packed(void *user)
     p->kr->rec_product(3, p->units, p->rows, p->units, p->state, p->units, p->weights, NULL, p->out);
 }
 
-static bool packed_row(bench_report *r, const bench_options *options, const char *name, int64_t rows, int64_t units)
+static bool packed_row(bench_report *r, const bench_options *options, const char *name, int64_t rows,
+                       int64_t units)
 {
     const et_kernels *kr = et_kernels_for(ET_F32);
     const int64_t w_shape[] = {3 * units, units}, h_shape[] = {rows, units};
@@ -86,8 +87,8 @@ static bool packed_row(bench_report *r, const bench_options *options, const char
         const bench_summary t = bench_measure(&one, run_packed, &p);
         const double flop = 6e-9 * (double)(rows * units * units);
         bench_row(r, name,
-                  (double[]){(double)rows, 3.0 * (double)units, (double)units, 1, flop / t.median, flop / t.high,
-                             100 * flop / t.median / bench_peak(1)});
+                  (double[]){(double)rows, 3.0 * (double)units, (double)units, 1, flop / t.median,
+                             flop / t.high, 100 * flop / t.median / bench_peak(1)});
     }
     et_scope_close(scope);
     return good;
@@ -96,13 +97,15 @@ static bool packed_row(bench_report *r, const bench_options *options, const char
 bool bench_gemm(bench_report *r, const bench_options *o)
 {
     enum { N = sizeof shapes / sizeof shapes[0] };
-    static const bench_column columns[] = {{"m", 0},        {"n", 0},         {"k", 0},    {"batch", 0}, {"GFLOP/s", 1},
+    static const bench_column columns[] = {{"m", 0},        {"n", 0},         {"k", 0},    {"batch", 0},
+                                           {"GFLOP/s", 1},
                                            {"slow p90", 1}, {"% of peak", 1}, {"bf16", 1}, {"ratio", 2}};
     et_rng rng = et_rng_make(1, 0);
     bool good = true;
 
     bench_table(r, "gemm",
-                et_bf16_native() ? "Matrix products, float32, packing included; with bfloat16 by the CPU's instruction"
+                et_bf16_native()
+                ? "Matrix products, float32, packing included; with bfloat16 by the CPU's instruction"
                                  : "Matrix products, float32, packing included; with bfloat16, widened",
                 columns, 9);
     for (int i = 0; i < N && good; i++) {
@@ -146,7 +149,8 @@ bool bench_gemm(bench_report *r, const bench_options *o)
         }
         et_scope_close(scope);
     }
-    good = good && packed_row(r, o, "GRU step, W packed", 32, 128) && packed_row(r, o, "the same, 512 units", 32, 512);
+    good = good && packed_row(r, o, "GRU step, W packed", 32, 128) &&
+           packed_row(r, o, "the same, 512 units", 32, 512);
     bench_table_end(r);
     return good;
 }

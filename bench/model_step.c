@@ -73,7 +73,8 @@ static bool train(void *user) { return !isnan(bench_model_step(user, NULL)); }
 
 bool bench_model_serve(const bench_model *m) { return bench_serve(train, (void *)(uintptr_t)m); }
 
-bool bench_model_measure(bench_report *r, const bench_options *o, const bench_model *model, const char *name, double items, double flop)
+bool bench_model_measure(bench_report *r, const bench_options *o, const bench_model *model, const char *name,
+                         double items, double flop)
 {
     static bench_samples s[PARTS];
     bench_summary m[PARTS];
@@ -102,7 +103,7 @@ bool bench_model_measure(bench_report *r, const bench_options *o, const bench_mo
     et_pool_get_stats(&pool);
     const double rate = 1e-9 * flop / m[0].median;
     bench_row(r, name, (double[]){1e3 * m[0].median, 1e3 * m[1].median, 1e3 * m[2].median, 1e3 * m[3].median,
-                                  items / m[0].median, rate, 100 * rate / bench_peak(o->threads), own / (1 << 20),
-                                  ((double)pool.peak - own) / (1 << 20)});
+                                  items / m[0].median, rate, 100 * rate / bench_peak(o->threads),
+                                  own / (1 << 20), ((double)pool.peak - own) / (1 << 20)});
     return true;
 }

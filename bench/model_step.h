@@ -1,4 +1,5 @@
-/* The training step of any model: forward, backward, optimiser; its figures, and what a peer needs to do the same. */
+/* The training step of any model: forward, backward, optimiser; its figures, and what a peer needs to do the
+ * same. */
 #ifndef ETUDE_BENCH_MODEL_STEP_H
 #define ETUDE_BENCH_MODEL_STEP_H
 
@@ -17,12 +18,12 @@ typedef struct bench_model {
     int threads;
 } bench_model;
 
-/** Forward, backward, optimiser. The clock's readings before and after forward, after backward and at the end go to at,
- *  where it is not NULL. The loss, NaN after an error. */
+/** Forward, backward, optimiser. The clock's readings before and after forward, after backward and at the end
+ *  go to at, where it is not NULL. The loss, NaN after an error. */
 double bench_model_step(const bench_model *m, double at[4]);
 
-/** Writes the weights, the batch (n tensors of `more`), and what a peer must reach in evaluation mode: "logits", and the
- *  "losses" of three steps. The weights are trained on. */
+/** Writes the weights, the batch (n tensors of `more`), and what a peer must reach in evaluation mode:
+ *  "logits", and the "losses" of three steps. The weights are trained on. */
 bool bench_model_save(const bench_model *m, const char *path, const et_named_tensor *more, int n);
 
 /** Train steps as standard input says. */
@@ -32,6 +33,7 @@ bool bench_model_serve(const bench_model *m);
 enum { BENCH_MODEL_COLUMNS = 9 };
 extern const bench_column bench_model_columns[BENCH_MODEL_COLUMNS];
 /** Measures steps and adds a row; `items` of a batch, floating-point operations of the products of a step. */
-bool bench_model_measure(bench_report *r, const bench_options *o, const bench_model *m, const char *name, double items, double flop);
+bool bench_model_measure(bench_report *r, const bench_options *o, const bench_model *m, const char *name,
+                         double items, double flop);
 
 #endif

@@ -17,7 +17,8 @@
 #include "tensor/rng.h"
 #include "tensor/safetensors.h"
 
-typedef enum kind { EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION, ENCODER } kind;
+typedef enum kind { EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION,
+                    ENCODER } kind;
 
 /* Element-wise: rows x cols. Embedding: rows indices into a table of as many rows. Linear: rows of
  * width cols to width out. Attention: rows items of heads heads, T tokens, heads cols wide. */
@@ -129,7 +130,7 @@ static et_tensor *encoder_loss(const work *w)
     return et_cross_entropy(x, w->ids);
 }
 
-/* --- any of them ------------------------------------------------------------------------------------------ */
+/* --- any of them ----------------------------------------------------------------------------------- */
 
 static et_tensor *forward(const work *w)
 {
@@ -401,8 +402,8 @@ static bool measure(bench_report *r, const bench_options *o, const op_case *c)
         const bool back = c->kind != ADAM;
         bench_row(r, c->name,
                   (double[]){1e3 * f.median, back ? 1e3 * b.median : NAN, back ? b.median / f.median : NAN,
-                             1e9 * f.median / elements, back ? 1e9 * b.median / elements : NAN, flop(c) / f.median,
-                             100 * flop(c) / f.median / bench_peak(o->threads)});
+                             1e9 * f.median / elements, back ? 1e9 * b.median / elements : NAN,
+                             flop(c) / f.median, 100 * flop(c) / f.median / bench_peak(o->threads)});
     }
     work_free(&w);
     return good;
@@ -415,7 +416,8 @@ bool bench_ops(bench_report *r, const bench_options *o)
                                            {"% of peak", 1}};
     bool good = true;
 
-    bench_table(r, "ops", "Ops, attention, encoder (its backward with Adam): forward and backward", columns, 7);
+    bench_table(r, "ops", "Ops, attention, encoder (its backward with Adam): forward and backward",
+                columns, 7);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_ops_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || cases[i].brief)
             good = measure(r, o, &cases[i]);

@@ -1,5 +1,5 @@
-/* Models of pairs: training steps of the small CLAP and MuLan (32 pairs of S-XM's size), and one clip of 10 s through the
- * audio towers of the papers: HTS-AT, CNN14, ResNet-50, the compact rendition of MuLan. */
+/* Models of pairs: training steps of the small CLAP and MuLan (32 pairs of S-XM's size), and one clip of 10 s
+ * through the audio towers of the papers: HTS-AT, CNN14, ResNet-50, the compact rendition of MuLan. */
 #include "config.h"
 
 #include <math.h>
@@ -20,7 +20,8 @@ static const struct pair_case {
     int64_t frames, bands; /* of the clip */
 } cases[] = {
     {"pairs/clap-small", SMALL_FRAMES, SMALL_BANDS}, {"pairs/mulan-small", SMALL_FRAMES, SMALL_BANDS},
-    {"pairs/htsat", 1001, 64}, {"pairs/cnn14", 1001, 64}, {"pairs/resnet50", 1000, 64}, {"pairs/compact", 65, 1000},
+    {"pairs/htsat", 1001, 64}, {"pairs/cnn14", 1001, 64}, {"pairs/resnet50", 1000, 64},
+    {"pairs/compact", 65, 1000},
 };
 enum { CLAP_SMALL, MULAN_SMALL, HTSAT, CNN14, RESNET, COMPACT, N_CASES };
 
@@ -146,7 +147,8 @@ static bool save(const work *w, const char *path)
     if (!out)
         return false;
     for (; n < most - 2; n++)
-        out[n] = (et_named_tensor){et_module_entry(w->module, n)->name, et_module_entry(w->module, n)->tensor};
+        out[n] = (et_named_tensor){et_module_entry(w->module, n)->name,
+                                   et_module_entry(w->module, n)->tensor};
     et_scope *scope = et_scope_open();
     et_no_grad_begin();
     out[n++] = (et_named_tensor){"answer", et_contiguous(sound(w))};
@@ -161,7 +163,8 @@ static bool save(const work *w, const char *path)
 
 static bench_model model_of(work *w)
 {
-    return (bench_model){.module = w->module, .optim = w->optim, .loss = loss, .user = w, .threads = w->threads};
+    return (bench_model){.module = w->module, .optim = w->optim, .loss = loss, .user = w,
+                         .threads = w->threads};
 }
 
 bool bench_pairs_has(const char *model)
@@ -194,7 +197,8 @@ bool bench_pairs(bench_report *r, const bench_options *o)
     static bench_samples s;
     bool good = true;
 
-    bench_table(r, "pairs", "Training steps of 32 pairs (small), one clip of 10 s through audio towers", columns, 3);
+    bench_table(r, "pairs", "Training steps of 32 pairs (small), one clip of 10 s through audio towers",
+                columns, 3);
     for (int i = 0; i < N_CASES && good; i++) {
         work w;
         if (bench_pairs_has(o->model) ? strcmp(o->model, cases[i].name) != 0 : o->brief && i > MULAN_SMALL)
@@ -202,7 +206,8 @@ bool bench_pairs(bench_report *r, const bench_options *o)
         good = work_make(&w, cases[i].name, o->threads);
         const bench_model m = model_of(&w);
         s.n = 0;
-        for (double end = et_os_seconds() + o->seconds; good && (s.n < 3 || et_os_seconds() < end) && s.n < BENCH_SAMPLES;) {
+        for (double end = et_os_seconds() + o->seconds; good && (s.n < 3 || et_os_seconds() < end) &&
+             s.n < BENCH_SAMPLES;) {
             const double begin = bench_clock(o->threads);
             good = trains(&w) ? !isnan(bench_model_step(&m, NULL)) : forward(&w);
             bench_add(&s, bench_clock(o->threads) - begin);

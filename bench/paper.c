@@ -1,7 +1,8 @@
-/* Two towers of the published sizes: one training step of the row "model-8" (the last five layers of BERT-base, one extra
- * attention layer on each tower) with 32 pairs of 128 tokens and 10 s, layers computed again in backward and products of
- * bfloat16, as "music-search train --config model-8 --checkpoint --precision bfloat16" does it where the frozen tower's
- * results are not kept. Random weights: what counts is memory, and time. */
+/* Two towers of the published sizes: one training step of the row "model-8" (the last five layers of
+ * BERT-base, one extra attention layer on each tower) with 32 pairs of 128 tokens and 10 s, layers computed
+ * again in backward and products of bfloat16, as "music-search train --config model-8 --checkpoint
+ * --precision bfloat16" does it where the frozen tower's results are not kept. Random weights: what counts is
+ * memory, and time. */
 #include "config.h"
 
 #include <math.h>
@@ -57,7 +58,8 @@ static double step(const work *w, int threads, double at[3])
     et_mixed_begin();
     et_tensor *base = et_two_tower_audio_base(w->model, w->x);
     at[1] = bench_clock(threads);
-    et_tensor *l = et_two_tower_loss(w->model, et_two_tower_text(w->model, w->ids, NULL), et_two_tower_audio_rest(w->model, base));
+    et_tensor *l = et_two_tower_loss(w->model, et_two_tower_text(w->model, w->ids, NULL),
+                                     et_two_tower_audio_rest(w->model, base));
     et_mixed_end();
     et_backward(l);
     if (et_optim_step_zero(w->optim, 0, NULL) == ET_OK)
@@ -70,12 +72,14 @@ static double step(const work *w, int threads, double at[3])
 bool bench_paper(bench_report *r, const bench_options *o)
 {
     static const bench_column columns[] = {{"step s", 1},     {"of it frozen", 1}, {"loss", 3},
-                                           {"parameters", 0}, {"trained", 0},      {"pool GiB", 2}, {"resident GiB", 2}};
+                                           {"parameters", 0}, {"trained", 0},      {"pool GiB", 2},
+                                           {"resident GiB", 2}};
     work w = {0};
     bool good = work_make(&w);
 
     bench_table(r, "paper", "A training step of two towers of the published sizes, 32 pairs\n"
-                            "(frozen: the sounds through the layers that are not trained; GiB: the most in use)", columns, 7);
+                            "(frozen: the sounds through the layers that are not trained; GiB: the most in "
+                            "use)", columns, 7);
     for (int i = 0; i < STEPS && good; i++) {
         double at[3];
         const double loss = step(&w, o->threads, at);
@@ -85,8 +89,9 @@ bool bench_paper(bench_report *r, const bench_options *o)
         bench_memory_now(&memory);
         if ((good = !isnan(loss)))
             bench_row(r, i ? "model-8, once more" : "model-8",
-                      (double[]){at[2] - at[0], at[1] - at[0], loss, (double)et_module_count(&w.model->module),
-                                 (double)et_optim_size(w.optim), (double)pool.peak / (1 << 30), memory.resident_kib / (1 << 20)});
+                      (double[]){at[2] - at[0], at[1] - at[0], loss,
+                                 (double)et_module_count(&w.model->module), (double)et_optim_size(w.optim),
+                                 (double)pool.peak / (1 << 30), memory.resident_kib / (1 << 20)});
     }
     bench_table_end(r);
     work_free(&w);

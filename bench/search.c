@@ -1,5 +1,5 @@
-/* Finding sounds by texts: training steps of two small towers (four pre-norm layers of width 128 over 64 tokens each, 64
- * pairs), in float32 and with bfloat16 products, and the nearest of a million vectors. */
+/* Finding sounds by texts: training steps of two small towers (four pre-norm layers of width 128 over 64
+ * tokens each, 64 pairs), in float32 and with bfloat16 products, and the nearest of a million vectors. */
 #include "config.h"
 
 #include <math.h>
@@ -18,7 +18,8 @@
 #include "tensor/rng.h"
 #include "tensor/safetensors.h"
 
-enum { BATCH = 64, TOKENS = 64, WIDTH = 128, HIDDEN = 256, HEADS = 4, LAYERS = 4, WORDS = 1000, BANDS = 64, PARTS = 4 };
+enum { BATCH = 64, TOKENS = 64, WIDTH = 128, HIDDEN = 256, HEADS = 4, LAYERS = 4, WORDS = 1000, BANDS = 64,
+       PARTS = 4 };
 enum { VECTORS = 1000000, NEAREST = 10 };
 
 static const struct search_case {
@@ -51,8 +52,8 @@ static tower *tower_new(et_module *parent, const char *name, bool text, et_rng *
     if ((t->position = et_module_param(&t->module, "position", ET_SHAPE(1, TOKENS, WIDTH))))
         et_init_normal(t->position, 0.02, rng);
     t->blocks = et_transformer_new(&t->module, "blocks", LAYERS,
-                                   &(et_transformer_config){.width = WIDTH, .heads = HEADS, .hidden = HIDDEN, .fused = true,
-                                                            .act = ET_ACT_GELU, .eps = 1e-5},
+                                   &(et_transformer_config){.width = WIDTH, .heads = HEADS, .hidden = HIDDEN,
+                                                            .fused = true, .act = ET_ACT_GELU, .eps = 1e-5},
                                    rng);
     t->ln = et_layer_norm_layer_new(&t->module, "ln", WIDTH, 1e-5);
     t->out = et_linear_layer_new(&t->module, "out", WIDTH, WIDTH, true, rng);
@@ -141,8 +142,8 @@ static double step(const work *w, double at[PARTS])
     return loss;
 }
 
-/* The weights, the batch, and what a peer must reach: similarities, and the losses of three steps. The weights are
- * trained on. */
+/* The weights, the batch, and what a peer must reach: similarities, and the losses of three steps. The
+ * weights are trained on. */
 static bool save(const work *w, const char *path)
 {
     enum { MOST = 160, STEPS = 3 };
@@ -189,13 +190,15 @@ static bool train(void *user) { return !isnan(step(user, NULL)); }
 bool bench_search_serve(const bench_options *o)
 {
     work w;
-    bool good = work_make(&w, o->model, o->threads) && (!o->save || save(&w, o->save)) && bench_serve(train, &w);
+    bool good = work_make(&w, o->model, o->threads) && (!o->save || save(&w, o->save)) &&
+                bench_serve(train, &w);
 
     work_free(&w);
     return good;
 }
 
-/* Floating-point operations of the matrix products of a step; the inputs of the first layers need no gradient. */
+/* Floating-point operations of the matrix products of a step; the inputs of the first layers need no
+ * gradient. */
 static double step_flop(void)
 {
     const double T = TOKENS, d = WIDTH, block = T * (4 * d * d + 2 * d * HIDDEN) + 2 * T * T * d;
@@ -230,8 +233,9 @@ static bool measure(bench_report *r, const bench_options *o, const char *name)
         et_pool_get_stats(&pool);
         const double rate = 1e-9 * step_flop() / m[0].median;
         bench_row(r, name,
-                  (double[]){1e3 * m[0].median, 1e3 * m[1].median, 1e3 * m[2].median, 1e3 * m[3].median, BATCH / m[0].median,
-                             rate, 100 * rate / bench_peak(o->threads), (double)pool.peak / (1 << 20)});
+                  (double[]){1e3 * m[0].median, 1e3 * m[1].median, 1e3 * m[2].median, 1e3 * m[3].median,
+                             BATCH / m[0].median, rate, 100 * rate / bench_peak(o->threads),
+                             (double)pool.peak / (1 << 20)});
     }
     work_free(&w);
     return good;
@@ -248,7 +252,8 @@ static void find(void *user)
     int32_t index[NEAREST];
     float score[NEAREST];
 
-    c->good = et_nearest(VECTORS, WIDTH, c->vectors, c->query, NEAREST, index, score) == NEAREST && index[0] == 77777;
+    c->good = et_nearest(VECTORS, WIDTH, c->vectors, c->query, NEAREST, index, score) == NEAREST &&
+              index[0] == 77777;
 }
 
 /* The ten nearest of a million unit vectors; the query is one of them. */
@@ -260,13 +265,15 @@ static bool nearest(bench_report *r, const bench_options *o)
     if (!c.vectors)
         return false;
     for (int64_t i = 0; i < (int64_t)VECTORS * WIDTH; i++) /* a hash is random enough, and fast */
-        c.vectors[i] = (float)((uint32_t)(i * 2654435761u + 12345u) >> 8 & 0xffff) / 32768 - 1 + (float)((i * i) % 251) / 251;
+        c.vectors[i] = (float)((uint32_t)(i * 2654435761u + 12345u) >> 8 & 0xffff) / 32768 - 1 +
+                       (float)((i * i) % 251) / 251;
     et_unit_rows(VECTORS, WIDTH, c.vectors);
     c.query = c.vectors + 77777 * (int64_t)WIDTH;
     const bench_summary s = bench_measure(o, find, &c);
     if (c.good)
-        bench_row(r, "search/1M", (double[]){1e3 * s.median, NAN, NAN, NAN, VECTORS / s.median, 2e-9 * VECTORS * WIDTH / s.median,
-                                             NAN, (double)VECTORS * WIDTH * 4 / (1 << 20)});
+        bench_row(r, "search/1M", (double[]){1e3 * s.median, NAN, NAN, NAN, VECTORS / s.median,
+                                             2e-9 * VECTORS * WIDTH / s.median, NAN,
+                                             (double)VECTORS * WIDTH * 4 / (1 << 20)});
     et_free(all);
     return c.good;
 }
@@ -277,7 +284,9 @@ bool bench_search(bench_report *r, const bench_options *o)
                                            {"items/s", 0}, {"GFLOP/s", 1}, {"% of peak", 1}, {"peak MiB", 1}};
     bool good = true;
 
-    bench_table(r, "search", "Training step of two small towers, 64 pairs; the ten nearest of a million vectors of 128", columns, 8);
+    bench_table(r, "search",
+                "Training step of two small towers, 64 pairs; the ten nearest of a million vectors of 128",
+                columns, 8);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_search_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || i == 0)
             good = measure(r, o, cases[i].name);

@@ -1,5 +1,5 @@
-/* Training steps of the style VAE in the paper's sizes (11.0 M parameters with HyperLSTM cells), 64 segments of 48 events;
- * half: with the encoder run again in backward. */
+/* Training steps of the style VAE in the paper's sizes (11.0 M parameters with HyperLSTM cells), 64 segments
+ * of 48 events; half: with the encoder run again in backward. */
 #include "config.h"
 
 #include <string.h>
@@ -14,7 +14,8 @@ static const struct style_case {
     const char *name;
     et_vae_cell cell;
     bool recompute;
-} cases[] = {{"style/paper", ET_VAE_HYPER_LSTM, false}, {"style/paper-half", ET_VAE_HYPER_LSTM, true}, {"style/gru", ET_VAE_GRU, false},
+} cases[] = {{"style/paper", ET_VAE_HYPER_LSTM, false}, {"style/paper-half", ET_VAE_HYPER_LSTM, true},
+             {"style/gru", ET_VAE_GRU, false},
              {"style/gru-half", ET_VAE_GRU, true}};
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
@@ -46,8 +47,8 @@ static bool work_make(work *w, const char *name, int threads)
     w->model = et_style_vae_new(NULL, NULL, &c, &rng);
     w->m.module = w->model ? &w->model->module : NULL;
     w->m.optim = w->model ? et_adam_new(&w->model->module, 5e-4) : NULL;
-    w->b = (et_style_batch){et_zeros(ET_F32, ET_SHAPE(BATCH, EVENTS, 3)), et_full(ET_I32, ET_SHAPE(BATCH), EVENTS),
-                            et_zeros(ET_I32, ET_SHAPE(BATCH))};
+    w->b = (et_style_batch){et_zeros(ET_F32, ET_SHAPE(BATCH, EVENTS, 3)),
+                            et_full(ET_I32, ET_SHAPE(BATCH), EVENTS), et_zeros(ET_I32, ET_SHAPE(BATCH))};
     float *x = w->b.x ? et_data_mut(w->b.x) : NULL;
     int32_t *labels = w->b.labels ? et_data_mut(w->b.labels) : NULL;
     if (!w->m.optim || !w->b.lengths || !x || !labels)
@@ -97,7 +98,8 @@ static double step_flop(const et_style_vae *m)
 {
     const et_style_vae_config *c = &m->config;
     const double n = (double)c->units, k = (double)c->hyper_units, e = (double)c->hyper_embedding;
-    const double in = (double)(c->pitch_embedding + 2 * (c->steps + 1)), out = (double)(c->pitches + 1 + 2 * (c->steps + 1));
+    const double in = (double)(c->pitch_embedding + 2 * (c->steps + 1)),
+                 out = (double)(c->pitches + 1 + 2 * (c->steps + 1));
     const bool hyper = c->cell == ET_VAE_HYPER_LSTM;
     const double cell = hyper ? 4 * n * (in + n) + 4 * k * (in + n + k) + 12 * e * (k + n) : 3 * n * (in + n);
     const double state = hyper ? 2 * (n + k) : n;
@@ -112,10 +114,12 @@ bool bench_style(bench_report *r, const bench_options *o)
     bool good = true;
 
     bench_table(r, "style", "Training step of the style VAE in the paper's sizes, 64 segments of 48 events\n"
-                            "(own: weights, gradients, moments, batch; beyond: the pool's peak without these)",
+                            "(own: weights, gradients, moments, batch; beyond: the pool's peak without "
+                            "these)",
                 bench_model_columns, BENCH_MODEL_COLUMNS);
     for (int i = 0; i < N_CASES && good; i++)
-        if (bench_style_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || cases[i].cell == ET_VAE_GRU) {
+        if (bench_style_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief ||
+            cases[i].cell == ET_VAE_GRU) {
             work w;
             good = work_make(&w, cases[i].name, o->threads) &&
                    bench_model_measure(r, o, &w.m, cases[i].name, BATCH, step_flop(w.model));

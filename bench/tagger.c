@@ -1,5 +1,5 @@
-/* Training steps of music taggers of the paper's sizes: Spec + Att (16 spectrograms of 96 x 256), in float32 and with
- * bfloat16 products; Raw + CNN_L and SampleCNN (8 stretches of 65610 and 59049 samples). */
+/* Training steps of music taggers of the paper's sizes: Spec + Att (16 spectrograms of 96 x 256), in float32
+ * and with bfloat16 products; Raw + CNN_L and SampleCNN (8 stretches of 65610 and 59049 samples). */
 #include "config.h"
 
 #include <string.h>
@@ -85,12 +85,14 @@ static bool work_make(work *w, const struct tagger_case *c, int threads)
                                                    : et_tagger_sample_cnn();
 
     *w = (work){.c = c, .m = {.loss = loss_of, .user = w, .threads = threads}};
-    w->flop = 2 * (double)c->batch * (c->kind ? raw_cnn_l_flop(&config, (double)c->rows) : spec_att_flop(&config, (double)c->rows));
+    w->flop = 2 * (double)c->batch * (c->kind ? raw_cnn_l_flop(&config, (double)c->rows)
+                                              : spec_att_flop(&config, (double)c->rows));
     if (!(w->model = et_tagger_new(NULL, NULL, &config, &rng)))
         return false;
     w->m.module = &w->model->module;
     w->m.optim = et_adam_new(w->m.module, 1e-4);
-    w->x = c->kind ? et_empty(ET_F32, ET_SHAPE(c->batch, c->rows)) : et_empty(ET_F32, ET_SHAPE(c->batch, config.bands, c->rows));
+    w->x = c->kind ? et_empty(ET_F32, ET_SHAPE(c->batch, c->rows))
+                   : et_empty(ET_F32, ET_SHAPE(c->batch, config.bands, c->rows));
     w->labels = et_empty(ET_F32, ET_SHAPE(c->batch, config.tags));
     float *y = w->labels ? et_data_mut(w->labels) : NULL;
     if (!w->m.optim || !w->x || !y || et_fill_normal(w->x, &rng, 0, 1))
@@ -136,8 +138,10 @@ bool bench_tagger(bench_report *r, const bench_options *o)
 {
     bool good = true;
 
-    bench_table(r, "tagger", "Training steps of music taggers of the paper's sizes, batch 16 (Spec + Att) and 8\n"
-                             "(own: weights, gradients, moments, batch; beyond: the pool's peak without these)",
+    bench_table(r, "tagger",
+                "Training steps of music taggers of the paper's sizes, batch 16 (Spec + Att) and 8\n"
+                             "(own: weights, gradients, moments, batch; beyond: the pool's peak without "
+                             "these)",
                 bench_model_columns, BENCH_MODEL_COLUMNS);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_tagger_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || i == 0)

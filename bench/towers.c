@@ -1,5 +1,6 @@
-/* The encoders of two towers at their published sizes: BERT-base over 8 texts of 64 tokens, forward and training its
- * last five layers, and AST-base over one clip of 10 s, forward. Each also with bfloat16 products. */
+/* The encoders of two towers at their published sizes: BERT-base over 8 texts of 64 tokens, forward and
+ * training its last five layers, and AST-base over one clip of 10 s, forward. Each also with bfloat16
+ * products. */
 #include "config.h"
 
 #include <math.h>
@@ -21,8 +22,10 @@ static const struct tower_case {
     const char *name;
     bool sound, train, mixed; /* AST; a training step; products of bfloat16 */
 } cases[] = {
-    {"bert/forward", false, false, false}, {"bert/last-5", false, true, false}, {"ast/forward", true, false, false},
-    {"bert/forward-bf16", false, false, true}, {"bert/last-5-bf16", false, true, true}, {"ast/forward-bf16", true, false, true},
+    {"bert/forward", false, false, false}, {"bert/last-5", false, true, false},
+    {"ast/forward", true, false, false},
+    {"bert/forward-bf16", false, false, true}, {"bert/last-5-bf16", false, true, true},
+    {"ast/forward-bf16", true, false, true},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
@@ -36,7 +39,10 @@ typedef struct work {
     int threads;
 } work;
 
-static et_module *module_of(const work *w) { return w->bert ? &w->bert->module : w->ast ? &w->ast->module : NULL; }
+static et_module *module_of(const work *w)
+{
+    return w->bert ? &w->bert->module : w->ast ? &w->ast->module : NULL;
+}
 
 static bool work_make(work *w, const char *name, int threads)
 {
@@ -86,13 +92,15 @@ static et_tensor *hidden(const work *w)
 {
     if (w->c->mixed)
         et_mixed_begin();
-    et_tensor *y = w->ast ? et_ast_forward(w->ast, w->x, NULL) : et_bert_forward(w->bert, w->x, NULL, NULL, NULL);
+    et_tensor *y = w->ast ? et_ast_forward(w->ast, w->x, NULL)
+                          : et_bert_forward(w->bert, w->x, NULL, NULL, NULL);
     if (w->c->mixed)
         et_mixed_end();
     return y;
 }
 
-/* Forward alone, or with the squared error of the first tokens, backward and Adam: the loss, 0, or NaN after an error. */
+/* Forward alone, or with the squared error of the first tokens, backward and Adam: the loss, 0, or NaN after
+ * an error. */
 static double step(const work *w)
 {
     double loss = NAN;
@@ -112,8 +120,8 @@ static double step(const work *w)
     return loss;
 }
 
-/* The weights, the input, and what a peer must reach without dropout: hidden states, and the losses of three steps, after
- * which dropout is on. The weights are trained on. */
+/* The weights, the input, and what a peer must reach without dropout: hidden states, and the losses of three
+ * steps, after which dropout is on. The weights are trained on. */
 static bool save(const work *w, const char *path)
 {
     enum { MOST = 256, STEPS = 3 };
@@ -162,7 +170,8 @@ static bool run(void *user) { return !isnan(step(user)); }
 bool bench_towers_serve(const bench_options *o)
 {
     work w;
-    bool good = work_make(&w, o->model, o->threads) && (!o->save || save(&w, o->save)) && bench_serve(run, &w);
+    bool good = work_make(&w, o->model, o->threads) && (!o->save || save(&w, o->save)) &&
+                bench_serve(run, &w);
 
     work_free(&w);
     return good;
@@ -175,7 +184,8 @@ static double step_flop(const work *w)
     const double d = w->ast ? (double)w->ast->config.width : (double)w->bert->config.width;
     const double hidden_width = w->ast ? (double)w->ast->config.hidden : (double)w->bert->config.hidden;
     const double layers = w->ast ? w->ast->config.layers : w->bert->config.layers;
-    const double patches = w->ast ? N * d * (double)(w->ast->config.patch_bands * w->ast->config.patch_frames) : 0;
+    const double patches = w->ast ? N * d * (double)(w->ast->config.patch_bands * w->ast->config.patch_frames)
+                                  : 0;
     const double block = N * (4 * d * d + 2 * d * hidden_width + 2 * N * d);
 
     return 2 * B * (patches + block * (w->c->train ? layers + 2 * TRAINED : layers));
@@ -194,7 +204,8 @@ static bool measure(bench_report *r, const bench_options *o, const char *name)
     et_pool_get_stats(&pool);
     const size_t before = pool.current;
     et_pool_reset_peak();
-    for (double end = et_os_seconds() + o->seconds; good && (s.n < 3 || et_os_seconds() < end) && s.n < BENCH_SAMPLES;) {
+    for (double end = et_os_seconds() + o->seconds; good && (s.n < 3 || et_os_seconds() < end) &&
+         s.n < BENCH_SAMPLES;) {
         const double begin = bench_clock(o->threads);
         good = run(&w);
         bench_add(&s, bench_clock(o->threads) - begin);
@@ -203,7 +214,8 @@ static bool measure(bench_report *r, const bench_options *o, const char *name)
         const bench_summary m = bench_summarise(&s);
         et_pool_get_stats(&pool);
         const double rate = 1e-9 * step_flop(&w) / m.median;
-        bench_row(r, name, (double[]){1e3 * m.median, 1e3 * m.low, 1e3 * m.high, rate, 100 * rate / bench_peak(o->threads),
+        bench_row(r, name, (double[]){1e3 * m.median, 1e3 * m.low, 1e3 * m.high, rate,
+                                      100 * rate / bench_peak(o->threads),
                                       (double)(pool.peak - before) / (1 << 20)});
     }
     work_free(&w);
@@ -212,11 +224,13 @@ static bool measure(bench_report *r, const bench_options *o, const char *name)
 
 bool bench_towers(bench_report *r, const bench_options *o)
 {
-    static const bench_column columns[] = {{"step ms", 1}, {"p10", 1}, {"p90", 1}, {"GFLOP/s", 1}, {"% of peak", 1}, {"beyond", 1}};
+    static const bench_column columns[] = {{"step ms", 1}, {"p10", 1}, {"p90", 1}, {"GFLOP/s", 1},
+                                           {"% of peak", 1}, {"beyond", 1}};
     bool good = true;
 
     bench_table(r, "towers", "BERT-base over 8 x 64 tokens, AST-base over one clip of 10 s\n"
-                             "(beyond: MiB of the pool's peak besides weights, gradients and moments)", columns, 6);
+                             "(beyond: MiB of the pool's peak besides weights, gradients and moments)",
+                             columns, 6);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_towers_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || i == 0)
             good = measure(r, o, cases[i].name);

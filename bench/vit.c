@@ -1,6 +1,6 @@
-/* Training steps of the paper's Vision Transformer (21.5 M parameters, 64 spectrograms of 512 x 129): in float32, with
- * three of the blocks computed again in backward, with bfloat16 products, and with keys and values made as tensors, as
- * other libraries do (see et_mha_forward). */
+/* Training steps of the paper's Vision Transformer (21.5 M parameters, 64 spectrograms of 512 x 129): in
+ * float32, with three of the blocks computed again in backward, with bfloat16 products, and with keys and
+ * values made as tensors, as other libraries do (see et_mha_forward). */
 #include "config.h"
 
 #include <string.h>
@@ -101,12 +101,13 @@ bool bench_vit_serve(const bench_options *o)
     return good;
 }
 
-/* Floating-point operations of the matrix products of a step: three times those of forward, but for the first layer,
- * whose input needs no gradient, and the resizing, which is no layer. */
+/* Floating-point operations of the matrix products of a step: three times those of forward, but for the first
+ * layer, whose input needs no gradient, and the resizing, which is no layer. */
 static double step_flop(const et_vit *m, bool kv)
 {
     const et_vit_config *c = &m->config;
-    const double N = (double)(m->rows * m->cols), d = (double)c->d, inner = (double)(c->heads * c->head_width);
+    const double N = (double)(m->rows * m->cols), d = (double)c->d,
+                 inner = (double)(c->heads * c->head_width);
     const double patch = N * d * (double)(c->patch_h * c->patch_w);
     const double block = N * ((kv ? 4 : 2) * d * inner + 2 * d * (double)c->hidden + 2 * N * inner);
     double head = 0, in = N * d;
@@ -119,7 +120,8 @@ static double step_flop(const et_vit *m, bool kv)
 static bool measure(bench_report *r, const bench_options *o, const char *name)
 {
     work w;
-    const bool good = work_make(&w, name, o->threads) && bench_model_measure(r, o, &w.m, name, BATCH, step_flop(w.model, w.c->kv));
+    const bool good = work_make(&w, name, o->threads) &&
+                      bench_model_measure(r, o, &w.m, name, BATCH, step_flop(w.model, w.c->kv));
 
     work_free(&w);
     return good;
@@ -130,7 +132,8 @@ bool bench_vit(bench_report *r, const bench_options *o)
     bool good = true;
 
     bench_table(r, "vit", "Training step of the paper's Vision Transformer, 21.5 M parameters, batch 64\n"
-                          "(own: weights, gradients, moments, batch; beyond: the pool's peak without these)", bench_model_columns, BENCH_MODEL_COLUMNS);
+                          "(own: weights, gradients, moments, batch; beyond: the pool's peak without these)",
+                          bench_model_columns, BENCH_MODEL_COLUMNS);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_vit_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || i == 0)
             good = measure(r, o, cases[i].name);

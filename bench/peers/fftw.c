@@ -46,11 +46,13 @@ int main(int argc, char **argv)
     work w = {.n = length ? atoi(length + 1) : 0, .together = strncmp(name, "audio/ffts/", 11) == 0};
     et_safetensors *file = w.n > 0 ? et_safetensors_open(argv[2]) : NULL;
     et_scope *scope = et_scope_open();
-    et_tensor *x = file ? et_safetensors_load(file, "x") : NULL, *y = x ? et_safetensors_load(file, "y") : NULL;
+    et_tensor *x = file ? et_safetensors_load(file, "x") : NULL, *y = x ? et_safetensors_load(file, "y")
+                                                                        : NULL;
     double error = 0, largest = 0;
 
     if (!y || x->ndim != 2 || x->shape[1] != w.n || y->shape[1] != w.n + 2) {
-        fprintf(stderr, "fftw: %s\n", et_error_status() ? et_error_message() : "usage: fftw audio/fft/LENGTH FILE");
+        fprintf(stderr, "fftw: %s\n", et_error_status() ? et_error_message()
+                                                        : "usage: fftw audio/fft/LENGTH FILE");
         return 2;
     }
     w.sequences = (int)x->shape[0];
@@ -58,8 +60,8 @@ int main(int argc, char **argv)
     w.X_step = (w.n / 2 + 8) / 8 * 8;
     w.x = fftwf_malloc((size_t)(w.sequences * w.x_step) * sizeof *w.x);
     w.X = fftwf_malloc((size_t)(w.sequences * w.X_step) * sizeof *w.X);
-    w.plan = fftwf_plan_many_dft_r2c(1, &w.n, w.together ? w.sequences : 1, w.x, NULL, 1, w.x_step, w.X, NULL, 1,
-                                     w.X_step, FFTW_ESTIMATE | FFTW_PRESERVE_INPUT);
+    w.plan = fftwf_plan_many_dft_r2c(1, &w.n, w.together ? w.sequences : 1, w.x, NULL, 1, w.x_step, w.X,
+                                     NULL, 1, w.X_step, FFTW_ESTIMATE | FFTW_PRESERVE_INPUT);
     for (int s = 0; s < w.sequences; s++)
         memcpy(w.x + s * w.x_step, et_data_f32(x) + s * w.n, (size_t)w.n * sizeof *w.x);
     step(&w);
