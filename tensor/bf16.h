@@ -16,8 +16,8 @@ typedef struct et_bf16_kernels {
     /* out[p step + j] = the pair (2p, 2p + 1) of line j, for p < (k + 1) / 2 and j < LANES; lines from
      * `lines` on are zero. Element q of line j is at src + (j ls + q ks) elements of `from`, float32
      * (rounded) or bfloat16. */
-    void (*pack)(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ls, int64_t ks, uint32_t *out,
-                 int64_t step);
+    void (*pack)(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ls, int64_t ks,
+                 uint32_t *out, int64_t step);
     /* c = alpha a b + beta c + bias for rows <= ROWS and cols <= COLS; pairs of the two of k. Row i of
      * pair p is a[p LANES + i], column j b[p width + j], width = cols rounded up to LANES. bias may be
      * NULL; with beta 0 c is not read. */

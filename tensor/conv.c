@@ -7,8 +7,8 @@
  * j elements further on; the gathering costs 1/kw of what a copy for each tap would. Where rows are short,
  * positions of several rows are packed densely instead, with a line for each tap.
  *
- * Kernels of one position and stride 1 on maps that fill a panel are plain matrix products; those of 3 x 3 with enough
- * channels and positions are left to tensor/conv_winograd.c.
+ * Kernels of one position and stride 1 on maps that fill a panel are plain matrix products; those of 3 x 3
+ * with enough channels and positions are left to tensor/conv_winograd.c.
  *
  * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
  * there are few channels or little padding for large kernels, the patches' gradients are made for a block of
@@ -32,7 +32,8 @@ enum {
     BLOCK_BYTES = 384 * 1024, /* gathered lines of a block */
     LONGEST = 512,            /* positions of a block */
     OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
-    LEAST_AREA = 48,          /* positions of a sample whose product with a kernel of one position is worth a call */
+    LEAST_AREA = 48,          /* positions of a sample whose product with a kernel of one position is worth a
+                               * call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
     SHARDS = 8,               /* of the batch, for gradients of weights */
     SHARD_ELEMS = 64 * 1024   /* up to this many elements; larger ones are cut themselves */
@@ -101,7 +102,10 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
 
 static int64_t lines_bytes(const conv_job *j) { return round_up(j->channels * j->lines * j->ld * j->es, 64); }
 
-static int64_t off_bytes(const conv_job *j) { return round_up(j->channels * j->taps * (int64_t)sizeof *j->off, 64); }
+static int64_t off_bytes(const conv_job *j)
+{
+    return round_up(j->channels * j->taps * (int64_t)sizeof *j->off, 64);
+}
 
 static void set_offsets(conv_job *j, void *memory)
 {
@@ -111,11 +115,12 @@ static void set_offsets(conv_job *j, void *memory)
     for (int64_t c = 0; c < j->channels; c++)
         for (int64_t i = 0; i < j->s.kh; i++)
             for (int64_t k = 0; k < j->s.kw; k++)
-                j->off[r++] = j->shared ? (c * j->lines + i) * j->ld + k : (c * j->lines + i * j->s.kw + k) * j->ld;
+                j->off[r++] = j->shared ? (c * j->lines + i) * j->ld + k
+                                        : (c * j->lines + i * j->s.kw + k) * j->ld;
 }
 
-/* A block: segments of one sample where a line is shared; else positions, those of a sample behind those of the one
- * before it. Both are counted through all samples. */
+/* A block: segments of one sample where a line is shared; else positions, those of a sample behind those of
+ * the one before it. Both are counted through all samples. */
 typedef struct block {
     int64_t first, n;
     int64_t runs;
@@ -135,7 +140,8 @@ static block block_of(const conv_job *j, int64_t b0, int64_t b1, int64_t i)
         const int64_t first = i % a_sample * j->per_block, n = min64(j->per_block, segments - first);
         return (block){(b0 + i / a_sample) * segments + first, n, n};
     }
-    const int64_t first = b0 * j->positions + i * j->per_block, n = min64(j->per_block, b1 * j->positions - first);
+    const int64_t first = b0 * j->positions + i * j->per_block,
+                  n = min64(j->per_block, b1 * j->positions - first);
     return (block){first, n, (first + n - 1) / j->positions - first / j->positions + 1};
 }
 
@@ -149,10 +155,12 @@ static run run_of(const conv_job *j, const block *k, int64_t r)
     if (j->shared) {
         const int64_t segments = j->s.oh * j->segs, g = (k->first + r) % segments;
         const int64_t oh = g / j->segs, ow = g % j->segs * j->seg;
-        return (run){(k->first + r) / segments, oh * j->s.ow + ow, r * j->seg_ld, min64(j->seg, j->s.ow - ow)};
+        return (run){(k->first + r) / segments, oh * j->s.ow + ow, r * j->seg_ld,
+                     min64(j->seg, j->s.ow - ow)};
     }
     const int64_t b = k->first / j->positions + r, begin = max64(k->first, b * j->positions);
-    return (run){b, begin - b * j->positions, begin - k->first, min64(k->first + k->n, (b + 1) * j->positions) - begin};
+    return (run){b, begin - b * j->positions, begin - k->first,
+                 min64(k->first + k->n, (b + 1) * j->positions) - begin};
 }
 
 /* Gathers the lines of channels c0 .. c1 for one block of positions. */
@@ -165,11 +173,12 @@ static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block 
         const run u = run_of(j, at, r);
         const char *x = j->x + (u.sample * s->in + c0) * area * j->es;
         char *to = lines + u.at * j->es;
-        if (j->shared && j->segs == 1 && c1 - c0 < at->runs) { /* whole rows: all of them for a channel in one go */
+        if (j->shared && j->segs == 1 && c1 - c0 < at->runs) { /* whole rows: all of them for a channel in one
+                                                                * go */
             for (int64_t c = c0; c < c1; c++, x += area * j->es)
                 for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es)
-                    j->kr->conv_rows(at->runs, x, s->h, s->w, u.q / s->ow * s->sh - s->ph + i, s->sh, -s->pw, 1, to, j->seg_ld,
-                                     round_up(u.n, lanes) + s->kw - 1);
+                    j->kr->conv_rows(at->runs, x, s->h, s->w, u.q / s->ow * s->sh - s->ph + i, s->sh, -s->pw,
+                                     1, to, j->seg_ld, round_up(u.n, lanes) + s->kw - 1);
             return;
         }
         if (j->shared) { /* positions of one row */
@@ -177,12 +186,13 @@ static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block 
                 const int64_t row = u.q / s->ow * s->sh - s->ph + i;
                 const bool inside = row >= 0 && row < s->h;
                 j->kr->conv_gather(c1 - c0, x + (inside ? row * s->w : 0) * j->es, area, inside ? s->w : 0,
-                                   u.q % s->ow - s->pw, 1, to, j->lines * j->ld, round_up(u.n, lanes) + s->kw - 1);
+                                   u.q % s->ow - s->pw, 1, to, j->lines * j->ld,
+                                   round_up(u.n, lanes) + s->kw - 1);
             }
             continue;
         }
-        j->kr->conv_lines(c1 - c0, x, s->h, s->w, s->sh, s->sw, s->kh, s->kw, s->ph, s->pw, s->ow, u.q / s->ow,
-                          u.q % s->ow, u.n, to, j->ld);
+        j->kr->conv_lines(c1 - c0, x, s->h, s->w, s->sh, s->sw, s->kh, s->kw, s->ph, s->pw, s->ow,
+                          u.q / s->ow, u.q % s->ow, u.n, to, j->ld);
     }
     if (!j->shared && at->n % lanes)
         j->kr->conv_gather((c1 - c0) * j->taps, lines, 0, 0, 0, 1, lines + at->n * j->es, j->ld,
@@ -210,8 +220,8 @@ static char *element(const conv_job *w, const rows_product *g, int64_t row, int6
 }
 
 /* Columns at .. at + n - 1 of some rows: from the result to a tile, or the other way. */
-static void move_columns(const conv_job *w, const rows_product *g, int64_t row, int64_t rows, int64_t at, int64_t n,
-                         char *tile, int64_t width, bool to_tile)
+static void move_columns(const conv_job *w, const rows_product *g, int64_t row, int64_t rows, int64_t at,
+                         int64_t n, char *tile, int64_t width, bool to_tile)
 {
     for (int64_t t = 0, piece; t < n; t += piece) {
         piece = min64(n - t, g->stretch - (g->first + at + t) % g->stretch);
@@ -237,8 +247,8 @@ static void ragged(const conv_job *w, const rows_product *g, int64_t r0, int64_t
         const char *a = g->a + r * g->rsa * w->es, *bias = g->bias ? g->bias + r * w->es : NULL;
         if (!whole && g->acc)
             move_columns(w, g, r, rows, at, n, tile, width, true);
-        w->kr->conv_tile[v][rows](1, g->k, a, g->rsa, g->b + at * w->es, g->off, whole ? element(w, g, r, at) : tile,
-                                  whole ? g->ldc : width, bias, g->acc);
+        w->kr->conv_tile[v][rows](1, g->k, a, g->rsa, g->b + at * w->es, g->off,
+                                  whole ? element(w, g, r, at) : tile, whole ? g->ldc : width, bias, g->acc);
         if (!whole)
             move_columns(w, g, r, rows, at, n, tile, width, false);
     }
@@ -256,8 +266,8 @@ static void rows_times_lines(const conv_job *w, const rows_product *g, int64_t r
             ragged(w, g, r0, r1, at, n);
         for (int64_t r = r0; full && r < r1; r += tall)
             w->kr->conv_tile[vecs][min64(tall, r1 - r)](full, g->k, g->a + r * g->rsa * w->es, g->rsa,
-                                                        g->b + at * w->es, g->off, element(w, g, r, at), g->ldc,
-                                                        g->bias ? g->bias + r * w->es : NULL, g->acc);
+                                                        g->b + at * w->es, g->off, element(w, g, r, at),
+                                                        g->ldc, g->bias ? g->bias + r * w->es : NULL, g->acc);
     }
 }
 
@@ -299,10 +309,10 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
         const block at = block_of(j, 0, s->batch, item);
         for (int64_t c0 = 0; c0 < s->in; c0 += j->channels) {
             const int64_t c1 = min64(c0 + j->channels, s->in);
-            rows_product g = {.a = j->w + c0 * j->taps * j->es, .rsa = k, .k = (c1 - c0) * j->taps, .b = lines,
-                              .off = j->off, .first = at.first, .n = at.n, .c = j->y, .ldc = j->positions,
-                              .stretch = j->positions, .next = s->out * j->positions, .bias = c0 ? NULL : j->bias,
-                              .acc = c0 > 0 || j->acc};
+            rows_product g = {.a = j->w + c0 * j->taps * j->es, .rsa = k, .k = (c1 - c0) * j->taps,
+                              .b = lines, .off = j->off, .first = at.first, .n = at.n, .c = j->y,
+                              .ldc = j->positions, .stretch = j->positions, .next = s->out * j->positions,
+                              .bias = c0 ? NULL : j->bias, .acc = c0 > 0 || j->acc};
             gather_block(j, c0, c1, &at, lines);
             for (int64_t o = 0; o < s->out; o += ROW_GROUP)
                 for (int64_t r = 0; r < (j->shared ? at.runs : 1); r++) {
@@ -319,12 +329,14 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
 }
 
 /* Kernels of one position: products of the weight with each sample as it lies. */
-static et_status products(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias, void *y, int acc)
+static et_status products(et_dtype dtype, const et_conv *c, const void *x, const void *weight,
+                          const void *bias, void *y, int acc)
 {
     const et_kernels *k = et_kernels_for(dtype);
     const int64_t area = c->h * c->w, es = (int64_t)et_dtype_size(dtype);
-    const et_gemm_args g = {.m = c->out, .n = area, .k = c->in, .a = weight, .rsa = c->in, .csa = 1, .b = x, .rsb = area, .csb = 1,
-                            .c = y, .ldc = area, .alpha = 1, .beta = acc || bias ? 1 : 0, .batch = c->batch, .sb = c->in * area,
+    const et_gemm_args g = {.m = c->out, .n = area, .k = c->in, .a = weight, .rsa = c->in, .csa = 1, .b = x,
+                            .rsb = area, .csb = 1, .c = y, .ldc = area, .alpha = 1,
+                            .beta = acc || bias ? 1 : 0, .batch = c->batch, .sb = c->in * area,
                             .sc = c->out * area};
 
     for (int64_t r = 0; bias && r < c->batch * c->out; r++) {
@@ -336,8 +348,8 @@ static et_status products(et_dtype dtype, const et_conv *c, const void *x, const
 }
 
 /* With acc, y is added to (and bias must be NULL). */
-static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias,
-                             void *y, int acc)
+static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight,
+                             const void *bias, void *y, int acc)
 {
     conv_job j = {.x = x, .w = weight, .bias = bias, .y = y, .acc = acc};
 
@@ -356,8 +368,8 @@ static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, co
     return ET_OK;
 }
 
-et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias,
-                          void *y)
+et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight,
+                          const void *bias, void *y)
 {
     return run_forward(dtype, c, x, weight, bias, y, 0);
 }
@@ -403,12 +415,13 @@ static void scatter_body(int64_t lo, int64_t hi, void *user)
         for (int64_t i = 0; i < blocks_of(j, 0, 1); i++) {
             const block at = block_of(j, 0, 1, i);
             const run u = run_of(j, &at, 0);
-            j->kr->conv_gather(s->out, j->dy + (b * s->out * j->positions + u.q) * j->es, j->positions, u.n, 0, 1, dy,
-                               ldb, ldb);
+            j->kr->conv_gather(s->out, j->dy + (b * s->out * j->positions + u.q) * j->es, j->positions, u.n,
+                               0, 1, dy, ldb, ldb);
             for (int64_t c0 = 0; c0 < s->in; c0 += j->channels) {
                 const int64_t c1 = min64(c0 + j->channels, s->in), rows = (c1 - c0) * j->taps;
                 const rows_product g = {.a = j->w + c0 * j->taps * s->out * j->es, .rsa = s->out, .k = s->out,
-                                        .b = dy, .off = j->off, .c = dlines, .ldc = j->ld, .n = u.n, .stretch = u.n};
+                                        .b = dy, .off = j->off, .c = dlines, .ldc = j->ld, .n = u.n,
+                                        .stretch = u.n};
                 for (int64_t r = 0; r < rows; r += ROW_GROUP)
                     rows_times_lines(j, &g, r, min64(r + ROW_GROUP, rows));
                 for (int64_t t = 0; t < j->taps; t++)
@@ -416,16 +429,17 @@ static void scatter_body(int64_t lo, int64_t hi, void *user)
                         const int64_t row = q / s->ow * s->sh - s->ph + t / s->kw, ow = q % s->ow;
                         n = min64(s->ow - ow, u.q + u.n - q);
                         if (row >= 0 && row < s->h)
-                            j->kr->conv_scatter(c1 - c0, dlines + (t * j->ld + q - u.q) * j->es, j->taps * j->ld,
-                                                dx + (c0 * area + row * s->w) * j->es, area, s->w,
-                                                ow * s->sw - s->pw + t % s->kw, s->sw, n);
+                            j->kr->conv_scatter(c1 - c0, dlines + (t * j->ld + q - u.q) * j->es,
+                                                j->taps * j->ld, dx + (c0 * area + row * s->w) * j->es,
+                                                area, s->w, ow * s->sw - s->pw + t % s->kw, s->sw, n);
                     }
             }
         }
     }
 }
 
-static et_status scattered_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx,
+static et_status scattered_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy,
+                                      void *dx,
                                     int acc)
 {
     conv_job j = {.w = weight, .dy = dy, .y = dx, .acc = acc};
@@ -448,7 +462,8 @@ static et_status scattered_input_grad(et_dtype dtype, const et_conv *c, const vo
     return ET_OK;
 }
 
-et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx, int acc)
+et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx,
+                             int acc)
 {
     /* With few channels tiles would be low, and kernels as large as x would meet zeros most of the time. */
     const bool plain = c->sh == 1 && c->sw == 1 && c->in >= 4 && 2 * c->h * c->w <= 3 * c->oh * c->ow;
@@ -463,9 +478,9 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
                     dtype == ET_F64 ? turn_f64 : turn_f32, &t);
     et_status status;
     if (plain) {
-        const et_conv back = {.batch = c->batch, .in = c->out, .h = c->oh, .w = c->ow, .out = c->in, .kh = c->kh,
-                              .kw = c->kw, .sh = 1, .sw = 1, .ph = c->kh - 1 - c->ph, .pw = c->kw - 1 - c->pw,
-                              .oh = c->h, .ow = c->w};
+        const et_conv back = {.batch = c->batch, .in = c->out, .h = c->oh, .w = c->ow, .out = c->in,
+                              .kh = c->kh, .kw = c->kw, .sh = 1, .sw = 1, .ph = c->kh - 1 - c->ph,
+                              .pw = c->kw - 1 - c->pw, .oh = c->h, .ow = c->w};
         status = run_forward(dtype, &back, dy, t.to, NULL, dx, acc);
     } else {
         status = scattered_input_grad(dtype, c, t.to, dy, dx, acc);
@@ -478,7 +493,8 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
 
 /* Rows (c, i, j) of channels ca .. cb of the transposed gradient, wt [in taps, ldo], summed over samples
  * b0 .. b1. */
-static void weight_part(const conv_job *j, int64_t b0, int64_t b1, int64_t ca, int64_t cb, char *wt, char *lines)
+static void weight_part(const conv_job *j, int64_t b0, int64_t b1, int64_t ca, int64_t cb, char *wt,
+                        char *lines)
 {
     const et_conv *s = &j->s;
     const int vecs = j->kr->gemm_vecs;
@@ -499,8 +515,8 @@ static void weight_part(const conv_job *j, int64_t b0, int64_t b1, int64_t ca, i
                     for (int64_t e = r; e < (j->shared ? r + 1 : at.runs); e++) {
                         const run u = run_of(j, &at, e);
                         j->kr->gemm_pack(u.n, min64(nr, oe - p),
-                                         j->dy + ((u.sample * s->out + p) * j->positions + u.q) * j->es, 1, j->positions,
-                                         panel, width);
+                                         j->dy + ((u.sample * s->out + p) * j->positions + u.q) * j->es,
+                                         1, j->positions, panel, width);
                         panel += u.n * width * j->es;
                     }
                 }
@@ -519,7 +535,8 @@ static void weight_part(const conv_job *j, int64_t b0, int64_t b1, int64_t ca, i
                     panel += full * nr * u.n * j->es;
                     for (int64_t t = 0, tall = j->kr->gemm_rows[v]; edge && t < rows; t += tall)
                         j->kr->conv_wtile[v][min64(tall, rows - t)](1, u.n, a, j->off + t, panel,
-                                                                    c + (t * j->ldo + full * nr) * j->es, j->ldo, acc);
+                                                                    c + (t * j->ldo + full * nr) * j->es,
+                                                                    j->ldo, acc);
                     panel += wide * u.n * j->es;
                 }
             }
@@ -560,7 +577,8 @@ static void turn_back_body(int64_t lo, int64_t hi, void *user)
             char *to = j->dw + (o * k + p) * j->es;
             for (int64_t g = 0; g < j->shards; g++) {
                 const int add = g > 0 || j->acc;
-                j->kr->conv_gather(1, j->y + ((g * k + p) * j->ldo + o) * j->es, 0, n * j->ldo, 0, j->ldo, line, 0, n);
+                j->kr->conv_gather(1, j->y + ((g * k + p) * j->ldo + o) * j->es, 0, n * j->ldo, 0, j->ldo,
+                                   line, 0, n);
                 if (add)
                     j->kr->binary[ET_B_ADD](n, to, 1, line, 1, to);
                 else
@@ -569,7 +587,8 @@ static void turn_back_body(int64_t lo, int64_t hi, void *user)
         }
 }
 
-et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight, int acc)
+et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight,
+                              int acc)
 {
     conv_job j = {.x = x, .dy = dy};
     const int64_t k = c->in * c->kh * c->kw;

@@ -16,18 +16,20 @@ typedef struct et_conv {
 
 /** y = x * weight + bias; arrays contiguous, float32 or float64, bias [out] or NULL. The bits do not depend
  *  on the number of threads; so below. ENOMEM. */
-et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight, const void *bias,
-                          void *y);
+et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const void *weight,
+                          const void *bias, void *y);
 /** dx (acc 0: =, 1: +=) the gradient of x from that of y. */
-et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx, int acc);
+et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx,
+                             int acc);
 /** dweight (+)= the gradient of the weight. */
 et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight,
                               int acc);
 
-/** Whether the forward product of c (and, being one, the gradient of x) goes by et_conv_winograd: 3 x 3, stride 1, float32,
- *  enough channels and positions. */
+/** Whether the forward product of c (and, being one, the gradient of x) goes by et_conv_winograd: 3 x 3,
+ *  stride 1, float32, enough channels and positions. */
 bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c);
 /** As et_conv_forward (acc 1: y is added to) in less arithmetic, with errors a few times as large. ENOMEM. */
-et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y, int acc);
+et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
+                           int acc);
 
 #endif

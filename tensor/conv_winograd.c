@@ -1,13 +1,13 @@
-/* 3 x 3 convolutions of stride 1 by Winograd's minimal filtering (tensor/kernels/winograd.h): 16 products for each 2 x 2
- * results and pair of channels instead of 36.
+/* 3 x 3 convolutions of stride 1 by Winograd's minimal filtering (tensor/kernels/winograd.h): 16 products for
+ * each 2 x 2 results and pair of channels instead of 36.
  *
- * Patches of 4 x 4 of a block of tiles are transformed, V[16][in][tiles]; kernels are, U[16][out][in]; then sixteen matrix
- * products M = U V for a group of output channels at a time, and M transformed back. Where a sample has many tiles, U is
- * made once for all; where all tiles are one block, V is, and U for each group when its turn comes, so that it
- * need not leave the cache.
+ * Patches of 4 x 4 of a block of tiles are transformed, V[16][in][tiles]; kernels are, U[16][out][in]; then
+ * sixteen matrix products M = U V for a group of output channels at a time, and M transformed back. Where a
+ * sample has many tiles, U is made once for all; where all tiles are one block, V is, and U for each group
+ * when its turn comes, so that it need not leave the cache.
  *
- * Only for float32: an element's rounding error is a few times that of the plain sum, and an infinity among x makes NaN of
- * all four results of its tiles. Sums run in an order that sizes alone decide. */
+ * Only for float32: an element's rounding error is a few times that of the plain sum, and an infinity among x
+ * makes NaN of all four results of its tiles. Sums run in an order that sizes alone decide. */
 #include "config.h"
 
 #include "tensor/conv.h"
@@ -51,8 +51,9 @@ bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c)
 {
     const int64_t cols = (c->ow + 1) / 2, rows = (c->oh + 1) / 2;
 
-    return dtype == ET_F32 && c->kh == 3 && c->kw == 3 && c->sh == 1 && c->sw == 1 && c->in >= LEAST_CHANNELS &&
-           c->out >= LEAST_CHANNELS && cols <= MOST_COLS && cols * rows >= LEAST_TILES &&
+    return dtype == ET_F32 && c->kh == 3 && c->kw == 3 && c->sh == 1 && c->sw == 1 &&
+           c->in >= LEAST_CHANNELS && c->out >= LEAST_CHANNELS && cols <= MOST_COLS &&
+           cols * rows >= LEAST_TILES &&
            16 * cols * rows < 7 * c->oh * c->ow; /* few halves of tiles */
 }
 
@@ -67,7 +68,8 @@ static et_winograd part_of(const wino_job *j, int64_t block)
 }
 
 /* m[k][o][tiles] = u[k][o][in] v[k][in][tiles] for n output channels */
-static void multiply(const wino_job *j, const et_winograd *t, int64_t n, const float *u, int64_t u_step, const float *v, float *m)
+static void multiply(const wino_job *j, const et_winograd *t, int64_t n, const float *u, int64_t u_step,
+                     const float *v, float *m)
 {
     const et_kernels *kr = j->kr;
     const int vecs = kr->gemm_vecs;
@@ -82,8 +84,8 @@ static void multiply(const wino_job *j, const et_winograd *t, int64_t n, const f
             float *c = m + k * m_step;
             some = min64(KC, in - p);
             for (int64_t o = 0, tall = kr->gemm_rows[vecs]; full && o < n; o += tall)
-                kr->gemm_tile[vecs][min64(tall, n - o)](full, some, a + o * in, in, 1, b, t->ld, nr, c + o * t->ld, t->ld, 1, beta,
-                                                        NULL);
+                kr->gemm_tile[vecs][min64(tall, n - o)](full, some, a + o * in, in, 1, b, t->ld, nr,
+                                                        c + o * t->ld, t->ld, 1, beta, NULL);
             for (int64_t o = 0, tall = kr->gemm_rows[edge]; edge && o < n; o += tall)
                 kr->gemm_tile[edge][min64(tall, n - o)](1, some, a + o * in, in, 1, b + full * nr, t->ld, 0,
                                                         c + o * t->ld + full * nr, t->ld, 1, beta, NULL);
@@ -91,8 +93,8 @@ static void multiply(const wino_job *j, const et_winograd *t, int64_t n, const f
 }
 
 /* Output channels o0 .. o1 of sample b in the tiles t: u is that of o0. */
-static void group(const wino_job *j, const et_winograd *t, int64_t b, int64_t o0, int64_t o1, const float *u, int64_t u_step,
-                  const float *v, float *m)
+static void group(const wino_job *j, const et_winograd *t, int64_t b, int64_t o0, int64_t o1, const float *u,
+                  int64_t u_step, const float *v, float *m)
 {
     et_winograd back = *t;
 
@@ -134,7 +136,8 @@ static void patches_body(int64_t lo, int64_t hi, void *user)
     const wino_job *j = user;
     const et_conv *s = &j->s;
 
-    j->kr->wino_input(&j->tiles, hi - lo, j->x + lo * s->h * s->w, j->scratch + lo / j->chunk * j->slot, j->v + lo * j->tiles.ld);
+    j->kr->wino_input(&j->tiles, hi - lo, j->x + lo * s->h * s->w, j->scratch + lo / j->chunk * j->slot,
+                      j->v + lo * j->tiles.ld);
 }
 
 static void outs_body(int64_t lo, int64_t hi, void *user)
@@ -153,7 +156,8 @@ static void outs_body(int64_t lo, int64_t hi, void *user)
 /* --- threads --- */
 
 /* Runs `body` on `items` in pieces, each with a slot of scratch memory. */
-static et_status run(wino_job *j, int64_t items, double flops, int64_t slot, void (*body)(int64_t, int64_t, void *))
+static et_status run(wino_job *j, int64_t items, double flops, int64_t slot,
+                     void (*body)(int64_t, int64_t, void *))
 {
     const int most = et_in_parallel() ? 1 : et_get_num_threads();
     const double worth = flops / ET_GRAIN_FLOPS;
@@ -169,14 +173,16 @@ static et_status run(wino_job *j, int64_t items, double flops, int64_t slot, voi
     return ET_OK;
 }
 
-et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y, int acc)
+et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
+                           int acc)
 {
-    wino_job j = {.s = *c, .kr = et_kernels_for(ET_F32), .x = x, .w = weight, .bias = bias, .y = y, .acc = acc};
+    wino_job j = {.s = *c, .kr = et_kernels_for(ET_F32), .x = x, .w = weight, .bias = bias, .y = y,
+                  .acc = acc};
     et_winograd *t = &j.tiles;
     const double flops = 2.0 * 4 * (double)(c->batch * c->out * c->in) * (double)(c->oh * c->ow);
 
-    *t = (et_winograd){.h = c->h, .w = c->w, .ph = c->ph, .pw = c->pw, .oh = c->oh, .ow = c->ow, .rows = (c->oh + 1) / 2,
-                       .cols = (c->ow + 1) / 2};
+    *t = (et_winograd){.h = c->h, .w = c->w, .ph = c->ph, .pw = c->pw, .oh = c->oh, .ow = c->ow,
+                       .rows = (c->oh + 1) / 2, .cols = (c->ow + 1) / 2};
     const int64_t fit = BLOCK_BYTES / (MATRICES * (int64_t)sizeof(float) * (c->in + GROUP));
     const int64_t tiles = max64(LEAST_BLOCK, min64(fit, MOST_BLOCK));
     j.alone = c->batch == 1 && t->rows * t->cols <= MOST_BLOCK;
@@ -197,7 +203,8 @@ et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight
         j.v = memory;
         status = run(&j, c->in, 64.0 * (double)(c->in * t->rows * t->cols), j.lines, patches_body);
         if (!status)
-            status = run(&j, ceil_div(c->out, SMALL_GROUP), flops, MATRICES * SMALL_GROUP * c->in + j.m_size, outs_body);
+            status = run(&j, ceil_div(c->out, SMALL_GROUP), flops, MATRICES * SMALL_GROUP * c->in + j.m_size,
+                         outs_body);
     } else {
         j.u = memory;
         et_parallel_for(c->out, et_row_grain(c->out, 32 * c->in), weights_body, &j);

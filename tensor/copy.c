@@ -91,7 +91,8 @@ static void copy_rows(int64_t lo, int64_t hi, void *user)
 
     for (int64_t r = lo; r < hi; r++)
         copy_row(j->dst->dtype, j->d + (size_t)et_iter_offset(&j->it, 0, r) * zd, j->it.strides[0][last],
-                 j->src->dtype, j->s + (size_t)et_iter_offset(&j->it, 1, r) * zs, j->it.strides[1][last], j->it.n);
+                 j->src->dtype, j->s + (size_t)et_iter_offset(&j->it, 1, r) * zs, j->it.strides[1][last],
+                 j->it.n);
 }
 
 enum { TILE = 16 };
@@ -166,8 +167,8 @@ et_status et_fill(et_tensor *x, double value)
     store(x->dtype, one, value);
     et_iter_init(&it, x->ndim, x->shape, 1, (const et_tensor *const[]){x});
     for (int64_t r = 0; r < it.rows; r++)
-        copy_row(x->dtype, p + (size_t)et_iter_offset(&it, 0, r) * z, it.strides[0][it.ndim - 1], x->dtype, one, 0,
-                 it.n);
+        copy_row(x->dtype, p + (size_t)et_iter_offset(&it, 0, r) * z, it.strides[0][it.ndim - 1], x->dtype,
+                 one, 0, it.n);
     return ET_OK;
 }
 
@@ -216,7 +217,8 @@ double et_item(const et_tensor *x)
         return (double)NAN;
     if (x->numel != 1) {
         char a[ET_SHAPE_TEXT];
-        et_raise(ET_EINVAL, "item: a tensor of shape %s has no single element", et_shape_text(a, x->ndim, x->shape));
+        et_raise(ET_EINVAL, "item: a tensor of shape %s has no single element",
+                 et_shape_text(a, x->ndim, x->shape));
         return (double)NAN;
     }
     return load(x->dtype, p);

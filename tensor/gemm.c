@@ -143,7 +143,8 @@ typedef struct lines {
 } lines;
 
 /* `rows` rows from row r on, which begin a tile. */
-static const char *lines_at(const gemm_job *w, const lines *a, int64_t r, int64_t rows, int64_t *rsa, int64_t *csa)
+static const char *lines_at(const gemm_job *w, const lines *a, int64_t r, int64_t rows, int64_t *rsa,
+                            int64_t *csa)
 {
     *rsa = a->tall ? 1 : a->rsa;
     *csa = a->tall ? rows : a->csa;
@@ -176,21 +177,23 @@ static void edge_tiles(const gemm_job *w, int64_t i0, int64_t i1, int64_t j, int
         const char *ai = lines_at(w, a, i - i0, rows, &rsa, &csa);
         char *c = at_mut(w, g->c, i * g->ldc + j);
         if (width == n) {
-            w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, c, g->ldc, g->alpha, beta, bias);
+            w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, c, g->ldc, g->alpha,
+                                      beta, bias);
             continue;
         }
         if (beta != 0)
             for (int64_t r = 0; r < rows; r++)
                 memcpy(tile + r * width * w->es, c + r * g->ldc * w->es, bytes);
-        w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, tile, width, g->alpha, beta, bias);
+        w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, tile, width, g->alpha,
+                                  beta, bias);
         for (int64_t r = 0; r < rows; r++)
             memcpy(c + r * g->ldc * w->es, tile + r * width * w->es, bytes);
     }
 }
 
 /* C[i0 .. i1, j0 .. j1] += A[.., p0 .. p0+kb] B[p0 .. p0+kb, ..]; `scratch` takes packed rows of A. */
-static void rows_block(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t p0, int64_t kb,
-                       const panels *b, char *scratch)
+static void rows_block(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t p0,
+                       int64_t kb, const panels *b, char *scratch)
 {
     const et_gemm_args *g = &w->g;
     const bool last = p0 + kb == g->k;
@@ -314,14 +317,16 @@ static void plan_blocks(gemm_job *w)
     w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
     w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
     w->direct = g->csb == 1 && (g->m <= FEW_ROWS || (g->m <= SOME_ROWS && (g->rsb * w->es % 4096 != 0 ||
-                                                                          g->k * g->n * w->es <= L2_BYTES / 2)));
-    /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are narrow and
-     * read A often, and where the lines fall onto each other in the cache (strides of a power of two) and A is more
-     * than the second level holds. */
+                                                                          g->k * g->n * w->es <= L2_BYTES /
+                                                                          2)));
+    /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are
+     * narrow and read A often, and where the lines fall onto each other in the cache (strides of a power of
+     * two) and A is more than the second level holds. */
     const int64_t stride = g->csa * w->es;
     w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
                 (w->kr->lanes < 16 ? stride >= 1024
-                                   : stride >= 2048 && (stride & (stride - 1)) == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
+                                   : stride >= 2048 && (stride & (stride - 1)) == 0 &&
+                                   g->m * g->k * w->es > 2 * L2_BYTES);
     w->group = w->pack_a ? A_GROUP : ROW_GROUP;
     w->slot_a = w->pack_a ? (w->kc * A_GROUP + A_GROUP / MIN_TALL * A_GAP) * w->es : 0;
     w->slot_a = round_up(w->slot_a, 64);
@@ -420,8 +425,8 @@ static void dots_body(int64_t lo, int64_t hi, void *user)
         i0 = lo, i1 = hi;
     else
         j0 = lo, j1 = hi;
-    w->kr->gemm_dots(i1 - i0, j1 - j0, g->k, at(w, g->a, i0 * g->rsa), g->rsa, at(w, g->b, j0 * g->csb), g->csb,
-                     at_mut(w, g->c, i0 * g->ldc + j0), g->ldc, g->alpha, g->beta,
+    w->kr->gemm_dots(i1 - i0, j1 - j0, g->k, at(w, g->a, i0 * g->rsa), g->rsa, at(w, g->b, j0 * g->csb),
+                     g->csb, at_mut(w, g->c, i0 * g->ldc + j0), g->ldc, g->alpha, g->beta,
                      g->bias ? at(w, g->bias, j0) : NULL);
     finish(w, i0, i1, j0, j1);
 }

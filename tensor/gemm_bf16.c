@@ -2,9 +2,9 @@
  *
  * Where the CPU has the instruction: both are packed as pairs of bfloat16, B into panels of COLS
  * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; a large B, where A is packed in
- * one piece, some panels after the others. Then tiles of C are computed by threads, which share C in chunks that shapes alone determine. An element's sum runs over k in
- * one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded
- * operands, and et_gemm. */
+ * one piece, some panels after the others. Then tiles of C are computed by threads, which share C in chunks
+ * that shapes alone determine. An element's sum runs over k in one order, so its bits do not depend on the
+ * threads. Elsewhere: float32 copies of the rounded operands, and et_gemm. */
 #include "config.h"
 
 #include <string.h>
@@ -111,8 +111,8 @@ static void pack_b(int64_t lo, int64_t hi, void *user)
         uint32_t *out = panel_at(w, i, panel);
         for (int64_t j = 0; j < cols; j += LANES)
             w->kr->pack(w->from, k_of(w, i), min64(LANES, cols - j),
-                        element(w, g->b, i * 2 * PAIRS * g->rsb + (panel * COLS + j) * g->csb), g->csb, g->rsb, out + j,
-                        width);
+                        element(w, g->b, i * 2 * PAIRS * g->rsb + (panel * COLS + j) * g->csb), g->csb,
+                        g->rsb, out + j, width);
     }
 }
 
@@ -145,8 +145,9 @@ static void multiply(int64_t lo, int64_t hi, void *user)
                 const float *bias = g->bias && i == 0 ? (const float *)g->bias + col : NULL;
                 for (int64_t r = r0; r < r1; r += ET_BF16_ROWS)
                     w->kr->tile(min64(ET_BF16_ROWS, r1 - r), cols_of(w, panel), pairs_of(w, i),
-                                group_at(w, i, r / LANES) + r % LANES, b, (float *)g->c + (w->row0 + r) * g->ldc + col,
-                                g->ldc, (float)g->alpha, i == 0 ? (float)g->beta : 1, bias);
+                                group_at(w, i, r / LANES) + r % LANES, b,
+                                (float *)g->c + (w->row0 + r) * g->ldc + col, g->ldc, (float)g->alpha,
+                                i == 0 ? (float)g->beta : 1, bias);
             }
     }
 }
@@ -157,7 +158,10 @@ static size_t bytes_a(const job *w)
     return (size_t)(w->pairs * round_up(min64(w->g.m, MAX_ROWS), LANES)) * sizeof(uint32_t);
 }
 
-static size_t bytes_b(const job *w, int64_t cols) { return (size_t)(w->pairs * round_up(cols, LANES)) * sizeof(uint32_t); }
+static size_t bytes_b(const job *w, int64_t cols)
+{
+    return (size_t)(w->pairs * round_up(cols, LANES)) * sizeof(uint32_t);
+}
 
 /* Panels of B that are packed at once. */
 static int64_t panels_at_once(const job *w)

@@ -204,7 +204,8 @@ typedef struct et_kernels {
     /* --- attention: scores s [rows, cols] contiguous to weights, in place; mask as in softmax --- */
     /* s = exp(s + mask - max); inv [rows] = 1 / sum of what s holds then, and lse [rows] (may be NULL) =
      * ln sum exp(s + mask). A row of -inf: zeros, lse -inf, inv 0. */
-    void (*attn_softmax)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, void *lse, void *inv);
+    void (*attn_softmax)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, void *lse,
+                         void *inv);
     /* s = exp(s + mask - lse); zeros where lse is -inf */
     void (*attn_weights)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, const void *lse);
 
@@ -222,54 +223,59 @@ typedef struct et_kernels {
     /* [v][r]: `count` tiles of r rows and v vectors side by side: c = alpha a b + beta c +
      * bias. A has any strides; row p of B's panel t starts at b + t bstep + p ldb; bias may
      * be NULL; with beta 0, c is not read. Rows of the last panel must be whole vectors. */
-    void (*gemm_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a, int64_t rsa,
-                                                          int64_t csa, const void *b, int64_t ldb, int64_t bstep,
-                                                          void *c, int64_t ldc, double alpha, double beta,
-                                                          const void *bias);
+    void (*gemm_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a,
+                                                          int64_t rsa, int64_t csa, const void *b,
+                                                          int64_t ldb, int64_t bstep, void *c, int64_t ldc,
+                                                          double alpha, double beta, const void *bias);
     /* The same for few rows or columns, by dot products; k is contiguous in A and B, rows of
      * A are lda and columns of B ldb apart. */
     void (*gemm_dots)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                       void *c, int64_t ldc, double alpha, double beta, const void *bias);
     /* One panel of B: out[p width + j] = b[p rsb + j csb] for j < n, 0 for n <= j < width.
      * width is a multiple of lanes. */
-    void (*gemm_pack)(int64_t k, int64_t n, const void *b, int64_t rsb, int64_t csb, void *out, int64_t width);
+    void (*gemm_pack)(int64_t k, int64_t n, const void *b, int64_t rsb, int64_t csb, void *out,
+                      int64_t width);
     /* Rows of A for tiles of t = gemm_rows[gemm_vecs] rows (the last has fewer, h): row r at
      * out[(r / t) step + p h + r % t] = a[r rsa + p csa], where step >= k t. */
-    void (*gemm_pack_rows)(int64_t k, int64_t rows, const void *a, int64_t rsa, int64_t csa, void *out, int64_t step);
+    void (*gemm_pack_rows)(int64_t k, int64_t rows, const void *a, int64_t rsa, int64_t csa, void *out,
+                           int64_t step);
 
     /* --- convolutions: the inner part of tensor/conv.c; tiles as in gemm_tile --- */
     /* c (+)= a b + bias: a's rows are rsa apart and contiguous, row p of b starts at b + off[p], bias [r]
      * or NULL is one number a row. */
-    void (*conv_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a, int64_t rsa,
-                                                          const void *b, const int64_t *off, void *c, int64_t ldc,
-                                                          const void *bias, int acc);
+    void (*conv_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a,
+                                                          int64_t rsa, const void *b, const int64_t *off,
+                                                          void *c, int64_t ldc, const void *bias, int acc);
     /* c (+)= a b: row i of a is contiguous from a + off[i], b is in packed panels of k rows. */
     void (*conv_wtile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a,
-                                                           const int64_t *off, const void *b, void *c, int64_t ldc,
-                                                           int acc);
+                                                           const int64_t *off, const void *b, void *c,
+                                                           int64_t ldc, int acc);
     /* `count` rows, lds and ldd apart: dst[t] = src[start + t step], 0 outside src[0 .. width), for t < n. */
-    void (*conv_gather)(int64_t count, const void *src, int64_t lds, int64_t width, int64_t start, int64_t step,
-                        void *dst, int64_t ldd, int64_t n);
-    /* `rows` rows of an image x [h, w]: dst[r ldd + t] = x[first + r sh][start + t sw], 0 outside, for t < n. */
-    void (*conv_rows)(int64_t rows, const void *x, int64_t h, int64_t w, int64_t first, int64_t sh, int64_t start, int64_t sw,
-                      void *dst, int64_t ldd, int64_t n);
-    /* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) of a kernel sees each of `count`
-     * images x [h, w]: for position (r, c), dst[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd
-     * apart, taps behind each other, then images. */
+    void (*conv_gather)(int64_t count, const void *src, int64_t lds, int64_t width, int64_t start,
+                        int64_t step, void *dst, int64_t ldd, int64_t n);
+    /* `rows` rows of an image x [h, w]: dst[r ldd + t] = x[first + r sh][start + t sw], 0 outside, for t <
+     * n. */
+    void (*conv_rows)(int64_t rows, const void *x, int64_t h, int64_t w, int64_t first, int64_t sh,
+                      int64_t start, int64_t sw, void *dst, int64_t ldd, int64_t n);
+    /* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) of a kernel sees each of
+     * `count` images x [h, w]: for position (r, c), dst[t] = x[r sh + i - ph][c sw + k - pw], 0 outside.
+     * Lines are ldd apart, taps behind each other, then images. */
     void (*conv_lines)(int64_t count, const void *x, int64_t h, int64_t w, int64_t sh, int64_t sw, int64_t kh,
-                       int64_t kw, int64_t ph, int64_t pw, int64_t ow, int64_t row, int64_t col, int64_t n, void *dst,
-                       int64_t ldd);
+                       int64_t kw, int64_t ph, int64_t pw, int64_t ow, int64_t row, int64_t col, int64_t n,
+                       void *dst, int64_t ldd);
     /* dst[start + t step] += src[t] inside dst[0 .. width), for t < n. */
     void (*conv_scatter)(int64_t count, const void *src, int64_t lds, void *dst, int64_t ldd, int64_t width,
                          int64_t start, int64_t step, int64_t n);
 
     /* --- 3 x 3 convolutions in tiles of 2 x 2 results: for tensor/conv_winograd.c --- */
-    /* v[k step + c ld + t] = element k of the transformed patch of tile t and channel c; x is a sample's first channel,
-     * lines scratch memory of 4 (rows + 1) WINO_LINE(cols, lanes). Rows of v have room for rows cols + lanes. */
+    /* v[k step + c ld + t] = element k of the transformed patch of tile t and channel c; x is a sample's
+     * first channel, lines scratch memory of 4 (rows + 1) WINO_LINE(cols, lanes). Rows of v have room for
+     * rows cols + lanes. */
     void (*wino_input)(const et_winograd *s, int64_t channels, const void *x, void *lines, void *v);
-    /* The results of m, as v, to rows of y, a sample's first channel; bias [channels] or NULL. Reads up to lanes behind
-     * a row's tiles. */
-    void (*wino_output)(const et_winograd *s, int64_t channels, const void *m, const void *bias, int acc, void *y);
+    /* The results of m, as v, to rows of y, a sample's first channel; bias [channels] or NULL. Reads up to
+     * lanes behind a row's tiles. */
+    void (*wino_output)(const et_winograd *s, int64_t channels, const void *m, const void *bias, int acc,
+                        void *y);
     /* u[k step + o in + c] = element k of the transformed kernel w[o][c][3][3] */
     void (*wino_weights)(int64_t outs, int64_t in, const void *w, void *u, int64_t step);
 
@@ -277,19 +283,21 @@ typedef struct et_kernels {
     /* One row of outputs: y[t] = max over taps i0 .. i0 + rows - 1 along the column and j < kw along the row
      * of x[(i - i0) ldx + start + t step + j], where that column lies within 0 .. width-1;
      * at[t] = i kw + j of the first maximum (NaN is the largest). */
-    void (*max_pool)(int64_t n, const void *x, int64_t ldx, int64_t width, int64_t start, int64_t step, int64_t rows,
-                     int64_t i0, int64_t kw, void *y, uint8_t *at);
+    void (*max_pool)(int64_t n, const void *x, int64_t ldx, int64_t width, int64_t start, int64_t step,
+                     int64_t rows, int64_t i0, int64_t kw, void *y, uint8_t *at);
     /* Windows of kh rows and step columns that follow each other without gap or overlap: the gradient of
      * n windows, dx[i ldx + t step + j] (+)= at[t] == i step + j ? dy[t] : 0. */
-    void (*max_pool_bwd)(int64_t n, int64_t kh, int64_t step, const void *dy, const uint8_t *at, void *dx, int64_t ldx,
-                         int acc);
+    void (*max_pool_bwd)(int64_t n, int64_t kh, int64_t step, const void *dy, const uint8_t *at, void *dx,
+                         int64_t ldx, int acc);
     /* dx[start + t step + tap[at[t]]] += dy[t], one after the other */
     void (*max_pool_scatter)(int64_t n, const void *dy, const uint8_t *at, const int64_t *tap, int64_t start,
                              int64_t step, void *dx);
 
-    /* y[t] = scale (x[2 t] + x[2 t + 1]), the sum of `rows` rows; and dx[2 t], dx[2 t + 1] (+)= scale dy[t] in each row. */
+    /* y[t] = scale (x[2 t] + x[2 t + 1]), the sum of `rows` rows; and dx[2 t], dx[2 t + 1] (+)= scale dy[t]
+     * in each row. */
     void (*avg_pairs)(int64_t n, int64_t rows, const void *x, int64_t ldx, double scale, void *y);
-    void (*avg_pairs_bwd)(int64_t n, int64_t rows, const void *dy, double scale, void *dx, int64_t ldx, int acc);
+    void (*avg_pairs_bwd)(int64_t n, int64_t rows, const void *dy, double scale, void *dx, int64_t ldx,
+                          int acc);
 
     /* --- batch norm: elements of one channel --- */
     /* Mean of x and the sum of squared differences from it. */
@@ -297,26 +305,28 @@ typedef struct et_kernels {
     /* y = act((x - mean) scale + shift) */
     void (*norm_apply)(int64_t n, const void *x, const et_norm *norm, void *y);
     /* With g = dy act'(..): the sums of g and of g (x - mean). */
-    void (*norm_sums)(int64_t n, const void *x, const et_norm *norm, const void *dy, double *sum, double *dot);
+    void (*norm_sums)(int64_t n, const void *x, const et_norm *norm, const void *dy, double *sum,
+                      double *dot);
     /* dx (+)= a g + b (x - mean) + c */
-    void (*norm_bwd)(int64_t n, const void *x, const et_norm *norm, const void *dy, double a, double b, double c,
-                     void *dx, int acc);
+    void (*norm_bwd)(int64_t n, const void *x, const et_norm *norm, const void *dy, double a, double b,
+                     double c, void *dx, int acc);
 
     /* The same for channels that lie side by side: x, dy, y and dx are [rows, cols], rows ld apart;
      * norm: arrays of cols reals each, mean, scale and shift; coeffs: a, b and c. */
     void (*cols_moments)(int64_t rows, int64_t cols, const void *x, int64_t ld, double *mean, double *m2);
-    void (*cols_apply)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3], int relu,
-                       void *y);
-    void (*cols_sums)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3], int relu,
-                      const void *dy, double *sum, double *dot);
-    void (*cols_bwd)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3], int relu,
-                     const void *dy, const void *const coeffs[3], void *dx, int acc);
+    void (*cols_apply)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3],
+                       int relu, void *y);
+    void (*cols_sums)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3],
+                      int relu, const void *dy, double *sum, double *dot);
+    void (*cols_bwd)(int64_t rows, int64_t cols, const void *x, int64_t ld, const void *const norm[3],
+                     int relu, const void *dy, const void *const coeffs[3], void *dx, int acc);
 
     /* --- recurrent layers: the inner part of autograd/recurrent.c --- */
     /* Reals in the packed or tiled form of gates x units columns (k inputs or k rows). */
     int64_t (*rec_packed)(int gates, int64_t units, int64_t k);
     /* The weight of output (gate g, unit j) and input p is w[(g units + j) rs + p cs]. */
-    void (*rec_pack)(int gates, int64_t units, int64_t k, const void *w, int64_t rs, int64_t cs, void *packed);
+    void (*rec_pack)(int gates, int64_t units, int64_t k, const void *w, int64_t rs, int64_t cs,
+                     void *packed);
     /* c (tiled) = bias (packed) + a w, or c += a w when bias is NULL; a [rows, k], lda apart */
     void (*rec_product)(int gates, int64_t units, int64_t rows, int64_t k, const void *a, int64_t lda,
                         const void *packed, const void *bias, void *c);
@@ -340,10 +350,12 @@ typedef struct et_kernels {
     void (*fft_emphasis)(int64_t n, double coefficient, const void *window, void *rows, int64_t row_step);
     /* out[k] = rows[order[k]] factors[k] for complex rows; order NULL: k, factors (re, im) NULL: 1;
      * swap: real and imaginary parts change places. out is other memory. */
-    void (*fft_scale)(int64_t n, const int32_t *order, const void *rows, const void *factors, int swap, void *out);
+    void (*fft_scale)(int64_t n, const int32_t *order, const void *rows, const void *factors, int swap,
+                      void *out);
     /* The bins 0 .. n of 2 n reals from the transform of x[2j] + i x[2j+1]; roots [n / 2 + 1] are
      * exp(-pi i k / n) / 2. roots NULL: the bins 0 .. n / 2 as they are. power: rows of re^2 + im^2. */
-    void (*fft_split)(int64_t n, const int32_t *order, const void *roots, const void *rows, void *out, int power);
+    void (*fft_split)(int64_t n, const int32_t *order, const void *roots, const void *rows, void *out,
+                      int power);
     /* Its inverse, times 2 scale (roots NULL: the whole of a Hermitian spectrum, times scale), with
      * real and imaginary parts swapped: the passes then transform back. */
     void (*fft_join)(int64_t n, const void *roots, double scale, const void *spectrum, void *rows);
@@ -354,8 +366,8 @@ typedef struct et_kernels {
     void (*band_sums)(int64_t n, const et_band *bands, const void *weights, const void *rows, void *out);
 
     /* --- random words (tensor/rng.c) --- */
-    /* The words of ET_PHILOX_BLOCKS blocks of a stream, from number `counter` on; NULL where this instruction set has
-     * nothing better than et_philox. */
+    /* The words of ET_PHILOX_BLOCKS blocks of a stream, from number `counter` on; NULL where this instruction
+     * set has nothing better than et_philox. */
     void (*philox)(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t *out);
     /* y = lo <= x <= hi ? 1 : 0, for lo <= hi */
     void (*between)(int64_t n, const uint32_t *x, uint32_t lo, uint32_t hi, uint8_t *y);

@@ -29,8 +29,8 @@ int et_get_num_threads(void);
  *  tensors and raises no errors. */
 void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t hi, void *user), void *user);
 
-/** From now on (or no longer) this thread runs parallel loops by itself, as inside of a parallel body: for threads
- *  that a program starts, one of which is to be one. */
+/** From now on (or no longer) this thread runs parallel loops by itself, as inside of a parallel body: for
+ *  threads that a program starts, one of which is to be one. */
 void et_parallel_alone(bool on);
 
 /** True inside a parallel body. */

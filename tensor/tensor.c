@@ -23,7 +23,10 @@ static const struct {
 static bool dtype_valid(et_dtype d) { return (int)d >= 0 && (int)d < ET_N_DTYPES; }
 
 size_t et_dtype_size(et_dtype dtype) { return dtype_valid(dtype) ? dtypes[dtype].size : 0; }
-const char *et_dtype_name(et_dtype dtype) { return dtype_valid(dtype) ? dtypes[dtype].name : "unknown dtype"; }
+const char *et_dtype_name(et_dtype dtype)
+{
+    return dtype_valid(dtype) ? dtypes[dtype].name : "unknown dtype";
+}
 bool et_dtype_is_real(et_dtype dtype) { return dtype == ET_F32 || dtype == ET_F64; }
 
 float et_bf16_to_f32(uint16_t b)
@@ -298,18 +301,21 @@ et_tensor *et_linspace(et_dtype dtype, double start, double stop, int64_t n)
     et_tensor *t = et_empty(dtype, 1, &n);
 
     for (int64_t i = 0; t && i < n; i++)
-        et_set(t, &i, i == n - 1 && n > 1 ? stop : start + (stop - start) * (double)i / (double)(n > 1 ? n - 1 : 1));
+        et_set(t, &i, i == n - 1 && n > 1 ? stop
+                                          : start + (stop - start) * (double)i / (double)(n > 1 ? n - 1 : 1));
     return t;
 }
 
 et_tensor *et_empty_like(const et_tensor *x)
 {
-    return x ? et_empty(x->dtype, x->ndim, x->shape) : (et_raise(ET_EINVAL, "empty_like: tensor is NULL"), NULL);
+    return x ? et_empty(x->dtype, x->ndim, x->shape) : (et_raise(ET_EINVAL, "empty_like: tensor is NULL"),
+                                                        NULL);
 }
 
 et_tensor *et_zeros_like(const et_tensor *x)
 {
-    return x ? et_zeros(x->dtype, x->ndim, x->shape) : (et_raise(ET_EINVAL, "zeros_like: tensor is NULL"), NULL);
+    return x ? et_zeros(x->dtype, x->ndim, x->shape) : (et_raise(ET_EINVAL, "zeros_like: tensor is NULL"),
+                                                        NULL);
 }
 
 et_tensor *et_to(const et_tensor *x, et_dtype dtype)
@@ -327,7 +333,8 @@ et_tensor *et_detach(const et_tensor *x)
     return alive(x, "detach") ? et_raw_view(x, x->ndim, x->shape, x->strides, x->offset) : NULL;
 }
 
-et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const int64_t *strides, int64_t offset)
+et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const int64_t *strides,
+                       int64_t offset)
 {
     int64_t numel, last = offset;
 
@@ -477,7 +484,8 @@ bool et_is_contiguous(const et_tensor *x)
 
 bool et_same_shape(const et_tensor *a, const et_tensor *b)
 {
-    return a && b && a->ndim == b->ndim && memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
+    return a && b && a->ndim == b->ndim && memcmp(a->shape, b->shape,
+                                                  (size_t)a->ndim * sizeof *a->shape) == 0;
 }
 
 int64_t et_size(const et_tensor *x, int dim)

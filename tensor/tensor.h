@@ -180,7 +180,8 @@ char *et_shape_text(char buf[ET_SHAPE_TEXT], int ndim, const int64_t *shape);
 
 /** Views without history (the differentiable ones are the ops et_view, et_permute,
  *  et_slice, et_expand). They share x's storage. */
-et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const int64_t *strides, int64_t offset);
+et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const int64_t *strides,
+                       int64_t offset);
 
 /* --- comparing and printing -------------------------------------------------- */
 

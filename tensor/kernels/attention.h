@@ -7,7 +7,8 @@
 /* s = e^(s + mask - max) of each row, and what is left out: inv = 1 / sum of the row left in s, and, where it
  * is not NULL, lse = ln sum e^(s + mask). A row whose every score is -inf becomes zeros, with lse -inf and
  * inv 0. */
-static void attn_softmax(int64_t rows, int64_t cols, void *vs, const void *vmask, int64_t ldm, void *vlse, void *vinv)
+static void attn_softmax(int64_t rows, int64_t cols, void *vs, const void *vmask, int64_t ldm, void *vlse,
+                         void *vinv)
 {
     enum { GROUP = 64 }; /* rows whose logarithms are taken together */
     real *s = vs, *lse = vlse, *inv = vinv, tops[GROUP], sums[GROUP];
@@ -38,7 +39,8 @@ static void attn_softmax(int64_t rows, int64_t cols, void *vs, const void *vmask
 }
 
 /* The weights again, from the scores and lse: s = e^(s + mask - lse). */
-static void attn_weights(int64_t rows, int64_t cols, void *vs, const void *vmask, int64_t ldm, const void *vlse)
+static void attn_weights(int64_t rows, int64_t cols, void *vs, const void *vmask, int64_t ldm,
+                         const void *vlse)
 {
     const real *lse = vlse, *ms = vmask;
     const vr zero = v_set(0);

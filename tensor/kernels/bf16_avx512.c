@@ -31,7 +31,8 @@ INLINE __m512i load(et_dtype from, const void *p, int64_t at, int64_t n)
 
     if (from == ET_F32)
         return rounded(_mm512_maskz_loadu_epi32(m, (const float *)p + at));
-    return _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, (const uint16_t *)p + at)), 16);
+    return _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, (const uint16_t *)p + at)),
+                             16);
 }
 
 INLINE __m512i paired(__m512i even, __m512i odd)
@@ -91,7 +92,8 @@ INLINE void pack_along(et_dtype from, int64_t k, int64_t lines, const void *src,
 
         for (int j = 0; j < LANES; j++) {
             const int64_t n = j < lines ? k - q : 0;
-            const __m512i a = load(from, src, j * ls + q, n), b = load(from, src, j * ls + q + LANES, n - LANES);
+            const __m512i a = load(from, src, j * ls + q, n), b = load(from, src, j * ls + q + LANES,
+                                                                       n - LANES);
             r[j] = paired(_mm512_permutex2var_epi32(a, low, b), _mm512_permutex2var_epi32(a, high, b));
         }
         transpose(r);
@@ -105,8 +107,8 @@ static uint32_t bits(et_dtype from, const void *p, int64_t at)
     return from == ET_F32 ? et_f32_to_bf16(((const float *)p)[at]) : ((const uint16_t *)p)[at];
 }
 
-static void pack(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ls, int64_t ks, uint32_t *out,
-                 int64_t step)
+static void pack(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ls, int64_t ks,
+                 uint32_t *out, int64_t step)
 {
     if (ks == 1 && from == ET_F32) {
         pack_along(ET_F32, k, lines, src, ls, out, step);
@@ -167,14 +169,14 @@ INLINE void tile_of(int vecs, int64_t rows, int64_t cols, int64_t pairs, const u
         a += LANES;
         b += vecs * LANES;
     }
-#define DONE(i)                                                                                                       \
-    if (i < rows) {                                                                                                   \
-        float *row = c + i * ldc;                                                                                     \
-        finish(s##i##0, row, vecs > 1 ? 0xffff : last, alpha, beta, bias);                                            \
-        if (vecs > 1)                                                                                                 \
-            finish(s##i##1, row + LANES, vecs > 2 ? 0xffff : last, alpha, beta, bias ? bias + LANES : NULL);          \
-        if (vecs > 2)                                                                                                 \
-            finish(s##i##2, row + 2 * LANES, last, alpha, beta, bias ? bias + 2 * LANES : NULL);                      \
+#define DONE(i)                                                                                              \
+    if (i < rows) {                                                                                          \
+        float *row = c + i * ldc;                                                                            \
+        finish(s##i##0, row, vecs > 1 ? 0xffff : last, alpha, beta, bias);                                   \
+        if (vecs > 1)                                                                                        \
+            finish(s##i##1, row + LANES, vecs > 2 ? 0xffff : last, alpha, beta, bias ? bias + LANES : NULL); \
+        if (vecs > 2)                                                                                        \
+            finish(s##i##2, row + 2 * LANES, last, alpha, beta, bias ? bias + 2 * LANES : NULL);             \
     }
     EACH_ROW(DONE)
 #undef DONE

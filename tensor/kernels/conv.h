@@ -96,13 +96,15 @@ V_INLINE vr v_load_two(const real *p, int64_t n, vr *second)
 #endif
 
 #if defined(GEMM_EVEN)
-/* conv_gather for steps of 1 and 2: a vector of every row, then the next one; elements t0 .. t1-1 lie within. */
-static void conv_gather_lanes(int64_t count, const real *src, int64_t lds, int64_t start, int step, real *dst, int64_t ldd,
-                              int64_t n, int64_t t0, int64_t t1)
+/* conv_gather for steps of 1 and 2: a vector of every row, then the next one; elements t0 .. t1-1 lie
+ * within. */
+static void conv_gather_lanes(int64_t count, const real *src, int64_t lds, int64_t start, int step, real *dst,
+                              int64_t ldd, int64_t n, int64_t t0, int64_t t1)
 {
     for (int64_t i = 0; i < n; i += LANES) {
         const int out = n - i < LANES ? (int)(n - i) : LANES;
-        const int lo = t0 <= i ? 0 : t0 - i < out ? (int)(t0 - i) : out, hi = t1 <= i ? 0 : t1 - i < out ? (int)(t1 - i) : out;
+        const int lo = t0 <= i ? 0 : t0 - i < out ? (int)(t0 - i) : out,
+                  hi = t1 <= i ? 0 : t1 - i < out ? (int)(t1 - i) : out;
         const real *in = src + start + (i + lo) * step;
         real *to = dst + i;
         if (hi <= lo) {
@@ -128,8 +130,8 @@ static void conv_gather_lanes(int64_t count, const real *src, int64_t lds, int64
 
 /* `count` rows, lds apart in the source and ldd in the destination:
  * out[t] = row[start + t step] where that lies within 0 .. width-1, else 0, for t < n. */
-static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t width, int64_t start, int64_t step,
-                        void *vdst, int64_t ldd, int64_t n)
+static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t width, int64_t start,
+                        int64_t step, void *vdst, int64_t ldd, int64_t n)
 {
     const real *src = vsrc;
     real *dst = vdst;
@@ -166,10 +168,10 @@ static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t wi
     }
 }
 
-/* `rows` rows of an image x [h, w], every sh-th from `first` on: dst[r ldd + t] = x[first + r sh][start + t sw], 0 outside,
- * for t < n. */
-static void conv_rows(int64_t rows, const void *vx, int64_t h, int64_t w, int64_t first, int64_t sh, int64_t start, int64_t sw,
-                      void *vdst, int64_t ldd, int64_t n)
+/* `rows` rows of an image x [h, w], every sh-th from `first` on: dst[r ldd + t] = x[first + r sh][start + t
+ * sw], 0 outside, for t < n. */
+static void conv_rows(int64_t rows, const void *vx, int64_t h, int64_t w, int64_t first, int64_t sh,
+                      int64_t start, int64_t sw, void *vdst, int64_t ldd, int64_t n)
 {
     const real *x = vx;
     real *dst = vdst;
@@ -186,17 +188,18 @@ static void conv_rows(int64_t rows, const void *vx, int64_t h, int64_t w, int64_
         conv_gather(rows - r1, x, 0, 0, 0, 1, dst + r1 * ldd, ldd, n);
 }
 
-/* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) sees each of `count` images x [h, w]:
- * for position (r, c), out[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd apart, a tap's behind each
- * other, then the next image's. */
-static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int64_t sh, int64_t sw, int64_t kh,
-                       int64_t kw, int64_t ph, int64_t pw, int64_t ow, int64_t row, int64_t col, int64_t n, void *vdst,
-                       int64_t ldd)
+/* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) sees each of `count` images x
+ * [h, w]: for position (r, c), out[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd apart, a
+ * tap's behind each other, then the next image's. */
+static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int64_t sh, int64_t sw,
+                       int64_t kh, int64_t kw, int64_t ph, int64_t pw, int64_t ow, int64_t row, int64_t col,
+                       int64_t n, void *vdst, int64_t ldd)
 {
     const real *x = vx;
     real *dst = vdst;
     /* the rest of a row, whole rows, part of one */
-    const int64_t head = col && n > ow - col ? ow - col : col ? n : 0, whole = (n - head) / ow, tail = n - head - whole * ow;
+    const int64_t head = col && n > ow - col ? ow - col : col ? n : 0, whole = (n - head) / ow,
+                  tail = n - head - whole * ow;
 
     for (; count > 0; count--, x += h * w)
         for (int64_t i = -ph; i < kh - ph; i++)

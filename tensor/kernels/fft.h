@@ -23,7 +23,10 @@ V_INLINE void c_store(real *row, vc a)
 }
 V_INLINE vc c_add(vc a, vc b) { return (vc){a.re + b.re, a.im + b.im}; }
 V_INLINE vc c_sub(vc a, vc b) { return (vc){a.re - b.re, a.im - b.im}; }
-V_INLINE vc c_mul(vc a, vr re, vr im) { return (vc){v_fnma(a.im, im, a.re * re), v_fma(a.im, re, a.re * im)}; }
+V_INLINE vc c_mul(vc a, vr re, vr im)
+{
+    return (vc){v_fnma(a.im, im, a.re * re), v_fma(a.im, re, a.re * im)};
+}
 V_INLINE vc c_turn(vc a) { return (vc){a.im, -a.re}; } /* -i a */
 /* Row to[0], times the twiddle w = (re, im) where there is one. */
 V_INLINE void c_put(real *row, vc a, const real *w, int turned)
@@ -204,7 +207,8 @@ static void fft_emphasis(int64_t n, double coefficient, const void *window, void
 
 /* --- complex rows ------------------------------------------------------------------- */
 
-static void fft_scale(int64_t n, const int32_t *order, const void *rows, const void *factors, int swap, void *out)
+static void fft_scale(int64_t n, const int32_t *order, const void *rows, const void *factors, int swap,
+                      void *out)
 {
     const real *z = rows, *w = factors;
     real *to = out;
@@ -237,7 +241,8 @@ V_INLINE void fft_split_pair(vc a, vc b, vr re, vr im, vc *low, vc *high)
     *high = (vc){v_fma(sr, half, -tr), v_fnma(si, half, ti)};
 }
 
-V_INLINE void fft_split_rows(int64_t n, const int32_t *order, const real *w, const real *z, real *out, int power)
+V_INLINE void fft_split_rows(int64_t n, const int32_t *order, const real *w, const real *z, real *out,
+                             int power)
 {
     for (int64_t k = 0; 2 * k <= n; k++) {
         int64_t l = k > 0 ? n - k : 0;
@@ -249,7 +254,8 @@ V_INLINE void fft_split_rows(int64_t n, const int32_t *order, const real *w, con
     }
 }
 
-static void fft_split(int64_t n, const int32_t *order, const void *roots, const void *rows, void *out, int power)
+static void fft_split(int64_t n, const int32_t *order, const void *roots, const void *rows, void *out,
+                      int power)
 {
     const real *z = rows;
     real *to = out;
@@ -360,8 +366,8 @@ static void fft_one(const et_fft_one *s, const void *in, void *work, void *out)
         const int64_t l = N - k - LANES + 1;
         vr br = v_load(re + l), bi = v_load(im + l);
         vc low, high;
-        fft_split_pair((vc){v_load(re + k), v_load(im + k)}, (vc){V_REVERSE(br), V_REVERSE(bi)}, v_load(wr + k),
-                       v_load(wi + k), &low, &high);
+        fft_split_pair((vc){v_load(re + k), v_load(im + k)}, (vc){V_REVERSE(br), V_REVERSE(bi)},
+                       v_load(wr + k), v_load(wi + k), &low, &high);
         br = V_REVERSE(high.re);
         bi = V_REVERSE(high.im);
         v_store(to + 2 * k, V_ZIP_LOW(low.re, low.im));

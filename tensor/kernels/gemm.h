@@ -32,8 +32,8 @@ typedef real gemm_vec_u;
 #define GEMM_LD(p) ((gemm_vec)(*(const gemm_vec_u *)(p)))
 #define GEMM_ST(p, v) (*(gemm_vec_u *)(p) = (v))
 
-/* Interleaves of two vectors, a[0] b[0] a[1] b[1] ... of their lower and upper halves; and of two that follow each other in
- * memory, the elements at even and at odd places. */
+/* Interleaves of two vectors, a[0] b[0] a[1] b[1] ... of their lower and upper halves; and of two that follow
+ * each other in memory, the elements at even and at odd places. */
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
 #if LANES == 16
@@ -171,17 +171,20 @@ typedef real gemm_vec_u;
     X(1, 3) X(2, 3) X(3, 3) X(4, 3) X(5, 3) X(6, 3) X(7, 3) X(8, 3)                                     \
     X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2)  \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1)
-enum { GEMM_VECS = 4, GEMM_MR_1 = 12, GEMM_MR_2 = 12, GEMM_MR_3 = 8, GEMM_MR_4 = 6, GEMM_MR_FULL = 6, GEMM_DOT_ROWS = 4 };
+enum { GEMM_VECS = 4, GEMM_MR_1 = 12, GEMM_MR_2 = 12, GEMM_MR_3 = 8, GEMM_MR_4 = 6, GEMM_MR_FULL = 6,
+       GEMM_DOT_ROWS = 4 };
 #elif LANES == 8
 #define GEMM_TILES(X)                                                                                   \
     X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2)                                                     \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1)
-enum { GEMM_VECS = 2, GEMM_MR_1 = 12, GEMM_MR_2 = 6, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_MR_FULL = 6, GEMM_DOT_ROWS = 2 };
+enum { GEMM_VECS = 2, GEMM_MR_1 = 12, GEMM_MR_2 = 6, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_MR_FULL = 6,
+       GEMM_DOT_ROWS = 2 };
 #else
 #define GEMM_TILES(X)               \
     X(1, 2) X(2, 2) X(3, 2) X(4, 2) \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1)
-enum { GEMM_VECS = 2, GEMM_MR_1 = 8, GEMM_MR_2 = 4, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_MR_FULL = 4, GEMM_DOT_ROWS = 2 };
+enum { GEMM_VECS = 2, GEMM_MR_1 = 8, GEMM_MR_2 = 4, GEMM_MR_3 = 0, GEMM_MR_4 = 0, GEMM_MR_FULL = 4,
+       GEMM_DOT_ROWS = 2 };
 #endif
 
 GEMM_TILES(GEMM_TILE)
@@ -204,9 +207,11 @@ static inline void gemm_sum4(gemm_vec x0, gemm_vec x1, gemm_vec x2, gemm_vec x3,
 #if LANES == 16
     gemm_eight e = __builtin_shufflevector(z, z, 0, 1, 2, 3, 4, 5, 6, 7) +
                    __builtin_shufflevector(z, z, 8, 9, 10, 11, 12, 13, 14, 15);
-    *(gemm_four_u *)out = __builtin_shufflevector(e, e, 0, 1, 2, 3) + __builtin_shufflevector(e, e, 4, 5, 6, 7);
+    *(gemm_four_u *)out = __builtin_shufflevector(e, e, 0, 1, 2,
+                                                  3) + __builtin_shufflevector(e, e, 4, 5, 6, 7);
 #elif LANES == 8
-    *(gemm_four_u *)out = __builtin_shufflevector(z, z, 0, 1, 2, 3) + __builtin_shufflevector(z, z, 4, 5, 6, 7);
+    *(gemm_four_u *)out = __builtin_shufflevector(z, z, 0, 1, 2,
+                                                  3) + __builtin_shufflevector(z, z, 4, 5, 6, 7);
 #else
     GEMM_ST(out, z);
 #endif
@@ -236,7 +241,8 @@ static inline void gemm_sum4(gemm_vec x0, gemm_vec x1, gemm_vec x2, gemm_vec x3,
 
 /* R rows of A against four columns of B (b[0 .. 3], all contiguous along k). */
 #define GEMM_DOT(R)                                                                                       \
-    GEMM_FN GEMM_ALONE static void gemm_dot_##R(int64_t k, const real *a, int64_t lda, const real *const b[4], real *sum) \
+    GEMM_FN GEMM_ALONE static void gemm_dot_##R(int64_t k, const real *a, int64_t lda, \
+                                                const real *const b[4], real *sum) \
     {                                                                                                     \
         const gemm_vec zero = (gemm_vec){0};                                                              \
         int64_t p = 0;                                                                                    \
@@ -262,8 +268,9 @@ GEMM_DOT(4)
 /* Columns so short, and so many of them (in elements) that they come from memory. */
 enum { GEMM_DOT_SHORT = 512, GEMM_DOT_STREAM = 256 * 1024 };
 
-/* As gemm_dot_1, with the same bits, but one column of B after the other. Four short columns read at once are four
- * streams that end before the hardware has seen that they are streams: from memory that took three times as long. */
+/* As gemm_dot_1, with the same bits, but one column of B after the other. Four short columns read at once are
+ * four streams that end before the hardware has seen that they are streams: from memory that took three times
+ * as long. */
 #define GEMM_DOT_LINE(j)                        \
     gemm_vec x##j = (gemm_vec){0};              \
     for (int64_t p = 0; p + LANES <= k; p += LANES) \
@@ -281,7 +288,8 @@ GEMM_FN GEMM_ALONE static void gemm_dot_lines(int64_t k, const real *a, const re
 }
 
 /* sum[4 r + l] = row r of x . lines[l], for 1 .. GEMM_DOT_ROWS rows. */
-GEMM_FN static void gemm_dot_rows(int rows, int64_t k, const real *x, int64_t ldx, const real *const lines[4], real *sum)
+GEMM_FN static void gemm_dot_rows(int rows, int64_t k, const real *x, int64_t ldx, const real *const lines[4],
+                                  real *sum)
 {
     switch (rows) {
 #if LANES == 16 || defined(__aarch64__)
@@ -334,8 +342,8 @@ GEMM_FN GEMM_ALONE static void gemm_dot_store(int rows, int w, const real *sum, 
 
 /* C[m, n] = alpha A B + beta C + bias by dot products: rows of A and columns of B are
  * contiguous, lda and ldb apart. Of the two, four of the more numerous are taken at a time. */
-static void gemm_dots(int64_t m, int64_t n, int64_t k, const void *va, int64_t lda, const void *vb, int64_t ldb,
-                      void *vc, int64_t ldc, double alpha, double beta, const void *vbias)
+static void gemm_dots(int64_t m, int64_t n, int64_t k, const void *va, int64_t lda, const void *vb,
+                      int64_t ldb, void *vc, int64_t ldc, double alpha, double beta, const void *vbias)
 {
     const bool flip = m > n; /* fours of A's rows against B's columns, else the other way round */
     const real *fours = flip ? va : vb, *ones = flip ? vb : va, *bias = vbias;
@@ -431,9 +439,10 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
     }
 }
 
-/* Rows of A for tiles, GEMM_MR_FULL of them side by side and those `step` apart: each p's together. Goes some p
- * deep through all rows before the next, so that a line of a transposed A is fetched once. */
-static void gemm_pack_rows(int64_t k, int64_t rows, const void *va, int64_t rsa, int64_t csa, void *vout, int64_t step)
+/* Rows of A for tiles, GEMM_MR_FULL of them side by side and those `step` apart: each p's together. Goes some
+ * p deep through all rows before the next, so that a line of a transposed A is fetched once. */
+static void gemm_pack_rows(int64_t k, int64_t rows, const void *va, int64_t rsa, int64_t csa, void *vout,
+                           int64_t step)
 {
     enum { DEEP = 8, AHEAD = 16 };
     const real *a = va;

@@ -79,7 +79,8 @@ V_INLINE void pool_narrow(uint8_t *at, vr which)
 }
 
 /* Fewer windows than lanes. Returns how many were done. */
-V_INLINE int64_t pool_few(int n, const real *p, int64_t ldx, int step, int rows, int i0, int kw, real *y, uint8_t *at)
+V_INLINE int64_t pool_few(int n, const real *p, int64_t ldx, int step, int rows, int i0, int kw, real *y,
+                          uint8_t *at)
 {
     uint8_t places[LANES];
 
@@ -101,8 +102,8 @@ V_INLINE int64_t pool_few(int n, const real *p, int64_t ldx, int step, int rows,
 
 /* n windows `step` apart that lie within their rows, by whole vectors, the last of which may overlap the one
  * before. Returns how many windows were done: n, or none. */
-V_INLINE int64_t pool_vectors(int64_t n, const real *x, int64_t ldx, int step, int rows, int i0, int kw, real *y,
-                              uint8_t *at)
+V_INLINE int64_t pool_vectors(int64_t n, const real *x, int64_t ldx, int step, int rows, int i0, int kw,
+                              real *y, uint8_t *at)
 {
     if (n < LANES)
         return pool_few((int)n, x, ldx, step, rows, i0, kw, y, at);
@@ -127,8 +128,8 @@ V_INLINE int64_t pool_vectors(int64_t n, const real *x, int64_t ldx, int step, i
 #endif
 
 /* The usual windows, as constants. */
-static int64_t pool_inside(int64_t n, const real *x, int64_t ldx, int64_t step, int64_t rows, int64_t i0, int64_t kw,
-                           real *y, uint8_t *at)
+static int64_t pool_inside(int64_t n, const real *x, int64_t ldx, int64_t step, int64_t rows, int64_t i0,
+                           int64_t kw, real *y, uint8_t *at)
 {
     (void)n, (void)x, (void)ldx, (void)rows, (void)i0, (void)y, (void)at;
     if (step == 3 && kw == 3)
@@ -143,8 +144,8 @@ static int64_t pool_inside(int64_t n, const real *x, int64_t ldx, int64_t step, 
 }
 
 /* One window, which may reach over the edge. */
-static void pool_window(const real *x, int64_t ldx, int64_t width, int64_t column, int64_t rows, int64_t i0, int64_t kw,
-                        real *y, uint8_t *at)
+static void pool_window(const real *x, int64_t ldx, int64_t width, int64_t column, int64_t rows, int64_t i0,
+                        int64_t kw, real *y, uint8_t *at)
 {
     const int64_t j0 = column < 0 ? -column : 0, j1 = width - column < kw ? width - column : kw;
     int64_t which = i0 * kw + j0;
@@ -162,8 +163,8 @@ static void pool_window(const real *x, int64_t ldx, int64_t width, int64_t colum
     *at = (uint8_t)which;
 }
 
-static void max_pool(int64_t n, const void *vx, int64_t ldx, int64_t width, int64_t start, int64_t step, int64_t rows,
-                     int64_t i0, int64_t kw, void *vy, uint8_t *at)
+static void max_pool(int64_t n, const void *vx, int64_t ldx, int64_t width, int64_t start, int64_t step,
+                     int64_t rows, int64_t i0, int64_t kw, void *vy, uint8_t *at)
 {
     const real *x = vx;
     real *y = vy;
@@ -179,7 +180,8 @@ static void max_pool(int64_t n, const void *vx, int64_t ldx, int64_t width, int6
         t1 = t0;
     for (int64_t t = 0; t < t0; t++)
         pool_window(x, ldx, width, start + t * step, rows, i0, kw, y + t, at + t);
-    for (int64_t t = t0 + pool_inside(t1 - t0, x + start + t0 * step, ldx, step, rows, i0, kw, y + t0, at + t0); t < t1; t++)
+    for (int64_t t = t0 + pool_inside(t1 - t0, x + start + t0 * step, ldx, step, rows, i0, kw, y + t0,
+                                      at + t0); t < t1; t++)
         pool_window(x, ldx, width, start + t * step, rows, i0, kw, y + t, at + t);
     for (int64_t t = t1; t < n; t++)
         pool_window(x, ldx, width, start + t * step, rows, i0, kw, y + t, at + t);
@@ -204,9 +206,12 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
             mixed[0] = GEMM_LO(part[0], part[1]);
             mixed[1] = GEMM_HI(part[0], part[1]);
         } else {
-            mixed[0] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A0), part[2], POOL_MIX_B0);
-            mixed[1] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A1), part[2], POOL_MIX_B1);
-            mixed[2] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A2), part[2], POOL_MIX_B2);
+            mixed[0] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A0),
+                                               part[2], POOL_MIX_B0);
+            mixed[1] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A1),
+                                               part[2], POOL_MIX_B1);
+            mixed[2] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A2),
+                                               part[2], POOL_MIX_B2);
         }
         for (int j = 0; j < step; j++) {
             real *to = dx + t * step + j * LANES;
@@ -221,8 +226,8 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
         }
 }
 
-static void max_pool_bwd(int64_t n, int64_t kh, int64_t step, const void *dy, const uint8_t *at, void *vdx, int64_t ldx,
-                         int acc)
+static void max_pool_bwd(int64_t n, int64_t kh, int64_t step, const void *dy, const uint8_t *at, void *vdx,
+                         int64_t ldx, int acc)
 {
     real *dx = vdx;
 
@@ -308,7 +313,8 @@ static void norm_apply(int64_t n, const void *vx, const et_norm *norm, void *vy)
 /* dy where the output is above 0 */
 #define NORM_OPEN(d) v_sel(v_lt(zero, v_fma(LD(xs) - m, s, b)), (d), zero)
 
-static void norm_sums(int64_t n, const void *vx, const et_norm *norm, const void *vdy, double *sum, double *dot)
+static void norm_sums(int64_t n, const void *vx, const et_norm *norm, const void *vdy, double *sum,
+                      double *dot)
 {
     const real *xs = vx, *ds = vdy;
     double shift, total = 0, product = 0;
@@ -337,15 +343,16 @@ static void norm_sums(int64_t n, const void *vx, const et_norm *norm, const void
     *dot = product + ((double)centre - norm->mean) * total;
 }
 
-static void norm_bwd(int64_t n, const void *vx, const et_norm *norm, const void *vdy, double a, double b_, double c_,
-                     void *vdx, int acc)
+static void norm_bwd(int64_t n, const void *vx, const et_norm *norm, const void *vdy, double a, double b_,
+                     double c_, void *vdx, int acc)
 {
     const real *xs = vx, *ds = vdy;
     real *os = vdx;
     double shift;
     const real centre = norm_centre(norm, &shift);
     const vr m = v_set(centre), s = v_set((real)norm->scale), b = v_set((real)shift), zero = v_set(0);
-    const vr ga = v_set((real)a), gb = v_set((real)b_), gc = v_set((real)(c_ + ((double)centre - norm->mean) * b_));
+    const vr ga = v_set((real)a), gb = v_set((real)b_),
+             gc = v_set((real)(c_ + ((double)centre - norm->mean) * b_));
 
 #define NORM_DX(d) v_fma(d, ga, v_fma(LD(xs) - m, gb, gc))
     if (norm->relu && acc)
@@ -408,8 +415,8 @@ static void cols_moments(int64_t rows, int64_t cols, const void *vx, int64_t ld,
     });
 }
 
-static void cols_apply(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3], int relu,
-                       void *vy)
+static void cols_apply(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3],
+                       int relu, void *vy)
 {
     const real *xs = vx, *ms = norm[0], *ss = norm[1], *bs = norm[2];
     real *ys = vy;
@@ -423,7 +430,8 @@ static void cols_apply(int64_t rows, int64_t cols, const void *vx, int64_t ld, c
 }
 
 /* Row r's g, added to a, and g (x - mean), to b. */
-V_INLINE void cols_term(const real *x, const real *dy, int k, int full, vr m, vr s, vr shift, int relu, vr *a, vr *b)
+V_INLINE void cols_term(const real *x, const real *dy, int k, int full, vr m, vr s, vr shift, int relu,
+                        vr *a, vr *b)
 {
     const vr zero = v_set(0), d = v_load_k(x, k, full) - m;
     vr g = v_load_k(dy, k, full);
@@ -434,8 +442,8 @@ V_INLINE void cols_term(const real *x, const real *dy, int k, int full, vr m, vr
     *b = v_fma(g, d, *b);
 }
 
-static void cols_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3], int relu,
-                      const void *vdy, double *sum, double *dot)
+static void cols_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3],
+                      int relu, const void *vdy, double *sum, double *dot)
 {
     const real *xs = vx, *ds = vdy, *ms = norm[0], *ss = norm[1], *bs = norm[2];
 
@@ -463,8 +471,8 @@ static void cols_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, co
     });
 }
 
-static void cols_bwd(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3], int relu,
-                     const void *vdy, const void *const coeffs[3], void *vdx, int acc)
+static void cols_bwd(int64_t rows, int64_t cols, const void *vx, int64_t ld, const void *const norm[3],
+                     int relu, const void *vdy, const void *const coeffs[3], void *vdx, int acc)
 {
     const real *xs = vx, *ds = vdy, *ms = norm[0], *ss = norm[1], *shifts = norm[2];
     const real *as = coeffs[0], *bs = coeffs[1], *cs = coeffs[2];
@@ -511,7 +519,8 @@ static void avg_pairs(int64_t n, int64_t rows, const void *vx, int64_t ldx, doub
 }
 
 /* The way back: dx[2 t] and dx[2 t + 1] of `rows` rows (+)= scale dy[t]. */
-static void avg_pairs_bwd(int64_t n, int64_t rows, const void *vdy, double scale, void *vdx, int64_t ldx, int acc)
+static void avg_pairs_bwd(int64_t n, int64_t rows, const void *vdy, double scale, void *vdx, int64_t ldx,
+                          int acc)
 {
     const real *dy = vdy;
     real *dx = vdx;
@@ -519,13 +528,16 @@ static void avg_pairs_bwd(int64_t n, int64_t rows, const void *vdy, double scale
 
 #if defined(GEMM_EVEN)
     for (; t < n; t += LANES) {
-        const int k = n - t < LANES ? (int)(n - t) : LANES, low = 2 * k < LANES ? 2 * k : LANES, high = 2 * k - low;
-        const vr d = v_load_k(dy + t, k, k == LANES) * v_set((real)scale), a = GEMM_LO(d, d), b = GEMM_HI(d, d);
+        const int k = n - t < LANES ? (int)(n - t) : LANES, low = 2 * k < LANES ? 2 * k : LANES,
+                  high = 2 * k - low;
+        const vr d = v_load_k(dy + t, k, k == LANES) * v_set((real)scale), a = GEMM_LO(d, d),
+                 b = GEMM_HI(d, d);
         for (int64_t r = 0; r < rows; r++) {
             real *to = dx + r * ldx + 2 * t;
             v_store_k(to, acc ? a + v_load_k(to, low, low == LANES) : a, low, low == LANES);
             if (high)
-                v_store_k(to + LANES, acc ? b + v_load_k(to + LANES, high, high == LANES) : b, high, high == LANES);
+                v_store_k(to + LANES, acc ? b + v_load_k(to + LANES, high, high == LANES) : b, high,
+                          high == LANES);
         }
     }
 #endif

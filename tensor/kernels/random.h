@@ -1,8 +1,8 @@
-/* Random words: Philox4x32-10 (tensor/rng.c) for many counters at once, where the instruction set multiplies 32 by 32 to
- * 64 bits in wide vectors. Included once by variant.c.
+/* Random words: Philox4x32-10 (tensor/rng.c) for many counters at once, where the instruction set multiplies
+ * 32 by 32 to 64 bits in wide vectors. Included once by variant.c.
  *
- * A vector holds one of the four words of a block in each lane of 64 bits. What is above the lower 32 bits of a lane is
- * arbitrary: neither the products nor the result read it. */
+ * A vector holds one of the four words of a block in each lane of 64 bits. What is above the lower 32 bits of
+ * a lane is arbitrary: neither the products nor the result read it. */
 
 #if defined(ET_ISA_AVX512)
 #define RND_LANES 8

@@ -420,7 +420,8 @@ static void layer_norm_bwd(int64_t rows, int64_t cols, const void *vx, const voi
         n = rows - r < NORM_ROWS ? 1 : NORM_ROWS;
         (n == 1 ? one : some)[form](cols, xs, gs, means + r, rstds + r, ds, &p, sum_g, sum_gx);
         for (int64_t j = 0; j < n; j++, xs += cols, ds += cols, os += cols)
-            norm_dx(cols, xs, gs, means[r + j], rstds[r + j], ds, sum_g[j] * inverse, sum_gx[j] * inverse, os, acc);
+            norm_dx(cols, xs, gs, means[r + j], rstds[r + j], ds, sum_g[j] * inverse, sum_gx[j] * inverse,
+                    os, acc);
         if (together && (r + n) % NORM_GROUP == 0)
             norm_params_widen(&p, cols);
     }

@@ -1,7 +1,7 @@
 /* The transforms of tensor/conv_winograd.c. Included by variant.c after gemm.h.
  *
- * With g a kernel of 3 x 3, d a patch of 4 x 4 and y the 2 x 2 results that it gives (Winograd 1980; Lavin and
- * Gray 2016, arXiv 1509.09308):
+ * With g a kernel of 3 x 3, d a patch of 4 x 4 and y the 2 x 2 results that it gives (Winograd 1980; Lavin
+ * and Gray 2016, arXiv 1509.09308):
  *
  *   y = A' ((G g G') . (B' d B)) A
  *
@@ -10,11 +10,12 @@
  *        0 -1  1  0        1/2 -1/2  1/2
  *        0  1  0 -1         0    0    1
  *
- * Patches of a row of tiles lie side by side, LANES of them go through a transform at once. Vectors that reach beyond the end of
- * a row are stored whole: what is too much is overwritten by the next row's, or is room between channels. */
+ * Patches of a row of tiles lie side by side, LANES of them go through a transform at once. Vectors that
+ * reach beyond the end of a row are stored whole: what is too much is overwritten by the next row's, or is
+ * room between channels. */
 
-/* even[t] = row[start + 2 t], odd[t] = row[start + 2 t + 1], 0 outside row[0 .. width), for t < n; both have room for
- * n + LANES. */
+/* even[t] = row[start + 2 t], odd[t] = row[start + 2 t + 1], 0 outside row[0 .. width), for t < n; both have
+ * room for n + LANES. */
 static void wino_split(const real *row, int64_t width, int64_t start, int64_t n, real *even, real *odd)
 {
     int64_t t = 0, inside = width > start ? (width - start) / 2 : 0;
@@ -70,7 +71,8 @@ static void wino_input(const et_winograd *s, int64_t channels, const void *vx, v
         for (int64_t r = 0; r < 2 * s->rows + 2; r++) {
             const int64_t y = 2 * s->row0 + r - s->ph;
             const bool inside = y >= 0 && y < s->h;
-            wino_split(inside ? x + y * s->w : x, inside ? s->w : 0, -s->pw, n, lines + 2 * r * ld, lines + (2 * r + 1) * ld);
+            wino_split(inside ? x + y * s->w : x, inside ? s->w : 0, -s->pw, n, lines + 2 * r * ld,
+                       lines + (2 * r + 1) * ld);
         }
         for (int64_t q = 0; q < s->rows; q++) {
             const real *line = lines + 4 * q * ld;
@@ -121,7 +123,8 @@ V_INLINE void wino_store(real *to, vr even, vr odd, int64_t n, int acc)
 #define WINO_GET(i) const vr m##i = v_load(from + (i) * s->step);
 #define WINO_A(o, a, b, c, d) const vr o##0 = (a) + (b) + (c), o##1 = (b) - (c) - (d);
 
-static void wino_output(const et_winograd *s, int64_t channels, const void *vm_, const void *vbias, int acc, void *vy)
+static void wino_output(const et_winograd *s, int64_t channels, const void *vm_, const void *vbias, int acc,
+                        void *vy)
 {
     const real *m = vm_, *bias = vbias;
     real *y = vy;
