@@ -82,13 +82,14 @@ static et_status check_args(const et_node *n)
         }
         if (!t->storage)
             return et_op_raise(n, ET_ESCOPE,
-                               "the elements of operand %d, shape %s, were released by backward or with their "
-                               "scope; mark it with et_keep or hand it on with et_scope_return",
+                               "the elements of operand %d, shape %s, were released by backward or with "
+                               "their scope; mark it with et_keep or hand it on with et_scope_return",
                                i, et_shape_str(t));
         if (kind == 'r') {
             if (!et_dtype_is_real(t->dtype))
                 return et_op_raise(n, ET_EDTYPE, "operand %d is %s, expected float32 or float64%s", i,
-                                   et_dtype_name(t->dtype), t->dtype == ET_BF16 ? " (convert it with et_cast)" : "");
+                                   et_dtype_name(t->dtype), t->dtype == ET_BF16 ? " (convert it with et_cast)"
+                                                                                : "");
             if (have_real && t->dtype != real)
                 return et_op_raise(n, ET_EDTYPE, "dtypes differ: %s and %s (convert one with et_cast)",
                                    et_dtype_name(real), et_dtype_name(t->dtype));
@@ -97,7 +98,8 @@ static et_status check_args(const et_node *n)
         } else if (kind == 'i' && t->dtype != ET_I32) {
             return et_op_raise(n, ET_EDTYPE, "operand %d is %s, expected int32", i, et_dtype_name(t->dtype));
         } else if (kind == 'm' && t->dtype != ET_U8) {
-            return et_op_raise(n, ET_EDTYPE, "operand %d is %s, expected a uint8 mask", i, et_dtype_name(t->dtype));
+            return et_op_raise(n, ET_EDTYPE, "operand %d is %s, expected a uint8 mask", i,
+                               et_dtype_name(t->dtype));
         }
     }
     return ET_OK;
@@ -275,7 +277,10 @@ static et_tensor *temp(et_node *n, et_dtype dtype, int ndim, const int64_t *shap
     return t;
 }
 
-et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape) { return temp(n, et_k(n)->dtype, ndim, shape); }
+et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape)
+{
+    return temp(n, et_k(n)->dtype, ndim, shape);
+}
 
 const void *et_contig(et_node *n, const et_tensor *t)
 {

@@ -78,7 +78,8 @@ static char *plus(const et_attn_job *w, char *p, int64_t elems) { return p + ele
 
 static double real_at(const et_attn_job *w, const char *p, int64_t i)
 {
-    return w->dtype == ET_F32 ? (double)((const float *)(const void *)p)[i] : ((const double *)(const void *)p)[i];
+    return w->dtype == ET_F32 ? (double)((const float *)(const void *)p)[i]
+                              : ((const double *)(const void *)p)[i];
 }
 
 static void multiply(et_attn_job *w, const et_gemm_args *g)
@@ -88,7 +89,8 @@ static void multiply(et_attn_job *w, const et_gemm_args *g)
 }
 
 /* Sets ws->rows to one head of K or V, [tk, width]: copied side by side where many queries read it. */
-static void take_rows(const et_attn_job *w, workspace *ws, const et_attn_heads *x, int64_t b, int64_t h, int64_t width)
+static void take_rows(const et_attn_job *w, workspace *ws, const et_attn_heads *x, int64_t b, int64_t h,
+                      int64_t width)
 {
     ws->rows = head_of(w, x, b, h);
     ws->rows_ld = x->st;
@@ -108,8 +110,8 @@ static int64_t visible(const et_attn_job *w, int64_t i0, int64_t rows)
 }
 
 /* The row of x at (b, h, i), gathered into `buffer` where its elements are not neighbours. */
-static const char *mask_row(const et_attn_heads *x, int64_t size, int64_t b, int64_t h, int64_t i, int64_t cols,
-                            char *buffer)
+static const char *mask_row(const et_attn_heads *x, int64_t size, int64_t b, int64_t h, int64_t i,
+                            int64_t cols, char *buffer)
 {
     const char *p = x->p + (et_attn_batch(x, b) + h * x->sh + i * x->st) * size;
 
@@ -122,13 +124,14 @@ static const char *mask_row(const et_attn_heads *x, int64_t size, int64_t b, int
 
 /* ws->s = scale Q K^T [rows, cols], masked. A bias whose rows are contiguous is left to the kernels that
  * follow, which add it: *bias and *ldm. */
-static void make_scores(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t cols,
-                        const char **bias, int64_t *ldm)
+static void make_scores(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows,
+                        int64_t cols, const char **bias, int64_t *ldm)
 {
     const et_kernels *kr = w->kr;
 
-    multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dk, .a = plus(w, head_of(w, &w->q, b, h), i0 * w->q.st),
-                                .rsa = w->q.st, .csa = w->q.sd, .b = ws->kt, .rsb = keys_ld(w), .csb = 1, .c = ws->s,
+    multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dk,
+                                .a = plus(w, head_of(w, &w->q, b, h), i0 * w->q.st), .rsa = w->q.st,
+                                .csa = w->q.sd, .b = ws->kt, .rsb = keys_ld(w), .csb = 1, .c = ws->s,
                                 .ldc = cols, .alpha = w->at.scale});
     *bias = NULL;
     *ldm = 0;
@@ -150,7 +153,8 @@ static void make_scores(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int
 }
 
 /* ws->keep [rows, cols]: which weights dropout keeps, the same choice in every call. */
-static void choose(const et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t cols)
+static void choose(const et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows,
+                   int64_t cols)
 {
     const double limit = w->at.dropout * 4294967296.0;
     const uint32_t threshold = limit >= 4294967295.0 ? UINT32_MAX : (uint32_t)limit;
@@ -191,8 +195,9 @@ static void forward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, i
         choose(w, ws, b, h, i0, rows, cols);
         drop(w, ws, rows * cols, ws->s, ws->s);
     }
-    multiply(w, &(et_gemm_args){.m = rows, .n = w->dv, .k = cols, .a = ws->s, .rsa = cols, .csa = 1, .b = ws->rows,
-                                .rsb = ws->rows_ld, .csb = 1, .c = y, .ldc = w->y.st, .alpha = 1});
+    multiply(w, &(et_gemm_args){.m = rows, .n = w->dv, .k = cols, .a = ws->s, .rsa = cols, .csa = 1,
+                                .b = ws->rows, .rsb = ws->rows_ld, .csb = 1, .c = y, .ldc = w->y.st,
+                                .alpha = 1});
     for (int64_t r = 0; r < rows; r++)
         w->kr->affine(w->dv, plus(w, y, r * w->y.st), real_at(w, ws->inv, r), 0, plus(w, y, r * w->y.st));
 }
@@ -225,7 +230,8 @@ static void add_bias_gradient(et_attn_job *w, workspace *ws, int64_t b, int64_t 
                               int64_t cols)
 {
     for (int64_t r = 0; r < rows; r++) {
-        char *g = plus(w, head_of(w, &w->gbias, b, h), (i0 + r) * w->gbias.st), *ds = plus(w, ws->ds, r * cols);
+        char *g = plus(w, head_of(w, &w->gbias, b, h), (i0 + r) * w->gbias.st),
+             *ds = plus(w, ws->ds, r * cols);
         if (w->gbias.sd == 1)
             w->kr->axpby(cols, 1, ds, 1, g);
         else if (w->dtype == ET_F32)
@@ -261,8 +267,9 @@ static void backward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, 
     if (!w->gq.p && !w->gk.p && !w->gbias.p)
         return;
     if (gy) { /* dP = dY V^T */
-        multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dv, .a = gy, .rsa = w->y.st, .csa = 1, .b = ws->vt,
-                                    .rsb = keys_ld(w), .csb = 1, .c = ws->ds, .ldc = cols, .alpha = 1});
+        multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dv, .a = gy, .rsa = w->y.st, .csa = 1,
+                                    .b = ws->vt, .rsb = keys_ld(w), .csb = 1, .c = ws->ds, .ldc = cols,
+                                    .alpha = 1});
         if (dropping)
             drop(w, ws, rows * cols, ws->ds, ws->ds);
     } else {
@@ -288,7 +295,8 @@ static void backward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, 
 }
 
 /* Zeros in the rows of a gradient that the first block does not reach. */
-static void clear_rest(const et_attn_job *w, const et_attn_heads *g, int64_t b, int64_t h, int64_t width, int acc)
+static void clear_rest(const et_attn_job *w, const et_attn_heads *g, int64_t b, int64_t h, int64_t width,
+                       int acc)
 {
     const int64_t reached = w->tq == 0 ? 0 : visible(w, 0, min64(w->block, w->tq));
 
@@ -333,7 +341,8 @@ static void backward_body(int64_t lo, int64_t hi, void *user)
 
 static et_status run(et_node *n, et_attn_job *w, bool backward)
 {
-    const double flops = 2.0 * (double)(w->b * w->h) * (double)w->tq * (double)w->tk * (double)(w->dk + w->dv);
+    const double flops = 2.0 * (double)(w->b * w->h) * (double)w->tq * (double)w->tk *
+                         (double)(w->dk + w->dv);
     int64_t threads = et_in_parallel() ? 1 : et_get_num_threads(), units;
     workspace ws;
 

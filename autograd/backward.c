@@ -165,7 +165,8 @@ static et_status check_saved(const et_node *n)
         if (!t->storage)
             return et_op_raise(n, ET_ESCOPE, "backward: operand %d was released", i);
         if (et_version(t) != n->in_version[i])
-            return et_op_raise(n, ET_EVERSION, "backward: operand %d%s%s was changed after the op had read it", i,
+            return et_op_raise(n, ET_EVERSION,
+                               "backward: operand %d%s%s was changed after the op had read it", i,
                                t->name ? " " : "", t->name ? t->name : "");
     }
     for (int k = 0; k < n->n_out; k++) {
@@ -259,7 +260,8 @@ static et_status step_graph(et_node *n)
     if (status)
         return status;
     if (!n->op->bwd_graph)
-        return et_op_raise(n, ET_EGRAD, "can be differentiated once only (no ET_CREATE_GRAPH through this op)");
+        return et_op_raise(n, ET_EGRAD,
+                           "can be differentiated once only (no ET_CREATE_GRAPH through this op)");
     if (n->n_in > ET_MAX_ARGS && !(gx = et_pool_alloc((size_t)n->n_in * sizeof(*gx))))
         return et_error_status();
     for (int k = 0; k < n->n_out; k++)
@@ -326,7 +328,8 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
         if (reached && n->released) {
             if (n->file)
                 et_here(n->file, n->line);
-            status = et_op_raise(n, ET_ESCOPE, "backward has run through this op already; the first time, pass "
+            status = et_op_raise(n, ET_ESCOPE,
+                                 "backward has run through this op already; the first time, pass "
                                                "ET_RETAIN_GRAPH");
             break;
         }
@@ -380,8 +383,9 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
 static et_status seed(et_tensor *y, const et_tensor *grad, bool graph, bool only)
 {
     if (grad && (!et_same_shape(grad, y) || grad->dtype != y->dtype))
-        return et_raise(ET_ESHAPE, "backward: the gradient is %s %s, the tensor %s %s", et_dtype_name(grad->dtype),
-                        et_shape_str(grad), et_dtype_name(y->dtype), et_shape_str(y));
+        return et_raise(ET_ESHAPE, "backward: the gradient is %s %s, the tensor %s %s",
+                        et_dtype_name(grad->dtype), et_shape_str(grad), et_dtype_name(y->dtype),
+                        et_shape_str(y));
     if (graph && grad) { /* with its history: gradients can be differentiated by the cotangent too */
         y->acc = y->acc ? et_add(y->acc, (et_tensor *)grad) : (et_tensor *)grad;
         return y->acc ? ET_OK : et_error_status();
@@ -419,7 +423,8 @@ static et_status check_output(const et_tensor *y, bool leaf_too)
     if (leaf_too && y->requires_grad && !y->node)
         return ET_OK;
     if (!y->node || !y->requires_grad)
-        return et_raise(ET_EGRAD, "backward: no recorded op made this tensor from one that requires a gradient");
+        return et_raise(ET_EGRAD,
+                        "backward: no recorded op made this tensor from one that requires a gradient");
     if (y->node->tape != et_tape_current())
         return et_raise(ET_ESCOPE, "backward: the tensor belongs to another tape than the open scope's");
     return ET_OK;
@@ -434,7 +439,8 @@ et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags)
     if ((status = check_output(y, false)))
         return status;
     if (flags & ~ET_RETAIN_GRAPH)
-        return et_raise(ET_EINVAL, "backward: only ET_RETAIN_GRAPH can be asked for; for ET_CREATE_GRAPH use et_grad");
+        return et_raise(ET_EINVAL,
+                        "backward: only ET_RETAIN_GRAPH can be asked for; for ET_CREATE_GRAPH use et_grad");
     if ((status = seed(y, grad, false, true)))
         return status;
     sweep s = {.root = y, .retain = flags & ET_RETAIN_GRAPH};
@@ -444,7 +450,8 @@ et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags)
 et_status et_backward(et_tensor *loss)
 {
     if (loss && loss->numel != 1)
-        return et_raise(ET_EINVAL, "backward: the loss has shape %s, expected one element (reduce it with et_mean or "
+        return et_raise(ET_EINVAL,
+                        "backward: the loss has shape %s, expected one element (reduce it with et_mean or "
                                    "et_sum, or use et_backward_from)",
                         et_shape_str(loss));
     return et_backward_from(loss, NULL, 0);

@@ -26,22 +26,23 @@ char *et_gradcheck_text(const et_gradcheck_report *r, char *buf, size_t size)
 
     switch (r->verdict) {
     case ET_GRADCHECK_PASSED:
-        snprintf(buf, size, "passed: %" PRId64 " comparisons, the largest error is %.2g of its tolerance", r->compared,
-                 r->worst);
+        snprintf(buf, size, "passed: %" PRId64 " comparisons, the largest error is %.2g of its tolerance",
+                 r->compared, r->worst);
         break;
     case ET_GRADCHECK_WRONG:
-        snprintf(buf, size, "%s: %s: wrong gradient: numeric %.12g (error about %.1e), analytic %.12g, tolerance %.1e",
+        snprintf(buf, size,
+                 "%s: %s: wrong gradient: numeric %.12g (error about %.1e), analytic %.12g, tolerance %.1e",
                  r->check, where, r->numeric, r->estimate, r->analytic, r->tolerance);
         break;
     case ET_GRADCHECK_ROUGH:
         snprintf(buf, size,
-                 "%s: %s: cannot be judged: numeric %.12g is uncertain by %.1e, analytic %.12g, tolerance %.1e "
-                 "(a kink or a jump near this point, or a step that is too large?)",
+                 "%s: %s: cannot be judged: numeric %.12g is uncertain by %.1e, analytic %.12g, tolerance "
+                 "%.1e (a kink or a jump near this point, or a step that is too large?)",
                  r->check, where, r->numeric, r->estimate, r->analytic, r->tolerance);
         break;
     case ET_GRADCHECK_DIFFERS:
-        snprintf(buf, size, "%s: %s: differs: expected %.17g, got %.17g, tolerance of the norm %.1e", r->check, where,
-                 r->numeric, r->analytic, r->tolerance);
+        snprintf(buf, size, "%s: %s: differs: expected %.17g, got %.17g, tolerance of the norm %.1e",
+                 r->check, where, r->numeric, r->analytic, r->tolerance);
         break;
     case ET_GRADCHECK_FAILED:
         snprintf(buf, size, "%s: %s", r->check, r->message);
@@ -128,8 +129,8 @@ et_status et_gc_first_order(et_gc *gc)
     if (status == ET_OK)
         status = et_gc_run(gc, &all, y, g);
     if (status == ET_OK)
-        status = et_gc_agree(gc, "values recorded for backward against those that are not", false, gc->value, y,
-                             1e-13);
+        status = et_gc_agree(gc, "values recorded for backward against those that are not", false,
+                             gc->value, y, 1e-13);
     if (status == ET_OK)
         status = et_gc_compare(gc, "first derivatives", &all, g);
     if (status == ET_OK)
@@ -151,7 +152,8 @@ et_status et_gc_first_order(et_gc *gc)
             sum[e] = runs * g[e];
         if (status == ET_OK)
             status = et_gc_agree(gc, runs == 1 ? "backward against et_grad"
-                                               : "backward run twice must double the gradients", true, sum, g2, 1e-12);
+                                               : "backward run twice must double the gradients", true, sum,
+                                               g2, 1e-12);
     }
 
     /* Used twice in one graph: the second use adds to the gradient of the first. */
@@ -208,7 +210,8 @@ et_status et_gc_alias(et_gc *gc, int i, int j)
     et_gc one;
     double *g = NULL;
 
-    snprintf(label, sizeof label, "%s%sone tensor for inputs %d and %d", gc->label, gc->label[0] ? ", " : "", i, j);
+    snprintf(label, sizeof label, "%s%sone tensor for inputs %d and %d", gc->label, gc->label[0] ? ", " : "",
+             i, j);
     for (int m = 0, n = 0; m < gc->n_in; m++)
         if (m != j)
             in[n++] = gc->in[m];
@@ -284,7 +287,8 @@ static et_status check_recorded(et_gc *gc, uint64_t needs, double *g, double *g2
     if (status == ET_OK)
         status = et_gc_run(gc, &way, NULL, g2);
     if (status == ET_OK)
-        status = et_gc_agree(gc, "gradients recorded for second derivatives against plain ones", true, g, g2, 1e-12);
+        status = et_gc_agree(gc, "gradients recorded for second derivatives against plain ones", true, g,
+                             g2, 1e-12);
     return status;
 }
 
@@ -395,8 +399,8 @@ et_status et_gc_float32(et_gc *gc, const char *what)
 }
 
 /* Rounds the float64 inputs to float32 and checks in both. */
-static et_status check_float32(et_gradcheck_fn fn, void *user, int n_in, et_tensor *const *inputs, uint64_t active,
-                               const et_gradcheck_options *opt, et_gradcheck_report *report)
+static et_status check_float32(et_gradcheck_fn fn, void *user, int n_in, et_tensor *const *inputs,
+                               uint64_t active, const et_gradcheck_options *opt, et_gradcheck_report *report)
 {
     et_tensor *in[ET_GRADCHECK_MAX], *made[ET_GRADCHECK_MAX] = {NULL};
     et_status status = ET_OK;

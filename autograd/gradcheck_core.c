@@ -29,15 +29,22 @@ et_status et_gc_failed(et_gc *gc, const char *what, const char *message)
 
     et_gc_file(gc, ET_GRADCHECK_FAILED, what);
     snprintf(gc->report->message, sizeof gc->report->message, "%s",
-             message ? message : status ? et_error_message() : "the function returned an error without a message");
+             message ? message : status ? et_error_message()
+                                        : "the function returned an error without a message");
     return status == ET_ENOMEM ? ET_ENOMEM : ET_EGRAD;
 }
 
 /* --- memory -------------------------------------------------------------------------- */
 
-double *et_gc_new_values(const et_gc *gc) { return et_alloc_zero((size_t)gc->out_off[gc->n_out] + 1, sizeof(double)); }
+double *et_gc_new_values(const et_gc *gc)
+{
+    return et_alloc_zero((size_t)gc->out_off[gc->n_out] + 1, sizeof(double));
+}
 
-double *et_gc_new_grads(const et_gc *gc) { return et_alloc_zero((size_t)gc->in_off[gc->n_in] + 1, sizeof(double)); }
+double *et_gc_new_grads(const et_gc *gc)
+{
+    return et_alloc_zero((size_t)gc->in_off[gc->n_in] + 1, sizeof(double));
+}
 
 /* Fills memory that the pool is about to hand out with NaN, so that a rule which adds to a
  * gradient instead of setting it cannot pass by luck. */
@@ -93,7 +100,8 @@ static int run(et_gc *gc, et_tensor *const *in, et_tensor **out)
     const int n = gc->fn(in, gc->n_in, out, gc->user), left = et_scope_unwind(scope);
 
     if (left > 0)
-        et_raise(ET_ESCOPE, "the function returned with %d scope%s of its own open", left, left == 1 ? "" : "s");
+        et_raise(ET_ESCOPE, "the function returned with %d scope%s of its own open", left,
+                 left == 1 ? "" : "s");
     return left ? -1 : n;
 }
 
@@ -195,7 +203,8 @@ static et_status learn_outputs(et_gc *gc)
     if (n < 0) {
         status = et_gc_failed(gc, "forward", NULL);
     } else if (n == 0 || n > ET_GRADCHECK_MAX) {
-        snprintf(text, sizeof text, "the function returned %d outputs, 1 to %d are allowed", n, ET_GRADCHECK_MAX);
+        snprintf(text, sizeof text, "the function returned %d outputs, 1 to %d are allowed", n,
+                 ET_GRADCHECK_MAX);
         status = et_gc_failed(gc, "forward", text);
     }
     for (int k = 0; k < n && status == ET_OK; k++) {
@@ -376,9 +385,9 @@ et_status et_gc_run(et_gc *gc, const et_gc_way *way, double *y, double *g)
         if (!grads[i])
             continue;
         if (!et_same_shape(grads[i], in[i]) || grads[i]->dtype != in[i]->dtype) {
-            snprintf(text, sizeof text, "input %d is %s %s, its gradient %s %s", i, et_dtype_name(in[i]->dtype),
-                     et_shape_text(a, in[i]->ndim, in[i]->shape), et_dtype_name(grads[i]->dtype),
-                     et_shape_text(b, grads[i]->ndim, grads[i]->shape));
+            snprintf(text, sizeof text, "input %d is %s %s, its gradient %s %s", i,
+                     et_dtype_name(in[i]->dtype), et_shape_text(a, in[i]->ndim, in[i]->shape),
+                     et_dtype_name(grads[i]->dtype), et_shape_text(b, grads[i]->ndim, grads[i]->shape));
             status = et_gc_failed(gc, what, text);
         } else if (read_values(grads[i], g + gc->in_off[i])) {
             status = et_gc_failed(gc, what, NULL);

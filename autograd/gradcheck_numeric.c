@@ -32,8 +32,8 @@ static et_status choose_probes(et_gc *gc)
         if (!et_gc_bit(gc->active, i))
             continue;
         for (int64_t p = 0; p < want; p++) /* one from each of `want` equal stretches */
-            gc->probe[gc->n_probe++] =
-                (et_gc_probe){i, want == n ? p : p * n / want + et_rng_below(&r, (p + 1) * n / want - p * n / want)};
+            gc->probe[gc->n_probe++] = (et_gc_probe){
+                i, want == n ? p : p * n / want + et_rng_below(&r, (p + 1) * n / want - p * n / want)};
         if (want < n) {
             gc->probe[gc->n_probe++] = (et_gc_probe){i, -1};
             for (int64_t e = 0; e < n; e++)
@@ -120,7 +120,8 @@ static et_status differentiate(et_gc *gc, int64_t q, double h)
 }
 
 /* Derivative, estimate and rounding of the outputs in `outs`, together. */
-static void probe_sum(const et_gc *gc, int64_t q, uint64_t outs, double *deriv, double *estimate, double *rounding)
+static void probe_sum(const et_gc *gc, int64_t q, uint64_t outs, double *deriv, double *estimate,
+                      double *rounding)
 {
     *deriv = *estimate = *rounding = 0;
     for (int k = 0; k < gc->n_out; k++) {

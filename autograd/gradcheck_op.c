@@ -231,7 +231,8 @@ static et_status check_expanded(trial *t, int i)
         goto done;
 
     in[i] = full;
-    status = et_gc_begin(&gc, t->label, call_sample, t, t->sample->n_in, in, (uint64_t)1 << i, &opt, t->report);
+    status = et_gc_begin(&gc, t->label, call_sample, t, t->sample->n_in, in, (uint64_t)1 << i, &opt,
+                         t->report);
     if (status == ET_OK) {
         snprintf(what, sizeof what, "operand %d expanded", i);
         in[i] = wide;
@@ -241,7 +242,8 @@ static et_status check_expanded(trial *t, int i)
     in[i] = small;
     t->expanded = i;
     if (status == ET_OK)
-        status = et_gc_begin(&gc, t->label, call_expanded, t, t->sample->n_in, in, (uint64_t)1 << i, &opt, t->report);
+        status = et_gc_begin(&gc, t->label, call_expanded, t, t->sample->n_in, in, (uint64_t)1 << i, &opt,
+                             t->report);
     else
         goto done;
     if (status == ET_OK) {
@@ -327,14 +329,14 @@ static et_status check_gradients(trial *t, et_gc *gc)
         status = et_gc_first_order(gc);
     for (int j = 1; j < n; j++)
         for (int i = 0; i < j && status == ET_OK; i++)
-            if ((gc->active >> i & gc->active >> j & 1) && arg[i].kind == arg[j].kind && arg[i].lo == arg[j].lo &&
-                arg[i].hi == arg[j].hi && et_same_shape(t->in[i], t->in[j]))
+            if ((gc->active >> i & gc->active >> j & 1) && arg[i].kind == arg[j].kind &&
+                arg[i].lo == arg[j].lo && arg[i].hi == arg[j].hi && et_same_shape(t->in[i], t->in[j]))
                 status = et_gc_alias(gc, i, j);
     if (status == ET_OK)
         status = check_second(t, gc);
     for (int i = 0; i < n && status == ET_OK; i++)
-        if ((arg[i].kind == ET_ARG_REAL || arg[i].kind == ET_ARG_AWAY) && arg[i].ndim > 0 && arg[i].shape[0] > 1 &&
-            t->in[i]->numel > 0)
+        if ((arg[i].kind == ET_ARG_REAL || arg[i].kind == ET_ARG_AWAY) && arg[i].ndim > 0 &&
+            arg[i].shape[0] > 1 && t->in[i]->numel > 0)
             status = check_expanded(t, i);
     return status;
 }

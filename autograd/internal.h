@@ -37,8 +37,8 @@ bool et_anomaly_finite(const et_tensor *t);
 bool et_anomaly_watches(const et_node *n);
 et_status et_anomaly_check(const et_node *n, const et_tensor *t, const char *what);
 
-/* Profiling (profile.h): what is on in this thread, or NULL. While something is, every rule runs inside a span.
- * FLOPs and bytes of a backward rule are asked for before it runs, because it releases what it read. */
+/* Profiling (profile.h): what is on in this thread, or NULL. While something is, every rule runs inside a
+ * span. FLOPs and bytes of a backward rule are asked for before it runs, because it releases what it read. */
 typedef struct et_span {
     struct et_span *outer;
     double start, inside; /* seconds; of the spans inside */

@@ -30,9 +30,10 @@ enum { IN_QKV, IN_PACKED_BIAS, IN_PACKED_MASK };
 
 /* --- shapes ------------------------------------------------------------------------------ */
 
-/* Strides of x read as [B, H, T, d], 0 where x broadcasts; a first dimension that divides B repeats. False if it does
- * not fit. */
-static bool broadcast_heads(const et_tensor *x, const int64_t *strides, const int64_t size[4], et_attn_heads *out)
+/* Strides of x read as [B, H, T, d], 0 where x broadcasts; a first dimension that divides B repeats. False if
+ * it does not fit. */
+static bool broadcast_heads(const et_tensor *x, const int64_t *strides, const int64_t size[4],
+                            et_attn_heads *out)
 {
     int64_t s[4] = {0};
 
@@ -82,7 +83,8 @@ static void read_shapes(const et_node *n, et_attn_job *w)
         const et_tensor *k = n->in[IN_K], *v = n->in[IN_V];
         w->b = first->shape[0], w->h = first->shape[1], w->tq = first->shape[2], w->dk = first->shape[3];
         w->tk = k->shape[2], w->dv = v->shape[3];
-        w->q = (et_attn_heads){NULL, first->strides[0], first->strides[1], first->strides[2], first->strides[3], 0};
+        w->q = (et_attn_heads){NULL, first->strides[0], first->strides[1], first->strides[2],
+                               first->strides[3], 0};
         w->k = (et_attn_heads){NULL, k->strides[0], k->strides[1], k->strides[2], k->strides[3], 0};
         w->v = (et_attn_heads){NULL, v->strides[0], v->strides[1], v->strides[2], v->strides[3], 0};
     }
@@ -99,7 +101,8 @@ static et_status check_mask(const et_node *n, const et_tensor *mask, const int64
 
     if (!mask || broadcast_heads(mask, mask->strides, size, &unused))
         return ET_OK;
-    return et_op_raise(n, ET_ESHAPE, "the mask %s does not broadcast to [B, H, Tq, Tk] = [%lld, %lld, %lld, %lld]",
+    return et_op_raise(n, ET_ESHAPE,
+                       "the mask %s does not broadcast to [B, H, Tq, Tk] = [%lld, %lld, %lld, %lld]",
                        et_shape_str(mask), (long long)size[0], (long long)size[1], (long long)size[2],
                        (long long)size[3]);
 }
@@ -111,21 +114,24 @@ static et_status check_operands(const et_node *n)
 
     if (at->heads) {
         if (q->ndim != 3 || q->shape[2] % (3 * (int64_t)at->heads) != 0)
-            return et_op_raise(n, ET_ESHAPE, "expected qkv [B, T, 3 * %d * d], got %s", at->heads, et_shape_str(q));
+            return et_op_raise(n, ET_ESHAPE, "expected qkv [B, T, 3 * %d * d], got %s", at->heads,
+                               et_shape_str(q));
         return ET_OK;
     }
     k = n->in[IN_K], v = n->in[IN_V];
     if (q->ndim != 4 || k->ndim != 4 || v->ndim != 4)
-        return et_op_raise(n, ET_ESHAPE, "q, k and v must be [B, H, T, d], got %s, %s and %s", et_shape_str(q),
-                           et_shape_str(k), et_shape_str(v));
+        return et_op_raise(n, ET_ESHAPE, "q, k and v must be [B, H, T, d], got %s, %s and %s",
+                           et_shape_str(q), et_shape_str(k), et_shape_str(v));
     for (int d = 0; d < 2; d++)
         if (q->shape[d] != k->shape[d] || q->shape[d] != v->shape[d])
-            return et_op_raise(n, ET_ESHAPE, "batch and heads of q, k and v differ: %s, %s and %s", et_shape_str(q),
-                               et_shape_str(k), et_shape_str(v));
+            return et_op_raise(n, ET_ESHAPE, "batch and heads of q, k and v differ: %s, %s and %s",
+                               et_shape_str(q), et_shape_str(k), et_shape_str(v));
     if (q->shape[3] != k->shape[3])
-        return et_op_raise(n, ET_ESHAPE, "widths of q and k differ: %s and %s", et_shape_str(q), et_shape_str(k));
+        return et_op_raise(n, ET_ESHAPE, "widths of q and k differ: %s and %s", et_shape_str(q),
+                           et_shape_str(k));
     if (k->shape[2] != v->shape[2])
-        return et_op_raise(n, ET_ESHAPE, "lengths of k and v differ: %s and %s", et_shape_str(k), et_shape_str(v));
+        return et_op_raise(n, ET_ESHAPE, "lengths of k and v differ: %s and %s", et_shape_str(k),
+                           et_shape_str(v));
     return ET_OK;
 }
 
@@ -230,7 +236,8 @@ static double attention_flops(const et_node *n, bool backward)
 
 /* Memory for the gradient of a [B, H, T, d] operand. One tensor may be several operands: they are then all
  * added to what is there, since their parts are not written one after the other. */
-static et_status gradient(et_node *n, int i, const et_attn_job *w, int64_t t, int64_t d, et_attn_heads *g, int *acc)
+static et_status gradient(et_node *n, int i, const et_attn_job *w, int64_t t, int64_t d, et_attn_heads *g,
+                          int *acc)
 {
     if (!et_needs(n, i))
         return ET_OK;
@@ -358,14 +365,19 @@ static const et_sample attention_samples[] = {
     {"causal, more keys", 3, {B4(1, 1, 3, 2), B4(1, 1, 5, 2), B4(1, 1, 5, 2)}, with_causal, 0},
     {"causal, more queries", 3, {B4(1, 1, 5, 2), B4(1, 1, 3, 2), B4(1, 1, 3, 2)}, with_causal, 0},
     {"heads side by side, scale", 3, {B4(2, 2, 3, 4), B4(2, 2, 3, 4), B4(2, 2, 3, 2)}, with_merged, 0},
-    {"bias of every score", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), B4(2, 2, 3, 4)}, with_mask, 0},
-    {"bias shared by the batch", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), B4(1, 2, 3, 4)}, with_mask, 0},
-    {"bias shared by batch and heads", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), M(3, 4)}, with_mask, 0},
+    {"bias of every score", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), B4(2, 2, 3, 4)}, with_mask,
+     0},
+    {"bias shared by the batch", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), B4(1, 2, 3, 4)},
+     with_mask, 0},
+    {"bias shared by batch and heads", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), M(3, 4)},
+     with_mask, 0},
     {"bias of the keys", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), B4(2, 1, 1, 4)}, with_mask, 0},
     {"bias of the queries", 4, {B4(2, 1, 3, 2), B4(2, 1, 4, 2), B4(2, 1, 4, 3), M(3, 1)}, with_mask, 0},
     {"byte mask", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), MASK2(3, 4)}, with_mask, 0},
-    {"byte mask of everything", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), MASK4(2, 2, 3, 4)}, with_mask, 0},
-    {"byte mask of the batch", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), MASK4(2, 1, 1, 1)}, with_mask, 0},
+    {"byte mask of everything", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), MASK4(2, 2, 3, 4)},
+     with_mask, 0},
+    {"byte mask of the batch", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), MASK4(2, 1, 1, 1)},
+     with_mask, 0},
     {"rows that see nothing", 3, {B4(1, 2, 3, 2), B4(1, 2, 4, 2), B4(1, 2, 4, 2)}, with_infinities, 0},
     {"dropout", 3, {B4(1, 2, 3, 2), B4(1, 2, 4, 2), B4(1, 2, 4, 2)}, with_dropout, 0},
     {"several blocks", 3, {B4(1, 1, 67, 2), B4(1, 1, 3, 2), B4(1, 1, 3, 2)}, plain, 0},
@@ -373,8 +385,10 @@ static const et_sample attention_samples[] = {
     {"one of everything", 3, {B4(1, 1, 1, 1), B4(1, 1, 1, 1), B4(1, 1, 1, 1)}, plain, 0},
     {"no queries", 3, {B4(2, 1, 0, 3), B4(2, 1, 4, 3), B4(2, 1, 4, 2)}, plain, 0},
     {"no keys", 3, {B4(2, 1, 3, 3), B4(2, 1, 0, 3), B4(2, 1, 0, 2)}, plain, 0},
-    {"bias of every second of the batch", 4, {B4(4, 2, 3, 2), B4(4, 2, 4, 2), B4(4, 2, 4, 3), B4(2, 2, 3, 4)}, with_mask, 0},
-    {"byte mask of every second of the batch", 4, {B4(4, 2, 3, 2), B4(4, 2, 4, 2), B4(4, 2, 4, 3), MASK4(2, 1, 3, 4)},
+    {"bias of every second of the batch", 4, {B4(4, 2, 3, 2), B4(4, 2, 4, 2), B4(4, 2, 4, 3), B4(2, 2, 3, 4)},
+     with_mask, 0},
+    {"byte mask of every second of the batch", 4, {B4(4, 2, 3, 2), B4(4, 2, 4, 2), B4(4, 2, 4, 3),
+                                                   MASK4(2, 1, 3, 4)},
      with_mask, 0},
     {"no batch", 3, {B4(0, 1, 3, 3), B4(0, 1, 4, 3), B4(0, 1, 4, 2)}, plain, 0},
 };
@@ -481,9 +495,10 @@ static et_tensor *with_weights(et_tensor *weights, et_tensor *v, bool merge)
  * q       [B, H, Tq, dk]   any strides: views of a packed projection are read where they lie
  * k       [B, H, Tk, dk]
  * v       [B, H, Tk, dv]
- * mask    what broadcasts to [B, H, Tq, Tk], or NULL: real, added to the scaled scores (and differentiated, so
- *         that it can be a relative position bias), or uint8, 0 where a query must not look. Its first of four
- *         dimensions may also divide B: item b then takes b mod that (the windows of several images, one after the other)
+ * mask    what broadcasts to [B, H, Tq, Tk], or NULL: real, added to the scaled scores (and differentiated,
+ *         so that it can be a relative position bias), or uint8, 0 where a query must not look. Its first of
+ *         four dimensions may also divide B: item b then takes b mod that (the windows of several images, one
+ *         after the other)
  * opts    or NULL
  * return  [B, H, Tq, dv], or [B, Tq, H dv] with merge_heads
  *
@@ -494,7 +509,8 @@ static et_tensor *with_weights(et_tensor *weights, et_tensor *v, bool merge)
  * Saves its operands and ln sum e^score, [B, H, Tq].
  * Source: Vaswani et al. 2017, eq. 1.
  */
-et_tensor *(et_attention)(et_tensor *q, et_tensor *k, et_tensor *v, et_tensor *mask, const et_attention_opts *opts)
+et_tensor *(et_attention)(et_tensor *q, et_tensor *k, et_tensor *v, et_tensor *mask,
+                          const et_attention_opts *opts)
 {
     et_tensor *y = NULL;
 
@@ -515,7 +531,8 @@ et_tensor *(et_attention_weights)(et_tensor *q, et_tensor *k, et_tensor *v, et_t
     et_tensor *out[ET_MAX_OUT] = {NULL};
 
     if (!weights) {
-        et_raise_here(ET_EINVAL, "attention_weights: there is no place for the weights; et_attention needs none");
+        et_raise_here(ET_EINVAL,
+                      "attention_weights: there is no place for the weights; et_attention needs none");
         return NULL;
     }
     *weights = NULL;
@@ -547,5 +564,6 @@ et_tensor *(et_attention_qkv)(et_tensor *qkv, int heads, et_tensor *mask, const 
         et_raise_here(ET_EINVAL, "attention_qkv: at least one head is needed, got %d", heads);
         return NULL;
     }
-    return apply(&et_op_attention_qkv, 1, (et_tensor *const[]){qkv}, mask, heads, opts, &y) == ET_OK ? y : NULL;
+    return apply(&et_op_attention_qkv, 1, (et_tensor *const[]){qkv}, mask, heads, opts, &y) == ET_OK
+           ? y : NULL;
 }

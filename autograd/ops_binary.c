@@ -13,7 +13,8 @@ static et_status binary_shape(et_node *n)
     const et_tensor *a = n->in[0], *b = n->in[1];
 
     if (et_broadcast_shape(a->ndim, a->shape, b->ndim, b->shape, &ndim, shape))
-        return et_op_raise(n, ET_ESHAPE, "shapes do not broadcast: %s and %s", et_shape_str(a), et_shape_str(b));
+        return et_op_raise(n, ET_ESHAPE, "shapes do not broadcast: %s and %s", et_shape_str(a),
+                           et_shape_str(b));
     return et_out(n, 0, a->dtype, ndim, shape);
 }
 
@@ -48,7 +49,8 @@ static void binary_piece(int64_t lo, int64_t hi, void *user)
 
 /* y = f(a, b) into contiguous y. Operands whose last (merged) dimension is strided are
  * copied first: the kernels take steps of 0 and 1. */
-static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const et_tensor *b, binary_kernel *f)
+static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const et_tensor *b,
+                             binary_kernel *f)
 {
     binary_job j = {.f = f, .size = et_dtype_size(y->dtype)};
     const et_tensor *ops[3] = {y, a, b};
@@ -118,34 +120,37 @@ static et_status add_product(et_node *n, int i, const et_tensor *a, const et_ten
     return et_gx_sum(n, i, t);
 }
 
-#define BINARY(NAME, ...)                                                                                        \
-    static const et_sample NAME##_samples[] = {__VA_ARGS__};                                                     \
-    const et_op et_op_##NAME = {                                                                                 \
-        .name = #NAME,                                                                                           \
-        .args = "r r",                                                                                           \
-        .n_out = 1,                                                                                              \
-        .flags = NAME##_flags,                                                                                   \
-        .saves_for = NAME##_saves,                                                                               \
-        .shape = binary_shape,                                                                                   \
-        .fwd = binary_fwd,                                                                                       \
-        .bwd = NAME##_bwd,                                                                                       \
-        .bwd_graph = NAME##_graph,                                                                               \
-        ET_SAMPLES(NAME##_samples),                                                                              \
+#define BINARY(NAME, ...)                                    \
+    static const et_sample NAME##_samples[] = {__VA_ARGS__}; \
+    const et_op et_op_##NAME = {                             \
+        .name = #NAME,                                       \
+        .args = "r r",                                       \
+        .n_out = 1,                                          \
+        .flags = NAME##_flags,                               \
+        .saves_for = NAME##_saves,                           \
+        .shape = binary_shape,                               \
+        .fwd = binary_fwd,                                   \
+        .bwd = NAME##_bwd,                                   \
+        .bwd_graph = NAME##_graph,                           \
+        ET_SAMPLES(NAME##_samples),                          \
     }
 
 /* The shapes that every binary op is checked in. */
-#define SAMPLES(CALL, KIND, ALO, AHI, BLO, BHI)                                                                  \
-    {.name = "same shape", .n_in = 2, .in = {{2, {3, 5}, ALO, AHI, KIND}, {2, {3, 5}, BLO, BHI, KIND}},          \
-     .call = CALL},                                                                                              \
-    {.name = "row", .n_in = 2, .in = {{2, {3, 5}, ALO, AHI, KIND}, {1, {5}, BLO, BHI, KIND}}, .call = CALL},     \
-    {.name = "column", .n_in = 2, .in = {{2, {4, 1}, ALO, AHI, KIND}, {2, {4, 3}, BLO, BHI, KIND}},              \
-     .call = CALL},                                                                                              \
-    {.name = "outer", .n_in = 2, .in = {{3, {2, 1, 3}, ALO, AHI, KIND}, {2, {4, 1}, BLO, BHI, KIND}},            \
-     .call = CALL},                                                                                              \
-    {.name = "scalar", .n_in = 2, .in = {{2, {3, 20}, ALO, AHI, KIND}, {0, {0}, BLO, BHI, KIND}}, .call = CALL}, \
-    {.name = "past a piece", .n_in = 2,                                                                          \
-     .in = {{1, {ET_GRAIN_ELEMS + 5}, ALO, AHI, KIND}, {1, {ET_GRAIN_ELEMS + 5}, BLO, BHI, KIND}}, .call = CALL}, \
-    {.name = "scalars", .n_in = 2, .in = {{0, {0}, ALO, AHI, KIND}, {0, {0}, BLO, BHI, KIND}}, .call = CALL},    \
+#define SAMPLES(CALL, KIND, ALO, AHI, BLO, BHI)                                                              \
+    {.name = "same shape", .n_in = 2, .in = {{2, {3, 5}, ALO, AHI, KIND}, {2, {3, 5}, BLO, BHI, KIND}},      \
+     .call = CALL},                                                                                          \
+    {.name = "row", .n_in = 2, .in = {{2, {3, 5}, ALO, AHI, KIND}, {1, {5}, BLO, BHI, KIND}}, .call = CALL}, \
+    {.name = "column", .n_in = 2, .in = {{2, {4, 1}, ALO, AHI, KIND}, {2, {4, 3}, BLO, BHI, KIND}},          \
+     .call = CALL},                                                                                          \
+    {.name = "outer", .n_in = 2, .in = {{3, {2, 1, 3}, ALO, AHI, KIND}, {2, {4, 1}, BLO, BHI, KIND}},        \
+     .call = CALL},                                                                                          \
+    {.name = "scalar", .n_in = 2, .in = {{2, {3, 20}, ALO, AHI, KIND}, {0, {0}, BLO, BHI, KIND}},            \
+     .call = CALL},                                                                                          \
+    {.name = "past a piece", .n_in = 2,                                                                      \
+     .in = {{1, {ET_GRAIN_ELEMS + 5}, ALO, AHI, KIND}, {1, {ET_GRAIN_ELEMS + 5}, BLO, BHI, KIND}},           \
+     .call = CALL},                                                                                          \
+    {.name = "scalars", .n_in = 2, .in = {{0, {0}, ALO, AHI, KIND}, {0, {0}, BLO, BHI, KIND}},               \
+     .call = CALL},                                                                                          \
     {.name = "empty", .n_in = 2, .in = {{2, {0, 3}, ALO, AHI, KIND}, {1, {3}, BLO, BHI, KIND}}, .call = CALL}
 
 static unsigned saves_nothing(const et_node *n)

@@ -26,7 +26,8 @@ static et_tensor *run_segment(const et_node *n, et_scope *scope, et_tensor *cons
     const int left = et_scope_unwind(scope);
 
     if (left > 0 && y) /* y may be gone with them */
-        et_op_raise(n, ET_ESCOPE, "the segment returned with %d scope%s of its own open", left, left == 1 ? "" : "s");
+        et_op_raise(n, ET_ESCOPE, "the segment returned with %d scope%s of its own open", left,
+                    left == 1 ? "" : "s");
     if (left != 0)
         return NULL;
     if (!y && !et_error_status())

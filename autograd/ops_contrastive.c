@@ -132,7 +132,8 @@ static const et_sample decoupled_samples[] = {
     {.name = "square", .n_in = 1, .in = {{2, {4, 4}, -2, 2}}, .call = decoupled_call},
     {.name = "two pairs", .n_in = 1, .in = {{2, {2, 2}}}, .call = decoupled_call},
 };
-const et_op et_op_decoupled_loss = {.name = "decoupled_loss", .args = "r", .n_out = 1, ET_SAMPLES(decoupled_samples)};
+const et_op et_op_decoupled_loss = {.name = "decoupled_loss", .args = "r", .n_out = 1,
+                                    ET_SAMPLES(decoupled_samples)};
 
 /** Decoupled contrastive learning (Yeh et al. 2021, arXiv 2110.06848) in both directions: as
  *  et_mulan_loss, with the mean of two logarithms instead of one of the sum,
@@ -162,6 +163,7 @@ et_tensor *(et_sigmoid_pair_loss)(et_tensor *logits)
 {
     if (!pairs("sigmoid_pair_loss", logits, 1))
         return NULL;
-    et_tensor *sum = et_sub(et_sum(et_softplus(logits), 0, NULL, false), et_sum(matches(logits), 0, NULL, false));
+    et_tensor *sum = et_sub(et_sum(et_softplus(logits), 0, NULL, false),
+                            et_sum(matches(logits), 0, NULL, false));
     return et_mul_scalar(sum, 1 / (double)logits->shape[0]);
 }

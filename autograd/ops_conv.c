@@ -16,9 +16,9 @@ static et_conv sizes(const et_node *n)
     const conv_attr *a = ET_ATTR(n, conv_attr);
     const et_tensor *x = n->in[0], *w = n->in[1];
     const bool two = x->ndim == 4;
-    et_conv c = {.batch = x->shape[0], .in = x->shape[1], .h = two ? x->shape[2] : 1, .w = x->shape[x->ndim - 1],
-                 .out = w->shape[0], .kh = two ? w->shape[2] : 1, .kw = w->shape[w->ndim - 1],
-                 .sh = a->sh, .sw = a->sw, .ph = a->ph, .pw = a->pw};
+    et_conv c = {.batch = x->shape[0], .in = x->shape[1], .h = two ? x->shape[2] : 1,
+                 .w = x->shape[x->ndim - 1], .out = w->shape[0], .kh = two ? w->shape[2] : 1,
+                 .kw = w->shape[w->ndim - 1], .sh = a->sh, .sw = a->sw, .ph = a->ph, .pw = a->pw};
 
     c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
     c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
@@ -43,8 +43,8 @@ static et_status conv_shape(et_node *n, int ndim)
         return et_op_raise(n, ET_ESHAPE, "x %s has %lld channels, the weight %s is for %lld", et_shape_str(x),
                            (long long)x->shape[1], et_shape_str(w), (long long)w->shape[1]);
     if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
-        return et_op_raise(n, ET_ESHAPE, "the bias must be [%lld] for a weight %s, it is %s", (long long)w->shape[0],
-                           et_shape_str(w), et_shape_str(b));
+        return et_op_raise(n, ET_ESHAPE, "the bias must be [%lld] for a weight %s, it is %s",
+                           (long long)w->shape[0], et_shape_str(w), et_shape_str(b));
     if (a->sh < 1 || a->sw < 1)
         return et_op_raise(n, ET_EINVAL, "a stride of %lld, expected at least 1",
                            (long long)(a->sw < 1 ? a->sw : a->sh));
@@ -54,8 +54,8 @@ static et_status conv_shape(et_node *n, int ndim)
     for (int d = 2; d < ndim; d++) {
         const int64_t pad = d == ndim - 1 ? a->pw : a->ph, stride = d == ndim - 1 ? a->sw : a->sh;
         if (pad > (INT64_MAX / 4 - x->shape[d]) / 2 || x->shape[d] + 2 * pad < w->shape[d])
-            return et_op_raise(n, ET_ESHAPE, "the kernel of %s is longer than x %s padded by %lld", et_shape_str(w),
-                               et_shape_str(x), (long long)pad);
+            return et_op_raise(n, ET_ESHAPE, "the kernel of %s is longer than x %s padded by %lld",
+                               et_shape_str(w), et_shape_str(x), (long long)pad);
         shape[d] = (x->shape[d] + 2 * pad - w->shape[d]) / stride + 1;
     }
     shape[0] = x->shape[0];
@@ -154,9 +154,11 @@ static const et_sample conv1d_samples[] = {
     {.name = "same length", .n_in = 3, .in = {X1(3, 2, 21), X1(7, 2, 3), V(7)}, .call = conv1d_same},
     {.name = "no bias", .n_in = 2, .in = {X1(2, 3, 8), X1(5, 3, 3)}, .call = conv1d_bare},
     {.name = "stride 3", .n_in = 3, .in = {X1(2, 3, 20), X1(5, 3, 3), V(5)}, .call = conv1d_third},
-    {.name = "stride 3, long kernel", .n_in = 3, .in = {X1(2, 2, 19), X1(3, 2, 7), V(3)}, .call = conv1d_third},
+    {.name = "stride 3, long kernel", .n_in = 3, .in = {X1(2, 2, 19), X1(3, 2, 7), V(3)},
+     .call = conv1d_third},
     {.name = "kernel 1", .n_in = 3, .in = {X1(2, 5, 6), X1(3, 5, 1), V(3)}, .call = conv1d_plain},
-    {.name = "padding past the kernel", .n_in = 3, .in = {X1(1, 2, 3), X1(2, 2, 3), V(2)}, .call = conv1d_far},
+    {.name = "padding past the kernel", .n_in = 3, .in = {X1(1, 2, 3), X1(2, 2, 3), V(2)},
+     .call = conv1d_far},
     {.name = "past a block", .n_in = 3, .in = {X1(1, 1, 600), X1(2, 1, 3), V(2)}, .call = conv1d_same},
     {.name = "many channels", .n_in = 3, .in = {X1(1, 171, 3), X1(3, 171, 3), V(3)}, .call = conv1d_same},
     {.name = "wide output", .n_in = 3, .in = {X1(2, 1, 4), X1(67, 1, 3), V(67)}, .call = conv1d_same},
@@ -202,8 +204,10 @@ static const et_sample conv2d_samples[] = {
     {.name = "uneven stride", .n_in = 3, .in = {X2(1, 2, 8, 5), X2(3, 2, 2, 4), V(3)}, .call = conv2d_uneven},
     {.name = "patches", .n_in = 3, .in = {X2(2, 1, 9, 8), X2(5, 1, 4, 4), V(5)}, .call = conv2d_patches},
     {.name = "tall kernel", .n_in = 3, .in = {X2(2, 1, 9, 16), X2(3, 1, 7, 3), V(3)}, .call = conv2d_tall},
-    {.name = "rows past a block", .n_in = 3, .in = {X2(1, 1, 20, 32), X2(2, 1, 3, 3), V(2)}, .call = conv2d_same},
-    {.name = "rows for shared lines", .n_in = 3, .in = {X2(1, 1, 3, 96), X2(2, 1, 3, 3), V(2)}, .call = conv2d_same},
+    {.name = "rows past a block", .n_in = 3, .in = {X2(1, 1, 20, 32), X2(2, 1, 3, 3), V(2)},
+     .call = conv2d_same},
+    {.name = "rows for shared lines", .n_in = 3, .in = {X2(1, 1, 3, 96), X2(2, 1, 3, 3), V(2)},
+     .call = conv2d_same},
     {.name = "no samples", .n_in = 3, .in = {X2(0, 2, 6, 6), X2(3, 2, 3, 3), V(3)}, .call = conv2d_same},
 };
 const et_op et_op_conv2d = {

@@ -76,7 +76,10 @@ const et_op et_op_expand = {
 /** A view of x with dimensions of size 1, and new leading ones, repeated to `shape`; -1
  *  keeps a size. Use it as et_expand(x, ET_SHAPE(8, -1, 3)). ESHAPE where x does not
  *  broadcast. */
-et_tensor *(et_expand)(et_tensor *x, int ndim, const int64_t *shape) { return apply(&et_op_expand, x, ndim, shape); }
+et_tensor *(et_expand)(et_tensor *x, int ndim, const int64_t *shape)
+{
+    return apply(&et_op_expand, x, ndim, shape);
+}
 
 /* --- sum_to_size --------------------------------------------------------------------------- */
 

@@ -32,12 +32,16 @@ typedef struct {
     char *sums; /* [SHARDS][bias, gamma, beta: 4n each; gamma_c, beta_c: n each] */
 } gates_job;
 
-static char *at(const gates_job *j, const void *p, int64_t i) { return (char *)(uintptr_t)p + (size_t)i * j->size; }
+static char *at(const gates_job *j, const void *p, int64_t i)
+{
+    return (char *)(uintptr_t)p + (size_t)i * j->size;
+}
 
 static et_status gates_shape(et_node *n)
 {
     const et_tensor *xw = n->in[XW];
-    static const char *const names[] = {"xw", "hw", "scale", "bias", "c", "gamma", "beta", "gamma_c", "beta_c", "keep"};
+    static const char *const names[] = {"xw", "hw", "scale", "bias", "c", "gamma", "beta", "gamma_c",
+                                        "beta_c", "keep"};
 
     if (xw->ndim != 2 || xw->shape[1] % GATES || xw->shape[1] < GATES)
         return et_op_raise(n, ET_ESHAPE, "xw is %s, expected [B, 4n]", et_shape_str(xw));
@@ -59,7 +63,8 @@ static et_status gates_shape(et_node *n)
     if (n->in[SCALE] && !n->in[HW])
         return et_op_raise(n, ET_EINVAL, "scale without hw");
     if (!(ET_ATTR(n, gates_attr)->eps > 0))
-        return et_op_raise(n, ET_EINVAL, "eps is %g, expected a positive number", ET_ATTR(n, gates_attr)->eps);
+        return et_op_raise(n, ET_EINVAL, "eps is %g, expected a positive number",
+                           ET_ATTR(n, gates_attr)->eps);
     const et_status s = et_out(n, 0, xw->dtype, 2, want[C].shape);
     return s ? s : et_out(n, 1, xw->dtype, 2, want[C].shape);
 }
@@ -173,8 +178,8 @@ static void row_bwd(const gates_job *j, int64_t b, char *grad, char *sums)
         k->binary[ET_B_MUL](u, dh, 1, tc, 1, at(j, grad, O * u));
         k->binary[ET_B_MUL](u, dh, 1, at(j, act, O * u), 1, t);
         k->unary_bwd[ET_U_TANH](u, tc, t, t, 0);
-        k->layer_norm_bwd(1, u, c, j->in[GAMMA_C], at(j, stats, 2 * GATES), at(j, stats, 2 * GATES + 1), t, dc, 1,
-                          d_gamma_c, d_beta_c);
+        k->layer_norm_bwd(1, u, c, j->in[GAMMA_C], at(j, stats, 2 * GATES), at(j, stats, 2 * GATES + 1),
+                          t, dc, 1, d_gamma_c, d_beta_c);
     } else {
         k->fill(u, 0, at(j, grad, O * u));
     }
@@ -261,35 +266,40 @@ static et_status gates_bwd(et_node *n)
         void *g = et_gx(n, shared[p].operand, &acc);
         if (!g)
             return et_error_status();
-        j.k->col_sum(SHARDS, shared[p].width * j.units, at(&j, j.sums, shared[p].offset * j.units), sums_of(&j), g,
-                     acc);
+        j.k->col_sum(SHARDS, shared[p].width * j.units, at(&j, j.sums, shared[p].offset * j.units),
+                     sums_of(&j), g, acc);
     }
     return ET_OK;
 }
 
 static unsigned gates_saves(const et_node *n)
 {
-    unsigned s = ET_SAVE_IN(C) | ET_SAVE_IN(GAMMA) | ET_SAVE_IN(BETA) | ET_SAVE_IN(GAMMA_C) | ET_SAVE_IN(BETA_C) |
+    unsigned s = ET_SAVE_IN(C) | ET_SAVE_IN(GAMMA) | ET_SAVE_IN(BETA) | ET_SAVE_IN(GAMMA_C) |
+                 ET_SAVE_IN(BETA_C) |
                  ET_SAVE_OUT(1) | (n->in[KEEP] ? ET_SAVE_IN(KEEP) : 0u);
 
-    return n->in[SCALE] ? s | ET_SAVE_IN(XW) | ET_SAVE_IN(HW) | ET_SAVE_IN(SCALE) : s; /* the products meet scales alone */
+    /* the products meet scales alone */
+    return n->in[SCALE] ? s | ET_SAVE_IN(XW) | ET_SAVE_IN(HW) | ET_SAVE_IN(SCALE) : s;
 }
 
 static int gates_hyper(et_tensor *const *in, et_tensor **out)
 {
-    out[0] = et_norm_lstm_gates(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], in[8], in[9], 1e-3, &out[1]);
+    out[0] = et_norm_lstm_gates(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], in[8], in[9], 1e-3,
+                                &out[1]);
     return out[0] ? 2 : -1;
 }
 
 static int gates_plain(et_tensor *const *in, et_tensor **out)
 {
-    out[0] = et_norm_lstm_gates(in[0], NULL, NULL, NULL, in[1], in[2], in[3], in[4], in[5], NULL, 1e-3, &out[1]);
+    out[0] = et_norm_lstm_gates(in[0], NULL, NULL, NULL, in[1], in[2], in[3], in[4], in[5], NULL, 1e-3,
+                                &out[1]);
     return out[0] ? 2 : -1;
 }
 
 static int gates_sum(et_tensor *const *in, et_tensor **out)
 {
-    out[0] = et_norm_lstm_gates(in[0], in[1], NULL, in[2], in[3], in[4], in[5], in[6], in[7], NULL, 1e-3, &out[1]);
+    out[0] = et_norm_lstm_gates(in[0], in[1], NULL, in[2], in[3], in[4], in[5], in[6], in[7], NULL, 1e-3,
+                                &out[1]);
     return out[0] ? 2 : -1;
 }
 
@@ -299,7 +309,8 @@ static const et_sample gates_samples[] = {
     {.name = "HyperLSTM", .n_in = 10, .call = gates_hyper,
      .in = {M(3, 20), M(3, 20), {3, {12, 3, 5}}, V(20), M(3, 5), V(20), V(20), V(5), V(5), M(3, 5)}},
     {.name = "past a vector and the shards", .n_in = 10, .call = gates_hyper,
-     .in = {M(19, 76), M(19, 76), {3, {12, 19, 19}}, V(76), M(19, 19), V(76), V(76), V(19), V(19), M(19, 19)}},
+     .in = {M(19, 76), M(19, 76), {3, {12, 19, 19}}, V(76), M(19, 19), V(76), V(76), V(19), V(19),
+            M(19, 19)}},
     {.name = "layer-norm LSTM", .n_in = 8, .call = gates_sum,
      .in = {M(3, 20), M(3, 20), V(20), M(3, 5), V(20), V(20), V(5), V(5)}},
     {.name = "only what must be there", .n_in = 6, .call = gates_plain,
@@ -308,7 +319,8 @@ static const et_sample gates_samples[] = {
 };
 const et_op et_op_norm_lstm_gates = {
     .name = "norm_lstm_gates", .args = "r r? r? r? r r r r r r?", .n_out = 2, .flags = ET_OP_ONCE,
-    .saves_for = gates_saves, .shape = gates_shape, .fwd = gates_fwd, .bwd = gates_bwd, ET_SAMPLES(gates_samples),
+    .saves_for = gates_saves, .shape = gates_shape, .fwd = gates_fwd, .bwd = gates_bwd,
+    ET_SAMPLES(gates_samples),
 };
 
 /**

@@ -109,7 +109,8 @@ static et_status gather_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
     const et_tensor *x = n->in[0];
 
-    gx[0] = et_scatter_add(et_zeros(x->dtype, x->ndim, x->shape), ET_ATTR(n, index_attr)->dim, n->in[1], gy[0]);
+    gx[0] = et_scatter_add(et_zeros(x->dtype, x->ndim, x->shape), ET_ATTR(n, index_attr)->dim, n->in[1],
+                           gy[0]);
     return gx[0] ? ET_OK : et_error_status();
 }
 
@@ -122,8 +123,8 @@ static const et_sample gather_samples[] = {
     {.name = "nothing", .n_in = 2, .in = {{2, {4, 5}}, {2, {4, 0}, 0, 5, ET_ARG_INDEX}}, .call = gather_last},
 };
 const et_op et_op_gather = {
-    .name = "gather", .args = "r i", .n_out = 1, .saves = ET_SAVE_IN(1), .shape = gather_shape, .fwd = gather_fwd,
-    .bwd = gather_bwd, .bwd_graph = gather_graph, ET_SAMPLES(gather_samples),
+    .name = "gather", .args = "r i", .n_out = 1, .saves = ET_SAVE_IN(1), .shape = gather_shape,
+    .fwd = gather_fwd, .bwd = gather_bwd, .bwd_graph = gather_graph, ET_SAMPLES(gather_samples),
 };
 
 /** y[i][j][k] = x[index[i][j][k]][j][k] for dim 0, and so on: y has the shape of index
@@ -131,7 +132,8 @@ const et_op et_op_gather = {
  *  index outside. */
 et_tensor *(et_gather)(et_tensor *x, int dim, et_tensor *index)
 {
-    return et_apply1(&et_op_gather, 2, (et_tensor *const[]){x, index}, &(index_attr){dim, -1}, sizeof(index_attr));
+    return et_apply1(&et_op_gather, 2, (et_tensor *const[]){x, index}, &(index_attr){dim, -1},
+                     sizeof(index_attr));
 }
 
 /* --- scatter_add --------------------------------------------------------------------------------- */
@@ -144,7 +146,8 @@ static et_status scatter_shape(et_node *n)
     if (et_op_dim(n, x->ndim, a->dim, &a->dim) || check_index(n, x, index, a->dim))
         return et_error_status();
     if (!et_same_shape(index, src))
-        return et_op_raise(n, ET_ESHAPE, "index is %s, the source %s", et_shape_str(index), et_shape_str(src));
+        return et_op_raise(n, ET_ESHAPE, "index is %s, the source %s", et_shape_str(index),
+                           et_shape_str(src));
     return et_out_like(n, 0, 0);
 }
 
@@ -218,7 +221,8 @@ ET_CALL(select_first, et_index_select(in[0], 0, in[1]))
 ET_CALL(select_middle, et_index_select(in[0], 1, in[1]))
 static const et_sample index_select_samples[] = {
     {.name = "rows", .n_in = 2, .in = {{2, {4, 3}}, {1, {6}, 0, 4, ET_ARG_INDEX}}, .call = select_first},
-    {.name = "middle", .n_in = 2, .in = {{3, {2, 3, 4}}, {1, {2}, 0, 3, ET_ARG_INDEX}}, .call = select_middle},
+    {.name = "middle", .n_in = 2, .in = {{3, {2, 3, 4}}, {1, {2}, 0, 3, ET_ARG_INDEX}},
+     .call = select_middle},
 };
 const et_op et_op_index_select = {.name = "index_select", .args = "r i", .n_out = 1,
                                   ET_SAMPLES(index_select_samples)};
@@ -247,7 +251,8 @@ et_tensor *(et_index_select)(et_tensor *x, int dim, et_tensor *index)
 
 ET_CALL(reverse_call, et_reverse_by_length(in[0], in[1]))
 static const et_sample reverse_samples[] = {
-    {.name = "sequences", .n_in = 2, .in = {{3, {3, 5, 2}}, {1, {3}, 0, 6, ET_ARG_INDEX}}, .call = reverse_call},
+    {.name = "sequences", .n_in = 2, .in = {{3, {3, 5, 2}}, {1, {3}, 0, 6, ET_ARG_INDEX}},
+     .call = reverse_call},
     {.name = "numbers", .n_in = 2, .in = {{2, {4, 3}}, {1, {4}, 1, 4, ET_ARG_INDEX}}, .call = reverse_call},
 };
 const et_op et_op_reverse_by_length = {.name = "reverse_by_length", .args = "r i", .n_out = 1,
@@ -264,7 +269,8 @@ et_tensor *(et_reverse_by_length)(et_tensor *x, et_tensor *lengths)
     if (!et_op_scope("reverse_by_length"))
         return NULL;
     if (lengths->dtype != ET_I32) {
-        et_raise_here(ET_EDTYPE, "reverse_by_length: lengths are %s, expected int32", et_dtype_name(lengths->dtype));
+        et_raise_here(ET_EDTYPE, "reverse_by_length: lengths are %s, expected int32",
+                      et_dtype_name(lengths->dtype));
         return NULL;
     }
     if (x->ndim < 2 || lengths->ndim != 1 || lengths->shape[0] != x->shape[0] || x->shape[1] > INT32_MAX) {
@@ -281,8 +287,8 @@ et_tensor *(et_reverse_by_length)(et_tensor *x, et_tensor *lengths)
     for (int64_t b = 0; b < B; b++) {
         const int32_t length = n[b * lengths->strides[0]];
         if (length < 0 || length > T) {
-            et_raise_here(ET_EINVAL, "reverse_by_length: length %d of sequence %lld is outside 0 .. %lld", (int)length,
-                          (long long)b, (long long)T);
+            et_raise_here(ET_EINVAL, "reverse_by_length: length %d of sequence %lld is outside 0 .. %lld",
+                          (int)length, (long long)b, (long long)T);
             return NULL;
         }
         for (int64_t t = 0; t < T; t++)
@@ -390,12 +396,15 @@ ET_CALL(embedding_padded, et_embedding(in[0], in[1], 2))
 static const et_sample embedding_samples[] = {
     {.name = "a batch of words", .n_in = 2, .in = {{2, {5, 3}}, {2, {2, 4}, 0, 5, ET_ARG_INDEX}},
      .call = embedding_call},
-    {.name = "past a vector", .n_in = 2, .in = {{2, {3, 19}}, {1, {6}, 0, 3, ET_ARG_INDEX}}, .call = embedding_call},
-    {.name = "past a piece", .n_in = 2, .in = {{2, {5, 131}}, {1, {600}, 0, 5, ET_ARG_INDEX}}, .call = embedding_call},
+    {.name = "past a vector", .n_in = 2, .in = {{2, {3, 19}}, {1, {6}, 0, 3, ET_ARG_INDEX}},
+     .call = embedding_call},
+    {.name = "past a piece", .n_in = 2, .in = {{2, {5, 131}}, {1, {600}, 0, 5, ET_ARG_INDEX}},
+     .call = embedding_call},
     /* The padding's row has no gradient, though it has a derivative: only bwd and bwd_graph are compared. */
-    {.name = "padding", .n_in = 2, .in = {{2, {4, 3}}, {1, {9}, 0, 4, ET_ARG_INDEX}}, .call = embedding_padded,
-     .tol = 1e30},
-    {.name = "no words", .n_in = 2, .in = {{2, {3, 4}}, {1, {0}, 0, 3, ET_ARG_INDEX}}, .call = embedding_call},
+    {.name = "padding", .n_in = 2, .in = {{2, {4, 3}}, {1, {9}, 0, 4, ET_ARG_INDEX}},
+     .call = embedding_padded, .tol = 1e30},
+    {.name = "no words", .n_in = 2, .in = {{2, {3, 4}}, {1, {0}, 0, 3, ET_ARG_INDEX}},
+     .call = embedding_call},
 };
 const et_op et_op_embedding = {
     .name = "embedding", .args = "r i", .n_out = 1, .saves = ET_SAVE_IN(1), .shape = embedding_shape,
@@ -426,7 +435,8 @@ static et_status one_hot_shape(et_node *n)
     if (a->classes < 1 || ids->ndim == ET_MAX_DIMS)
         return et_op_raise(n, ET_EINVAL, "%lld classes for ids %s", (long long)a->classes, et_shape_str(ids));
     if (!et_dtype_is_real(a->dtype))
-        return et_op_raise(n, ET_EDTYPE, "cannot make %s, expected float32 or float64", et_dtype_name(a->dtype));
+        return et_op_raise(n, ET_EDTYPE, "cannot make %s, expected float32 or float64",
+                           et_dtype_name(a->dtype));
     memcpy(shape, ids->shape, sizeof shape);
     shape[ids->ndim] = a->classes;
     return et_out(n, 0, a->dtype, ids->ndim + 1, shape);
@@ -454,8 +464,8 @@ static const et_sample one_hot_samples[] = {
     {.name = "a batch", .n_in = 1, .in = {{2, {2, 3}, 0, 4, ET_ARG_INDEX}}, .call = one_hot_call},
 };
 const et_op et_op_one_hot = {
-    .name = "one_hot", .args = "i", .n_out = 1, .flags = ET_OP_NODIFF, .shape = one_hot_shape, .fwd = one_hot_fwd,
-    ET_SAMPLES(one_hot_samples),
+    .name = "one_hot", .args = "i", .n_out = 1, .flags = ET_OP_NODIFF, .shape = one_hot_shape,
+    .fwd = one_hot_fwd, ET_SAMPLES(one_hot_samples),
 };
 
 /** y [..., classes]: 1 at ids [...] (int32), else 0, in float32 or float64. Has no

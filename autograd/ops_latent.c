@@ -53,7 +53,8 @@ et_tensor *(et_latent_variance)(et_tensor *mu, et_variance_of of)
         return NULL;
     }
     et_tensor *v = et_var(mu, ET_DIMS(0), false, false);
-    return of == ET_VARIANCE_MEAN ? et_mean(v, 0, NULL, false) : et_mul_scalar(et_sum(v, 0, NULL, false), 0.5);
+    return of == ET_VARIANCE_MEAN ? et_mean(v, 0, NULL, false)
+                                  : et_mul_scalar(et_sum(v, 0, NULL, false), 0.5);
 }
 
 ET_CALL(forcing_call, et_mu_forcing(in[0], 3, ET_VARIANCE_MEAN))
@@ -75,7 +76,8 @@ et_tensor *(et_mu_forcing)(et_tensor *mu, double threshold, et_variance_of of)
 /* --- samples --------------------------------------------------------------------------------------- */
 
 /* Standard draws for x, the same ones in float32 and float64; NULL passes. */
-static et_tensor *noise(const char *op, const et_tensor *x, et_rng *rng, et_status (*fill)(et_tensor *, et_rng *))
+static et_tensor *noise(const char *op, const et_tensor *x, et_rng *rng,
+                        et_status (*fill)(et_tensor *, et_rng *))
 {
     if (!x) {
         et_raise_here(ET_EINVAL, "%s: operand 0 is NULL", op);
@@ -84,7 +86,8 @@ static et_tensor *noise(const char *op, const et_tensor *x, et_rng *rng, et_stat
     if (!et_op_scope(op))
         return NULL;
     if (!et_dtype_is_real(x->dtype)) {
-        et_raise_here(ET_EDTYPE, "%s: operand 0 is %s, expected float32 or float64", op, et_dtype_name(x->dtype));
+        et_raise_here(ET_EDTYPE, "%s: operand 0 is %s, expected float32 or float64", op,
+                      et_dtype_name(x->dtype));
         return NULL;
     }
     et_tensor *e = et_empty(ET_F32, x->ndim, x->shape);
@@ -115,7 +118,8 @@ const et_op et_op_reparameterize = {.name = "reparameterize", .args = "r r", .n_
 et_tensor *(et_reparameterize)(et_tensor *mu, et_tensor *logvar, et_rng *rng)
 {
     if (mu && logvar && !et_same_shape(mu, logvar)) {
-        et_raise_here(ET_ESHAPE, "reparameterize: shapes differ, %s and %s", et_shape_str(mu), et_shape_str(logvar));
+        et_raise_here(ET_ESHAPE, "reparameterize: shapes differ, %s and %s", et_shape_str(mu),
+                      et_shape_str(logvar));
         return NULL;
     }
     et_tensor *e = noise("reparameterize", mu, rng, fill_standard);
@@ -134,7 +138,8 @@ static const et_sample gumbel_samples[] = {
     {.name = "matrix", .n_in = 1, .in = {{2, {3, 5}, -2, 2}}, .call = gumbel_call},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 5}}}, .call = gumbel_call},
 };
-const et_op et_op_gumbel_softmax = {.name = "gumbel_softmax", .args = "r", .n_out = 1, ET_SAMPLES(gumbel_samples)};
+const et_op et_op_gumbel_softmax = {.name = "gumbel_softmax", .args = "r", .n_out = 1,
+                                    ET_SAMPLES(gumbel_samples)};
 
 /** A draw of a category that gradients pass through: softmax((logits + G) / tau) over the last
  *  dimension, G of the Gumbel distribution (Jang et al. 2017, arXiv 1611.01144). With `hard`

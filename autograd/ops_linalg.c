@@ -55,7 +55,8 @@ static void merge_dims(products *w)
             drop_dim(w, d);
     for (int d = w->nb - 2; d >= 0; d--) {
         const int64_t n = w->size[d + 1];
-        if (w->a.bs[d] == n * w->a.bs[d + 1] && w->b.bs[d] == n * w->b.bs[d + 1] && w->c.bs[d] == n * w->c.bs[d + 1]) {
+        if (w->a.bs[d] == n * w->a.bs[d + 1] && w->b.bs[d] == n * w->b.bs[d + 1] &&
+            w->c.bs[d] == n * w->c.bs[d + 1]) {
             w->size[d + 1] *= w->size[d];
             drop_dim(w, d);
         }
@@ -103,8 +104,8 @@ static et_status run_products(products *w)
             swap_dims(w, d, w->nb - 1 - kept++);
 
     const int inner = kept < 2 ? kept : 2, outer = w->nb - inner, last = w->nb - 1;
-    et_gemm_args g = {.m = w->m, .n = w->n, .k = w->k, .alpha = 1, .rsa = w->a.rs, .csa = w->a.cs, .rsb = w->b.rs,
-                      .csb = w->b.cs, .ldc = w->c.rs, .batch = 1, .batch2 = 1};
+    et_gemm_args g = {.m = w->m, .n = w->n, .k = w->k, .alpha = 1, .rsa = w->a.rs, .csa = w->a.cs,
+                      .rsb = w->b.rs, .csb = w->b.cs, .ldc = w->c.rs, .batch = 1, .batch2 = 1};
     if (inner > 0) {
         g.batch = w->size[last];
         g.sa = w->a.bs[last], g.sb = w->b.bs[last], g.sc = w->c.bs[last];
@@ -246,7 +247,8 @@ static et_status matmul_shape(et_node *n)
         return et_op_raise(n, ET_ESHAPE, "operands need at least one dimension: %s x %s", et_shape_str(a),
                            et_shape_str(b));
     if ((at->trans_a && a->ndim == 1) || (at->trans_b && b->ndim == 1))
-        return et_op_raise(n, ET_ESHAPE, "a vector cannot be transposed: %s x %s", et_shape_str(a), et_shape_str(b));
+        return et_op_raise(n, ET_ESHAPE, "a vector cannot be transposed: %s x %s", et_shape_str(a),
+                           et_shape_str(b));
     if (matmul_sizes(n, &plan) != ET_OK) {
         const char *how = at->trans_a && at->trans_b ? " (both transposed)"
                           : at->trans_a              ? " (the first transposed)"

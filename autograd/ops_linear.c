@@ -25,8 +25,8 @@ static et_status linear_shape(et_node *n)
     if (w->ndim != 2)
         return et_op_raise(n, ET_ESHAPE, "the weight must be [out, in], it is %s", et_shape_str(w));
     if (x->ndim == 0 || x->shape[x->ndim - 1] != w->shape[1])
-        return et_op_raise(n, ET_ESHAPE, "x is %s, its last size must be that of the weight, %s", et_shape_str(x),
-                           et_shape_str(w));
+        return et_op_raise(n, ET_ESHAPE, "x is %s, its last size must be that of the weight, %s",
+                           et_shape_str(x), et_shape_str(w));
     if (b && (b->ndim != 1 || b->shape[0] != w->shape[0]))
         return et_op_raise(n, ET_ESHAPE, "the bias must be [%lld] for a weight %s, it is %s",
                            (long long)w->shape[0], et_shape_str(w), et_shape_str(b));
@@ -76,7 +76,8 @@ static et_status linear_fwd(et_node *n)
 {
     const et_tensor *x = n->in[0], *w = n->in[1], *b = n->in[2];
     et_gemm_args g = {.m = row_count(x), .n = w->shape[0], .k = w->shape[1], .rsb = w->strides[1],
-                      .csb = w->strides[0], .ldc = w->shape[0], .alpha = 1, .act = ET_ATTR(n, linear_attr)->act};
+                      .csb = w->strides[0], .ldc = w->shape[0], .alpha = 1,
+                      .act = ET_ATTR(n, linear_attr)->act};
 
     g.a = as_rows(n, x, &g.rsa, &g.csa);
     g.b = et_data(w);
@@ -174,7 +175,8 @@ static et_status linear_bwd(et_node *n)
         status = g.b && g.c ? et_product(n, dtype, &g) : et_error_status();
     }
     if (status == ET_OK && et_needs(n, 1)) { /* dW = dZ^T X */
-        et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth, .alpha = 1};
+        et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth,
+                          .alpha = 1};
         g.b = as_rows(n, x, &g.rsb, &g.csb);
         g.c = et_gx(n, 1, &acc);
         g.beta = acc;
@@ -182,7 +184,8 @@ static et_status linear_bwd(et_node *n)
     }
     if (status == ET_OK && et_needs(n, 2)) { /* db = sum over the rows of dZ */
         enum { COLUMNS = 64 };
-        bias_job b = {.kr = et_k(n), .rows = rows, .width = width, .es = (int64_t)et_dtype_size(dtype), .g = gz};
+        bias_job b = {.kr = et_k(n), .rows = rows, .width = width, .es = (int64_t)et_dtype_size(dtype),
+                      .g = gz};
         int64_t grain = et_row_grain(width, rows);
         b.gb = et_gx(n, 2, &b.acc);
         if (!b.gb)
@@ -231,7 +234,8 @@ ET_CALL(act_gelu, et_linear_act(in[0], in[1], in[2], ET_ACT_GELU))
 ET_CALL(act_gelu_bare, et_linear_act(in[0], in[1], NULL, ET_ACT_GELU))
 /* The bias keeps every sum far from the kink: +10 in even columns, -10 in odd ones. */
 ET_CALL(act_relu, et_linear_act(in[0], in[1],
-                                et_add(in[2], et_to(et_from(ET_F64, ET_SHAPE(4), (const double[]){10, -10, 10, -10}),
+                                et_add(in[2], et_to(et_from(ET_F64, ET_SHAPE(4),
+                                                            (const double[]){10, -10, 10, -10}),
                                                     in[2] ? in[2]->dtype : ET_F64)),
                                 ET_ACT_RELU))
 
@@ -296,7 +300,8 @@ const et_op et_op_linear_act = {
  * bias    [out], or NULL for none
  * return  [.., out]
  *
- * Multiplies bfloat16 in mixed precision (et_mixed_begin). Errors: ESHAPE if sizes do not fit. Saves x for the weight's gradient and the weight for x's.
+ * Multiplies bfloat16 in mixed precision (et_mixed_begin). Errors: ESHAPE if sizes do not fit. Saves x for
+ * the weight's gradient and the weight for x's.
  */
 et_tensor *(et_linear)(et_tensor *x, et_tensor *weight, et_tensor *bias)
 {

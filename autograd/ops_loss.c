@@ -50,7 +50,8 @@ static et_status ce_shape(et_node *n)
 
     if (x->ndim < 1 || label->ndim != x->ndim - 1 ||
         memcmp(label->shape, x->shape, (size_t)label->ndim * sizeof *x->shape) != 0)
-        return et_op_raise(n, ET_ESHAPE, "logits %s need labels of their shape without the last dimension, got %s",
+        return et_op_raise(n, ET_ESHAPE,
+                           "logits %s need labels of their shape without the last dimension, got %s",
                            et_shape_str(x), et_shape_str(label));
     if (classes_of(x) < 1)
         return et_op_raise(n, ET_ESHAPE, "logits %s have no classes", et_shape_str(x));
@@ -82,7 +83,8 @@ static void ce_lse_piece(int64_t lo, int64_t hi, void *user)
 {
     const ce_job *j = user;
 
-    j->k->logsumexp(hi - lo, j->cols, j->px + (size_t)(lo * j->cols) * j->size, j->lse + (size_t)lo * j->size);
+    j->k->logsumexp(hi - lo, j->cols, j->px + (size_t)(lo * j->cols) * j->size,
+                    j->lse + (size_t)lo * j->size);
 }
 
 static et_status ce_fwd(et_node *n)
@@ -241,7 +243,8 @@ static unsigned ce_saves(const et_node *n)
 }
 
 static const et_cross_entropy_opts opts_sum = {.reduction = ET_REDUCE_SUM, .label_smoothing = 0.1};
-static const et_cross_entropy_opts opts_none = {.reduction = ET_REDUCE_NONE, .ignore = true, .ignore_index = 1};
+static const et_cross_entropy_opts opts_none = {.reduction = ET_REDUCE_NONE, .ignore = true,
+                                                .ignore_index = 1};
 
 static et_tensor *weighted(et_tensor *const *in)
 {
@@ -256,21 +259,25 @@ ET_CALL(ce_none, et_cross_entropy_with(in[0], in[1], &opts_none))
 ET_CALL(ce_weighted, weighted(in))
 static const et_sample cross_entropy_samples[] = {
     {.name = "mean", .n_in = 2, .in = {{2, {4, 5}, -2, 2}, {1, {4}, 0, 5, ET_ARG_INDEX}}, .call = ce_mean},
-    {.name = "past a vector", .n_in = 2, .in = {{3, {2, 2, 19}}, {2, {2, 2}, 0, 19, ET_ARG_INDEX}}, .call = ce_mean},
-    {.name = "past a block of rows", .n_in = 2, .in = {{2, {90, 41}}, {1, {90}, 0, 41, ET_ARG_INDEX}}, .call = ce_mean},
+    {.name = "past a vector", .n_in = 2, .in = {{3, {2, 2, 19}}, {2, {2, 2}, 0, 19, ET_ARG_INDEX}},
+     .call = ce_mean},
+    {.name = "past a block of rows", .n_in = 2, .in = {{2, {90, 41}}, {1, {90}, 0, 41, ET_ARG_INDEX}},
+     .call = ce_mean},
     {.name = "one item", .n_in = 2, .in = {{1, {5}}, {0, {0}, 0, 5, ET_ARG_INDEX}}, .call = ce_mean},
     {.name = "empty", .n_in = 2, .in = {{2, {0, 5}}, {1, {0}, 0, 5, ET_ARG_INDEX}}, .call = ce_mean},
 };
 static const et_sample cross_entropy_with_samples[] = {
     {.name = "sum, smoothed", .n_in = 2, .in = {{2, {4, 5}}, {1, {4}, 0, 5, ET_ARG_INDEX}}, .call = ce_sum},
-    {.name = "none, some ignored", .n_in = 2, .in = {{2, {6, 3}}, {1, {6}, 0, 3, ET_ARG_INDEX}}, .call = ce_none},
-    {.name = "none, past a block", .n_in = 2, .in = {{2, {90, 41}}, {1, {90}, 0, 41, ET_ARG_INDEX}}, .call = ce_none},
+    {.name = "none, some ignored", .n_in = 2, .in = {{2, {6, 3}}, {1, {6}, 0, 3, ET_ARG_INDEX}},
+     .call = ce_none},
+    {.name = "none, past a block", .n_in = 2, .in = {{2, {90, 41}}, {1, {90}, 0, 41, ET_ARG_INDEX}},
+     .call = ce_none},
     {.name = "weighted, smoothed", .n_in = 3,
      .in = {{2, {6, 3}}, {1, {6}, 0, 3, ET_ARG_INDEX}, {1, {3}, 0.5, 2, ET_ARG_CONST}}, .call = ce_weighted},
 };
 const et_op et_op_cross_entropy = {
-    .name = "cross_entropy", .args = "r i r?", .n_out = 1, .saves_for = ce_saves, .shape = ce_shape, .fwd = ce_fwd,
-    .bwd = ce_bwd, .bwd_graph = ce_graph, ET_SAMPLES(cross_entropy_samples),
+    .name = "cross_entropy", .args = "r i r?", .n_out = 1, .saves_for = ce_saves, .shape = ce_shape,
+    .fwd = ce_fwd, .bwd = ce_bwd, .bwd_graph = ce_graph, ET_SAMPLES(cross_entropy_samples),
 };
 const et_op et_op_cross_entropy_with = {.name = "cross_entropy_with", .args = "r i", .n_out = 1,
                                         ET_SAMPLES(cross_entropy_with_samples)};
@@ -341,7 +348,8 @@ static const et_sample bce_samples[] = {
     {.name = "mean", .n_in = 2, .in = {{2, {3, 5}, -4, 4}, {2, {3, 5}, 0, 1}}, .call = bce_call},
     {.name = "none", .n_in = 2, .in = {{2, {3, 19}, -4, 4}, {2, {3, 19}, 0, 1}}, .call = bce_none},
 };
-const et_op et_op_bce_with_logits = {.name = "bce_with_logits", .args = "r r", .n_out = 1, ET_SAMPLES(bce_samples)};
+const et_op et_op_bce_with_logits = {.name = "bce_with_logits", .args = "r r", .n_out = 1,
+                                     ET_SAMPLES(bce_samples)};
 
 /** -t ln s(x) - (1 - t) ln(1 - s(x)), s the logistic function, as softplus(x) - t x: no
  *  overflow for any x. x and t of one shape (ESHAPE), 0 <= t <= 1. */

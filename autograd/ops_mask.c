@@ -63,8 +63,8 @@ static et_status where_bwd(et_node *n)
         et_tensor *t = et_temp(n, gy->ndim, gy->shape);
         if (!t || !m)
             return et_error_status();
-        et_k(n)->where(gy->numel, m, i == 1 ? et_data(gy) : &zero, i == 1, i == 1 ? &zero : et_data(gy), i == 2,
-                       et_data_mut(t));
+        et_k(n)->where(gy->numel, m, i == 1 ? et_data(gy) : &zero, i == 1, i == 1 ? &zero : et_data(gy),
+                       i == 2, et_data_mut(t));
         if (et_gx_sum(n, i, t))
             return et_error_status();
     }
@@ -89,17 +89,20 @@ static const et_sample where_samples[] = {
      .call = where_call},
     {.name = "broadcast", .n_in = 3, .in = {{2, {4, 1}, 0, 0, ET_ARG_MASK}, {1, {19}}, {3, {2, 1, 19}}},
      .call = where_call},
-    {.name = "scalar", .n_in = 3, .in = {{1, {7}, 0, 0, ET_ARG_MASK}, {0, {0}}, {1, {7}}}, .call = where_call},
+    {.name = "scalar", .n_in = 3, .in = {{1, {7}, 0, 0, ET_ARG_MASK}, {0, {0}}, {1, {7}}},
+     .call = where_call},
     {.name = "empty", .n_in = 3, .in = {{1, {0}, 0, 0, ET_ARG_MASK}, {0, {0}}, {1, {0}}}, .call = where_call},
 };
 static const et_sample masked_fill_samples[] = {
-    {.name = "a mask for each row", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}, 0, 0, ET_ARG_MASK}}, .call = fill_call},
+    {.name = "a mask for each row", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}, 0, 0, ET_ARG_MASK}},
+     .call = fill_call},
 };
 const et_op et_op_where = {
-    .name = "where", .args = "m r r", .n_out = 1, .saves = ET_SAVE_IN(0), .shape = where_shape, .fwd = where_fwd,
-    .bwd = where_bwd, .bwd_graph = where_graph, ET_SAMPLES(where_samples),
+    .name = "where", .args = "m r r", .n_out = 1, .saves = ET_SAVE_IN(0), .shape = where_shape,
+    .fwd = where_fwd, .bwd = where_bwd, .bwd_graph = where_graph, ET_SAMPLES(where_samples),
 };
-const et_op et_op_masked_fill = {.name = "masked_fill", .args = "r m", .n_out = 1, ET_SAMPLES(masked_fill_samples)};
+const et_op et_op_masked_fill = {.name = "masked_fill", .args = "r m", .n_out = 1,
+                                 ET_SAMPLES(masked_fill_samples)};
 
 /** y = a where mask (uint8) is not 0, else b; shapes broadcast together. */
 et_tensor *(et_where)(et_tensor *mask, et_tensor *a, et_tensor *b)
@@ -126,7 +129,8 @@ static et_status cast_shape(et_node *n)
     et_dtype dtype = ET_ATTR(n, cast_attr)->dtype;
 
     if (n->recording && !et_dtype_is_real(dtype))
-        return et_op_raise(n, ET_EGRAD, "a gradient is required and cannot pass through %s (use et_to on et_detach)",
+        return et_op_raise(n, ET_EGRAD,
+                           "a gradient is required and cannot pass through %s (use et_to on et_detach)",
                            et_dtype_name(dtype));
     return et_out(n, 0, dtype, n->in[0]->ndim, n->in[0]->shape);
 }
@@ -219,7 +223,8 @@ static et_status sort_fwd(et_node *n)
         inner *= x->shape[d];
     const void *px = et_contig(n, x);
     double *v = et_scratch(n, (size_t)size * sizeof *v + 1);
-    int32_t *at = et_scratch(n, (size_t)size * sizeof *at + 1), *tmp = et_scratch(n, (size_t)size * sizeof *tmp + 1);
+    int32_t *at = et_scratch(n, (size_t)size * sizeof *at + 1),
+            *tmp = et_scratch(n, (size_t)size * sizeof *tmp + 1);
     void *y = et_out_data(n, 0);
     int32_t *index = et_out_data(n, 1);
     if (!px || !v || !at || !tmp || !y || !index)
@@ -272,7 +277,8 @@ static et_status sort_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 
     if (!gy[0])
         return ET_OK;
-    gx[0] = et_scatter_add(et_zeros(x->dtype, x->ndim, x->shape), ET_ATTR(n, sort_attr)->dim, n->out[1], gy[0]);
+    gx[0] = et_scatter_add(et_zeros(x->dtype, x->ndim, x->shape), ET_ATTR(n, sort_attr)->dim, n->out[1],
+                           gy[0]);
     return gx[0] ? ET_OK : et_error_status();
 }
 
@@ -298,10 +304,11 @@ static const et_sample argmax_samples[] = {
     {.name = "last", .n_in = 1, .in = {{2, {3, 7}}}, .call = argmax_call},
 };
 const et_op et_op_sort = {
-    .name = "sort", .args = "r", .n_out = 2, .flags = ET_OP_KINK, .saves = ET_SAVE_OUT(1), .shape = sort_shape,
-    .fwd = sort_fwd, .bwd = sort_bwd, .bwd_graph = sort_graph, ET_SAMPLES(sort_samples),
+    .name = "sort", .args = "r", .n_out = 2, .flags = ET_OP_KINK, .saves = ET_SAVE_OUT(1),
+    .shape = sort_shape, .fwd = sort_fwd, .bwd = sort_bwd, .bwd_graph = sort_graph, ET_SAMPLES(sort_samples),
 };
-const et_op et_op_topk = {.name = "topk", .args = "r", .n_out = 1, .flags = ET_OP_KINK, ET_SAMPLES(topk_samples)};
+const et_op et_op_topk = {.name = "topk", .args = "r", .n_out = 1, .flags = ET_OP_KINK,
+                          ET_SAMPLES(topk_samples)};
 const et_op et_op_argsort = {.name = "argsort", .args = "r", .n_out = 1, .flags = ET_OP_NODIFF,
                              ET_SAMPLES(argsort_samples)};
 const et_op et_op_argmax = {.name = "argmax", .args = "r", .n_out = 1, .flags = ET_OP_NODIFF,
@@ -313,7 +320,8 @@ et_tensor *(et_sort)(et_tensor *x, int dim, bool descending, et_tensor **indices
 {
     et_tensor *out[2] = {NULL};
 
-    if (et_apply(&et_op_sort, 1, (et_tensor *const[]){x}, &(sort_attr){dim, descending}, sizeof(sort_attr), out))
+    if (et_apply(&et_op_sort, 1, (et_tensor *const[]){x}, &(sort_attr){dim, descending}, sizeof(sort_attr),
+                 out))
         return NULL;
     if (indices)
         *indices = out[1];

@@ -20,8 +20,8 @@ typedef enum et_pad_mode {
 #endif
 
 /* Rows of x along dim by a list of `count` numbers that `at` computes. */
-static et_tensor *by_index(et_tensor *x, int dim, int64_t count, int64_t (*at)(int64_t i, int64_t size, int64_t by),
-                           int64_t by)
+static et_tensor *by_index(et_tensor *x, int dim, int64_t count,
+                           int64_t (*at)(int64_t i, int64_t size, int64_t by), int64_t by)
 {
     et_tensor *index = et_empty(ET_I32, 1, &count);
     int32_t *p = index ? et_data_mut(index) : NULL;
@@ -82,7 +82,8 @@ et_tensor *(et_repeat)(et_tensor *x, int n, const int64_t *times)
     int64_t shape[2 * ET_MAX_DIMS], wide[2 * ET_MAX_DIMS], out[ET_MAX_DIMS];
 
     if (!x || n < x->ndim || n > ET_MAX_DIMS || !times) {
-        et_raise_here(ET_EINVAL, "repeat: expected at least as many counts as %s has dimensions", et_shape_str(x));
+        et_raise_here(ET_EINVAL, "repeat: expected at least as many counts as %s has dimensions",
+                      et_shape_str(x));
         return NULL;
     }
     if (n > ET_MAX_DIMS / 2) { /* one dimension at a time */
@@ -117,7 +118,8 @@ et_tensor *(et_repeat)(et_tensor *x, int n, const int64_t *times)
 
 /* --- pad -------------------------------------------------------------------------------------- */
 
-static et_tensor *pad_one(et_tensor *x, int dim, int64_t before, int64_t after, et_pad_mode mode, double value)
+static et_tensor *pad_one(et_tensor *x, int dim, int64_t before, int64_t after, et_pad_mode mode,
+                          double value)
 {
     int64_t size = et_size(x, dim), shape[ET_MAX_DIMS];
 
@@ -126,8 +128,8 @@ static et_tensor *pad_one(et_tensor *x, int dim, int64_t before, int64_t after, 
         return NULL;
     }
     if (before > INT32_MAX || after > INT32_MAX) {
-        et_raise_here(ET_ESHAPE, "pad: %lld and %lld elements around dimension %d are too many", (long long)before,
-                      (long long)after, dim);
+        et_raise_here(ET_ESHAPE, "pad: %lld and %lld elements around dimension %d are too many",
+                      (long long)before, (long long)after, dim);
         return NULL;
     }
     if (before == 0 && after == 0)
@@ -181,7 +183,8 @@ static const et_sample roll_samples[] = {
     {.name = "forth", .n_in = 1, .in = {{2, {5, 2}}}, .call = roll_call},
     {.name = "back", .n_in = 1, .in = {{2, {2, 4}}}, .call = roll_back},
 };
-static const et_sample repeat_samples[] = {{.name = "matrix", .n_in = 1, .in = {{2, {2, 3}}}, .call = repeat_call}};
+static const et_sample repeat_samples[] = {{.name = "matrix", .n_in = 1, .in = {{2, {2, 3}}},
+                                            .call = repeat_call}};
 static const et_sample pad_samples[] = {
     {.name = "constant", .n_in = 1, .in = {{2, {2, 3}}}, .call = pad_constant},
     {.name = "reflect", .n_in = 1, .in = {{2, {2, 4}}}, .call = pad_reflect},

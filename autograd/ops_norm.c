@@ -40,8 +40,8 @@ static et_status norm_shape(et_node *n)
         return et_op_raise(n, ET_ESHAPE, "a scalar has no last dimension");
     for (int i = 1; i < 3; i++)
         if (n->in[i] && (n->in[i]->ndim != 1 || n->in[i]->shape[0] != x->shape[x->ndim - 1]))
-            return et_op_raise(n, ET_ESHAPE, "%s is %s, expected [%lld] for x %s", names[i], et_shape_str(n->in[i]),
-                               (long long)x->shape[x->ndim - 1], et_shape_str(x));
+            return et_op_raise(n, ET_ESHAPE, "%s is %s, expected [%lld] for x %s", names[i],
+                               et_shape_str(n->in[i]), (long long)x->shape[x->ndim - 1], et_shape_str(x));
     if (!(ET_ATTR(n, norm_attr)->eps > 0))
         return et_op_raise(n, ET_EINVAL, "eps is %g, expected a positive number", ET_ATTR(n, norm_attr)->eps);
     return et_out_like(n, 0, 0);
@@ -90,8 +90,8 @@ static void norm_bwd_shard(int64_t lo, int64_t hi, void *user)
         size_t part = (size_t)(s * j->cols) * j->size;
         if (from >= to)
             continue;
-        j->k->layer_norm_bwd(to - from, j->cols, j->x + at, j->gamma, j->mean + row, j->rstd + row, j->gy + at,
-                             j->y ? j->y + at : NULL, j->acc, j->dgamma ? j->dgamma + part : NULL,
+        j->k->layer_norm_bwd(to - from, j->cols, j->x + at, j->gamma, j->mean + row, j->rstd + row,
+                             j->gy + at, j->y ? j->y + at : NULL, j->acc, j->dgamma ? j->dgamma + part : NULL,
                              j->dbeta ? j->dbeta + part : NULL);
     }
 }
@@ -167,9 +167,11 @@ ET_CALL(norm_plain, et_layer_norm(in[0], NULL, NULL, 1e-12))
 static const et_sample layer_norm_samples[] = {
     {.name = "gain and shift", .n_in = 3, .in = {{3, {2, 3, 5}}, {1, {5}}, {1, {5}}}, .call = norm_affine},
     {.name = "past a vector", .n_in = 3, .in = {{2, {4, 19}}, {1, {19}}, {1, {19}}}, .call = norm_affine},
-    {.name = "more rows than shards", .n_in = 3, .in = {{2, {37, 3}}, {1, {3}}, {1, {3}}}, .call = norm_affine},
+    {.name = "more rows than shards", .n_in = 3, .in = {{2, {37, 3}}, {1, {3}}, {1, {3}}},
+     .call = norm_affine},
     {.name = "past a piece", .n_in = 3, .in = {{2, {900, 11}}, {1, {11}}, {1, {11}}}, .call = norm_affine},
-    {.name = "past a panel of columns", .n_in = 3, .in = {{2, {2, 261}}, {1, {261}}, {1, {261}}}, .call = norm_affine},
+    {.name = "past a panel of columns", .n_in = 3, .in = {{2, {2, 261}}, {1, {261}}, {1, {261}}},
+     .call = norm_affine},
     {.name = "gain alone", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}}}, .call = norm_gain},
     {.name = "shift alone", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}}}, .call = norm_shift},
     {.name = "plain", .n_in = 1, .in = {{2, {3, 6}}}, .call = norm_plain},
@@ -206,17 +208,18 @@ const et_op et_op_layer_norm_grouped = {.name = "layer_norm_grouped", .args = "r
 /** et_layer_norm of each of `groups` equal parts of the last dimension by itself, such as the
  *  gates of a layer-norm LSTM: x [..., groups n]; gamma, beta [groups n], or NULL for none.
  *  ESHAPE where the sizes do not fit. */
-et_tensor *(et_layer_norm_grouped)(et_tensor *x, int64_t groups, et_tensor *gamma, et_tensor *beta, double eps)
+et_tensor *(et_layer_norm_grouped)(et_tensor *x, int64_t groups, et_tensor *gamma, et_tensor *beta,
+                                   double eps)
 {
     int64_t shape[ET_MAX_DIMS + 1];
 
     if (!x)
         return et_layer_norm(x, gamma, beta, eps);
     const int64_t width = x->ndim ? x->shape[x->ndim - 1] : 0;
-    if (x->ndim < 1 || x->ndim == ET_MAX_DIMS || groups < 1 || width % groups || (gamma && gamma->numel != width) ||
-        (beta && beta->numel != width)) {
-        et_raise_here(ET_ESHAPE, "layer_norm_grouped: x %s in %lld groups, with gamma %s and beta %s", et_shape_str(x),
-                      (long long)groups, et_shape_str(gamma), et_shape_str(beta));
+    if (x->ndim < 1 || x->ndim == ET_MAX_DIMS || groups < 1 || width % groups ||
+        (gamma && gamma->numel != width) || (beta && beta->numel != width)) {
+        et_raise_here(ET_ESHAPE, "layer_norm_grouped: x %s in %lld groups, with gamma %s and beta %s",
+                      et_shape_str(x), (long long)groups, et_shape_str(gamma), et_shape_str(beta));
         return NULL;
     }
     for (int d = 0; d < x->ndim - 1; d++)

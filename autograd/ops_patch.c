@@ -13,8 +13,8 @@ static bool fit(const char *op, const et_tensor *x, int64_t h, int64_t w, int64_
     else if (x->ndim != 4)
         et_raise_here(ET_ESHAPE, "%s: x is %s, expected [B, C, H, W]", op, et_shape_str(x));
     else if (h < 1 || w < 1 || step_h < 1 || step_w < 1)
-        et_raise_here(ET_EINVAL, "%s: patches of %lld x %lld, %lld and %lld apart", op, (long long)h, (long long)w,
-                      (long long)step_h, (long long)step_w);
+        et_raise_here(ET_EINVAL, "%s: patches of %lld x %lld, %lld and %lld apart", op, (long long)h,
+                      (long long)w, (long long)step_h, (long long)step_w);
     else
         return et_op_scope(op);
     return false;
@@ -42,7 +42,8 @@ et_tensor *(et_patchify)(et_tensor *x, int64_t h, int64_t w)
                       (long long)h, (long long)w);
         return NULL;
     }
-    et_tensor *blocks = et_permute(et_reshape(x, ET_SHAPE(B, C, rows, h, cols, w)), ET_DIMS(0, 2, 4, 1, 3, 5));
+    et_tensor *blocks = et_permute(et_reshape(x, ET_SHAPE(B, C, rows, h, cols, w)),
+                                   ET_DIMS(0, 2, 4, 1, 3, 5));
     return et_reshape(blocks, ET_SHAPE(B, rows * cols, C * h * w));
 }
 
@@ -52,11 +53,13 @@ static const et_sample unpatchify_samples[] = {
     {.name = "2 x 3", .n_in = 1, .in = {{3, {2, 4, 18}}}, .call = unpatchify_call},
     {.name = "one patch", .n_in = 1, .in = {{3, {1, 1, 4}}}, .call = unpatchify_whole},
 };
-const et_op et_op_unpatchify = {.name = "unpatchify", .args = "r", .n_out = 1, ET_SAMPLES(unpatchify_samples)};
+const et_op et_op_unpatchify = {.name = "unpatchify", .args = "r", .n_out = 1,
+                                ET_SAMPLES(unpatchify_samples)};
 
 /** The inverse of et_patchify: patches [B, (H/h) (W/w), C h w] to images [B, C, H, W], for
  *  channels C, height H and width W. ESHAPE where these sizes do not fit. */
-et_tensor *(et_unpatchify)(et_tensor *patches, int64_t channels, int64_t height, int64_t width, int64_t h, int64_t w)
+et_tensor *(et_unpatchify)(et_tensor *patches, int64_t channels, int64_t height, int64_t width, int64_t h,
+                           int64_t w)
 {
     if (!patches) {
         et_raise_here(ET_EINVAL, "unpatchify: operand 0 is NULL");
@@ -64,12 +67,13 @@ et_tensor *(et_unpatchify)(et_tensor *patches, int64_t channels, int64_t height,
     }
     if (!et_op_scope("unpatchify"))
         return NULL;
-    if (h < 1 || w < 1 || channels < 1 || height < 0 || width < 0 || height % h || width % w || patches->ndim != 3 ||
-        patches->shape[1] != height / h * (width / w) || patches->shape[2] / h / w != channels ||
-        patches->shape[2] % (h * w)) {
-        et_raise_here(ET_ESHAPE, "unpatchify: patches are %s, for %lld channels of %lld x %lld in blocks of %lld x %lld",
-                      et_shape_str(patches), (long long)channels, (long long)height, (long long)width, (long long)h,
-                      (long long)w);
+    if (h < 1 || w < 1 || channels < 1 || height < 0 || width < 0 || height % h || width % w ||
+        patches->ndim != 3 || patches->shape[1] != height / h * (width / w) ||
+        patches->shape[2] / h / w != channels || patches->shape[2] % (h * w)) {
+        et_raise_here(ET_ESHAPE,
+                      "unpatchify: patches are %s, for %lld channels of %lld x %lld in blocks of %lld x %lld",
+                      et_shape_str(patches), (long long)channels, (long long)height, (long long)width,
+                      (long long)h, (long long)w);
         return NULL;
     }
     int64_t B = patches->shape[0];
@@ -108,8 +112,8 @@ et_tensor *(et_patches)(et_tensor *x, int64_t h, int64_t w, int64_t step_h, int6
     if (!fit("patches", x, h, w, step_h, step_w))
         return NULL;
     if (x->shape[2] < h || x->shape[3] < w) {
-        et_raise_here(ET_ESHAPE, "patches: %s is smaller than a patch of %lld x %lld", et_shape_str(x), (long long)h,
-                      (long long)w);
+        et_raise_here(ET_ESHAPE, "patches: %s is smaller than a patch of %lld x %lld", et_shape_str(x),
+                      (long long)h, (long long)w);
         return NULL;
     }
     int64_t rows = (x->shape[2] - h) / step_h + 1, cols = (x->shape[3] - w) / step_w + 1;

@@ -74,8 +74,8 @@ static void start(et_node *n, pool_job *j)
     const et_tensor *x = n->in[0], *y = n->out[0];
 
     *j = (pool_job){.a = *ET_ATTR(n, pool_attr), .k = et_k(n), .h = x->ndim == 4 ? x->shape[2] : 1,
-                    .w = x->shape[x->ndim - 1], .oh = x->ndim == 4 ? y->shape[2] : 1, .ow = y->shape[x->ndim - 1],
-                    .size = (int64_t)et_dtype_size(x->dtype)};
+                    .w = x->shape[x->ndim - 1], .oh = x->ndim == 4 ? y->shape[2] : 1,
+                    .ow = y->shape[x->ndim - 1], .size = (int64_t)et_dtype_size(x->dtype)};
     j->grain = et_row_grain(planes(n), j->oh * j->ow * j->a.kh * j->a.kw);
 }
 
@@ -90,8 +90,8 @@ static void max_piece(int64_t lo, int64_t hi, void *user)
         for (int64_t s = 0; s < j->oh; s++) {
             const int64_t top = s * a->sh - a->ph, i0 = top < 0 ? -top : 0;
             const int64_t rows = (j->h - top < a->kh ? j->h - top : a->kh) - i0, to = (p * j->oh + s) * j->ow;
-            j->k->max_pool(j->ow, j->x + (p * j->h + top + i0) * j->w * j->size, j->w, j->w, -a->pw, a->sw, rows, i0,
-                           a->kw, j->y + to * j->size, j->at + to);
+            j->k->max_pool(j->ow, j->x + (p * j->h + top + i0) * j->w * j->size, j->w, j->w, -a->pw, a->sw,
+                           rows, i0, a->kw, j->y + to * j->size, j->at + to);
         }
 }
 
@@ -199,9 +199,10 @@ const et_op et_op_max_pool2d = {
     .shape = max2d_shape, .fwd = max_fwd, .bwd = max_bwd, ET_SAMPLES(max2d_samples),
 };
 
-/** Maxima over windows along two axes, x [B, C, H, W]; else as et_max_pool1d. At most 256 elements a window. */
-et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w,
-                           int64_t pad_h, int64_t pad_w)
+/** Maxima over windows along two axes, x [B, C, H, W]; else as et_max_pool1d. At most 256 elements a
+ *  window. */
+et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h,
+                           int64_t stride_w, int64_t pad_h, int64_t pad_w)
 {
     const pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w};
 
@@ -220,7 +221,8 @@ static void avg_piece(int64_t lo, int64_t hi, void *user)
         for (int64_t s = 0; s < j->oh; s++) {
             char *y = j->y + (p * j->oh + s) * j->ow * j->size;
             if (a->kw == 2 && a->sw == 2) {
-                j->k->avg_pairs(j->ow, a->kh, j->x + (p * j->h + s * a->sh) * j->w * j->size, j->w, 1 / (double)(a->kh * 2), y);
+                j->k->avg_pairs(j->ow, a->kh, j->x + (p * j->h + s * a->sh) * j->w * j->size, j->w,
+                                1 / (double)(a->kh * 2), y);
                 continue;
             }
             for (int64_t t = 0; t < a->kh * a->kw; t++) {
@@ -238,7 +240,8 @@ static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
     const pool_job *j = user;
     const pool_attr *a = &j->a;
     char *line = j->lines + lo / j->grain * j->slot;
-    const bool pairs = a->kw == 2 && a->sw == 2 && a->kh == a->sh, whole = pairs && 2 * j->ow == j->w && j->oh * a->kh == j->h;
+    const bool pairs = a->kw == 2 && a->sw == 2 && a->kh == a->sh,
+               whole = pairs && 2 * j->ow == j->w && j->oh * a->kh == j->h;
 
     for (int64_t p = lo; p < hi; p++) {
         char *dx = j->y + p * j->h * j->w * j->size;
@@ -246,14 +249,15 @@ static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
             memset(dx, 0, (size_t)(j->h * j->w * j->size));
         for (int64_t s = 0; s < j->oh; s++) {
             if (pairs) {
-                j->k->avg_pairs_bwd(j->ow, a->kh, j->x + (p * j->oh + s) * j->ow * j->size, 1 / (double)(a->kh * 2),
-                                    dx + s * a->kh * j->w * j->size, j->w, j->acc);
+                j->k->avg_pairs_bwd(j->ow, a->kh, j->x + (p * j->oh + s) * j->ow * j->size,
+                                    1 / (double)(a->kh * 2), dx + s * a->kh * j->w * j->size, j->w, j->acc);
                 continue;
             }
-            j->k->affine(j->ow, j->x + (p * j->oh + s) * j->ow * j->size, 1 / (double)(a->kh * a->kw), 0, line);
+            j->k->affine(j->ow, j->x + (p * j->oh + s) * j->ow * j->size, 1 / (double)(a->kh * a->kw),
+                         0, line);
             for (int64_t t = 0; t < a->kh * a->kw; t++)
-                j->k->conv_scatter(1, line, 0, dx + (s * a->sh + t / a->kw) * j->w * j->size, 0, j->w, t % a->kw,
-                                   a->sw, j->ow);
+                j->k->conv_scatter(1, line, 0, dx + (s * a->sh + t / a->kw) * j->w * j->size, 0, j->w,
+                                   t % a->kw, a->sw, j->ow);
         }
     }
 }
@@ -305,8 +309,8 @@ static const et_sample avg1d_samples[] = {
     {.name = "empty", .n_in = 1, .in = {{3, {0, 2, 6}}}, .call = avg1d_over},
 };
 const et_op et_op_avg_pool1d = {
-    .name = "avg_pool1d", .args = "r", .n_out = 1, .flags = ET_OP_ONCE, .saves = ET_SAVE_NONE, .shape = pool1d_shape,
-    .fwd = avg_fwd, .bwd = avg_bwd, ET_SAMPLES(avg1d_samples),
+    .name = "avg_pool1d", .args = "r", .n_out = 1, .flags = ET_OP_ONCE, .saves = ET_SAVE_NONE,
+    .shape = pool1d_shape, .fwd = avg_fwd, .bwd = avg_bwd, ET_SAMPLES(avg1d_samples),
 };
 
 /** Means over windows along one axis: x [B, C, L] to [B, C, (L - kernel) / stride + 1], rounded down.
@@ -327,12 +331,13 @@ static const et_sample avg2d_samples[] = {
     {.name = "1 x 1", .n_in = 1, .in = {{4, {1, 2, 2, 3}}}, .call = avg2d_one},
 };
 const et_op et_op_avg_pool2d = {
-    .name = "avg_pool2d", .args = "r", .n_out = 1, .flags = ET_OP_ONCE, .saves = ET_SAVE_NONE, .shape = pool2d_shape,
-    .fwd = avg_fwd, .bwd = avg_bwd, ET_SAMPLES(avg2d_samples),
+    .name = "avg_pool2d", .args = "r", .n_out = 1, .flags = ET_OP_ONCE, .saves = ET_SAVE_NONE,
+    .shape = pool2d_shape, .fwd = avg_fwd, .bwd = avg_bwd, ET_SAMPLES(avg2d_samples),
 };
 
 /** Means over windows along two axes, x [B, C, H, W]; else as et_avg_pool1d. */
-et_tensor *(et_avg_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w)
+et_tensor *(et_avg_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h,
+                           int64_t stride_w)
 {
     const pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, 0, 0};
 
@@ -345,7 +350,8 @@ et_tensor *(et_avg_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int
 static et_tensor *flat(et_tensor *x, const char *name)
 {
     if (x && x->ndim < 3) {
-        et_raise_here(ET_ESHAPE, "%s: x is %s, expected [batch, channels, positions ..]", name, et_shape_str(x));
+        et_raise_here(ET_ESHAPE, "%s: x is %s, expected [batch, channels, positions ..]", name,
+                      et_shape_str(x));
         return NULL;
     }
     return x && x->ndim == 3 ? x : et_flatten(x, 2, -1);
@@ -359,7 +365,8 @@ static const et_sample global_max_samples[] = {
 };
 const et_op et_op_global_max_pool = {.name = "global_max_pool", .args = "r", .flags = ET_OP_KINK, .n_out = 1,
                                      ET_SAMPLES(global_max_samples)};
-/** Maximum over all axes but the first two: x [B, C, ..] to [B, C]; the gradient goes to the first maximum. */
+/** Maximum over all axes but the first two: x [B, C, ..] to [B, C]; the gradient goes to the first
+ *  maximum. */
 et_tensor *(et_global_max_pool)(et_tensor *x)
 {
     et_tensor *f = flat(x, "global_max_pool");

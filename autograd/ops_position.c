@@ -29,14 +29,15 @@ et_tensor *(et_sinusoidal_positions)(et_dtype dtype, int64_t t, int64_t d, int64
     int64_t shape[2] = {t, d};
 
     if (!et_dtype_is_real(dtype) || t < 0 || d < 0 || d % 2 || zero_rows < 0) {
-        et_raise_here(ET_EINVAL, "sinusoidal_positions: %lld positions of width %lld in %s", (long long)t, (long long)d,
-                      et_dtype_name(dtype));
+        et_raise_here(ET_EINVAL, "sinusoidal_positions: %lld positions of width %lld in %s", (long long)t,
+                      (long long)d, et_dtype_name(dtype));
         return NULL;
     }
     et_tensor *p = et_zeros(dtype, 2, shape);
     for (int64_t i = zero_rows; p && i < t; i++)
         for (int64_t j = 0; j < d; j++) {
-            double at = (double)(zero_rows ? i - zero_rows + 1 : i) * pow(10000.0, -(double)(j / 2 * 2) / (double)d);
+            double at = (double)(zero_rows ? i - zero_rows + 1 : i) *
+                        pow(10000.0, -(double)(j / 2 * 2) / (double)d);
             et_set(p, (const int64_t[]){i, j}, j % 2 ? cos(at) : sin(at));
         }
     return p;
@@ -61,9 +62,10 @@ et_tensor *(et_sinusoidal_positions_2d)(et_dtype dtype, int64_t rows, int64_t co
 {
     int64_t tokens = 0;
 
-    if (!et_dtype_is_real(dtype) || rows < 0 || cols < 0 || d < 8 || d % 4 || !et_mul_i64(rows, cols, &tokens)) {
-        et_raise_here(ET_EINVAL, "sinusoidal_positions_2d: %lld x %lld positions of width %lld in %s", (long long)rows,
-                      (long long)cols, (long long)d, et_dtype_name(dtype));
+    if (!et_dtype_is_real(dtype) || rows < 0 || cols < 0 || d < 8 || d % 4 ||
+        !et_mul_i64(rows, cols, &tokens)) {
+        et_raise_here(ET_EINVAL, "sinusoidal_positions_2d: %lld x %lld positions of width %lld in %s",
+                      (long long)rows, (long long)cols, (long long)d, et_dtype_name(dtype));
         return NULL;
     }
     et_tensor *p = et_empty(dtype, 2, (const int64_t[]){tokens, d});
@@ -134,7 +136,8 @@ const et_op et_op_fit_positions = {.name = "fit_positions", .args = "r", .n_out 
 et_tensor *(et_fit_positions)(et_tensor *table, int64_t rows, int64_t cols)
 {
     if (table && (table->ndim != 3 || table->shape[0] < 1 || table->shape[1] < 1)) {
-        et_raise_here(ET_ESHAPE, "fit_positions: the table is %s, expected [rows, cols, width]", et_shape_str(table));
+        et_raise_here(ET_ESHAPE, "fit_positions: the table is %s, expected [rows, cols, width]",
+                      et_shape_str(table));
         return NULL;
     }
     if (rows < 1 || cols < 1) {

@@ -96,8 +96,8 @@ static const et_sample dropout_samples[] = {
     {.name = "empty", .n_in = 1, .in = {{2, {0, 5}}}, .call = dropout_call},
 };
 const et_op et_op_dropout = {
-    .name = "dropout", .args = "r", .n_out = 1, .saves = ET_SAVE_NONE, .shape = dropout_shape, .fwd = dropout_fwd,
-    .bwd = dropout_bwd, .bwd_graph = dropout_graph, ET_SAMPLES(dropout_samples),
+    .name = "dropout", .args = "r", .n_out = 1, .saves = ET_SAVE_NONE, .shape = dropout_shape,
+    .fwd = dropout_fwd, .bwd = dropout_bwd, .bwd_graph = dropout_graph, ET_SAMPLES(dropout_samples),
 };
 
 /** Inverted dropout (Srivastava et al. 2014): in training each element of x becomes 0
@@ -108,7 +108,8 @@ et_tensor *(et_dropout)(et_tensor *x, double p, bool training, et_rng *rng)
 {
     if (x && p >= 0 && p < 1 && (!training || p == 0))
         return x;
-    return et_apply1(&et_op_dropout, 1, (et_tensor *const[]){x}, &(dropout_attr){p, rng}, sizeof(dropout_attr));
+    return et_apply1(&et_op_dropout, 1, (et_tensor *const[]){x}, &(dropout_attr){p, rng},
+                     sizeof(dropout_attr));
 }
 
 /* The same draws in every run: of five items some stay and some go. */
@@ -143,8 +144,9 @@ et_tensor *(et_drop_path)(et_tensor *x, double p, bool training, et_rng *rng)
     if (!et_op_scope("drop_path"))
         return NULL;
     if (x->ndim < 1 || !et_dtype_is_real(x->dtype)) {
-        et_raise_here(x->ndim < 1 ? ET_ESHAPE : ET_EDTYPE, "drop_path: x is %s %s, expected real items [B, ...]",
-                      et_dtype_name(x->dtype), et_shape_str(x));
+        et_raise_here(x->ndim < 1 ? ET_ESHAPE : ET_EDTYPE,
+                      "drop_path: x is %s %s, expected real items [B, ...]", et_dtype_name(x->dtype),
+                      et_shape_str(x));
         return NULL;
     }
     for (int d = 0; d < x->ndim; d++)

@@ -90,7 +90,8 @@ static const et_sample rnn_samples[] = {
 
 const et_op et_op_rnn = {
     .name = "rnn", .args = "r r? r r r? r? i?", .n_out = 2, .flags = ET_OP_ONCE, .saves_for = et_rec_saves,
-    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, .flops = et_rec_flops, ET_SAMPLES(rnn_samples),
+    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, .flops = et_rec_flops,
+    ET_SAMPLES(rnn_samples),
 };
 
 /**
@@ -138,12 +139,14 @@ static const et_sample gru_samples[] = {
     {"reverse, without b_ih", 4, {X(2, 3, 2), M(6, 2), M(6, 2), V(6)}, gru_b_hh, 0},
     {"one frame of one row", 3, {X(1, 1, 2), M(6, 2), M(6, 2)}, gru_bare, 0},
     {"no frames", 5, {X(2, 0, 2), M(2, 2), M(6, 2), M(6, 2), V(6)}, gru_b_ih, 0},
-    {"two shards", 7, {X(64, 20, 3), M(64, 16), M(48, 3), M(48, 16), V(48), V(48), LENGTHS(64, 0, 20)}, gru_all, 0},
+    {"two shards", 7, {X(64, 20, 3), M(64, 16), M(48, 3), M(48, 16), V(48), V(48), LENGTHS(64, 0, 20)},
+     gru_all, 0},
 };
 
 const et_op et_op_gru = {
     .name = "gru", .args = "r r? r r r? r? i?", .n_out = 2, .flags = ET_OP_ONCE, .saves_for = et_rec_saves,
-    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, .flops = et_rec_flops, ET_SAMPLES(gru_samples),
+    .shape = et_rec_shape, .fwd = et_rec_fwd, .bwd = et_rec_bwd, .flops = et_rec_flops,
+    ET_SAMPLES(gru_samples),
 };
 
 /**
@@ -204,7 +207,8 @@ static const et_sample lstm_samples[] = {
     {"reverse, without h0, b_ih", 5, {X(2, 3, 2), M(2, 2), M(8, 2), M(8, 2), V(8)}, lstm_c0, 0},
     {"one frame of one row", 3, {X(1, 1, 2), M(8, 2), M(8, 2)}, lstm_bare, 0},
     {"two shards", 8,
-     {X(56, 20, 3), M(56, 16), M(56, 16), M(64, 3), M(64, 16), V(64), V(64), LENGTHS(56, 0, 20)}, lstm_all, 0},
+     {X(56, 20, 3), M(56, 16), M(56, 16), M(64, 3), M(64, 16), V(64), V(64), LENGTHS(56, 0, 20)}, lstm_all,
+     0},
 };
 
 const et_op et_op_lstm = {

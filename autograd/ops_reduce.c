@@ -115,26 +115,26 @@ static et_tensor *reduce(const et_op *op, bool mean, et_tensor *x, int n_dims, c
     return et_apply1(op, 1, (et_tensor *const[]){x}, &a, sizeof a);
 }
 
-#define REDUCTION(NAME)                                                                                       \
-    ET_CALL(NAME##_all, et_##NAME(in[0], 0, NULL, false))                                                     \
-    ET_CALL(NAME##_all_keep, et_##NAME(in[0], 0, NULL, true))                                                 \
-    ET_CALL(NAME##_last, et_##NAME(in[0], ET_DIMS(-1), false))                                                \
-    ET_CALL(NAME##_first, et_##NAME(in[0], ET_DIMS(0), true))                                                 \
-    ET_CALL(NAME##_middle, et_##NAME(in[0], ET_DIMS(1), false))                                               \
-    ET_CALL(NAME##_ends, et_##NAME(in[0], ET_DIMS(2, 0), false))                                              \
-    static const et_sample NAME##_samples[] = {                                                               \
-        {.name = "all", .n_in = 1, .in = {{3, {2, 3, 4}}}, .call = NAME##_all},                               \
-        {.name = "all, keepdim", .n_in = 1, .in = {{2, {3, 7}}}, .call = NAME##_all_keep},                    \
-        {.name = "last", .n_in = 1, .in = {{2, {3, 19}}}, .call = NAME##_last},                               \
-        {.name = "first, keepdim", .n_in = 1, .in = {{2, {4, 19}}}, .call = NAME##_first},                    \
-        {.name = "middle", .n_in = 1, .in = {{3, {2, 4, 3}}}, .call = NAME##_middle},                         \
-        {.name = "ends", .n_in = 1, .in = {{3, {2, 4, 3}}}, .call = NAME##_ends},                             \
-        {.name = "scalar", .n_in = 1, .in = {{0, {0}}}, .call = NAME##_all},                                  \
-        {.name = "empty kept", .n_in = 1, .in = {{2, {0, 3}}}, .call = NAME##_last},                          \
-    };                                                                                                        \
-    const et_op et_op_##NAME = {                                                                              \
-        .name = #NAME, .args = "r", .n_out = 1, .shape = sum_shape, .fwd = sum_fwd, .bwd = sum_bwd,           \
-        .bwd_graph = sum_graph, ET_SAMPLES(NAME##_samples),                                                   \
+#define REDUCTION(NAME)                                                                             \
+    ET_CALL(NAME##_all, et_##NAME(in[0], 0, NULL, false))                                           \
+    ET_CALL(NAME##_all_keep, et_##NAME(in[0], 0, NULL, true))                                       \
+    ET_CALL(NAME##_last, et_##NAME(in[0], ET_DIMS(-1), false))                                      \
+    ET_CALL(NAME##_first, et_##NAME(in[0], ET_DIMS(0), true))                                       \
+    ET_CALL(NAME##_middle, et_##NAME(in[0], ET_DIMS(1), false))                                     \
+    ET_CALL(NAME##_ends, et_##NAME(in[0], ET_DIMS(2, 0), false))                                    \
+    static const et_sample NAME##_samples[] = {                                                     \
+        {.name = "all", .n_in = 1, .in = {{3, {2, 3, 4}}}, .call = NAME##_all},                     \
+        {.name = "all, keepdim", .n_in = 1, .in = {{2, {3, 7}}}, .call = NAME##_all_keep},          \
+        {.name = "last", .n_in = 1, .in = {{2, {3, 19}}}, .call = NAME##_last},                     \
+        {.name = "first, keepdim", .n_in = 1, .in = {{2, {4, 19}}}, .call = NAME##_first},          \
+        {.name = "middle", .n_in = 1, .in = {{3, {2, 4, 3}}}, .call = NAME##_middle},               \
+        {.name = "ends", .n_in = 1, .in = {{3, {2, 4, 3}}}, .call = NAME##_ends},                   \
+        {.name = "scalar", .n_in = 1, .in = {{0, {0}}}, .call = NAME##_all},                        \
+        {.name = "empty kept", .n_in = 1, .in = {{2, {0, 3}}}, .call = NAME##_last},                \
+    };                                                                                              \
+    const et_op et_op_##NAME = {                                                                    \
+        .name = #NAME, .args = "r", .n_out = 1, .shape = sum_shape, .fwd = sum_fwd, .bwd = sum_bwd, \
+        .bwd_graph = sum_graph, ET_SAMPLES(NAME##_samples),                                         \
     }
 
 REDUCTION(sum);
@@ -305,7 +305,8 @@ static et_status extremum_graph(et_node *n, et_tensor *const *gy, et_tensor **gx
     return gx[0] ? ET_OK : et_error_status();
 }
 
-static et_tensor *extremum(const et_op *op, et_tensor *x, int dim, bool keepdim, bool min, et_tensor **indices)
+static et_tensor *extremum(const et_op *op, et_tensor *x, int dim, bool keepdim, bool min,
+                           et_tensor **indices)
 {
     extremum_attr a = {dim, keepdim, min};
     et_tensor *out[2] = {NULL};
@@ -317,22 +318,25 @@ static et_tensor *extremum(const et_op *op, et_tensor *x, int dim, bool keepdim,
     return out[0];
 }
 
-#define EXTREMUM(NAME)                                                                                           \
-    ET_CALL(NAME##_last, et_##NAME(in[0], -1, false, NULL))                                                      \
-    ET_CALL(NAME##_first, et_##NAME(in[0], 0, true, NULL))                                                       \
-    ET_CALL(NAME##_middle, et_##NAME(in[0], 1, false, NULL))                                                     \
-    static const et_sample NAME##_samples[] = {                                                                  \
-        {.name = "last", .n_in = 1, .in = {{2, {3, 7}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_last},           \
-        {.name = "first, keepdim", .n_in = 1, .in = {{2, {4, 3}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_first}, \
-        {.name = "middle", .n_in = 1, .in = {{3, {2, 3, 4}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_middle},    \
-        {.name = "of one", .n_in = 1, .in = {{2, {3, 1}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_last},         \
-        {.name = "past a piece", .n_in = 1, .in = {{2, {1700, 11}, -500, 500, ET_ARG_DISTINCT}}, .call = NAME##_last}, \
-        {.name = "of no rows", .n_in = 1, .in = {{2, {0, 3}}}, .call = NAME##_last},                             \
-    };                                                                                                           \
-    const et_op et_op_##NAME = {                                                                                 \
-        .name = #NAME, .args = "r", .n_out = 2, .flags = ET_OP_KINK, .saves = ET_SAVE_OUT(1),                    \
-        .shape = extremum_shape, .fwd = extremum_fwd, .bwd = extremum_bwd, .bwd_graph = extremum_graph,          \
-        ET_SAMPLES(NAME##_samples),                                                                              \
+#define EXTREMUM(NAME)                                                                                   \
+    ET_CALL(NAME##_last, et_##NAME(in[0], -1, false, NULL))                                              \
+    ET_CALL(NAME##_first, et_##NAME(in[0], 0, true, NULL))                                               \
+    ET_CALL(NAME##_middle, et_##NAME(in[0], 1, false, NULL))                                             \
+    static const et_sample NAME##_samples[] = {                                                          \
+        {.name = "last", .n_in = 1, .in = {{2, {3, 7}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_last},   \
+        {.name = "first, keepdim", .n_in = 1, .in = {{2, {4, 3}, -1, 1, ET_ARG_DISTINCT}},               \
+         .call = NAME##_first},                                                                          \
+        {.name = "middle", .n_in = 1, .in = {{3, {2, 3, 4}, -1, 1, ET_ARG_DISTINCT}},                    \
+         .call = NAME##_middle},                                                                         \
+        {.name = "of one", .n_in = 1, .in = {{2, {3, 1}, -1, 1, ET_ARG_DISTINCT}}, .call = NAME##_last}, \
+        {.name = "past a piece", .n_in = 1, .in = {{2, {1700, 11}, -500, 500, ET_ARG_DISTINCT}},         \
+         .call = NAME##_last},                                                                           \
+        {.name = "of no rows", .n_in = 1, .in = {{2, {0, 3}}}, .call = NAME##_last},                     \
+    };                                                                                                   \
+    const et_op et_op_##NAME = {                                                                         \
+        .name = #NAME, .args = "r", .n_out = 2, .flags = ET_OP_KINK, .saves = ET_SAVE_OUT(1),            \
+        .shape = extremum_shape, .fwd = extremum_fwd, .bwd = extremum_bwd, .bwd_graph = extremum_graph,  \
+        ET_SAMPLES(NAME##_samples),                                                                      \
     }
 
 EXTREMUM(max);

@@ -84,7 +84,8 @@ static et_status resize_shape(et_node *n)
     if (!a->transposed)
         a->from = x->shape[a->dim];
     if (a->to < 1 || a->from < 1)
-        return et_op_raise(n, ET_EINVAL, "%lld elements cannot become %lld", (long long)a->from, (long long)a->to);
+        return et_op_raise(n, ET_EINVAL, "%lld elements cannot become %lld", (long long)a->from,
+                           (long long)a->to);
     for (int d = 0; d < x->ndim; d++)
         shape[d] = x->shape[d];
     shape[a->dim] = a->transposed ? a->from : a->to;
@@ -144,8 +145,9 @@ static et_status resize_run(et_node *n, const void *x, void *y, bool transposed,
 {
     const resize_attr *a = ET_ATTR(n, resize_attr);
     const et_tensor *t = n->in[0];
-    resize_job j = {.a = *a, .k = et_k(n), .dtype = t->dtype, .inner = 1, .size = (int64_t)et_dtype_size(t->dtype), .x = x,
-                    .y = y, .transposed = transposed, .acc = acc};
+    resize_job j = {.a = *a, .k = et_k(n), .dtype = t->dtype, .inner = 1,
+                    .size = (int64_t)et_dtype_size(t->dtype), .x = x, .y = y, .transposed = transposed,
+                    .acc = acc};
     int64_t outer = 1;
     taps *table = et_scratch(n, (size_t)a->to * sizeof *table);
 
@@ -206,11 +208,13 @@ const et_op et_op_resize = {
     .bwd_graph = resize_graph, ET_SAMPLES(resize_samples),
 };
 
-/** x with `size` elements along dim, interpolated between those that it has. Corners: with align_corners the first and
- *  the last element stay the first and the last, else elements are areas of equal size (half-pixel centres). Nothing is
- *  smoothed before a reduction. As PyTorch's interpolate. EINVAL for a size below 1 or an empty dimension. */
+/** x with `size` elements along dim, interpolated between those that it has. Corners: with align_corners the
+ *  first and the last element stay the first and the last, else elements are areas of equal size (half-pixel
+ *  centres). Nothing is smoothed before a reduction. As PyTorch's interpolate. EINVAL for a size below 1 or
+ *  an empty dimension. */
 et_tensor *(et_resize)(et_tensor *x, int dim, int64_t size, et_resize_mode mode, bool align_corners)
 {
-    return et_apply1(&et_op_resize, 1, (et_tensor *const[]){x}, &(resize_attr){.dim = dim, .mode = (int)mode, .align = align_corners, .to = size},
+    return et_apply1(&et_op_resize, 1, (et_tensor *const[]){x},
+                     &(resize_attr){.dim = dim, .mode = (int)mode, .align = align_corners, .to = size},
                      sizeof(resize_attr));
 }

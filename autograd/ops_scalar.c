@@ -90,7 +90,8 @@ ET_CALL(add_scalar_call, et_add_scalar(in[0], 1.5))
 static const et_sample add_scalar_samples[] = {SAMPLES(add_scalar_call, ET_ARG_REAL, -1, 1)};
 const et_op et_op_add_scalar = {
     .name = "add_scalar", .args = "r", .n_out = 1, .saves = ET_SAVE_NONE, .shape = same_shape,
-    .fwd = add_scalar_fwd, .bwd = add_scalar_bwd, .bwd_graph = add_scalar_graph, ET_SAMPLES(add_scalar_samples),
+    .fwd = add_scalar_fwd, .bwd = add_scalar_bwd, .bwd_graph = add_scalar_graph,
+    ET_SAMPLES(add_scalar_samples),
 };
 
 /** y = x + c */
@@ -125,7 +126,8 @@ ET_CALL(mul_scalar_call, et_mul_scalar(in[0], -1.5))
 static const et_sample mul_scalar_samples[] = {SAMPLES(mul_scalar_call, ET_ARG_REAL, -1, 1)};
 const et_op et_op_mul_scalar = {
     .name = "mul_scalar", .args = "r", .n_out = 1, .saves = ET_SAVE_NONE, .shape = same_shape,
-    .fwd = mul_scalar_fwd, .bwd = mul_scalar_bwd, .bwd_graph = mul_scalar_graph, ET_SAMPLES(mul_scalar_samples),
+    .fwd = mul_scalar_fwd, .bwd = mul_scalar_bwd, .bwd_graph = mul_scalar_graph,
+    ET_SAMPLES(mul_scalar_samples),
 };
 
 /** y = c x */
@@ -179,11 +181,13 @@ ET_CALL(pow_scalar_call, et_pow_scalar(in[0], 2.5))
 ET_CALL(pow_cube_call, et_pow_scalar(in[0], 3))
 static const et_sample pow_scalar_samples[] = {
     SAMPLES(pow_scalar_call, ET_ARG_REAL, 0.3, 2),
-    {.name = "a whole power of negative numbers", .n_in = 1, .in = {{1, {6}, -2, -0.3}}, .call = pow_cube_call},
+    {.name = "a whole power of negative numbers", .n_in = 1, .in = {{1, {6}, -2, -0.3}},
+     .call = pow_cube_call},
 };
 const et_op et_op_pow_scalar = {
     .name = "pow_scalar", .args = "r", .n_out = 1, .saves = ET_SAVE_IN(0), .shape = same_shape,
-    .fwd = pow_scalar_fwd, .bwd = pow_scalar_bwd, .bwd_graph = pow_scalar_graph, ET_SAMPLES(pow_scalar_samples),
+    .fwd = pow_scalar_fwd, .bwd = pow_scalar_bwd, .bwd_graph = pow_scalar_graph,
+    ET_SAMPLES(pow_scalar_samples),
 };
 
 /** y = x^p, as the C function pow: a negative x has only whole powers, others are NaN. */
@@ -237,8 +241,9 @@ static et_status clamp_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 ET_CALL(clamp_call, et_clamp(in[0], -1, 1))
 static const et_sample clamp_samples[] = {SAMPLES(clamp_call, ET_ARG_AWAY, -3, 3)};
 const et_op et_op_clamp = {
-    .name = "clamp", .args = "r", .n_out = 1, .flags = ET_OP_KINK, .saves = ET_SAVE_IN(0), .shape = clamp_shape,
-    .fwd = clamp_fwd, .bwd = clamp_bwd, .bwd_graph = clamp_graph, ET_SAMPLES(clamp_samples),
+    .name = "clamp", .args = "r", .n_out = 1, .flags = ET_OP_KINK, .saves = ET_SAVE_IN(0),
+    .shape = clamp_shape, .fwd = clamp_fwd, .bwd = clamp_bwd, .bwd_graph = clamp_graph,
+    ET_SAMPLES(clamp_samples),
 };
 
 /** y = min(max(x, lo), hi); NaN stays. The derivative is 1 from lo to hi inclusive.

@@ -66,7 +66,8 @@ static et_status slice_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
     const slice_attr *a = ET_ATTR(n, slice_attr);
     const et_tensor *x = n->in[0], *y = n->out[0];
-    et_tensor *steps = et_arange(ET_I32, (double)a->start, (double)(a->start + a->count * a->step), (double)a->step);
+    et_tensor *steps = et_arange(ET_I32, (double)a->start, (double)(a->start + a->count * a->step),
+                                 (double)a->step);
     et_tensor *index = et_index_along(steps, a->dim, y->ndim, y->shape);
 
     gx[0] = et_scatter_add(et_zeros(x->dtype, x->ndim, x->shape), a->dim, index, gy[0]);
@@ -114,7 +115,8 @@ et_tensor *(et_select)(et_tensor *x, int dim, int64_t index)
     if (x && size < 0)
         return NULL;
     if (x && (index >= size || index < -size)) {
-        et_raise_here(ET_EINVAL, "select: index %lld of dimension %d of %s", (long long)index, dim, et_shape_str(x));
+        et_raise_here(ET_EINVAL, "select: index %lld of dimension %d of %s", (long long)index, dim,
+                      et_shape_str(x));
         return NULL;
     }
     index += index < 0 ? size : 0;
@@ -123,7 +125,10 @@ et_tensor *(et_select)(et_tensor *x, int dim, int64_t index)
 
 /* --- split and chunk --------------------------------------------------------------------------- */
 
-static int split_call(et_tensor *const *in, et_tensor **out) { return et_split(in[0], 0, 3, ET_MAX_OUT, out); }
+static int split_call(et_tensor *const *in, et_tensor **out)
+{
+    return et_split(in[0], 0, 3, ET_MAX_OUT, out);
+}
 static int chunk_call(et_tensor *const *in, et_tensor **out)
 {
     return et_chunk(in[0], -1, 3, out) ? -1 : 3;
@@ -148,7 +153,8 @@ int (et_split)(et_tensor *x, int dim, int64_t size, int max, et_tensor **parts)
     if (all < 0)
         return et_error_status();
     if (size < 1 || (all ? (all - 1) / size + 1 : 0) > max)
-        return et_raise_here(ET_EINVAL, "split: %s cut to pieces of %lld along dimension %d makes more than %d",
+        return et_raise_here(ET_EINVAL,
+                             "split: %s cut to pieces of %lld along dimension %d makes more than %d",
                              et_shape_str(x), (long long)size, dim, max);
     int count = (int)(all ? (all - 1) / size + 1 : 0);
     for (int i = 0; i < count; i++)
@@ -168,8 +174,8 @@ et_status (et_chunk)(et_tensor *x, int dim, int count, et_tensor **parts)
     if (all < 0)
         return et_error_status();
     if (count < 1 || all % count)
-        return et_raise_here(ET_ESHAPE, "chunk: dimension %d of %s does not divide into %d", dim, et_shape_str(x),
-                             count);
+        return et_raise_here(ET_ESHAPE, "chunk: dimension %d of %s does not divide into %d", dim,
+                             et_shape_str(x), count);
     for (int i = 0; i < count; i++)
         if (!(parts[i] = et_slice(x, dim, i * (all / count), (i + 1) * (all / count), 1)))
             return et_error_status();
@@ -198,8 +204,9 @@ static et_status concat_shape(et_node *n)
         for (int d = 0; fits && d < x->ndim; d++)
             fits = d == a->dim || t->shape[d] == x->shape[d];
         if (!fits)
-            return et_op_raise(n, ET_ESHAPE, "shapes differ outside dimension %d: operand 0 is %s, operand %d %s",
-                               a->dim, et_shape_str(x), i, et_shape_str(t));
+            return et_op_raise(n, ET_ESHAPE,
+                               "shapes differ outside dimension %d: operand 0 is %s, operand %d %s", a->dim,
+                               et_shape_str(x), i, et_shape_str(t));
         if (t->dtype != x->dtype)
             return et_op_raise(n, ET_EDTYPE, "dtypes differ: %s and %s", et_dtype_name(x->dtype),
                                et_dtype_name(t->dtype));

@@ -39,8 +39,8 @@ static void fwd_piece(int64_t lo, int64_t hi, void *user)
     if (j->rows)
         j->rows(hi - lo, j->cols, j->x + at, j->out + at);
     else
-        j->k->softmax(hi - lo, j->cols, j->x + at, j->mask ? j->mask + (size_t)(lo * j->ldm) * j->size : NULL, j->ldm,
-                      j->out + at);
+        j->k->softmax(hi - lo, j->cols, j->x + at, j->mask ? j->mask + (size_t)(lo * j->ldm) * j->size : NULL,
+                      j->ldm, j->out + at);
 }
 
 static void bwd_piece(int64_t lo, int64_t hi, void *user)
@@ -89,7 +89,8 @@ static et_status softmax_shape(et_node *n)
     int ndim;
 
     if (mask) {
-        bool fits = !et_broadcast_shape(x->ndim, x->shape, mask->ndim, mask->shape, &ndim, shape) && ndim == x->ndim;
+        bool fits = !et_broadcast_shape(x->ndim, x->shape, mask->ndim, mask->shape, &ndim, shape) &&
+                    ndim == x->ndim;
         for (int d = 0; fits && d < ndim; d++)
             fits = shape[d] == x->shape[d];
         if (!fits)
@@ -155,9 +156,12 @@ static const et_sample softmax_samples[] = {
     {.name = "empty", .n_in = 1, .in = {{2, {0, 3}}}, .call = softmax_call},
 };
 static const et_sample softmax_masked_samples[] = {
-    {.name = "one row of masks", .n_in = 2, .in = {{3, {2, 3, 5}, -2, 2}, {1, {5}, -2, 2}}, .call = softmax_mask_call},
-    {.name = "past a piece", .n_in = 2, .in = {{2, {900, 11}, -2, 2}, {2, {900, 11}}}, .call = softmax_mask_call},
-    {.name = "a mask each", .n_in = 2, .in = {{3, {2, 3, 5}, -2, 2}, {3, {2, 1, 5}}}, .call = softmax_mask_call},
+    {.name = "one row of masks", .n_in = 2, .in = {{3, {2, 3, 5}, -2, 2}, {1, {5}, -2, 2}},
+     .call = softmax_mask_call},
+    {.name = "past a piece", .n_in = 2, .in = {{2, {900, 11}, -2, 2}, {2, {900, 11}}},
+     .call = softmax_mask_call},
+    {.name = "a mask each", .n_in = 2, .in = {{3, {2, 3, 5}, -2, 2}, {3, {2, 1, 5}}},
+     .call = softmax_mask_call},
 };
 const et_op et_op_softmax = {
     .name = "softmax", .args = "r r?", .n_out = 1, .saves = ET_SAVE_OUT(0), .shape = softmax_shape,
@@ -186,7 +190,8 @@ et_tensor *(et_softmax_masked)(et_tensor *x, et_tensor *mask, int dim)
     }
     if (mask && mask->ndim != x->ndim)
         mask = et_expand(mask, x->ndim, x->shape);
-    return et_transpose(et_softmax_masked(et_transpose(x, dim, -1), et_transpose(mask, dim, -1), -1), dim, -1);
+    return et_transpose(et_softmax_masked(et_transpose(x, dim, -1), et_transpose(mask, dim, -1), -1),
+                        dim, -1);
 }
 
 /* --- log_softmax ------------------------------------------------------------------------------ */
@@ -316,7 +321,8 @@ static const et_sample logsumexp_samples[] = {
     {.name = "past a vector", .n_in = 1, .in = {{3, {2, 2, 19}, -2, 2}}, .call = logsumexp_call},
     {.name = "past a piece", .n_in = 1, .in = {{2, {900, 11}, -2, 2}}, .call = logsumexp_call},
     {.name = "first dimension, keepdim", .n_in = 1, .in = {{2, {4, 3}, -2, 2}}, .call = logsumexp_first},
-    {.name = "rows of -inf", .n_in = 2, .in = {{2, {9, 3}}, {2, {9, 1}, 0, 0, ET_ARG_MASK}}, .call = logsumexp_inf},
+    {.name = "rows of -inf", .n_in = 2, .in = {{2, {9, 3}}, {2, {9, 1}, 0, 0, ET_ARG_MASK}},
+     .call = logsumexp_inf},
     {.name = "empty", .n_in = 1, .in = {{2, {0, 3}}}, .call = logsumexp_call},
 };
 const et_op et_op_logsumexp = {

@@ -187,7 +187,8 @@ et_tensor *(et_sigmoid)(et_tensor *x) { return apply(&et_op_sigmoid, ET_U_SIGMOI
 
 /* 2 / sqrt(pi) */
 #define TWO_SQRT_PI 1.1283791670955125739
-UNARY(erf, READS_X, 0, ET_ARG_REAL, -2, 2, et_mul(gy, et_mul_scalar(et_exp(et_neg(et_square(x))), TWO_SQRT_PI)));
+UNARY(erf, READS_X, 0, ET_ARG_REAL, -2, 2, et_mul(gy, et_mul_scalar(et_exp(et_neg(et_square(x))),
+                                                                    TWO_SQRT_PI)));
 /** y = 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x */
 et_tensor *(et_erf)(et_tensor *x) { return apply(&et_op_erf, ET_U_ERF, x); }
 

@@ -82,8 +82,8 @@ static et_status resolve(const char *op, const et_tensor *x, int ndim, const int
         good = good && known == x->numel;
     }
     return good ? ET_OK
-                : et_raise_here(ET_ESHAPE, "%s: %s cannot be made %s", op, et_shape_text(from, x->ndim, x->shape),
-                                et_shape_text(text, ndim, shape));
+                : et_raise_here(ET_ESHAPE, "%s: %s cannot be made %s", op,
+                                et_shape_text(from, x->ndim, x->shape), et_shape_text(text, ndim, shape));
 }
 
 static et_status view_fwd(et_node *n)
@@ -337,7 +337,8 @@ et_tensor *(et_permute)(et_tensor *x, int ndim, const int *dims)
         const int at = dims[d] < 0 ? dims[d] + ndim : dims[d];
         if (at < 0 || at >= ndim || seen[at]) {
             et_raise_here(ET_EINVAL, "permute: dimension %d of %s is %s", dims[d],
-                          et_shape_text(text, x->ndim, x->shape), at < 0 || at >= ndim ? "not there" : "named twice");
+                          et_shape_text(text, x->ndim, x->shape), at < 0 ||
+                          at >= ndim ? "not there" : "named twice");
             return NULL;
         }
         seen[at] = true;

@@ -166,8 +166,8 @@ static event *close_span(et_span *s, const char *label, et_profile_kind kind, do
     et_pool_stats stats;
     event *e = &p->events[p->n_events++];
     et_pool_get_stats(&stats);
-    *e = (event){.name = label, .kind = kind, .start = s->start - p->start, .seconds = seconds, .flops = flops,
-                 .bytes = bytes, .memory = stats.current};
+    *e = (event){.name = label, .kind = kind, .start = s->start - p->start, .seconds = seconds,
+                 .flops = flops, .bytes = bytes, .memory = stats.current};
     return e;
 }
 
@@ -190,7 +190,10 @@ void et_span_end(et_span *s, const et_node *n, et_profile_kind kind, double flop
         e->shape[d] = y->shape[d] < INT32_MAX ? (int32_t)y->shape[d] : INT32_MAX;
 }
 
-static double bytes_of(const et_tensor *t) { return t ? (double)t->numel * (double)et_dtype_size(t->dtype) : 0; }
+static double bytes_of(const et_tensor *t)
+{
+    return t ? (double)t->numel * (double)et_dtype_size(t->dtype) : 0;
+}
 
 double et_span_bytes(const et_node *n, bool backward)
 {
@@ -298,7 +301,8 @@ static et_status check(const et_profile *p, const char *what)
 {
     if (!p)
         return et_raise(ET_EINVAL, "%s: the profile is NULL", what);
-    return p->failed ? et_raise(ET_ENOMEM, "%s: out of memory while it ran; something is missing", what) : ET_OK;
+    return p->failed ? et_raise(ET_ENOMEM, "%s: out of memory while it ran; something is missing", what)
+                     : ET_OK;
 }
 
 static const char *const kind_name[] = {"forward", "backward", "part"};

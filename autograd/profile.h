@@ -67,9 +67,9 @@ int64_t et_profile_dropped(const et_profile *p);
 
 /** Prints the table. EIO if it cannot be written, ENOMEM if something was lost for want of memory. */
 et_status et_profile_print(const et_profile *p, FILE *out);
-/** Writes the trace: JSON in Chrome's "trace event" format, times in microseconds; one complete event ("X") an
- *  op or part, with the shape of its (first) result, the place of the call, FLOPs and bytes, and a
- *  counter of the memory that the pool has handed out. Errors: EIO, ENOMEM. */
+/** Writes the trace: JSON in Chrome's "trace event" format, times in microseconds; one complete event ("X")
+ *  an op or part, with the shape of its (first) result, the place of the call, FLOPs and bytes, and a counter
+ *  of the memory that the pool has handed out. Errors: EIO, ENOMEM. */
 et_status et_profile_write(const et_profile *p, const char *path);
 
 #ifdef __cplusplus

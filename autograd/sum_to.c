@@ -31,7 +31,8 @@ static void sum_rows(int64_t lo, int64_t hi, void *user)
     const sum_job *j = user;
 
     for (int64_t r = lo; r < hi; r++)
-        put(j, et_iter_offset(&j->it, 0, r), j->k->sum(j->it.n, j->src + (size_t)et_iter_offset(&j->it, 1, r) * j->size));
+        put(j, et_iter_offset(&j->it, 0, r),
+            j->k->sum(j->it.n, j->src + (size_t)et_iter_offset(&j->it, 1, r) * j->size));
 }
 
 /* `run` rows after each other add up to one row of dst. Index: the row of dst. */
@@ -42,7 +43,8 @@ static void sum_columns(int64_t lo, int64_t hi, void *user)
 
     for (int64_t r = lo; r < hi; r++)
         j->k->col_sum(j->run, j->it.n, j->src + (size_t)et_iter_offset(&j->it, 1, r * j->run) * j->size,
-                      j->it.strides[1][d], j->dst + (size_t)et_iter_offset(&j->it, 0, r * j->run) * j->size, j->acc);
+                      j->it.strides[1][d], j->dst + (size_t)et_iter_offset(&j->it, 0, r * j->run) * j->size,
+                      j->acc);
 }
 
 enum { SHARDS = 16 };
@@ -94,7 +96,8 @@ static et_status sum_any(const sum_job *j, int64_t numel)
         for (int64_t i = 0; i < j->it.n; i++) {
             int64_t at = s + i * j->it.strides[1][last];
             sum[d + i * j->it.strides[0][last]] +=
-                j->size == sizeof(double) ? ((const double *)j->src)[at] : (double)((const float *)j->src)[at];
+                j->size == sizeof(double) ? ((const double *)j->src)[at]
+                                          : (double)((const float *)j->src)[at];
         }
     }
     for (int64_t i = 0; i < numel; i++)
@@ -137,7 +140,8 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
     } else if (sd == 0 && ss == 1 && kept_outside && before_kept) {
         et_parallel_for(it->rows, et_row_grain(it->rows, it->n), sum_rows, &j);
         return ET_OK;
-    } else if (sd == 1 && ss == 1 && last >= 1 && kept_outside && !before_kept && it->strides[1][last - 1] > 0) {
+    } else if (sd == 1 && ss == 1 && last >= 1 && kept_outside && !before_kept &&
+               it->strides[1][last - 1] > 0) {
         j.run = it->shape[last - 1];
         int64_t rows = it->rows / j.run;
         if (rows == 1)
