@@ -22,12 +22,12 @@ typedef struct et_beam_candidate {
 /** Index of the largest of n logits; of equals the first. */
 int32_t et_likeliest(const float *logits, int64_t n);
 
-/** The `width` likeliest of n classes in order, index[..] and log softmax log_p[..]; their number, at most n. Of
- *  equals the first comes first. */
+/** The `width` likeliest of n classes in order, index[..] and log softmax log_p[..]; their number, at most n.
+ *  Of equals the first comes first. */
 int64_t et_beam_classes(const float *logits, int64_t n, int64_t width, int32_t *index, double *log_p);
 
-/** Puts c among the best[0 .. *found) if it is one of the `width` likeliest; best has room for these. Of equals the
- *  one offered first comes first. */
+/** Puts c among the best[0 .. *found) if it is one of the `width` likeliest; best has room for these. Of
+ *  equals the one offered first comes first. */
 void et_beam_offer(et_beam_candidate *best, int64_t *found, int64_t width, et_beam_candidate c);
 
 #ifdef __cplusplus

@@ -124,7 +124,8 @@ static et_status check_format(const et_safetensors *f, const char *path)
     const char *text = et_safetensors_meta(f, FORMAT_KEY);
 
     return text && strcmp(text, FORMAT) == 0 ? ET_OK
-                                             : et_raise(ET_EFORMAT, "%s is no checkpoint of this version", path);
+                                             : et_raise(ET_EFORMAT, "%s is no checkpoint of this version",
+                                                        path);
 }
 
 static et_status check_metadata(const et_checkpoint_state *c, const et_safetensors *f, const char *path)

@@ -23,7 +23,8 @@ et_tensor *et_contrastive_loss(et_contrastive_form form, et_tensor *logits)
     return NULL;
 }
 
-et_tensor *et_contrastive_loss_at(et_contrastive_form form, et_scale_mode mode, double t, et_tensor *f, et_tensor *g)
+et_tensor *et_contrastive_loss_at(et_contrastive_form form, et_scale_mode mode, double t, et_tensor *f,
+                                  et_tensor *g)
 {
     const double factor = mode == ET_SCALE_EXP ? exp(t) : 1 / t;
 
@@ -34,7 +35,8 @@ et_tensor *et_contrastive_loss_at(et_contrastive_form form, et_scale_mode mode, 
     return et_contrastive_loss(form, et_mul_scalar(et_similarity(f, g), factor));
 }
 
-et_tensor *et_contrastive_loss_learned(et_contrastive_form form, et_tensor *t, double limit, et_tensor *f, et_tensor *g)
+et_tensor *et_contrastive_loss_learned(et_contrastive_form form, et_tensor *t, double limit, et_tensor *f,
+                                       et_tensor *g)
 {
     return et_contrastive_loss(form, et_scale_logits(et_similarity(f, g), t, ET_SCALE_EXP, limit));
 }

@@ -1,4 +1,5 @@
-/* Losses of two towers: N pairs of unit vectors f_i (texts) and g_i (sounds), of which pair i belongs together.
+/* Losses of two towers: N pairs of unit vectors f_i (texts) and g_i (sounds), of which pair i belongs
+ * together.
  *
  *   S_ij = f_i . g_j,   logits = S exp(t)  or  S / t
  *
@@ -27,10 +28,13 @@ et_tensor *et_contrastive_loss(et_contrastive_form form, et_tensor *logits);
 
 /** The loss of f and g [N, d] with the constant t: ET_SCALE_EXP gives logits S exp(t), ET_SCALE_DIVIDE S / t.
  *  EINVAL unless t is finite and the factor is. */
-et_tensor *et_contrastive_loss_at(et_contrastive_form form, et_scale_mode mode, double t, et_tensor *f, et_tensor *g);
+et_tensor *et_contrastive_loss_at(et_contrastive_form form, et_scale_mode mode, double t, et_tensor *f,
+                                  et_tensor *g);
 
-/** The loss of f and g [N, d] with a learned t (one element): logits S min(exp(t), limit), et_scale_logits. */
-et_tensor *et_contrastive_loss_learned(et_contrastive_form form, et_tensor *t, double limit, et_tensor *f, et_tensor *g);
+/** The loss of f and g [N, d] with a learned t (one element): logits S min(exp(t), limit),
+ *  et_scale_logits. */
+et_tensor *et_contrastive_loss_learned(et_contrastive_form form, et_tensor *t, double limit, et_tensor *f,
+                                       et_tensor *g);
 
 #ifdef __cplusplus
 }

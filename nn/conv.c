@@ -21,15 +21,17 @@ static et_conv_layer *layer_new(et_module *parent, const char *name, const et_co
     c.stride_h = c.stride_h ? c.stride_h : 1;
     c.stride_w = c.stride_w ? c.stride_w : 1;
     l->config = c;
-    if (c.in < 1 || c.out < 1 || c.kernel_h < 1 || c.kernel_w < 1 || c.stride_h < 1 || c.stride_w < 1 || c.pad_h < 0 ||
-        c.pad_w < 0)
+    if (c.in < 1 || c.out < 1 || c.kernel_h < 1 || c.kernel_w < 1 || c.stride_h < 1 || c.stride_w < 1 ||
+        c.pad_h < 0 || c.pad_w < 0)
         et_raise(ET_EINVAL,
-                 "convolution %s: %" PRId64 " -> %" PRId64 " channels, kernel %" PRId64 " x %" PRId64 ", stride %" PRId64
+                 "convolution %s: %" PRId64 " -> %" PRId64 " channels, kernel %" PRId64 " x %" PRId64
+                 ", stride %" PRId64
                  " x %" PRId64 ", padding %" PRId64 " x %" PRId64,
-                 l->module.path, c.in, c.out, c.kernel_h, c.kernel_w, c.stride_h, c.stride_w, c.pad_h, c.pad_w);
+                 l->module.path, c.in, c.out, c.kernel_h, c.kernel_w, c.stride_h, c.stride_w, c.pad_h,
+                 c.pad_w);
     if (two)
-        et_module_note(&l->module, "%" PRId64 " -> %" PRId64 ", %" PRId64 " x %" PRId64, c.in, c.out, c.kernel_h,
-                       c.kernel_w);
+        et_module_note(&l->module, "%" PRId64 " -> %" PRId64 ", %" PRId64 " x %" PRId64, c.in, c.out,
+                       c.kernel_h, c.kernel_w);
     else
         et_module_note(&l->module, "%" PRId64 " -> %" PRId64 ", %" PRId64, c.in, c.out, c.kernel_w);
     const int64_t shape[] = {c.out, c.in, two ? c.kernel_h : c.kernel_w, c.kernel_w};
@@ -43,12 +45,14 @@ static et_conv_layer *layer_new(et_module *parent, const char *name, const et_co
     return et_module_done(&l->module);
 }
 
-et_conv_layer *et_conv1d_layer_new(et_module *parent, const char *name, const et_conv_config *config, et_rng *rng)
+et_conv_layer *et_conv1d_layer_new(et_module *parent, const char *name, const et_conv_config *config,
+                                   et_rng *rng)
 {
     return layer_new(parent, name, config, false, rng);
 }
 
-et_conv_layer *et_conv2d_layer_new(et_module *parent, const char *name, const et_conv_config *config, et_rng *rng)
+et_conv_layer *et_conv2d_layer_new(et_module *parent, const char *name, const et_conv_config *config,
+                                   et_rng *rng)
 {
     return layer_new(parent, name, config, true, rng);
 }

@@ -26,10 +26,12 @@ typedef struct et_conv_layer {
     et_tensor *bias; /* or NULL */
 } et_conv_layer;
 
-/** Initialised U(+-1/sqrt(in kernel)), weight and bias. rng NULL: the thread's default generator. NULL on failure:
- *  EINVAL for sizes that make no sense, and as et_module_new. */
-et_conv_layer *et_conv1d_layer_new(et_module *parent, const char *name, const et_conv_config *config, et_rng *rng);
-et_conv_layer *et_conv2d_layer_new(et_module *parent, const char *name, const et_conv_config *config, et_rng *rng);
+/** Initialised U(+-1/sqrt(in kernel)), weight and bias. rng NULL: the thread's default generator. NULL on
+ *  failure: EINVAL for sizes that make no sense, and as et_module_new. */
+et_conv_layer *et_conv1d_layer_new(et_module *parent, const char *name, const et_conv_config *config,
+                                   et_rng *rng);
+et_conv_layer *et_conv2d_layer_new(et_module *parent, const char *name, const et_conv_config *config,
+                                   et_rng *rng);
 
 /** x [B, in, L] or [B, in, H, W], as the layer was made. Errors as et_conv1d, et_conv2d. */
 et_tensor *et_conv_layer_forward(const et_conv_layer *l, et_tensor *x);

@@ -159,7 +159,8 @@ et_status et_init_module_normal(et_module *m, double std, double cut, et_rng *rn
         if (e->kind != ET_ENTRY_PARAMETER || e->tied)
             continue;
         if (e->tensor->ndim >= 2)
-            status = cut > 0 ? et_init_trunc_normal(e->tensor, std, cut, rng) : et_init_normal(e->tensor, std, rng);
+            status = cut > 0 ? et_init_trunc_normal(e->tensor, std, cut, rng)
+                             : et_init_normal(e->tensor, std, rng);
         else if (strcmp(dot ? dot + 1 : e->name, "bias") == 0)
             status = et_fill(e->tensor, 0);
     }

@@ -66,8 +66,8 @@ void et_pairs_free(et_pairs *p);
 /* The value of prefix + key in the file, NULL if there is none or memory is out. */
 const char *et_meta_under(const et_safetensors *file, const char *prefix, const char *key);
 /* The same as a whole number, `least` or more; EFORMAT otherwise. */
-et_status et_meta_int(const et_safetensors *file, const char *path, const char *prefix, const char *key, int64_t least,
-                      int64_t *out);
+et_status et_meta_int(const et_safetensors *file, const char *path, const char *prefix, const char *key,
+                      int64_t least, int64_t *out);
 
 /* --- an optimiser's part of a checkpoint -------------------------------------------------- */
 

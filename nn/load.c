@@ -1,4 +1,5 @@
-/* Reading modules from safetensors files, with the names of other libraries, and what became of each tensor. */
+/* Reading modules from safetensors files, with the names of other libraries, and what became of each
+ * tensor. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -41,14 +42,15 @@ void et_load_report_free(et_load_report *r)
 et_status et_load_report_print(const et_load_report *r, FILE *out)
 {
     const struct { const char *what; const et_name_list *names, *more; } lists[] = {
-        {"missing", &r->missing, NULL}, {"unexpected", &r->unexpected, NULL}, {"of another shape", &r->misshaped, &r->shapes}};
-    bool good = fprintf(out, "%" PRId64 " tensors loaded, %" PRId64 " of the file passed over, %" PRId64 " of the model kept\n",
-                        r->loaded, r->passed_over, r->kept) > 0;
+        {"missing", &r->missing, NULL}, {"unexpected", &r->unexpected, NULL},
+        {"of another shape", &r->misshaped, &r->shapes}};
+    bool good = fprintf(out, "%" PRId64 " tensors loaded, %" PRId64 " of the file passed over, %" PRId64
+                        " of the model kept\n", r->loaded, r->passed_over, r->kept) > 0;
 
     for (int k = 0; k < 3; k++)
         for (int64_t i = 0; i < lists[k].names->n && good; i++)
-            good = fprintf(out, "%s: %s%s%s\n", lists[k].what, lists[k].names->items[i], lists[k].more ? ": " : "",
-                           lists[k].more ? lists[k].more->items[i] : "") > 0;
+            good = fprintf(out, "%s: %s%s%s\n", lists[k].what, lists[k].names->items[i],
+                           lists[k].more ? ": " : "", lists[k].more ? lists[k].more->items[i] : "") > 0;
     return good && fflush(out) == 0 ? ET_OK : et_raise(ET_EIO, "the report of a load cannot be written");
 }
 
@@ -158,8 +160,9 @@ static et_status misshaped(comparison *c, const et_safetensors_entry *e, et_tens
         return status;
     for (int d = 0; d < t->ndim; d++)
         wanted[d] = t->shape[d] * (d == 0 && parts ? parts : 1);
-    et_strbuf_printf(&text, "%s %s in the file, expected %s %s", e->stored, et_shape_text(a, e->ndim, e->shape),
-                     et_dtype_name(t->dtype), et_shape_text(b, t->ndim, wanted));
+    et_strbuf_printf(&text, "%s %s in the file, expected %s %s", e->stored,
+                     et_shape_text(a, e->ndim, e->shape), et_dtype_name(t->dtype),
+                     et_shape_text(b, t->ndim, wanted));
     status = text.failed ? et_error_status() : list_add(&c->r->shapes, text.data);
     et_strbuf_free(&text);
     return status ? status : list_add(&c->r->misshaped, e->name);
@@ -219,8 +222,8 @@ static bool is_state(const et_module *m, const et_tensor *t)
 }
 
 /* What one tensor of the file is for; name and other are memory for names. */
-static et_status match_entry(comparison *c, const et_module *m, const et_safetensors_entry *e, et_strbuf *name,
-                             et_strbuf *other)
+static et_status match_entry(comparison *c, const et_module *m, const et_safetensors_entry *e,
+                             et_strbuf *name, et_strbuf *other)
 {
     et_tensor *parts[3], *t;
     et_status status = ET_OK;

@@ -415,7 +415,8 @@ static int64_t occurrences(const int32_t *g, int64_t k, const int32_t *row, int6
     return count;
 }
 
-et_status et_metric_bleu(int64_t n, int64_t T, const int32_t *results, const int32_t *references, int32_t end, double *out)
+et_status et_metric_bleu(int64_t n, int64_t T, const int32_t *results, const int32_t *references, int32_t end,
+                         double *out)
 {
     int64_t matches[GRAMS] = {0}, all[GRAMS] = {0}, c = 0, r = 0;
     double sum = 0;
@@ -431,7 +432,8 @@ et_status et_metric_bleu(int64_t n, int64_t T, const int32_t *results, const int
             for (int64_t at = 0; at + k <= length; at++) {
                 /* the j-th occurrence counts if the reference has j */
                 all[k - 1]++;
-                matches[k - 1] += occurrences(made + at, k, made, at + k) <= occurrences(made + at, k, truth, wanted);
+                matches[k - 1] += occurrences(made + at, k, made,
+                                              at + k) <= occurrences(made + at, k, truth, wanted);
             }
     }
     for (int k = 0; k < GRAMS; k++)

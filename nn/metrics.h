@@ -103,10 +103,10 @@ et_status et_metric_attention_mass(int64_t n, int64_t T, const float *weights, c
 
 /* --- sequences -------------------------------------------------------------------- */
 
-/** BLEU of n results against one reference each (Papineni et al. 2002): exp of the mean of ln p_1 .. ln p_4, p_k being
- *  the share of the results' k-grams that the references have (each at most as often as its reference has it), times
- *  exp(1 - r / c) if the results' tokens c are fewer than the references' r. 0 where a p_k is. Rows are int32 [n, T] and
- *  end before the first token `end`. EINVAL for sizes below 1. */
+/** BLEU of n results against one reference each (Papineni et al. 2002): exp of the mean of ln p_1 .. ln p_4,
+ *  p_k being the share of the results' k-grams that the references have (each at most as often as its
+ *  reference has it), times exp(1 - r / c) if the results' tokens c are fewer than the references' r. 0 where
+ *  a p_k is. Rows are int32 [n, T] and end before the first token `end`. EINVAL for sizes below 1. */
 et_status et_metric_bleu(int64_t n, int64_t T, const int32_t *results, const int32_t *references, int32_t end,
                          double *out);
 

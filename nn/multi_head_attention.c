@@ -55,8 +55,10 @@ et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *con
 et_tensor *et_mha_heads(et_tensor *x, int64_t heads)
 {
     if (!x || x->ndim != 3 || heads < 1 || x->shape[2] % heads)
-        return x ? et_raise(ET_ESHAPE, "multi-head attention: %" PRId64 " heads do not divide the operand", heads), NULL : NULL;
-    return et_permute(et_view(x, ET_SHAPE(x->shape[0], x->shape[1], heads, x->shape[2] / heads)), ET_DIMS(0, 2, 1, 3));
+        return x ? et_raise(ET_ESHAPE, "multi-head attention: %" PRId64 " heads do not divide the operand",
+                            heads), NULL : NULL;
+    return et_permute(et_view(x, ET_SHAPE(x->shape[0], x->shape[1], heads, x->shape[2] / heads)),
+                      ET_DIMS(0, 2, 1, 3));
 }
 
 et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call)
@@ -89,7 +91,8 @@ et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const
     if (m->qkv) {
         if (et_chunk(et_linear_layer_forward(m->qkv, x), -1, 3, part))
             return et_fail(m->module.path);
-        q = et_mha_heads(part[0], m->config.heads), k = et_mha_heads(part[1], m->config.heads), v = et_mha_heads(part[2], m->config.heads);
+        q = et_mha_heads(part[0], m->config.heads), k = et_mha_heads(part[1], m->config.heads),
+        v = et_mha_heads(part[2], m->config.heads);
     } else {
         q = et_mha_heads(et_linear_layer_forward(m->q, x), m->config.heads);
         k = et_mha_heads(et_linear_layer_forward(m->k, memory), m->config.heads);
@@ -100,32 +103,36 @@ et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const
     return y ? y : et_fail(m->module.path);
 }
 
-/* True if keys and values need not be made (see below) and that is cheaper: heads as wide as x, and more rows of x than
- * a head has columns. */
+/* True if keys and values need not be made (see below) and that is cheaper: heads as wide as x, and more rows
+ * of x than a head has columns. */
 static bool folds(const et_mha *m, const et_tensor *x, const et_tensor *memory, const et_mha_call *call)
 {
     const et_mha_config *c = &m->config;
 
-    return m->q && !c->no_folding && c->memory == c->width && c->head_width >= c->width && (!memory || memory == x) &&
-           x->ndim == 3 && x->shape[2] == c->width && x->shape[0] * x->shape[1] >= c->head_width &&
-           !(call && (call->mask || call->causal || call->weights));
+    return m->q && !c->no_folding && c->memory == c->width && c->head_width >= c->width &&
+           (!memory || memory == x) && x->ndim == 3 && x->shape[2] == c->width &&
+           x->shape[0] * x->shape[1] >= c->head_width && !(call && (call->mask || call->causal ||
+                                                                    call->weights));
 }
 
 /* Self-attention without keys and values. Of head h's scores
  *
- *   q_h k_h^T = (x W_q^T + b_q) (x W_k^T + b_k)^T = (x A_h^T + a_h) x^T + c,   A_h = W_k^T W_q,  a_h = W_k^T b_q,
+ *   q_h k_h^T = (x W_q^T + b_q) (x W_k^T + b_k)^T = (x A_h^T + a_h) x^T + c,   A_h = W_k^T W_q,  a_h = W_k^T
+ *   b_q,
  *
  * where c is the same for every key, so that softmax does not see it; and of what the heads' weights P_h find
  *
  *   y = sum_h P_h (x W_v^T + 1 b_v^T) W_o^T + b_o = sum_h (P_h [x 1]) U_h^T + b_o,   U_h = W_o [W_v b_v].
  *
- * The column of ones is needed where dropout changes the sums of P_h's rows; they are 1 else. The x are keys and values
- * of all heads alike, so the H T queries of an item go through as those of one head, as they lie. */
+ * The column of ones is needed where dropout changes the sums of P_h's rows; they are 1 else. The x are keys
+ * and values of all heads alike, so the H T queries of an item go through as those of one head, as they
+ * lie. */
 static et_tensor *forward_folded(const et_mha *m, et_tensor *x)
 {
     const et_mha_config *c = &m->config;
     const int64_t B = x->shape[0], T = x->shape[1], d = c->width, H = c->heads, w = c->head_width;
-    const et_attention_opts opts = {.scale = 1 / sqrt((double)w), .dropout = m->module.training ? c->dropout : 0, .rng = m->rng};
+    const et_attention_opts opts = {.scale = 1 / sqrt((double)w),
+                                    .dropout = m->module.training ? c->dropout : 0, .rng = m->rng};
     const bool ones = opts.dropout > 0 && m->v->bias;
     const int64_t wide = d + ones;
     et_tensor *Wk = et_view(m->k->weight, ET_SHAPE(H, w, d)), *Wv = et_view(m->v->weight, ET_SHAPE(H, w, d));
@@ -136,7 +143,8 @@ static et_tensor *forward_folded(const et_mha *m, et_tensor *x)
         a = et_reshape(et_matmul(et_view(m->q->bias, ET_SHAPE(H, 1, w)), Wk), ET_SHAPE(H * d));
     et_tensor *q = et_linear(x, et_reshape(A, ET_SHAPE(H * d, d)), a);
     if (ones) {
-        values = et_concat(2, (et_tensor *[]){x, et_expand(et_ones(x->dtype, ET_SHAPE(1, 1, 1)), ET_SHAPE(B, T, 1))}, 2);
+        values = et_concat(2, (et_tensor *[]){x, et_expand(et_ones(x->dtype, ET_SHAPE(1, 1, 1)),
+                                                           ET_SHAPE(B, T, 1))}, 2);
         Wv = et_concat(2, (et_tensor *[]){Wv, et_view(m->v->bias, ET_SHAPE(H, w, 1))}, 2);
     } else if (m->v->bias) {
         bo = et_linear(m->v->bias, m->out->weight, bo);

@@ -75,23 +75,27 @@ static void sort(heap *h)
     }
 }
 
-int64_t et_nearest(int64_t n, int64_t d, const float *vectors, const float *query, int64_t k, int32_t *index, float *score)
+int64_t et_nearest(int64_t n, int64_t d, const float *vectors, const float *query, int64_t k, int32_t *index,
+                   float *score)
 {
     heap h = {.k = k < n ? k : n, .index = index, .score = score};
     et_status status = ET_OK;
 
     if (n < 0 || n > INT32_MAX || d < 1 || k < 1 || !query || !index || !score || (n > 0 && !vectors))
-        return et_raise(ET_EINVAL, "nearest: %" PRId64 " of %" PRId64 " vectors of %" PRId64 ", or NULL", k, n, d);
+        return et_raise(ET_EINVAL, "nearest: %" PRId64 " of %" PRId64 " vectors of %" PRId64 ", or NULL",
+                        k, n, d);
     float *product = et_alloc(BLOCK * sizeof *product);
     if (!product)
         return et_error_status();
     for (int64_t from = 0; status == ET_OK && from < n; from += BLOCK) {
         const int64_t rows = n - from < BLOCK ? n - from : BLOCK;
-        status = et_gemm(ET_F32, &(et_gemm_args){.m = rows, .n = 1, .k = d, .a = vectors + from * d, .rsa = d, .csa = 1,
-                                                 .b = query, .rsb = 1, .csb = 1, .c = product, .ldc = 1, .alpha = 1});
+        status = et_gemm(ET_F32, &(et_gemm_args){.m = rows, .n = 1, .k = d, .a = vectors + from * d, .rsa = d,
+                                                 .csa = 1, .b = query, .rsb = 1, .csb = 1, .c = product,
+                                                 .ldc = 1, .alpha = 1});
         for (int64_t i = 0; status == ET_OK && i < rows; i++)
             if (isnan(product[i]))
-                status = et_raise(ET_ENONFINITE, "nearest: the product with vector %" PRId64 " is NaN", from + i);
+                status = et_raise(ET_ENONFINITE, "nearest: the product with vector %" PRId64 " is NaN",
+                                  from + i);
             else
                 offer(&h, from + i, product[i]);
     }

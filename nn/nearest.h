@@ -10,11 +10,11 @@
 extern "C" {
 #endif
 
-/** The k rows of vectors [n, d] with the largest inner product with query [d], the largest first, of equal ones
- *  that with the smaller number. index[k] and score[k] receive min(k, n) entries, whose number is returned; or
- *  a negative status. All rows are looked at: a block of them is multiplied and goes through a heap of the best
- *  so far. Threads share a block; the bits do not depend on their number. EINVAL (NULL, a negative size, d or
- *  k below 1), ENONFINITE (a NaN), ENOMEM. */
+/** The k rows of vectors [n, d] with the largest inner product with query [d], the largest first, of equal
+ *  ones that with the smaller number. index[k] and score[k] receive min(k, n) entries, whose number is
+ *  returned; or a negative status. All rows are looked at: a block of them is multiplied and goes through a
+ *  heap of the best so far. Threads share a block; the bits do not depend on their number. EINVAL (NULL, a
+ *  negative size, d or k below 1), ENONFINITE (a NaN), ENOMEM. */
 int64_t et_nearest(int64_t n, int64_t d, const float *vectors, const float *query, int64_t k, int32_t *index,
                    float *score);
 

@@ -48,7 +48,8 @@ et_norm_lstm *et_norm_lstm_new(et_module *parent, const char *name, int64_t in, 
     if (!l)
         return NULL;
     if (in < 1 || units < 1 || !(keep > 0 && keep <= 1)) {
-        et_raise(ET_EINVAL, "layer-norm LSTM %s: %" PRId64 " -> %" PRId64 ", keep %g", l->module.path, in, units, keep);
+        et_raise(ET_EINVAL, "layer-norm LSTM %s: %" PRId64 " -> %" PRId64 ", keep %g", l->module.path, in,
+                 units, keep);
         return et_module_done(&l->module);
     }
     l->in = in;
@@ -79,7 +80,8 @@ et_hyper_lstm *et_hyper_lstm_new(et_module *parent, const char *name, const et_h
         return NULL;
     const int64_t m = config->in, n = config->units, k = config->hyper_units, e = config->embedding;
     if (m < 1 || n < 1 || k < 1 || e < 1 || !(config->keep > 0 && config->keep <= 1)) {
-        et_raise(ET_EINVAL, "HyperLSTM %s: %" PRId64 " -> %" PRId64 ", %" PRId64 " hyper units, embedding %" PRId64
+        et_raise(ET_EINVAL, "HyperLSTM %s: %" PRId64 " -> %" PRId64 ", %" PRId64
+                 " hyper units, embedding %" PRId64
                  ", keep %g", l->module.path, m, n, k, e, config->keep);
         return et_module_done(&l->module);
     }
@@ -127,7 +129,8 @@ typedef struct {
 } walk;
 
 /* Reads sizes and lengths; *x becomes time-major [T, B, m]. False after an error. */
-static bool begin(walk *w, const char *layer, et_tensor **x, et_tensor *lengths, bool reverse, int64_t in, int64_t n)
+static bool begin(walk *w, const char *layer, et_tensor **x, et_tensor *lengths, bool reverse, int64_t in,
+                  int64_t n)
 {
     if (!*x || et_error_status())
         return false;
@@ -153,8 +156,8 @@ static bool begin(walk *w, const char *layer, et_tensor **x, et_tensor *lengths,
         for (int64_t b = 0; b < w->B; b++) {
             const int64_t len = w->lengths[b];
             if (len < 0 || len > w->T) {
-                et_raise(ET_EINVAL, "%s: length %" PRId64 " of row %" PRId64 " is outside 0 .. %" PRId64, layer, len, b,
-                         w->T);
+                et_raise(ET_EINVAL, "%s: length %" PRId64 " of row %" PRId64 " is outside 0 .. %" PRId64,
+                         layer, len, b, w->T);
                 return false;
             }
             w->shortest = len < w->shortest ? len : w->shortest;
@@ -179,12 +182,16 @@ static et_tensor *alive(const walk *w, int64_t t)
     return m;
 }
 
-static et_tensor *go_on(et_tensor *mask, et_tensor *next, et_tensor *old) { return mask ? et_where(mask, next, old) : next; }
+static et_tensor *go_on(et_tensor *mask, et_tensor *next, et_tensor *old)
+{
+    return mask ? et_where(mask, next, old) : next;
+}
 
 /* Factor of the candidates, [B, n]; NULL for none. */
 static et_tensor *keep_mask(const walk *w, double keep, bool training, et_rng *rng)
 {
-    return training && keep < 1 ? et_dropout(et_ones(w->dtype, ET_SHAPE(w->B, w->n)), 1 - keep, true, rng) : NULL;
+    return training && keep < 1 ? et_dropout(et_ones(w->dtype, ET_SHAPE(w->B, w->n)), 1 - keep, true, rng)
+                                : NULL;
 }
 
 /* [B, T, n] of the T states [B, n]. */
@@ -228,8 +235,8 @@ et_tensor *et_norm_lstm_forward(const et_norm_lstm *l, et_tensor *x, et_tensor *
         et_scope *step = et_scope_open();
         et_tensor *c, *h, *mask = alive(&w, t), *keep = keep_mask(&w, l->keep, l->module.training, l->rng);
         /* z = x W_x + h W_h, layer-normalised gate by gate */
-        h = et_norm_lstm_gates(et_select(xw, 0, t), et_matmul(state->h, l->W_hh), NULL, NULL, state->c, l->ln_gamma,
-                               l->ln_beta, l->lnc_gamma, l->lnc_beta, keep, l->eps, &c);
+        h = et_norm_lstm_gates(et_select(xw, 0, t), et_matmul(state->h, l->W_hh), NULL, NULL, state->c,
+                               l->ln_gamma, l->ln_beta, l->lnc_gamma, l->lnc_beta, keep, l->eps, &c);
         state->h = hs[t] = et_scope_return(step, go_on(mask, h, state->h));
         state->c = et_scope_return(step, go_on(mask, c, state->c));
         et_scope_close(step);
@@ -285,7 +292,8 @@ et_tensor *et_hyper_lstm_forward(const et_hyper_lstm *l, et_tensor *x, et_tensor
     et_tensor *xi = et_matmul(x, et_slice(in->W_xh, 0, 0, l->in, 1)); /* [T, B, 4k] */
     for (int64_t t = 0; hs && t < w.T && !et_error_status(); t++) {
         et_scope *step = et_scope_open();
-        et_tensor *u, *cu, *h, *c, *mask = alive(&w, t), *keep = keep_mask(&w, l->keep, l->module.training, l->rng);
+        et_tensor *u, *cu, *h, *c, *mask = alive(&w, t), *keep = keep_mask(&w, l->keep, l->module.training,
+                                                                           l->rng);
         /* 1. the small LSTM on [x, h]: u */
         et_tensor *hu = et_concat(2, (et_tensor *const[]){state->h, state->hyper_h}, 1);
         u = et_norm_lstm_gates(et_select(xi, 0, t), et_matmul(hu, weight.inner), NULL, NULL, state->hyper_c,

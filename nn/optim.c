@@ -140,16 +140,16 @@ static void step_piece(int64_t lo, int64_t hi, void *user)
     const int64_t n = hi - lo;
 
     if (p->sgd) {
-        p->k->sgd(n, p->w + at, p->g + at, p->m ? p->m + at : NULL, p->lr, p->mu, c->nesterov, p->decay, p->scale,
-                  p->first, p->zero);
+        p->k->sgd(n, p->w + at, p->g + at, p->m ? p->m + at : NULL, p->lr, p->mu, c->nesterov, p->decay,
+                  p->scale, p->first, p->zero);
         return;
     }
     p->k->adam(n, p->w + at, p->g + at, p->m + at, p->v + at, p->lr, c->beta1, c->beta2, c->eps, p->decay,
                c->kind == ET_ADAMW, p->bc1, p->bc2, p->scale, p->sums ? 0 : p->zero);
     if (!p->sums)
         return;
-    et_swats_products(p->dtype, n, p->w + at, p->g + at, p->m + at, p->v + at, c, p->lr, p->decay, p->scale, p->bc1,
-                      p->bc2, p->sums + 2 * (lo / ET_OPTIM_PIECE));
+    et_swats_products(p->dtype, n, p->w + at, p->g + at, p->m + at, p->v + at, c, p->lr, p->decay,
+                      p->scale, p->bc1, p->bc2, p->sums + 2 * (lo / ET_OPTIM_PIECE));
     if (p->zero)
         memset(p->g + at, 0, (size_t)n * p->size);
 }

@@ -100,8 +100,8 @@ et_status et_optim_set_lr(et_optim *o, double lr);
 /** SWATS: the number of steps after which it went over to SGD, and the rate L it found then (*rate, where not
  *  NULL); 0 and NaN before, and of other kinds. */
 int64_t et_optim_switched(const et_optim *o, double *rate);
-/** Begins anew with other options: of any kind, without moments, at step 0. Parameters, groups and gradients stay.
- *  On failure (EINVAL, ENOMEM) nothing has changed. */
+/** Begins anew with other options: of any kind, without moments, at step 0. Parameters, groups and gradients
+ *  stay. On failure (EINVAL, ENOMEM) nothing has changed. */
 et_status et_optim_restart(et_optim *o, const et_optim_options *options);
 /** Steps made; elements trained. */
 int64_t et_optim_steps(const et_optim *o);

@@ -34,11 +34,11 @@ typedef struct et_swats {
     double rate_lr;  /* rate / lr at that moment */
 } et_swats;
 
-/* Adam's step p = -lr m' / (sqrt(v') + eps), just made with these corrected moments over n elements, and the gradient
- * it was made for, scale * g + decay * (w before the step): p.p and p.g to out[0] and out[1]. */
+/* Adam's step p = -lr m' / (sqrt(v') + eps), just made with these corrected moments over n elements, and the
+ * gradient it was made for, scale * g + decay * (w before the step): p.p and p.g to out[0] and out[1]. */
 void et_swats_products(et_dtype dtype, int64_t n, const void *w, const void *g, const void *m, const void *v,
-                       const et_optim_options *c, double lr, double decay, double scale, double bc1, double bc2,
-                       double out[2]);
+                       const et_optim_options *c, double lr, double decay, double scale, double bc1,
+                       double bc2, double out[2]);
 
 /* Takes the step's products; switches when it is time. */
 void et_swats_judge(et_optim *o, double pp, double pg);

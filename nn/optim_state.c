@@ -53,12 +53,14 @@ static et_status describe_swats(const et_swats *s, const char *prefix, et_pairs 
     return status;
 }
 
-static et_status read_real(const et_safetensors *file, const char *path, const char *prefix, const char *key, double *out)
+static et_status read_real(const et_safetensors *file, const char *path, const char *prefix, const char *key,
+                           double *out)
 {
     const char *text = et_meta_under(file, prefix, key);
 
     return text && et_parse_double(text, strlen(text), out) ? ET_OK
-                                                            : et_raise(ET_EFORMAT, "%s: no valid \"%s\"", path, key);
+                                                            : et_raise(ET_EFORMAT, "%s: no valid \"%s\"",
+                                                                       path, key);
 }
 
 static et_status read_swats(const et_safetensors *file, const char *path, const char *prefix, et_swats *out)
@@ -100,8 +102,8 @@ et_status et_optim_stage(et_optim *o, const et_safetensors *file, const char *pa
     et_status status = et_error_status();
 
     if (!status && (!kind || strcmp(kind, kind_name(o)) != 0))
-        status = et_raise(ET_EINVAL, "%s holds the state of the optimiser %s, not %s", path, kind ? kind : "(none)",
-                          kind_name(o));
+        status = et_raise(ET_EINVAL, "%s holds the state of the optimiser %s, not %s", path,
+                          kind ? kind : "(none)", kind_name(o));
     if (!status)
         status = et_meta_int(file, path, prefix, "steps", 0, &o->staged);
     if (!status && o->options.kind == ET_SWATS)

@@ -6,20 +6,20 @@
 #include "nn/optim_internal.h"
 
 /* The same in both dtypes: sums are double. */
-#define PRODUCTS(real)                                                                                              \
-    do {                                                                                                            \
-        const real *W = w, *G = g, *M = m, *V = v;                                                                  \
-        for (int64_t i = 0; i < n; i++) {                                                                           \
-            const double p = -lr * ((double)M[i] / bc1) / (sqrt((double)V[i] / bc2) + c->eps);                      \
-            const double at = scale * (double)G[i] + decay * ((double)W[i] - p);                                    \
-            pp += p * p;                                                                                            \
-            pg += p * at;                                                                                           \
-        }                                                                                                           \
+#define PRODUCTS(real)                                                                         \
+    do {                                                                                       \
+        const real *W = w, *G = g, *M = m, *V = v;                                             \
+        for (int64_t i = 0; i < n; i++) {                                                      \
+            const double p = -lr * ((double)M[i] / bc1) / (sqrt((double)V[i] / bc2) + c->eps); \
+            const double at = scale * (double)G[i] + decay * ((double)W[i] - p);               \
+            pp += p * p;                                                                       \
+            pg += p * at;                                                                      \
+        }                                                                                      \
     } while (0)
 
 void et_swats_products(et_dtype dtype, int64_t n, const void *w, const void *g, const void *m, const void *v,
-                       const et_optim_options *c, double lr, double decay, double scale, double bc1, double bc2,
-                       double out[2])
+                       const et_optim_options *c, double lr, double decay, double scale, double bc1,
+                       double bc2, double out[2])
 {
     double pp = 0, pg = 0;
 

@@ -66,8 +66,8 @@ const char *et_meta_under(const et_safetensors *file, const char *prefix, const 
     return value;
 }
 
-et_status et_meta_int(const et_safetensors *file, const char *path, const char *prefix, const char *key, int64_t least,
-                      int64_t *out)
+et_status et_meta_int(const et_safetensors *file, const char *path, const char *prefix, const char *key,
+                      int64_t least, int64_t *out)
 {
     const char *text = et_meta_under(file, prefix, key);
 

@@ -5,13 +5,15 @@
 
 #include "nn/projection.h"
 
-et_projection *et_projection_new(et_module *parent, const char *name, const et_projection_config *config, et_rng *rng)
+et_projection *et_projection_new(et_module *parent, const char *name, const et_projection_config *config,
+                                 et_rng *rng)
 {
     static const char *const kinds[] = {"linear", "mlp", "skip-mlp"};
 
     if (et_error_status())
         return NULL;
-    if (!config || config->in < 1 || config->out < 1 || (config->kind == ET_PROJECTION_MLP && config->hidden < 1) ||
+    if (!config || config->in < 1 || config->out < 1 || (config->kind == ET_PROJECTION_MLP &&
+                                                         config->hidden < 1) ||
         !(config->dropout >= 0 && config->dropout < 1) || !(config->eps >= 0)) {
         et_raise(ET_EINVAL, "projection %s: no configuration, a size below 1, or dropout or eps out of range",
                  name ? name : "");
@@ -28,7 +30,8 @@ et_projection *et_projection_new(et_module *parent, const char *name, const et_p
     if (c->kind != ET_PROJECTION_LINEAR)
         p->linear2 = et_linear_layer_new(&p->module, "linear2", between, c->out, !c->no_bias, rng);
     if (c->kind == ET_PROJECTION_SKIP)
-        p->norm = et_layer_norm_layer_new(&p->module, c->norm_name ? c->norm_name : "norm", c->out, c->eps > 0 ? c->eps : 1e-5);
+        p->norm = et_layer_norm_layer_new(&p->module, c->norm_name ? c->norm_name : "norm", c->out,
+                                          c->eps > 0 ? c->eps : 1e-5);
     p->config.norm_name = NULL;
     return et_module_done(&p->module);
 }

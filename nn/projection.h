@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-typedef enum et_projection_kind { ET_PROJECTION_LINEAR, ET_PROJECTION_MLP, ET_PROJECTION_SKIP } et_projection_kind;
+typedef enum et_projection_kind { ET_PROJECTION_LINEAR, ET_PROJECTION_MLP,
+                                  ET_PROJECTION_SKIP } et_projection_kind;
 
 typedef struct et_projection_config {
     et_projection_kind kind;
@@ -40,7 +41,8 @@ typedef struct et_projection {
 
 /** Linear layers are initialised U(+-1/sqrt(fan_in)). EINVAL for sizes below 1, a dropout outside [0, 1), no
  *  configuration; and as et_module_new. */
-et_projection *et_projection_new(et_module *parent, const char *name, const et_projection_config *config, et_rng *rng);
+et_projection *et_projection_new(et_module *parent, const char *name, const et_projection_config *config,
+                                 et_rng *rng);
 
 /** x [.., in] -> [.., out], not normalised; owned by the open scope. */
 et_tensor *et_projection_forward(const et_projection *p, et_tensor *x);

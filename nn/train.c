@@ -139,7 +139,8 @@ static bool phase_over(const run *r)
     if (!p->phases)
         return false;
     const et_train_phase *phase = &p->phases[at->phase];
-    const int64_t best = at->progress.best_epoch + 1, since = at->epoch - (best > at->phase_began ? best : at->phase_began);
+    const int64_t best = at->progress.best_epoch + 1,
+                  since = at->epoch - (best > at->phase_began ? best : at->phase_began);
     return (phase->patience && since >= phase->patience) ||
            (at->phase + 1 < p->n_phases && at->epoch - at->phase_began >= phase->epochs);
 }
@@ -158,8 +159,8 @@ static et_status next_phase(run *r)
 
 static bool run_over(const run *r)
 {
-    return r->at.epoch >= r->options->epochs || r->result->interrupted || et_early_stop_done(&r->at.progress) ||
-           (phase_over(r) && r->at.phase + 1 == r->options->n_phases);
+    return r->at.epoch >= r->options->epochs || r->result->interrupted ||
+           et_early_stop_done(&r->at.progress) || (phase_over(r) && r->at.phase + 1 == r->options->n_phases);
 }
 
 /* A checkpoint holds the optimiser of the phase of the epoch before it. */
@@ -172,7 +173,8 @@ static et_status load(run *r)
     if (p->phases) {
         status = et_checkpoint_phase(p->last_path, &phase);
         if (!status && phase >= p->n_phases)
-            status = et_raise(ET_EINVAL, "%s is of phase %" PRId64 " of %d", p->last_path, phase + 1, p->n_phases);
+            status = et_raise(ET_EINVAL, "%s is of phase %" PRId64 " of %d", p->last_path, phase + 1,
+                              p->n_phases);
         if (!status)
             status = et_optim_restart(r->o, &p->phases[phase].optim);
     }
@@ -335,8 +337,8 @@ static et_status epoch(run *r)
         return status;
     r->at.epoch++;
     status = save(r);
-    /* After the checkpoint: the file is never of an epoch that is trained again. What is lost between the two,
-     * the checkpoint has. */
+    /* After the checkpoint: the file is never of an epoch that is trained again. What is lost between the
+     * two, the checkpoint has. */
     return status || !e.improved ? status : keep_best(r);
 }
 
@@ -347,7 +349,8 @@ static et_status start(run *r)
 
     if (r->options->resume && !(stat(r->options->last_path, &info) && errno == ENOENT)) {
         const et_status loaded = load(r);
-        const bool best = r->options->best_path && r->at.epoch > 0 && r->at.progress.best_epoch == r->at.epoch - 1;
+        const bool best = r->options->best_path && r->at.epoch > 0 &&
+                          r->at.progress.best_epoch == r->at.epoch - 1;
         return loaded || !best ? loaded : keep_best(r);
     }
     et_status status = r->options->phases ? et_optim_restart(r->o, &r->options->phases[0].optim) : ET_OK;
@@ -378,7 +381,8 @@ et_status et_train_run(et_module *m, et_optim *o, const et_train_task *task, con
     et_module_eval(m);
     if (!status && !r.result->interrupted)
         status = restore(&r);
-    r.result->early = et_early_stop_done(&r.at.progress) || (phase_over(&r) && r.at.phase + 1 == options->n_phases);
+    r.result->early = et_early_stop_done(&r.at.progress) || (phase_over(&r) &&
+                                                             r.at.phase + 1 == options->n_phases);
     r.result->epochs = r.at.epoch;
     r.result->steps = r.at.step;
     r.result->best = r.at.progress.best;

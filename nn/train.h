@@ -34,7 +34,8 @@ typedef struct et_train_task {
 typedef struct et_train_phase {
     int64_t epochs; /* at least 1; the last phase lasts to the end of the run */
     et_optim_options optim;
-    int64_t patience; /* it ends, the last one with the run, after so many of its epochs without improvement; 0: not */
+    int64_t patience; /* it ends, the last one with the run, after so many of its epochs without improvement;
+                       * 0: not */
 } et_train_phase;
 
 typedef struct et_train_event {
@@ -54,9 +55,9 @@ typedef struct et_train_options {
     bool mixed;                  /* losses are computed in mixed precision (et_mixed_begin) */
     double clip;                 /* global norm of the gradients; 0: not clipped */
     const et_schedule *schedule; /* NULL: the optimiser's rate */
-    /* Phases one after the other, NULL: the optimiser as it was made. At the beginning of each the optimiser begins
-     * anew with the phase's options (et_optim_restart), at that of all but the first from the best weights so far,
-     * where there is validation. Not together with a schedule. */
+    /* Phases one after the other, NULL: the optimiser as it was made. At the beginning of each the optimiser
+     * begins anew with the phase's options (et_optim_restart), at that of all but the first from the best
+     * weights so far, where there is validation. Not together with a schedule. */
     const et_train_phase *phases;
     int n_phases;
     bool maximise;               /* the metric: larger is better */

@@ -182,7 +182,8 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
     if (!t || !x)
         return et_fail("transformer");
     if (first < 0 || first > t->layers) {
-        et_raise(ET_EINVAL, "transformer %s: cannot begin at block %d of %d", t->module.path, first, t->layers);
+        et_raise(ET_EINVAL, "transformer %s: cannot begin at block %d of %d", t->module.path, first,
+                 t->layers);
         return NULL;
     }
     et_tensor *in[2] = {x, t->checkpoint && mask ? added(mask, x->dtype) : NULL};
@@ -190,7 +191,8 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
         et_transformer_block *b = t->blocks[i];
         in[0] = x;
         const bool compute_again = t->checkpoint && i < t->layers - t->kept && b->module.training && !b->rng;
-        x = compute_again ? et_checkpoint(again, in, mask ? 2 : 1, b) : et_transformer_block_forward(b, x, &call);
+        x = compute_again ? et_checkpoint(again, in, mask ? 2 : 1, b)
+                          : et_transformer_block_forward(b, x, &call);
         if (hidden)
             hidden[i] = x;
     }
@@ -217,7 +219,8 @@ et_status et_transformer_train_last(et_transformer *t, int n)
     for (int i = 0; i < t->layers && !status; i++) {
         const bool frozen = i < t->layers - n;
         et_module_hold_eval(&t->blocks[i]->module, frozen);
-        status = frozen ? et_module_freeze(&t->blocks[i]->module, NULL) : et_module_unfreeze(&t->blocks[i]->module, NULL);
+        status = frozen ? et_module_freeze(&t->blocks[i]->module, NULL)
+                        : et_module_unfreeze(&t->blocks[i]->module, NULL);
     }
     return status;
 }

@@ -83,8 +83,9 @@ typedef struct et_transformer {
     et_module module;
     et_transformer_block **blocks;
     int layers;
-    /* Blocks in training are computed again during backward instead of keeping what is inside (et_checkpoint), but
-     * not those with a generator of their own, nor where attention's weights are asked for. May be set. */
+    /* Blocks in training are computed again during backward instead of keeping what is inside
+     * (et_checkpoint), but not those with a generator of their own, nor where attention's weights are asked
+     * for. May be set. */
     bool checkpoint;
     int kept; /* but not the last so many of them */
 } et_transformer;
@@ -96,7 +97,8 @@ et_transformer *et_transformer_new(et_module *parent, const char *name, int laye
 
 /** x [B, T, d] through all blocks. mask (or NULL) as et_mha_call's. weights, where not NULL, receives each
  *  block's attention, weights[layers] of [B, heads, T, T]. */
-et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask, et_tensor **weights);
+et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask,
+                                  et_tensor **weights);
 
 /** x through blocks first .. layers - 1 alone (EINVAL unless 0 <= first <= layers). hidden, where not NULL,
  *  receives what each of them made, hidden[i] of block i, so hidden[layers]. */
