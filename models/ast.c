@@ -11,9 +11,9 @@
 /* d of 64 for each head. */
 static et_ast_config sized(int heads)
 {
-    return (et_ast_config){.bands = 128, .frames = 1024, .patch_bands = 16, .patch_frames = 16, .step_bands = 10,
-                           .step_frames = 10, .width = 64 * heads, .hidden = 256 * heads, .layers = 12,
-                           .heads = heads, .eps = 1e-12};
+    return (et_ast_config){.bands = 128, .frames = 1024, .patch_bands = 16, .patch_frames = 16,
+                           .step_bands = 10, .step_frames = 10, .width = 64 * heads, .hidden = 256 * heads,
+                           .layers = 12, .heads = heads, .eps = 1e-12};
 }
 
 et_ast_config et_ast_base(void) { return sized(12); }
@@ -22,7 +22,8 @@ et_ast_config et_ast_tiny(void) { return sized(3); }
 
 et_status et_ast_named(const char *name, et_ast_config *config)
 {
-    static const struct { const char *name; int heads; } all[] = {{"ast-base", 12}, {"ast-small", 6}, {"ast-tiny", 3}};
+    static const struct { const char *name; int heads; } all[] = {{"ast-base", 12}, {"ast-small", 6},
+                                                                  {"ast-tiny", 3}};
 
     for (size_t i = 0; name && config && i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i].name, name) == 0) {
@@ -40,8 +41,8 @@ et_ast *et_ast_new(et_module *parent, const char *name, const et_ast_config *con
     if (et_error_status())
         return NULL;
     if (!c || c->patch_bands < 1 || c->patch_frames < 1 || c->step_bands < 1 || c->step_frames < 1 ||
-        c->bands < c->patch_bands || c->frames < c->patch_frames || c->width < 1 || c->layers < 1 || c->classes < 0 ||
-        !(c->dropout >= 0 && c->dropout < 1)) {
+        c->bands < c->patch_bands || c->frames < c->patch_frames || c->width < 1 || c->layers < 1 ||
+        c->classes < 0 || !(c->dropout >= 0 && c->dropout < 1)) {
         et_raise(ET_EINVAL, "ast%s%s: %s", name ? " " : "", name ? name : "",
                  c ? "a size is below 1, the spectrogram smaller than a patch, or the dropout not in [0, 1)"
                    : "no configuration");
@@ -62,9 +63,11 @@ et_ast *et_ast_new(et_module *parent, const char *name, const et_ast_config *con
             m->dist = et_module_param(m->embeddings, "distillation_token", ET_SHAPE(1, 1, c->width));
         m->position = et_module_param(m->embeddings, "position_embeddings",
                                       ET_SHAPE(1, m->special + m->rows * m->cols, c->width));
-        et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", m->embeddings, "patch_embeddings.projection");
+        et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", m->embeddings,
+                                         "patch_embeddings.projection");
         if (patch) {
-            m->patch_weight = et_module_param(patch, "weight", ET_SHAPE(c->width, 1, c->patch_bands, c->patch_frames));
+            m->patch_weight = et_module_param(patch, "weight", ET_SHAPE(c->width, 1, c->patch_bands,
+                                                                        c->patch_frames));
             m->patch_bias = et_module_param(patch, "bias", ET_SHAPE(c->width));
         }
     }
@@ -113,7 +116,8 @@ et_tensor *et_ast_embed(const et_ast *m, et_tensor *x)
     et_tensor *image = et_unsqueeze(et_permute(x, ET_DIMS(0, 2, 1)), 1);
     et_tensor *patches = et_patches(image, c->patch_bands, c->patch_frames, c->step_bands, c->step_frames);
     et_tensor *kernel = et_view(m->patch_weight, ET_SHAPE(d, c->patch_bands * c->patch_frames));
-    et_tensor *z[3] = {et_expand(m->cls, ET_SHAPE(B, 1, d)), m->dist ? et_expand(m->dist, ET_SHAPE(B, 1, d)) : NULL};
+    et_tensor *z[3] = {et_expand(m->cls, ET_SHAPE(B, 1, d)), m->dist ? et_expand(m->dist, ET_SHAPE(B, 1, d))
+                                                                     : NULL};
     z[m->special] = et_linear(patches, kernel, m->patch_bias);
     et_tensor *y = et_add(et_concat(m->special + 1, z, 1), m->position);
     y = et_dropout(y, c->dropout, m->embeddings->training, m->rng);
@@ -226,10 +230,11 @@ et_status et_ast_load(et_ast *m, const char *path, et_load_report *report)
         {"mlp.fc2", "output.dense"},
         {NULL, NULL},
     };
-    static const char *const may[] = {"v.head", "v.head_dist", "classifier", NULL}, *const optional[] = {"classifier", NULL},
+    static const char *const may[] = {"v.head", "v.head_dist", "classifier", NULL},
+                      *const optional[] = {"classifier", NULL},
                       *const position[] = {"embeddings.position_embeddings", NULL};
-    et_load_options o = {.rewrite = true, .prefix = "audio_spectrogram_transformer.", .renames = names, .pass_over = may,
-                         .optional = optional, .compare = true};
+    et_load_options o = {.rewrite = true, .prefix = "audio_spectrogram_transformer.", .renames = names,
+                         .pass_over = may, .optional = optional, .compare = true};
     et_load_report found = {0};
     et_tensor *table = NULL;
 

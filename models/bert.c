@@ -55,7 +55,8 @@ et_status et_bert_named(const char *name, et_bert_config *config)
             *config = all[i].make();
             return ET_OK;
         }
-    return et_raise(ET_EINVAL, "bert: no configuration \"%s\"; there are bert-base, bert-small, bert-mini, bert-tiny "
+    return et_raise(ET_EINVAL,
+                    "bert: no configuration \"%s\"; there are bert-base, bert-small, bert-mini, bert-tiny "
                     "and roberta-base", name ? name : "(null)");
 }
 
@@ -65,10 +66,12 @@ et_bert *et_bert_new(et_module *parent, const char *name, const et_bert_config *
 
     if (et_error_status())
         return NULL;
-    if (!c || c->vocabulary < 1 || c->positions < 1 || c->types < 1 || c->layers < 1 || !(c->dropout >= 0 && c->dropout < 1) ||
-        c->pad < 0 || c->pad >= c->vocabulary || (c->roberta && c->positions <= c->pad + 1)) {
+    if (!c || c->vocabulary < 1 || c->positions < 1 || c->types < 1 || c->layers < 1 ||
+        !(c->dropout >= 0 && c->dropout < 1) || c->pad < 0 || c->pad >= c->vocabulary ||
+        (c->roberta && c->positions <= c->pad + 1)) {
         et_raise(ET_EINVAL, "bert%s%s: %s", name ? " " : "", name ? name : "",
-                 c ? "a size is below 1, the dropout not in [0, 1) or `pad` out of range" : "no configuration");
+                 c ? "a size is below 1, the dropout not in [0, 1) or `pad` out of range"
+                   : "no configuration");
         return NULL;
     }
     et_bert *m = et_module_new(sizeof *m, "BERT", parent, name);
@@ -79,7 +82,8 @@ et_bert *et_bert_new(et_module *parent, const char *name, const et_bert_config *
     m->embeddings = et_module_new(sizeof *m->embeddings, "Embeddings", &m->module, "embeddings");
     if (m->embeddings) {
         m->word = et_embedding_layer_new(m->embeddings, "word_embeddings", c->vocabulary, c->width, -1, rng);
-        m->position = et_embedding_layer_new(m->embeddings, "position_embeddings", c->positions, c->width, -1, rng);
+        m->position = et_embedding_layer_new(m->embeddings, "position_embeddings", c->positions, c->width,
+                                             -1, rng);
         m->type = et_embedding_layer_new(m->embeddings, "token_type_embeddings", c->types, c->width, -1, rng);
         m->norm = et_layer_norm_layer_new(m->embeddings, "LayerNorm", c->width, c->eps);
     }
@@ -141,14 +145,15 @@ et_tensor *et_bert_embed(const et_bert *m, et_tensor *ids, et_tensor *types)
         return NULL;
     }
     if (ids->ndim != 2 || ids->shape[1] > longest || (types && !et_same_shape(ids, types))) {
-        et_raise(ET_ESHAPE, "bert: ids are %s, expected [B, at most %" PRId64 "], and types of the same shape",
-                 et_shape_text(text, ids->ndim, ids->shape), longest);
+        et_raise(ET_ESHAPE, "bert: ids are %s, expected [B, at most %" PRId64
+                 "], and types of the same shape", et_shape_text(text, ids->ndim, ids->shape), longest);
         return NULL;
     }
     et_tensor *x = et_embedding_layer_forward(m->word, ids);
     et_tensor *position = c->roberta ? et_embedding_layer_forward(m->position, counted_positions(m, ids))
                                      : et_slice(m->position->weight, 0, 0, ids->shape[1], 1);
-    et_tensor *type = types ? et_embedding_layer_forward(m->type, types) : et_slice(m->type->weight, 0, 0, 1, 1);
+    et_tensor *type = types ? et_embedding_layer_forward(m->type, types)
+                            : et_slice(m->type->weight, 0, 0, 1, 1);
     x = et_layer_norm_layer_forward(m->norm, et_add(et_add(x, type), position));
     x = et_dropout(x, c->dropout, m->embeddings->training, m->rng);
     return x ? x : et_fail("bert");
@@ -160,9 +165,10 @@ static bool key_mask(const et_tensor *x, et_tensor *mask, et_tensor **keys)
     *keys = NULL;
     if (!mask)
         return !et_error_status();
-    if (mask->dtype != ET_U8 || mask->ndim != 2 || mask->shape[0] != x->shape[0] || mask->shape[1] != x->shape[1]) {
-        et_raise(mask->dtype == ET_U8 ? ET_ESHAPE : ET_EDTYPE, "bert: the mask must be uint8 [%" PRId64 ", %" PRId64 "]",
-                 x->shape[0], x->shape[1]);
+    if (mask->dtype != ET_U8 || mask->ndim != 2 || mask->shape[0] != x->shape[0] ||
+        mask->shape[1] != x->shape[1]) {
+        et_raise(mask->dtype == ET_U8 ? ET_ESHAPE : ET_EDTYPE, "bert: the mask must be uint8 [%" PRId64
+                 ", %" PRId64 "]", x->shape[0], x->shape[1]);
         return false;
     }
     *keys = et_reshape(mask, ET_SHAPE(mask->shape[0], 1, 1, mask->shape[1]));
@@ -178,8 +184,8 @@ static bool states(const et_bert *m, const et_tensor *x)
         return false;
     if (x->ndim == 3 && x->shape[2] == m->config.width)
         return true;
-    et_raise(ET_ESHAPE, "bert: hidden states are %s, expected [B, T, %" PRId64 "]", et_shape_text(text, x->ndim, x->shape),
-             m->config.width);
+    et_raise(ET_ESHAPE, "bert: hidden states are %s, expected [B, T, %" PRId64 "]",
+             et_shape_text(text, x->ndim, x->shape), m->config.width);
     return false;
 }
 
@@ -197,7 +203,8 @@ et_tensor *et_bert_encode(const et_bert *m, int first, et_tensor *x, et_tensor *
     return y ? y : et_fail("bert");
 }
 
-et_tensor *et_bert_forward(const et_bert *m, et_tensor *ids, et_tensor *types, et_tensor *mask, et_tensor **hidden)
+et_tensor *et_bert_forward(const et_bert *m, et_tensor *ids, et_tensor *types, et_tensor *mask,
+                           et_tensor **hidden)
 {
     return et_bert_encode(m, 0, et_bert_embed(m, ids, types), mask, hidden);
 }
@@ -223,7 +230,8 @@ et_tensor *et_bert_pool(const et_bert *m, et_tensor *x, et_tensor *mask, et_bert
             y = et_mean(x, ET_DIMS(1), false);
         }
     } else {
-        et_raise(ET_EINVAL, "bert: %s", how == ET_BERT_POOLER ? "this model has no pooler" : "no such pooling");
+        et_raise(ET_EINVAL, "bert: %s", how == ET_BERT_POOLER ? "this model has no pooler"
+                                                              : "no such pooling");
         return NULL;
     }
     return y ? y : et_fail("bert");

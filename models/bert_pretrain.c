@@ -9,7 +9,8 @@
 #include "nn/init.h"
 #include "tensor/alloc.h"
 
-et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, const et_bert_config *config, et_rng *rng)
+et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, const et_bert_config *config,
+                                       et_rng *rng)
 {
     if (et_error_status())
         return NULL;
@@ -124,9 +125,11 @@ static et_status check_masking(const et_bert_masking *how, const et_tensor *ids,
     if (et_error_status())
         return et_fail_status("bert");
     if (!how || !ids || !share_fits(how->share) || !share_fits(how->masked) || !share_fits(how->random) ||
-        how->masked + how->random > 1 || how->mask < 0 || how->mask >= how->vocabulary || how->n_special < 0 ||
-        (how->n_special && !how->special))
-        return et_raise(ET_EINVAL, "bert: words cannot be masked so: shares outside of [0, 1], or [MASK] of the vocabulary");
+        how->masked + how->random > 1 || how->mask < 0 || how->mask >= how->vocabulary ||
+        how->n_special < 0 || (how->n_special && !how->special))
+        return et_raise(ET_EINVAL,
+                        "bert: words cannot be masked so: shares outside of [0, 1], or [MASK] of the "
+                        "vocabulary");
     if (ids->dtype != ET_I32 || (mask && mask->dtype != ET_U8))
         return et_raise(ET_EDTYPE, "bert: words must be int32 and their mask uint8");
     if (ids->ndim != 2 || (mask && !et_same_shape(ids, mask)))
@@ -134,8 +137,8 @@ static et_status check_masking(const et_bert_masking *how, const et_tensor *ids,
     return ET_OK;
 }
 
-et_status et_bert_mask_words(const et_bert_masking *how, const et_tensor *ids, const et_tensor *mask, et_rng *rng,
-                             et_tensor **masked, et_tensor **targets)
+et_status et_bert_mask_words(const et_bert_masking *how, const et_tensor *ids, const et_tensor *mask,
+                             et_rng *rng, et_tensor **masked, et_tensor **targets)
 {
     et_status status = check_masking(how, ids, mask);
 
@@ -157,8 +160,8 @@ et_status et_bert_mask_words(const et_bert_masking *how, const et_tensor *ids, c
         int64_t n = 0;
         for (int64_t t = 0; t < T && !status; t++) {
             if (row[t] < 0 || row[t] >= how->vocabulary)
-                status = et_raise(ET_EINVAL, "bert: word %d of row %" PRId64 " is not one of %d", (int)row[t], b,
-                                  (int)how->vocabulary);
+                status = et_raise(ET_EINVAL, "bert: word %d of row %" PRId64 " is not one of %d", (int)row[t],
+                                  b, (int)how->vocabulary);
             else if ((!keep || keep[b * T + t]) && !special[row[t]])
                 place[n++] = t;
         }
@@ -181,8 +184,8 @@ et_status et_bert_mask_words(const et_bert_masking *how, const et_tensor *ids, c
     return ET_OK;
 }
 
-int64_t et_bert_pair(const int32_t *a, int64_t na, const int32_t *b, int64_t nb, int32_t cls, int32_t sep, int32_t pad,
-                     int64_t T, int32_t *row, int32_t *types, uint8_t *mask)
+int64_t et_bert_pair(const int32_t *a, int64_t na, const int32_t *b, int64_t nb, int32_t cls, int32_t sep,
+                     int32_t pad, int64_t T, int32_t *row, int32_t *types, uint8_t *mask)
 {
     const int64_t room = T - (b ? 3 : 2);
     int64_t n = 0, second;
@@ -243,7 +246,8 @@ et_tensor *et_bert_masked_loss(const et_bert_pretrain *m, et_tensor *x, const et
         return et_fail("bert");
     if (targets->dtype != ET_I32 || targets->ndim != 2 || x->ndim != 3 || x->shape[0] != targets->shape[0] ||
         x->shape[1] != targets->shape[1] || targets->numel > INT32_MAX) {
-        et_raise(targets->dtype == ET_I32 ? ET_ESHAPE : ET_EDTYPE, "bert: targets must be int32 [B, T] beside hidden states [B, T, d]");
+        et_raise(targets->dtype == ET_I32 ? ET_ESHAPE : ET_EDTYPE,
+                 "bert: targets must be int32 [B, T] beside hidden states [B, T, d]");
         return NULL;
     }
     et_tensor *plain = et_contiguous((et_tensor *)targets);
@@ -274,7 +278,8 @@ et_tensor *et_bert_next_loss(const et_bert_pretrain *m, et_tensor *x, et_tensor 
         et_raise(ET_EINVAL, "bert: a model without a pooler does not guess next sentences");
         return NULL;
     }
-    return et_cross_entropy(et_linear_layer_forward(m->next, et_bert_pool(m->bert, x, NULL, ET_BERT_POOLER)), labels);
+    return et_cross_entropy(et_linear_layer_forward(m->next, et_bert_pool(m->bert, x, NULL, ET_BERT_POOLER)),
+                            labels);
 }
 
 et_tensor *et_bert_pretrain_loss(const et_bert_pretrain *m, et_tensor *ids, et_tensor *types, et_tensor *mask,
@@ -282,7 +287,8 @@ et_tensor *et_bert_pretrain_loss(const et_bert_pretrain *m, et_tensor *ids, et_t
 {
     if (!m)
         return et_fail("bert");
-    et_tensor *x = et_bert_forward(m->bert, ids, types, mask, NULL), *loss = et_bert_masked_loss(m, x, targets);
+    et_tensor *x = et_bert_forward(m->bert, ids, types, mask, NULL),
+              *loss = et_bert_masked_loss(m, x, targets);
 
     if (loss && labels)
         loss = et_add(loss, et_bert_next_loss(m, x, labels));

@@ -9,8 +9,9 @@
 
 static et_clap_config laion(et_htsat_config htsat)
 {
-    return (et_clap_config){.audio = ET_CLAP_HTSAT, .htsat = htsat, .cnn14 = et_cnn14_base(), .text = et_roberta_base(),
-                            .joint = 512, .loss = ET_CONTRASTIVE_CLIP, .limit = 100};
+    return (et_clap_config){.audio = ET_CLAP_HTSAT, .htsat = htsat, .cnn14 = et_cnn14_base(),
+                            .text = et_roberta_base(), .joint = 512, .loss = ET_CONTRASTIVE_CLIP,
+                            .limit = 100};
 }
 
 et_clap_config et_clap_tiny(void) { return laion(et_htsat_tiny()); }
@@ -39,9 +40,10 @@ et_clap_config et_clap_small(void)
     et_clap_config c = laion(et_htsat_tiny());
 
     c.audio = ET_CLAP_CNN14;
-    c.cnn14 = (et_cnn14_config){.bands = 16, .blocks = 3, .widths = {8, 16, 32}, .embedding = 64, .classes = 8};
-    c.text = (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .positions = 14,
-                              .types = 2, .pooler = true, .eps = 1e-12, .plain_init = true};
+    c.cnn14 = (et_cnn14_config){.bands = 16, .blocks = 3, .widths = {8, 16, 32}, .embedding = 64,
+                                .classes = 8};
+    c.text = (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2,
+                              .positions = 14, .types = 2, .pooler = true, .eps = 1e-12, .plain_init = true};
     c.joint = 32;
     c.one_scale = true;
     return c;
@@ -71,8 +73,9 @@ et_clap *et_clap_new(et_module *parent, const char *name, const et_clap_config *
     if (et_error_status())
         return NULL;
     if (!c || c->joint < 1 || !(c->limit > 0) || (!c->microsoft && !c->text.pooler)) {
-        et_raise(ET_EINVAL, "clap%s%s: no configuration, a width or limit that is not positive, or a text tower without a pooler",
-                 name ? " " : "", name ? name : "");
+        et_raise(ET_EINVAL,
+                 "clap%s%s: no configuration, a width or limit that is not positive, or a text tower without "
+                 "a pooler", name ? " " : "", name ? name : "");
         return NULL;
     }
     et_clap *m = et_module_new(sizeof *m, "CLAP", parent, name);
@@ -86,12 +89,14 @@ et_clap *et_clap_new(et_module *parent, const char *name, const et_clap_config *
         m->htsat = et_htsat_new(&m->module, tower, &c->htsat, rng);
     else
         m->cnn14 = et_cnn14_new(&m->module, tower, &c->cnn14, rng);
-    et_projection_config head = {.kind = ms ? ET_PROJECTION_SKIP : ET_PROJECTION_MLP, .in = c->text.width, .out = c->joint,
-                                 .hidden = c->joint, .relu = true, .no_bias = ms, .dropout = ms ? c->dropout : 0,
-                                 .norm_name = "layer_norm"};
-    m->text_head = et_projection_new(&m->module, ms ? "caption_encoder.projection" : "text_projection", &head, rng);
+    et_projection_config head = {.kind = ms ? ET_PROJECTION_SKIP : ET_PROJECTION_MLP, .in = c->text.width,
+                                 .out = c->joint, .hidden = c->joint, .relu = true, .no_bias = ms,
+                                 .dropout = ms ? c->dropout : 0, .norm_name = "layer_norm"};
+    m->text_head = et_projection_new(&m->module, ms ? "caption_encoder.projection" : "text_projection",
+                                     &head, rng);
     head.in = m->htsat ? et_htsat_width(&c->htsat) : c->cnn14.embedding;
-    m->audio_head = et_projection_new(&m->module, ms ? "audio_encoder.projection" : "audio_projection", &head, rng);
+    m->audio_head = et_projection_new(&m->module, ms ? "audio_encoder.projection" : "audio_projection",
+                                      &head, rng);
     m->scale = scale_new(&m->module, ms ? "logit_scale" : "logit_scale_a");
     if (!ms && !c->one_scale)
         m->other_scale = scale_new(&m->module, "logit_scale_t");
@@ -137,7 +142,8 @@ et_status et_clap_load(et_clap *m, const char *path, et_load_report *report)
 {
     /* LAION's names as those of Hugging Face's conversion */
     static const et_rename names[] = {
-        {"audio_branch.bn0", "audio_model.audio_encoder.batch_norm"}, /* HTS-AT alone: CNN14 has a bn0 of its own */
+        /* HTS-AT alone: CNN14 has a bn0 of its own */
+        {"audio_branch.bn0", "audio_model.audio_encoder.batch_norm"},
         {"text_branch", "text_model"},
         {"audio_branch", "audio_model.audio_encoder"},
         {"text_projection.0", "text_projection.linear1"},
@@ -152,11 +158,14 @@ et_status et_clap_load(et_clap *m, const char *path, et_load_report *report)
         {"mlp.fc2", "output.dense"},
         {NULL, NULL},
     };
-    static const char *const may[] = {"audio_model.audio_encoder.spectrogram_extractor", "audio_model.audio_encoder.logmel_extractor",
-                                      "audio_model.audio_encoder.tscam_conv", "audio_model.audio_encoder.head",
-                                      "audio_model.audio_encoder.fc_audioset", "audio_encoder.base.spectrogram_extractor",
-                                      "audio_encoder.base.logmel_extractor", "audio_encoder.base.fc_audioset", "text_transform",
-                                      "audio_transform", NULL};
+    static const char *const may[] = {"audio_model.audio_encoder.spectrogram_extractor",
+                                      "audio_model.audio_encoder.logmel_extractor",
+                                      "audio_model.audio_encoder.tscam_conv",
+                                      "audio_model.audio_encoder.head",
+                                      "audio_model.audio_encoder.fc_audioset",
+                                      "audio_encoder.base.spectrogram_extractor",
+                                      "audio_encoder.base.logmel_extractor", "audio_encoder.base.fc_audioset",
+                                      "text_transform", "audio_transform", NULL};
     et_load_options o = {.rewrite = true, .pass_over = may};
 
     if (!m)

@@ -9,8 +9,8 @@
 
 et_cnn14_config et_cnn14_base(void)
 {
-    return (et_cnn14_config){.bands = 64, .blocks = 6, .widths = {64, 128, 256, 512, 1024, 2048}, .embedding = 2048,
-                             .classes = 527, .dropout = 0.2};
+    return (et_cnn14_config){.bands = 64, .blocks = 6, .widths = {64, 128, 256, 512, 1024, 2048},
+                             .embedding = 2048, .classes = 527, .dropout = 0.2};
 }
 
 static et_linear_layer *dense(et_module *parent, const char *name, int64_t in, int64_t out, et_rng *rng)
@@ -32,8 +32,8 @@ static et_cnn14_block *block_new(et_module *parent, int number, int64_t in, int6
     if (!b)
         return NULL;
     for (int i = 0; i < 2; i++) {
-        const et_conv_config c = {.in = i ? out : in, .out = out, .kernel_h = 3, .kernel_w = 3, .pad_h = 1, .pad_w = 1,
-                                  .no_bias = true};
+        const et_conv_config c = {.in = i ? out : in, .out = out, .kernel_h = 3, .kernel_w = 3, .pad_h = 1,
+                                  .pad_w = 1, .no_bias = true};
         b->conv[i] = et_conv2d_layer_new(&b->module, convs[i], &c, rng);
         b->bn[i] = et_batch_norm_layer_new(&b->module, norms[i], out);
         if (b->conv[i])
@@ -48,10 +48,10 @@ et_cnn14 *et_cnn14_new(et_module *parent, const char *name, const et_cnn14_confi
 
     if (et_error_status())
         return NULL;
-    if (!c || c->bands < 1 || c->blocks < 1 || c->blocks > ET_CNN14_BLOCKS || c->embedding < 1 || c->classes < 0 ||
-        !(c->dropout >= 0 && c->dropout < 1)) {
-        et_raise(ET_EINVAL, "cnn14%s%s: no configuration, or a size or the dropout out of range", name ? " " : "",
-                 name ? name : "");
+    if (!c || c->bands < 1 || c->blocks < 1 || c->blocks > ET_CNN14_BLOCKS || c->embedding < 1 ||
+        c->classes < 0 || !(c->dropout >= 0 && c->dropout < 1)) {
+        et_raise(ET_EINVAL, "cnn14%s%s: no configuration, or a size or the dropout out of range",
+                 name ? " " : "", name ? name : "");
         return NULL;
     }
     et_cnn14 *m = et_module_new(sizeof *m, "CNN14", parent, name);
@@ -70,7 +70,8 @@ et_cnn14 *et_cnn14_new(et_module *parent, const char *name, const et_cnn14_confi
 static et_tensor *block_forward(const et_cnn14 *m, int i, et_tensor *x)
 {
     const et_cnn14_block *b = m->blocks[i];
-    et_scope *inner = et_scope_open(); /* what no backward rule will read goes when the block has been passed */
+    et_scope *inner = et_scope_open(); /* what no backward rule will read goes when the block has been
+                                        * passed */
 
     if (!inner)
         return NULL;
@@ -90,8 +91,8 @@ et_tensor *et_cnn14_forward(const et_cnn14 *m, et_tensor *x)
     if (!m || !x)
         return et_fail("cnn14");
     if (x->ndim != 3 || x->shape[2] != m->config.bands) {
-        et_raise(ET_ESHAPE, "cnn14: spectrograms are %s, expected [B, frames, %" PRId64 "]", et_shape_text(text, x->ndim, x->shape),
-                 m->config.bands);
+        et_raise(ET_ESHAPE, "cnn14: spectrograms are %s, expected [B, frames, %" PRId64 "]",
+                 et_shape_text(text, x->ndim, x->shape), m->config.bands);
         return NULL;
     }
     x = et_unsqueeze(et_batch_norm_layer_forward_axis(m->bn0, x, -1), 1);

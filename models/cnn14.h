@@ -5,8 +5,8 @@
  *
  * pool is the mean of 2 x 2, and nothing in the last block. Dropout stands between the blocks.
  *
- * State dict: bn0.*, conv_block{1..}.{conv1,conv2}.weight, .{bn1,bn2}.*, fc1.*, fc_audioset.* (a classifier that the
- * embedding does without). */
+ * State dict: bn0.*, conv_block{1..}.{conv1,conv2}.weight, .{bn1,bn2}.*, fc1.*, fc_audioset.* (a classifier
+ * that the embedding does without). */
 #ifndef ETUDE_MODELS_CNN14_H
 #define ETUDE_MODELS_CNN14_H
 
@@ -47,11 +47,12 @@ typedef struct et_cnn14 {
     et_rng *rng; /* for dropout; NULL: the thread's default generator. May be set. */
 } et_cnn14;
 
-/** A model under parent and name (both NULL: a root). Weights are Xavier uniform, biases 0. NULL on failure: EINVAL for
- *  sizes below 1, more than ET_CNN14_BLOCKS blocks, a dropout outside [0, 1). */
+/** A model under parent and name (both NULL: a root). Weights are Xavier uniform, biases 0. NULL on failure:
+ *  EINVAL for sizes below 1, more than ET_CNN14_BLOCKS blocks, a dropout outside [0, 1). */
 et_cnn14 *et_cnn14_new(et_module *parent, const char *name, const et_cnn14_config *config, et_rng *rng);
 
-/** The embedding [B, embedding] of log-mel spectrograms x [B, frames, bands]. Owned by the open scope. ESHAPE. */
+/** The embedding [B, embedding] of log-mel spectrograms x [B, frames, bands]. Owned by the open scope.
+ *  ESHAPE. */
 et_tensor *et_cnn14_forward(const et_cnn14 *m, et_tensor *x);
 
 #ifdef __cplusplus

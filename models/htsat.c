@@ -30,11 +30,13 @@ int64_t et_htsat_width(const et_htsat_config *config) { return config->width << 
 /* --- making one -------------------------------------------------------------------------------------- */
 
 static const et_transformer_names names = {
-    .attention = "attention", .q = "self.query", .k = "self.key", .v = "self.value", .qkv = "self.qkv", .out = "output.dense",
-    .norm1 = "layernorm_before", .norm2 = "layernorm_after", .mlp = {"intermediate.dense", "output.dense"},
+    .attention = "attention", .q = "self.query", .k = "self.key", .v = "self.value", .qkv = "self.qkv",
+    .out = "output.dense", .norm1 = "layernorm_before", .norm2 = "layernorm_after",
+    .mlp = {"intermediate.dense", "output.dense"},
 };
 
-/* 0, 1 or 2: which of the bands [0, side - w), [side - w, side - w/2), [side - w/2, side) a shifted row is in. */
+/* 0, 1 or 2: which of the bands [0, side - w), [side - w, side - w/2), [side - w/2, side) a shifted row is
+ * in. */
 static int region(int64_t i, int64_t side, int64_t window)
 {
     return (i >= side - window) + (i >= side - window / 2);
@@ -58,7 +60,8 @@ static void fill_mask(et_tensor *mask, int64_t side, int64_t w)
 static void release_stage(et_module *m) { et_dealloc(((et_htsat_stage *)m)->bias); }
 
 /* The `number`-th stage; `first` of `total` blocks come before it. */
-static et_htsat_stage *stage_new(et_module *parent, int number, const et_htsat_config *c, int first, int total, et_rng *rng)
+static et_htsat_stage *stage_new(et_module *parent, int number, const et_htsat_config *c, int first,
+                                 int total, et_rng *rng)
 {
     const int64_t width = c->width << number, side = (c->image / c->patch) >> number;
     const int64_t window = side < c->window ? side : c->window, rows = (2 * window - 1) * (2 * window - 1);
@@ -73,18 +76,20 @@ static et_htsat_stage *stage_new(et_module *parent, int number, const et_htsat_c
     s->side = side;
     s->window = window;
     et_module_note(&s->module, "%" PRId64 " x %" PRId64 ", %" PRId64, side, side, width);
-    const et_transformer_config block = {.width = width, .heads = heads, .hidden = 4 * width, .act = ET_ACT_GELU, .eps = c->eps,
-                                         .names = &names};
+    const et_transformer_config block = {.width = width, .heads = heads, .hidden = 4 * width,
+                                         .act = ET_ACT_GELU, .eps = c->eps, .names = &names};
     s->blocks = et_transformer_new(&s->module, "blocks", c->depths[number], &block, rng);
     s->bias = et_alloc_zero((size_t)c->depths[number], sizeof(et_tensor *));
     for (int i = 0; s->bias && s->blocks && i < c->depths[number]; i++) {
         et_transformer_block *b = s->blocks->blocks[i];
         b->config.drop_path = total > 1 ? c->drop_path * (first + i) / (total - 1) : c->drop_path;
-        s->bias[i] = et_module_param(et_module_child(&b->attn->module, "self"), "relative_position_bias_table", ET_SHAPE(rows, heads));
+        s->bias[i] = et_module_param(et_module_child(&b->attn->module, "self"),
+                                     "relative_position_bias_table", ET_SHAPE(rows, heads));
     }
     if (window < side && c->depths[number] > 1) {
         const int64_t windows = side / window * (side / window), N = window * window;
-        s->mask = et_module_buffer(&s->module, "attn_mask", ET_ENTRY_CONSTANT, ET_F32, ET_SHAPE(windows, 1, N, N));
+        s->mask = et_module_buffer(&s->module, "attn_mask", ET_ENTRY_CONSTANT, ET_F32,
+                                   ET_SHAPE(windows, 1, N, N));
         fill_mask(s->mask, side, window);
     }
     if (number < c->stages - 1) {
@@ -98,15 +103,18 @@ static et_htsat_stage *stage_new(et_module *parent, int number, const et_htsat_c
 static void fusion_new(et_htsat *m, et_module *patch, et_rng *rng)
 {
     static const char *const at[2][2][2] = {{{"local_att.0", "local_att.1"}, {"local_att.3", "local_att.4"}},
-                                            {{"global_att.1", "global_att.2"}, {"global_att.4", "global_att.5"}}};
+                                            {{"global_att.1", "global_att.2"},
+                                             {"global_att.4", "global_att.5"}}};
     const int64_t d = m->config.width, between = d / 4, p = m->config.patch;
-    const et_conv_config wide = {.in = 1, .out = d, .kernel_h = p, .kernel_w = 3 * p, .stride_h = p, .stride_w = 3 * p};
+    const et_conv_config wide = {.in = 1, .out = d, .kernel_h = p, .kernel_w = 3 * p, .stride_h = p,
+                                 .stride_w = 3 * p};
     et_module *fusion = et_module_new(sizeof *fusion, "AttentionalFusion", patch, "fusion_model");
 
     m->local_proj = et_conv2d_layer_new(patch, "mel_conv2d", &wide, rng);
     for (int where = 0; fusion && where < 2; where++)
         for (int i = 0; i < 2; i++) {
-            const et_conv_config one = {.in = i ? between : d, .out = i ? d : between, .kernel_h = 1, .kernel_w = 1};
+            const et_conv_config one = {.in = i ? between : d, .out = i ? d : between, .kernel_h = 1,
+                                        .kernel_w = 1};
             m->fuse_conv[where][i] = et_conv2d_layer_new(fusion, at[where][i][0], &one, rng);
             m->fuse_bn[where][i] = et_batch_norm_layer_new(fusion, at[where][i][1], one.out);
         }
@@ -114,13 +122,15 @@ static void fusion_new(et_htsat *m, et_module *patch, et_rng *rng)
 
 static bool sizes_fit(const et_htsat_config *c)
 {
-    if (!c || c->bands < 1 || c->patch < 1 || c->window < 2 || c->width < 4 || c->stages < 1 || c->stages > ET_HTSAT_STAGES ||
-        c->image < 1 || c->image % c->bands || c->image % c->patch || !(c->eps > 0) || c->classes < 0 || (c->fusion && c->width % 4))
+    if (!c || c->bands < 1 || c->patch < 1 || c->window < 2 || c->width < 4 || c->stages < 1 ||
+        c->stages > ET_HTSAT_STAGES || c->image < 1 || c->image % c->bands || c->image % c->patch ||
+        !(c->eps > 0) || c->classes < 0 || (c->fusion && c->width % 4))
         return false;
     int64_t side = c->image / c->patch;
     for (int i = 0; i < c->stages; i++, side /= 2) {
         const int64_t window = side < c->window ? side : c->window;
-        if (c->depths[i] < 1 || c->heads[i] < 1 || side < 1 || side % window || (i < c->stages - 1 && side % 2))
+        if (c->depths[i] < 1 || c->heads[i] < 1 || side < 1 || side % window ||
+            (i < c->stages - 1 && side % 2))
             return false;
     }
     return true;
@@ -134,7 +144,8 @@ et_htsat *et_htsat_new(et_module *parent, const char *name, const et_htsat_confi
     if (et_error_status())
         return NULL;
     if (!sizes_fit(c)) {
-        et_raise(ET_EINVAL, "htsat%s%s: %s", name ? " " : "", name ? name : "", c ? "sizes do not fit" : "no configuration");
+        et_raise(ET_EINVAL, "htsat%s%s: %s", name ? " " : "", name ? name : "",
+                 c ? "sizes do not fit" : "no configuration");
         return NULL;
     }
     et_htsat *m = et_module_new(sizeof *m, "HTSAT", parent, name);
@@ -161,7 +172,8 @@ et_htsat *et_htsat_new(et_module *parent, const char *name, const et_htsat_confi
     m->norm = et_layer_norm_layer_new(&m->module, "norm", wide, c->eps);
     if (c->classes) { /* over a map whose rows are those of one quarter */
         const int64_t ratio = c->image / c->bands, rows = ((c->image / c->patch) >> (c->stages - 1)) / ratio;
-        const et_conv_config k = {.in = wide, .out = c->classes, .kernel_h = rows > 0 ? rows : 1, .kernel_w = 3, .pad_w = 1};
+        const et_conv_config k = {.in = wide, .out = c->classes, .kernel_h = rows > 0 ? rows : 1,
+                                  .kernel_w = 3, .pad_w = 1};
         m->tscam = et_conv2d_layer_new(&m->module, "tscam_conv", &k, rng);
         m->head = et_linear_layer_new(&m->module, "head", c->classes, c->classes, true, rng);
     }
@@ -188,8 +200,8 @@ static et_tensor *fold(const et_htsat_config *c, et_tensor *x)
     return et_reshape(x, ET_SHAPE(B, C, c->image, c->image));
 }
 
-/* A convolution whose patches lie side by side, as a product: image [B, 1, S, S] -> [B, d, rows, cols] (or, `last`,
- * [B, rows, cols, d]). */
+/* A convolution whose patches lie side by side, as a product: image [B, 1, S, S] -> [B, d, rows, cols] (or,
+ * `last`, [B, rows, cols, d]). */
 static et_tensor *tokens_of(const et_conv_layer *l, et_tensor *image, bool last)
 {
     const et_conv_config *k = &l->config;
@@ -198,7 +210,8 @@ static et_tensor *tokens_of(const et_conv_layer *l, et_tensor *image, bool last)
         return NULL;
     const int64_t rows = image->shape[2] / k->kernel_h, cols = image->shape[3] / k->kernel_w;
     et_tensor *patches = et_patches(image, k->kernel_h, k->kernel_w, k->stride_h, k->stride_w);
-    et_tensor *y = et_linear(patches, et_view(l->weight, ET_SHAPE(k->out, k->kernel_h * k->kernel_w)), l->bias);
+    et_tensor *y = et_linear(patches, et_view(l->weight, ET_SHAPE(k->out, k->kernel_h * k->kernel_w)),
+                             l->bias);
 
     y = et_reshape(y, ET_SHAPE(image->shape[0], rows, cols, k->out));
     return last ? y : et_contiguous(et_permute(y, ET_DIMS(0, 3, 1, 2)));
@@ -206,12 +219,15 @@ static et_tensor *tokens_of(const et_conv_layer *l, et_tensor *image, bool last)
 
 static et_tensor *fuse_branch(const et_htsat *m, int where, et_tensor *x)
 {
-    et_tensor *y = et_batch_norm_layer_forward_relu(m->fuse_bn[where][0], et_conv_layer_forward(m->fuse_conv[where][0], x));
+    et_tensor *y = et_batch_norm_layer_forward_relu(m->fuse_bn[where][0],
+                                                    et_conv_layer_forward(m->fuse_conv[where][0], x));
 
-    return et_batch_norm_layer_forward(m->fuse_bn[where][1], et_conv_layer_forward(m->fuse_conv[where][1], y));
+    return et_batch_norm_layer_forward(m->fuse_bn[where][1],
+                                       et_conv_layer_forward(m->fuse_conv[where][1], y));
 }
 
-/* 2 x w + 2 r (1 - w) = 2 ((x - r) w + r), w = sigmoid(local(x + r) + global(x + r)); all [B, d, side, side] */
+/* 2 x w + 2 r (1 - w) = 2 ((x - r) w + r), w = sigmoid(local(x + r) + global(x + r)); all [B, d, side,
+ * side] */
 static et_tensor *fuse(const et_htsat *m, et_tensor *x, et_tensor *r)
 {
     et_tensor *both = et_add(x, r);
@@ -221,7 +237,8 @@ static et_tensor *fuse(const et_htsat *m, et_tensor *x, et_tensor *r)
     return et_mul_scalar(et_add(et_mul(et_sub(x, r), w), r), 2);
 }
 
-/* The maps of the three chunks of images [B, 3, S, S], one behind the other along time: [B, d, side, side]. */
+/* The maps of the three chunks of images [B, 3, S, S], one behind the other along time: [B, d, side,
+ * side]. */
 static et_tensor *local_map(const et_htsat *m, et_tensor *images)
 {
     if (!images)
@@ -270,7 +287,8 @@ static et_tensor *embed(const et_htsat *m, et_tensor *images, et_tensor *longer)
         for (int64_t b = 0; p && b < B; b++)
             if (set[b])
                 *p++ = (int32_t)b;
-        et_tensor *chunks = et_contiguous(et_slice(et_index_select(images, 0, index), 1, 1, ET_HTSAT_CHUNKS, 1));
+        et_tensor *chunks = et_contiguous(et_slice(et_index_select(images, 0, index), 1, 1, ET_HTSAT_CHUNKS,
+                                                   1));
         et_tensor *global = et_contiguous(et_permute(et_index_select(x, 0, index), ET_DIMS(0, 3, 1, 2)));
         et_tensor *fused = fuse(m, global, local_map(m, chunks));
         x = replaced(x, et_contiguous(et_permute(fused, ET_DIMS(0, 2, 3, 1))), set);
@@ -278,7 +296,7 @@ static et_tensor *embed(const et_htsat *m, et_tensor *images, et_tensor *longer)
     return et_layer_norm_layer_forward(m->patch_norm, x);
 }
 
-/* --- stages ------------------------------------------------------------------------------------------------ */
+/* --- stages ---------------------------------------------------------------------------------------- */
 
 /* x [B, side, side, d]. Attention is computed in windows; all else goes token by token. */
 static et_tensor *swin_block(const et_htsat_stage *s, int i, et_tensor *x)
@@ -309,12 +327,14 @@ et_tensor *et_htsat_forward(const et_htsat *m, et_tensor *x, et_tensor *longer)
     const et_htsat_config *c = &m->config;
     const int64_t frames = c->image * (c->image / c->bands);
     const bool good = c->fusion ? x->ndim == 4 && x->shape[1] == ET_HTSAT_CHUNKS : x->ndim == 3;
-    if (!good || x->shape[x->ndim - 1] != c->bands || x->shape[x->ndim - 2] > frames || x->shape[x->ndim - 2] < 1) {
+    if (!good || x->shape[x->ndim - 1] != c->bands || x->shape[x->ndim - 2] > frames ||
+        x->shape[x->ndim - 2] < 1) {
         et_raise(ET_ESHAPE, "htsat: spectrograms are %s, expected [B, %sat most %" PRId64 ", %" PRId64 "]",
                  et_shape_text(text, x->ndim, x->shape), c->fusion ? "4, " : "", frames, c->bands);
         return NULL;
     }
-    if (longer && (!c->fusion || longer->dtype != ET_U8 || longer->ndim != 1 || longer->shape[0] != x->shape[0])) {
+    if (longer && (!c->fusion || longer->dtype != ET_U8 || longer->ndim != 1 ||
+                   longer->shape[0] != x->shape[0])) {
         et_raise(ET_EINVAL, "htsat: `longer` must be uint8 [B], of a model with fusion");
         return NULL;
     }
@@ -327,7 +347,8 @@ et_tensor *et_htsat_forward(const et_htsat *m, et_tensor *x, et_tensor *longer)
         for (int b = 0; x && b < s->blocks->layers; b++)
             x = swin_block(s, b, x);
         if (s->merge)
-            x = et_linear_layer_forward(s->merge, et_layer_norm_layer_forward(s->merge_norm, et_patch_merge(x)));
+            x = et_linear_layer_forward(s->merge,
+                                        et_layer_norm_layer_forward(s->merge_norm, et_patch_merge(x)));
     }
     x = et_mean(et_layer_norm_layer_forward(m->norm, x), ET_DIMS(1, 2), false);
     return x ? x : et_fail("htsat");

@@ -1,19 +1,22 @@
-/* HTS-AT: a Swin transformer over log-mel spectrograms (Chen et al. 2022, arXiv 2202.00874; Liu et al. 2021, arXiv
- * 2103.14030), with attentional feature fusion for long sounds (Wu et al. 2023, arXiv 2211.06687; Dai et al. 2021, arXiv
- * 2009.14082).
+/* HTS-AT: a Swin transformer over log-mel spectrograms (Chen et al. 2022, arXiv 2202.00874; Liu et al. 2021,
+ * arXiv 2103.14030), with attentional feature fusion for long sounds (Wu et al. 2023, arXiv 2211.06687; Dai
+ * et al. 2021, arXiv 2009.14082).
  *
- *   image   BN over each band; time resized (bicubic); time cut into quarters, one below the other along frequency
+ *   image   BN over each band; time resized (bicubic); time cut into quarters, one below the other along
+ *           frequency
  *   tokens  LN(conv(image)), side by side
- *   block   pre-norm transformer; attention within windows, in odd blocks of windows shifted by half; scores + a learned
- *           bias of the relative position
- *   stage   blocks, then 2 x 2 tokens side by side -> LN -> linear, half as many channels as they have together
+ *   block   pre-norm transformer; attention within windows, in odd blocks of windows shifted by half; scores
+ *           + a learned bias of the relative position
+ *   stage   blocks, then 2 x 2 tokens side by side -> LN -> linear, half as many channels as they have
+ *           together
  *   y       mean of LN(tokens)
  *
- * State dict, with the names of the Hugging Face checkpoint: batch_norm.*, patch_embed.{proj,norm}, layers.{i}.blocks.{j}
- * (layernorm_before, attention.self.{relative_position_bias_table,query,key,value}, attention.output.dense, layernorm_after,
- * intermediate.dense, output.dense), layers.{i}.downsample.{reduction,norm}, norm; with fusion patch_embed.mel_conv2d and
- * patch_embed.fusion_model.{local_att.{0,1,3,4},global_att.{1,2,4,5}}; with classes tscam_conv and head, which the
- * embedding does without. */
+ * State dict, with the names of the Hugging Face checkpoint: batch_norm.*, patch_embed.{proj,norm},
+ * layers.{i}.blocks.{j} (layernorm_before, attention.self.{relative_position_bias_table,query,key,value},
+ * attention.output.dense, layernorm_after, intermediate.dense, output.dense),
+ * layers.{i}.downsample.{reduction,norm}, norm; with fusion patch_embed.mel_conv2d and
+ * patch_embed.fusion_model.{local_att.{0,1,3,4},global_att.{1,2,4,5}}; with classes tscam_conv and head,
+ * which the embedding does without. */
 #ifndef ETUDE_MODELS_HTSAT_H
 #define ETUDE_MODELS_HTSAT_H
 
@@ -50,7 +53,8 @@ typedef struct et_htsat_stage {
     int64_t side, window;
     et_transformer *blocks;
     et_tensor **bias;  /* tables [(2 window - 1)^2, heads] of the blocks */
-    et_tensor *mask;   /* [windows, 1, N, N] of shifted windows: 0, or -100 between regions; NULL if none is shifted */
+    et_tensor *mask;   /* [windows, 1, N, N] of shifted windows: 0, or -100 between regions; NULL if none is
+                        * shifted */
     et_layer_norm_layer *merge_norm; /* or NULL */
     et_linear_layer *merge;
 } et_htsat_stage;
@@ -69,8 +73,9 @@ typedef struct et_htsat {
     et_linear_layer *head;
 } et_htsat;
 
-/** A model under parent and name (both NULL: a root). Matrices are N(0, 0.02). NULL on failure: EINVAL for sizes that do
- *  not fit: bands that do not divide the image, patches, windows (a last stage smaller than a window has one window). */
+/** A model under parent and name (both NULL: a root). Matrices are N(0, 0.02). NULL on failure: EINVAL for
+ *  sizes that do not fit: bands that do not divide the image, patches, windows (a last stage smaller than a
+ *  window has one window). */
 et_htsat *et_htsat_new(et_module *parent, const char *name, const et_htsat_config *config, et_rng *rng);
 
 /** Sets the generator of stochastic depth; NULL: the thread's default one. */
@@ -79,9 +84,10 @@ void et_htsat_set_rng(et_htsat *m, et_rng *rng);
 /** Width of the embedding. */
 int64_t et_htsat_width(const et_htsat_config *config);
 
-/** The embedding [B, width] of log-mel spectrograms x: [B, frames, bands], or with fusion [B, ET_HTSAT_CHUNKS, frames,
- *  bands], the first of the whole sound. longer, uint8 [B]: 1 for sounds whose other three chunks are looked at; NULL:
- *  none is. Owned by the open scope. ESHAPE, also for more frames than the image holds. */
+/** The embedding [B, width] of log-mel spectrograms x: [B, frames, bands], or with fusion [B,
+ *  ET_HTSAT_CHUNKS, frames, bands], the first of the whole sound. longer, uint8 [B]: 1 for sounds whose other
+ *  three chunks are looked at; NULL: none is. Owned by the open scope. ESHAPE, also for more frames than the
+ *  image holds. */
 et_tensor *et_htsat_forward(const et_htsat *m, et_tensor *x, et_tensor *longer);
 
 #ifdef __cplusplus

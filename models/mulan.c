@@ -7,8 +7,9 @@
 
 static et_mulan_config base(et_mulan_audio_kind audio)
 {
-    return (et_mulan_config){.audio = audio, .resnet = et_resnet_50(1, 0), .ast = et_ast_base(), .text = et_bert_base(),
-                             .latent = 128, .loss = ET_CONTRASTIVE_MULAN, .temperature = 0.07, .limit = 100};
+    return (et_mulan_config){.audio = audio, .resnet = et_resnet_50(1, 0), .ast = et_ast_base(),
+                             .text = et_bert_base(), .latent = 128, .loss = ET_CONTRASTIVE_MULAN,
+                             .temperature = 0.07, .limit = 100};
 }
 
 et_mulan_config et_mulan_resnet50(void) { return base(ET_MULAN_RESNET); }
@@ -19,8 +20,8 @@ et_mulan_config et_mulan_small(void)
     et_mulan_config c = base(ET_MULAN_RESNET);
 
     c.resnet = (et_resnet_config){.channels = 1, .width = 8, .blocks = {1, 1, 1, 1}};
-    c.text = (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .positions = 14,
-                              .types = 2, .pooler = true, .eps = 1e-12, .plain_init = true};
+    c.text = (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2,
+                              .positions = 14, .types = 2, .pooler = true, .eps = 1e-12, .plain_init = true};
     c.latent = 16;
     return c;
 }
@@ -32,7 +33,8 @@ et_mulan *et_mulan_new(et_module *parent, const char *name, const et_mulan_confi
     if (et_error_status())
         return NULL;
     if (!c || c->latent < 1 || !(c->temperature > 0) || !(c->limit > 0)) {
-        et_raise(ET_EINVAL, "mulan%s%s: no configuration, or a width, temperature or limit that is not positive",
+        et_raise(ET_EINVAL,
+                 "mulan%s%s: no configuration, or a width, temperature or limit that is not positive",
                  name ? " " : "", name ? name : "");
         return NULL;
     }
@@ -49,7 +51,8 @@ et_mulan *et_mulan_new(et_module *parent, const char *name, const et_mulan_confi
     }
     m->text = et_bert_new(&m->module, "text", &c->text, rng);
     m->audio_projection = et_linear_layer_new(&m->module, "audio_projection", width, c->latent, true, rng);
-    m->text_projection = et_linear_layer_new(&m->module, "text_projection", c->text.width, c->latent, true, rng);
+    m->text_projection = et_linear_layer_new(&m->module, "text_projection", c->text.width, c->latent,
+                                             true, rng);
     m->logit_scale = et_module_param(&m->module, "logit_scale", 0, NULL);
     if (m->logit_scale)
         et_fill(m->logit_scale, -log(c->temperature));
@@ -60,7 +63,8 @@ et_tensor *et_mulan_audio(const et_mulan *m, et_tensor *x)
 {
     if (!m || !x)
         return et_fail("mulan");
-    et_tensor *y = m->resnet ? et_resnet_forward(m->resnet, et_unsqueeze(x, 1)) : et_ast_pool(m->ast, et_ast_forward(m->ast, x, NULL));
+    et_tensor *y = m->resnet ? et_resnet_forward(m->resnet, et_unsqueeze(x, 1))
+                             : et_ast_pool(m->ast, et_ast_forward(m->ast, x, NULL));
     y = et_l2_normalize(et_linear_layer_forward(m->audio_projection, y), 1e-12);
     return y ? y : et_fail("mulan");
 }

@@ -15,9 +15,10 @@
 
 et_mulan_compact_config et_mulan_compact(void)
 {
-    return (et_mulan_compact_config){.width = 512, .layers = 6, .heads = 8, .head_width = 64, .hidden = 1365, .patch = 16,
-                                     .offsets = 128, .vocabulary = 49408, .positions = 256, .latent = 128,
-                                     .patch_dropout = 0.25, .loss = ET_CONTRASTIVE_DECOUPLED, .log_scale = log(10)};
+    return (et_mulan_compact_config){.width = 512, .layers = 6, .heads = 8, .head_width = 64, .hidden = 1365,
+                                     .patch = 16, .offsets = 128, .vocabulary = 49408, .positions = 256,
+                                     .latent = 128, .patch_dropout = 0.25, .loss = ET_CONTRASTIVE_DECOUPLED,
+                                     .log_scale = log(10)};
 }
 
 /* --- making one ------------------------------------------------------------------------------------- */
@@ -66,10 +67,11 @@ static et_compact_layer *layer_new(et_module *parent, int i, const et_mulan_comp
 
 static void release(et_module *m) { et_dealloc(((et_compact_tower *)m)->layers); }
 
-static et_compact_tower *tower_new(et_module *parent, const char *name, const et_mulan_compact_config *c, bool text,
-                                   et_rng *rng)
+static et_compact_tower *tower_new(et_module *parent, const char *name, const et_mulan_compact_config *c,
+                                   bool text, et_rng *rng)
 {
-    et_compact_tower *t = et_module_new(sizeof *t, text ? "TextTransformer" : "AudioTransformer", parent, name);
+    et_compact_tower *t = et_module_new(sizeof *t, text ? "TextTransformer" : "AudioTransformer", parent,
+                                        name);
     const int64_t area = c->patch * c->patch;
 
     if (!t)
@@ -86,11 +88,14 @@ static et_compact_tower *tower_new(et_module *parent, const char *name, const et
         t->patch = et_linear_layer_new(&t->module, "to_patch_tokens.2", area, c->width, true, rng);
         t->patch_norm[1] = et_layer_norm_layer_new(&t->module, "to_patch_tokens.3", c->width, EPS);
         t->offsets[0] = et_linear_layer_new(&t->module, "dynamic_pos_bias_mlp.0", 2, c->offsets, true, rng);
-        t->offsets[1] = et_linear_layer_new(&t->module, "dynamic_pos_bias_mlp.2", c->offsets, c->offsets, true, rng);
-        t->offsets[2] = et_linear_layer_new(&t->module, "dynamic_pos_bias_mlp.4", c->offsets, c->heads, true, rng);
+        t->offsets[1] = et_linear_layer_new(&t->module, "dynamic_pos_bias_mlp.2", c->offsets, c->offsets,
+                                            true, rng);
+        t->offsets[2] = et_linear_layer_new(&t->module, "dynamic_pos_bias_mlp.4", c->offsets, c->heads,
+                                            true, rng);
     }
     t->layers = et_alloc_zero((size_t)c->layers, sizeof(et_compact_layer *));
-    et_module *list = t->layers ? et_module_new(sizeof *list, "Layers", &t->module, "transformer.layers") : NULL;
+    et_module *list = t->layers ? et_module_new(sizeof *list, "Layers", &t->module, "transformer.layers")
+                                : NULL;
     for (int i = 0; list && i < c->layers; i++, t->n_layers++)
         t->layers[i] = layer_new(list, i, c, rng);
     et_module *norm = group(&t->module, "norm");
@@ -99,18 +104,19 @@ static et_compact_tower *tower_new(et_module *parent, const char *name, const et
     return et_module_done(&t->module);
 }
 
-et_mulan_compact_model *et_mulan_compact_new(et_module *parent, const char *name, const et_mulan_compact_config *config,
-                                             et_rng *rng)
+et_mulan_compact_model *et_mulan_compact_new(et_module *parent, const char *name,
+                                             const et_mulan_compact_config *config, et_rng *rng)
 {
     const et_mulan_compact_config *c = config;
 
     if (et_error_status())
         return NULL;
-    if (!c || c->width < 4 || c->width % 4 || c->layers < 1 || c->heads < 1 || c->head_width < 1 || c->hidden < 1 ||
-        c->patch < 1 || c->offsets < 1 || c->vocabulary < 1 || c->positions < 1 || c->latent < 1 ||
-        !(c->patch_dropout >= 0 && c->patch_dropout < 1) || !(c->dropout >= 0 && c->dropout < 1) || !isfinite(c->log_scale)) {
-        et_raise(ET_EINVAL, "compact mulan%s%s: no configuration, or a size or chance out of range", name ? " " : "",
-                 name ? name : "");
+    if (!c || c->width < 4 || c->width % 4 || c->layers < 1 || c->heads < 1 || c->head_width < 1 ||
+        c->hidden < 1 || c->patch < 1 || c->offsets < 1 || c->vocabulary < 1 || c->positions < 1 ||
+        c->latent < 1 || !(c->patch_dropout >= 0 && c->patch_dropout < 1) ||
+        !(c->dropout >= 0 && c->dropout < 1) || !isfinite(c->log_scale)) {
+        et_raise(ET_EINVAL, "compact mulan%s%s: no configuration, or a size or chance out of range",
+                 name ? " " : "", name ? name : "");
         return NULL;
     }
     et_mulan_compact_model *m = et_module_new(sizeof *m, "MuLanCompact", parent, name);
@@ -132,7 +138,8 @@ et_mulan_compact_model *et_mulan_compact_new(et_module *parent, const char *name
 static et_tensor *normed(et_tensor *x, et_tensor *gain) { return et_layer_norm(x, gain, NULL, EPS); }
 
 /* softmax(8 q k^T + bias) v with unit q and k times their gains */
-static et_tensor *attention(const et_mulan_compact_model *m, const et_compact_layer *l, et_tensor *x, et_tensor *bias)
+static et_tensor *attention(const et_mulan_compact_model *m, const et_compact_layer *l, et_tensor *x,
+                            et_tensor *bias)
 {
     const et_mulan_compact_config *c = &m->config;
     const int64_t inner = c->heads * c->head_width;
@@ -142,13 +149,15 @@ static et_tensor *attention(const et_mulan_compact_model *m, const et_compact_la
     x = normed(x, l->norm);
     et_tensor *kv = et_linear_layer_forward(l->to_kv, x);
     et_tensor *q = et_mha_heads(et_linear_layer_forward(l->to_q, x), c->heads);
-    et_tensor *k = et_mha_heads(et_slice(kv, 2, 0, inner, 1), c->heads), *v = et_mha_heads(et_slice(kv, 2, inner, 2 * inner, 1), c->heads);
+    et_tensor *k = et_mha_heads(et_slice(kv, 2, 0, inner, 1), c->heads),
+              *v = et_mha_heads(et_slice(kv, 2, inner, 2 * inner, 1), c->heads);
     q = et_mul(et_l2_normalize(q, 1e-12), l->q_scale);
     k = et_mul(et_l2_normalize(k, 1e-12), l->k_scale);
     return et_linear_layer_forward(l->out, et_attention(q, k, v, bias, &o));
 }
 
-static et_tensor *layers(const et_mulan_compact_model *m, const et_compact_tower *t, et_tensor *x, et_tensor *bias)
+static et_tensor *layers(const et_mulan_compact_model *m, const et_compact_tower *t, et_tensor *x,
+                         et_tensor *bias)
 {
     for (int i = 0; x && i < t->n_layers; i++) {
         const et_compact_layer *l = t->layers[i];
@@ -202,10 +211,12 @@ et_tensor *et_mulan_compact_audio(const et_mulan_compact_model *m, et_tensor *x)
         return et_fail("compact mulan");
     const et_mulan_compact_config *c = &m->config;
     const et_compact_tower *t = m->audio;
-    const int64_t rows = x->ndim == 3 ? x->shape[1] / c->patch : 0, cols = x->ndim == 3 ? x->shape[2] / c->patch : 0;
+    const int64_t rows = x->ndim == 3 ? x->shape[1] / c->patch : 0,
+                  cols = x->ndim == 3 ? x->shape[2] / c->patch : 0;
     if (rows < 1 || cols < 1) {
-        et_raise(ET_ESHAPE, "compact mulan: spectrograms are %s, expected [B, bins, frames] of at least %" PRId64 " each",
-                 et_shape_text(text, x->ndim, x->shape), c->patch);
+        et_raise(ET_ESHAPE,
+                 "compact mulan: spectrograms are %s, expected [B, bins, frames] of at least %" PRId64
+                 " each", et_shape_text(text, x->ndim, x->shape), c->patch);
         return NULL;
     }
     et_tensor *y = et_slice(et_slice(x, 1, 0, rows * c->patch, 1), 2, 0, cols * c->patch, 1);
@@ -247,12 +258,14 @@ et_tensor *et_mulan_compact_text(const et_mulan_compact_model *m, et_tensor *ids
     const et_mulan_compact_config *c = &m->config;
     const et_compact_tower *t = m->text;
     if (ids->dtype != ET_I32 || ids->ndim != 2 || ids->shape[1] > c->positions) {
-        et_raise(ids->dtype == ET_I32 ? ET_ESHAPE : ET_EDTYPE, "compact mulan: ids are %s, expected int32 [B, at most %" PRId64 "]",
+        et_raise(ids->dtype == ET_I32 ? ET_ESHAPE : ET_EDTYPE,
+                 "compact mulan: ids are %s, expected int32 [B, at most %" PRId64 "]",
                  et_shape_text(text, ids->ndim, ids->shape), c->positions);
         return NULL;
     }
     const int64_t B = ids->shape[0], T = ids->shape[1];
-    et_tensor *x = et_add(et_embedding_layer_forward(t->words, ids), et_slice(t->positions->weight, 0, 0, T, 1));
+    et_tensor *x = et_add(et_embedding_layer_forward(t->words, ids),
+                          et_slice(t->positions->weight, 0, 0, T, 1));
     x = et_concat(2, (et_tensor *[]){et_expand(t->cls, ET_SHAPE(B, 1, c->width)), x}, 1);
     x = et_select(layers(m, t, x, seen(ids, c->pad)), 1, 0);
     x = et_l2_normalize(et_linear_layer_forward(m->text_to_latents, x), 1e-12);

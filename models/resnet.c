@@ -17,17 +17,18 @@ int64_t et_resnet_width(const et_resnet_config *config)
 }
 
 /* A square convolution without bias that keeps the size but for the stride. */
-static et_conv_layer *conv(et_module *parent, const char *name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
-                           et_rng *rng)
+static et_conv_layer *conv(et_module *parent, const char *name, int64_t in, int64_t out, int64_t kernel,
+                           int64_t stride, et_rng *rng)
 {
-    const et_conv_config c = {.in = in, .out = out, .kernel_h = kernel, .kernel_w = kernel, .stride_h = stride,
-                              .stride_w = stride, .pad_h = kernel / 2, .pad_w = kernel / 2, .no_bias = true};
+    const et_conv_config c = {.in = in, .out = out, .kernel_h = kernel, .kernel_w = kernel,
+                              .stride_h = stride, .stride_w = stride, .pad_h = kernel / 2,
+                              .pad_w = kernel / 2, .no_bias = true};
 
     return et_conv2d_layer_new(parent, name, &c, rng);
 }
 
-static et_bottleneck *bottleneck_new(et_module *parent, const char *name, int64_t in, int64_t width, int64_t stride,
-                                     et_rng *rng)
+static et_bottleneck *bottleneck_new(et_module *parent, const char *name, int64_t in, int64_t width,
+                                     int64_t stride, et_rng *rng)
 {
     et_bottleneck *b = et_module_new(sizeof *b, "Bottleneck", parent, name);
     const int64_t out = width * ET_RESNET_WIDENING;
@@ -60,7 +61,8 @@ et_resnet *et_resnet_new(et_module *parent, const char *name, const et_resnet_co
     for (int i = 0; c && i < ET_RESNET_STAGES && count >= 0; i++)
         count = c->blocks[i] < 1 || c->blocks[i] > 1000 ? -1 : count + c->blocks[i];
     if (!c || count < 0 || c->channels < 1 || c->width < 1 || c->classes < 0) {
-        et_raise(ET_EINVAL, "resnet%s%s: no configuration, or a size below 1", name ? " " : "", name ? name : "");
+        et_raise(ET_EINVAL, "resnet%s%s: no configuration, or a size below 1", name ? " " : "",
+                 name ? name : "");
         return NULL;
     }
     et_resnet *m = et_module_new(sizeof *m, "ResNet", parent, name);
@@ -87,7 +89,8 @@ et_resnet *et_resnet_new(et_module *parent, const char *name, const et_resnet_co
 
 static et_tensor *bottleneck_forward(const et_bottleneck *b, et_tensor *x)
 {
-    et_scope *inner = et_scope_open(); /* what no backward rule will read goes when the block has been passed */
+    et_scope *inner = et_scope_open(); /* what no backward rule will read goes when the block has been
+                                        * passed */
 
     if (!inner)
         return NULL;

@@ -21,8 +21,8 @@ et_rnn_attention_config et_rnn_attention_small(void)
         .features = 16, .hidden = 32, .attention = 16, .classes = 6, .cell = ET_RNN_GRU};
 }
 
-et_rnn_attention *et_rnn_attention_new(et_module *parent, const char *name, const et_rnn_attention_config *config,
-                                       et_rng *rng)
+et_rnn_attention *et_rnn_attention_new(et_module *parent, const char *name,
+                                       const et_rnn_attention_config *config, et_rng *rng)
 {
     const et_rnn_attention_config *c = config;
 
@@ -37,13 +37,14 @@ et_rnn_attention *et_rnn_attention_new(et_module *parent, const char *name, cons
     m->config = *c;
     m->rnn = et_rnn_layer_new(
         &m->module, "rnn",
-        &(et_rnn_config){.kind = c->cell, .in = c->features, .hidden = c->hidden, .bidirectional = c->bidirectional},
+        &(et_rnn_config){.kind = c->cell, .in = c->features, .hidden = c->hidden,
+                         .bidirectional = c->bidirectional},
         rng);
     int64_t states = m->rnn ? et_rnn_layer_width(m->rnn) : 0;
     int64_t attended = c->attend_over_input && c->pooling == ET_POOL_ATTENTION ? c->features : states;
     if (c->pooling == ET_POOL_ATTENTION)
-        m->attention = et_additive_attention_new(&m->module, "attention", c->score, attended, c->attention, false,
-                                                 rng);
+        m->attention = et_additive_attention_new(&m->module, "attention", c->score, attended, c->attention,
+                                                 false, rng);
     m->classifier = et_linear_layer_new(&m->module, "classifier", attended, c->classes, true, rng);
     return et_module_done(&m->module);
 }
@@ -61,7 +62,8 @@ static et_tensor *fixed_weights(const et_tensor *x, const et_tensor *lengths, et
     return w;
 }
 
-et_tensor *et_rnn_attention_forward(const et_rnn_attention *m, et_tensor *x, et_tensor *lengths, et_tensor **alpha)
+et_tensor *et_rnn_attention_forward(const et_rnn_attention *m, et_tensor *x, et_tensor *lengths,
+                                    et_tensor **alpha)
 {
     const et_rnn_attention_config *cfg = &m->config;
     bool training = m->module.training;

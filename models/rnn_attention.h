@@ -61,13 +61,14 @@ typedef struct et_rnn_attention {
 /** A model under parent and name (both NULL: a root), initialised from rng as the layers
  *  are. Free the root with et_module_free. NULL on failure: EINVAL for a size below 1 or a
  *  bad dropout. */
-et_rnn_attention *et_rnn_attention_new(et_module *parent, const char *name, const et_rnn_attention_config *config,
-                                       et_rng *rng);
+et_rnn_attention *et_rnn_attention_new(et_module *parent, const char *name,
+                                       const et_rnn_attention_config *config, et_rng *rng);
 
 /** Logits [B, K] of x [B, T, F]; lengths int32 [B] (at least 1 each) or NULL. alpha, where
  *  not NULL, receives the weights of the frames [B, T], zero past a row's end; uniform for
  *  ET_POOL_MEAN, one at the last frame for ET_POOL_LAST. Owned by the open scope. */
-et_tensor *et_rnn_attention_forward(const et_rnn_attention *m, et_tensor *x, et_tensor *lengths, et_tensor **alpha);
+et_tensor *et_rnn_attention_forward(const et_rnn_attention *m, et_tensor *x, et_tensor *lengths,
+                                    et_tensor **alpha);
 
 #ifdef __cplusplus
 }

@@ -1,11 +1,11 @@
 /* Style-conditioned variational autoencoder: see style_vae.h; generation is in style_vae_sample.c.
  *
- * Shapes: events [B, T, 3], features [B, T, E + 2 (D + 1)] with E the pitch embedding, states [B, ..], z' [B, ..],
- * logits [B, T, P + 1 + 2 (D + 1)]. T counts END.
+ * Shapes: events [B, T, 3], features [B, T, E + 2 (D + 1)] with E the pitch embedding, states [B, ..], z' [B,
+ * ..], logits [B, T, P + 1 + 2 (D + 1)]. T counts END.
  *
  * Differs from the text: the divergence is added (its bound is minimised), z_c = mu + sigma eps, the style's
- * cross entropy is that of the logits, not of the noisy draw (style_loss_of_sample: of the draw), mu-forcing bounds
- * the mean variance of the dimensions, as the published code does (mu_variance: half their sum). */
+ * cross entropy is that of the logits, not of the noisy draw (style_loss_of_sample: of the draw), mu-forcing
+ * bounds the mean variance of the dimensions, as the published code does (mu_variance: half their sum). */
 #include "config.h"
 
 #include <inttypes.h>
@@ -20,9 +20,10 @@
 et_style_vae_config et_style_vae_paper(void)
 {
     return (et_style_vae_config){
-        .pitches = 88, .steps = 32, .styles = 2, .pitch_embedding = 32, .cell = ET_VAE_HYPER_LSTM, .units = 512,
-        .hyper_units = 256, .hyper_embedding = 32, .head = 512, .content = 120, .style = 80, .encoder_keep = 0.5,
-        .decoder_keep = 0.8, .tau = 0.02, .kl_weight = 0.8, .kl_k = 1800, .mu_threshold = 1.3};
+        .pitches = 88, .steps = 32, .styles = 2, .pitch_embedding = 32, .cell = ET_VAE_HYPER_LSTM,
+        .units = 512, .hyper_units = 256, .hyper_embedding = 32, .head = 512, .content = 120, .style = 80,
+        .encoder_keep = 0.5, .decoder_keep = 0.8, .tau = 0.02, .kl_weight = 0.8, .kl_k = 1800,
+        .mu_threshold = 1.3};
 }
 
 et_style_vae_config et_style_vae_medium(void)
@@ -50,7 +51,10 @@ et_style_vae_config et_style_vae_small(void)
         .decoder_keep = 0.8, .tau = 0.1, .kl_weight = 0.8, .kl_k = 60, .mu_threshold = 1};
 }
 
-int64_t et_style_vae_classes(const et_style_vae *m) { return m->config.pitches + 1 + 2 * (m->config.steps + 1); }
+int64_t et_style_vae_classes(const et_style_vae *m)
+{
+    return m->config.pitches + 1 + 2 * (m->config.steps + 1);
+}
 
 static int64_t state_width(const et_style_vae_config *c)
 {
@@ -101,25 +105,30 @@ static et_status check(const et_style_vae_config *c)
 {
     const bool hyper = c->cell == ET_VAE_HYPER_LSTM;
 
-    if (c->pitches < 1 || c->steps < 1 || c->styles < 1 || c->pitch_embedding < 1 || c->units < 1 || c->head < 1 ||
-        c->content < 1 || (!c->discrete_label && c->style < 1) || (hyper && (c->hyper_units < 1 || c->hyper_embedding < 1)))
+    if (c->pitches < 1 || c->steps < 1 || c->styles < 1 || c->pitch_embedding < 1 || c->units < 1 ||
+        c->head < 1 || c->content < 1 || (!c->discrete_label && c->style < 1) ||
+        (hyper && (c->hyper_units < 1 || c->hyper_embedding < 1)))
         return et_raise(ET_EINVAL, "style_vae: a size is below 1");
     if (c->cell < ET_VAE_HYPER_LSTM || c->cell > ET_VAE_GRU)
         return et_raise(ET_EINVAL, "style_vae: no cell has the number %d", (int)c->cell);
     if (c->add_style && !c->discrete_label && c->style != c->content)
-        return et_raise(ET_EINVAL, "style_vae: z_c and z_s of widths %" PRId64 " and %" PRId64 " cannot be added", c->content,
-                        c->style);
+        return et_raise(ET_EINVAL, "style_vae: z_c and z_s of widths %" PRId64 " and %" PRId64
+                        " cannot be added", c->content, c->style);
     if (c->add_style && c->style_always && !c->discrete_label)
         return et_raise(ET_EINVAL, "style_vae: of z_c + z_s the style cannot be read beside every event");
-    if (!(c->tau > 0) || !(c->encoder_keep > 0 && c->encoder_keep <= 1) || !(c->decoder_keep > 0 && c->decoder_keep <= 1) ||
-        !(c->kl_weight >= 0) || !(c->kl_k > 0) || !(c->mu_threshold >= 0) || !(c->tau_decay >= 0 && c->tau_decay <= 1))
-        return et_raise(ET_EINVAL, "style_vae: tau %g, keep %g and %g, kl_weight %g, kl_k %g, mu_threshold %g or tau_decay %g is "
-                        "out of range", c->tau, c->encoder_keep, c->decoder_keep, c->kl_weight, c->kl_k, c->mu_threshold,
+    if (!(c->tau > 0) || !(c->encoder_keep > 0 && c->encoder_keep <= 1) ||
+        !(c->decoder_keep > 0 && c->decoder_keep <= 1) || !(c->kl_weight >= 0) || !(c->kl_k > 0) ||
+        !(c->mu_threshold >= 0) || !(c->tau_decay >= 0 && c->tau_decay <= 1))
+        return et_raise(ET_EINVAL,
+                        "style_vae: tau %g, keep %g and %g, kl_weight %g, kl_k %g, mu_threshold %g or "
+                        "tau_decay %g is out of range",
+                        c->tau, c->encoder_keep, c->decoder_keep, c->kl_weight, c->kl_k, c->mu_threshold,
                         c->tau_decay);
     return ET_OK;
 }
 
-et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_style_vae_config *config, et_rng *rng)
+et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_style_vae_config *config,
+                               et_rng *rng)
 {
     const et_style_vae_config *c = config;
 
@@ -131,7 +140,8 @@ et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_sty
     m->config = *c;
     const int64_t features = c->pitch_embedding + 2 * (c->steps + 1), state = state_width(c);
 
-    m->pitch_embedding = et_module_param(&m->module, "pitch_embedding", ET_SHAPE(c->pitches + 1, c->pitch_embedding));
+    m->pitch_embedding = et_module_param(&m->module, "pitch_embedding",
+                                         ET_SHAPE(c->pitches + 1, c->pitch_embedding));
     if (m->pitch_embedding)
         et_init_uniform(m->pitch_embedding, 1, rng);
     if (!c->discrete_label)
@@ -157,7 +167,8 @@ et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_sty
 
 /* The batch's classes as int32 [B, T], `none` where an event has none: behind the end, and for END's dt
  * and dur. False after an error. */
-static bool classes(const et_style_vae *m, const et_style_batch *b, int32_t none, et_tensor *out[3], int64_t *events)
+static bool classes(const et_style_vae *m, const et_style_batch *b, int32_t none, et_tensor *out[3],
+                    int64_t *events)
 {
     const et_style_vae_config *c = &m->config;
     const et_tensor *x = b->x, *n = b->lengths;
@@ -165,8 +176,8 @@ static bool classes(const et_style_vae *m, const et_style_batch *b, int32_t none
 
     if (et_error_status())
         return false;
-    if (!x || !n || x->ndim != 3 || x->shape[2] != 3 || x->dtype != ET_F32 || n->dtype != ET_I32 || n->ndim != 1 ||
-        n->shape[0] != x->shape[0]) {
+    if (!x || !n || x->ndim != 3 || x->shape[2] != 3 || x->dtype != ET_F32 || n->dtype != ET_I32 ||
+        n->ndim != 1 || n->shape[0] != x->shape[0]) {
         et_raise(ET_ESHAPE, "style_vae: events are %s, expected float32 [B, T, 3] and lengths int32 [B]",
                  x ? et_shape_text(text, x->ndim, x->shape) : "missing");
         return false;
@@ -185,7 +196,8 @@ static bool classes(const et_style_vae *m, const et_style_batch *b, int32_t none
     *events = 0;
     for (int64_t i = 0; i < B; i++) {
         if (len[i] < 1 || len[i] > T) {
-            et_raise(ET_EINVAL, "style_vae: length %d of row %" PRId64 " is outside 1 .. %" PRId64, (int)len[i], i, T);
+            et_raise(ET_EINVAL, "style_vae: length %d of row %" PRId64 " is outside 1 .. %" PRId64,
+                     (int)len[i], i, T);
             return false;
         }
         *events += len[i];
@@ -194,8 +206,10 @@ static bool classes(const et_style_vae *m, const et_style_batch *b, int32_t none
             const bool end = e[0] == (float)c->pitches;
             for (int g = 0; g < (end ? 1 : 3); g++) {
                 if (!(e[g] >= 0 && e[g] <= (float)(g ? c->steps : c->pitches))) {
-                    et_raise(ET_EINVAL, "style_vae: event %" PRId64 " of row %" PRId64 " has %s %g, expected 0 .. %" PRId64, t, i,
-                             (const char *[]){"pitch", "dt", "dur"}[g], (double)e[g], g ? c->steps : c->pitches);
+                    et_raise(ET_EINVAL, "style_vae: event %" PRId64 " of row %" PRId64
+                             " has %s %g, expected 0 .. %" PRId64, t, i,
+                             (const char *[]){"pitch", "dt", "dur"}[g], (double)e[g],
+                             g ? c->steps : c->pitches);
                     return false;
                 }
                 to[g][i * T + t] = (int32_t)e[g];
@@ -221,7 +235,8 @@ et_tensor *et_style_vae_start(const et_style_vae *m, int64_t rows)
     et_tensor *first = et_unsqueeze(et_slice(m->pitch_embedding, 0, 0, 1, 1), 0); /* [1, 1, E] */
     et_tensor *none = et_zeros(dtype, ET_SHAPE(rows, 1, 2 * (m->config.steps + 1)));
 
-    return et_concat(2, (et_tensor *const[]){et_expand(first, ET_SHAPE(rows, 1, m->config.pitch_embedding)), none}, -1);
+    return et_concat(2, (et_tensor *const[]){et_expand(first, ET_SHAPE(rows, 1, m->config.pitch_embedding)),
+                                             none}, -1);
 }
 
 et_tensor *et_style_vae_inputs(const et_style_vae *m, et_tensor *z, et_tensor *x)
@@ -231,20 +246,22 @@ et_tensor *et_style_vae_inputs(const et_style_vae *m, et_tensor *z, et_tensor *x
     if (!m->config.style_always || !x || !z)
         return x;
     et_tensor *z_s = et_unsqueeze(et_slice(z, 1, from, to, 1), 1); /* [B, 1, ..] */
-    return et_concat(2, (et_tensor *const[]){x, et_expand(z_s, ET_SHAPE(x->shape[0], x->shape[1], to - from))}, -1);
+    return et_concat(2, (et_tensor *const[]){x, et_expand(z_s, ET_SHAPE(x->shape[0], x->shape[1],
+                                                                        to - from))}, -1);
 }
 
 /* --- cells ------------------------------------------------------------------------------------------ */
 
-et_tensor *et_style_vae_run(const et_style_vae *m, et_vae_net net, et_tensor *x, et_tensor *lengths, bool reverse,
-                            et_norm_lstm_state *state)
+et_tensor *et_style_vae_run(const et_style_vae *m, et_vae_net net, et_tensor *x, et_tensor *lengths,
+                            bool reverse, et_norm_lstm_state *state)
 {
     if (m->config.cell == ET_VAE_HYPER_LSTM)
         return et_hyper_lstm_forward(net.hyper, x, lengths, reverse, state);
     if (m->config.cell == ET_VAE_NORM_LSTM)
         return et_norm_lstm_forward(net.norm, x, lengths, reverse, state);
     const et_rnn_weights *w = net.gru->weights;
-    return et_gru(x, state->h, w->w_ih, w->w_hh, w->b_ih, w->b_hh, lengths, &(et_rnn_opts){.reverse = reverse}, &state->h);
+    return et_gru(x, state->h, w->w_ih, w->w_hh, w->b_ih, w->b_hh, lengths,
+                  &(et_rnn_opts){.reverse = reverse}, &state->h);
 }
 
 /* [h, h_hyper, c, c_hyper], as many of them as the cell has. */
@@ -294,15 +311,16 @@ static et_tensor *without_end(et_tensor *lengths)
     return out;
 }
 
-/* The last state of one direction over events in[0] [B, T, ..], of which the first in[1] [B] of each row count (a real
- * tensor, as et_checkpoint has it). */
+/* The last state of one direction over events in[0] [B, T, ..], of which the first in[1] [B] of each row
+ * count (a real tensor, as et_checkpoint has it). */
 static et_tensor *read_events(et_tensor *const *in, int n, void *reader)
 {
     const et_style_reader *r = reader;
     et_norm_lstm_state s = {NULL, NULL, NULL, NULL};
 
     (void)n;
-    et_style_vae_run(r->model, r->reverse ? r->model->enc_bw : r->model->enc_fw, in[0], et_to(in[1], ET_I32), r->reverse, &s);
+    et_style_vae_run(r->model, r->reverse ? r->model->enc_bw : r->model->enc_fw, in[0], et_to(in[1], ET_I32),
+                     r->reverse, &s);
     return full_state(&s);
 }
 
@@ -331,7 +349,8 @@ et_status et_style_vae_encode(const et_style_vae *m, const et_style_batch *b, et
     out->logvar = et_linear_layer_forward(m->z_logvar, content);
     /* style: alpha */
     if (m->cat_head)
-        out->alpha = et_linear_layer_forward(m->z_cat, et_linear_layer_forward_act(m->cat_head, s, ET_ACT_RELU));
+        out->alpha = et_linear_layer_forward(m->z_cat,
+                                             et_linear_layer_forward_act(m->cat_head, s, ET_ACT_RELU));
     return et_error_status() ? et_fail_status("style_vae") : ET_OK;
 }
 
@@ -367,7 +386,8 @@ static et_tensor *group_loss(et_tensor *logits, int64_t from, int64_t to, et_ten
 {
     const et_cross_entropy_opts o = {.reduction = ET_REDUCE_SUM, .ignore = true, .ignore_index = -1};
 
-    return et_mul_scalar(et_cross_entropy_with(et_slice(logits, -1, from, to, 1), target, &o), 1 / (double)events);
+    return et_mul_scalar(et_cross_entropy_with(et_slice(logits, -1, from, to, 1), target, &o),
+                         1 / (double)events);
 }
 
 double et_style_vae_tau(const et_style_vae_config *c, int64_t step)
@@ -412,12 +432,15 @@ et_status et_style_vae_loss(const et_style_vae *m, const et_style_batch *b, int6
     if (!q.alpha)
         out->style = et_zeros(dtype, 0, NULL);
     else if (c->style_loss_of_sample)
-        out->style = et_neg(et_mean(et_log(et_add_scalar(et_sum(et_mul(z_cat, et_one_hot(b->labels, c->styles, dtype)),
-                                                                ET_DIMS(-1), false), 1e-10)), 0, NULL, false));
+        out->style =
+            et_neg(et_mean(et_log(et_add_scalar(et_sum(et_mul(z_cat, et_one_hot(b->labels, c->styles, dtype)),
+                                                                ET_DIMS(-1), false), 1e-10)), 0, NULL,
+                                                                false));
     else
         out->style = et_cross_entropy(q.alpha, b->labels);
     /* L_mu = max(0, beta_mu - V) */
-    out->mu = c->mu_threshold > 0 ? et_mu_forcing(q.mean, c->mu_threshold, c->mu_variance) : et_zeros(dtype, 0, NULL);
+    out->mu = c->mu_threshold > 0 ? et_mu_forcing(q.mean, c->mu_threshold, c->mu_variance)
+                                  : et_zeros(dtype, 0, NULL);
 
     et_tensor *reconstruction = et_add(et_mul_scalar(out->pitch, 3), et_add(out->dt, out->dur));
     et_tensor *penalties = et_add(out->style, out->mu);

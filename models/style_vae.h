@@ -36,7 +36,8 @@ typedef struct et_style_vae_config {
     int64_t content, style;        /* widths of z_c and z_s */
     bool discrete_label;           /* the baseline: the label instead of style head and codebook */
     bool add_style;                /* z' = z_c + z_s (equal widths) instead of [z_c, z_s] */
-    bool style_always;             /* the decoder reads z_s (the baseline: the label) beside every event, too */
+    bool style_always;             /* the decoder reads z_s (the baseline: the label) beside every event,
+                                    * too */
     double encoder_keep, decoder_keep; /* recurrent dropout: share of candidates kept in training */
     double tau;                    /* temperature of the Gumbel softmax */
     double tau_decay;              /* tau at step t is max(tau, tau_start decay^t); 0: constant */
@@ -45,15 +46,16 @@ typedef struct et_style_vae_config {
     double mu_threshold;           /* beta_mu of mu-forcing; 0: none */
     et_variance_of mu_variance;    /* what it bounds: mean over dimensions, or half the sum */
     bool style_loss_of_sample;     /* cross entropy of the drawn category instead of its logits */
-    bool recompute;                /* in training backward runs the encoder again instead of keeping its steps: less than half of
+    bool
+        recompute; /* in training backward runs the encoder again instead of keeping its steps: less than half of
                                       the memory, a fifth more time, the same numbers */
 } et_style_vae_config;
 
-/** P 88, D 32, S 2, HyperLSTM 512/256, z_c 120, z_s 80: 10 985 037 parameters (baseline 9 290 667, layer-norm LSTM
- *  6 273 869). */
+/** P 88, D 32, S 2, HyperLSTM 512/256, z_c 120, z_s 80: 10 985 037 parameters (baseline 9 290 667, layer-norm
+ *  LSTM 6 273 869). */
 et_style_vae_config et_style_vae_paper(void);
-/** GRU 128 (or a HyperLSTM 128/32), heads 128, z_c 8, z_s 32, little room for content so that the style is left to z_s: for real
- *  music on an ordinary computer. */
+/** GRU 128 (or a HyperLSTM 128/32), heads 128, z_c 8, z_s 32, little room for content so that the style is
+ *  left to z_s: for real music on an ordinary computer. */
 et_style_vae_config et_style_vae_medium(void);
 /** P 24, D 8, S 2, HyperLSTM 32/16, z_c 16, z_s 8: 111 877 parameters (baseline 105 043). */
 et_style_vae_config et_style_vae_small(void);
@@ -82,7 +84,8 @@ typedef struct et_style_vae {
 
 /** A model under parent and name (both NULL: a root). Dense layers are Xavier uniform, embedding and codebook
  *  U(-1, 1). NULL on failure: EINVAL for figures out of range. */
-et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_style_vae_config *config, et_rng *rng);
+et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_style_vae_config *config,
+                               et_rng *rng);
 
 /* A batch of sequences: x float32 [B, T, 3], classes of pitch, dt and dur; lengths int32 [B], 1 .. T,
  * END counted; labels int32 [B]. What stands behind a row's end is not read; END's dt and dur are
@@ -110,16 +113,18 @@ typedef struct et_style_loss {
 /** All but the last event of each row is read (END excluded). ET_OK, or the error's status. */
 et_status et_style_vae_encode(const et_style_vae *m, const et_style_batch *b, et_style_posterior *out);
 
-/** Logits [B, T, P + 1 + 2 (D + 1)] of the events of b, each read off the ones before it; z [B, width of z']. */
+/** Logits [B, T, P + 1 + 2 (D + 1)] of the events of b, each read off the ones before it; z [B, width of
+ *  z']. */
 et_tensor *et_style_vae_decode(const et_style_vae *m, et_tensor *z, const et_style_batch *b);
 
-/** z' [B, ..] of content z_c [B, content] and z_cat [B, S], the weight of each style (one-hot rows, or drawn). */
+/** z' [B, ..] of content z_c [B, content] and z_cat [B, S], the weight of each style (one-hot rows, or
+ *  drawn). */
 et_tensor *et_style_vae_latent(const et_style_vae *m, et_tensor *z_c, et_tensor *z_cat);
 
 /** The loss at training step `step`, all terms to be minimised:
- *  L = 3 CE_pitch + CE_dt + CE_dur + kl_weight beta(step) KL + L_s + L_mu. In training z_c and the category are
- *  drawn (rng NULL: the thread's default generator); in evaluation z_c is the mean and the style
- *  the likeliest one (the label in the baseline). `logits` may be NULL. ET_OK, or the error's status. */
+ *  L = 3 CE_pitch + CE_dt + CE_dur + kl_weight beta(step) KL + L_s + L_mu. In training z_c and the category
+ *  are drawn (rng NULL: the thread's default generator); in evaluation z_c is the mean and the style the
+ *  likeliest one (the label in the baseline). `logits` may be NULL. ET_OK, or the error's status. */
 et_status et_style_vae_loss(const et_style_vae *m, const et_style_batch *b, int64_t step, et_rng *rng,
                             et_style_loss *out, et_style_posterior *posterior, et_tensor **logits);
 
@@ -130,11 +135,11 @@ typedef struct et_style_sampling {
     int64_t max_events; /* 512 */
 } et_style_sampling;
 
-/** Writes a piece for each row of z [B, width of z']. Returns classes int32 [B, max_events, 3] (-1 behind the end;
- *  END itself stands with dt and dur -1) and in *lengths int32 [B], END counted where it came. Owned by
+/** Writes a piece for each row of z [B, width of z']. Returns classes int32 [B, max_events, 3] (-1 behind the
+ *  end; END itself stands with dt and dur -1) and in *lengths int32 [B], END counted where it came. Owned by
  *  the open scope; nothing is recorded. NULL after an error. */
-et_tensor *et_style_vae_generate(const et_style_vae *m, et_tensor *z, const et_style_sampling *sampling, et_rng *rng,
-                                 et_tensor **lengths);
+et_tensor *et_style_vae_generate(const et_style_vae *m, et_tensor *z, const et_style_sampling *sampling,
+                                 et_rng *rng, et_tensor **lengths);
 
 #ifdef __cplusplus
 }

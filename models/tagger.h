@@ -1,8 +1,8 @@
 /* Music taggers with two front ends and three back ends.
  *
- * Won, Chun and Serra, "Toward Interpretable Music Tagging with Self-Attention" (arXiv 1906.04972). Front end Spec
- * and back end CNN_P are those of Pons et al. (arXiv 1711.02520), front end Raw and back end CNN_L those of
- * SampleCNN (Lee et al., arXiv 1703.01789).
+ * Won, Chun and Serra, "Toward Interpretable Music Tagging with Self-Attention" (arXiv 1906.04972). Front end
+ * Spec and back end CNN_P are those of Pons et al. (arXiv 1711.02520), front end Raw and back end CNN_L those
+ * of SampleCNN (Lee et al., arXiv 1703.01789).
  *
  *   Spec   mel bands x frames: tall convolutions, the maximum over what remains of the frequency axis; and
  *          convolutions over time of the mean band
@@ -42,7 +42,8 @@ typedef struct et_tagger_config {
     /* Spec */
     int64_t bands;                             /* mel bands, F */
     int64_t channels;                          /* c: branches have c, 2c, 4c, .. channels, 29 c together */
-    int64_t tall[2];                           /* kernel heights, of three vertical branches each (widths 7, 3, 1) */
+    int64_t tall[2];                           /* kernel heights, of three vertical branches each (widths 7,
+                                                * 3, 1) */
     int64_t temporal[ET_TAGGER_HORIZONTAL];    /* kernels of the horizontal branches, odd */
     /* Raw */
     int64_t first;                             /* channels of the convolution of stride 3 */
@@ -93,25 +94,27 @@ typedef struct et_tagger {
     et_tensor *cls;                /* [width], fixed or a parameter (back_end.cls) */
     et_linear_layer *pooler;
     et_linear_layer *classifier;
-    et_rng *rng;                   /* for dropout; NULL: the thread's default generator. Set by et_tagger_set_rng. */
+    et_rng *rng;                   /* for dropout; NULL: the thread's default generator. Set by
+                                    * et_tagger_set_rng. */
 } et_tagger;
 
-/** A model under parent and name (both NULL: a root), initialised from rng as the layers are by default. Free the
- *  root with et_module_free. NULL on failure: EINVAL for sizes that do not fit, and as et_module_new. */
+/** A model under parent and name (both NULL: a root), initialised from rng as the layers are by default. Free
+ *  the root with et_module_free. NULL on failure: EINVAL for sizes that do not fit, and as et_module_new. */
 et_tagger *et_tagger_new(et_module *parent, const char *name, const et_tagger_config *config, et_rng *rng);
 
 /** The generator of all dropout. */
 void et_tagger_set_rng(et_tagger *m, et_rng *rng);
 
 /** Logits [B, tags] of x: [B, bands, frames] (Spec) or [B, samples] (Raw). The loss is et_bce_with_logits.
- *  weights, where not NULL and the back end is Att, receives each layer's attention [B, heads, T + 1, T + 1], of
- *  `layers` entries (NULL for other back ends). Owned by the open scope. ESHAPE for a wrong x. */
+ *  weights, where not NULL and the back end is Att, receives each layer's attention [B, heads, T + 1, T + 1],
+ *  of `layers` entries (NULL for other back ends). Owned by the open scope. ESHAPE for a wrong x. */
 et_tensor *et_tagger_forward(const et_tagger *m, et_tensor *x, et_tensor **weights);
 
-/** How much each moment alone says for each tag (Att): probabilities [T + 1, tags] for one clip x, [1, ..]. Row t is
- *  the answer when every head of the last layer looks at position t alone, whoever asks; position 0 is [CLS],
- *  position p > 0 step p - 1 of the front end. Only position 0 of the rest of the network is needed, so that the
- *  whole map costs T + 1 rows. EINVAL for other back ends, in training, or more than one clip. */
+/** How much each moment alone says for each tag (Att): probabilities [T + 1, tags] for one clip x, [1, ..].
+ *  Row t is the answer when every head of the last layer looks at position t alone, whoever asks; position 0
+ *  is [CLS], position p > 0 step p - 1 of the front end. Only position 0 of the rest of the network is
+ *  needed, so that the whole map costs T + 1 rows. EINVAL for other back ends, in training, or more than one
+ *  clip. */
 et_tensor *et_tagger_contributions(const et_tagger *m, et_tensor *x);
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 /* The Transformer: see transformer.h; decoding token by token is in transformer_decode.c. Numbers are
- * the sections and equations of arXiv 1706.03762. Shapes: tokens [B, T], x [B, T, d], heads [B, H, T, d/H]. */
+ * the sections and equations of arXiv 1706.03762. Shapes: tokens [B, T], x [B, T, d], heads [B, H, T,
+ * d/H]. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -16,7 +17,8 @@
 et_encoder_decoder_config et_encoder_decoder_base(int64_t vocabulary)
 {
     return (et_encoder_decoder_config){.vocabulary = vocabulary, .width = 512, .hidden = 2048, .heads = 8,
-                                       .encoder_layers = 6, .decoder_layers = 6, .max_length = 512, .dropout = 0.1};
+                                       .encoder_layers = 6, .decoder_layers = 6, .max_length = 512,
+                                       .dropout = 0.1};
 }
 
 et_encoder_decoder_config et_encoder_decoder_big(int64_t vocabulary)
@@ -63,8 +65,8 @@ static et_joint_attention *attention_new(et_module *parent, const char *name, in
     return et_module_done(&a->module);
 }
 
-static et_coder_layer *layer_new(et_module *parent, int number, const et_encoder_decoder_config *c, bool decoder,
-                                 et_rng *rng)
+static et_coder_layer *layer_new(et_module *parent, int number, const et_encoder_decoder_config *c,
+                                 bool decoder, et_rng *rng)
 {
     const double eps = 1e-5;
     char name[16];
@@ -91,7 +93,8 @@ static et_coder_layer **stack_new(et_encoder_decoder *m, const char *name, int l
 {
     const et_encoder_decoder_config *c = &m->config;
     et_coder_layer **all = et_alloc_zero((size_t)layers, sizeof(et_coder_layer *));
-    et_module *stack = all ? et_module_new(sizeof *stack, decoder ? "Decoder" : "Encoder", &m->module, name) : NULL;
+    et_module *stack = all ? et_module_new(sizeof *stack, decoder ? "Decoder" : "Encoder", &m->module, name)
+                           : NULL;
     et_module *list = stack ? et_module_new(sizeof *list, "Layers", stack, "layers") : NULL;
 
     for (int i = 0; list && i < layers; i++)
@@ -116,11 +119,14 @@ et_encoder_decoder *et_encoder_decoder_new(et_module *parent, const char *name,
 
     if (et_error_status())
         return NULL;
-    if (c->vocabulary < 1 || c->width < 2 || c->hidden < 1 || c->heads < 1 || c->width % c->heads || c->encoder_layers < 1 ||
-        c->decoder_layers < 1 || c->max_length < 1 || !(c->dropout >= 0 && c->dropout < 1)) {
-        et_raise(ET_EINVAL, "transformer: vocabulary %" PRId64 ", width %" PRId64 ", %d heads, hidden %" PRId64
-                 ", %d + %d layers, max_length %" PRId64 " or dropout %g is out of range", c->vocabulary, c->width, c->heads,
-                 c->hidden, c->encoder_layers, c->decoder_layers, c->max_length, c->dropout);
+    if (c->vocabulary < 1 || c->width < 2 || c->hidden < 1 || c->heads < 1 || c->width % c->heads ||
+        c->encoder_layers < 1 || c->decoder_layers < 1 || c->max_length < 1 ||
+        !(c->dropout >= 0 && c->dropout < 1)) {
+        et_raise(ET_EINVAL, "transformer: vocabulary %" PRId64 ", width %" PRId64
+                 ", %d heads, hidden %" PRId64
+                 ", %d + %d layers, max_length %" PRId64 " or dropout %g is out of range", c->vocabulary,
+                 c->width, c->heads, c->hidden, c->encoder_layers, c->decoder_layers, c->max_length,
+                 c->dropout);
         return NULL;
     }
     et_encoder_decoder *m = et_module_new(sizeof *m, "EncoderDecoder", parent, name);
@@ -159,9 +165,10 @@ static et_attention_opts attention_opts(const et_encoder_decoder *m, bool causal
                                .dropout = m->module.training ? m->config.dropout : 0};
 }
 
-/* MultiHead(Q, K, V) = Concat(head_1 .. head_H) W_O,  head_i = softmax(Q_i K_i^T / sqrt(d_k)) V_i   (3.2, 1) */
-et_tensor *et_joint_attend(const et_encoder_decoder *m, const et_joint_attention *a, et_tensor *q, et_tensor *k,
-                           et_tensor *v, et_tensor *mask, bool causal)
+/* MultiHead(Q, K, V) = Concat(head_1 .. head_H) W_O,  head_i = softmax(Q_i K_i^T / sqrt(d_k)) V_i   (3.2,
+ * 1) */
+et_tensor *et_joint_attend(const et_encoder_decoder *m, const et_joint_attention *a, et_tensor *q,
+                           et_tensor *k, et_tensor *v, et_tensor *mask, bool causal)
 {
     const et_attention_opts o = attention_opts(m, causal);
 
@@ -173,7 +180,8 @@ et_tensor *et_coder_before(const et_encoder_decoder *m, const et_layer_norm_laye
     return m->config.pre_norm ? et_layer_norm_layer_forward(norm, x) : x;
 }
 
-et_tensor *et_coder_after(const et_encoder_decoder *m, const et_layer_norm_layer *norm, et_tensor *x, et_tensor *out)
+et_tensor *et_coder_after(const et_encoder_decoder *m, const et_layer_norm_layer *norm, et_tensor *x,
+                          et_tensor *out)
 {
     et_tensor *y = et_add(x, dropped(m, out));
 
@@ -183,7 +191,8 @@ et_tensor *et_coder_after(const et_encoder_decoder *m, const et_layer_norm_layer
 /* FFN(x) = max(0, x W_1 + b_1) W_2 + b_2   (2) */
 et_tensor *et_coder_feed_forward(const et_encoder_decoder *m, const et_coder_layer *l, et_tensor *x)
 {
-    return et_linear_layer_forward(l->linear2, dropped(m, et_linear_layer_forward_act(l->linear1, x, ET_ACT_RELU)));
+    return et_linear_layer_forward(l->linear2,
+                                   dropped(m, et_linear_layer_forward_act(l->linear1, x, ET_ACT_RELU)));
 }
 
 et_tensor *et_coder_logits(const et_encoder_decoder *m, et_tensor *x)
@@ -193,12 +202,16 @@ et_tensor *et_coder_logits(const et_encoder_decoder *m, et_tensor *x)
     return et_linear(x, m->embedding->weight, NULL); /* the embedding is the output's weight   (3.4) */
 }
 
-et_tensor *et_coder_source_mask(et_tensor *lengths, int64_t S) { return lengths ? et_mask_keys(lengths, S) : NULL; }
+et_tensor *et_coder_source_mask(et_tensor *lengths, int64_t S)
+{
+    return lengths ? et_mask_keys(lengths, S) : NULL;
+}
 
 /* sqrt(d) E[token] + PE, dropout   (3.4, 3.5, 5.4) */
 static et_tensor *embed(const et_encoder_decoder *m, et_tensor *tokens)
 {
-    et_tensor *x = et_mul_scalar(et_embedding_layer_forward(m->embedding, tokens), sqrt((double)m->config.width));
+    et_tensor *x = et_mul_scalar(et_embedding_layer_forward(m->embedding, tokens),
+                                 sqrt((double)m->config.width));
 
     return dropped(m, et_positions_forward(m->positions, x));
 }
@@ -213,7 +226,7 @@ static et_tensor *self_attention(const et_encoder_decoder *m, const et_joint_att
     return et_linear_layer_forward(a->out_proj, et_attention_qkv(qkv, m->config.heads, mask, &o));
 }
 
-/* --- forward --------------------------------------------------------------------------------------------- */
+/* --- forward --------------------------------------------------------------------------------------- */
 
 et_tensor *et_encoder_decoder_encode(const et_encoder_decoder *m, et_tensor *source, et_tensor *lengths)
 {
@@ -223,7 +236,8 @@ et_tensor *et_encoder_decoder_encode(const et_encoder_decoder *m, et_tensor *sou
 
     for (int i = 0; i < m->config.encoder_layers; i++) {
         const et_coder_layer *l = m->encoder[i];
-        x = et_coder_after(m, l->norm1, x, self_attention(m, l->self, et_coder_before(m, l->norm1, x), mask, false));
+        x = et_coder_after(m, l->norm1, x, self_attention(m, l->self, et_coder_before(m, l->norm1, x), mask,
+                                                          false));
         x = et_coder_after(m, l->norm2, x, et_coder_feed_forward(m, l, et_coder_before(m, l->norm2, x)));
     }
     if (m->encoder_norm)
@@ -241,9 +255,11 @@ et_tensor *et_encoder_decoder_decode(const et_encoder_decoder *m, et_tensor *mem
     for (int i = 0; i < m->config.decoder_layers; i++) {
         const et_coder_layer *l = m->decoder[i];
         /* a token sees those before it (3.2.3), then the source */
-        x = et_coder_after(m, l->norm1, x, self_attention(m, l->self, et_coder_before(m, l->norm1, x), NULL, true));
+        x = et_coder_after(m, l->norm1, x, self_attention(m, l->self, et_coder_before(m, l->norm1, x),
+                                                          NULL, true));
         et_tensor *q = et_joint_project(m, l->cross, 0, et_coder_before(m, l->norm2, x));
-        et_tensor *k = et_joint_project(m, l->cross, 1, memory), *v = et_joint_project(m, l->cross, 2, memory);
+        et_tensor *k = et_joint_project(m, l->cross, 1, memory),
+                  *v = et_joint_project(m, l->cross, 2, memory);
         x = et_coder_after(m, l->norm2, x, et_joint_attend(m, l->cross, q, k, v, mask, false));
         x = et_coder_after(m, l->norm3, x, et_coder_feed_forward(m, l, et_coder_before(m, l->norm3, x)));
     }

@@ -3,9 +3,10 @@
  * Sequences of tokens in, sequences of tokens out; source and target share one embedding, which
  * is the output's weight too.
  *
- * State dict: embedding.weight [V, d]; for each encoder layer encoder.layers.{i}.self_attn.in_proj_weight [3d, d]
- * (queries, keys, values), .in_proj_bias, .out_proj.{weight,bias}, linear1, linear2, norm1, norm2; encoder.norm;
- * decoder.layers.{i} the same with multihead_attn.* (over the encoder's output) and norm3; decoder.norm. */
+ * State dict: embedding.weight [V, d]; for each encoder layer encoder.layers.{i}.self_attn.in_proj_weight
+ * [3d, d] (queries, keys, values), .in_proj_bias, .out_proj.{weight,bias}, linear1, linear2, norm1, norm2;
+ * encoder.norm; decoder.layers.{i} the same with multihead_attn.* (over the encoder's output) and norm3;
+ * decoder.norm. */
 #ifndef ETUDE_MODELS_TRANSFORMER_H
 #define ETUDE_MODELS_TRANSFORMER_H
 
@@ -62,13 +63,13 @@ typedef struct et_encoder_decoder {
     et_rng *rng; /* for dropout; NULL: the thread's default generator. May be set. */
 } et_encoder_decoder;
 
-/** A model under parent and name (both NULL: a root). Matrices are Xavier uniform, the embedding N(0, d^-0.5).
- *  NULL on failure: EINVAL for sizes out of range or a width that the heads do not divide. */
+/** A model under parent and name (both NULL: a root). Matrices are Xavier uniform, the embedding N(0,
+ *  d^-0.5). NULL on failure: EINVAL for sizes out of range or a width that the heads do not divide. */
 et_encoder_decoder *et_encoder_decoder_new(et_module *parent, const char *name,
                                            const et_encoder_decoder_config *config, et_rng *rng);
 
-/** The encoder's output [B, S, d] for source tokens int32 [B, S], the first lengths[b] of each (int32 [B], or NULL
- *  for all). */
+/** The encoder's output [B, S, d] for source tokens int32 [B, S], the first lengths[b] of each (int32 [B], or
+ *  NULL for all). */
 et_tensor *et_encoder_decoder_encode(const et_encoder_decoder *m, et_tensor *source, et_tensor *lengths);
 
 /** Logits [B, T, V] of the tokens after each of target int32 [B, T], from the encoder's output `memory`. */
@@ -87,8 +88,8 @@ typedef struct et_translate_options {
     double length_penalty; /* beam: score is log p / ((5 + length) / 6)^penalty (Wu et al. 2016) */
 } et_translate_options;
 
-/** Results for sources int32 [B, S]: tokens int32 [B, max_length], `end` from there on, without `begin`. Keys and
- *  values of earlier tokens are kept, not computed again. Owned by the open scope; nothing is recorded.
+/** Results for sources int32 [B, S]: tokens int32 [B, max_length], `end` from there on, without `begin`. Keys
+ *  and values of earlier tokens are kept, not computed again. Owned by the open scope; nothing is recorded.
  *  NULL after an error: EINVAL, and as above. */
 et_tensor *et_encoder_decoder_translate(const et_encoder_decoder *m, et_tensor *source, et_tensor *lengths,
                                         const et_translate_options *options);

@@ -27,7 +27,8 @@ static void cache_free(cache *c)
 }
 
 /* Keys and values of the source, rows of `memory`; room for those of `most` tokens. */
-static et_status cache_begin(const et_encoder_decoder *m, cache *c, et_tensor *memory, et_tensor *lengths, int64_t most)
+static et_status cache_begin(const et_encoder_decoder *m, cache *c, et_tensor *memory, et_tensor *lengths,
+                             int64_t most)
 {
     const int layers = m->config.decoder_layers;
     const int64_t H = m->config.heads, width = m->config.width / H;
@@ -61,7 +62,8 @@ static et_tensor *step(const et_encoder_decoder *m, cache *c, const int32_t *tok
 {
     const int64_t V = m->config.vocabulary;
     et_tensor *ids = et_from(ET_I32, ET_SHAPE(c->rows, 1), tokens);
-    et_tensor *x = et_mul_scalar(et_embedding_layer_forward(m->embedding, ids), sqrt((double)m->config.width));
+    et_tensor *x = et_mul_scalar(et_embedding_layer_forward(m->embedding, ids),
+                                 sqrt((double)m->config.width));
 
     x = et_add(x, et_slice(m->positions->table, 0, t, t + 1, 1));
     for (int i = 0; i < m->config.decoder_layers && x; i++) {
@@ -77,7 +79,8 @@ static et_tensor *step(const et_encoder_decoder *m, cache *c, const int32_t *tok
         x = et_coder_after(m, l->norm1, x, et_joint_attend(m, l->self, q, seen[0], seen[1], NULL, false));
         q = et_joint_project(m, l->cross, 0, et_coder_before(m, l->norm2, x));
         x = et_coder_after(m, l->norm2, x,
-                           et_joint_attend(m, l->cross, q, c->cross[2 * i], c->cross[2 * i + 1], c->mask, false));
+                           et_joint_attend(m, l->cross, q, c->cross[2 * i], c->cross[2 * i + 1], c->mask,
+                                           false));
         x = et_coder_after(m, l->norm3, x, et_coder_feed_forward(m, l, et_coder_before(m, l->norm3, x)));
     }
     et_tensor *logits = et_to(et_coder_logits(m, x), ET_F32);
@@ -109,7 +112,7 @@ static et_status greedy(const et_encoder_decoder *m, cache *c, const et_translat
     return et_error_status();
 }
 
-/* --- beam ------------------------------------------------------------------------------------------------- */
+/* --- beam ------------------------------------------------------------------------------------------ */
 
 /* The words of the beams, and the best ended one. */
 typedef struct {
@@ -119,8 +122,8 @@ typedef struct {
 } hypotheses;
 
 /* A result that has ended, or would be cut: kept if its score is the best. */
-static void finish(hypotheses *h, const int32_t *words, int64_t length, int64_t most, double log_p, double penalty,
-                   int32_t end)
+static void finish(hypotheses *h, const int32_t *words, int64_t length, int64_t most, double log_p,
+                   double penalty, int32_t end)
 {
     const double score = log_p / pow((5 + (double)length) / 6, penalty);
 
@@ -154,7 +157,8 @@ static int64_t extend(const float *logits, int64_t V, int64_t beams, const doubl
 static et_status search(const et_encoder_decoder *m, cache *c, const et_translate_options *o, int32_t *out)
 {
     const int64_t width = c->rows, most = c->most;
-    int32_t *words = et_alloc((size_t)(2 * width * most) * sizeof *words), now[ET_BEAM_MOST], from[ET_BEAM_MOST];
+    int32_t *words = et_alloc((size_t)(2 * width * most) * sizeof *words), now[ET_BEAM_MOST],
+            from[ET_BEAM_MOST];
     hypotheses h = {.words = words, .next = words ? words + width * most : NULL, .best = out};
     double log_p[ET_BEAM_MOST] = {0};
     et_beam_candidate found[2 * ET_BEAM_MOST];
@@ -196,12 +200,13 @@ static et_status search(const et_encoder_decoder *m, cache *c, const et_translat
     return et_error_status();
 }
 
-/* --- both --------------------------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------------ */
 
 /* One row of the memory, `width` times. */
 static et_tensor *repeated(et_tensor *memory, int64_t b, int64_t width)
 {
-    return et_contiguous(et_expand(et_slice(memory, 0, b, b + 1, 1), ET_SHAPE(width, memory->shape[1], memory->shape[2])));
+    return et_contiguous(et_expand(et_slice(memory, 0, b, b + 1, 1),
+                                   ET_SHAPE(width, memory->shape[1], memory->shape[2])));
 }
 
 static et_status search_all(const et_encoder_decoder *m, et_tensor *memory, et_tensor *lengths,
@@ -228,11 +233,12 @@ et_tensor *et_encoder_decoder_translate(const et_encoder_decoder *m, et_tensor *
     if (!m || !source || et_error_status())
         return et_fail("transformer");
     const int64_t most = o->max_length ? o->max_length : m->config.max_length, V = m->config.vocabulary;
-    if (most < 1 || most > m->config.max_length || o->beam < 0 || o->beam > ET_BEAM_MOST || o->begin < 0 || o->begin >= V ||
-        o->end < 0 || o->end >= V || !(o->length_penalty >= 0)) {
-        et_raise(ET_EINVAL, "transformer: max_length %" PRId64 " (at most %" PRId64 "), beam %" PRId64 " (at most %d), begin %d, end %d "
-                 "or length_penalty %g is out of range", most, m->config.max_length, o->beam, ET_BEAM_MOST, (int)o->begin,
-                 (int)o->end, o->length_penalty);
+    if (most < 1 || most > m->config.max_length || o->beam < 0 || o->beam > ET_BEAM_MOST || o->begin < 0 ||
+        o->begin >= V || o->end < 0 || o->end >= V || !(o->length_penalty >= 0)) {
+        et_raise(ET_EINVAL, "transformer: max_length %" PRId64 " (at most %" PRId64 "), beam %" PRId64
+                 " (at most %d), begin %d, end %d "
+                 "or length_penalty %g is out of range", most, m->config.max_length, o->beam, ET_BEAM_MOST,
+                 (int)o->begin, (int)o->end, o->length_penalty);
         return NULL;
     }
     et_no_grad_begin();

@@ -7,11 +7,12 @@
 /** Part p (0 queries, 1 keys, 2 values) of the projection of x [B, T, d], as [B, H, T, d / H]. */
 et_tensor *et_joint_project(const et_encoder_decoder *m, const et_joint_attention *a, int p, et_tensor *x);
 /** W_o of softmax(q k^T / sqrt(d / H) + mask) v, heads side by side; [B, Tq, d]. */
-et_tensor *et_joint_attend(const et_encoder_decoder *m, const et_joint_attention *a, et_tensor *q, et_tensor *k,
-                           et_tensor *v, et_tensor *mask, bool causal);
+et_tensor *et_joint_attend(const et_encoder_decoder *m, const et_joint_attention *a, et_tensor *q,
+                           et_tensor *k, et_tensor *v, et_tensor *mask, bool causal);
 /** x or LN(x), as a sublayer reads it; and x with a sublayer's output added. */
 et_tensor *et_coder_before(const et_encoder_decoder *m, const et_layer_norm_layer *norm, et_tensor *x);
-et_tensor *et_coder_after(const et_encoder_decoder *m, const et_layer_norm_layer *norm, et_tensor *x, et_tensor *out);
+et_tensor *et_coder_after(const et_encoder_decoder *m, const et_layer_norm_layer *norm, et_tensor *x,
+                          et_tensor *out);
 /** W_2 max(0, W_1 x + b_1) + b_2. */
 et_tensor *et_coder_feed_forward(const et_encoder_decoder *m, const et_coder_layer *l, et_tensor *x);
 /** Logits: x times the shared embedding, transposed. */

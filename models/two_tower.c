@@ -12,8 +12,8 @@
 
 et_two_tower_config et_two_tower_base(void)
 {
-    return (et_two_tower_config){.text = et_bert_base(), .audio = et_ast_base(), .train_text = 5, .embedding = 128,
-                                 .head_hidden = 512, .scale = ET_SCALE_EXP, .tau = 1};
+    return (et_two_tower_config){.text = et_bert_base(), .audio = et_ast_base(), .train_text = 5,
+                                 .embedding = 128, .head_hidden = 512, .scale = ET_SCALE_EXP, .tau = 1};
 }
 
 et_two_tower_config et_two_tower_small(void)
@@ -64,7 +64,8 @@ et_status et_two_tower_named(const char *name, et_two_tower_config *c)
             c->extra_audio = rows[i].extra_audio;
             return ET_OK;
         }
-    return et_raise(ET_EINVAL, "two towers: no configuration \"%s\"; there are model-1 .. model-10 and zero-shot",
+    return et_raise(ET_EINVAL,
+                    "two towers: no configuration \"%s\"; there are model-1 .. model-10 and zero-shot",
                     name ? name : "(null)");
 }
 
@@ -72,14 +73,15 @@ et_status et_two_tower_named(const char *name, et_two_tower_config *c)
 
 static bool possible(const et_two_tower_config *c)
 {
-    return c->train_text >= ET_TWO_TOWER_ALL && c->train_text <= c->text.layers && c->train_audio >= ET_TWO_TOWER_ALL &&
-           c->train_audio <= c->audio.layers && c->extra_text >= 0 && c->extra_text <= ET_TWO_TOWER_EXTRA &&
-           c->extra_audio >= 0 && c->extra_audio <= ET_TWO_TOWER_EXTRA && c->embedding >= 1 && isfinite(c->tau);
+    return c->train_text >= ET_TWO_TOWER_ALL && c->train_text <= c->text.layers &&
+           c->train_audio >= ET_TWO_TOWER_ALL && c->train_audio <= c->audio.layers && c->extra_text >= 0 &&
+           c->extra_text <= ET_TWO_TOWER_EXTRA && c->extra_audio >= 0 &&
+           c->extra_audio <= ET_TWO_TOWER_EXTRA && c->embedding >= 1 && isfinite(c->tau);
 }
 
 /* Attention layers alone, each with its norm. */
-static void attention_layers(et_module *m, const char *name, int n, const et_mha_config *c, double eps, et_mha **attn,
-                             et_layer_norm_layer **norm, et_rng *rng)
+static void attention_layers(et_module *m, const char *name, int n, const et_mha_config *c, double eps,
+                             et_mha **attn, et_layer_norm_layer **norm, et_rng *rng)
 {
     char path[32];
 
@@ -97,23 +99,27 @@ static void make_extras(et_two_tower *m, et_rng *rng)
     et_module *self = &m->module;
 
     if (c->attention_only) {
-        const et_mha_config text = {.width = c->text.width, .heads = c->text.heads, .dropout = c->text.attention_dropout};
+        const et_mha_config text = {.width = c->text.width, .heads = c->text.heads,
+                                    .dropout = c->text.attention_dropout};
         const et_mha_config audio = {.width = c->audio.width, .heads = c->audio.heads};
-        attention_layers(self, "text_extra", c->extra_text, &text, c->text.eps, m->text_attn, m->text_attn_norm, rng);
-        attention_layers(self, "audio_extra", c->extra_audio, &audio, c->audio.eps, m->audio_attn, m->audio_attn_norm, rng);
+        attention_layers(self, "text_extra", c->extra_text, &text, c->text.eps, m->text_attn,
+                         m->text_attn_norm, rng);
+        attention_layers(self, "audio_extra", c->extra_audio, &audio, c->audio.eps, m->audio_attn,
+                         m->audio_attn_norm, rng);
     } else {
         if (c->extra_text)
-            m->text_extra = et_transformer_new(self, "text_extra", c->extra_text,
-                                               &(et_transformer_config){.width = c->text.width,
-                                                                        .heads = c->text.heads,
-                                                                        .hidden = c->text.hidden,
-                                                                        .post_norm = true,
-                                                                        .act = ET_ACT_GELU,
-                                                                        .eps = c->text.eps,
-                                                                        .attention_dropout = c->text.attention_dropout,
-                                                                        .out_dropout = c->text.dropout,
-                                                                        .mlp_dropout = c->text.dropout},
-                                               rng);
+            m->text_extra = et_transformer_new(
+                self, "text_extra", c->extra_text,
+                &(et_transformer_config){.width = c->text.width,
+                                         .heads = c->text.heads,
+                                         .hidden = c->text.hidden,
+                                         .post_norm = true,
+                                         .act = ET_ACT_GELU,
+                                         .eps = c->text.eps,
+                                         .attention_dropout = c->text.attention_dropout,
+                                         .out_dropout = c->text.dropout,
+                                         .mlp_dropout = c->text.dropout},
+                rng);
         if (c->extra_audio)
             m->audio_extra = et_transformer_new(self, "audio_extra", c->extra_audio,
                                                 &(et_transformer_config){.width = c->audio.width,
@@ -133,7 +139,8 @@ static void make_extras(et_two_tower *m, et_rng *rng)
         m->audio_norm = et_layer_norm_layer_new(self, "audio_norm", c->audio.width, c->audio.eps);
 }
 
-et_two_tower *et_two_tower_new(et_module *parent, const char *name, const et_two_tower_config *config, et_rng *rng)
+et_two_tower *et_two_tower_new(et_module *parent, const char *name, const et_two_tower_config *config,
+                               et_rng *rng)
 {
     if (et_error_status())
         return NULL;
@@ -150,15 +157,15 @@ et_two_tower *et_two_tower_new(et_module *parent, const char *name, const et_two
     m->text = et_bert_new(&m->module, "text", &c->text, rng);
     m->audio = et_ast_new(&m->module, "audio", &c->audio, rng);
     make_extras(m, rng);
-    et_projection_config head = {.kind = c->head, .in = c->text.width, .hidden = c->head_hidden, .out = c->embedding,
-                                 .dropout = 0.1};
+    et_projection_config head = {.kind = c->head, .in = c->text.width, .hidden = c->head_hidden,
+                                 .out = c->embedding, .dropout = 0.1};
     m->text_head = et_projection_new(&m->module, "text_head", &head, rng);
     head.in = c->audio.width;
     m->audio_head = et_projection_new(&m->module, "audio_head", &head, rng);
     if (!et_error_status() && m->text->pooler && c->pooling != ET_BERT_POOLER)
         et_module_freeze(&m->text->pooler->module, NULL); /* nobody reads it */
-    et_transformer *const trained[] = {m->text ? m->text->encoder : NULL, m->audio ? m->audio->encoder : NULL, m->text_extra,
-                                       m->audio_extra};
+    et_transformer *const trained[] = {m->text ? m->text->encoder : NULL, m->audio ? m->audio->encoder : NULL,
+                                       m->text_extra, m->audio_extra};
     for (int i = 0; i < 4 && !et_error_status(); i++)
         if (trained[i])
             trained[i]->checkpoint = c->checkpoint;
@@ -199,8 +206,8 @@ et_tensor *et_two_tower_text_base(const et_two_tower *m, et_tensor *ids, et_tens
     if (!m || !ids || (mask && (mask->ndim != 2 || !et_same_shape(ids, mask))))
         return et_fail("two towers, texts");
     const et_two_tower_config *c = &m->config;
-    et_tensor *x = below(m->text->encoder, first_of(c->text.layers, c->train_text), et_bert_embed(m->text, ids, NULL),
-                         keys_of(mask));
+    et_tensor *x = below(m->text->encoder, first_of(c->text.layers, c->train_text),
+                         et_bert_embed(m->text, ids, NULL), keys_of(mask));
     if (pools(c->train_text, c->extra_text))
         x = et_bert_pool(m->text, x, mask, c->pooling);
     return x ? x : et_fail("two towers, texts");
@@ -217,8 +224,9 @@ et_tensor *et_two_tower_text_rest(const et_two_tower *m, et_tensor *base, et_ten
         if (m->text_extra)
             x = et_transformer_forward_from(m->text_extra, 0, x, keys, NULL);
         for (int i = 0; i < c->extra_text && c->attention_only; i++) /* x = LN(x + A(x)) */
-            x = et_layer_norm_layer_forward(m->text_attn_norm[i], et_add(x, et_mha_forward(m->text_attn[i], x, NULL,
-                                                                                           &(et_mha_call){.mask = keys})));
+            x = et_layer_norm_layer_forward(
+                m->text_attn_norm[i],
+                et_add(x, et_mha_forward(m->text_attn[i], x, NULL, &(et_mha_call){.mask = keys})));
         x = et_bert_pool(m->text, x, mask, c->pooling);
     }
     x = et_l2_normalize(et_projection_forward(m->text_head, x), 1e-12);
@@ -250,7 +258,8 @@ et_tensor *et_two_tower_audio_rest(const et_two_tower *m, et_tensor *base)
     if (m->audio_extra)
         x = et_transformer_forward_from(m->audio_extra, 0, x, NULL, NULL);
     for (int i = 0; i < c->extra_audio && c->attention_only; i++) /* x = x + A(LN(x)) */
-        x = et_add(x, et_mha_forward(m->audio_attn[i], et_layer_norm_layer_forward(m->audio_attn_norm[i], x), NULL, NULL));
+        x = et_add(x, et_mha_forward(m->audio_attn[i], et_layer_norm_layer_forward(m->audio_attn_norm[i], x),
+                                     NULL, NULL));
     if (m->audio_norm)
         x = et_layer_norm_layer_forward(m->audio_norm, x);
     if (!pools(c->train_audio, c->extra_audio))
@@ -271,5 +280,6 @@ et_tensor *et_two_tower_audio(const et_two_tower *m, et_tensor *x)
 
 et_tensor *et_two_tower_loss(const et_two_tower *m, et_tensor *f, et_tensor *g)
 {
-    return m ? et_contrastive_loss_at(m->config.loss, m->config.scale, m->config.tau, f, g) : et_fail("two towers");
+    return m ? et_contrastive_loss_at(m->config.loss, m->config.scale, m->config.tau, f, g)
+             : et_fail("two towers");
 }

@@ -16,9 +16,10 @@
 
 et_vit_config et_vit_paper(void)
 {
-    return (et_vit_config){.frames = 512, .bins = 129, .channels = 1, .height = 128, .width = 32, .patch_h = 16,
-                           .patch_w = 4, .d = 128, .layers = 8, .heads = 4, .head_width = 128, .hidden = 256,
-                           .head = {2048, 1024}, .classes = 10, .dropout = 0.1, .head_dropout = 0.5};
+    return (et_vit_config){.frames = 512, .bins = 129, .channels = 1, .height = 128, .width = 32,
+                           .patch_h = 16, .patch_w = 4, .d = 128, .layers = 8, .heads = 4, .head_width = 128,
+                           .hidden = 256, .head = {2048, 1024}, .classes = 10, .dropout = 0.1,
+                           .head_dropout = 0.5};
 }
 
 et_vit_config et_vit_small(void)
@@ -57,9 +58,9 @@ static bool complete(et_vit_config *c)
     c->step_h = c->step_h ? c->step_h : c->patch_h;
     c->step_w = c->step_w ? c->step_w : c->patch_w;
     return c->frames >= 1 && c->bins >= 1 && c->channels >= 1 && c->patch_h >= 1 && c->patch_w >= 1 &&
-           c->step_h >= 1 && c->step_w >= 1 && c->height >= c->patch_h && c->width >= c->patch_w && c->d >= 1 &&
-           c->classes >= 1 && c->head_dropout >= 0 && c->head_dropout < 1 && c->recomputed >= 0 &&
-           c->recomputed <= c->layers;
+           c->step_h >= 1 && c->step_w >= 1 && c->height >= c->patch_h && c->width >= c->patch_w &&
+           c->d >= 1 && c->classes >= 1 && c->head_dropout >= 0 && c->head_dropout < 1 &&
+           c->recomputed >= 0 && c->recomputed <= c->layers;
 }
 
 et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *config, et_rng *rng)
@@ -72,8 +73,9 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
         return NULL;
     c = config ? *config : (et_vit_config){0};
     if (!complete(&c)) {
-        et_raise(ET_EINVAL, "vit%s%s: a size is below 1, the image smaller than a patch, a dropout not in [0, 1), or too many "
-                            "blocks computed again",
+        et_raise(ET_EINVAL,
+                 "vit%s%s: a size is below 1, the image smaller than a patch, a dropout not in [0, 1), or "
+                            "too many blocks computed again",
                  name ? " " : "", name ? name : "");
         return NULL;
     }
@@ -138,7 +140,8 @@ et_tensor *et_vit_image(const et_vit *m, et_tensor *x)
         return et_fail("vit");
     if (x->ndim != 3 || x->shape[1] != c->frames || x->shape[2] != c->channels * c->bins) {
         et_raise(ET_ESHAPE, "vit: spectrograms are %s, expected [B, %lld, %lld]",
-                 et_shape_text(text, x->ndim, x->shape), (long long)c->frames, (long long)(c->channels * c->bins));
+                 et_shape_text(text, x->ndim, x->shape), (long long)c->frames,
+                 (long long)(c->channels * c->bins));
         return NULL;
     }
     /* [B, T, C F] -> [B, C, T, F], or with time across [B, C, F, T] */
@@ -187,7 +190,8 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
 
     /* The head in place of a decoder. */
     for (int i = 0; i < m->n_head; i++)
-        y = et_linear_layer_forward_act(m->head[i], et_dropout(y, c->head_dropout, training, m->rng), ET_ACT_GELU);
+        y = et_linear_layer_forward_act(m->head[i], et_dropout(y, c->head_dropout, training, m->rng),
+                                        ET_ACT_GELU);
     et_tensor *logits = et_linear_layer_forward(m->out, et_dropout(y, c->head_dropout, training, m->rng));
     return logits ? logits : et_fail("vit");
 }

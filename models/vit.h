@@ -48,7 +48,7 @@ typedef struct et_vit_config {
     double dropout;                   /* of the attention's weights and in the blocks' perceptrons */
     double head_dropout;              /* before each of the head's hidden layers and its last one */
     double drop_path;                 /* chance to skip a branch of the last block; less before it */
-    int recomputed;                   /* in training backward computes so many of the first blocks again instead of
+    int recomputed; /* in training backward computes so many of the first blocks again instead of
                                          keeping their insides: less memory, more time */
 } et_vit_config;
 
@@ -86,10 +86,11 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention);
 /** The image that the patches are cut from: [B, C, height, width] of x as above. */
 et_tensor *et_vit_image(const et_vit *m, et_tensor *x);
 
-/** How much each patch counts for what the head reads, [B, rows cols], each row summing to 1: the mean over heads
- *  of the last block's attention (`rollout` false), or attention rollout (Abnar and Zuidema 2020, arXiv
+/** How much each patch counts for what the head reads, [B, rows cols], each row summing to 1: the mean over
+ *  heads of the last block's attention (`rollout` false), or attention rollout (Abnar and Zuidema 2020, arXiv
  *  2005.00928): the product of (A_l + I) / 2 over the blocks, which follows attention through the residual
- *  connections. Read at the class token's row, else averaged over the rows. attention: from et_vit_forward. */
+ *  connections. Read at the class token's row, else averaged over the rows. attention: from
+ *  et_vit_forward. */
 et_tensor *et_vit_relevance(const et_vit *m, et_tensor *const *attention, bool rollout);
 
 #ifdef __cplusplus
