@@ -43,12 +43,13 @@ et_status et_audio_read_info(const char *path, et_audio_info *out);
 
 /** Writes a WAV file, beside and renamed into place. Samples float32 [frames] or [channels, frames];
  *  PCM clips at full scale, and rounds to nearest. ESHAPE, EDTYPE, EINVAL (rate), EIO, EFULL. */
-et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t rate, et_wav_encoding encoding);
+et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t rate,
+                             et_wav_encoding encoding);
 
 /** The same file as bytes in memory, `name` standing for it in messages; *size of them, to be released with
  *  et_dealloc. NULL on failure. */
-unsigned char *et_audio_wav(const char *name, const et_tensor *samples, int64_t rate, et_wav_encoding encoding,
-                            size_t *size);
+unsigned char *et_audio_wav(const char *name, const et_tensor *samples, int64_t rate,
+                            et_wav_encoding encoding, size_t *size);
 
 /** Releases the samples; the struct itself is the caller's. */
 void et_audio_free(et_audio *audio);

@@ -171,7 +171,8 @@ static void bend(float *x, float *copy, int64_t n, int64_t F, int64_t from, int6
 {
     memcpy(copy, x, (size_t)(n * F) * sizeof *x);
     for (int64_t t = 0; t < n; t++) {
-        const double before = (double)from / (double)to, behind = (double)(n - 1 - from) / (double)(n - 1 - to);
+        const double before = (double)from / (double)to,
+                     behind = (double)(n - 1 - from) / (double)(n - 1 - to);
         const double at = t < to ? (double)t * before : (double)from + (double)(t - to) * behind;
         const int64_t lo = at < (double)(n - 1) ? (int64_t)at : n - 2;
         const float part = (float)(at - (double)lo);
@@ -214,7 +215,8 @@ et_status et_augment_spec(et_tensor *x, const et_tensor *lengths, const et_spec_
     if (check_mask("spec augment", policy->time_masks, policy->time_width) < 0 ||
         check_mask("spec augment", policy->feature_masks, policy->feature_width) < 0 ||
         et_augment_time_warp(x, lengths, policy->warp, rng) < 0 ||
-        et_augment_feature_mask(x, lengths, policy->feature_masks, policy->feature_width, policy->value, rng) < 0 ||
+        et_augment_feature_mask(x, lengths, policy->feature_masks, policy->feature_width, policy->value,
+                                rng) < 0 ||
         open_batch("spec augment", &s, x, lengths, rng) < 0)
         return et_error_status();
     mask_steps(&s, policy->time_masks, policy->time_width, policy->time_share, policy->value, rng);

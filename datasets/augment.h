@@ -66,15 +66,16 @@ et_status et_augment_noise(et_tensor *x, const et_tensor *lengths, double std, e
 /* What becomes of a sound in training; zero: nothing. */
 typedef struct et_sound_augment {
     double speed; /* 0 .. 1: played slower or faster by up to (1 + speed), and with it lower or higher */
-    bool place;   /* one that is shorter than the row begins anywhere in it, of a longer one any part is heard */
+    bool place;   /* one that is shorter than the row begins anywhere in it, of a longer one any part is
+                   * heard */
     double gain;  /* dB, 0 .. 120: softer or louder by up to so much */
     double noise; /* white noise of up to this share of the sound's root mean square, 0 .. 100 */
 } et_sound_augment;
 
-/** Changes sounds x float32 [B, samples] with draws for each, all equally likely (of speed the logarithm). `lengths`
- *  are those before; the row behind a sound is zeros afterwards, noise covers all of it. Other speeds
- *  are read off cubics through four samples (Catmull and Rom 1974), without a filter: a faster sound's highest
- *  frequencies fold. An empty sound stays as it is. ENOMEM besides. */
+/** Changes sounds x float32 [B, samples] with draws for each, all equally likely (of speed the logarithm).
+ *  `lengths` are those before; the row behind a sound is zeros afterwards, noise covers all of it. Other
+ *  speeds are read off cubics through four samples (Catmull and Rom 1974), without a filter: a faster sound's
+ *  highest frequencies fold. An empty sound stays as it is. ENOMEM besides. */
 et_status et_augment_sound(et_tensor *x, const et_tensor *lengths, const et_sound_augment *o, et_rng *rng);
 
 /** float32 [B, K]: the labels y int32 [B] as rows with 1 - smoothing at the class and

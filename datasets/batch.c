@@ -95,7 +95,8 @@ int64_t et_batches_items(const et_batches *b)
     return b->options.drop_last ? b->n / b->options.size * b->options.size : b->n;
 }
 
-void et_batch_order(const int32_t *index, int64_t n, bool shuffle, uint64_t seed, int64_t epoch, int32_t *order)
+void et_batch_order(const int32_t *index, int64_t n, bool shuffle, uint64_t seed, int64_t epoch,
+                    int32_t *order)
 {
     if (n > 0)
         memcpy(order, index, (size_t)n * sizeof *order);

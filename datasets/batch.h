@@ -62,7 +62,8 @@ bool et_batches_more(const et_batches *b);
 et_status et_batches_next(et_batches *b, et_batch *out);
 
 /** The order of an epoch: index[0 .. n-1], or a permutation of it that depends on n, seed and epoch alone. */
-void et_batch_order(const int32_t *index, int64_t n, bool shuffle, uint64_t seed, int64_t epoch, int32_t *order);
+void et_batch_order(const int32_t *index, int64_t n, bool shuffle, uint64_t seed, int64_t epoch,
+                    int32_t *order);
 
 /** Gathers any items of a data set, as above. */
 et_status et_batch_gather(const et_dataset *ds, const int32_t *index, int64_t n, et_batch *out);

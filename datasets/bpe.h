@@ -4,7 +4,8 @@
  * then of all neighbours the pair that was learned first is joined, wherever it stands, again and again.
  * Any bytes can be encoded and come back the same. <s>, <pad>, </s>, <unk> and <mask> in the text stand for
  * themselves where the vocabulary has them; <mask> takes the white space in front of it along.
- * Source: Sennrich et al. 2016 (arXiv 1508.07909), Radford et al. 2019, Liu et al. 2019 (arXiv 1907.11692). */
+ * Source: Sennrich et al. 2016 (arXiv 1508.07909), Radford et al. 2019, Liu et al. 2019 (arXiv
+ * 1907.11692). */
 #ifndef ETUDE_DATASETS_BPE_H
 #define ETUDE_DATASETS_BPE_H
 

@@ -26,7 +26,8 @@ static et_status read_vocabulary(et_bpe *b, const et_json_value *root, const cha
         return et_fail_status(name);
     for (const et_json_value *m = root->first; m && status == ET_OK; m = m->next) {
         if (m->type != ET_JSON_NUMBER || !m->is_int || m->integer < 0 || m->integer >= (int64_t)root->count)
-            status = et_raise(ET_EFORMAT, "%s: '%.80s' has no number in 0 .. %zu", name, m->key, root->count - 1);
+            status = et_raise(ET_EFORMAT, "%s: '%.80s' has no number in 0 .. %zu", name, m->key,
+                              root->count - 1);
         else if (by_id[m->integer])
             status = et_raise(ET_EFORMAT, "%s: '%.80s' and '%.80s' are both %" PRId64, name,
                               by_id[m->integer]->key, m->key, m->integer);

@@ -60,7 +60,8 @@ void et_collection_free(et_collection *c)
 int64_t et_collection_size(const et_collection *c) { return c ? c->names.n : 0; }
 
 /* An optional int32 [n] field with values lo .. hi. */
-static et_status check_ints(const et_collection *c, const char *what, const et_tensor *t, int64_t lo, int64_t hi)
+static et_status check_ints(const et_collection *c, const char *what, const et_tensor *t, int64_t lo,
+                            int64_t hi)
 {
     const int32_t *v;
 
@@ -151,7 +152,8 @@ et_status et_collection_check(const et_collection *c)
         check_unique(c, "tag", &c->tag_names) < 0 || check_unique(c, "split", &c->splits) < 0)
         return et_error_status();
     if (!c->y != (c->classes.n == 0) && c->names.n > 0)
-        return et_raise(ET_ESHAPE, "%s: %s", c->name, c->y ? "labels, but no classes" : "classes, but no labels");
+        return et_raise(ET_ESHAPE, "%s: %s", c->name, c->y ? "labels, but no classes"
+                                                           : "classes, but no labels");
     if (check_ints(c, "labels", c->y, 0, c->classes.n - 1) < 0 ||
         check_ints(c, "groups", c->groups, INT32_MIN, INT32_MAX) < 0 ||
         check_ints(c, "splits", c->split, -1, c->splits.n - 1) < 0 || check_tags(c) < 0)

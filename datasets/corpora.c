@@ -322,7 +322,8 @@ end:
 
 et_collection *et_recorded_clips(const char *dir)
 {
-    static const columns names = {.file = "wav", .class = "genre", .no_class = "unknown", .caption = "caption"};
+    static const columns names = {.file = "wav", .class = "genre", .no_class = "unknown",
+                                  .caption = "caption"};
     et_csv *t;
     et_collection *c = NULL;
     et_build b;

@@ -53,8 +53,8 @@ static size_t track_of(const char *clip)
     return at > 0 ? at : n;
 }
 
-/* A new item for the clip; its file is searched for where there is a folder, and where nothing is found is named
- * so that reading it says what is missing. */
+/* A new item for the clip; its file is searched for where there is a folder, and where nothing is found is
+ * named so that reading it says what is missing. */
 static void add_clip(et_build *b, const char *clip, const char *audio)
 {
     char *path = audio ? et_find_sound(audio, clip) : NULL;
@@ -85,7 +85,8 @@ static void add_listed(et_build *b, const et_csv *t, int64_t row, int column, co
         const char *name;
         size_t n;
         if (end == text || (*end != ' ' && *end != '\0') || k < 0 || k >= et_vocabulary_size(names)) {
-            b->status = et_csv_raise(t, row, column, ET_EFORMAT, "'%.20s' is no number of a tag, 0 .. %" PRId32, text,
+            b->status = et_csv_raise(t, row, column, ET_EFORMAT,
+                                     "'%.20s' is no number of a tag, 0 .. %" PRId32, text,
                                      et_vocabulary_size(names) - 1);
             return;
         }
@@ -206,8 +207,8 @@ static et_status read_lists(mtat *m)
         if (id < 0)
             return et_error_status();
         if (id != i)
-            return et_csv_raise(m->lists, i, clip, ET_EFORMAT, "'%.60s' stands already in line %" PRId64, name,
-                                et_csv_line(m->lists, id));
+            return et_csv_raise(m->lists, i, clip, ET_EFORMAT, "'%.60s' stands already in line %" PRId64,
+                                name, et_csv_line(m->lists, id));
     }
     return ET_OK;
 }
@@ -270,7 +271,8 @@ et_collection *et_magnatagatune(const char *dir, const et_tag_files *files)
     }
     m.audio = m.files->audio ? m.files->audio : dir;
     et_build_begin(&b, "magnatagatune");
-    if (b.status == ET_OK && (!(path = et_path_join(dir, "annotations_final.csv")) || !(t = et_csv_read(path, &tabs)) ||
+    if (b.status == ET_OK && (!(path = et_path_join(dir, "annotations_final.csv")) ||
+                              !(t = et_csv_read(path, &tabs)) ||
                               (m.files->tags && !(names = read_tags(m.files->tags)))))
         b.status = et_error_status();
     m.t = t;

@@ -35,16 +35,16 @@ et_corpus_options et_corpus_defaults(void)
 static et_status check_options(const et_corpus_options *o)
 {
     if (o->songs < 1 || o->songs > 100000 || o->clips < 1 || o->clips > 100)
-        return et_raise(ET_EINVAL, "corpus: %" PRId64 " songs of %" PRId64 " clips are outside 1 .. 100000 and 1 .. 100",
-                        o->songs, o->clips);
+        return et_raise(ET_EINVAL, "corpus: %" PRId64 " songs of %" PRId64
+                        " clips are outside 1 .. 100000 and 1 .. 100", o->songs, o->clips);
     if (!(o->seconds >= 0.5 && o->seconds <= 120) || o->rate < 4000 || o->rate > 192000 ||
         (o->channels != 1 && o->channels != 2))
-        return et_raise(ET_EINVAL, "corpus: no clips of %g s at %" PRId64 " Hz in %d channels", o->seconds, o->rate,
-                        o->channels);
+        return et_raise(ET_EINVAL, "corpus: no clips of %g s at %" PRId64 " Hz in %d channels", o->seconds,
+                        o->rate, o->channels);
     if (!(o->mixing >= 0 && o->mixing <= 1) || !(o->noise >= 0 && o->noise <= 1) ||
         !(o->overlap >= 0 && o->overlap <= 1))
-        return et_raise(ET_EINVAL, "corpus: mixing %g, noise %g or overlap %g is outside 0 .. 1", o->mixing, o->noise,
-                        o->overlap);
+        return et_raise(ET_EINVAL, "corpus: mixing %g, noise %g or overlap %g is outside 0 .. 1", o->mixing,
+                        o->noise, o->overlap);
     return ET_OK;
 }
 
@@ -91,7 +91,8 @@ static et_midi *notes_of(const et_corpus_options *o, int64_t i, song *s)
     return corpus_compose(s, p.clip * ((int64_t)ceil(o->seconds / bar) + 1), o->seconds);
 }
 
-static et_status render(const et_corpus_options *o, const song *s, const et_midi *m, uint64_t seed, et_audio *out)
+static et_status render(const et_corpus_options *o, const song *s, const et_midi *m, uint64_t seed,
+                        et_audio *out)
 {
     et_synth_options synth = et_synth_defaults();
 
@@ -117,7 +118,8 @@ static double loudness(const float *x, int64_t n)
 }
 
 /* Another song underneath, one that is no item. */
-static et_status add_overlap(const et_corpus_options *o, int64_t i, et_rng *rng, float *x, int64_t n, double loud)
+static et_status add_overlap(const et_corpus_options *o, int64_t i, et_rng *rng, float *x, int64_t n,
+                             double loud)
 {
     int genre = (int)et_rng_below(rng, ET_GTZAN_GENRES);
     double level = o->overlap * (0.5 + 0.5 * et_rng_uniform(rng)), own;

@@ -31,10 +31,10 @@ typedef struct et_corpus_options {
 /** 48 songs, 2 clips, 6 s, 16000 Hz, mono, mixing 0.04, noise 0.05, overlap 0.05, seed 1. */
 et_corpus_options et_corpus_defaults(void);
 
-/** The collection "built-in": items "blues.00000.0" (song, clip) and so on; classes are GTZAN's ten; tags with
- *  MagnaTagATune's names where they fit; captions; groups (songs); splits "train", "valid" and "test"
- *  (three fifths, a fifth, a fifth of the songs of each genre). Its load plays the item. `options` NULL
- *  means the defaults. The caller frees it with et_collection_free. NULL and EINVAL, ENOMEM. */
+/** The collection "built-in": items "blues.00000.0" (song, clip) and so on; classes are GTZAN's ten; tags
+ *  with MagnaTagATune's names where they fit; captions; groups (songs); splits "train", "valid" and "test"
+ *  (three fifths, a fifth, a fifth of the songs of each genre). Its load plays the item. `options` NULL means
+ *  the defaults. The caller frees it with et_collection_free. NULL and EINVAL, ENOMEM. */
 et_collection *et_corpus(const et_corpus_options *options);
 
 /** The notes of item i of such a collection, as et_collection_audio plays them (without what noise and

@@ -4,8 +4,9 @@
 
 #include "datasets/corpus_internal.h"
 
-enum { P_BLUES, P_QUICK_BLUES, P_FOUR_CHORDS, P_AXIS, P_SIXTIES, P_CANON, P_CADENCE, P_COUNTRY, P_THREE_CHORDS, P_VAMP,
-       P_VAMP_FIFTH, P_ONE_CHORD, P_TWO_FIVE, P_TURNAROUND, P_MINOR_FALL, P_HALF_STEP, P_MIXOLYDIAN, P_RISE, P_STAY };
+enum { P_BLUES, P_QUICK_BLUES, P_FOUR_CHORDS, P_AXIS, P_SIXTIES, P_CANON, P_CADENCE, P_COUNTRY,
+       P_THREE_CHORDS, P_VAMP, P_VAMP_FIFTH, P_ONE_CHORD, P_TWO_FIVE, P_TURNAROUND, P_MINOR_FALL, P_HALF_STEP,
+       P_MIXOLYDIAN, P_RISE, P_STAY };
 
 const progression corpus_progressions[] = {
     [P_BLUES] = {12, {0, 0, 0, 0, 3, 3, 0, 0, 4, 3, 0, 4}},
@@ -65,9 +66,9 @@ const genre_style corpus_styles[ET_GTZAN_GENRES] = {
      .comping = {BACK_BEATS, BACK_BEATS, EIGHTHS, ARPEGGIO},
      .bass = {ROOT_FIFTH, ROOT_FIFTH, ROOTS, WALKING},
      .drums = {TRAIN, TRAIN, STRAIGHT, NO_DRUMS},
-     .lead_programs = {105, 110, 25, 22}, .chord_programs = {25, 25, 24, 0}, .bass_programs = {32, 32, 33, 34},
-     .pad_programs = {21, 48, 49, 16}, .lead = 0.85, .pad = 0.15, .density_lo = 0.25, .density_hi = 0.5,
-     .lead_low = 60, .lead_high = 81, .leaps = 0.2, .short_notes = 0.7,
+     .lead_programs = {105, 110, 25, 22}, .chord_programs = {25, 25, 24, 0},
+     .bass_programs = {32, 32, 33, 34}, .pad_programs = {21, 48, 49, 16}, .lead = 0.85, .pad = 0.15,
+     .density_lo = 0.25, .density_hi = 0.5, .lead_low = 60, .lead_high = 81, .leaps = 0.2, .short_notes = 0.7,
      .bright_lo = 0, .bright_hi = 0.5, .room_lo = 0.05, .room_hi = 0.25, .loud = 0.65,
      .bass_level = 0.8, .drum_level = 0.65},
     { /* disco */

@@ -38,8 +38,8 @@ typedef enum bass_line { ROOTS, ROOT_FIFTH, WALKING, PUMPING, OCTAVES, BROKEN, R
 
 /* What the drums do; the patterns are in corpus_parts.c. */
 typedef enum drumming {
-    NO_DRUMS, SHUFFLE, TRAIN, FOUR_FLOOR, BOOM_BAP, TRAP, SWING_RIDE, BRUSHES, DOUBLE_KICK, HALF_TIME, STRAIGHT,
-    DRIVING, ONE_DROP, STEPPERS, BALLAD
+    NO_DRUMS, SHUFFLE, TRAIN, FOUR_FLOOR, BOOM_BAP, TRAP, SWING_RIDE, BRUSHES, DOUBLE_KICK, HALF_TIME,
+    STRAIGHT, DRIVING, ONE_DROP, STEPPERS, BALLAD
 } drumming;
 
 /* A way to write. Lists of four hold choices of equal chance, some of them several times. */
@@ -111,7 +111,8 @@ typedef struct composer {
 
 /* A note of `steps` from step `step` on (both may have fractions); velocity 0 .. 1. Swings and wavers. */
 et_status corpus_note(composer *c, double step, double steps, int pitch, double velocity);
-/* Pitch of a degree of the song's scale, counted from the tonic in octave 4 (degree 7 is an octave higher). */
+/* Pitch of a degree of the song's scale, counted from the tonic in octave 4 (degree 7 is an octave
+ * higher). */
 int corpus_degree(const song *s, int degree);
 
 et_status corpus_drums(composer *c);

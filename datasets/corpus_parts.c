@@ -112,7 +112,8 @@ static et_status figure(composer *c, const char *marks, double held, double velo
     return ET_OK;
 }
 
-/* Four beats from this chord's root towards the next one's, by steps of the scale or a half tone at the end. */
+/* Four beats from this chord's root towards the next one's, by steps of the scale or a half tone at the
+ * end. */
 static et_status walk(composer *c)
 {
     int beats = c->s->steps / 4, here = low(c, c->degree), next = low(c, c->next);

@@ -36,7 +36,8 @@ void corpus_song(const et_corpus_options *o, int genre, uint64_t number, song *s
     const genre_style *g;
     int64_t meter;
 
-    *s = (song){.genre = genre, .seed = o->seed, .stream = (number * ET_GTZAN_GENRES + (uint64_t)genre + 1) << 20};
+    *s = (song){.genre = genre, .seed = o->seed,
+                .stream = (number * ET_GTZAN_GENRES + (uint64_t)genre + 1) << 20};
     rng = et_rng_make(s->seed, s->stream + STREAM_PLAN);
 
     g = style_for(&rng, o, genre);
@@ -114,7 +115,8 @@ et_status corpus_note(composer *c, double step, double steps, int pitch, double 
     return et_midi_add_note(c->m, (et_midi_note){.start = start,
                                                  .duration = end - start,
                                                  .track = c->track,
-                                                 .pitch = (uint8_t)(pitch < 0 ? 0 : pitch > 127 ? 127 : pitch),
+                                                 .pitch = (uint8_t)(pitch < 0 ? 0 : pitch > 127
+                                                                    ? 127 : pitch),
                                                  .velocity = (uint8_t)(v < 1 ? 1 : v > 127 ? 127 : v),
                                                  .channel = (uint8_t)c->channel,
                                                  .program = (uint8_t)c->program});
@@ -188,9 +190,10 @@ et_midi *corpus_compose(const song *s, int64_t first, double seconds)
         {"drums", corpus_drums, s->drums != NO_DRUMS, 0, ET_MIDI_DRUMS, s->drum_level},
     };
     /* how far above the tonic the tonic of the major scale with the same notes is */
-    static const int relative[] = {[MAJOR] = 0, [MINOR] = 3, [DORIAN] = 10, [MIXOLYDIAN] = 5, [HARMONIC_MINOR] = 3,
-                                   [PHRYGIAN] = 8};
-    int64_t end = (int64_t)ceil(seconds * s->bpm / 60 * CORPUS_TICKS), bar_ticks = (int64_t)s->steps * CORPUS_STEP;
+    static const int relative[] = {[MAJOR] = 0, [MINOR] = 3, [DORIAN] = 10, [MIXOLYDIAN] = 5,
+                                   [HARMONIC_MINOR] = 3, [PHRYGIAN] = 8};
+    int64_t end = (int64_t)ceil(seconds * s->bpm / 60 * CORPUS_TICKS),
+            bar_ticks = (int64_t)s->steps * CORPUS_STEP;
     int sharps = major_sharps[(s->tonic + relative[s->mode]) % 12];
     bool minor = s->mode != MAJOR && s->mode != MIXOLYDIAN;
     composer c = {.s = s, .m = et_midi_new(CORPUS_TICKS)};

@@ -17,9 +17,9 @@ const char *const corpus_tag_names[CORPUS_TAGS] = {
     "disco",  "hip hop",   "reggae", "bass",    "organ",     "trumpet",    "saxophone"};
 
 enum {
-    GUITAR, CLASSICAL, SLOW, STRINGS, DRUMS, ELECTRONIC, ROCK, FAST, PIANO, BEAT, VIOLIN, SYNTH, QUIET, LOUD, FLUTE, POP,
-    SOFT, SOLO, CHOIR, DANCE, HARP, CELLO, COUNTRY, METAL, HARPSICHORD, JAZZ, BLUES, DISCO, HIP_HOP, REGGAE, BASS, ORGAN,
-    TRUMPET, SAXOPHONE
+    GUITAR, CLASSICAL, SLOW, STRINGS, DRUMS, ELECTRONIC, ROCK, FAST, PIANO, BEAT, VIOLIN, SYNTH, QUIET, LOUD,
+    FLUTE, POP, SOFT, SOLO, CHOIR, DANCE, HARP, CELLO, COUNTRY, METAL, HARPSICHORD, JAZZ, BLUES, DISCO,
+    HIP_HOP, REGGAE, BASS, ORGAN, TRUMPET, SAXOPHONE
 };
 
 /* Tags by the instrument's name, as et_synth_instrument says it. */
@@ -29,9 +29,12 @@ static const struct {
 } sounds[] = {
     {"piano", PIANO},  {"electric piano", PIANO}, {"harpsichord", HARPSICHORD}, {"organ", ORGAN},
     {"church organ", ORGAN}, {"guitar", GUITAR}, {"steel guitar", GUITAR}, {"electric guitar", GUITAR},
-    {"distorted guitar", GUITAR}, {"bass", BASS}, {"synth bass", BASS}, {"synth bass", SYNTH}, {"violin", VIOLIN},
-    {"violin", STRINGS}, {"cello", CELLO}, {"cello", STRINGS}, {"harp", HARP}, {"strings", STRINGS}, {"choir", CHOIR},
-    {"trumpet", TRUMPET}, {"brass", TRUMPET}, {"saxophone", SAXOPHONE}, {"flute", FLUTE}, {"synth lead", SYNTH},
+    {"distorted guitar", GUITAR}, {"bass", BASS}, {"synth bass", BASS}, {"synth bass", SYNTH},
+    {"violin", VIOLIN},
+    {"violin", STRINGS}, {"cello", CELLO}, {"cello", STRINGS}, {"harp", HARP}, {"strings", STRINGS},
+    {"choir", CHOIR},
+    {"trumpet", TRUMPET}, {"brass", TRUMPET}, {"saxophone", SAXOPHONE}, {"flute", FLUTE},
+    {"synth lead", SYNTH},
     {"square lead", SYNTH}, {"synth pad", SYNTH}};
 
 static void tag_sound(int program, uint8_t tags[CORPUS_TAGS])
@@ -55,7 +58,8 @@ void corpus_tags(const song *s, uint8_t tags[CORPUS_TAGS])
     tags[SLOW] = pace(s) < 88;
     tags[FAST] = pace(s) > 132;
     tags[DRUMS] = drums;
-    tags[BEAT] = drums && (s->drums == FOUR_FLOOR || s->drums == BOOM_BAP || s->drums == TRAP || s->drums == STEPPERS);
+    tags[BEAT] = drums && (s->drums == FOUR_FLOOR || s->drums == BOOM_BAP || s->drums == TRAP ||
+                           s->drums == STEPPERS);
     tags[DANCE] = drums && (s->drums == FOUR_FLOOR || s->drums == STEPPERS) && pace(s) > 96;
     tags[LOUD] = s->loud > 0.78;
     tags[QUIET] = s->loud < 0.58;
@@ -73,8 +77,8 @@ void corpus_tags(const song *s, uint8_t tags[CORPUS_TAGS])
 
 /* --- captions --------------------------------------------------------------------------------- */
 
-/* A rule is text in which [a|b|c] is one of its parts, each as likely, perhaps an empty one, and $x stands for
- * a variable (a letter), whose text is a rule as well. Brackets nest. */
+/* A rule is text in which [a|b|c] is one of its parts, each as likely, perhaps an empty one, and $x stands
+ * for a variable (a letter), whose text is a rule as well. Brackets nest. */
 typedef struct grammar {
     const char *variables[26];
     et_rng *rng;
@@ -158,7 +162,8 @@ static const char *mood_rule(const song *s)
     if (s->mode == MAJOR || s->mode == MIXOLYDIAN)
         return s->loud > 0.72 ? "[cheerful|triumphant|bright and energetic|uplifting]"
                               : "[warm|sunny|happy|gentle|peaceful|light-hearted]";
-    return s->loud > 0.72 ? "[dark|aggressive|menacing|intense]" : "[melancholic|sad|wistful|mysterious|brooding]";
+    return s->loud > 0.72 ? "[dark|aggressive|menacing|intense]"
+                          : "[melancholic|sad|wistful|mysterious|brooding]";
 }
 
 static const char *const drum_rules[] = {
@@ -238,8 +243,21 @@ char *corpus_caption(const song *s, et_rng *rng)
     g.variables['w' - 'a'] = s->numerator == 3   ? "[ in three-four time| in waltz time|]"
                              : s->numerator == 6 ? "[ in six-eight| with a rolling six-eight feel|]"
                                                  : "";
-    g.variables['x' - 'a'] = s->lead ? "[a(n) $l [plays|carries|takes] the [melody|tune|lead]|the [melody|lead] is [played|carried] by a(n) $l|a(n) "
-                                       "$l [sings out|leads|solos]]"
+    g.variables['x' - 'a'] = s->lead
+
+
+
+
+
+
+
+
+
+
+
+                                                                     ? "[a(n) $l [plays|carries|takes] the "
+                                       "[melody|tune|lead]|the [melody|lead] is [played|carried] by a(n) "
+                                       "$l|a(n) $l [sings out|leads|solos]]"
                                      : "there is no [lead|solo] instrument";
     g.variables['y' - 'a'] = "[$r $c chords|$r chords on the $c|a(n) $c with $r chords]";
     g.variables['z' - 'a'] = s->pad ? "[| over a bed of $p| with $p in the background]" : "";
@@ -249,8 +267,8 @@ char *corpus_caption(const song *s, et_rng *rng)
             "[A(n) $t, $m $g $n$w: $x, with $y, $b and $d$z.|"
             "A(n) $m $g $n$w[ at a(n) $t pace|]. The arrangement has $y, $d and $b$z; $x.|"
             "This is a(n) $t $g $n$w. It [sounds|feels] $m. It [features|has] $y, $b and $d$z, and $x.|"
-            "[In this|This is a(n)] $t $g $n$w[|, $m in mood,] [with|built on] $y and $b; $x. [The rhythm section plays|There "
-            "is] $d.|"
+            "[In this|This is a(n)] $t $g $n$w[|, $m in mood,] [with|built on] $y and $b; $x. [The rhythm "
+            "section plays|There is] $d.|"
             "$d[,| and] $b and $y$z make up this $m $g $n$w. The tempo is $t.|"
             "[Instrumental $g|$g music]$w, $t and $m. [We hear|One hears|Listen for] $y, $b, $d$z.]";
         expand(&g, rule, rule + strlen(rule));

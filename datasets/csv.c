@@ -76,7 +76,8 @@ static et_status read_field(cursor *c, int64_t column, int *end)
         if (c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r')
             return bad(c, column, "text behind the closing quote");
     } else {
-        for (; c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r'; c->at++) {
+        for (; c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r';
+             c->at++) {
             if (s[c->at] == '"')
                 return bad(c, column, "quote inside a field that is not quoted");
             if (s[c->at] == '\0')

@@ -149,7 +149,8 @@ et_status et_dataset_check(const et_dataset *ds)
         return et_raise(ET_ESHAPE, "dataset: x needs items and at least one further dimension, contiguous");
     n = ds->x->shape[0];
     steps = longest = ds->x->shape[1];
-    if (ds->x->ndim == 3 && !ds->lengths && ds->x->shape[2] > longest) /* [N, F, T]: events lie along the last */
+    if (ds->x->ndim == 3 && !ds->lengths &&
+        ds->x->shape[2] > longest) /* [N, F, T]: events lie along the last */
         longest = ds->x->shape[2];
     if (n > INT32_MAX)
         return et_raise(ET_ESHAPE, "dataset: more than 2^31 items");

@@ -15,7 +15,8 @@ enum { PIECE_TICKS = 480, PIECE_BPM = 100, PIECE_VELOCITY = 100 };
 et_event_options et_event_defaults(void)
 {
     et_event_options o = {
-        .low = 21, .pitches = 88, .steps = 32, .steps_a_beat = 8, .bars = 4, .min_notes = 5, .melody_only = false};
+        .low = 21, .pitches = 88, .steps = 32, .steps_a_beat = 8, .bars = 4, .min_notes = 5,
+        .melody_only = false};
     return o;
 }
 
@@ -25,8 +26,8 @@ static et_status check_options(const et_event_options *o)
         o->steps > 1024 || o->steps_a_beat < 1 || o->steps_a_beat > PIECE_TICKS || o->bars < 1 ||
         o->bars > 1000000 || o->min_notes < 0)
         return et_raise(ET_EINVAL,
-                        "events: bad options: low %d, pitches %d, steps %d, %d a beat, bars %d, min_notes %d", o->low,
-                        o->pitches, o->steps, o->steps_a_beat, o->bars, o->min_notes);
+                        "events: bad options: low %d, pitches %d, steps %d, %d a beat, bars %d, min_notes %d",
+                        o->low, o->pitches, o->steps, o->steps_a_beat, o->bars, o->min_notes);
     return ET_OK;
 }
 
@@ -155,7 +156,8 @@ static et_status cut(cutter *c, const et_midi *m, const place *order, int64_t n)
             segment = at / c->o->bars;
         }
         pitch = pitch < 0 ? 0 : pitch >= c->o->pitches ? c->o->pitches - 1 : pitch;
-        if (add_event(c, pitch, before < 0 ? 0 : steps_of(c, note->start - before), steps_of(c, note->duration)) < 0)
+        if (add_event(c, pitch, before < 0 ? 0 : steps_of(c, note->start - before),
+                      steps_of(c, note->duration)) < 0)
             return ET_ENOMEM;
         before = note->start;
     }
@@ -211,8 +213,10 @@ et_midi *et_events_to_midi(const et_event *events, int64_t n, const et_event_opt
         const et_event *e = &events[i];
         et_midi_note note = {.velocity = PIECE_VELOCITY};
 
-        if (e->pitch < 0 || e->pitch > o.pitches || e->dt < 0 || e->dt > o.steps || e->dur < 0 || e->dur > o.steps) {
-            et_raise(ET_EINVAL, "events: event %" PRId64 " is pitch %d, dt %d, dur %d", i, e->pitch, e->dt, e->dur);
+        if (e->pitch < 0 || e->pitch > o.pitches || e->dt < 0 || e->dt > o.steps || e->dur < 0 ||
+            e->dur > o.steps) {
+            et_raise(ET_EINVAL, "events: event %" PRId64 " is pitch %d, dt %d, dur %d", i, e->pitch, e->dt,
+                     e->dur);
             goto fail;
         }
         at += i > 0 ? e->dt : 0;
@@ -231,7 +235,8 @@ fail:
     return NULL;
 }
 
-et_status et_events_transpose(et_tensor *x, const et_tensor *lengths, int shift, const et_event_options *options)
+et_status et_events_transpose(et_tensor *x, const et_tensor *lengths, int shift,
+                              const et_event_options *options)
 {
     et_event_options o = options ? *options : et_event_defaults();
     const int32_t *n;
@@ -240,8 +245,8 @@ et_status et_events_transpose(et_tensor *x, const et_tensor *lengths, int shift,
     if (check_options(&o) < 0)
         return et_error_status();
     if (x->dtype != ET_F32 || lengths->dtype != ET_I32)
-        return et_raise(ET_EDTYPE, "events: x is %s and lengths %s, not float32 and int32", et_dtype_name(x->dtype),
-                        et_dtype_name(lengths->dtype));
+        return et_raise(ET_EDTYPE, "events: x is %s and lengths %s, not float32 and int32",
+                        et_dtype_name(x->dtype), et_dtype_name(lengths->dtype));
     if (x->ndim != 3 || x->shape[2] != 3 || !et_is_contiguous(x) || lengths->ndim != 1 ||
         lengths->shape[0] != x->shape[0] || !et_is_contiguous(lengths))
         return et_raise(ET_ESHAPE, "events: x must be [N, T, 3] and lengths [N]");

@@ -42,20 +42,22 @@ typedef struct et_segments {
     int64_t n, n_events;
 } et_segments;
 
-/** Cuts a piece (drums left out) into segments. Bars are those of et_midi_main_meter from tick 0; only as many as are
- *  whole before the last note ends; dt of a segment's first note counts from the note before it in the
- *  piece, and is 0 for the piece's first. `options` NULL means the defaults. EINVAL, ENOMEM. */
+/** Cuts a piece (drums left out) into segments. Bars are those of et_midi_main_meter from tick 0; only as
+ *  many as are whole before the last note ends; dt of a segment's first note counts from the note before it
+ *  in the piece, and is 0 for the piece's first. `options` NULL means the defaults. EINVAL, ENOMEM. */
 et_status et_segments_from_midi(const et_midi *midi, const et_event_options *options, et_segments *out);
 void et_segments_free(et_segments *s);
 
-/** The piece that n events say, up to END: first note at 0, velocity 100, 100 quarter notes a minute, 480 ticks
- *  each. A note of duration 0 gets a quarter of a step. EINVAL for a class outside its group, ENOMEM. */
+/** The piece that n events say, up to END: first note at 0, velocity 100, 100 quarter notes a minute, 480
+ *  ticks each. A note of duration 0 gets a quarter of a step. EINVAL for a class outside its group,
+ *  ENOMEM. */
 et_midi *et_events_to_midi(const et_event *events, int64_t n, const et_event_options *options);
 
-/** The pieces below a folder: DIR/STYLE/NAME.mid (or .midi). Items are the files in alphabetical order, "style/name.mid" their
- *  names, styles the classes. If DIR has a manifest.csv with a column `file`, its columns `group` and
- *  `fold` are taken where they exist: fold 0 is the split "valid", the others "train". The sound of an item is what et_synth
- *  makes of it. EIO without such files, EFORMAT for a manifest that lacks a file, ENOMEM. */
+/** The pieces below a folder: DIR/STYLE/NAME.mid (or .midi). Items are the files in alphabetical order,
+ *  "style/name.mid" their names, styles the classes. If DIR has a manifest.csv with a column `file`, its
+ *  columns `group` and `fold` are taken where they exist: fold 0 is the split "valid", the others "train".
+ *  The sound of an item is what et_synth makes of it. EIO without such files, EFORMAT for a manifest that
+ *  lacks a file, ENOMEM. */
 et_collection *et_midi_folder(const char *dir);
 
 /** Piece i of et_midi_folder: the file is read. */
@@ -63,15 +65,16 @@ et_midi *et_midi_folder_piece(const et_collection *c, int64_t i);
 
 /** All segments of a collection's pieces as a data set: x float32 [N, T, 3] with the classes (pitch, dt,
  *  dur) of T events, 0 behind a sequence's end; lengths with END counted; y the style; names
- *  "item:bar"; groups (the collection's, else the piece) and split. `piece` gives the notes of an item: et_midi_folder_piece or
- *  et_corpus_midi. A piece that cannot be read is left out and its message added to `skipped` (NULL
- *  allowed). NULL and EINVAL, ENOMEM, or EFORMAT if no segment is left. */
+ *  "item:bar"; groups (the collection's, else the piece) and split. `piece` gives the notes of an item:
+ *  et_midi_folder_piece or et_corpus_midi. A piece that cannot be read is left out and its message added to
+ *  `skipped` (NULL allowed). NULL and EINVAL, ENOMEM, or EFORMAT if no segment is left. */
 et_dataset *et_segments_dataset(const et_collection *c, et_midi *(*piece)(const et_collection *c, int64_t i),
                                 const et_event_options *options, et_names *skipped);
 
 /** Moves all pitches of x [..., 3] by `shift` classes in place, around the ends; END and what stands
  *  behind it stay. lengths int32 [N] as in the data set. ESHAPE, EDTYPE. */
-et_status et_events_transpose(et_tensor *x, const et_tensor *lengths, int shift, const et_event_options *options);
+et_status et_events_transpose(et_tensor *x, const et_tensor *lengths, int shift,
+                              const et_event_options *options);
 
 #ifdef __cplusplus
 }

@@ -60,7 +60,8 @@ static uint64_t sum_bytes(const unsigned char *p, size_t n)
 
 /* --- one item -------------------------------------------------------------------------------- */
 
-et_status et_item_features(const et_collection *c, int64_t i, const et_front_end *fe, float **rows, int64_t *frames)
+et_status et_item_features(const et_collection *c, int64_t i, const et_front_end *fe, float **rows,
+                           int64_t *frames)
 {
     et_audio a;
     int64_t n, bins, bytes;
@@ -77,7 +78,8 @@ et_status et_item_features(const et_collection *c, int64_t i, const et_front_end
     bins = et_front_end_bins(fe);
     n = et_front_end_frames(fe, a.samples->numel);
     if (n < 1) {
-        et_raise(ET_ESHAPE, "%" PRId64 " samples are too short for %s", a.samples->numel, et_front_end_name(fe));
+        et_raise(ET_ESHAPE, "%" PRId64 " samples are too short for %s", a.samples->numel,
+                 et_front_end_name(fe));
         goto fail;
     }
     if (!et_mul_i64(n, bins * (int64_t)sizeof **rows, &bytes) || !(*rows = et_alloc((size_t)bytes)))
@@ -174,8 +176,8 @@ static et_status write_item(et_writer *w, const made *m, int64_t bins, uint64_t 
 static et_status make_file(const et_collection *c, const et_front_end *fe, const et_feature_cache_options *o)
 {
     job k = {c, fe};
-    et_ordered_jobs jobs = {.n = c->names.n, .threads = o->threads, .ahead = 2 * o->threads + 1, .size = sizeof(made),
-                            .work = make_item, .drop = drop_item, .user = &k};
+    et_ordered_jobs jobs = {.n = c->names.n, .threads = o->threads, .ahead = 2 * o->threads + 1,
+                            .size = sizeof(made), .work = make_item, .drop = drop_item, .user = &k};
     et_strbuf index = ET_STRBUF_INIT;
     int64_t bins = et_front_end_bins(fe);
     uint64_t sum = sum_start, offset = MAGIC;
@@ -210,7 +212,8 @@ static et_status make_file(const et_collection *c, const et_front_end *fe, const
         if (status == ET_OK && index.failed)
             status = et_fail_status("feature cache");
         if (status == ET_OK && o->progress && !o->progress(i + 1, c->names.n, o->user))
-            status = et_raise(ET_EINVAL, "feature cache: given up at item %" PRId64 " of %" PRId64, i + 1, c->names.n);
+            status = et_raise(ET_EINVAL, "feature cache: given up at item %" PRId64 " of %" PRId64, i + 1,
+                              c->names.n);
     }
     et_ordered_stop(work);
     if (status == ET_OK && index.failed)
@@ -262,7 +265,8 @@ static const char *take_text(cursor *k, size_t *n)
     return (const char *)k->p + k->at - *n;
 }
 
-/* Reads the entries and compares them with the collection. *why says what differs; it stays NULL if nothing does. */
+/* Reads the entries and compares them with the collection. *why says what differs; it stays NULL if nothing
+ * does. */
 static et_status read_entries(et_feature_cache *cache, cursor *k, const et_collection *c, uint64_t data_end,
                               const char **why)
 {
@@ -329,8 +333,8 @@ static et_status check_features(et_reader *r, uint64_t end, uint64_t want, const
 }
 
 /* Reads what the file says of itself into the cache; *why is NULL if it can be used. */
-static et_status examine(et_feature_cache *cache, const et_collection *c, const et_front_end *fe, const char *key,
-                         const char **why)
+static et_status examine(et_feature_cache *cache, const et_collection *c, const et_front_end *fe,
+                         const char *key, const char **why)
 {
     unsigned char footer[FOOTER], head[MAGIC], *index = NULL;
     uint64_t size = et_reader_size(cache->file), at;
@@ -404,7 +408,8 @@ et_feature_cache *et_feature_cache_open(const et_collection *c, const et_front_e
     if (et_collection_check(c) < 0)
         return NULL;
     if (c->files.n == 0 && !options->key) {
-        et_raise(ET_EINVAL, "feature cache: %s has no files: a key must say what its sounds depend on", c->name);
+        et_raise(ET_EINVAL, "feature cache: %s has no files: a key must say what its sounds depend on",
+                 c->name);
         return NULL;
     }
     if (!(cache = et_alloc_zero(1, sizeof *cache)))
@@ -473,10 +478,11 @@ et_status et_feature_cache_read(const et_feature_cache *cache, int64_t i, int64_
     size_t bytes;
 
     if (!cache || !out || i < 0 || i >= cache->n || from < 0 || n < 0 || n > cache->entries[i].frames - from)
-        return et_raise(ET_EINVAL, "feature cache: no frames %" PRId64 " .. %" PRId64 " of item %" PRId64, from,
-                        from + n, i);
+        return et_raise(ET_EINVAL, "feature cache: no frames %" PRId64 " .. %" PRId64 " of item %" PRId64,
+                        from, from + n, i);
     bytes = (size_t)(n * cache->bins) * 4;
-    if (et_reader_at(cache->file, cache->entries[i].offset + (uint64_t)(from * cache->bins) * 4, out, bytes) < 0)
+    if (et_reader_at(cache->file, cache->entries[i].offset + (uint64_t)(from * cache->bins) * 4, out,
+                     bytes) < 0)
         return et_error_status();
     if (!et_wire_is_memory(ET_WIRE_F32, false))
         et_wire_decode(ET_WIRE_F32, false, (const unsigned char *)out, n * cache->bins, out);

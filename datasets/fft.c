@@ -53,7 +53,8 @@ static void unit_root(int64_t k, int64_t n, double *re, double *im)
 
     k %= n;
     eighth = 8 * k / n;
-    rest = eighth % 2 == 0 ? 8 * k - eighth * n : (eighth + 1) * n - 8 * k; /* from the near axis, in 1 / 8 n */
+    /* from the near axis, in 1 / 8 n */
+    rest = eighth % 2 == 0 ? 8 * k - eighth * n : (eighth + 1) * n - 8 * k;
     a = 2 * pi * (double)rest / (8 * (double)n);
     c = cos(a);
     s = sin(a);
@@ -222,7 +223,8 @@ static bool make_one(et_fft *plan)
     factor(&s->across, lanes);
     if (!w || !roots || !make_twiddles(plan, plan->dtype, &s->columns) ||
         !make_twiddles(plan, plan->dtype, &s->across) ||
-        !(s->column_order = make_order(plan, &s->columns)) || !(s->across_order = make_order(plan, &s->across)))
+        !(s->column_order = make_order(plan, &s->columns)) ||
+        !(s->across_order = make_order(plan, &s->across)))
         return false;
     for (int64_t k = 0; k < M; k++)
         for (int64_t l = 0; l < lanes; l++) {
@@ -323,12 +325,14 @@ static et_status check(const char *what, const et_fft *plan, int64_t count, cons
     if (count > 0 && (!in || !out))
         return et_raise(ET_EINVAL, "%s: NULL", what);
     if (count > 1 && (x_step < x_least || X_step < 2 * et_fft_bins(plan)))
-        return et_raise(ET_EINVAL, "%s: sequences %" PRId64 " apart, spectra %" PRId64 "; the least are %" PRId64
+        return et_raise(ET_EINVAL, "%s: sequences %" PRId64 " apart, spectra %" PRId64
+                        "; the least are %" PRId64
                         " and %" PRId64, what, x_step, X_step, x_least, 2 * et_fft_bins(plan));
     return ET_OK;
 }
 
-et_status et_fft_forward(const et_fft *plan, int64_t count, const void *x, int64_t x_step, void *X, int64_t X_step)
+et_status et_fft_forward(const et_fft *plan, int64_t count, const void *x, int64_t x_step, void *X,
+                         int64_t X_step)
 {
     const et_kernels *k;
     const int64_t bins = plan ? et_fft_bins(plan) : 0;
@@ -359,7 +363,8 @@ et_status et_fft_forward(const et_fft *plan, int64_t count, const void *x, int64
     return ET_OK;
 }
 
-et_status et_fft_inverse(const et_fft *plan, int64_t count, const void *X, int64_t X_step, void *x, int64_t x_step)
+et_status et_fft_inverse(const et_fft *plan, int64_t count, const void *X, int64_t X_step, void *x,
+                         int64_t x_step)
 {
     const et_kernels *k;
     void *work, *rows;
@@ -374,10 +379,11 @@ et_status et_fft_inverse(const et_fft *plan, int64_t count, const void *X, int64
     for (int64_t i = 0; i < count; i += k->lanes) {
         const int n = count - i < k->lanes ? (int)(count - i) : k->lanes;
         const size_t size = et_dtype_size(plan->dtype);
-        k->fft_load(2 * et_fft_bins(plan), n, (const char *)X + (size_t)(i * X_step) * size, X_step, NULL, rows,
-                    k->lanes);
+        k->fft_load(2 * et_fft_bins(plan), n, (const char *)X + (size_t)(i * X_step) * size, X_step,
+                    NULL, rows, k->lanes);
         et_fft_rows_inverse(plan, k, rows, work, rows);
-        k->fft_store(plan->n, n, rows, et_fft_rows_step(plan, k), (char *)x + (size_t)(i * x_step) * size, x_step);
+        k->fft_store(plan->n, n, rows, et_fft_rows_step(plan, k), (char *)x + (size_t)(i * x_step) * size,
+                     x_step);
     }
     et_pool_free(work);
     return ET_OK;

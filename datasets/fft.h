@@ -35,11 +35,13 @@ int64_t et_fft_bins(const et_fft *plan);
  *  X[i X_step + 2 k] (real part) and X[i X_step + 2 k + 1] (imaginary part), k <= n/2. Steps count
  *  reals of the plan's dtype; x_step may be less than n (frames that overlap), X_step is at least
  *  2 (n/2 + 1). X is other memory than x. EINVAL (NULL, count below 0, steps), ENOMEM. */
-et_status et_fft_forward(const et_fft *plan, int64_t count, const void *x, int64_t x_step, void *X, int64_t X_step);
+et_status et_fft_forward(const et_fft *plan, int64_t count, const void *x, int64_t x_step, void *X,
+                         int64_t X_step);
 
 /** The inverse, 1/n included: x from the bins of et_fft_forward. The imaginary part of bin 0, and for
  *  even n of bin n/2, is taken to be 0. Steps and errors as above, with x_step at least n. */
-et_status et_fft_inverse(const et_fft *plan, int64_t count, const void *X, int64_t X_step, void *x, int64_t x_step);
+et_status et_fft_inverse(const et_fft *plan, int64_t count, const void *X, int64_t X_step, void *x,
+                         int64_t x_step);
 
 #ifdef __cplusplus
 }

@@ -18,8 +18,8 @@ bool et_exists(const char *path);
 /** Appends the names in a folder that do not begin with a dot, in the order of their bytes. EIO, ENOMEM. */
 et_status et_folder_names(const char *path, et_names *names);
 
-/** Makes the folder, and those above it, where they are not there yet. EIO and the like (et_errno_status) with
- *  what is in the way; ENOMEM. */
+/** Makes the folder, and those above it, where they are not there yet. EIO and the like (et_errno_status)
+ *  with what is in the way; ENOMEM. */
 et_status et_folder_make(const char *path);
 
 #endif

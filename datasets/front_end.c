@@ -46,11 +46,12 @@ static const row rows[] = {
     {"ms64", 44100, 1024, 1024, 320, ET_STFT_CENTRED, false, false, ET_MEL_SLANEY, 64, 50, 14000, DB10},
     {"mulan", MULAN, 64, 60, 7800, ET_LEVEL_LN, 1e-6, 0, 0, 1},
     {"mulan:128", MULAN, 128, 60, 7800, ET_LEVEL_LN, 1e-6, 0, 0, 1},
-    {"mulan:power", 16000, 24, 128, 12, ET_STFT_CENTRED, false, false, NO_BANK, 65, 0, 8000, ET_LEVEL_LN, 0, 0, 0, 1},
+    {"mulan:power", 16000, 24, 128, 12, ET_STFT_CENTRED, false, false, NO_BANK, 65, 0, 8000, ET_LEVEL_LN,
+     0, 0, 0, 1},
     {"vit129", 22050, 256, 256, 256, ET_STFT_INSIDE, false, false, NO_BANK, 129, 0, 11025, DB10},
     {"rnn64", 16000, 512, 512, 256, ET_STFT_CENTRED, false, false, ET_MEL_SLANEY, 64, 0, 8000, DB10},
-    {"mel96", 22050, 2048, 2048, 1024, ET_STFT_CENTRED, false, false, ET_MEL_HTK, 96, 30, 11025, ET_LEVEL_POWER_DB, 1e-10,
-     0, -60, 110},
+    {"mel96", 22050, 2048, 2048, 1024, ET_STFT_CENTRED, false, false, ET_MEL_HTK, 96, 30, 11025,
+     ET_LEVEL_POWER_DB, 1e-10, 0, -60, 110},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -71,8 +72,9 @@ static const row *find(const char *name)
 
 const char *const *et_front_end_names(void)
 {
-    static const char *const names[] = {"won96",   "won96:power", "ast128",    "ast128:log", "laion64", "laion64:htk",
-                                        "ms64",    "mulan",       "mulan:128", "mulan:power", "vit129", "rnn64",   "mel96", NULL};
+    static const char *const names[] = {"won96",   "won96:power", "ast128",    "ast128:log", "laion64",
+                                        "laion64:htk", "ms64",    "mulan",       "mulan:128", "mulan:power",
+                                        "vit129", "rnn64",   "mel96", NULL};
     _Static_assert(sizeof names / sizeof names[0] == ROWS + 1, "a name for each row");
 
     return names;
@@ -84,7 +86,8 @@ static void raise_unknown(const char *name)
 
     for (int i = 0; i < ROWS; i++)
         et_strbuf_printf(&text, "%s%s", i ? ", " : "", rows[i].name);
-    et_raise(ET_EINVAL, "no front end \"%s\"; there are %s", name ? name : "(null)", text.data ? text.data : "");
+    et_raise(ET_EINVAL, "no front end \"%s\"; there are %s", name ? name : "(null)",
+             text.data ? text.data : "");
     et_strbuf_free(&text);
 }
 
@@ -95,8 +98,9 @@ static char *make_signature(const row *r)
     et_strbuf_printf(&text, "%s/%d rate=%" PRId64 " frame=%" PRId64 " n_fft=%" PRId64 " hop=%" PRId64
                      " ends=%d symmetric=%d kaldi=%d bank=%d bands=%" PRId64 " low=%.9g high=%.9g"
                      " level=%d floor=%.9g top=%.9g mean=%.9g deviation=%.9g",
-                     r->name, REVISION, r->rate, r->frame, r->n_fft, r->hop, (int)r->ends, r->symmetric, r->kaldi,
-                     r->bank, r->bands, r->low, r->high, (int)r->level, r->floor, r->top, r->mean, r->deviation);
+                     r->name, REVISION, r->rate, r->frame, r->n_fft, r->hop, (int)r->ends, r->symmetric,
+                     r->kaldi, r->bank, r->bands, r->low, r->high, (int)r->level, r->floor, r->top, r->mean,
+                     r->deviation);
     return et_strbuf_take(&text);
 }
 
@@ -150,7 +154,8 @@ typedef struct job {
 } job;
 
 /* Rows of power to rows of features, to out. */
-static void finish(const et_kernels *k, int64_t first, int count, const float *power, float *bands, void *user)
+static void finish(const et_kernels *k, int64_t first, int count, const float *power, float *bands,
+                   void *user)
 {
     const job *j = user;
     const row *r = j->fe->row;
@@ -161,7 +166,8 @@ static void finish(const et_kernels *k, int64_t first, int count, const float *p
     else
         memcpy(bands, power, (size_t)(r->bands * k->lanes) * sizeof *bands);
     if (r->floor > 0)
-        et_level_log(k, r->level, r->floor, 1 / r->deviation, -r->mean / r->deviation, r->bands * k->lanes, bands);
+        et_level_log(k, r->level, r->floor, 1 / r->deviation, -r->mean / r->deviation, r->bands * k->lanes,
+                     bands);
     k->fft_store(r->bands, count, bands, k->lanes, j->out + first * r->bands, r->bands);
 }
 

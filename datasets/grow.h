@@ -8,8 +8,8 @@
 #include "tensor/error.h"
 
 /* The array `items`, of `room` elements of `size` bytes of which `used` are taken, with room for one more:
- * itself, or moved. Doubles, so that n additions cost time and memory in proportion to n. NULL and ENOMEM leave the array
- * as it was. */
+ * itself, or moved. Doubles, so that n additions cost time and memory in proportion to n. NULL and ENOMEM
+ * leave the array as it was. */
 static inline void *et_grow(void *items, int64_t *room, int64_t used, size_t size)
 {
     int64_t want = *room == 0 ? 16 : *room * 2;

@@ -7,8 +7,8 @@
 
 #include "datasets/level_rows.h"
 
-void et_level_log(const et_kernels *k, et_level_kind kind, double floor, double scale, double shift, int64_t n,
-                  float *x)
+void et_level_log(const et_kernels *k, et_level_kind kind, double floor, double scale, double shift,
+                  int64_t n, float *x)
 {
     static const double units[] = { /* of a natural logarithm */
         [ET_LEVEL_LN] = 1,
@@ -34,8 +34,8 @@ et_status et_level(et_level_kind kind, double floor, double top, int64_t n, floa
     const et_kernels *k = et_kernels_for(ET_F32);
 
     if ((unsigned)kind > ET_LEVEL_AMPLITUDE_DB || !(floor > 0) || !(top >= 0) || n < 0 || (n > 0 && !x))
-        return et_raise(ET_EINVAL, "et_level: kind %d, floor %g, top %g, %" PRId64 " values%s", (int)kind, floor, top,
-                        n, x ? "" : ", NULL");
+        return et_raise(ET_EINVAL, "et_level: kind %d, floor %g, top %g, %" PRId64 " values%s", (int)kind,
+                        floor, top, n, x ? "" : ", NULL");
     et_level_log(k, kind, floor, 1, 0, n, x);
     if (top > 0)
         et_level_raise(k, top, n, x);

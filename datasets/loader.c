@@ -12,7 +12,8 @@
 #include "tensor/rng.h"
 #include "tensor/scope.h"
 
-/* Epoch e takes the places of random crops from stream CROP_STREAM + e, item i from its words 2 i and 2 i + 1. */
+/* Epoch e takes the places of random crops from stream CROP_STREAM + e, item i from its words 2 i and 2 i +
+ * 1. */
 #define CROP_STREAM ((uint64_t)1 << 49)
 
 struct et_loader {
@@ -46,7 +47,8 @@ static et_status open_samples(const et_loader *l, int64_t i, source *s)
 
     if (et_collection_audio(l->c, i, &a) < 0)
         return et_error_status();
-    if (et_audio_to_mono(&a) < 0 || et_audio_to_rate(&a, l->o.rate) < 0 || !(samples = et_data_f32(a.samples)) ||
+    if (et_audio_to_mono(&a) < 0 || et_audio_to_rate(&a, l->o.rate) < 0 ||
+        !(samples = et_data_f32(a.samples)) ||
         !(s->rows = et_alloc((size_t)a.samples->numel * sizeof *s->rows))) {
         et_audio_free(&a);
         return et_fail_status(l->c->names.items[i]);
@@ -67,10 +69,12 @@ static et_status open_item(const et_loader *l, int64_t i, source *s)
         s->n = et_feature_cache_frames(l->o.cache, i);
         return ET_OK;
     }
-    return l->o.front_end ? et_item_features(l->c, i, l->o.front_end, &s->rows, &s->n) : open_samples(l, i, s);
+    return l->o.front_end ? et_item_features(l->c, i, l->o.front_end, &s->rows, &s->n)
+                          : open_samples(l, i, s);
 }
 
-/* Copies the crop of an item to out[rows][bins]; *length: how much of it is no padding, 0 if there is nothing. */
+/* Copies the crop of an item to out[rows][bins]; *length: how much of it is no padding, 0 if there is
+ * nothing. */
 static et_status take_crop(const et_loader *l, const source *s, int64_t item, int64_t chunk, float *out,
                            int32_t *length)
 {
@@ -134,8 +138,8 @@ static et_status allocate(const et_loader *l, made *m, int64_t n)
     m->b.y = c->y ? et_dataset_tensor(ET_I32, ET_SHAPE(n)) : NULL;
     m->b.tags = c->tags ? et_dataset_tensor(ET_U8, ET_SHAPE(n, c->tags->shape[1])) : NULL;
     m->which = et_alloc_zero((size_t)n, sizeof *m->which);
-    if (!m->b.x || !m->b.lengths || !m->b.item || !m->b.chunk || (c->y && !m->b.y) || (c->tags && !m->b.tags) ||
-        !m->which)
+    if (!m->b.x || !m->b.lengths || !m->b.item || !m->b.chunk || (c->y && !m->b.y) ||
+        (c->tags && !m->b.tags) || !m->which)
         return et_error_status();
     return ET_OK;
 }
@@ -222,8 +226,9 @@ static et_status make_batch(void *user, int64_t job, void *result)
     }
     et_dealloc(s.rows);
     if (status == ET_OK && m->b.n < n &&
-        (shorten(&m->b.x, m->b.n) < 0 || shorten(&m->b.lengths, m->b.n) < 0 || shorten(&m->b.item, m->b.n) < 0 ||
-         shorten(&m->b.chunk, m->b.n) < 0 || shorten(&m->b.y, m->b.n) < 0 || shorten(&m->b.tags, m->b.n) < 0))
+        (shorten(&m->b.x, m->b.n) < 0 || shorten(&m->b.lengths, m->b.n) < 0 ||
+         shorten(&m->b.item, m->b.n) < 0 || shorten(&m->b.chunk, m->b.n) < 0 ||
+         shorten(&m->b.y, m->b.n) < 0 || shorten(&m->b.tags, m->b.n) < 0))
         status = et_error_status();
     if (status < 0)
         drop(m);
@@ -236,8 +241,8 @@ static et_status check(const et_collection *c, int64_t n, const et_loader_option
 {
     if (!c || !o || n < 0)
         return et_raise(ET_EINVAL, "loader: NULL");
-    if (o->rows < 1 || o->rows > INT32_MAX || o->size < 1 || o->threads < 0 || o->threads > 256 || o->ahead < 0 ||
-        o->ahead > 1024)
+    if (o->rows < 1 || o->rows > INT32_MAX || o->size < 1 || o->threads < 0 || o->threads > 256 ||
+        o->ahead < 0 || o->ahead > 1024)
         return et_raise(ET_EINVAL, "loader: rows and size are at least 1, threads 0 .. 256, ahead 0 .. 1024");
     if ((int)o->crop < 0 || o->crop > ET_CROP_SPREAD || chunks_of(o) < 1)
         return et_raise(ET_EINVAL, "loader: no such crop, or less than one chunk");
@@ -249,7 +254,8 @@ static et_status check(const et_collection *c, int64_t n, const et_loader_option
     return et_collection_check(c);
 }
 
-et_loader *et_loader_new(const et_collection *c, const int32_t *index, int64_t n, const et_loader_options *options)
+et_loader *et_loader_new(const et_collection *c, const int32_t *index, int64_t n,
+                         const et_loader_options *options)
 {
     et_loader *l;
     int64_t chunks, items;
@@ -260,11 +266,13 @@ et_loader *et_loader_new(const et_collection *c, const int32_t *index, int64_t n
     chunks = chunks_of(options);
     for (int64_t i = 0; index && i < n; i++)
         if (index[i] < 0 || index[i] >= c->names.n) {
-            et_raise(ET_EINVAL, "loader: index %" PRId32 " is outside %" PRId64 " items", index[i], c->names.n);
+            et_raise(ET_EINVAL, "loader: index %" PRId32 " is outside %" PRId64 " items", index[i],
+                     c->names.n);
             return NULL;
         }
     if (chunks > INT32_MAX / (c->names.n + 1)) {
-        et_raise(ET_EINVAL, "loader: %" PRId64 " chunks of %" PRId64 " items are too many", chunks, c->names.n);
+        et_raise(ET_EINVAL, "loader: %" PRId64 " chunks of %" PRId64 " items are too many", chunks,
+                 c->names.n);
         return NULL;
     }
     if (!(l = et_alloc_zero(1, sizeof *l)))

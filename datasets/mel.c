@@ -91,7 +91,8 @@ et_mel *et_mel_new(et_mel_bank bank, int64_t n, double rate, int64_t n_fft, doub
 
     if ((unsigned)bank > ET_MEL_KALDI || n < 1 || n > 65536 || n_fft < 2 || n_fft > MOST || !(rate > 0) ||
         !(low >= 0) || !(low < high) || !(high <= rate / 2)) {
-        et_raise(ET_EINVAL, "et_mel_new: bank %d of %" PRId64 " filters from %g to %g Hz, rate %g, transforms of %"
+        et_raise(ET_EINVAL, "et_mel_new: bank %d of %" PRId64
+                 " filters from %g to %g Hz, rate %g, transforms of %"
                  PRId64, (int)bank, n, low, high, rate, n_fft);
         return NULL;
     }
@@ -145,7 +146,8 @@ et_tensor *et_mel_matrix(const et_mel *mel)
 et_status et_mel_apply(const et_mel *mel, int64_t frames, const float *x, float *out)
 {
     if (!mel || frames < 0 || (frames > 0 && (!x || !out)))
-        return et_raise(ET_EINVAL, "et_mel_apply: %" PRId64 " frames%s", frames, mel && x && out ? "" : ", NULL");
+        return et_raise(ET_EINVAL, "et_mel_apply: %" PRId64 " frames%s", frames, mel && x &&
+                        out ? "" : ", NULL");
     if (et_bands_apply(mel->filters, mel->bands, mel->weights, frames, mel->bins, x, out) < 0)
         return et_fail_status("et_mel_apply");
     return ET_OK;
@@ -159,15 +161,16 @@ et_status et_mfcc(int64_t frames, int64_t bands, const float *x, int64_t n, floa
     et_status status;
 
     if (frames < 0 || bands < 1 || bands > 65536 || n < 1 || n > bands || (frames > 0 && (!x || !out)))
-        return et_raise(ET_EINVAL, "et_mfcc: %" PRId64 " coefficients of %" PRId64 " frames of %" PRId64 " bands%s",
-                        n, frames, bands, x && out ? "" : ", NULL");
+        return et_raise(ET_EINVAL, "et_mfcc: %" PRId64 " coefficients of %" PRId64 " frames of %" PRId64
+                        " bands%s", n, frames, bands, x && out ? "" : ", NULL");
     if ((whole = et_alloc((size_t)n * sizeof *whole)))
         w = et_alloc((size_t)(n * bands) * sizeof *w);
     for (int64_t k = 0; w && k < n; k++) {
         whole[k] = (et_band){0, (int32_t)bands};
         for (int64_t i = 0; i < bands; i++) /* the angle within a turn, as a fraction of 4 bands */
             w[k * bands + i] = (float)(sqrt((k == 0 ? 1.0 : 2.0) / (double)bands) *
-                                       cos(2 * pi * (double)(k * (2 * i + 1) % (4 * bands)) / (double)(4 * bands)));
+                                       cos(2 * pi * (double)(k * (2 * i + 1) % (4 * bands)) /
+                                           (double)(4 * bands)));
     }
     status = w ? et_bands_apply(n, whole, w, frames, bands, x, out) : ET_ENOMEM;
     et_dealloc(whole);

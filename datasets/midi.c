@@ -93,9 +93,10 @@ et_status et_midi_add_meter(et_midi *m, int64_t tick, int numerator, int denomin
 {
     et_midi_meter *meters;
 
-    if (tick < 0 || tick > ET_MIDI_MAX_TICK || numerator < 1 || numerator > 255 || denominator < 1 || denominator > 64 ||
-        (denominator & (denominator - 1)) != 0)
-        return et_raise(ET_EINVAL, "midi: no such meter: %d/%d at tick %" PRId64, numerator, denominator, tick);
+    if (tick < 0 || tick > ET_MIDI_MAX_TICK || numerator < 1 || numerator > 255 || denominator < 1 ||
+        denominator > 64 || (denominator & (denominator - 1)) != 0)
+        return et_raise(ET_EINVAL, "midi: no such meter: %d/%d at tick %" PRId64, numerator, denominator,
+                        tick);
     meters = et_grow(m->meters, &m->meter_room, m->n_meters, sizeof *meters);
     if (!meters)
         return ET_ENOMEM;

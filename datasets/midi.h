@@ -81,8 +81,8 @@ et_midi *et_midi_parse(const void *data, size_t size, const char *name);
 
 /** Writes format 1, beside and renamed into place. Track 0 holds tempo, meter and key; a piece with
  *  notes in its track 0 has its tracks moved up by one. Notes of one track, channel and pitch that
- *  overlap come back from a file with their ends in order. EINVAL for a note or event that a file cannot hold (says
- *  which), EIO, ENOMEM. */
+ *  overlap come back from a file with their ends in order. EINVAL for a note or event that a file cannot hold
+ *  (says which), EIO, ENOMEM. */
 et_status et_midi_write(const char *path, const et_midi *midi);
 
 /** The same into memory that the caller releases with et_dealloc. */

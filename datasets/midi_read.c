@@ -279,8 +279,8 @@ static et_status read_track(reader *r)
             if (number(r, &size) < 0)
                 return ET_EFORMAT;
             if (size > r->end - r->at)
-                return bad(r, "system exclusive message of %" PRIu32 " bytes goes beyond the end of track %d", size,
-                           (int)r->track);
+                return bad(r, "system exclusive message of %" PRIu32 " bytes goes beyond the end of track %d",
+                           size, (int)r->track);
             r->at += size;
             s = ET_OK;
         } else {

@@ -54,8 +54,8 @@ static void put_number(et_strbuf *b, uint32_t v)
 static et_status put_wait(et_strbuf *b, int64_t *at, int64_t tick)
 {
     if (tick < *at || tick - *at > LONGEST_WAIT)
-        return et_raise(ET_EINVAL, "midi: from tick %" PRId64 " to %" PRId64 " is not a wait that a file can hold",
-                        *at, tick);
+        return et_raise(ET_EINVAL, "midi: from tick %" PRId64 " to %" PRId64
+                        " is not a wait that a file can hold", *at, tick);
     put_number(b, (uint32_t)(tick - *at));
     *at = tick;
     return ET_OK;
@@ -109,7 +109,8 @@ static et_status put_conductor(et_strbuf *b, const et_midi *m, int64_t *at)
             uint32_t usec = (uint32_t)m->tempos[t].usec;
             if (put_wait(b, at, tempo) < 0)
                 return ET_EINVAL;
-            PUT(b, 0xff, 0x51, 3, (unsigned char)(usec >> 16), (unsigned char)(usec >> 8), (unsigned char)usec);
+            PUT(b, 0xff, 0x51, 3, (unsigned char)(usec >> 16), (unsigned char)(usec >> 8),
+                (unsigned char)usec);
             t++;
         } else {
             if (put_wait(b, at, key) < 0)
@@ -161,7 +162,8 @@ static et_status collect(const et_midi *m, event *events, int64_t *begin)
     }
     for (int64_t t = 0; t < m->tracks.n; t++)
         begin[t + 2] += begin[t + 1];
-    for (int64_t i = 0; i < m->n_notes; i++) { /* moves begin[t + 1] from the beginning of track t to its end */
+    for (int64_t i = 0; i < m->n_notes; i++) { /* moves begin[t + 1] from the beginning of track t to its
+                                                * end */
         const et_midi_note *n = &m->notes[i];
         int64_t *next = &begin[n->track + 1];
         if (n->duration == 0) {
@@ -172,7 +174,8 @@ static et_status collect(const et_midi *m, event *events, int64_t *begin)
         }
     }
     for (int64_t t = 0; t < m->tracks.n; t++)
-        et_sort_elements(events + begin[t], (size_t)(begin[t + 1] - begin[t]), sizeof *events, compare_events);
+        et_sort_elements(events + begin[t], (size_t)(begin[t + 1] - begin[t]), sizeof *events,
+                         compare_events);
     return ET_OK;
 }
 

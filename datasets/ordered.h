@@ -14,18 +14,20 @@ typedef struct et_ordered_jobs {
     int threads;   /* 0: each job is done when its result is taken, by the one who takes it */
     int64_t ahead; /* results that may wait to be taken, at least 1 */
     size_t size;   /* bytes of a result */
-    /* Does a job: fills the result, which is all 0. Called by several threads at once, never twice for a job. On
-     * failure it must leave nothing to be released. */
+    /* Does a job: fills the result, which is all 0. Called by several threads at once, never twice for a job.
+     * On failure it must leave nothing to be released. */
     et_status (*work)(void *user, int64_t job, void *result);
     void (*drop)(void *result); /* releases a result that nobody takes */
     void *user;
 } et_ordered_jobs;
 
-/** Starts the threads. Fewer than asked for, even none, when the system refuses more. NULL and ENOMEM, EINVAL. */
+/** Starts the threads. Fewer than asked for, even none, when the system refuses more. NULL and ENOMEM,
+ *  EINVAL. */
 et_ordered *et_ordered_start(const et_ordered_jobs *jobs);
 
-/** Waits for the result of the next job and copies it to result, whose content is the caller's from then on. The
- *  failure of a job is raised here, and the next call goes on with the job behind it. EINVAL behind the last. */
+/** Waits for the result of the next job and copies it to result, whose content is the caller's from then on.
+ *  The failure of a job is raised here, and the next call goes on with the job behind it. EINVAL behind the
+ *  last. */
 et_status et_ordered_take(et_ordered *o, void *result);
 
 /** Jobs not taken yet. */

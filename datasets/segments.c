@@ -122,7 +122,8 @@ et_dataset *et_segments_dataset(const et_collection *c, et_midi *(*piece)(const 
     gathered g = {0};
     et_dataset *ds = et_dataset_new();
 
-    if (ds && (gather(c, piece, options, skipped, &g) < 0 || make_fields(ds, c, &g) < 0 || fill(ds, c, &g) < 0)) {
+    if (ds && (gather(c, piece, options, skipped, &g) < 0 || make_fields(ds, c, &g) < 0 ||
+               fill(ds, c, &g) < 0)) {
         et_dataset_free(ds);
         ds = NULL;
     }

@@ -279,15 +279,16 @@ void et_standardizer_free(et_standardizer *s)
     s->mean = s->std = NULL;
 }
 
-/* Adds to each frame [F] what `more` makes of its first n features; more gets the frame, the one before it (NULL at the
- * first), n, and writes n values. */
+/* Adds to each frame [F] what `more` makes of its first n features; more gets the frame, the one before it
+ * (NULL at the first), n, and writes n values. */
 static et_status widen(et_dataset *ds, const char *what, int64_t n_from,
                        void (*more)(const float *x, const float *before, int64_t n, float *out))
 {
     if (et_dataset_check(ds) < 0)
         return et_error_status();
     if (ds->x->ndim != 3)
-        return et_raise(ET_ESHAPE, "%s: items have %d dimensions, expected sequences [T, F]", what, ds->x->ndim - 1);
+        return et_raise(ET_ESHAPE, "%s: items have %d dimensions, expected sequences [T, F]", what,
+                        ds->x->ndim - 1);
     int64_t n = ds->x->shape[0], T = ds->x->shape[1], F = ds->x->shape[2], C = n_from ? n_from : F;
     if (C < 1 || C > F)
         return et_raise(ET_EINVAL, "%s: %lld features of %lld", what, (long long)C, (long long)F);
@@ -327,4 +328,7 @@ static void roughness(const float *x, const float *before, int64_t n, float *out
 
 et_status et_append_flux(et_dataset *ds) { return widen(ds, "append flux", 0, flux); }
 
-et_status et_append_roughness(et_dataset *ds, int64_t n) { return widen(ds, "append roughness", n, roughness); }
+et_status et_append_roughness(et_dataset *ds, int64_t n)
+{
+    return widen(ds, "append roughness", n, roughness);
+}

@@ -49,10 +49,10 @@ et_status et_centre_items(et_dataset *ds);
  *  other items, ENOMEM. */
 et_status et_append_flux(et_dataset *ds);
 
-/** Widens sequences [N, T, F] to [N, T, F + n]: behind each frame's features comes the roughness of its first n
- *  (0: of all), |x_(f-1) - 2 x_f + x_(f+1)|, which is 0 at the first and the n-th and past a sequence's end. In
- *  levels of bands it is large at the peaks of partials and small in noise. ESHAPE for other items, EINVAL for
- *  n outside 0 .. F, ENOMEM. */
+/** Widens sequences [N, T, F] to [N, T, F + n]: behind each frame's features comes the roughness of its first
+ *  n (0: of all), |x_(f-1) - 2 x_f + x_(f+1)|, which is 0 at the first and the n-th and past a sequence's
+ *  end. In levels of bands it is large at the peaks of partials and small in noise. ESHAPE for other items,
+ *  EINVAL for n outside 0 .. F, ENOMEM. */
 et_status et_append_roughness(et_dataset *ds, int64_t n);
 
 void et_standardizer_free(et_standardizer *s);

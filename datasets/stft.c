@@ -91,11 +91,14 @@ static float sample_at(const et_stft *s, const float *samples, int64_t n, int64_
 
 /* Reals of a piece's memory: the samples of frames at an end, the transform's, the spectrum's. */
 static int64_t edge_room(const et_stft *s) { return (s->fft->k->lanes - 1) * s->o.hop + s->o.frame; }
-static int64_t rows_room(const et_stft *s, bool power) { return (power ? 1 : 2) * s->bins * s->fft->k->lanes; }
+static int64_t rows_room(const et_stft *s, bool power)
+{
+    return (power ? 1 : 2) * s->bins * s->fft->k->lanes;
+}
 
 /* The spectra of frames first .. first + count - 1 as rows in `work`; returns them. */
-static const float *block(const et_stft *s, const float *samples, int64_t n, int64_t first, int count, bool power,
-                          float *work)
+static const float *block(const et_stft *s, const float *samples, int64_t n, int64_t first, int count,
+                          bool power, float *work)
 {
     const et_kernels *k = s->fft->k;
     const int64_t step = et_fft_rows_step(s->fft, k), frame = s->o.frame, hop = s->o.hop;
@@ -107,7 +110,8 @@ static const float *block(const et_stft *s, const float *samples, int64_t n, int
         edge[j - from] = sample_at(s, samples, n, j);
     if (frame < s->o.n_fft) {
         memset(rows, 0, (size_t)(s->left * step) * sizeof *rows);
-        memset(rows + (s->left + frame) * step, 0, (size_t)((s->o.n_fft - s->left - frame) * step) * sizeof *rows);
+        memset(rows + (s->left + frame) * step, 0,
+               (size_t)((s->o.n_fft - s->left - frame) * step) * sizeof *rows);
     }
     k->fft_load(frame, count, inside ? samples + from : edge, hop, s->o.kaldi ? NULL : s->window,
                 rows + s->left * step, step);
@@ -181,7 +185,8 @@ static void keep(const et_kernels *k, int64_t first, int count, const float *row
     k->fft_store(t->width, count, rows, k->lanes, t->out + first * t->width, t->width);
 }
 
-static et_status run(const char *what, const et_stft *s, const float *samples, int64_t n, bool power, float *out)
+static et_status run(const char *what, const et_stft *s, const float *samples, int64_t n, bool power,
+                     float *out)
 {
     target t = {out, 0};
 
@@ -212,8 +217,8 @@ et_status et_stft_inverse(const et_stft *s, const float *X, int64_t frames, floa
     if (s->o.kaldi)
         return et_raise(ET_EINVAL, "et_stft_inverse: frames that lost their mean cannot be put together");
     if (frames < 1 || et_stft_frames(s, n) != frames)
-        return et_raise(ET_ESHAPE, "et_stft_inverse: %" PRId64 " samples have %" PRId64 " frames, not %" PRId64, n,
-                        et_stft_frames(s, n), frames);
+        return et_raise(ET_ESHAPE, "et_stft_inverse: %" PRId64 " samples have %" PRId64
+                        " frames, not %" PRId64, n, et_stft_frames(s, n), frames);
     k = s->fft->k;
     n_fft = s->o.n_fft;
     frame = s->o.frame;
@@ -228,8 +233,8 @@ et_status et_stft_inverse(const et_stft *s, const float *X, int64_t frames, floa
         const int64_t from = t * s->o.hop - s->before;
         const int64_t lo = from < 0 ? -from : 0, hi = from + frame > n ? n - from : frame;
         if (t % lanes == 0 &&
-            et_fft_inverse(s->fft, frames - t < lanes ? frames - t : lanes, X + t * 2 * s->bins, 2 * s->bins, time,
-                           n_fft) < 0) {
+            et_fft_inverse(s->fft, frames - t < lanes ? frames - t : lanes, X + t * 2 * s->bins, 2 * s->bins,
+                           time, n_fft) < 0) {
             et_pool_free(time);
             return et_fail_status("et_stft_inverse");
         }

@@ -16,7 +16,8 @@ extern "C" {
 /* What happens at the ends of n samples. */
 typedef enum et_stft_ends {
     ET_STFT_CENTRED, /* n_fft/2 samples mirrored at both ends, the ends themselves not repeated: frame t is
-                        around sample t hop; 1 + floor(n / hop) frames (n - 1 for odd n_fft); needs n > n_fft/2 */
+                        around sample t hop; 1 + floor(n / hop) frames (n - 1 for odd n_fft); needs n >
+                        n_fft/2 */
     ET_STFT_INSIDE,  /* frame t begins at sample t hop; 1 + floor((n - frame) / hop) frames */
     ET_STFT_PADDED   /* the same with zeros behind the end: ceil(n / hop) frames */
 } et_stft_ends;

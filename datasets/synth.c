@@ -33,13 +33,14 @@ et_synth_options et_synth_defaults(void)
 static et_status check_options(const et_synth_options *o)
 {
     if (o->rate < 4000 || o->rate > 192000)
-        return et_raise(ET_EINVAL, "synth: %lld frames a second are outside 4000 .. 192000", (long long)o->rate);
+        return et_raise(ET_EINVAL, "synth: %lld frames a second are outside 4000 .. 192000",
+                        (long long)o->rate);
     if (o->channels != 1 && o->channels != 2)
         return et_raise(ET_EINVAL, "synth: %d channels, not 1 or 2", o->channels);
     if (!(o->reverb >= 0 && o->reverb <= 1) || !(o->peak >= 0 && o->peak <= 1) ||
         !(o->brightness >= -1 && o->brightness <= 1) || !(fabs(o->tuning) <= 1200))
-        return et_raise(ET_EINVAL, "synth: reverb %g, peak %g, brightness %g or tuning %g is out of range", o->reverb,
-                        o->peak, o->brightness, o->tuning);
+        return et_raise(ET_EINVAL, "synth: reverb %g, peak %g, brightness %g or tuning %g is out of range",
+                        o->reverb, o->peak, o->brightness, o->tuning);
     if (!(o->begin >= 0 && o->begin < 1e9) || !(o->end == 0 || (o->end > o->begin && o->end < 1e9)) ||
         !(o->max_seconds > 0))
         return et_raise(ET_EINVAL, "synth: from %g to %g s is no stretch of a piece", o->begin, o->end);
@@ -66,7 +67,8 @@ typedef struct span {
 
 static span span_of(const synth *s, const et_midi *m, const et_midi_note *n, double begin)
 {
-    double from = et_midi_seconds(m, (double)n->start), to = et_midi_seconds(m, (double)(n->start + n->duration));
+    double from = et_midi_seconds(m, (double)n->start),
+           to = et_midi_seconds(m, (double)(n->start + n->duration));
     span at;
 
     if (to - from > LONGEST_NOTE)
@@ -79,7 +81,8 @@ static span span_of(const synth *s, const et_midi *m, const et_midi_note *n, dou
 }
 
 /* Length of the sound: to the given end, or to where the last note has died away. */
-static et_status measure(const synth *s, const et_midi *m, const et_synth_options *o, int64_t *frames, int64_t *longest)
+static et_status measure(const synth *s, const et_midi *m, const et_synth_options *o, int64_t *frames,
+                         int64_t *longest)
 {
     double end = 0, seconds;
 
@@ -115,8 +118,8 @@ static double pan_of(const et_midi *m, const et_midi_note *n)
 }
 
 /* The note's sound, mixed into out[channels][frames]. `work` has three times the longest note's frames. */
-static void play(const synth *s, const et_midi *m, int64_t i, const et_synth_options *o, float *out, int64_t frames,
-                 float *work)
+static void play(const synth *s, const et_midi *m, int64_t i, const et_synth_options *o, float *out,
+                 int64_t frames, float *work)
 {
     const et_midi_note *n = &m->notes[i];
     bool drums = n->channel == ET_MIDI_DRUMS;
@@ -129,7 +132,8 @@ static void play(const synth *s, const et_midi *m, int64_t i, const et_synth_opt
     if (from >= to)
         return;
     note.rng = et_rng_make(o->seed, STREAM_NOTES + (uint64_t)i);
-    note.pitch = 440 * exp2((n->pitch - 69) / 12.0) * s->tuning * exp2((et_rng_uniform(&note.rng) - 0.5) * 3 / 1200);
+    note.pitch = 440 * exp2((n->pitch - 69) / 12.0) * s->tuning * exp2((et_rng_uniform(&note.rng) - 0.5) *
+                                                                       3 / 1200);
     level = pow(note.velocity, 1.6) * (0.95 + 0.1 * et_rng_uniform(&note.rng));
     if (drums)
         synth_drum(s, n->pitch, &note, work, to, &pan);

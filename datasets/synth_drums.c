@@ -16,7 +16,8 @@ typedef struct drum {
     int bursts; /* claps begin with this many short ones */
 } drum;
 
-enum { KICK, RIM, SNARE, CLAP, TOM, CLOSED_HAT, OPEN_HAT, CRASH, RIDE, COWBELL, TAMBOURINE, CONGA, SHAKER, CLAVES };
+enum { KICK, RIM, SNARE, CLAP, TOM, CLOSED_HAT, OPEN_HAT, CRASH, RIDE, COWBELL, TAMBOURINE, CONGA, SHAKER,
+       CLAVES };
 
 static const drum kit[] = {
     [KICK] = {1.0, 0, 1, 160, 48, 0.035, 0.16, 0.12, 800, 5000, 0.008, 0, 0, 1, 0},
@@ -37,10 +38,10 @@ static const drum kit[] = {
 
 /* General MIDI's keys 35 .. 82; others get the nearest. */
 static const uint8_t keys[48] = {
-    KICK, KICK, RIM, SNARE, CLAP, SNARE, TOM, CLOSED_HAT, TOM, CLOSED_HAT, TOM, OPEN_HAT, TOM, TOM, CRASH, TOM,
-    RIDE, CRASH, RIDE, TAMBOURINE, CRASH, COWBELL, CRASH, COWBELL, RIDE, CONGA, CONGA, CONGA, CONGA, CONGA, CONGA,
-    CONGA, COWBELL, COWBELL, SHAKER, SHAKER, SHAKER, SHAKER, SHAKER, SHAKER, CLAVES, CLAVES, CLAVES, CONGA, CONGA,
-    TAMBOURINE, TAMBOURINE, SHAKER};
+    KICK, KICK, RIM, SNARE, CLAP, SNARE, TOM, CLOSED_HAT, TOM, CLOSED_HAT, TOM, OPEN_HAT, TOM, TOM,
+    CRASH, TOM, RIDE, CRASH, RIDE, TAMBOURINE, CRASH, COWBELL, CRASH, COWBELL, RIDE, CONGA, CONGA, CONGA,
+    CONGA, CONGA, CONGA, CONGA, COWBELL, COWBELL, SHAKER, SHAKER, SHAKER, SHAKER, SHAKER, SHAKER, CLAVES,
+    CLAVES, CLAVES, CONGA, CONGA, TAMBOURINE, TAMBOURINE, SHAKER};
 
 static const drum *drum_of(int key) { return &kit[keys[key < 35 ? 0 : key > 82 ? 47 : key - 35]]; }
 
@@ -69,11 +70,15 @@ static double longest(const drum *d)
     return t;
 }
 
-int64_t synth_drum_frames(const synth *s, int key) { return (int64_t)(5.5 * longest(drum_of(key)) * s->rate) + 1; }
+int64_t synth_drum_frames(const synth *s, int key)
+{
+    return (int64_t)(5.5 * longest(drum_of(key)) * s->rate) + 1;
+}
 
 static void tone(const synth *s, const drum *d, double pitch, float *out, int64_t n)
 {
-    double turns = 0, fall = exp(-1 / (d->fall * s->rate)), drop = 1, r = exp(-1 / (d->tone_decay * s->rate)), a = d->tone;
+    double turns = 0, fall = exp(-1 / (d->fall * s->rate)), drop = 1, r = exp(-1 / (d->tone_decay * s->rate)),
+           a = d->tone;
 
     for (int64_t i = 0; i < n; i++) {
         out[i] += (float)(a * synth_sine(s, turns));
@@ -88,7 +93,8 @@ static void noise(const synth *s, const drum *d, synth_note *note, float *out, i
 {
     double to = d->to * exp2(0.5 * s->brightness), r = exp(-1 / (d->noise_decay * s->rate)), a = d->noise;
     float low = (float)(1 - exp(-2 * SYNTH_PI * (to < 0.45 * s->rate ? to : 0.45 * s->rate) / s->rate));
-    float high = (float)(1 - exp(-2 * SYNTH_PI * (d->from < 0.4 * s->rate ? d->from : 0.4 * s->rate) / s->rate));
+    float high = (float)(1 - exp(-2 * SYNTH_PI * (d->from < 0.4 * s->rate ? d->from
+                                                                          : 0.4 * s->rate) / s->rate));
     float l1 = 0, l2 = 0, h1 = 0, h2 = 0;
     int64_t offset = et_rng_below(&note->rng, SYNTH_NOISE), burst = (int64_t)(0.011 * s->rate);
 
@@ -113,7 +119,8 @@ static void cluster(const synth *s, const drum *d, synth_note *note, float *out,
     double r = exp(-1 / (d->cluster_decay * s->rate));
 
     for (int k = 0; k < 6; k++) {
-        double w = 2 * SYNTH_PI * d->metal * ratios[k] / s->rate, phase = 2 * SYNTH_PI * et_rng_uniform(&note->rng);
+        double w = 2 * SYNTH_PI * d->metal * ratios[k] / s->rate,
+               phase = 2 * SYNTH_PI * et_rng_uniform(&note->rng);
         double c = 2 * r * cos(w), rr = r * r, y1 = sin(phase), y2 = sin(phase - w) / r, y;
 
         if (w > 0.9 * SYNTH_PI)

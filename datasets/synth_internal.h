@@ -49,15 +49,19 @@ typedef struct synth_instrument {
     /* HARMONIC and STRUCK: amplitude of partial k is partials[k - 1], or k^-tilt where there are none. */
     int n_partials;
     double tilt;
-    const float *partials, *ratios; /* ratios: of the partials to the pitch, for STRUCK; NULL: k sqrt(1 + stretch k^2) */
-    double stretch, damping;        /* STRUCK: partial k dies 1 + damping (k - 1) times as fast as the first */
+    const float *partials, *ratios; /* ratios: of the partials to the pitch, for STRUCK; NULL: k sqrt(1 +
+                                     * stretch k^2) */
+    double stretch, damping;        /* STRUCK: partial k dies 1 + damping (k - 1) times as fast as the
+                                     * first */
     double vibrato, vibrato_rate;   /* cents, Hz */
     int voices;                     /* HARMONIC: players in unison, `spread` cents apart */
     double spread;
     double breath; /* level of noise beside the tone */
-    /* MODULATED: sin(w t + index sin(ratio w t)), the index falls with index_decay to index_sustain of itself. */
+    /* MODULATED: sin(w t + index sin(ratio w t)), the index falls with index_decay to index_sustain of
+     * itself. */
     double ratio, index, index_decay, index_sustain;
-    /* PLUCKED: seconds in which the string falls by 60 dB, how bright the pluck is (0 .. 1), where along the string. */
+    /* PLUCKED: seconds in which the string falls by 60 dB, how bright the pluck is (0 .. 1), where along the
+     * string. */
     double ring, bright, place;
     /* Frequencies above are weakened: 0 for none. */
     double low_pass;
@@ -77,7 +81,8 @@ const synth_instrument *synth_program(int program);
 int64_t synth_voice_frames(const synth *s, const synth_instrument *p, int64_t frames);
 
 /* Adds nothing: fills out[n], n <= synth_voice_frames, with the note. `scratch` has 2 n elements. */
-void synth_voice(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *scratch, int64_t n);
+void synth_voice(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *scratch,
+                 int64_t n);
 
 /* The same for a key 0 .. 127 of the drum kit; *pan gets where it stands, -1 .. 1. */
 int64_t synth_drum_frames(const synth *s, int key);

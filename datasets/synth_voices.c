@@ -20,7 +20,10 @@ static double fade(double hz, double rate)
 }
 
 /* One pole at `hz`: how much of a partial is left. */
-static double low_passed(double hz, double cutoff) { return cutoff > 0 ? 1 / sqrt(1 + pow(hz / cutoff, 4)) : 1; }
+static double low_passed(double hz, double cutoff)
+{
+    return cutoff > 0 ? 1 / sqrt(1 + pow(hz / cutoff, 4)) : 1;
+}
 
 int64_t synth_voice_frames(const synth *s, const synth_instrument *p, int64_t frames)
 {
@@ -48,7 +51,8 @@ static void envelope(const synth *s, const synth_instrument *p, int64_t held, fl
 
 /* --- sums of partials ------------------------------------------------------------------------ */
 
-static double partial_level(const synth *s, const synth_instrument *p, const synth_note *note, int k, double hz)
+static double partial_level(const synth *s, const synth_instrument *p, const synth_note *note, int k,
+                            double hz)
 {
     double a = p->partials ? p->partials[k - 1] : pow(k, -p->tilt);
     /* softer notes and duller settings have weaker high partials */
@@ -120,7 +124,8 @@ static void struck(const synth *s, const synth_instrument *p, synth_note *note, 
     memset(out, 0, (size_t)n * sizeof *out);
     for (int k = 1; k <= p->n_partials; k++) {
         double ratio = p->ratios ? p->ratios[k - 1] : k * sqrt(1 + p->stretch * k * k);
-        double hz = ratio * note->pitch, w = 2 * SYNTH_PI * hz / s->rate, a = partial_level(s, p, note, k, hz);
+        double hz = ratio * note->pitch, w = 2 * SYNTH_PI * hz / s->rate,
+               a = partial_level(s, p, note, k, hz);
         double r = exp(-(1 + p->damping * (k - 1)) / (decay * s->rate));
         double c = 2 * r * cos(w), rr = r * r, y1 = 0, y2 = -sin(w) / r;
 
@@ -173,11 +178,12 @@ static void modulated(const synth *s, const synth_instrument *p, synth_note *not
 
 /* The line: a delay of `length` samples and an all-pass for the rest of the period, a two-point average
  * that takes the high partials away. A string that does not fit into the line stays silent. */
-static void plucked(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *line, int64_t room,
-                    int64_t n)
+static void plucked(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *line,
+                    int64_t room, int64_t n)
 {
     double period = s->rate / note->pitch;
-    /* weight of the older sample in the average, and its delay; less for high notes, which it damps more often */
+    /* weight of the older sample in the average, and its delay; less for high notes, which it damps more
+     * often */
     double dull = (0.5 - 0.35 * p->bright) * (note->pitch > 220 ? pow(220 / note->pitch, 0.8) : 1);
     double rest, gain, ring = p->ring * pow(220 / note->pitch, 0.4), mean = 0, bright;
     int64_t length, place, offset = et_rng_below(&note->rng, SYNTH_NOISE), at = 0;
@@ -231,7 +237,8 @@ static void plucked(const synth *s, const synth_instrument *p, synth_note *note,
 
 /* --- all of them --------------------------------------------------------------------------------- */
 
-void synth_voice(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *scratch, int64_t n)
+void synth_voice(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *scratch,
+                 int64_t n)
 {
     switch (p->method) {
     case HARMONIC:

@@ -106,15 +106,16 @@ et_waves_options et_waves_defaults(void)
 
 et_dataset *et_waves(int64_t n, const et_waves_options *options)
 {
-    static const char *const names[] = {"time 4", "time 8", "time 16", "feature 4", "feature 8", "feature 16"};
+    static const char *const names[] = {"time 4", "time 8", "time 16", "feature 4", "feature 8",
+                                        "feature 16"};
     const double two_pi = 6.283185307179586;
     et_waves_options o = options ? *options : et_waves_defaults();
     int64_t item, all;
 
     if (n < 0 || n > INT32_MAX || o.steps < 1 || o.features < 1 || !(o.noise >= 0) || o.part < 0 ||
         !et_mul_i64(o.steps, o.features, &item) || !et_mul_i64(item, n, &all)) {
-        et_raise(ET_EINVAL, "waves: bad sizes (n %" PRId64 ", steps %" PRId64 ", features %" PRId64 ")", n, o.steps,
-                 o.features);
+        et_raise(ET_EINVAL, "waves: bad sizes (n %" PRId64 ", steps %" PRId64 ", features %" PRId64 ")",
+                 n, o.steps, o.features);
         return NULL;
     }
     et_dataset *ds = et_dataset_new();

@@ -42,16 +42,17 @@ et_dataset *et_melodies(int64_t n, uint64_t seed, int part);
  *  timbre over the 16 bins), tempo (on and off with a period of 32, 16, 8 or 4 steps, random phase),
  *  register (a bump of height 2 and width 1.5 at bin 2, 6, 10 or 14) and noise (deviation 0.3 or 0.9).
  *  `captions` (empty before) gets a sentence for each, from three templates over 28 words. `each`: item i
- *  is combination i mod 128, so that 128 items are a test set; otherwise they are drawn. An item is a function of (seed, part, its
- *  number) alone. EINVAL, ENOMEM. */
+ *  is combination i mod 128, so that 128 items are a test set; otherwise they are drawn. An item is a
+ *  function of (seed, part, its number) alone. EINVAL, ENOMEM. */
 et_dataset *et_captioned(int64_t n, uint64_t seed, int part, bool each, et_names *captions);
 
 /** Sequences to reverse ("S-REV"): x float32 [n, 8], symbols 3 .. 11 of a vocabulary of 12, whose first
  *  three are for padding, beginning and end; y all 0. EINVAL, ENOMEM. */
 et_dataset *et_reversal(int64_t n, uint64_t seed, int part);
 
-/* Waves in noise ("S-VIT"): images of T rows and F columns, noise N(0, noise^2) plus a unit sine of random phase.
- * Classes 0, 1, 2 vary along the rows (time) with a period of 4, 8, 16, classes 3, 4, 5 along the columns. */
+/* Waves in noise ("S-VIT"): images of T rows and F columns, noise N(0, noise^2) plus a unit sine of random
+ * phase. Classes 0, 1, 2 vary along the rows (time) with a period of 4, 8, 16, classes 3, 4, 5 along the
+ * columns. */
 typedef struct et_waves_options {
     int64_t steps, features;
     double noise;
@@ -62,12 +63,13 @@ typedef struct et_waves_options {
 /** 32 steps, 16 features, noise 0.7, seed 1, part 0. */
 et_waves_options et_waves_defaults(void);
 
-/** n items [T, F] of the six classes "time 4" .. "feature 16"; each a function of (seed, part, its number). The
- *  caller frees the set. `options` NULL means the defaults. EINVAL, ENOMEM. */
+/** n items [T, F] of the six classes "time 4" .. "feature 16"; each a function of (seed, part, its number).
+ *  The caller frees the set. `options` NULL means the defaults. EINVAL, ENOMEM. */
 et_dataset *et_waves(int64_t n, const et_waves_options *options);
 
-/* Tagged patterns ("S-TAG"): noise spectrograms x ~ N(0,1) of bands x frames. Each tag is on with a chance of its
- * own; one that is on adds its fixed prototype ~ N(0, strength^2) of `window` frames at a random position. */
+/* Tagged patterns ("S-TAG"): noise spectrograms x ~ N(0,1) of bands x frames. Each tag is on with a chance of
+ * its own; one that is on adds its fixed prototype ~ N(0, strength^2) of `window` frames at a random
+ * position. */
 typedef struct et_tagged_options {
     int64_t bands, frames, window, tags;
     double chance, strength;
@@ -78,13 +80,13 @@ typedef struct et_tagged_options {
 /** 24 bands, 64 frames, window 8, 8 tags, chance 0.25, strength 1.5, seed 1, part 0. */
 et_tagged_options et_tagged_defaults(void);
 
-/** n items x [bands, frames] with `tags`, and in `events` the frames of the first tag that is on (0, 0 without one).
- *  Items are functions of (seed, part, number) as above; tag names are "tag 0", ...; the caller frees the set.
- *  There is one class, "any". NULL options: the defaults. EINVAL, ENOMEM. */
+/** n items x [bands, frames] with `tags`, and in `events` the frames of the first tag that is on (0, 0
+ *  without one). Items are functions of (seed, part, number) as above; tag names are "tag 0", ...; the caller
+ *  frees the set. There is one class, "any". NULL options: the defaults. EINVAL, ENOMEM. */
 et_dataset *et_tagged_patterns(int64_t n, const et_tagged_options *options);
 
-/* Tagged tones ("S-RAW"): samples of noise. Each of six tags that is on adds a sine of 20, 37, 61, 95, 140 or 210
- * cycles in 2187 samples, of random phase, under a Hann envelope at a random position. */
+/* Tagged tones ("S-RAW"): samples of noise. Each of six tags that is on adds a sine of 20, 37, 61, 95, 140 or
+ * 210 cycles in 2187 samples, of random phase, under a Hann envelope at a random position. */
 typedef struct et_tones_options {
     int64_t samples, envelope;
     double chance, noise; /* noise: standard deviation */

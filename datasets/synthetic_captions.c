@@ -55,9 +55,11 @@ static void caption(char out[CAPTION_TEXT], int number, int template)
     const char *where = registers[number / 2 % 4], *noise = noises[number % 2];
 
     if (template == 0)
-        snprintf(out, CAPTION_TEXT, "a %s %s plays in the %s register with %s sound", tempo, instrument, where, noise);
+        snprintf(out, CAPTION_TEXT, "a %s %s plays in the %s register with %s sound", tempo, instrument,
+                 where, noise);
     else if (template == 1)
-        snprintf(out, CAPTION_TEXT, "the %s recording of a %s %s at %s tempo", noise, where, instrument, tempo);
+        snprintf(out, CAPTION_TEXT, "the %s recording of a %s %s at %s tempo", noise, where, instrument,
+                 tempo);
     else
         snprintf(out, CAPTION_TEXT, "%s %s music and the tempo is %s %s", where, instrument, tempo, noise);
 }
@@ -91,8 +93,8 @@ et_dataset *et_captioned(int64_t n, uint64_t seed, int part, bool each, et_names
     x = et_data_mut(ds->x);
     int32_t *y = et_data_mut(ds->y);
     for (int k = 0; status == ET_OK && k < COMBINATIONS; k++) {
-        snprintf(text, sizeof text, "%s %s %s %s", instruments[k / 32], tempos[k / 8 % 4], registers[k / 2 % 4],
-                 noises[k % 2]);
+        snprintf(text, sizeof text, "%s %s %s %s", instruments[k / 32], tempos[k / 8 % 4],
+                 registers[k / 2 % 4], noises[k % 2]);
         status = et_names_add(&ds->classes, text);
     }
     for (int64_t i = 0; status == ET_OK && i < n; i++) {

@@ -20,7 +20,8 @@ static const int durations[2][3] = {{4, 4, 8}, {1, 2, 2}};
 /* One melody; returns its length with END. */
 static int32_t melody(int style, et_rng *rng, float *events)
 {
-    const int64_t root = et_rng_below(rng, 5), notes = LEAST_NOTES + et_rng_below(rng, MOST_NOTES - LEAST_NOTES + 1);
+    const int64_t root = et_rng_below(rng, 5),
+                  notes = LEAST_NOTES + et_rng_below(rng, MOST_NOTES - LEAST_NOTES + 1);
     int64_t degree = et_rng_below(rng, 7);
     int before = 0;
 

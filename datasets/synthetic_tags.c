@@ -16,8 +16,8 @@
 
 et_tagged_options et_tagged_defaults(void)
 {
-    return (et_tagged_options){.bands = 24, .frames = 64, .window = 8, .tags = 8, .chance = 0.25, .strength = 1.5,
-                               .seed = 1};
+    return (et_tagged_options){.bands = 24, .frames = 64, .window = 8, .tags = 8, .chance = 0.25,
+                               .strength = 1.5, .seed = 1};
 }
 
 et_tones_options et_tones_defaults(void)
@@ -53,9 +53,9 @@ et_dataset *et_tagged_patterns(int64_t n, const et_tagged_options *options)
     int64_t size, all, items;
 
     if (n < 0 || n > INT32_MAX || o.bands < 1 || o.frames < 1 || o.frames > INT32_MAX || o.window < 1 ||
-        o.window > o.frames || o.tags < 1 || o.tags > 100000 || o.part < 0 || !(o.chance >= 0 && o.chance <= 1) ||
-        !et_mul_i64(o.bands, o.window, &size) || !et_mul_i64(size, o.tags, &all) ||
-        !et_mul_i64(o.bands, o.frames, &items)) {
+        o.window > o.frames || o.tags < 1 || o.tags > 100000 || o.part < 0 ||
+        !(o.chance >= 0 && o.chance <= 1) || !et_mul_i64(o.bands, o.window, &size) ||
+        !et_mul_i64(size, o.tags, &all) || !et_mul_i64(o.bands, o.frames, &items)) {
         et_raise(ET_EINVAL, "tagged patterns: sizes or chance are out of range");
         return NULL;
     }
@@ -98,8 +98,9 @@ et_dataset *et_tagged_tones(int64_t n, const et_tones_options *options)
     const et_tones_options o = options ? *options : et_tones_defaults();
     int64_t all;
 
-    if (n < 0 || n > INT32_MAX || o.samples < 1 || o.samples > INT32_MAX || o.envelope < 1 || o.envelope > o.samples ||
-        o.part < 0 || !(o.chance >= 0 && o.chance <= 1) || !et_mul_i64(n, o.samples, &all)) {
+    if (n < 0 || n > INT32_MAX || o.samples < 1 || o.samples > INT32_MAX || o.envelope < 1 ||
+        o.envelope > o.samples || o.part < 0 || !(o.chance >= 0 && o.chance <= 1) ||
+        !et_mul_i64(n, o.samples, &all)) {
         et_raise(ET_EINVAL, "tagged tones: sizes or chance are out of range");
         return NULL;
     }

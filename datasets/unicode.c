@@ -34,8 +34,8 @@ unsigned et_uc_combining(uint32_t c) { return in_runs(combining, COUNT(combining
 bool et_uc_is_ideograph(uint32_t c)
 {
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
-           (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b820 && c <= 0x2ceaf) ||
-           (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
+           (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) ||
+           (c >= 0x2b820 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
 }
 
 uint32_t et_uc_lower(uint32_t c)
@@ -49,7 +49,8 @@ uint32_t et_uc_lower(uint32_t c)
         else if (c > lower[mid].last)
             lo = mid + 1;
         else
-            return (c - lower[mid].first) % lower[mid].step == 0 ? (uint32_t)((int32_t)c + lower[mid].delta) : c;
+            return (c - lower[mid].first) % lower[mid].step == 0 ? (uint32_t)((int32_t)c + lower[mid].delta)
+                                                                 : c;
     }
     return c;
 }

@@ -42,8 +42,8 @@ et_status et_vocabulary_write(const et_vocabulary *v, const char *path);
 
 /* --- learned from texts ------------------------------------------------------------------ */
 
-/* For both: [PAD], [UNK], [CLS], [SEP] and [MASK] are numbers 0 to 4; texts are cut into words as BERT does it
- * (words.h); what is equally frequent comes in the order of its bytes. The result serves et_wordpiece_new
+/* For both: [PAD], [UNK], [CLS], [SEP] and [MASK] are numbers 0 to 4; texts are cut into words as BERT does
+ * it (words.h); what is equally frequent comes in the order of its bytes. The result serves et_wordpiece_new
  * (wordpiece.h). EINVAL for a size below 5; ENOMEM. */
 
 /** Whole words, the most frequent first, up to `size` entries; words seen less than `least` times are left

@@ -292,8 +292,8 @@ et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t
     return et_writer_commit(s.w);
 }
 
-unsigned char *et_audio_wav(const char *name, const et_tensor *samples, int64_t rate, et_wav_encoding encoding,
-                            size_t *size)
+unsigned char *et_audio_wav(const char *name, const et_tensor *samples, int64_t rate,
+                            et_wav_encoding encoding, size_t *size)
 {
     unsigned char header[64];
     size_t n = begin(name, samples, rate, encoding, header);

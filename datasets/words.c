@@ -107,7 +107,8 @@ static kind kind_at(const char *text, size_t size, size_t i, size_t *length)
         return END;
     *length = et_uc_decode(text + i, size - i, &c);
     class = et_uc_class(c);
-    return class & ET_UC_LETTER ? LETTER : class & ET_UC_NUMBER ? NUMBER : class & ET_UC_SPACE ? SPACE : OTHER;
+    return class & ET_UC_LETTER ? LETTER : class & ET_UC_NUMBER ? NUMBER : class & ET_UC_SPACE
+           ? SPACE : OTHER;
 }
 
 /* End of the run of characters of one kind that begins at i; *last is where its last one begins. */
