@@ -15,12 +15,15 @@
 const genre_recipe genre_recipes[GENRE_KINDS] = {
     [GENRE_PLANTED] = {.members = 1, .epochs = 8, .batch = 32, .hidden = 32, .attention = 16, .lr = 3e-3,
                        .clip_norm = 1, .patience = 4},
-    [GENRE_SPECTROGRAM] = {.members = 3, .epochs = 80, .batch = 16, .hidden = 128, .attention = 64, .crop = 28,
-                           .lr = 4e-3, .dropout = 0.3, .mixup = 0.4, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
+    [GENRE_SPECTROGRAM] = {.members = 3, .epochs = 80, .batch = 16, .hidden = 128, .attention = 64,
+                           .crop = 28, .lr = 4e-3, .dropout = 0.3, .mixup = 0.4, .smoothing = 0.1,
+                           .clip_norm = 1, .cosine = true},
     [GENRE_SEGMENTS] = {.members = 1, .epochs = 60, .batch = 32, .hidden = 64, .attention = 32, .crop = 5,
-                        .lr = 2e-3, .dropout = 0.3, .feature_shift = 1, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
-    [GENRE_CORPUS] = {.members = 1, .epochs = 12, .batch = 16, .hidden = 64, .attention = 32, .crop = 64, .lr = 4e-3,
-                      .dropout = 0.3, .mixup = 0.2, .smoothing = 0.1, .clip_norm = 1, .cosine = true},
+                        .lr = 2e-3, .dropout = 0.3, .feature_shift = 1, .smoothing = 0.1, .clip_norm = 1,
+                        .cosine = true},
+    [GENRE_CORPUS] = {.members = 1, .epochs = 12, .batch = 16, .hidden = 64, .attention = 32, .crop = 64,
+                      .lr = 4e-3, .dropout = 0.3, .mixup = 0.2, .smoothing = 0.1, .clip_norm = 1,
+                      .cosine = true},
 };
 
 const char *genre_kind_name(genre_kind kind)
@@ -51,8 +54,9 @@ int genre_kind_of(const char *dir, const char *table, const char *task)
     if ((any || strcmp(table, "segments") == 0) && et_gtzan_has(dir, ET_GTZAN_SEGMENTS))
         return GENRE_SEGMENTS;
     if (any)
-        return (int)et_raise(ET_EIO, "%s: no GTZAN tables there (spec128x57.npy with tracks.csv, or features3_seq.csv)",
-                             dir);
+        return (int)et_raise(ET_EIO,
+                             "%s: no GTZAN tables there (spec128x57.npy with tracks.csv, or "
+                             "features3_seq.csv)", dir);
     return (int)et_raise(ET_EIO, "%s: the files of the table %s are not there", dir, table);
 }
 
@@ -64,8 +68,10 @@ genre_prep genre_prep_default(genre_kind kind)
 {
     /* A spectrogram here is scaled between its track's extremes, a piece of the corpus to any peak: its level
      * means nothing. */
-    return (genre_prep){.log_variances = kind == GENRE_SEGMENTS, .centre = kind == GENRE_SPECTROGRAM || kind == GENRE_CORPUS,
-                        .flux = kind == GENRE_SPECTROGRAM, .roughness = kind == GENRE_SPECTROGRAM,
+    return (genre_prep){.log_variances = kind == GENRE_SEGMENTS,
+                        .centre = kind == GENRE_SPECTROGRAM || kind == GENRE_CORPUS,
+                        .flux = kind == GENRE_SPECTROGRAM,
+                        .roughness = kind == GENRE_SPECTROGRAM,
                         .clip = kind == GENRE_SEGMENTS ? SEGMENT_CLIP : 0};
 }
 
@@ -118,10 +124,12 @@ et_status genre_prep_read(const et_json_value *config, const char *path, genre_k
             out->clip = v->number;
             known = v->type == ET_JSON_NUMBER && v->number >= 0;
         } else {
-            return et_raise(ET_EFORMAT, "%s: this program does not know the preprocessing \"%s\"", path, v->key);
+            return et_raise(ET_EFORMAT, "%s: this program does not know the preprocessing \"%s\"", path,
+                            v->key);
         }
         if (!known)
-            return et_raise(ET_EFORMAT, "%s: this program does not know that value of the preprocessing \"%s\"", path,
+            return et_raise(ET_EFORMAT,
+                            "%s: this program does not know that value of the preprocessing \"%s\"", path,
                             v->key);
     }
     return ET_OK;
@@ -170,8 +178,8 @@ static et_status mark_splits(et_dataset *ds, int64_t n_train)
     return ET_OK;
 }
 
-et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_dataset **ds, et_indices *train,
-                           et_indices *valid)
+et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_dataset **ds,
+                           et_indices *train, et_indices *valid)
 {
     genre_kind kind = from->kind;
 

@@ -63,8 +63,8 @@ typedef struct genre_source {
 
 /* The data for training: sets "train" and "valid", not yet standardised. The
  * caller frees data and indices. */
-et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_dataset **ds, et_indices *train,
-                           et_indices *valid);
+et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_dataset **ds,
+                           et_indices *train, et_indices *valid);
 
 /* A test set, every row of it: the folder's, the corpus's part "test", or fresh planted items. */
 et_status genre_load_test(const genre_source *from, const genre_prep *prep, et_dataset **ds, et_indices *all);

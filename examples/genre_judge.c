@@ -36,8 +36,8 @@ static double mean_of(const double *v, int64_t n)
 }
 
 /* One batch: probabilities and weights to their places. */
-static et_status judge_batch(const genre_model *m, const et_dataset *ds, genre_inputs inputs, const int32_t *index,
-                             int64_t n, float *probabilities, float *alpha)
+static et_status judge_batch(const genre_model *m, const et_dataset *ds, genre_inputs inputs,
+                             const int32_t *index, int64_t n, float *probabilities, float *alpha)
 {
     et_scope *scope = et_scope_open();
     et_batch b;
@@ -64,8 +64,8 @@ static et_status judge_batch(const genre_model *m, const et_dataset *ds, genre_i
     return status;
 }
 
-et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs inputs, const et_indices *items,
-                      genre_verdict *v)
+et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs inputs,
+                      const et_indices *items, genre_verdict *v)
 {
     int64_t n = items->n, K = et_dataset_classes(ds), T = ds->x->shape[1];
     et_class_report report;
@@ -83,8 +83,8 @@ et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs i
     int32_t *events = ds->events ? et_alloc_zero((size_t)(2 * n), sizeof *events) : NULL;
     int32_t *lengths = ds->lengths ? et_alloc_zero((size_t)n, sizeof *lengths) : NULL;
     double *row = et_alloc_zero((size_t)n, sizeof *row);
-    if (!v->counts || !v->probabilities || !v->alpha || !v->predicted || !truth || !row || (ds->events && !events) ||
-        (ds->lengths && !lengths))
+    if (!v->counts || !v->probabilities || !v->alpha || !v->predicted || !truth || !row ||
+        (ds->events && !events) || (ds->lengths && !lengths))
         status = et_error_status();
     for (int64_t i = 0; !status && i < n; i++) {
         int32_t at = items->items[i];

@@ -20,8 +20,8 @@ typedef struct genre_verdict {
     int32_t *predicted;       /* [n] */
 } genre_verdict;
 
-/* How inputs are read that do not stand in the data set's x: [n, T, F] of the items index[0 .. n-1], owned by the
- * open scope. Without `read` they stand there. */
+/* How inputs are read that do not stand in the data set's x: [n, T, F] of the items index[0 .. n-1], owned by
+ * the open scope. Without `read` they stand there. */
 typedef struct genre_inputs {
     et_tensor *(*read)(const void *user, const int32_t *index, int64_t n);
     const void *user;
@@ -29,8 +29,8 @@ typedef struct genre_inputs {
 
 /* Judges the model on the items, in evaluation mode and in batches. *v must be zero or an
  * earlier verdict, whose memory is released first. */
-et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs inputs, const et_indices *items,
-                      genre_verdict *v);
+et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs inputs,
+                      const et_indices *items, genre_verdict *v);
 void genre_verdict_free(genre_verdict *v);
 
 /* The figures by name, for the log ("valid_loss" ...) or the metrics; returns their number. */

@@ -89,7 +89,8 @@ static int64_t agreements(et_tensor *a, et_tensor *b)
     return n;
 }
 
-et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets, int64_t *right)
+et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets,
+                            int64_t *right)
 {
     et_tensor *sum = NULL, *all = NULL;
 
@@ -113,7 +114,8 @@ et_tensor *genre_model_ask(const genre_model *m, et_tensor *x, et_tensor *length
     et_tensor *p = NULL, *a = NULL, *weights = NULL;
 
     for (int i = 0; i < m->n; i++) {
-        et_tensor *q = et_softmax(m->network->forward(m->members[i], x, lengths, attention ? &weights : NULL), -1);
+        et_tensor *q = et_softmax(m->network->forward(m->members[i], x, lengths, attention ? &weights : NULL),
+                                  -1);
         p = i ? et_add(p, q) : q;
         if (attention)
             a = i ? et_add(a, weights) : weights;

@@ -12,15 +12,16 @@
 enum { GENRE_MEMBERS = 32 };
 
 /* Options that the programs share, rows of their tables. */
-#define GENRE_OPTIONS                                                                                               \
-    {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,                                                         \
-     "Networks that learn side by side and answer together, the mean of their probabilities"},                      \
-    {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},              \
-    {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},                                            \
-    {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0,                                            \
-     "What training multiplies: with bfloat16, linear layers and matrix products round their operands to it; sums, " \
-     "weights and all else stay float32"},                                                                          \
-    {"item", ET_OPTION_TEXT, "NAME", NULL, 0, 0, "The item to explain, by name; the first ones without it"},        \
+#define GENRE_OPTIONS                                                                                        \
+    {"members", ET_OPTION_INT, "N", NULL, 1, GENRE_MEMBERS,                                                  \
+     "Networks that learn side by side and answer together, the mean of their probabilities"},               \
+    {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},       \
+    {"smoothing", ET_OPTION_REAL, "S", NULL, 0, 0.9, "Label smoothing"},                                     \
+    {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0,                                     \
+     "What training multiplies: with bfloat16, linear layers and matrix products round their operands to "   \
+     "it; sums, "                                                                                            \
+     "weights and all else stay float32"},                                                                   \
+    {"item", ET_OPTION_TEXT, "NAME", NULL, 0, 0, "The item to explain, by name; the first ones without it"}, \
     {"count", ET_OPTION_INT, "N", "5", 1, 1000, "How many items to explain"}
 
 /* How one network is made (under parent and name, both NULL: a root) and asked: logits [B, K] of x;
@@ -53,9 +54,10 @@ et_status genre_model_fit(genre_model *m, const et_dataset *ds, const et_indices
 /* Standardises the data with them, in place; results are cut to -clip .. clip (0: not). */
 et_status genre_model_standardize(const genre_model *m, double clip, et_dataset *ds);
 
-/* The loss of a batch: -(1/N) sum_i sum_k y_ik ln p_ik for targets [B, K], mean over the members. *right, where
- * right is not NULL: the items whose greatest sum of logits is at the greatest target. */
-et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets, int64_t *right);
+/* The loss of a batch: -(1/N) sum_i sum_k y_ik ln p_ik for targets [B, K], mean over the members. *right,
+ * where right is not NULL: the items whose greatest sum of logits is at the greatest target. */
+et_tensor *genre_model_loss(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor *targets,
+                            int64_t *right);
 
 /* Probabilities [B, K], mean over the members, and the mean of their attention (or NULL). */
 et_tensor *genre_model_ask(const genre_model *m, et_tensor *x, et_tensor *lengths, et_tensor **attention);

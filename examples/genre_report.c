@@ -102,8 +102,9 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
         .spans = spans,
         .n_spans = n,
     };
-    snprintf(caption, sizeof caption, "%s: %s, truly %s. The numbered frames weigh most.", item_name(name, ds, at),
-             ds->classes.items[v->predicted[i]], ds->classes.items[et_data_i32(ds->y)[at]]);
+    snprintf(caption, sizeof caption, "%s: %s, truly %s. The numbered frames weigh most.",
+             item_name(name, ds, at), ds->classes.items[v->predicted[i]],
+             ds->classes.items[et_data_i32(ds->y)[at]]);
     et_report_heatmap(r, &map, caption);
     et_dealloc(picture);
     et_dealloc(curve);
@@ -123,7 +124,8 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
     snprintf(count, sizeof count, "%lld", (long long)v->n);
     snprintf(mass, sizeof mass, "%.3f", v->attention_mass);
     et_key keys[] = {{"accuracy", accuracy, name}, {"macro F1", f1, name}, {"loss", loss, name},
-                     {"items", count, name}, {"attention on the event", mass, "and the four frames after it"}};
+                     {"items", count, name}, {"attention on the event", mass,
+                                              "and the four frames after it"}};
     et_report_keys(r, keys, ds->events ? 5 : 4);
     if (et_run_log_rows(run) > 0) {
         et_report_section(r, "Learning");
@@ -134,8 +136,10 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
     et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
                         "True classes downwards, the model's answers across; shares are of a row.");
     et_report_section(r, "Attention over time");
-    et_report_text(r, "Each picture is an input as the model sees it, standardised; the line is the weight of every "
-                      "frame. A recurrent state must first take an event in, so that weight lies slightly after it.");
+    et_report_text(r,
+                   "Each picture is an input as the model sees it, standardised; the line is the weight of "
+                      "every frame. A recurrent state must first take an event in, so that weight lies "
+                      "slightly after it.");
     for (int64_t c = 0, shown = 0; c < v->classes && shown < PICTURES; c++)
         for (int64_t i = 0; i < v->n; i++)
             if (et_data_i32(ds->y)[items->items[i]] == c) {

@@ -1,7 +1,7 @@
 /* genre-rnn: music genres from a recurrent network that pays attention.
  *
- *     genre-rnn train [--data DIR]       data -> model -> training -> report; without DIR, the built-in corpus
- *     genre-rnn eval --out RUN [--data DIR]
+ *     genre-rnn train [--data DIR]       data -> model -> training -> report; without DIR, the built-in
+ *     corpus genre-rnn eval --out RUN [--data DIR]
  *     genre-rnn explain --out RUN        which moments decided?
  *
  * The model is models/rnn_attention.c; data and recipes are genre_data.c. */
@@ -207,8 +207,8 @@ static et_status report(void *user, const et_train_event *e)
     int n = genre_figures(&j->valid, true, figures);
     figures[n++] = (et_figure){"train_loss", e->loss};
     figures[n++] = (et_figure){"lr", e->lr};
-    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss, j->valid.accuracy,
-                    e->improved ? "  best" : "");
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  accuracy %.3f%s", e->loss, j->valid.loss,
+                    j->valid.accuracy, e->improved ? "  best" : "");
     return et_run_loop_log(&j->loop, e, figures, n);
 }
 
@@ -357,12 +357,13 @@ static et_status open_reading(et_cli *cli, reading *s)
     if (choose_data(cli, &s->kind))
         return et_error_status();
     if (!genre_is_made(s->kind) && !et_json_get(et_json_get(et_run_config(s->run), "options"), "data"))
-        return et_raise(ET_EINVAL, "%s learned the built-in task: judge it without --data", et_run_dir(s->run));
+        return et_raise(ET_EINVAL, "%s learned the built-in task: judge it without --data",
+                        et_run_dir(s->run));
     et_status status =
         genre_prep_read(et_run_config(s->run), et_run_path(s->run, ET_RUN_CONFIG), s->kind, &s->prep);
     if (!status)
-        status = genre_load_test(&(genre_source){s->kind, et_cli_text(cli, "data"), et_cli_int(cli, "songs")}, &s->prep,
-                                 &s->ds, &s->items);
+        status = genre_load_test(&(genre_source){s->kind, et_cli_text(cli, "data"), et_cli_int(cli, "songs")},
+                                 &s->prep, &s->ds, &s->items);
     if (!status)
         status = (s->model = build(cli, s->ds)) ? ET_OK : et_error_status();
     if (!status)
@@ -434,14 +435,15 @@ static int explain(et_cli *cli)
 /* --- the command line --------------------------------------------------------------------------- */
 
 /* What eval and explain take from the run: its model, and which table it learned. */
-#define OF_THE_RUN                                                                                             \
-    "table@ task@ songs@ members@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ dropout@ input-dropout@ seed@ "
+#define OF_THE_RUN                                                                                        \
+    "table@ task@ songs@ members@ cell@ score@ pooling@ bidirectional@ attend-input@ hidden@ attention@ " \
+    "dropout@ input-dropout@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data table task songs config members cell score pooling bidirectional attend-input hidden attention dropout "
-     "input-dropout seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay precision patience "
-     "out resume overwrite profile",
+     "data table task songs config members cell score pooling bidirectional attend-input hidden attention "
+     "dropout input-dropout seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay "
+     "precision patience out resume overwrite profile",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
      NULL, 0, 0, eval},
@@ -455,18 +457,20 @@ static const et_option options[] = {
      "A folder with the GTZAN tables (spec128x57.npy and tracks.csv, or features3_seq.csv); without it the "
      "program makes its data itself, see --task"},
     {"table", ET_OPTION_CHOICE, "auto|spectrogram|segments", "auto", 0, 0,
-     "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 52 features in five; "
-     "auto takes the first that is there"},
+     "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 52 features "
+     "in five; auto takes the first that is there"},
     {"task", ET_OPTION_CHOICE, "corpus|planted", "corpus", 0, 0,
-     "Without --data: pieces in ten genres that the program composes and plays, or noise in which one of six prototypes "
-     "is hidden"},
-    {"songs", ET_OPTION_INT, "N", "50", 5, 10000, "Songs of each genre in the corpus; two clips of 6 s are cut from each"},
+     "Without --data: pieces in ten genres that the program composes and plays, or noise in which one of six "
+     "prototypes is hidden"},
+    {"songs", ET_OPTION_INT, "N", "50", 5, 10000,
+     "Songs of each genre in the corpus; two clips of 6 s are cut from each"},
     {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},
     {"score", ET_OPTION_CHOICE, "additive|dot|general", "additive", 0, 0, "How attention scores a frame"},
     {"pooling", ET_OPTION_CHOICE, "attention|last|mean", "attention", 0, 0,
      "What the classifier reads: the attended state, the last one, or the mean"},
     {"bidirectional", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Read the sequence in both directions"},
-    {"attend-input", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Attend over the frames themselves instead of the states"},
+    {"attend-input", ET_OPTION_FLAG, NULL, NULL, 0, 0,
+     "Attend over the frames themselves instead of the states"},
     {"hidden", ET_OPTION_INT, "N", NULL, 1, 65536, "Width of the recurrent state"},
     {"attention", ET_OPTION_INT, "N", NULL, 1, 65536, "Width of the attention's hidden layer"},
     {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the attended state"},
@@ -484,9 +488,11 @@ static const et_option options[] = {
 static const et_program program = {
     .name = "genre-rnn",
     .summary = "music genres from a recurrent network with attention",
-    .about = "Without --data it learns the genres of pieces that it composes and plays itself, with --task planted to find "
-             "prototypes hidden in noise. With the GTZAN tables it learns genres from recordings. Defaults of the training options depend on the data and are "
-             "written to config.json.",
+    .about =
+        "Without --data it learns the genres of pieces that it composes and plays itself, with --task "
+             "planted to find prototypes hidden in noise. With the GTZAN tables it learns genres from "
+             "recordings. Defaults of the training options depend on the data and are written to "
+             "config.json.",
     .verbs = verbs,
     .options = options,
 };

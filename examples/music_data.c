@@ -270,8 +270,8 @@ static const et_option options[] = {
     {"out", ET_OPTION_TEXT, "PATH", NULL, 0, 0, "What to write; short: -o"},
     {"notes", ET_OPTION_INT, "N", "0", 0, 1e9, "List the first N notes"},
     {"front-end", ET_OPTION_TEXT, "NAME", "won96", 0, 0,
-     "Features: won96, ast128, laion64, ms64, mulan, vit129, rnn64, mel96, or a variant such as won96:power (a "
-     "wrong name lists "
+     "Features: won96, ast128, laion64, ms64, mulan, vit129, rnn64, mel96, or a variant such as won96:power "
+     "(a wrong name lists "
      "them all)"},
     {"zoom", ET_OPTION_INT, "N", "1", 1, 16, "Draw each number as N x N pixels"},
     {"rate", ET_OPTION_INT, "HZ", NULL, 4000, 192000,

@@ -114,7 +114,8 @@ static int query(et_cli *cli)
     int32_t *best = NULL;
     et_tokens tokens = {NULL, 0, 0};
 
-    et_status status = text[strspn(text, " \t\n")] ? open_model(cli, &s) : et_raise(ET_EINVAL, "the query is empty");
+    et_status status = text[strspn(text, " \t\n")] ? open_model(cli, &s)
+                                                   : et_raise(ET_EINVAL, "the query is empty");
     const char *path = status ? NULL : index_path(cli, s.run);
     if (!status && (!path || !(x = search_index_open(s.model, s.run, path))))
         status = et_error_status();
@@ -123,16 +124,19 @@ static int query(et_cli *cli)
         status = et_wordpiece_encode(s.model->words, text, strlen(text), &tokens);
     if (!status && tokens.n == 0)
         status = et_raise(ET_EINVAL, "\"%s\": there are no words in the query", text);
-    if (!status && (!(score = et_alloc((size_t)k * sizeof *score)) || !(best = et_alloc((size_t)k * sizeof *best)) ||
+    if (!status && (!(score = et_alloc((size_t)k * sizeof *score)) ||
+                    !(best = et_alloc((size_t)k * sizeof *best)) ||
                     !(vector = search_embed_texts(s.model, 1, &text))))
         status = et_error_status();
-    const int64_t n = status ? 0 : et_nearest(x->names.n, x->vectors->shape[1], et_data(x->vectors), vector, k, best, score);
+    const int64_t n = status ? 0 : et_nearest(x->names.n, x->vectors->shape[1], et_data(x->vectors), vector,
+                                              k, best, score);
     if (n < 0)
         status = (et_status)n;
     for (int64_t i = 0; i < n; i++)
         printf("%3lld. %6.3f  %s\n", (long long)i + 1, (double)score[i], x->names.items[best[i]]);
     if (!status)
-        printf("%lld of %lld sounds in %.1f ms\n", (long long)n, (long long)x->names.n, 1e3 * (et_seconds() - began));
+        printf("%lld of %lld sounds in %.1f ms\n", (long long)n, (long long)x->names.n,
+               1e3 * (et_seconds() - began));
     et_tokens_free(&tokens);
     et_dealloc(vector);
     et_dealloc(score);
@@ -142,8 +146,8 @@ static int query(et_cli *cli)
 }
 
 /* Prints the words that fit a sound best. */
-static et_status print_best(search_model *m, const char *what, const et_names *words, const char *const *prompts, int n_prompts,
-                            const float *sound)
+static et_status print_best(search_model *m, const char *what, const et_names *words,
+                            const char *const *prompts, int n_prompts, const float *sound)
 {
     enum { MOST = 5 };
     const float one = 1;
@@ -153,7 +157,8 @@ static et_status print_best(search_model *m, const char *what, const et_names *w
     const int64_t n = status ? status : et_nearest(words->n, 1, fit, &one, MOST, best, score);
 
     for (int64_t i = 0; i < n; i++)
-        printf("%s%s %.3f%s", i ? ", " : what, words->items[best[i]], (double)score[i], i == n - 1 ? "\n" : "");
+        printf("%s%s %.3f%s", i ? ", " : what, words->items[best[i]], (double)score[i],
+               i == n - 1 ? "\n" : "");
     et_dealloc(fit);
     return n < 0 ? (et_status)n : ET_OK;
 }
@@ -171,9 +176,11 @@ static int name_sound(et_cli *cli, const char *path)
                     search_embed_sound(s.model, s.run, path, sound)))
         status = et_error_status();
     if (!status && s.model->genres.n > 0)
-        status = print_best(s.model, "genres: ", &s.model->genres, search_genre_prompts, SEARCH_GENRE_PROMPTS, sound);
+        status = print_best(s.model, "genres: ", &s.model->genres, search_genre_prompts, SEARCH_GENRE_PROMPTS,
+                            sound);
     if (!status && s.model->tags.n > 0)
-        status = print_best(s.model, "tags:   ", &s.model->tags, search_tag_prompts, SEARCH_TAG_PROMPTS, sound);
+        status = print_best(s.model, "tags:   ", &s.model->tags, search_tag_prompts, SEARCH_TAG_PROMPTS,
+                            sound);
     et_dealloc(sound);
     return close_reading(cli, &s, status);
 }
@@ -193,88 +200,110 @@ static int zero_shot(et_cli *cli)
     return close_reading(cli, &s, status);
 }
 
-/* --- the command line ------------------------------------------------------------------------------------ */
+/* --- the command line ------------------------------------------------------------------------------ */
 
-#define OF_MODEL                                                                                                        \
-    "model size train-text train-audio extra-text extra-audio attention-only pooling head embedding tokens loss scale tau " \
+#define OF_MODEL                                                                                             \
+    "model size train-text train-audio extra-text extra-audio attention-only pooling head embedding tokens " \
+    "loss scale tau "                                                                                        \
     "checkpoint "
 /* What other verbs take from the run. */
-#define OF_THE_RUN                                                                                                      \
-    "model@ size@ train-text@ train-audio@ extra-text@ extra-audio@ attention-only@ pooling@ head@ embedding@ tokens@ "  \
+#define OF_THE_RUN                                                                                   \
+    "model@ size@ train-text@ train-audio@ extra-text@ extra-audio@ attention-only@ pooling@ head@ " \
+    "embedding@ tokens@ "                                                                            \
     "loss@ scale@ tau@ checkpoint@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data task songs config " OF_MODEL "words vocab text-weights audio-weights base-memory cache shorten seed threads epochs batch lr schedule clip weight-decay "
-     "precision patience out resume overwrite profile",
+     "data task songs config " OF_MODEL
+     "words vocab text-weights audio-weights base-memory cache shorten seed threads epochs batch lr schedule "
+     "clip weight-decay precision patience out resume overwrite profile",
      NULL, 0, 0, search_train},
     {"pretrain", "a text tower that guesses masked words of captions, for train --text-weights",
-     "data songs size tokens words vocab mask seed threads epochs batch lr weight-decay precision out resume overwrite profile",
+     "data songs size tokens words vocab mask seed threads epochs batch lr weight-decay precision out resume "
+     "overwrite profile",
      NULL, 0, 0, search_pretrain},
     {"match", "a text tower that finds captions by their aspects, which shows what pretrain is good for",
-     "data songs size tokens words vocab text-weights base-lr pairs pooling embedding tau seed threads epochs batch lr weight-decay "
-     "precision patience out resume overwrite profile",
+     "data songs size tokens words vocab text-weights base-lr pairs pooling embedding tau seed threads "
+     "epochs batch lr weight-decay precision patience out resume overwrite profile",
      NULL, 0, 0, search_match},
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
      "task@ songs@ out! data cache threads", NULL, 0, 0, eval},
     {"zero-shot", "genres and tags from prompts: of a sound, or on the test part of the data", OF_THE_RUN
      "task@ songs@ out! data cache threads", "[SOUND]", 0, 1, zero_shot},
     {"index", "embed every sound below a folder", OF_THE_RUN "out! index threads", "DIR", 1, 1, make_index},
-    {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index k threads", "TEXT", 1, 1, query},
+    {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index k threads",
+     "TEXT", 1, 1, query},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
 static const et_option options[] = {
     {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
-     "A folder with clips.csv and logmel96x128.npy (rendered excerpts), with musiccaps.csv and clips/YTID.wav, or with clips.csv "
-     "and its WAV files; without it the program makes its data itself, see --task"},
+     "A folder with clips.csv and logmel96x128.npy (rendered excerpts), with musiccaps.csv and "
+     "clips/YTID.wav, or with clips.csv and its WAV files; without it the program makes its data itself, see "
+     "--task"},
     {"task", ET_OPTION_CHOICE, "corpus|S-XM", "corpus", 0, 0,
-     "Without --data: pieces in ten genres that the program composes, plays and describes, or the task S-XM of made-up sounds "
-     "with four attributes"},
-    {"songs", ET_OPTION_INT, "N", "40", 5, 10000, "Songs of each genre in the corpus; two clips of 10 s are cut from each"},
+     "Without --data: pieces in ten genres that the program composes, plays and describes, or the task S-XM "
+     "of made-up sounds with four attributes"},
+    {"songs", ET_OPTION_INT, "N", "40", 5, 10000,
+     "Songs of each genre in the corpus; two clips of 10 s are cut from each"},
     {"config", ET_OPTION_CHOICE,
-     "small|model-1|model-2|model-3|model-4|model-5|model-6|model-7|model-8|model-9|model-10|zero-shot", "small", 0, 0,
-     "Small towers that learn from nothing, or a row of the published tables: what of BERT-base and AST-base is trained, which "
-     "attention layers are added, TAU"},
+     "small|model-1|model-2|model-3|model-4|model-5|model-6|model-7|model-8|model-9|model-10|zero-shot",
+     "small", 0, 0,
+     "Small towers that learn from nothing, or a row of the published tables: what of BERT-base and AST-base "
+     "is trained, which attention layers are added, TAU"},
     {"model", ET_OPTION_CHOICE, SEARCH_MODELS, "two-tower", 0, 0,
-     "Two towers, or what they are compared with: CLAP, MuLan, or a classifier of tags, which finds what has the tags that a "
-     "text names"},
+     "Two towers, or what they are compared with: CLAP, MuLan, or a classifier of tags, which finds what has "
+     "the tags that a text names"},
     {"size", ET_OPTION_CHOICE, "small|base", NULL, 0, 0,
-     "Of the towers: 2 and 3 layers of width 128, or BERT-base and AST-base. A published row can be had with small towers too"},
-    {"train-text", ET_OPTION_INT, "N", NULL, -1, 12, "Last layers of the text tower that are trained; -1: all of it"},
+     "Of the towers: 2 and 3 layers of width 128, or BERT-base and AST-base. A published row can be had with "
+     "small towers too"},
+    {"train-text", ET_OPTION_INT, "N", NULL, -1, 12,
+     "Last layers of the text tower that are trained; -1: all of it"},
     {"train-audio", ET_OPTION_INT, "N", NULL, -1, 12, "The same of the audio tower"},
     {"extra-text", ET_OPTION_INT, "N", NULL, 0, 12, "Attention layers added behind the text tower"},
     {"extra-audio", ET_OPTION_INT, "N", NULL, 0, 12, "Attention layers added behind the audio tower"},
-    {"attention-only", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Added layers are attention and norm, without a perceptron"},
+    {"attention-only", ET_OPTION_FLAG, NULL, NULL, 0, 0,
+     "Added layers are attention and norm, without a perceptron"},
     {"pooling", ET_OPTION_CHOICE, "cls|pooler|mean|max", NULL, 0, 0, "What the text's head reads"},
     {"head", ET_OPTION_CHOICE, "linear|mlp|skip-mlp", "linear", 0, 0, "Heads of both towers"},
     {"embedding", ET_OPTION_INT, "N", NULL, 1, 4096, "Width of the shared space"},
     {"tokens", ET_OPTION_INT, "N", NULL, 3, 512, "Longest text, in pieces of words; what is longer is cut"},
-    {"words", ET_OPTION_INT, "N", NULL, 8, 100000, "Size of the vocabulary that is learned from the captions"},
+    {"words", ET_OPTION_INT, "N", NULL, 8, 100000,
+     "Size of the vocabulary that is learned from the captions"},
     {"vocab", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "A WordPiece vocabulary instead (vocab.txt)"},
     {"text-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Weights that the text tower begins with (safetensors with the public names of BERT); they need --vocab"},
-    {"base-lr", ET_OPTION_REAL, "X", NULL, 1e-6, 10, "Rate of the text tower, as a share of --lr; 0.2 where it begins with weights"},
+    {"base-lr", ET_OPTION_REAL, "X", NULL, 1e-6, 10,
+     "Rate of the text tower, as a share of --lr; 0.2 where it begins with weights"},
     {"pairs", ET_OPTION_INT, "N", "0", 0, 1000000, "So many captions with aspects are learned from; 0: all"},
-    {"mask", ET_OPTION_REAL, "X", "0.15", 0.01, 0.9, "Share of the words that are masked in training; judged are 0.15"},
+    {"mask", ET_OPTION_REAL, "X", "0.15", 0.01, 0.9,
+     "Share of the words that are masked in training; judged are 0.15"},
     {"audio-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Weights that the audio tower begins with (safetensors, either layout of AST's checkpoints)"},
     {"loss", ET_OPTION_CHOICE, "clip|mulan|decoupled|sigmoid", "clip", 0, 0,
-     "Contrastive loss; mulan is the formula that is printed beside the published tables, clip what gave them"},
-    {"scale", ET_OPTION_CHOICE, "exp|divide", "exp", 0, 0, "Similarities are multiplied by exp(TAU), or divided by TAU"},
+     "Contrastive loss; mulan is the formula that is printed beside the published tables, clip what gave "
+     "them"},
+    {"scale", ET_OPTION_CHOICE, "exp|divide", "exp", 0, 0,
+     "Similarities are multiplied by exp(TAU), or divided by TAU"},
     {"tau", ET_OPTION_REAL, "X", NULL, -20, 20, "TAU"},
-    {"checkpoint", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Compute trained layers again in backward instead of keeping what is inside: less memory, more time"},
+    {"checkpoint", ET_OPTION_FLAG, NULL, NULL, 0, 0,
+     "Compute trained layers again in backward instead of keeping what is inside: less memory, more time"},
     {"base-memory", ET_OPTION_INT, "MIB", "4096", 0, 1 << 20,
-     "What frozen towers say of the data is kept in memory and in the run's folder where it takes no more than this"},
-    {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Where features of sounds are kept; features.cache in the run's folder"},
+     "What frozen towers say of the data is kept in memory and in the run's folder where it takes no more "
+     "than this"},
+    {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "Where features of sounds are kept; features.cache in the run's folder"},
     {"shorten", ET_OPTION_REAL, "X", NULL, 0, 1,
-     "Chance that a caption is cut to some neighbouring words of it in training, as prompts are short; for text towers that are not frozen"},
-    {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0, "Learning rate: the same throughout, or falling to zero"},
+     "Chance that a caption is cut to some neighbouring words of it in training, as prompts are short; for "
+     "text towers that are not frozen"},
+    {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0,
+     "Learning rate: the same throughout, or falling to zero"},
     {"clip", ET_OPTION_REAL, "X", "0", 0, 1e6, "Global norm of the gradients at most; 0: not clipped"},
     {"weight-decay", ET_OPTION_REAL, "X", NULL, 0, 10, "Decoupled weight decay (AdamW)"},
     {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0,
      "What training multiplies: with bfloat16, linear layers and matrix products round their operands to it"},
-    {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000, "Stop after so many epochs without a better validation loss; 0: never"},
+    {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000,
+     "Stop after so many epochs without a better validation loss; 0: never"},
     {"index", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "The index; index.safetensors in the run's folder"},
     {"k", ET_OPTION_INT, "N", "10", 1, 1000000, "How many sounds to name"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
@@ -283,9 +312,11 @@ static const et_option options[] = {
 static const et_program program = {
     .name = "music-search",
     .summary = "finding music by describing it",
-    .about = "A text tower (BERT) reads captions, an audio tower (AST) hears sounds, and both lead into one space. Without --data "
-             "it learns from pieces that it composes, plays and describes itself. Defaults of the training options depend on --config "
-             "and the data and are written to config.json.",
+    .about =
+        "A text tower (BERT) reads captions, an audio tower (AST) hears sounds, and both lead into one "
+             "space. Without --data it learns from pieces that it composes, plays and describes itself. "
+             "Defaults of the training options depend on --config and the data and are written to "
+             "config.json.",
     .verbs = verbs,
     .options = options,
 };

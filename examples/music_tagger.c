@@ -1,12 +1,12 @@
 /* music-tagger: several tags for a piece of music, and what the model listens to.
  *
- *     music-tagger train [--data DIR] [--model spec-att] [--config paper]   data -> model -> training -> report
- *     music-tagger eval --out RUN [--data DIR]
+ *     music-tagger train [--data DIR] [--model spec-att] [--config paper]   data -> model -> training ->
+ *     report music-tagger eval --out RUN [--data DIR]
  *     music-tagger explain --out RUN [--item NAME]      attention and contributions over time, with the sound
  *     music-tagger splice --out RUN [--first A --second B]   half of a quiet clip, half of a loud one
  *
- * The models are those of models/tagger.c; data and recipes are tagger_data.c, training tagger_train.c, figures
- * tagger_judge.c, maps tagger_maps.c, pictures tagger_report.c. */
+ * The models are those of models/tagger.c; data and recipes are tagger_data.c, training tagger_train.c,
+ * figures tagger_judge.c, maps tagger_maps.c, pictures tagger_report.c. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -47,7 +47,8 @@ static et_status open_reading(et_cli *cli, reading *s)
     const bool learned_data = et_json_get(et_json_get(et_run_config(s->run), "options"), "data") != NULL;
     if ((et_cli_text(cli, "data") != NULL) != learned_data)
         return et_raise(ET_EINVAL, "%s learned %s: judge it with%s --data", et_run_dir(s->run),
-                        learned_data ? "data of a folder" : "what the program makes", learned_data ? "" : "out");
+                        learned_data ? "data of a folder" : "what the program makes",
+                        learned_data ? "" : "out");
     if (tagger_check_front(cli, &kind))
         return et_error_status();
     tagger_source from = tagger_source_of(cli);
@@ -84,8 +85,8 @@ static void print_tags(const tagger_data *d, const tagger_verdict *v)
         if (isnan(v->tag_auc[k]))
             printf("%-20s %7" PRId64 " %8s %8s\n", d->ds->tag_names.items[k], v->positives[k], "-", "-");
         else
-            printf("%-20s %7" PRId64 " %8.4f %8.4f\n", d->ds->tag_names.items[k], v->positives[k], v->tag_auc[k],
-                   v->tag_ap[k]);
+            printf("%-20s %7" PRId64 " %8.4f %8.4f\n", d->ds->tag_names.items[k], v->positives[k],
+                   v->tag_auc[k], v->tag_ap[k]);
 }
 
 static int eval(et_cli *cli)
@@ -196,7 +197,9 @@ static et_status find_tag(const et_cli *cli, const char *option, const tagger_da
     const char *name = et_cli_text(cli, option);
 
     *tag = et_names_find(&d->ds->tag_names, name);
-    return *tag >= 0 ? ET_OK : et_raise(ET_EINVAL, "the model knows no tag %s: --tag and --against name two that it knows", name);
+    return *tag >= 0 ? ET_OK : et_raise(ET_EINVAL,
+                                        "the model knows no tag %s: --tag and --against name two that it "
+                                        "knows", name);
 }
 
 /* The item of an option, by name. */
@@ -230,12 +233,14 @@ static int splice(et_cli *cli)
     const bool choose = !et_cli_text(cli, "first") || !et_cli_text(cli, "second");
     const tagger_batch_options o = tagger_judging(cli);
     if (!status && choose)
-        status = (b = tagger_batches_new(s.d, &s.items, &o)) ? tagger_judge(s.model, s.d, b, &v) : et_error_status();
+        status = (b = tagger_batches_new(s.d, &s.items, &o)) ? tagger_judge(s.model, s.d, b, &v)
+                                                             : et_error_status();
     for (int k = 0; !status && k < 2; k++)
         status = et_cli_text(cli, sides[k])
                      ? find_item(s.d, et_cli_text(cli, sides[k]), &items[k])
                      : tagger_splice_choose(s.model, s.d, &v, k, tags[k], tags[1 - k], s.rows, &items[k]);
-    et_report *r = status ? NULL : et_report_new("Two clips, spliced", "The first half of one and the second half of another: "
+    et_report *r = status ? NULL : et_report_new("Two clips, spliced",
+                                                 "The first half of one and the second half of another: "
                                                  "where does the model hear what each is tagged?");
     if (!status && !(folder = picture_folder(s.run)))
         status = et_error_status();
@@ -252,16 +257,18 @@ static int splice(et_cli *cli)
 
 #define MODEL_OPTIONS \
     "model channels width layers heads hidden wide dropout out-dropout learned-cls window chunks "
-#define OF_THE_RUN                                                                                                  \
-    "task@ songs@ lists tags model@ config@ channels@ width@ layers@ heads@ hidden@ wide@ dropout@ out-dropout@ "     \
+#define OF_THE_RUN                                                                                   \
+    "task@ songs@ lists tags model@ config@ channels@ width@ layers@ heads@ hidden@ wide@ dropout@ " \
+    "out-dropout@ "                                                                                  \
     "learned-cls@ seed@ window chunks cache workers "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data task songs lists tags config seed threads workers cache epochs batch lr weight-decay schedule switch-eps "
-     "patience mixup speed place gain noise precision "
+     "data task songs lists tags config seed threads workers cache epochs batch lr weight-decay schedule "
+     "switch-eps patience mixup speed place gain noise precision "
      MODEL_OPTIONS "out resume overwrite profile", NULL, 0, 0, tagger_train},
-    {"eval", "judge a trained model: every tag, and their means", OF_THE_RUN "out! data split threads", NULL, 0, 0, eval},
+    {"eval", "judge a trained model: every tag, and their means", OF_THE_RUN "out! data split threads", NULL,
+     0, 0, eval},
     {"explain", "show what the model listens to: attention and contributions over time, with the sound",
      OF_THE_RUN "out! data split threads item count", NULL, 0, 0, explain},
     {"splice", "show what it hears in half of a quiet clip and half of a loud one, or of others",
@@ -271,16 +278,21 @@ static const et_verb verbs[] = {
 
 static const et_option options[] = {
     {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
-     "A folder: MagnaTagATune (annotations_final.csv and clips), clips of a list (--lists), rendered excerpts "
-     "(clips.csv), spoken digits (files.csv); data that the program makes without it"},
+     "A folder: MagnaTagATune (annotations_final.csv and clips), clips of a list (--lists), rendered "
+     "excerpts (clips.csv), spoken digits (files.csv); data that the program makes without it"},
     {"task", ET_OPTION_CHOICE, "corpus|patterns|tones", "corpus", 0, 0,
-     "Without --data: pieces that the program composes and plays, planted patterns in spectrograms, or tones in noise"},
-    {"songs", ET_OPTION_INT, "N", "48", 5, 10000, "Songs of each genre in the corpus; two clips of 6 s are cut from each"},
-    {"lists", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "A table of clips (columns clip, split, tags): those to be taken"},
-    {"tags", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Names of the tags to be taken, a line each or a table with a column tag"},
-    {"model", ET_OPTION_CHOICE, "spec-att|spec-cnn-p|spec-cnn-l|raw-att|raw-cnn-p|raw-cnn-l|sample-cnn", NULL, 0, 0,
-     "Front end (mel spectra or samples) and back end"},
-    {"channels", ET_OPTION_INT, "N", NULL, 1, 4096, "Channels of the front end's first layer; others in proportion"},
+     "Without --data: pieces that the program composes and plays, planted patterns in spectrograms, or tones "
+     "in noise"},
+    {"songs", ET_OPTION_INT, "N", "48", 5, 10000,
+     "Songs of each genre in the corpus; two clips of 6 s are cut from each"},
+    {"lists", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "A table of clips (columns clip, split, tags): those to be taken"},
+    {"tags", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
+     "Names of the tags to be taken, a line each or a table with a column tag"},
+    {"model", ET_OPTION_CHOICE, "spec-att|spec-cnn-p|spec-cnn-l|raw-att|raw-cnn-p|raw-cnn-l|sample-cnn",
+     NULL, 0, 0, "Front end (mel spectra or samples) and back end"},
+    {"channels", ET_OPTION_INT, "N", NULL, 1, 4096,
+     "Channels of the front end's first layer; others in proportion"},
     {"width", ET_OPTION_INT, "N", NULL, 2, 65536, "Width of the encoder (att)"},
     {"layers", ET_OPTION_INT, "N", NULL, 1, ET_TAGGER_LAYERS, "Its layers"},
     {"heads", ET_OPTION_INT, "N", NULL, 1, 1024, "Its attention heads"},
@@ -288,27 +300,36 @@ static const et_option options[] = {
     {"wide", ET_OPTION_INT, "N", NULL, 1, 65536, "Channels of the back end (cnn-p, cnn-l)"},
     {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout in the encoder"},
     {"out-dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout before the classifier"},
-    {"learned-cls", ET_OPTION_FLAG, NULL, NULL, 0, 0, "The vector at which the encoder answers is learned, not fixed"},
+    {"learned-cls", ET_OPTION_FLAG, NULL, NULL, 0, 0,
+     "The vector at which the encoder answers is learned, not fixed"},
     {"window", ET_OPTION_INT, "N", NULL, 9, 10000000,
-     "Frames (16 ms) or samples (16 kHz) that the model reads: a random stretch in training. 1024 or 262440 are 16.4 s"},
-    {"chunks", ET_OPTION_INT, "N", NULL, 1, 1024, "Evenly spaced stretches of an item that are judged and averaged"},
+     "Frames (16 ms) or samples (16 kHz) that the model reads: a random stretch in training. 1024 or 262440 "
+     "are 16.4 s"},
+    {"chunks", ET_OPTION_INT, "N", NULL, 1, 1024,
+     "Evenly spaced stretches of an item that are judged and averaged"},
     {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
-     "Keeps the features of all sounds; \"none\": they are computed anew in the background. Default: in the run folder"},
+     "Keeps the features of all sounds; \"none\": they are computed anew in the background. Default: in the "
+     "run folder"},
     {"workers", ET_OPTION_INT, "N", "2", 0, 256, "Background threads that read sounds"},
     {"schedule", ET_OPTION_CHOICE, "constant|cosine|paper|swats|plateau", NULL, 0, 0,
-     "Adam at a constant rate or one that falls along a cosine after a warm-up; the paper's: half of the epochs Adam, then "
-     "SGD at 10, 1 and 0.1 times its rate, each from the best weights so far; Adam until SWATS goes over to SGD; or "
-     "SampleCNN's: SGD at five rates, each a fifth of the one before, from the best weights so far (--patience)"},
+     "Adam at a constant rate or one that falls along a cosine after a warm-up; the paper's: half of the "
+     "epochs Adam, then SGD at 10, 1 and 0.1 times its rate, each from the best weights so far; Adam until "
+     "SWATS goes over to SGD; or SampleCNN's: SGD at five rates, each a fifth of the one before, from the "
+     "best weights so far (--patience)"},
     {"patience", ET_OPTION_INT, "N", NULL, 1, 1000000,
      "Epochs without a better validation, after which the schedule plateau takes the next rate or ends"},
     {"switch-eps", ET_OPTION_REAL, "X", NULL, 1e-15, 1e6,
      "How well SWATS must know the rate of SGD before it takes it (its paper: 1e-9)"},
     {"weight-decay", ET_OPTION_REAL, "X", NULL, 0, 10, "Weight decay"},
     {"mixup", ET_OPTION_REAL, "A", NULL, 0, 100, "Mixup with weights drawn from Beta(A, A); 0: none"},
-    {"speed", ET_OPTION_REAL, "X", NULL, 0, 1, "Samples are played slower or faster by up to 1 + X in training"},
-    {"place", ET_OPTION_CHOICE, "start|anywhere", NULL, 0, 0, "Where in the window a sound that is shorter begins in training"},
-    {"gain", ET_OPTION_REAL, "DB", NULL, 0, 120, "Samples are softer or louder by up to DB decibels in training"},
-    {"noise", ET_OPTION_REAL, "X", NULL, 0, 100, "White noise in training, up to X times the sound's root mean square"},
+    {"speed", ET_OPTION_REAL, "X", NULL, 0, 1,
+     "Samples are played slower or faster by up to 1 + X in training"},
+    {"place", ET_OPTION_CHOICE, "start|anywhere", NULL, 0, 0,
+     "Where in the window a sound that is shorter begins in training"},
+    {"gain", ET_OPTION_REAL, "DB", NULL, 0, 120,
+     "Samples are softer or louder by up to DB decibels in training"},
+    {"noise", ET_OPTION_REAL, "X", NULL, 0, 100,
+     "White noise in training, up to X times the sound's root mean square"},
     {"precision", ET_OPTION_CHOICE, "float32|bfloat16", "float32", 0, 0, "Of matrix products in training"},
     {"split", ET_OPTION_TEXT, "NAME", "auto", 0, 0,
      "Which items: a split of the data, \"all\", or \"auto\": the split test where there is one, else all"},
@@ -324,8 +345,10 @@ static const et_option options[] = {
 static const et_program program = {
     .name = "music-tagger",
     .summary = "tags for music, and what the model listens to",
-    .about = "Without --data it learns the tags of pieces that it composes and plays itself. --config paper is the "
-             "paper's model and training. Defaults depend on data and configuration and are written to config.json.",
+    .about =
+        "Without --data it learns the tags of pieces that it composes and plays itself. --config paper is "
+             "the paper's model and training. Defaults depend on data and configuration and are written to "
+             "config.json.",
     .verbs = verbs,
     .options = options,
 };

@@ -39,7 +39,8 @@ static uint64_t weights_key(const et_module *m)
 /* --- computing -------------------------------------------------------------------------------------- */
 
 /* The base of items [from, from + count) of the list; texts are not cut to the longest of a batch. */
-static et_tensor *base_of(const search_bases *b, search_model *m, const search_data *d, bool text, int64_t from, int64_t count)
+static et_tensor *base_of(const search_bases *b, search_model *m, const search_data *d, bool text,
+                          int64_t from, int64_t count)
 {
     const char *captions[BATCH];
     search_texts t;
@@ -52,10 +53,12 @@ static et_tensor *base_of(const search_bases *b, search_model *m, const search_d
         return NULL;
     const int64_t missing = m->sizes.tokens - t.ids->shape[1];
     et_tensor *x = m->network->text_base(m->root, &t);
-    return missing > 0 && x && x->ndim == 3 ? et_pad(x, 2, (const int64_t[]){0, 0, 0, missing}, ET_PAD_CONSTANT, 0) : x;
+    return missing > 0 && x && x->ndim == 3 ? et_pad(x, 2, (const int64_t[]){0, 0, 0, missing},
+                                                     ET_PAD_CONSTANT, 0) : x;
 }
 
-static et_tensor *compute(const search_bases *b, search_model *m, const search_data *d, bool text, int64_t mebibytes)
+static et_tensor *compute(const search_bases *b, search_model *m, const search_data *d, bool text,
+                          int64_t mebibytes)
 {
     et_tensor *all = NULL;
     et_progress progress;
@@ -71,8 +74,9 @@ static et_tensor *compute(const search_bases *b, search_model *m, const search_d
             int64_t shape[ET_MAX_DIMS] = {b->n};
             memcpy(shape + 1, x->shape + 1, (size_t)(x->ndim - 1) * sizeof *shape);
             if (x->numel / count * b->n / (1 << 18) > mebibytes) {
-                et_progress_note(&progress, "the frozen tower of %s gives more than %lld MiB: it is computed in every step",
-                                 text ? "texts" : "sounds", (long long)mebibytes);
+                et_progress_note(&progress,
+                                 "the frozen tower of %s gives more than %lld MiB: it is computed in every "
+                                 "step", text ? "texts" : "sounds", (long long)mebibytes);
                 et_scope_close(scope);
                 break;
             }
@@ -80,7 +84,8 @@ static et_tensor *compute(const search_bases *b, search_model *m, const search_d
         }
         status = x && all ? ET_OK : et_error_status();
         if (!status)
-            memcpy((float *)et_data_mut(all) + from * (x->numel / count), et_data(x), (size_t)x->numel * sizeof(float));
+            memcpy((float *)et_data_mut(all) + from * (x->numel / count), et_data(x),
+                   (size_t)x->numel * sizeof(float));
         if (scope)
             et_scope_close(scope);
         et_progress_step(&progress, from + count, "%s", "");
@@ -97,7 +102,8 @@ static et_tensor *compute(const search_bases *b, search_model *m, const search_d
 
 /* --- the file ------------------------------------------------------------------------------------------ */
 
-/* Takes what the file has, if it was made of the same weights and data; whatever else is in it is of no interest. */
+/* Takes what the file has, if it was made of the same weights and data; whatever else is in it is of no
+ * interest. */
 static void read_file(search_bases *b, const char *path, const char *key)
 {
     et_safetensors *file = et_safetensors_open(path);
@@ -128,7 +134,8 @@ search_bases *search_bases_open(search_model *m, const search_data *d, et_run *r
     search_bases *b = et_alloc_zero(1, sizeof *b);
     const search_network *net = m->network;
     const char *path = et_run_path(run, "towers.safetensors");
-    const bool text = net->text_base && net->text_frozen(m->root), audio = net->audio_base && net->audio_frozen(m->root);
+    const bool text = net->text_base && net->text_frozen(m->root),
+               audio = net->audio_base && net->audio_frozen(m->root);
     char key[KEY];
 
     if (!b || !path)

@@ -37,13 +37,16 @@ static et_status add_training(search_captions *c, const char *caption, const cha
 static et_status read_musiccaps(search_captions *c, const char *path)
 {
     et_csv *table = et_csv_read(path, NULL);
-    const int caption = table ? et_csv_column(table, "caption") : -1, aspects = table ? et_csv_find(table, "aspects") : -1;
+    const int caption = table ? et_csv_column(table, "caption") : -1,
+              aspects = table ? et_csv_find(table, "aspects") : -1;
     const int split = caption >= 0 ? et_csv_column(table, "split") : -1;
     et_status status = split >= 0 ? ET_OK : et_error_status();
 
     for (int64_t i = 0; !status && i < et_csv_rows(table); i++) {
-        const char *text = et_csv_text(table, i, caption), *said = aspects < 0 ? NULL : et_csv_text(table, i, aspects);
-        status = strcmp(et_csv_text(table, i, split), "eval") == 0 ? add(&c->test, text, said) : add_training(c, text, said);
+        const char *text = et_csv_text(table, i, caption),
+                   *said = aspects < 0 ? NULL : et_csv_text(table, i, aspects);
+        status = strcmp(et_csv_text(table, i, split), "eval") == 0 ? add(&c->test, text, said)
+                                                                   : add_training(c, text, said);
     }
     et_csv_free(table);
     return status;
@@ -81,7 +84,8 @@ et_status search_captions_read(const et_cli *cli, search_captions *out)
     et_dealloc(path);
     const int64_t train = out->train.captions.n, valid = out->valid.captions.n, test = out->test.captions.n;
     if (!status && (train < 1 || valid < 1 || test < 1))
-        status = et_raise(ET_EINVAL, "%" PRId64 " captions are too few to train, validate and judge on", train + valid + test);
+        status = et_raise(ET_EINVAL, "%" PRId64 " captions are too few to train, validate and judge on",
+                          train + valid + test);
     return status;
 }
 
@@ -105,7 +109,7 @@ et_status search_captions_open(et_cli *cli, search_captions *out, et_run **run)
     return !status && resume ? search_captions_read(cli, out) : status;
 }
 
-/* --- tokens ---------------------------------------------------------------------------------------------- */
+/* --- tokens ---------------------------------------------------------------------------------------- */
 
 et_wordpiece *search_captions_words(const search_captions *c, const char *path, int64_t size)
 {
@@ -114,15 +118,17 @@ et_wordpiece *search_captions_words(const search_captions *c, const char *path, 
 
     for (int k = 0; w && k < ET_N_SPECIALS; k++)
         if (et_wordpiece_special(w, (et_special)k) < 0) {
-            et_raise(ET_EFORMAT, "%s: a special token such as [MASK] is missing", path ? path : "the captions' vocabulary");
+            et_raise(ET_EFORMAT, "%s: a special token such as [MASK] is missing",
+                     path ? path : "the captions' vocabulary");
             et_wordpiece_free(w);
             w = NULL;
         }
     return w;
 }
 
-et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const et_names *list, const int32_t *order,
-                               int64_t from, int64_t n, et_tensor **ids, et_tensor **mask)
+et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const et_names *list,
+                               const int32_t *order, int64_t from, int64_t n, et_tensor **ids,
+                               et_tensor **mask)
 {
     const search_model m = {.words = (et_wordpiece *)(uintptr_t)words, .sizes = {.tokens = tokens}};
     const char **chosen = et_alloc((size_t)n * sizeof *chosen);
@@ -139,17 +145,18 @@ et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const 
     return status;
 }
 
-/* --- finding ---------------------------------------------------------------------------------------------- */
+/* --- finding --------------------------------------------------------------------------------------- */
 
-et_status search_captions_found(int64_t n, int64_t d, const float *f, const float *g, et_retrieval_report *out)
+et_status search_captions_found(int64_t n, int64_t d, const float *f, const float *g,
+                                et_retrieval_report *out)
 {
     float *S = et_alloc((size_t)(n * n) * sizeof *S);
     int64_t *ranks = et_alloc((size_t)n * sizeof *ranks);
     et_status status = S && ranks ? ET_OK : et_error_status();
 
     if (!status)
-        status = et_gemm(ET_F32, &(et_gemm_args){.m = n, .n = n, .k = d, .a = f, .rsa = d, .csa = 1, .b = g, .rsb = 1,
-                                                 .csb = d, .c = S, .ldc = n, .alpha = 1});
+        status = et_gemm(ET_F32, &(et_gemm_args){.m = n, .n = n, .k = d, .a = f, .rsa = d, .csa = 1, .b = g,
+                                                 .rsb = 1, .csb = d, .c = S, .ldc = n, .alpha = 1});
     if (!status)
         status = et_metric_ranks(n, n, S, NULL, ranks);
     if (!status)

@@ -1,5 +1,5 @@
-/* Captions without sounds: what text towers learn from. MusicCaps has beside each caption what it says in a few words
- * (its aspects); a caption is to be found by them. */
+/* Captions without sounds: what text towers learn from. MusicCaps has beside each caption what it says in a
+ * few words (its aspects); a caption is to be found by them. */
 #ifndef ETUDE_EXAMPLES_SEARCH_CAPTIONS_H
 #define ETUDE_EXAMPLES_SEARCH_CAPTIONS_H
 
@@ -17,25 +17,28 @@ typedef struct search_captions {
     search_pairs train, valid, test;
 } search_captions;
 
-/* Reads the captions of --data, or of the corpus: MusicCaps's rows of AudioSet's evaluation part are judged on, elsewhere
- * the test (or validation) part; every twentieth of the others validates. EINVAL if a part has none. Release with
- * search_captions_free, also after a failure. */
+/* Reads the captions of --data, or of the corpus: MusicCaps's rows of AudioSet's evaluation part are judged
+ * on, elsewhere the test (or validation) part; every twentieth of the others validates. EINVAL if a part has
+ * none. Release with search_captions_free, also after a failure. */
 et_status search_captions_read(const et_cli *cli, search_captions *out);
 void search_captions_free(search_captions *c);
 
-/* The same and the run folder of a training, in which order a fault is told of before a folder is made; a run that is gone
- * on with says what its data are. */
+/* The same and the run folder of a training, in which order a fault is told of before a folder is made; a run
+ * that is gone on with says what its data are. */
 et_status search_captions_open(et_cli *cli, search_captions *out, et_run **run);
 
-/* A vocabulary file's tokeniser (path NULL: one of `size` pieces learned from the captions), with all special tokens. */
+/* A vocabulary file's tokeniser (path NULL: one of `size` pieces learned from the captions), with all special
+ * tokens. */
 et_wordpiece *search_captions_words(const search_captions *c, const char *path, int64_t size);
 
-/* Rows of list[order[from .. from + n - 1]] (order NULL: in their order): ids int32 and mask uint8 [n, T], of `tokens`
- * at most and cut to the longest; in the open scope. */
-et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const et_names *list, const int32_t *order,
-                               int64_t from, int64_t n, et_tensor **ids, et_tensor **mask);
+/* Rows of list[order[from .. from + n - 1]] (order NULL: in their order): ids int32 and mask uint8 [n, T], of
+ * `tokens` at most and cut to the longest; in the open scope. */
+et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const et_names *list,
+                               const int32_t *order, int64_t from, int64_t n, et_tensor **ids,
+                               et_tensor **mask);
 
 /* How well g_i [n, d] is found by f_i among all g: unit vectors. */
-et_status search_captions_found(int64_t n, int64_t d, const float *f, const float *g, et_retrieval_report *out);
+et_status search_captions_found(int64_t n, int64_t d, const float *f, const float *g,
+                                et_retrieval_report *out);
 
 #endif

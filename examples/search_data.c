@@ -59,9 +59,10 @@ et_status search_input_of(search_kind kind, bool ast, search_input *out)
     out->seconds = kind == SEARCH_RENDERED ? 6 : 10;
     out->bins = et_front_end_bins(fe);
     /* The sizes that these models were published with, or that the table has. */
-    out->frames = ast                       ? 1024
-                  : kind == SEARCH_RENDERED ? 128
-                                            : et_front_end_frames(fe, (int64_t)(out->seconds * (double)et_front_end_rate(fe)));
+    out->frames = ast ? 1024
+                  : kind == SEARCH_RENDERED
+                      ? 128
+                      : et_front_end_frames(fe, (int64_t)(out->seconds * (double)et_front_end_rate(fe)));
     et_front_end_free(fe);
     return ET_OK;
 }
@@ -75,7 +76,8 @@ void search_scale(const search_input *input, int64_t n, float *x)
 
 float search_silence(const search_input *input)
 {
-    return strcmp(input->front_end, "mel96") == 0 ? -2 : strcmp(input->front_end, "ast128") == 0 ? 0.4670324f : 0;
+    return strcmp(input->front_end, "mel96") == 0 ? -2 : strcmp(input->front_end, "ast128") == 0
+           ? 0.4670324f : 0;
 }
 
 /* --- splits ------------------------------------------------------------------------------------ */
@@ -105,7 +107,8 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* As the published experiment counts them: any 1000 clips for the test, 500 for validation, the rest to train on. */
+/* As the published experiment counts them: any 1000 clips for the test, 500 for validation, the rest to train
+ * on. */
 static et_status split_by_count(search_data *d)
 {
     static const int64_t counts[] = {1000, 500};
@@ -140,12 +143,13 @@ static et_status split(search_data *d)
         if (et_split_named(ds, "train", &d->train) || et_split_named(ds, "valid", &d->valid) ||
             et_split_named(ds, "test", &d->test))
             return et_error_status();
-    } else if (d->from.kind == SEARCH_MUSICCAPS && search_data_size(d) >= ENOUGH ? split_by_count(d) : split_by_group(d)) {
+    } else if (d->from.kind == SEARCH_MUSICCAPS && search_data_size(d) >= ENOUGH ? split_by_count(d)
+                                                                                 : split_by_group(d)) {
         return et_error_status();
     }
     if (d->train.n < 2 || d->valid.n < 1 || d->test.n < 1)
-        return et_raise(ET_EINVAL, "%s: %lld items are too few to train, validate and test on", kinds[d->from.kind],
-                        (long long)search_data_size(d));
+        return et_raise(ET_EINVAL, "%s: %lld items are too few to train, validate and test on",
+                        kinds[d->from.kind], (long long)search_data_size(d));
     return ET_OK;
 }
 
@@ -160,7 +164,8 @@ static et_status task_part(search_data *d, int part, int64_t n, int64_t from)
     et_status status = ds ? et_names_copy(&d->captions, &captions) : et_error_status();
 
     if (!status) {
-        memcpy((float *)et_data_mut(d->ds->x) + from * size, et_data(ds->x), (size_t)(n * size) * sizeof(float));
+        memcpy((float *)et_data_mut(d->ds->x) + from * size, et_data(ds->x),
+               (size_t)(n * size) * sizeof(float));
         memcpy((int32_t *)et_data_mut(d->ds->y) + from, et_data(ds->y), (size_t)n * sizeof(int32_t));
         for (int64_t i = 0; i < n; i++)
             ((int32_t *)et_data_mut(d->ds->split))[from + i] = part;
@@ -179,7 +184,8 @@ static et_status load_task(search_data *d)
 
     d->ds = et_dataset_new();
     if (!d->ds || !(d->ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(n, d->input.frames, d->input.bins))) ||
-        !(d->ds->y = et_dataset_tensor(ET_I32, ET_SHAPE(n))) || !(d->ds->split = et_dataset_tensor(ET_I32, ET_SHAPE(n))))
+        !(d->ds->y = et_dataset_tensor(ET_I32, ET_SHAPE(n))) ||
+        !(d->ds->split = et_dataset_tensor(ET_I32, ET_SHAPE(n))))
         return et_error_status();
     for (int p = 0; p < 3; p++)
         if (et_names_add(&d->ds->splits, parts[p]) ||
@@ -205,13 +211,14 @@ static et_status open_cache(search_data *d)
     d->fe = et_front_end_new(d->input.front_end);
     if (!d->fe)
         return et_error_status();
-    snprintf(key, sizeof key, "%s songs=%lld seconds=%g", kinds[d->from.kind], (long long)d->from.songs, d->input.seconds);
+    snprintf(key, sizeof key, "%s songs=%lld seconds=%g", kinds[d->from.kind], (long long)d->from.songs,
+             d->input.seconds);
     et_progress_begin(&progress, stdout, et_collection_size(d->c),
                       d->from.kind == SEARCH_CORPUS ? "playing the built-in corpus" : "reading sounds");
     d->cache = et_feature_cache_open(d->c, d->fe,
                                      &(et_feature_cache_options){.path = d->from.cache, .key = key,
-                                                                 .threads = et_get_num_threads(), .progress = shown,
-                                                                 .user = &progress});
+                                                                 .threads = et_get_num_threads(),
+                                                                 .progress = shown, .user = &progress});
     if (d->cache && et_feature_cache_was_made(d->cache, &why))
         et_progress_end(&progress, "%s", "");
     else
@@ -274,9 +281,9 @@ static et_status load_collection(search_data *d)
         return d->ds->x && !et_fill(d->ds->x, 0) ? open_cache(d) : et_error_status();
     }
     if (d->ds->x->shape[1] != d->input.frames || d->ds->x->shape[2] != d->input.bins)
-        return et_raise(ET_EFORMAT, "%s: spectrograms of %lld frames and %lld bands, expected %lld and %lld", d->from.dir,
-                        (long long)d->ds->x->shape[1], (long long)d->ds->x->shape[2], (long long)d->input.frames,
-                        (long long)d->input.bins);
+        return et_raise(ET_EFORMAT, "%s: spectrograms of %lld frames and %lld bands, expected %lld and %lld",
+                        d->from.dir, (long long)d->ds->x->shape[1], (long long)d->ds->x->shape[2],
+                        (long long)d->input.frames, (long long)d->input.bins);
     search_scale(&d->input, d->ds->x->numel, et_data_mut(d->ds->x));
     return ET_OK;
 }
@@ -297,9 +304,11 @@ search_data *search_data_load(const search_source *from, const search_input *inp
         leave_out(&d->valid, d->cache);
         leave_out(&d->test, d->cache);
         if ((!from->whole && (d->train.n < 2 || d->valid.n < 1)) || d->test.n < 1)
-            status = et_raise(ET_EINVAL, "%s: %lld of %lld sounds cannot be read, what is left is too little (%s)",
-                              from->dir ? from->dir : kinds[from->kind], (long long)et_feature_cache_broken(d->cache),
-                              (long long)search_data_size(d), et_feature_cache_problem(d->cache, 0));
+            status = et_raise(ET_EINVAL,
+                              "%s: %lld of %lld sounds cannot be read, what is left is too little (%s)",
+                              from->dir ? from->dir : kinds[from->kind],
+                              (long long)et_feature_cache_broken(d->cache), (long long)search_data_size(d),
+                              et_feature_cache_problem(d->cache, 0));
     }
     if (!status)
         return d;

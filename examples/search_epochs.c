@@ -61,10 +61,11 @@ et_status search_epochs_report(search_epochs *e, const et_train_event *event, co
     for (int i = 0; i < n; i++)
         figures[3 + i] = more[i];
     if (n > 0)
-        et_progress_end(&e->loop.progress, "loss %.3f  valid %.3f  %s %.3f%s", event->loss, e->valid_loss, more[0].name,
-                        more[0].value, event->improved ? "  best" : "");
+        et_progress_end(&e->loop.progress, "loss %.3f  valid %.3f  %s %.3f%s", event->loss, e->valid_loss,
+                        more[0].name, more[0].value, event->improved ? "  best" : "");
     else
-        et_progress_end(&e->loop.progress, "loss %.3f  valid %.3f%s", event->loss, e->valid_loss, event->improved ? "  best" : "");
+        et_progress_end(&e->loop.progress, "loss %.3f  valid %.3f%s", event->loss, e->valid_loss,
+                        event->improved ? "  best" : "");
     return et_run_loop_log(&e->loop, event, figures, 3 + n);
 }
 
@@ -75,8 +76,8 @@ et_status search_epochs_train(search_epochs *e, et_module *m, et_optim *o, const
     const et_cli *cli = e->loop.cli;
     const int64_t steps = e->n / e->size * et_cli_int(cli, "epochs");
 
-    e->schedule = (et_schedule){.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps,
-                                .warmup = steps / 10};
+    e->schedule = (et_schedule){.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"),
+                                .total = steps, .warmup = steps / 10};
     const et_train_options options = {
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .schedule = &e->schedule,

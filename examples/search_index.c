@@ -101,8 +101,9 @@ static et_status model_key(et_run *run, char out[KEY])
 
 /* --- sounds to vectors ------------------------------------------------------------------------------- */
 
-/* x [chunks, frames, bins] of a sound, in the open scope: consecutive pieces as long as the model hears at a time. The
- * last one is filled up with silence, and left out where it is less than a quarter and not alone. */
+/* x [chunks, frames, bins] of a sound, in the open scope: consecutive pieces as long as the model hears at a
+ * time. The last one is filled up with silence, and left out where it is less than a quarter and not
+ * alone. */
 static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, const char *path)
 {
     const int64_t length = (int64_t)(in->seconds * (double)et_front_end_rate(fe));
@@ -117,13 +118,16 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, cons
     }
     const int64_t samples = a.samples->numel, whole = samples / length, left = samples % length;
     const int64_t chunks = whole + (whole == 0 || left >= length / 4), size = in->frames * in->bins;
-    et_tensor *x = et_front_end_frames(fe, samples) > 0 ? et_empty(ET_F32, ET_SHAPE(chunks, in->frames, in->bins)) : NULL;
+    et_tensor *x = et_front_end_frames(fe, samples) > 0
+                       ? et_empty(ET_F32, ET_SHAPE(chunks, in->frames, in->bins))
+                       : NULL;
     if (!x)
         et_raise(ET_EFORMAT, "%s: too short", path);
     else
         et_fill(x, (double)search_silence(in));
     for (int64_t c = 0; x && c < chunks; c++) {
-        const int64_t n = samples - c * length < length ? samples - c * length : length, have = et_front_end_frames(fe, n);
+        const int64_t n = samples - c * length < length ? samples - c * length : length,
+                      have = et_front_end_frames(fe, n);
         const int64_t taken = have < in->frames ? have : in->frames;
         if (have < 1) /* a rest that is less than a frame */
             continue;
@@ -151,7 +155,8 @@ static et_status embed_file(search_model *m, const et_front_end *fe, const char 
     return status;
 }
 
-static et_status embed(search_model *m, const et_front_end *fe, const char *folder, const char *name, float *out)
+static et_status embed(search_model *m, const et_front_end *fe, const char *folder, const char *name,
+                       float *out)
 {
     char *path = et_path_join(folder, name);
     et_status status = path ? embed_file(m, fe, path, out) : et_error_status();
@@ -196,7 +201,9 @@ static et_status write_index(const search_index *x, const et_strbuf *lines, cons
 {
     et_tensor *text = et_own(et_from(ET_U8, ET_SHAPE((int64_t)lines->size), lines->data));
     const et_metadata meta[] = {{"format", "music-search index"}, {"model", key}, {"folder", x->folder}};
-    et_status status = text ? et_safetensors_write(path, (et_named_tensor[]){{"vectors", x->vectors}, {"files", text}}, 2, meta, 3)
+    et_status status = text ? et_safetensors_write(
+                                  path, (et_named_tensor[]){{"vectors", x->vectors}, {"files", text}}, 2,
+                                  meta, 3)
                             : et_error_status();
 
     et_free(text);
@@ -218,7 +225,8 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
         return NULL;
     if ((fe = ear(m, run)) && !et_is_folder(folder))
         et_raise(ET_EINVAL, "%s: no such folder", folder);
-    else if (fe && (x->folder = absolute(folder)) && !model_key(run, key) && !walk(x->folder, "", 0, &files) && files.n == 0)
+    else if (fe && (x->folder = absolute(folder)) && !model_key(run, key) &&
+             !walk(x->folder, "", 0, &files) && files.n == 0)
         et_raise(ET_EINVAL, "%s: no sounds there", folder);
     if (!et_error_status())
         vectors = et_alloc((size_t)(files.n * width) * sizeof *vectors);
@@ -282,7 +290,8 @@ static et_status compare(search_index *x, const et_tensor *files, bool *same)
         if ((status = stamp(x->folder, now.items[i], text)))
             break;
         name = line + 3 + strlen(text); /* "+ SIZE SECONDS NAME" */
-        *same = n > strlen(text) + 3 && strncmp(line + 2, text, strlen(text)) == 0 && strcmp(name, now.items[i]) == 0;
+        *same = n > strlen(text) + 3 && strncmp(line + 2, text, strlen(text)) == 0 &&
+                strcmp(name, now.items[i]) == 0;
         if (*same && line[0] == '+')
             status = et_names_add(&x->names, name);
         else
@@ -312,7 +321,8 @@ search_index *search_index_open(search_model *m, et_run *run, const char *path)
         x->vectors = et_own(et_safetensors_load(file, "vectors"));
         files = et_own(et_safetensors_load(file, "files"));
     }
-    if (!et_error_status() && (files->dtype != ET_U8 || files->ndim != 1 || x->vectors->dtype != ET_F32 || x->vectors->ndim != 2))
+    if (!et_error_status() && (files->dtype != ET_U8 || files->ndim != 1 || x->vectors->dtype != ET_F32 ||
+                               x->vectors->ndim != 2))
         et_raise(ET_EFORMAT, "%s: no index of music-search", path);
     if (!et_error_status()) {
         if (strcmp(model, key) != 0)

@@ -12,15 +12,16 @@ typedef struct search_index {
     int64_t broken;     /* sounds that could not be read, which are not in it */
 } search_index;
 
-/* The vector [width] of one sound, as in an index. EINVAL where the model has heard no sounds; errors of the file. */
+/* The vector [width] of one sound, as in an index. EINVAL where the model has heard no sounds; errors of the
+ * file. */
 et_status search_embed_sound(search_model *m, et_run *run, const char *path, float *out);
 
-/* Embeds every sound below the folder, chunk by chunk, and writes the file. Sounds that cannot be read are told of
- * and left out. EINVAL where there are none. */
+/* Embeds every sound below the folder, chunk by chunk, and writes the file. Sounds that cannot be read are
+ * told of and left out. EINVAL where there are none. */
 search_index *search_index_make(search_model *m, et_run *run, const char *folder, const char *path);
 
-/* Reads the file, if it is whole, of this model and of what is in the folder now; else makes it anew, and says why.
- * EIO where there is no such file, EFORMAT where it is none of ours. */
+/* Reads the file, if it is whole, of this model and of what is in the folder now; else makes it anew, and
+ * says why. EIO where there is no such file, EFORMAT where it is none of ours. */
 search_index *search_index_open(search_model *m, et_run *run, const char *path);
 void search_index_free(search_index *x);
 

@@ -9,17 +9,24 @@
 #include "tensor/alloc.h"
 #include "tensor/gemm.h"
 
-const char *const search_genre_prompts[SEARCH_GENRE_PROMPTS] = {"The {genre} song", "this is a music of {genre}",
+const char *const search_genre_prompts[SEARCH_GENRE_PROMPTS] = {"The {genre} song",
+                                                                "this is a music of {genre}",
                                                                 "this is a sound of {genre}", "{genre}"};
-const char *const search_tag_prompts[SEARCH_TAG_PROMPTS] = {"{tag}", "song with this feature: {tag}", "The {tag} song"};
+const char *const search_tag_prompts[SEARCH_TAG_PROMPTS] = {"{tag}", "song with this feature: {tag}",
+                                                            "The {tag} song"};
 
 /* 1 000 pairs of MusicCaps (tables 2.2, 2.4 and 3.4). */
 const search_published search_published_retrieval[] = {
-    {"model-1", {0.137, 0.434, 0.591, 31.875, 6, 0.259}},   {"model-2", {0.159, 0.428, 0.577, 24.935, 6, 0.273}},
-    {"model-3", {0.089, 0.300, 0.467, 29.314, 10, 0.181}},  {"model-4", {0.069, 0.261, 0.413, 80.735, 15, 0.152}},
-    {"model-5", {0.049, 0.174, 0.303, 119.496, 23, 0.108}}, {"model-6", {0.178, 0.482, 0.627, 35.138, 5, 0.303}},
-    {"model-7", {0.154, 0.455, 0.609, 53.423, 6, 0.281}},   {"model-8", {0.166, 0.436, 0.579, 44.134, 6, 0.278}},
-    {"model-9", {0.153, 0.424, 0.574, 44.251, 7, 0.269}},   {"model-10", {0.111, 0.376, 0.541, 34.183, 8, 0.227}},
+    {"model-1", {0.137, 0.434, 0.591, 31.875, 6, 0.259}},
+    {"model-2", {0.159, 0.428, 0.577, 24.935, 6, 0.273}},
+    {"model-3", {0.089, 0.300, 0.467, 29.314, 10, 0.181}},
+    {"model-4", {0.069, 0.261, 0.413, 80.735, 15, 0.152}},
+    {"model-5", {0.049, 0.174, 0.303, 119.496, 23, 0.108}},
+    {"model-6", {0.178, 0.482, 0.627, 35.138, 5, 0.303}},
+    {"model-7", {0.154, 0.455, 0.609, 53.423, 6, 0.281}},
+    {"model-8", {0.166, 0.436, 0.579, 44.134, 6, 0.278}},
+    {"model-9", {0.153, 0.424, 0.574, 44.251, 7, 0.269}},
+    {"model-10", {0.111, 0.376, 0.541, 34.183, 8, 0.227}},
     {"CLAP Music", {0.124, 0.361, 0.482, 49.090, 11, 0.225}},
     {"CLAP Default", {0.120, 0.301, 0.449, 43.841, 12, 0.202}}};
 const int search_n_published = sizeof search_published_retrieval / sizeof search_published_retrieval[0];
@@ -34,19 +41,20 @@ void search_prompt(char out[SEARCH_TEXT], const char *prompt, const char *word)
 {
     const char *open = strchr(prompt, '{'), *close = strchr(prompt, '}');
 
-    snprintf(out, SEARCH_TEXT, "%.*s%s%s", (int)(open - prompt), prompt, strcmp(word, "hiphop") == 0 ? "hip hop" : word,
-             close + 1);
+    snprintf(out, SEARCH_TEXT, "%.*s%s%s", (int)(open - prompt), prompt, strcmp(word, "hiphop") == 0
+             ? "hip hop" : word, close + 1);
 }
 
 /* S [n, m] = f g^T of vectors of `width`. */
 static et_status products(int64_t n, int64_t m, int64_t width, const float *f, const float *g, float *S)
 {
-    return et_gemm(ET_F32, &(et_gemm_args){.m = n, .n = m, .k = width, .a = f, .rsa = width, .csa = 1, .b = g, .rsb = 1,
-                                           .csb = width, .c = S, .ldc = m, .alpha = 1});
+    return et_gemm(ET_F32, &(et_gemm_args){.m = n, .n = m, .k = width, .a = f, .rsa = width, .csa = 1, .b = g,
+                                           .rsb = 1, .csb = width, .c = S, .ldc = m, .alpha = 1});
 }
 
 /* S [n, words]: how well each sound fits each word in that prompt. */
-static et_status ask(search_model *m, const et_names *words, const char *prompt, int64_t n, const float *g, float *S)
+static et_status ask(search_model *m, const et_names *words, const char *prompt, int64_t n, const float *g,
+                     float *S)
 {
     const int64_t width = m->network->width(m->root), K = words->n;
     char(*texts)[SEARCH_TEXT] = et_alloc((size_t)K * sizeof *texts);
@@ -68,8 +76,8 @@ static et_status ask(search_model *m, const et_names *words, const char *prompt,
     return status;
 }
 
-et_status search_ask(search_model *m, const et_names *words, const char *const *prompts, int n_prompts, const float *sound,
-                     float *fit)
+et_status search_ask(search_model *m, const et_names *words, const char *const *prompts, int n_prompts,
+                     const float *sound, float *fit)
 {
     float *S = et_alloc((size_t)words->n * sizeof *S);
     et_status status = S ? ET_OK : et_error_status();
@@ -85,11 +93,13 @@ et_status search_ask(search_model *m, const et_names *words, const char *const *
     return status;
 }
 
-static et_status genres(search_model *m, const search_data *d, const et_indices *items, const float *g, search_verdict *v)
+static et_status genres(search_model *m, const search_data *d, const et_indices *items, const float *g,
+                        search_verdict *v)
 {
     const int64_t n = items->n, K = et_dataset_classes(d->ds);
     float *S = et_alloc((size_t)(n * K) * sizeof *S);
-    int32_t *predicted = et_alloc((size_t)n * sizeof *predicted), *truth = et_alloc((size_t)n * sizeof *truth);
+    int32_t *predicted = et_alloc((size_t)n * sizeof *predicted),
+            *truth = et_alloc((size_t)n * sizeof *truth);
     int64_t *counts = et_alloc_zero((size_t)(K * K), sizeof *counts);
     et_status status = S && predicted && truth && counts ? ET_OK : et_error_status();
     et_class_report report;
@@ -115,7 +125,8 @@ static et_status genres(search_model *m, const search_data *d, const et_indices 
     return status;
 }
 
-static et_status tags(search_model *m, const search_data *d, const et_indices *items, const float *g, search_verdict *v)
+static et_status tags(search_model *m, const search_data *d, const et_indices *items, const float *g,
+                      search_verdict *v)
 {
     const int64_t n = items->n, L = d->ds->tag_names.n;
     float *S = et_alloc((size_t)(n * L) * sizeof *S);
@@ -137,7 +148,8 @@ static et_status tags(search_model *m, const search_data *d, const et_indices *i
     return status;
 }
 
-et_status search_judge(search_model *m, const search_data *d, const et_indices *items, bool zero_shot, search_verdict *v)
+et_status search_judge(search_model *m, const search_data *d, const et_indices *items, bool zero_shot,
+                       search_verdict *v)
 {
     const int64_t n = items->n, width = m->network->width(m->root);
     const char **captions = et_alloc((size_t)n * sizeof *captions);
@@ -149,7 +161,8 @@ et_status search_judge(search_model *m, const search_data *d, const et_indices *
     et_status status = captions && v->similarity && v->ranks ? ET_OK : et_error_status();
     for (int64_t i = 0; i < n && !status; i++)
         captions[i] = d->captions.items[items->items[i]];
-    if (!status && (!(f = search_embed_texts(m, n, captions)) || !(g = search_embed_items(m, d, items->items, n, NULL))))
+    if (!status && (!(f = search_embed_texts(m, n, captions)) ||
+                    !(g = search_embed_items(m, d, items->items, n, NULL))))
         status = et_error_status();
     if (!status)
         status = products(n, n, width, f, g, v->similarity);
@@ -189,10 +202,13 @@ int search_figures(const search_verdict *v, const char *prefix, et_figure out[SE
 {
     /* With a prefix, and without. */
     static const char *const names[][2] = {
-        {"valid_r_at_1", "r_at_1"},         {"valid_r_at_5", "r_at_5"},           {"valid_r_at_10", "r_at_10"},
+        {"valid_r_at_1", "r_at_1"},         {"valid_r_at_5", "r_at_5"},
+        {"valid_r_at_10", "r_at_10"},
         {"valid_mean_rank", "mean_rank"},   {"valid_median_rank", "median_rank"}, {"valid_map10", "map10"}};
-    static const char *const f1[] = {"f1_macro_prompt_1", "f1_macro_prompt_2", "f1_macro_prompt_3", "f1_macro_prompt_4"};
-    static const char *const micro[] = {"f1_micro_prompt_1", "f1_micro_prompt_2", "f1_micro_prompt_3", "f1_micro_prompt_4"};
+    static const char *const f1[] = {"f1_macro_prompt_1", "f1_macro_prompt_2", "f1_macro_prompt_3",
+                                     "f1_macro_prompt_4"};
+    static const char *const micro[] = {"f1_micro_prompt_1", "f1_micro_prompt_2", "f1_micro_prompt_3",
+                                        "f1_micro_prompt_4"};
     static const char *const auc[] = {"roc_auc_prompt_1", "roc_auc_prompt_2", "roc_auc_prompt_3"};
     const double values[] = {v->found.r_at_1,    v->found.r_at_5,      v->found.r_at_10,
                              v->found.mean_rank, v->found.median_rank, v->found.map10};
@@ -239,17 +255,19 @@ void search_print(FILE *out, const search_verdict *v)
     char name[48];
 
     chance(v->n, guess);
-    fprintf(out, "\nfinding a sound by its caption (ranks from 0)\n  %-24s %6s %6s %6s %8s %6s %6s\n", "", "R@1", "R@5", "R@10",
-            "MeanR", "MedR", "MAP10");
+    fprintf(out, "\nfinding a sound by its caption (ranks from 0)\n  %-24s %6s %6s %6s %8s %6s %6s\n", "",
+            "R@1", "R@5", "R@10", "MeanR", "MedR", "MAP10");
     snprintf(name, sizeof name, "this model, %lld sounds", (long long)v->n);
-    print_row(out, name, (double[]){r->r_at_1, r->r_at_5, r->r_at_10, r->mean_rank, r->median_rank, r->map10});
+    print_row(out, name, (double[]){r->r_at_1, r->r_at_5, r->r_at_10, r->mean_rank, r->median_rank,
+                                    r->map10});
     print_row(out, "guessing", guess);
     fprintf(out, "  published, 1000 sounds of MusicCaps:\n");
     for (int i = 0; i < search_n_published; i++)
         print_row(out, search_published_retrieval[i].name, search_published_retrieval[i].values);
     if (v->classes > 0) {
-        fprintf(out, "\ngenres from prompts, %lld classes (F1; published: GTZAN, 10 classes)\n  %-32s %6s %6s", (long long)v->classes,
-                "", "macro", "micro");
+        fprintf(out,
+                "\ngenres from prompts, %lld classes (F1; published: GTZAN, 10 classes)\n  %-32s %6s %6s",
+                (long long)v->classes, "", "macro", "micro");
         for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
             fprintf(out, " %13s", search_published_prompts[k].name);
         for (int p = 0; p < SEARCH_GENRE_PROMPTS; p++) {
@@ -260,8 +278,9 @@ void search_print(FILE *out, const search_verdict *v)
         fprintf(out, "\n");
     }
     if (v->tags > 0) {
-        fprintf(out, "\ntags from prompts, %lld tags (macro ROC-AUC; published: MagnaTagATune, 50 tags; MuLan M-AST 0.778, "
-                "M-ResNet-50 0.782)\n  %-32s %6s", (long long)v->tags, "", "");
+        fprintf(out,
+                "\ntags from prompts, %lld tags (macro ROC-AUC; published: MagnaTagATune, 50 tags; MuLan "
+                "M-AST 0.778, M-ResNet-50 0.782)\n  %-32s %6s", (long long)v->tags, "", "");
         for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
             fprintf(out, " %13s", search_published_prompts[k].name);
         for (int p = 0; p < SEARCH_TAG_PROMPTS; p++) {

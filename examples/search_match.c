@@ -38,7 +38,7 @@ typedef struct job {
     et_retrieval_report valid;
 } job;
 
-/* --- the model ------------------------------------------------------------------------------------------- */
+/* --- the model ------------------------------------------------------------------------------------- */
 
 static et_bert_pooling pooling(const et_cli *cli)
 {
@@ -54,14 +54,16 @@ static et_status make_model(job *j)
     const char *weights = et_cli_text(cli, "text-weights");
     et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), STREAM_WEIGHTS);
     const et_bert_config c = search_text_tower(strcmp(et_cli_text(cli, "size"), "base") == 0,
-                                               et_vocabulary_size(et_wordpiece_vocabulary(j->words)), j->tokens);
+                                               et_vocabulary_size(et_wordpiece_vocabulary(j->words)),
+                                               j->tokens);
     matcher *m = j->model = et_module_new(sizeof *m, "Matcher", NULL, NULL);
 
     if (!m)
         return et_error_status();
     m->text = et_bert_new(&m->module, "text", &c, &rng);
     m->head = et_projection_new(&m->module, "head",
-                                &(et_projection_config){.in = c.width, .out = et_cli_int(cli, "embedding")}, &rng);
+                                &(et_projection_config){.in = c.width, .out = et_cli_int(cli, "embedding")},
+                                &rng);
     if (!et_error_status() && weights)
         search_load_text_tower(m->text, weights);
     if (!et_error_status() && pooling(cli) != ET_BERT_POOLER)
@@ -77,17 +79,19 @@ static et_tensor *vectors(const job *j, const et_names *list, const int32_t *ord
 
     if (search_captions_rows(j->words, j->tokens, list, order, from, n, &ids, &mask))
         return NULL;
-    et_tensor *x = et_bert_pool(m->text, et_bert_forward(m->text, ids, NULL, mask, NULL), mask, pooling(j->cli));
+    et_tensor *x = et_bert_pool(m->text, et_bert_forward(m->text, ids, NULL, mask, NULL), mask,
+                                pooling(j->cli));
     return et_l2_normalize(et_projection_forward(m->head, x), 1e-12);
 }
 
 static et_tensor *loss_of(const job *j, const search_pairs *p, const int32_t *order, int64_t from, int64_t n)
 {
     return et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_EXP, et_cli_real(j->cli, "tau"),
-                                  vectors(j, &p->aspects, order, from, n), vectors(j, &p->captions, order, from, n));
+                                  vectors(j, &p->aspects, order, from, n),
+                                  vectors(j, &p->captions, order, from, n));
 }
 
-/* --- judging --------------------------------------------------------------------------------------------- */
+/* --- judging --------------------------------------------------------------------------------------- */
 
 static et_status embed(const job *j, const et_names *list, float *out)
 {
@@ -123,9 +127,12 @@ static et_status judge(const job *j, const search_pairs *p, et_retrieval_report 
     return status;
 }
 
-/* --- training -------------------------------------------------------------------------------------------- */
+/* --- training -------------------------------------------------------------------------------------- */
 
-static et_status begin_epoch(void *user, int64_t epoch) { return search_epochs_begin(&((job *)user)->epochs, epoch); }
+static et_status begin_epoch(void *user, int64_t epoch)
+{
+    return search_epochs_begin(&((job *)user)->epochs, epoch);
+}
 static int64_t next_batch(void *user) { return search_epochs_next(&((job *)user)->epochs); }
 
 static et_tensor *batch_loss(void *user)
@@ -165,7 +172,7 @@ static et_status report(void *user, const et_train_event *e)
     return search_epochs_report(&j->epochs, e, (et_figure[]){{"valid_r_at_10", j->valid.r_at_10}}, 1);
 }
 
-/* --- a run ------------------------------------------------------------------------------------------------ */
+/* --- a run ----------------------------------------------------------------------------------------- */
 
 static et_status conclude(job *j)
 {
@@ -176,11 +183,14 @@ static et_status conclude(job *j)
 
     if (!status)
         status = et_run_metrics(run, "test",
-                                (et_figure[]){{"r_at_1", r.r_at_1}, {"r_at_5", r.r_at_5}, {"r_at_10", r.r_at_10},
-                                              {"mean_rank", r.mean_rank}, {"median_rank", r.median_rank}, {"map10", r.map10}}, 6);
+                                (et_figure[]){{"r_at_1", r.r_at_1}, {"r_at_5", r.r_at_5},
+                                              {"r_at_10", r.r_at_10},
+                                              {"mean_rank", r.mean_rank}, {"median_rank", r.median_rank},
+                                              {"map10", r.map10}}, 6);
     if (status)
         return status;
-    printf("test: captions from aspects among %lld: R@1 %.3f, R@5 %.3f, R@10 %.3f, median rank %g, MAP10 %.3f; guessing %.4f at 10\n",
+    printf("test: captions from aspects among %lld: R@1 %.3f, R@5 %.3f, R@10 %.3f, median rank %g, MAP10 "
+           "%.3f; guessing %.4f at 10\n",
            (long long)n, r.r_at_1, r.r_at_5, r.r_at_10, r.median_rank, r.map10, fmin(10 / (double)n, 1));
     et_report *page = et_report_new("Finding captions by their aspects", "A text tower reads both.");
     et_report_section(page, "Learning");
@@ -217,25 +227,33 @@ static et_status match_job(job *j, et_train_result *result)
 
     j->tokens = et_cli_int(cli, "tokens");
     if (j->captions.train.aspects.n < 1)
-        return et_raise(ET_EINVAL, "the captions come without aspects to find them by: --data DIR with musiccaps.csv is needed");
+        return et_raise(ET_EINVAL,
+                        "the captions come without aspects to find them by: --data DIR with musiccaps.csv is "
+                        "needed");
     if (et_cli_text(cli, "text-weights") && !vocab)
-        return et_raise(ET_EINVAL, "--text-weights needs the vocabulary that they were trained with: --vocab");
+        return et_raise(ET_EINVAL,
+                        "--text-weights needs the vocabulary that they were trained with: --vocab");
     const int64_t all = j->captions.train.captions.n, pairs = et_cli_int(cli, "pairs");
     if (!path || search_epochs_open(&j->epochs, cli, run, pairs > 0 && pairs < all ? pairs : all) ||
         !(j->words = search_captions_words(&j->captions, vocab, et_cli_int(cli, "words"))) || make_model(j))
         return et_error_status();
-    const et_optim_options how = {.kind = ET_ADAMW, .lr = et_cli_real(cli, "lr"), .weight_decay = et_cli_real(cli, "weight-decay")};
-    const et_optim_group groups[] = {{.prefix = "text", .lr_scale = et_cli_real(cli, "base-lr")}, {.prefix = NULL}};
+    const et_optim_options how = {.kind = ET_ADAMW, .lr = et_cli_real(cli, "lr"),
+                                  .weight_decay = et_cli_real(cli, "weight-decay")};
+    const et_optim_group groups[] = {{.prefix = "text", .lr_scale = et_cli_real(cli, "base-lr")},
+                                     {.prefix = NULL}};
     et_optim *opt = et_optim_new(&j->model->module, &how, groups, 2);
     if (!opt || et_run_config_begin(run, cli, &w) || et_run_config_end(run, &w) ||
         et_vocabulary_write(et_wordpiece_vocabulary(j->words), path)) {
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld captions with aspects to learn from, %lld to choose by, %lld to judge on\n", (long long)j->epochs.n,
-           (long long)j->captions.valid.captions.n, (long long)j->captions.test.captions.n);
-    const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
-    et_status status = search_epochs_train(&j->epochs, &j->model->module, opt, &task, report, et_cli_int(cli, "patience"), result);
+    printf("%lld captions with aspects to learn from, %lld to choose by, %lld to judge on\n",
+           (long long)j->epochs.n, (long long)j->captions.valid.captions.n,
+           (long long)j->captions.test.captions.n);
+    const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
+                                .validate = validate};
+    et_status status = search_epochs_train(&j->epochs, &j->model->module, opt, &task, report,
+                                           et_cli_int(cli, "patience"), result);
     et_optim_free(opt);
     return status || result->interrupted ? status : conclude(j);
 }

@@ -15,7 +15,8 @@
 
 enum { BATCH = 64, STREAM_WEIGHTS = 1 };
 
-static const search_network *const networks[] = {&search_two_tower, &search_clap, &search_mulan, &search_tags};
+static const search_network *const networks[] = {&search_two_tower, &search_clap, &search_mulan,
+                                                 &search_tags};
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
 
 static const search_network *network_of(const char *name)
@@ -29,7 +30,8 @@ static const search_network *network_of(const char *name)
 
 /* --- making ------------------------------------------------------------------------------------- */
 
-search_model *search_model_new(const et_cli *cli, const search_input *input, et_wordpiece *words, const et_names *tags)
+search_model *search_model_new(const et_cli *cli, const search_input *input, et_wordpiece *words,
+                               const et_names *tags)
 {
     search_model *m = et_alloc_zero(1, sizeof *m);
     et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), STREAM_WEIGHTS);
@@ -41,7 +43,8 @@ search_model *search_model_new(const et_cli *cli, const search_input *input, et_
     }
     m->words = words;
     m->network = network_of(et_cli_text(cli, "model"));
-    m->sizes = (search_sizes){*input, et_vocabulary_size(et_wordpiece_vocabulary(words)), et_cli_int(cli, "tokens"), tags->n};
+    m->sizes = (search_sizes){*input, et_vocabulary_size(et_wordpiece_vocabulary(words)),
+                              et_cli_int(cli, "tokens"), tags->n};
     if (m->network && !et_names_copy(&m->tags, tags) && (m->root = m->network->make(cli, &m->sizes, &rng)))
         return m;
     search_model_free(m);
@@ -76,7 +79,8 @@ static et_status read_names(et_run *run, const char *key, et_names *out)
 
     for (const et_json_value *v = list ? list->first : NULL; v && !status; v = v->next)
         status = v->type == ET_JSON_STRING ? et_names_add(out, v->string)
-                                           : et_raise(ET_EFORMAT, "%s: no valid \"%s\" in it", et_run_path(run, ET_RUN_CONFIG), key);
+                                           : et_raise(ET_EFORMAT, "%s: no valid \"%s\" in it",
+                                                      et_run_path(run, ET_RUN_CONFIG), key);
     return status;
 }
 
@@ -113,7 +117,8 @@ et_status search_input_read(et_run *run, search_input *out)
     *out = (search_input){.frames = et_json_get_int(in, "frames", 0), .bins = et_json_get_int(in, "bins", 0),
                           .seconds = et_json_get_number(in, "seconds", -1)};
     snprintf(out->front_end, sizeof out->front_end, "%s", et_json_get_string(in, "front_end", "?"));
-    if (out->frames < 1 || out->frames > 1 << 20 || out->bins < 1 || out->bins > 1 << 16 || !(out->seconds >= 0))
+    if (out->frames < 1 || out->frames > 1 << 20 || out->bins < 1 || out->bins > 1 << 16 ||
+        !(out->seconds >= 0))
         return et_raise(ET_EFORMAT, "%s: no valid \"input\" in it", et_run_path(run, ET_RUN_CONFIG));
     return ET_OK;
 }
@@ -156,7 +161,8 @@ et_status search_texts_of(const search_model *m, int64_t n, const char *const *t
                                     : et_tokens_row(&tokens, et_wordpiece_special(m->words, ET_TOKEN_BEGIN),
                                                     et_wordpiece_special(m->words, ET_TOKEN_END),
                                                     et_wordpiece_special(m->words, ET_TOKEN_PAD), T,
-                                                    (int32_t *)et_data_mut(ids) + i * T, (uint8_t *)et_data_mut(mask) + i * T);
+                                                    (int32_t *)et_data_mut(ids) + i * T,
+                                                    (uint8_t *)et_data_mut(mask) + i * T);
         status = used < 0 ? (et_status)used : status;
         longest = used > longest ? used : longest;
         et_tokens_free(&tokens);
@@ -231,7 +237,8 @@ static et_tensor *texts_batch(search_model *m, int64_t from, int64_t count, void
 {
     search_texts t;
 
-    return search_texts_of(m, count, (const char *const *)user + from, &t) ? NULL : m->network->text(m->root, &t);
+    return search_texts_of(m, count, (const char *const *)user + from,
+                           &t) ? NULL : m->network->text(m->root, &t);
 }
 
 float *search_embed_texts(search_model *m, int64_t n, const char *const *texts)
@@ -251,7 +258,8 @@ static et_tensor *items_batch(search_model *m, int64_t from, int64_t count, void
     return m->network->audio(m->root, search_sounds(l->data, l->items + from, count));
 }
 
-float *search_embed_items(search_model *m, const search_data *d, const int32_t *items, int64_t n, const char *what)
+float *search_embed_items(search_model *m, const search_data *d, const int32_t *items, int64_t n,
+                          const char *what)
 {
     return in_batches(m, n, items_batch, &(item_list){d, items}, what);
 }

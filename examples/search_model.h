@@ -1,5 +1,5 @@
-/* The models that music-search can train and ask: each is a row of functions. A model brings texts and sounds to
- * vectors whose inner product says how well they fit. */
+/* The models that music-search can train and ask: each is a row of functions. A model brings texts and sounds
+ * to vectors whose inner product says how well they fit. */
 #ifndef ETUDE_EXAMPLES_SEARCH_MODEL_H
 #define ETUDE_EXAMPLES_SEARCH_MODEL_H
 
@@ -33,8 +33,9 @@ typedef struct search_network {
     /* Vectors [n, width], of unit length where the model says so. */
     et_tensor *(*text)(et_module *m, const search_texts *texts);
     et_tensor *(*audio)(et_module *m, et_tensor *x);
-    /* The same in two steps, the first of which is always the same for the same input, so that training computes
-     * it once (NULL: nothing is frozen). A base of texts is [n, T, ..] or [n, ..], of sounds [n, ..]. */
+    /* The same in two steps, the first of which is always the same for the same input, so that training
+     * computes it once (NULL: nothing is frozen). A base of texts is [n, T, ..] or [n, ..], of sounds [n,
+     * ..]. */
     bool (*text_frozen)(const et_module *m), (*audio_frozen)(const et_module *m);
     et_tensor *(*text_base)(et_module *m, const search_texts *texts);
     et_tensor *(*text_rest)(et_module *m, et_tensor *base, const search_texts *texts);
@@ -64,10 +65,12 @@ typedef struct search_model {
 } search_model;
 
 /* A new model as the options say; takes over `words`. The caller frees it. */
-search_model *search_model_new(const et_cli *cli, const search_input *input, et_wordpiece *words, const et_names *tags);
+search_model *search_model_new(const et_cli *cli, const search_input *input, et_wordpiece *words,
+                               const et_names *tags);
 void search_model_free(search_model *m);
 
-/* What building the model again takes: the members "input", "tags" and "genres" of config.json, and vocab.txt. */
+/* What building the model again takes: the members "input", "tags" and "genres" of config.json, and
+ * vocab.txt. */
 void search_model_describe(const search_model *m, et_json_writer *w);
 et_status search_model_write(const search_model *m, et_run *run);
 /* The trained model of a run, in evaluation mode. EFORMAT for a broken folder. */
@@ -78,12 +81,13 @@ et_status search_input_read(et_run *run, search_input *out);
 /* A batch of texts, in the open scope. */
 et_status search_texts_of(const search_model *m, int64_t n, const char *const *texts, search_texts *out);
 
-/* Vectors of n texts, of n items of the data: [n, width], released with et_dealloc. NULL on failure. `what` is shown
- * with the progress, or NULL for none. */
+/* Vectors of n texts, of n items of the data: [n, width], released with et_dealloc. NULL on failure. `what`
+ * is shown with the progress, or NULL for none. */
 float *search_embed_texts(search_model *m, int64_t n, const char *const *texts);
-float *search_embed_items(search_model *m, const search_data *d, const int32_t *items, int64_t n, const char *what);
-/* The vector of a sound of any number of chunks x [chunks, frames, bins]: the mean of theirs, of unit length if they
- * are. */
+float *search_embed_items(search_model *m, const search_data *d, const int32_t *items, int64_t n,
+                          const char *what);
+/* The vector of a sound of any number of chunks x [chunks, frames, bins]: the mean of theirs, of unit length
+ * if they are. */
 et_status search_embed_chunks(search_model *m, et_tensor *x, float *out);
 
 #endif

@@ -133,9 +133,15 @@ static bool two_text_frozen(const et_module *m) { return et_two_tower_text_froze
 static bool two_audio_frozen(const et_module *m) { return et_two_tower_audio_frozen(two(m)); }
 static et_tensor *two_audio(et_module *m, et_tensor *x) { return et_two_tower_audio(two(m), x); }
 static et_tensor *two_audio_base(et_module *m, et_tensor *x) { return et_two_tower_audio_base(two(m), x); }
-static et_tensor *two_audio_rest(et_module *m, et_tensor *base) { return et_two_tower_audio_rest(two(m), base); }
+static et_tensor *two_audio_rest(et_module *m, et_tensor *base)
+{
+    return et_two_tower_audio_rest(two(m), base);
+}
 
-static et_tensor *two_text(et_module *m, const search_texts *t) { return et_two_tower_text(two(m), t->ids, t->mask); }
+static et_tensor *two_text(et_module *m, const search_texts *t)
+{
+    return et_two_tower_text(two(m), t->ids, t->mask);
+}
 
 static et_tensor *two_text_base(et_module *m, const search_texts *t)
 {
@@ -171,8 +177,8 @@ const search_network search_two_tower = {
 
 /* --- tags -------------------------------------------------------------------------------------------- */
 
-/* The audio tower of the former with a classifier of tags. A sound's vector are the logits of its tags; a text's has
- * 1/n at the n tags that it names, so that their product is the mean of these tags' logits. */
+/* The audio tower of the former with a classifier of tags. A sound's vector are the logits of its tags; a
+ * text's has 1/n at the n tags that it names, so that their product is the mean of these tags' logits. */
 typedef struct tag_model {
     et_module module;
     et_ast *audio;
@@ -221,4 +227,5 @@ static et_tensor *tag_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor *
 }
 
 const search_network search_tags = {
-    .name = "tags", .make = make_tags, .width = tag_width, .text = tag_text, .audio = tag_audio, .loss = tag_loss};
+    .name = "tags", .make = make_tags, .width = tag_width, .text = tag_text, .audio = tag_audio,
+    .loss = tag_loss};

@@ -39,13 +39,15 @@ static et_bert_masking masking(const job *j, int32_t special[ET_N_SPECIALS])
     for (int i = 0; i < ET_N_SPECIALS; i++)
         special[i] = et_wordpiece_special(j->words, (et_special)i);
     return (et_bert_masking){.mask = special[ET_TOKEN_MASK],
-                             .vocabulary = et_vocabulary_size(et_wordpiece_vocabulary(j->words)), .special = special,
-                             .n_special = ET_N_SPECIALS};
+                             .vocabulary = et_vocabulary_size(et_wordpiece_vocabulary(j->words)),
+                             .special = special, .n_special = ET_N_SPECIALS};
 }
 
-/* The loss of a batch of whose words that share is masked; *n, where not NULL, receives the number of words to be guessed. */
-static et_tensor *loss_of(const job *j, const et_names *list, const int32_t *order, int64_t from, int64_t size, double share,
-                          et_rng *rng, double *n, double *rare, const double *surprise)
+/* The loss of a batch of whose words that share is masked; *n, where not NULL, receives the number of words
+ * to be guessed. */
+static et_tensor *loss_of(const job *j, const et_names *list, const int32_t *order, int64_t from,
+                          int64_t size, double share, et_rng *rng, double *n, double *rare,
+                          const double *surprise)
 {
     int32_t special[ET_N_SPECIALS];
     et_bert_masking how = masking(j, special);
@@ -65,7 +67,8 @@ static et_tensor *loss_of(const job *j, const et_names *list, const int32_t *ord
 }
 
 /* The mean loss over a part's masked words, and what knowing each word's frequency alone would give. */
-static et_status judge(const job *j, const et_names *list, const double *surprise, double *loss, double *unigram)
+static et_status judge(const job *j, const et_names *list, const double *surprise, double *loss,
+                       double *unigram)
 {
     et_rng rng = et_rng_make(search_epochs_seed(&j->epochs), STREAM_EVAL);
     double sum = 0, words = 0, rare = 0;
@@ -121,8 +124,8 @@ static void surprises(int32_t V, double *counts)
 
 /* --- captions from aspects ------------------------------------------------------------------------------ */
 
-/* Of each layer from the embeddings (0) on unit vectors [n, d]: the mean of the hidden states of each text, less the mean of
- * all texts. */
+/* Of each layer from the embeddings (0) on unit vectors [n, d]: the mean of the hidden states of each text,
+ * less the mean of all texts. */
 static et_status means(const job *j, const et_names *list, float *out)
 {
     const et_bert *m = j->model->bert;
@@ -160,13 +163,15 @@ static et_status means(const job *j, const et_names *list, float *out)
     return status;
 }
 
-/* How well the caption that belongs to a list of aspects is found among all captions of the test part, by the cosine
- * of mean hidden states of each layer: nothing is trained for it. */
+/* How well the caption that belongs to a list of aspects is found among all captions of the test part, by the
+ * cosine of mean hidden states of each layer: nothing is trained for it. */
 static et_status retrieve(const job *j, et_retrieval_report out[LAYERS])
 {
     const search_pairs *test = &j->captions.test;
-    const int64_t n = test->captions.n, d = j->model->bert->config.width, layers = j->model->bert->config.layers + 1;
-    float *f = et_alloc((size_t)(layers * n * d) * sizeof *f), *g = et_alloc((size_t)(layers * n * d) * sizeof *g);
+    const int64_t n = test->captions.n, d = j->model->bert->config.width,
+                  layers = j->model->bert->config.layers + 1;
+    float *f = et_alloc((size_t)(layers * n * d) * sizeof *f),
+          *g = et_alloc((size_t)(layers * n * d) * sizeof *g);
     et_status status = f && g ? means(j, &test->aspects, f) : et_error_status();
 
     if (!status)
@@ -186,12 +191,12 @@ static void print_found(const job *j, const et_retrieval_report *before, const e
     for (int k = 0; k <= j->model->bert->config.layers; k++) {
         char name[16];
         snprintf(name, sizeof name, k ? "layer %d" : "embeddings", k);
-        printf("  %-12s %.3f %6g, %.3f %6g\n", name, after[k].r_at_10, after[k].median_rank, before[k].r_at_10,
-               before[k].median_rank);
+        printf("  %-12s %.3f %6g, %.3f %6g\n", name, after[k].r_at_10, after[k].median_rank,
+               before[k].r_at_10, before[k].median_rank);
     }
 }
 
-/* --- training -------------------------------------------------------------------------------------------- */
+/* --- training -------------------------------------------------------------------------------------- */
 
 /* An item and the bytes of its text. */
 typedef struct sized {
@@ -203,17 +208,19 @@ static int by_bytes(const void *a, const void *b)
 {
     const sized *x = a, *y = b;
 
-    return x->bytes != y->bytes ? (x->bytes > y->bytes) - (x->bytes < y->bytes) : (x->item > y->item) - (x->item < y->item);
+    return x->bytes != y->bytes ? (x->bytes > y->bytes) - (x->bytes < y->bytes)
+                                : (x->item > y->item) - (x->item < y->item);
 }
 
-/* Brings texts of much the same length together, so that little of a batch is padding: each BUCKET batches of the order
- * are sorted, then batches are drawn in any order. */
+/* Brings texts of much the same length together, so that little of a batch is padding: each BUCKET batches of
+ * the order are sorted, then batches are drawn in any order. */
 static et_status bucket(search_epochs *e, const et_names *texts)
 {
     const int64_t batches = e->n / e->size, span = BUCKET * e->size;
     sized *all = et_alloc((size_t)e->n * sizeof *all);
     int32_t *turn = et_alloc((size_t)batches * sizeof *turn);
-    et_status status = all && turn ? search_epochs_order(batches, search_epochs_seed(e) + 1, e->epoch, turn) : et_error_status();
+    et_status status = all && turn ? search_epochs_order(batches, search_epochs_seed(e) + 1, e->epoch, turn)
+                                   : et_error_status();
 
     for (int64_t i = 0; i < e->n && !status; i++)
         all[i] = (sized){strlen(texts->items[e->order[i]]), e->order[i]};
@@ -243,21 +250,27 @@ static et_tensor *batch_loss(void *user)
     const search_epochs *e = &j->epochs;
     et_rng rng = et_rng_make(search_epochs_seed(e) + (uint64_t)e->epoch, STREAM_MASK + (uint64_t)e->at);
 
-    return loss_of(j, &j->train, e->order, e->at - e->size, e->size, et_cli_real(j->cli, "mask"), &rng, NULL, NULL, NULL);
+    return loss_of(j, &j->train, e->order, e->at - e->size, e->size, et_cli_real(j->cli, "mask"), &rng, NULL,
+                   NULL, NULL);
 }
 
 static et_status validate(void *user, double *metric)
 {
     job *j = user;
-    double unigram, *none = et_alloc_zero((size_t)et_vocabulary_size(et_wordpiece_vocabulary(j->words)), sizeof *none);
-    et_status status = none ? judge(j, &j->captions.valid.captions, none, &j->epochs.valid_loss, &unigram) : et_error_status();
+    double unigram, *none = et_alloc_zero((size_t)et_vocabulary_size(et_wordpiece_vocabulary(j->words)),
+                                          sizeof *none);
+    et_status status = none ? judge(j, &j->captions.valid.captions, none, &j->epochs.valid_loss, &unigram)
+                            : et_error_status();
 
     et_dealloc(none);
     *metric = j->epochs.valid_loss;
     return status;
 }
 
-static et_status report(void *user, const et_train_event *e) { return search_epochs_report(&((job *)user)->epochs, e, NULL, 0); }
+static et_status report(void *user, const et_train_event *e)
+{
+    return search_epochs_report(&((job *)user)->epochs, e, NULL, 0);
+}
 
 /* The test part: figures, metrics.json and report.html. */
 static et_status conclude(job *j, const et_retrieval_report *before)
@@ -293,7 +306,8 @@ static et_status conclude(job *j, const et_retrieval_report *before)
     printf("test: loss %.3f a masked word; its frequency alone would give %.3f\n", loss, unigram);
     if (n > 2)
         print_found(j, before, after);
-    et_report *r = et_report_new("Guessing masked words of captions", "A text tower learns to guess words that are hidden from it.");
+    et_report *r = et_report_new("Guessing masked words of captions",
+                                 "A text tower learns to guess words that are hidden from it.");
     et_report_section(r, "Learning");
     et_run_report_curves(r, j->run, "train_loss", "valid_loss", "loss");
     return et_run_report_end(r, j->run, &j->model->module);
@@ -324,13 +338,14 @@ static et_status gather(job *j)
     return status;
 }
 
-/* The model, which begins with the words' frequencies; of its rest the next sentence is not asked for: captions are not
- * pairs. */
+/* The model, which begins with the words' frequencies; of its rest the next sentence is not asked for:
+ * captions are not pairs. */
 static et_status make_model(job *j)
 {
     const et_cli *cli = j->cli;
     const et_bert_config c = search_text_tower(strcmp(et_cli_text(cli, "size"), "base") == 0,
-                                               et_vocabulary_size(et_wordpiece_vocabulary(j->words)), j->tokens);
+                                               et_vocabulary_size(et_wordpiece_vocabulary(j->words)),
+                                               j->tokens);
     et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), STREAM_WEIGHTS);
     double *counts = (j->model = et_bert_pretrain_new(NULL, NULL, &c, &rng)) ? frequencies(j) : NULL;
 
@@ -353,7 +368,8 @@ static et_status pretrain_job(job *j, et_train_result *result)
 
     j->tokens = et_cli_int(cli, "tokens");
     if (!path || gather(j) || search_epochs_open(&j->epochs, cli, run, j->train.n) ||
-        !(j->words = search_captions_words(&j->captions, et_cli_text(cli, "vocab"), et_cli_int(cli, "words"))) || make_model(j) ||
+        !(j->words = search_captions_words(&j->captions, et_cli_text(cli, "vocab"),
+                                           et_cli_int(cli, "words"))) || make_model(j) ||
         (j->captions.test.aspects.n > 0 && retrieve(j, before)))
         return et_error_status();
     et_optim *opt = et_adamw_new(&j->model->module, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
@@ -362,10 +378,13 @@ static et_status pretrain_job(job *j, et_train_result *result)
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld texts to learn from, %lld captions to choose by, %lld to judge on; %d words and pieces of words\n",
-           (long long)j->train.n, (long long)j->captions.valid.captions.n, (long long)j->captions.test.captions.n,
+    printf("%lld texts to learn from, %lld captions to choose by, %lld to judge on; %d words and pieces of "
+           "words\n",
+           (long long)j->train.n, (long long)j->captions.valid.captions.n,
+           (long long)j->captions.test.captions.n,
            (int)et_vocabulary_size(et_wordpiece_vocabulary(j->words)));
-    const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
+    const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
+                                .validate = validate};
     et_status status = search_epochs_train(&j->epochs, &j->model->module, opt, &task, report, 0, result);
     et_optim_free(opt);
     return status || result->interrupted ? status : conclude(j, before);

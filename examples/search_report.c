@@ -46,7 +46,8 @@ static void put_retrieval(cells *c, const char *name, const double v[6])
 static et_status end_table(et_report *r, cells *c, const char *caption, int cols, const char *const *header)
 {
     if (!c->status)
-        et_report_table(r, caption, cols, header, (int)(c->texts.n / cols), (const char *const *)c->texts.items);
+        et_report_table(r, caption, cols, header, (int)(c->texts.n / cols),
+                        (const char *const *)c->texts.items);
     et_names_free(&c->texts);
     return c->status;
 }
@@ -54,18 +55,23 @@ static et_status end_table(et_report *r, cells *c, const char *caption, int cols
 static et_status figures(et_report *r, const search_verdict *v)
 {
     static const char *const found[COLUMNS] = {"model", "R@1", "R@5", "R@10", "MeanR", "MedR", "MAP10"};
-    static const char *const f1[] = {"prompt", "macro F1", "micro F1", "published: zero-shot", "CLAP Music", "CLAP Default"};
-    static const char *const auc[] = {"prompt", "macro ROC-AUC", "published: zero-shot", "CLAP Music", "CLAP Default"};
+    static const char *const f1[] = {"prompt", "macro F1", "micro F1", "published: zero-shot", "CLAP Music",
+                                     "CLAP Default"};
+    static const char *const auc[] = {"prompt", "macro ROC-AUC", "published: zero-shot", "CLAP Music",
+                                      "CLAP Default"};
     const et_retrieval_report *t = &v->found;
     cells c = {{0, NULL}, ET_OK};
     char name[64];
 
     snprintf(name, sizeof name, "this model, %lld sounds", (long long)v->n);
-    put_retrieval(&c, name, (double[]){t->r_at_1, t->r_at_5, t->r_at_10, t->mean_rank, t->median_rank, t->map10});
+    put_retrieval(&c, name, (double[]){t->r_at_1, t->r_at_5, t->r_at_10, t->mean_rank, t->median_rank,
+                                       t->map10});
     for (int i = 0; i < search_n_published; i++)
         put_retrieval(&c, search_published_retrieval[i].name, search_published_retrieval[i].values);
-    et_status status = end_table(r, &c, "Finding a sound by its caption, ranks counted from 0. The rows below the first are "
-                                        "published figures for 1000 clips of MusicCaps.", COLUMNS, found);
+    et_status status = end_table(r, &c,
+                                 "Finding a sound by its caption, ranks counted from 0. The rows below the "
+                                 "first are published figures for 1000 clips of MusicCaps.",
+                                 COLUMNS, found);
     if (!status && v->classes > 0) {
         for (int p = 0; p < SEARCH_GENRE_PROMPTS; p++) {
             put_name(&c, search_genre_prompts[p]);
@@ -84,8 +90,9 @@ static et_status figures(et_report *r, const search_verdict *v)
             for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
                 put(&c, "%.3f", search_published_prompts[k].auc[p]);
         }
-        status = end_table(r, &c, "Tags from prompts; published are 50 tags of MagnaTagATune, of which MuLan has 0.778 and 0.782.",
-                           2 + SEARCH_PUBLISHED_PROMPTS, auc);
+        status = end_table(r, &c,
+                           "Tags from prompts; published are 50 tags of MagnaTagATune, of which MuLan has "
+                           "0.778 and 0.782.", 2 + SEARCH_PUBLISHED_PROMPTS, auc);
     }
     return status;
 }
@@ -100,9 +107,10 @@ static void similarity(et_report *r, const search_verdict *v)
     for (int64_t i = 0; part && i < n; i++)
         memcpy(part + i * n, v->similarity + i * v->n, (size_t)n * sizeof *part);
     if (part)
-        et_report_heatmap(r, &(et_heatmap){.what = "Similarity of captions and sounds", .x_label = "sound", .y_label = "caption",
-                                           .value_label = "similarity", .rows = n, .cols = n, .data = part, .rows_down = true,
-                                           .map = ET_CMAP_LAGOON, .height = 420},
+        et_report_heatmap(r, &(et_heatmap){.what = "Similarity of captions and sounds", .x_label = "sound",
+                                           .y_label = "caption", .value_label = "similarity", .rows = n,
+                                           .cols = n, .data = part, .rows_down = true, .map = ET_CMAP_LAGOON,
+                                           .height = 420},
                           "Captions downwards, sounds across; what belongs together is on the diagonal.");
     et_dealloc(part);
 }
@@ -110,7 +118,8 @@ static void similarity(et_report *r, const search_verdict *v)
 static void histogram(et_report *r, const search_verdict *v)
 {
     static const int64_t ends[] = {1, 2, 5, 10, 20, 50, 100, INT64_MAX};
-    static const char *const names[] = {"0", "1", "2 - 4", "5 - 9", "10 - 19", "20 - 49", "50 - 99", "100 and more"};
+    static const char *const names[] = {"0", "1", "2 - 4", "5 - 9", "10 - 19", "20 - 49", "50 - 99",
+                                        "100 and more"};
     enum { BINS = sizeof ends / sizeof ends[0] };
     et_bar bars[BINS];
 
@@ -122,8 +131,8 @@ static void histogram(et_report *r, const search_verdict *v)
             k++;
         bars[k].value += 1;
     }
-    et_report_bars(r, &(et_bars){.what = "How many captions have their sound at which rank", .label = "captions", .bars = bars,
-                                 .n_bars = BINS},
+    et_report_bars(r, &(et_bars){.what = "How many captions have their sound at which rank",
+                                 .label = "captions", .bars = bars, .n_bars = BINS},
                    "Ranks of the right sound, from 0.");
 }
 
@@ -171,8 +180,9 @@ static et_status answers(et_report *r, const search_data *d, const et_indices *i
                        search_item_name(d, items->items[i], name), (long long)v->ranks[i]);
         for (int64_t k = 0; k < n && !status; k++) {
             const int32_t item = items->items[best[k]];
-            snprintf(text, sizeof text, "%lld. %s (%.3f)%s: %s", (long long)k + 1, search_item_name(d, item, name),
-                     (double)score[k], best[k] == i ? ", the right one" : "", d->captions.items[item]);
+            snprintf(text, sizeof text, "%lld. %s (%.3f)%s: %s", (long long)k + 1,
+                     search_item_name(d, item, name), (double)score[k], best[k] == i ? ", the right one" : "",
+                     d->captions.items[item]);
             et_report_text(r, "%s", text);
             status = player(r, d, item);
         }
@@ -185,14 +195,15 @@ et_status search_report(et_run *run, const search_model *m, const search_data *d
 {
     char r1[32], r10[32], median[32], n[32];
     et_report *r = et_report_new("Finding music by describing it",
-                                 "A tower reads captions, another hears sounds, and both lead into one space, in which a "
-                                 "caption and its sound lie close together.");
+                                 "A tower reads captions, another hears sounds, and both lead into one "
+                                 "space, in which a caption and its sound lie close together.");
 
     snprintf(r1, sizeof r1, "%.3f", v->found.r_at_1);
     snprintf(r10, sizeof r10, "%.3f", v->found.r_at_10);
     snprintf(median, sizeof median, "%g", v->found.median_rank);
     snprintf(n, sizeof n, "%lld", (long long)v->n);
-    et_report_keys(r, (et_key[]){{"R@1", r1, part}, {"R@10", r10, part}, {"median rank", median, "from 0"}, {"sounds", n, part}}, 4);
+    et_report_keys(r, (et_key[]){{"R@1", r1, part}, {"R@10", r10, part}, {"median rank", median, "from 0"},
+                                 {"sounds", n, part}}, 4);
     et_report_section(r, "Figures");
     et_status status = figures(r, v);
     if (!status && et_run_log_rows(run) > 0) {

@@ -1,5 +1,5 @@
-/* report.html of music-search: curves, figures beside the published ones, the similarity of captions and sounds, how
- * ranks are spread, and for some captions what was found, with players where there is sound. */
+/* report.html of music-search: curves, figures beside the published ones, the similarity of captions and
+ * sounds, how ranks are spread, and for some captions what was found, with players where there is sound. */
 #ifndef ETUDE_EXAMPLES_SEARCH_REPORT_H
 #define ETUDE_EXAMPLES_SEARCH_REPORT_H
 

@@ -62,8 +62,8 @@ static bool other_data(const et_cli *cli, et_run *run)
     const char *own = et_json_get_string(et_json_get(et_run_config(run), "options"), "data", NULL);
     struct stat a, b;
 
-    return et_cli_given(cli, "data") && (!own || stat(own, &a) || stat(et_cli_text(cli, "data"), &b) || a.st_dev != b.st_dev ||
-                                         a.st_ino != b.st_ino);
+    return et_cli_given(cli, "data") && (!own || stat(own, &a) || stat(et_cli_text(cli, "data"), &b) ||
+                                         a.st_dev != b.st_dev || a.st_ino != b.st_ino);
 }
 
 search_data *search_open_data(et_cli *cli, et_run *run, const search_input *input)
@@ -73,7 +73,8 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
     int kind = search_kind_of(dir, et_cli_text(cli, "task"));
     search_input fitting;
 
-    if (kind < 0 || (!input && search_input_of((search_kind)kind, strcmp(et_cli_text(cli, "size"), "base") == 0, &fitting)))
+    if (kind < 0 || (!input && search_input_of((search_kind)kind,
+                                               strcmp(et_cli_text(cli, "size"), "base") == 0, &fitting)))
         return NULL;
     const search_input *in = input ? input : &fitting;
     if ((kind == SEARCH_TASK) != (in->front_end[0] == '\0')) {
@@ -85,7 +86,8 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
         return NULL;
     if (whole)
         printf("other data than what was learned from: all of it is judged\n");
-    return search_data_load(&(search_source){(search_kind)kind, dir, et_cli_int(cli, "songs"), cache, whole}, in);
+    return search_data_load(&(search_source){(search_kind)kind, dir, et_cli_int(cli, "songs"), cache, whole},
+                            in);
 }
 
 /* The vocabulary: a file's, or learned from the captions. */
@@ -188,9 +190,10 @@ static char *some_words(const char *text, et_rng *rng)
     return out;
 }
 
-/* Captions of items; with a generator some are cut to a few of their words, as prompts and queries are short. What is in
- * `own` is to be released. */
-static et_status captions_of(const job *j, const int32_t *items, int64_t n, et_rng *rng, const char **captions, char **own)
+/* Captions of items; with a generator some are cut to a few of their words, as prompts and queries are short.
+ * What is in `own` is to be released. */
+static et_status captions_of(const job *j, const int32_t *items, int64_t n, et_rng *rng,
+                             const char **captions, char **own)
 {
     const double chance = et_cli_real(j->cli, "shorten");
 
@@ -212,14 +215,16 @@ static et_tensor *loss_of(job *j, const int32_t *items, int64_t n, et_rng *rng)
     et_tensor *f = NULL, *g = NULL, *tags = NULL, *loss = NULL;
     search_texts texts;
 
-    if (captions && own && !captions_of(j, items, n, rng, captions, own) && !search_texts_of(m, n, captions, &texts)) {
+    if (captions && own && !captions_of(j, items, n, rng, captions, own) &&
+        !search_texts_of(m, n, captions, &texts)) {
         if (j->data->ds->tags)
             tags = tags_of(j->data->ds->tags, items, n);
         et_tensor *a = search_base_of_texts(j->bases, items, n, texts.ids->shape[1]);
         et_tensor *b = search_base_of_sounds(j->bases, items, n);
         if (!et_error_status()) {
             f = a ? m->network->text_rest(m->root, a, &texts) : m->network->text(m->root, &texts);
-            g = b ? m->network->audio_rest(m->root, b) : m->network->audio(m->root, search_sounds(j->data, items, n));
+            g = b ? m->network->audio_rest(m->root, b)
+                  : m->network->audio(m->root, search_sounds(j->data, items, n));
             loss = m->network->loss(m->root, f, g, tags);
         }
     }
@@ -272,8 +277,8 @@ static et_status report(void *user, const et_train_event *e)
     figures[n++] = (et_figure){"valid_loss", j->valid_loss};
     figures[n++] = (et_figure){"train_loss", e->loss};
     figures[n++] = (et_figure){"lr", e->lr};
-    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  R@10 %.3f%s", e->loss, j->valid_loss, j->valid.found.r_at_10,
-                    e->improved ? "  best" : "");
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  R@10 %.3f%s", e->loss, j->valid_loss,
+                    j->valid.found.r_at_10, e->improved ? "  best" : "");
     return et_run_loop_log(&j->loop, e, figures, n);
 }
 
@@ -291,8 +296,8 @@ static et_status conclude(job *j)
     if (!status)
         status = search_report(j->run, j->model, j->data, &j->data->valid, &v, "validation");
     if (!status)
-        printf("validation: R@1 %.3f, R@10 %.3f, median rank %g among %lld; report: %s\n", v.found.r_at_1, v.found.r_at_10,
-               v.found.median_rank, (long long)v.n, et_run_path(j->run, ET_RUN_REPORT));
+        printf("validation: R@1 %.3f, R@10 %.3f, median rank %g among %lld; report: %s\n", v.found.r_at_1,
+               v.found.r_at_10, v.found.median_rank, (long long)v.n, et_run_path(j->run, ET_RUN_REPORT));
     search_verdict_free(&v);
     return status;
 }
@@ -316,17 +321,21 @@ static et_status train_job(job *j, et_train_result *result)
     j->size = batch < d->train.n ? batch : d->train.n;
     j->order = et_alloc((size_t)d->train.n * sizeof *j->order);
     j->model = j->order ? search_model_new(cli, &d->input, vocabulary(cli, d), &d->ds->tag_names) : NULL;
-    if (!j->model || et_names_copy(&j->model->genres, &d->ds->classes) || (j->model->network->start && j->model->network->start(j->model->root, cli)))
+    if (!j->model || et_names_copy(&j->model->genres, &d->ds->classes) ||
+        (j->model->network->start && j->model->network->start(j->model->root, cli)))
         return et_error_status();
-    if (et_cli_real(cli, "shorten") > 0 && j->model->network->text_frozen && j->model->network->text_frozen(j->model->root))
-        return et_raise(ET_EINVAL, "--shorten: of a text tower that is frozen in part only whole captions are known");
+    if (et_cli_real(cli, "shorten") > 0 && j->model->network->text_frozen &&
+        j->model->network->text_frozen(j->model->root))
+        return et_raise(ET_EINVAL,
+                        "--shorten: of a text tower that is frozen in part only whole captions are known");
     et_optim *opt = et_adamw_new(j->model->root, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
     if (!opt || write_config(j) || search_model_write(j->model, j->run) ||
         !(j->bases = search_bases_open(j->model, d, j->run, et_cli_int(cli, "base-memory")))) {
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld training and %lld validation pairs; sounds of %lld frames and %lld bands, %lld words and pieces of words\n",
+    printf("%lld training and %lld validation pairs; sounds of %lld frames and %lld bands, %lld words and "
+           "pieces of words\n",
            (long long)d->train.n, (long long)d->valid.n, (long long)d->input.frames, (long long)d->input.bins,
            (long long)j->model->sizes.vocabulary);
     if (d->cache && et_feature_cache_broken(d->cache) > 0)
@@ -336,7 +345,8 @@ static et_status train_job(job *j, et_train_result *result)
     const int64_t steps = d->train.n / j->size * et_cli_int(cli, "epochs");
     et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .total = steps,
                           .warmup = steps / 20};
-    et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
+    et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
+                          .validate = validate};
     const et_train_options options = {
         .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
         .clip = et_cli_real(cli, "clip"),

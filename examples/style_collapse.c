@@ -1,4 +1,5 @@
-/* The verb collapse: the same model with and without mu-forcing, what its latent space holds over training. */
+/* The verb collapse: the same model with and without mu-forcing, what its latent space holds over
+ * training. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -13,9 +14,9 @@
 enum { VARIANTS = 2, ROWS = 6, COLS = 9 };
 static const char *const folders[VARIANTS] = {"without", "with"};
 
-/* Where a divergence of this weight on so few dimensions outweighs what the content saves of the reconstruction, nothing
- * but mu-forcing keeps the content in use. Its hinge asks for more variance with slope 1, the divergence for less with
- * slope kl-weight / 2: the hinge wins below 2. */
+/* Where a divergence of this weight on so few dimensions outweighs what the content saves of the
+ * reconstruction, nothing but mu-forcing keeps the content in use. Its hinge asks for more variance with
+ * slope 1, the divergence for less with slope kl-weight / 2: the hinge wins below 2. */
 static et_status defaults(et_cli *cli)
 {
     if (style_recipe_defaults(cli))
@@ -29,9 +30,11 @@ static et_status defaults(et_cli *cli)
 /* Rows spread over the epochs, the last among them. */
 static void table(et_report *r, et_run *const runs[VARIANTS])
 {
-    static const char *const columns[4] = {"valid_kl", "valid_mutual_information", "valid_active_units", "valid_pitch_accuracy"};
-    static const char *const header[COLS] = {"epoch", "KL without", "KL with", "MI without", "MI with", "active units without",
-                                             "active units with", "pitches right without", "pitches right with"};
+    static const char *const columns[4] = {"valid_kl", "valid_mutual_information", "valid_active_units",
+                                           "valid_pitch_accuracy"};
+    static const char *const header[COLS] = {"epoch", "KL without", "KL with", "MI without", "MI with",
+                                             "active units without", "active units with",
+                                             "pitches right without", "pitches right with"};
     const int64_t rows = et_run_log_rows(runs[0]);
     double *y = et_alloc_zero((size_t)(4 * VARIANTS * rows) + 1, sizeof *y);
     char text[ROWS][COLS][24];
@@ -40,12 +43,15 @@ static void table(et_report *r, et_run *const runs[VARIANTS])
 
     for (int c = 0; y && c < 4; c++)
         for (int v = 0; v < VARIANTS; v++)
-            if (et_run_log_rows(runs[v]) != rows || et_run_log_column(runs[v], columns[c], y + (c * VARIANTS + v) * rows)) {
+            if (et_run_log_rows(runs[v]) != rows || et_run_log_column(runs[v], columns[c],
+                                                                      y + (c * VARIANTS + v) * rows)) {
                 et_dealloc(y);
                 return;
             }
-    printf("%5s  %8s %8s  %8s %8s  %8s %8s  %8s %8s\n", "", "KL", "KL", "MI", "MI", "active", "active", "pitches", "pitches");
-    printf("%5s  %8s %8s  %8s %8s  %8s %8s  %8s %8s\n", "epoch", "without", "with", "without", "with", "without", "with", "without", "with");
+    printf("%5s  %8s %8s  %8s %8s  %8s %8s  %8s %8s\n", "", "KL", "KL", "MI", "MI", "active", "active",
+           "pitches", "pitches");
+    printf("%5s  %8s %8s  %8s %8s  %8s %8s  %8s %8s\n", "epoch", "without", "with", "without", "with",
+           "without", "with", "without", "with");
     for (int i = 0; y && i < ROWS; i++) {
         const int64_t row = rows - 1 - (ROWS - 1 - i) * (rows - 1) / (ROWS - 1);
         if (i > 0 && row == rows - 1 - (ROWS - i) * (rows - 1) / (ROWS - 1))
@@ -55,12 +61,13 @@ static void table(et_report *r, et_run *const runs[VARIANTS])
             snprintf(text[n][c], 24, c < 5 ? "%.2f" : c < 7 ? "%.0f" : "%.3f", y[(c - 1) * rows + row]);
         for (int c = 0; c < COLS; c++)
             cells[n * COLS + c] = text[n][c];
-        printf("%5s  %8s %8s  %8s %8s  %8s %8s  %8s %8s\n", text[n][0], text[n][1], text[n][2], text[n][3], text[n][4], text[n][5],
-               text[n][6], text[n][7], text[n][8]);
+        printf("%5s  %8s %8s  %8s %8s  %8s %8s  %8s %8s\n", text[n][0], text[n][1], text[n][2], text[n][3],
+               text[n][4], text[n][5], text[n][6], text[n][7], text[n][8]);
         n++;
     }
     if (y)
-        et_report_table(r, "Validation data; KL and mutual information in nats a segment", COLS, header, n, cells);
+        et_report_table(r, "Validation data; KL and mutual information in nats a segment", COLS, header,
+                        n, cells);
     et_dealloc(y);
 }
 
@@ -72,9 +79,12 @@ static et_status show(et_cli *cli, et_run *const runs[VARIANTS])
     et_strbuf path = ET_STRBUF_INIT;
 
     style_report_columns(r, 4, four,
-                         (const char *const[]){"valid_kl", "valid_kl", "valid_mutual_information", "valid_mutual_information"},
-                         (const char *const[]){"KL without", "KL with", "mutual information without", "mutual information with"},
-                         "nats a segment", "KL(q(z|x) || p) and I(x; z) on validation data after each epoch.");
+                         (const char *const[]){"valid_kl", "valid_kl", "valid_mutual_information",
+                                               "valid_mutual_information"},
+                         (const char *const[]){"KL without", "KL with", "mutual information without",
+                                               "mutual information with"},
+                         "nats a segment",
+                         "KL(q(z|x) || p) and I(x; z) on validation data after each epoch.");
     style_report_columns(r, 2, four, (const char *const[]){"valid_active_units", "valid_active_units"},
                          (const char *const[]){"without", "with"}, "active units", NULL);
     style_report_columns(r, 2, four, (const char *const[]){"valid_pitch_accuracy", "valid_pitch_accuracy"},

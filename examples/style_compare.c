@@ -9,7 +9,7 @@
 #include "tensor/alloc.h"
 #include "tensor/sort.h"
 
-/* --- histograms ------------------------------------------------------------------------------------------ */
+/* --- histograms ------------------------------------------------------------------------------------ */
 
 static et_status add_piece(const et_event *e, int64_t n, const et_event_options *o, style_histograms *h)
 {
@@ -65,7 +65,8 @@ et_status style_histogram(const et_segments *pieces, const et_event_options *o, 
 
     *out = (style_histograms){.notes = 0};
     for (int64_t i = 0; !status && i < pieces->n; i++)
-        status = add_piece(pieces->events + pieces->begin[i], pieces->begin[i + 1] - pieces->begin[i], o, out);
+        status = add_piece(pieces->events + pieces->begin[i], pieces->begin[i + 1] - pieces->begin[i],
+                           o, out);
     finish(out);
     return status;
 }
@@ -81,7 +82,8 @@ static int64_t events_of(const style_data *d, int32_t item, et_event *out)
     return n;
 }
 
-et_status style_histogram_items(const style_data *d, const et_indices *items, int32_t style, style_histograms *out)
+et_status style_histogram_items(const style_data *d, const et_indices *items, int32_t style,
+                                style_histograms *out)
 {
     et_event *e = et_alloc((size_t)d->ds->x->shape[1] * sizeof *e + 1);
     et_status status = e ? ET_OK : et_error_status();
@@ -106,10 +108,10 @@ double style_overlap(int64_t n, const double *p, const double *q)
     return sum;
 }
 
-/* --- copies -------------------------------------------------------------------------------------------------- */
+/* --- copies ---------------------------------------------------------------------------------------- */
 
-/* A hash of the 15 intervals and times of 16 notes (FNV-1a): two different stretches agree by accident with a chance of
- * about n 2^-64. */
+/* A hash of the 15 intervals and times of 16 notes (FNV-1a): two different stretches agree by accident with a
+ * chance of about n 2^-64. */
 static uint64_t hash(const et_event *e)
 {
     uint64_t h = 14695981039346656037u;

@@ -1,4 +1,5 @@
-/* The verb judge: what an independent listener, histograms and a search for copies say of generated pieces. */
+/* The verb judge: what an independent listener, histograms and a search for copies say of generated
+ * pieces. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -48,8 +49,8 @@ static bool is_there(const char *path)
     return f != NULL;
 }
 
-/* The judge of --judge (RUN/judge.safetensors), trained and written where it is not there yet, and its accuracy on the
- * validation part. */
+/* The judge of --judge (RUN/judge.safetensors), trained and written where it is not there yet, and its
+ * accuracy on the validation part. */
 static et_status make_listener(critic *c)
 {
     const char *path = et_cli_text(c->cli, "judge");
@@ -98,7 +99,8 @@ static et_status measure_some(critic *c, int32_t k, const et_segments *pieces)
         et_midi *m = et_events_to_midi(e, pieces->begin[i + 1] - pieces->begin[i], &c->run.events);
         char *name = c->names[c->n_measured];
         snprintf(name, sizeof c->names[0], "%.30s-%d", c->run.styles.items[k], (int)i + 1);
-        status = m ? style_write(c->dir, name, m, NULL, name, &c->measures[c->n_measured++]) : et_error_status();
+        status = m ? style_write(c->dir, name, m, NULL, name, &c->measures[c->n_measured++])
+                   : et_error_status();
         et_midi_free(m);
     }
     return status;
@@ -125,7 +127,8 @@ static et_status judge_style(critic *c, int32_t k)
         r->right += heard[i] == k;
         if (heard[i] >= 0)
             c->counts[k * S + heard[i]]++;
-        r->copies += style_copied(&c->copies, pieces.events + pieces.begin[i], pieces.begin[i + 1] - pieces.begin[i]);
+        r->copies += style_copied(&c->copies, pieces.events + pieces.begin[i],
+                                  pieces.begin[i + 1] - pieces.begin[i]);
     }
     if (!status)
         status = style_histogram(&pieces, &c->run.events, &r->made);
@@ -141,32 +144,35 @@ static et_status judge_style(critic *c, int32_t k)
     return status;
 }
 
-/* --- showing ---------------------------------------------------------------------------------------------------- */
+/* --- showing --------------------------------------------------------------------------------------- */
 
 /* How good a measured piece looks on paper: a clear key and notes on the grid; nothing without notes. */
 static double merit(const style_measures *m) { return m->notes > 0 ? m->clarity * m->on_grid : -1; }
 
-static void chart(et_report *r, const char *what, const char *x_label, int64_t n, double first, const double *real, const double *made)
+static void chart(et_report *r, const char *what, const char *x_label, int64_t n, double first,
+                  const double *real, const double *made)
 {
     double x[STYLE_DURATIONS];
 
     for (int64_t i = 0; i < n; i++)
         x[i] = first + (double)i;
-    const et_series s[] = {{.name = "real", .n = n, .x = x, .y = real}, {.name = "generated", .n = n, .x = x, .y = made}};
-    et_report_lines(r, &(et_chart){.what = what, .x_label = x_label, .y_label = "share of notes", .series = s, .n_series = 2}, what);
+    const et_series s[] = {{.name = "real", .n = n, .x = x, .y = real},
+                           {.name = "generated", .n = n, .x = x, .y = made}};
+    et_report_lines(r, &(et_chart){.what = what, .x_label = x_label, .y_label = "share of notes", .series = s,
+                                   .n_series = 2}, what);
 }
 
 static void show_table(critic *c, double hit, double copied)
 {
     enum { COLS = 8 };
-    static const char *const header[COLS] = {"style", "pieces", "heard as asked", "judge on real ones", "copies",
-                                             "pitch classes", "durations", "intervals"};
+    static const char *const header[COLS] = {"style", "pieces", "heard as asked", "judge on real ones",
+                                             "copies", "pitch classes", "durations", "intervals"};
     const int64_t S = c->run.styles.n;
     char (*text)[COLS][40] = et_alloc_zero((size_t)S + 1, sizeof *text);
     const char **cells = et_alloc_zero((size_t)(S * COLS) + 1, sizeof *cells);
 
-    printf("%-12s %7s %9s %11s %7s   overlap of histograms with real pieces (of held-out ones with them)\n", "style", "pieces", "hit rate",
-           "judge, real", "copies");
+    printf("%-12s %7s %9s %11s %7s   overlap of histograms with real pieces (of held-out ones with them)\n",
+           "style", "pieces", "hit rate", "judge, real", "copies");
     for (int64_t k = 0; text && cells && k < S; k++) {
         const style_result *r = &c->of[k];
         const double o[6] = {style_overlap(STYLE_CLASSES, r->real.classes, r->made.classes),
@@ -184,14 +190,16 @@ static void show_table(critic *c, double hit, double copied)
         cells[k * COLS] = c->run.styles.items[k];
         for (int i = 1; i < COLS; i++)
             cells[k * COLS + i] = text[k][i];
-        printf("%-12s %7s %9s %11s %7s   pitch classes %s, durations %s, intervals %s\n", cells[k * COLS], text[k][1], text[k][2],
-               text[k][3], text[k][4], text[k][5], text[k][6], text[k][7]);
+        printf("%-12s %7s %9s %11s %7s   pitch classes %s, durations %s, intervals %s\n", cells[k * COLS],
+               text[k][1], text[k][2], text[k][3], text[k][4], text[k][5], text[k][6], text[k][7]);
     }
-    printf("hit rate %.3f, copies of %d notes %.3f; the judge names %.3f of %" PRId64 " held-out segments rightly (largest style: %.3f)\n",
-           hit, (int)STYLE_STRETCH, copied, c->accuracy, c->held, c->majority);
+    printf("hit rate %.3f, copies of %d notes %.3f; the judge names %.3f of %" PRId64
+           " held-out segments rightly (largest style: %.3f)\n", hit, (int)STYLE_STRETCH, copied, c->accuracy,
+           c->held, c->majority);
     if (text && cells)
-        et_report_table(c->report, "Generated pieces by style. Overlap of histograms: 1 for equal ones; in brackets that of held-out "
-                                   "real segments.", COLS, header, (int)S, cells);
+        et_report_table(c->report,
+                        "Generated pieces by style. Overlap of histograms: 1 for equal ones; in brackets "
+                                   "that of held-out real segments.", COLS, header, (int)S, cells);
     et_dealloc(text);
     et_dealloc(cells);
 }
@@ -212,10 +220,12 @@ static void print_confusion(const critic *c)
     putchar('\n');
 }
 
-/* Means of style_measure over all pieces of all styles, generated and held-out ones, each style counting alike. */
+/* Means of style_measure over all pieces of all styles, generated and held-out ones, each style counting
+ * alike. */
 static void show_measures(critic *c)
 {
-    static const char *const header[] = {"pieces", "clarity of the key", "range (semitones)", "on the sixteenth grid"};
+    static const char *const header[] = {"pieces", "clarity of the key", "range (semitones)",
+                                         "on the sixteenth grid"};
     const char *cells[8];
     char text[2][3][16];
     double mean[2][3] = {{0}};
@@ -233,8 +243,8 @@ static void show_measures(critic *c)
             snprintf(text[i][j], 16, j == 1 ? "%.1f" : "%.3f", mean[i][j]);
             cells[4 * i + 1 + j] = text[i][j];
         }
-        printf("%s: clarity of the key %s, range %s semitones, %s of the notes on the grid\n", cells[4 * i], text[i][0], text[i][1],
-               text[i][2]);
+        printf("%s: clarity of the key %s, range %s semitones, %s of the notes on the grid\n", cells[4 * i],
+               text[i][0], text[i][1], text[i][2]);
     }
     et_report_table(c->report, "Means over all pieces, each style counting alike", 4, header, 2, cells);
 }
@@ -260,8 +270,10 @@ static et_status show_pieces(critic *c)
     if (!status) {
         et_report_section(c->report, "Pieces measured");
         style_measure_table(c->report, c->n_measured, names, c->measures);
-        printf("%d pieces measured: clarity of the key %.2f, range %.1f semitones, %.1f %% of the notes on the grid, %" PRId64
-               " hanging; best %s, worst %s\n", c->n_measured, clarity, range, 100 * grid, hanging, names[best], names[worst]);
+        printf("%d pieces measured: clarity of the key %.2f, range %.1f semitones, %.1f %% of the notes on "
+               "the grid, %" PRId64
+               " hanging; best %s, worst %s\n", c->n_measured, clarity, range, 100 * grid, hanging,
+               names[best], names[worst]);
     }
     for (int i = 0; !status && i < 2; i++) {
         char path[4200], caption[96];
@@ -289,11 +301,14 @@ static et_status show(critic *c)
     snprintf(text[0], 32, "%.3f", hit);
     snprintf(text[1], 32, "%.3f", copied);
     snprintf(accuracy, sizeof accuracy, "%.3f", c->accuracy);
-    const et_key keys[] = {{"style hit rate", text[0], "mean over styles"}, {"pieces with a copy", text[1], "16 notes or more"},
+    const et_key keys[] = {{"style hit rate", text[0], "mean over styles"},
+                           {"pieces with a copy", text[1], "16 notes or more"},
                            {"the judge on real pieces", accuracy, "held out"}};
     et_report_keys(c->report, keys, 3);
-    et_report_text(c->report, "The judge is a bidirectional recurrent network with attention that has learned from the real training "
-                              "segments alone. A copy is a stretch of 16 notes whose intervals and times stand in a training piece.");
+    et_report_text(c->report,
+                   "The judge is a bidirectional recurrent network with attention that has learned from the "
+                              "real training segments alone. A copy is a stretch of 16 notes whose intervals "
+                              "and times stand in a training piece.");
     show_table(c, hit, copied);
     print_confusion(c);
     show_measures(c);
@@ -303,9 +318,12 @@ static et_status show(critic *c)
     for (int64_t k = 0; !status && k < S; k++) {
         style_result *r = &c->of[k];
         et_report_section(c->report, c->run.styles.items[k]);
-        chart(c->report, "Pitch classes above the tonic", "semitones above the tonic", STYLE_CLASSES, 0, r->real.classes, r->made.classes);
-        chart(c->report, "Durations", "duration in 32nd notes", STYLE_DURATIONS, 0, r->real.durations, r->made.durations);
-        chart(c->report, "Intervals", "semitones from the note before", STYLE_INTERVALS, -12, r->real.intervals, r->made.intervals);
+        chart(c->report, "Pitch classes above the tonic", "semitones above the tonic", STYLE_CLASSES, 0,
+              r->real.classes, r->made.classes);
+        chart(c->report, "Durations", "duration in 32nd notes", STYLE_DURATIONS, 0, r->real.durations,
+              r->made.durations);
+        chart(c->report, "Intervals", "semitones from the note before", STYLE_INTERVALS, -12,
+              r->real.intervals, r->made.intervals);
     }
     const et_figure figures[] = {{"hit_rate", hit}, {"copies", copied}, {"judge_accuracy", c->accuracy},
                                  {"pieces", (double)(S * c->of[0].n)}};
@@ -335,7 +353,8 @@ int style_verb_judge(et_cli *cli)
         status = et_error_status();
     if (!status) {
         c.dir = to ? to : et_run_path(c.run.run, "judge");
-        c.report = et_report_new("Generated pieces, judged", "What an independent listener, histograms and a search for copies say.");
+        c.report = et_report_new("Generated pieces, judged",
+                                 "What an independent listener, histograms and a search for copies say.");
         status = c.dir && c.report ? ET_OK : et_error_status();
     }
     if (!status)

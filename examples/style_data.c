@@ -10,7 +10,11 @@
 #include "tensor/alloc.h"
 #include "tensor/sort.h"
 
-enum { WINDOW = 4 /* batches whose segments are sorted by length together */, STREAM_MOST = 2, STREAM_WINDOWS = 3000 };
+enum {
+    WINDOW = 4 /* batches whose segments are sorted by length together */,
+    STREAM_MOST = 2,
+    STREAM_WINDOWS = 3000
+};
 static const double CORPUS_SECONDS = 30, VALID_SHARE = 0.1;
 
 et_event_options style_events(bool melody)
@@ -63,7 +67,8 @@ static et_dataset *read_segments(const style_source *from, style_data *out)
     o.seconds = CORPUS_SECONDS;
     et_collection *c = from->dir ? et_midi_folder(from->dir) : et_corpus(&o);
     if (c)
-        ds = et_segments_dataset(c, from->dir ? et_midi_folder_piece : et_corpus_midi, &out->events, &out->skipped);
+        ds = et_segments_dataset(c, from->dir ? et_midi_folder_piece : et_corpus_midi, &out->events,
+                                 &out->skipped);
     et_collection_free(c);
     return ds;
 }
@@ -73,7 +78,8 @@ static et_dataset *choose(const et_dataset *all, const et_names *styles, int64_t
 {
     const int64_t n = et_dataset_size(all);
     const int32_t *y = et_data_i32(all->y), *lengths = et_data_i32(all->lengths);
-    int32_t *index = et_alloc((size_t)n * sizeof *index + 1), *to = et_alloc((size_t)all->classes.n * sizeof *to + 1);
+    int32_t *index = et_alloc((size_t)n * sizeof *index + 1),
+            *to = et_alloc((size_t)all->classes.n * sizeof *to + 1);
     et_dataset *ds = NULL;
     int64_t kept = 0;
 
@@ -162,8 +168,8 @@ et_status style_data_load(const style_source *from, style_data *out)
     status = et_dataset_count(ds, count);
     for (int64_t k = 0; !status && k < et_dataset_classes(ds); k++)
         if (count[k] == 0)
-            status = et_raise(ET_EINVAL, "%s: no segments of the style %s", from->dir ? from->dir : "the built-in corpus",
-                              ds->classes.items[k]);
+            status = et_raise(ET_EINVAL, "%s: no segments of the style %s",
+                              from->dir ? from->dir : "the built-in corpus", ds->classes.items[k]);
     if (!status && et_names_find(&ds->splits, "valid") >= 0) {
         status = et_split_named(ds, "train", &out->train);
         if (!status)
@@ -174,8 +180,9 @@ et_status style_data_load(const style_source *from, style_data *out)
         status = et_split_random(ds, VALID_SHARE, 1, &out->train, &out->valid);
     }
     if (!status && (out->train.n < 2 || out->valid.n < 2))
-        status = et_raise(ET_EFORMAT, "%s: %" PRId64 " training and %" PRId64 " validation segments are too few",
-                          from->dir ? from->dir : "the built-in corpus", out->train.n, out->valid.n);
+        status = et_raise(ET_EFORMAT, "%s: %" PRId64 " training and %" PRId64
+                          " validation segments are too few", from->dir ? from->dir : "the built-in corpus",
+                          out->train.n, out->valid.n);
     if (!status && from->most > 0)
         status = thin(ds, from->most, &out->train);
     return status;
@@ -196,7 +203,8 @@ et_status style_piece(const char *path, const et_event_options *o, et_segments *
     et_midi_free(m);
     if (!status && out->n == 0) {
         et_segments_free(out);
-        status = et_raise(ET_EFORMAT, "%s: no stretch of %d whole bars with %d notes", path, o->bars, o->min_notes);
+        status = et_raise(ET_EFORMAT, "%s: no stretch of %d whole bars with %d notes", path, o->bars,
+                          o->min_notes);
     }
     return status;
 }
@@ -219,7 +227,8 @@ et_status style_order(const style_data *d, int64_t batch, uint64_t seed, int64_t
     const int64_t n = d->train.n, window = WINDOW * batch, whole = n / batch;
     const int32_t *lengths = et_data_i32(d->ds->lengths);
     ranked *r = et_alloc((size_t)n * sizeof *r + 1);
-    int32_t *turn = et_alloc((size_t)whole * sizeof *turn + 1), *copy = et_alloc((size_t)n * sizeof *copy + 1);
+    int32_t *turn = et_alloc((size_t)whole * sizeof *turn + 1),
+            *copy = et_alloc((size_t)n * sizeof *copy + 1);
 
     if (r && turn && copy) {
         et_batch_order(d->train.items, n, true, seed, epoch, order);

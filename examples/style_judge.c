@@ -10,7 +10,12 @@
 #include "nn/schedule.h"
 #include "tensor/alloc.h"
 
-enum { BATCH = 64, MUTUAL_MOST = 1000, STREAM_MUTUAL = 2000, FULL_STEP = 1 << 30 /* the divergence has all its weight */ };
+enum {
+    BATCH = 64,
+    MUTUAL_MOST = 1000,
+    STREAM_MUTUAL = 2000,
+    FULL_STEP = 1 << 30 /* the divergence has all its weight */
+};
 static const double ACTIVE = 0.01, PI = 3.14159265358979323846;
 
 void style_verdict_free(style_verdict *v)
@@ -49,8 +54,8 @@ static void count_right(const et_style_vae *m, const et_style_batch *b, const fl
             }
 }
 
-static et_status judge_batch(const et_style_vae *m, const style_data *d, const int32_t *index, int64_t n, int64_t at,
-                             style_verdict *v, sums *s)
+static et_status judge_batch(const et_style_vae *m, const style_data *d, const int32_t *index, int64_t n,
+                             int64_t at, style_verdict *v, sums *s)
 {
     et_scope *scope = et_scope_open();
     et_style_batch b;
@@ -65,7 +70,8 @@ static et_status judge_batch(const et_style_vae *m, const style_data *d, const i
     if (!status && q.alpha)
         heard = et_argmax(q.alpha, -1, false);
     y = et_contiguous(y);
-    et_tensor *mean = status ? NULL : et_contiguous(q.mean), *logvar = status ? NULL : et_contiguous(q.logvar);
+    et_tensor *mean = status ? NULL : et_contiguous(q.mean),
+              *logvar = status ? NULL : et_contiguous(q.logvar);
     et_no_grad_end();
     if (!status && y && mean && logvar && !et_error_status()) {
         double events = 0;
@@ -88,7 +94,8 @@ static et_status judge_batch(const et_style_vae *m, const style_data *d, const i
 }
 
 /* ln of N(z; mean, exp(logvar)), summed over dimensions. */
-static double log_density(int64_t width, const double *z, const float *mean, const float *logvar, const double *precision)
+static double log_density(int64_t width, const double *z, const float *mean, const float *logvar,
+                          const double *precision)
 {
     double sum = 0;
 
@@ -99,12 +106,13 @@ static double log_density(int64_t width, const double *z, const float *mean, con
     return -0.5 * (sum + (double)width * log(2 * PI));
 }
 
-/* I(x; z_c) = mean KL(q(z|x) || p) - KL(q_agg || p) = mean of ln q(z|x) - ln q_agg(z) over z drawn from q(z|x), one of each
- * segment, q_agg being the mixture of all their posteriors. */
+/* I(x; z_c) = mean KL(q(z|x) || p) - KL(q_agg || p) = mean of ln q(z|x) - ln q_agg(z) over z drawn from
+ * q(z|x), one of each segment, q_agg being the mixture of all their posteriors. */
 static et_status mutual_information(style_verdict *v)
 {
     const int64_t n = v->n < MUTUAL_MOST ? v->n : MUTUAL_MOST, w = v->width;
-    double *z = et_alloc((size_t)w * sizeof *z + 1), *log_q = et_alloc((size_t)n * sizeof *log_q + 1), sum = 0;
+    double *z = et_alloc((size_t)w * sizeof *z + 1), *log_q = et_alloc((size_t)n * sizeof *log_q + 1),
+           sum = 0;
     double *precision = et_alloc((size_t)(n * w) * sizeof *precision + 1);
     et_rng rng = et_rng_make(1, STREAM_MUTUAL);
 
@@ -193,18 +201,20 @@ et_status style_judge(const et_style_vae *m, const style_data *d, const et_indic
         right += v->heard[i] == v->truth[i];
     v->style_accuracy = m->config.discrete_label ? (double)NAN : right / (double)n;
     latent_figures(m, v);
-    v->loss = 3 * v->pitch + v->dt + v->dur + m->config.kl_weight * et_kl_weight(m->config.kl_k, FULL_STEP) * v->kl +
-              v->style + v->mu;
+    v->loss = 3 * v->pitch + v->dt + v->dur +
+              m->config.kl_weight * et_kl_weight(m->config.kl_k, FULL_STEP) * v->kl + v->style + v->mu;
     return mutual_information(v);
 }
 
-int style_figures(const style_verdict *v, const char *prefix, char names[STYLE_FIGURES][32], et_figure out[STYLE_FIGURES])
+int style_figures(const style_verdict *v, const char *prefix, char names[STYLE_FIGURES][32],
+                  et_figure out[STYLE_FIGURES])
 {
     const struct {
         const char *name;
         double value;
     } all[] = {{"loss", v->loss}, {"pitch_loss", v->pitch}, {"dt_loss", v->dt}, {"dur_loss", v->dur},
-               {"kl_loss", v->kl}, {"style_loss", v->style}, {"mu_loss", v->mu}, {"pitch_accuracy", v->accuracy[0]},
+               {"kl_loss", v->kl}, {"style_loss", v->style}, {"mu_loss", v->mu},
+               {"pitch_accuracy", v->accuracy[0]},
                {"dt_accuracy", v->accuracy[1]}, {"dur_accuracy", v->accuracy[2]}, {"kl", v->kl_nats},
                {"active_units", (double)v->active}, {"mutual_information", v->mutual},
                {"style_accuracy", v->style_accuracy}, {"n", (double)v->n}};
@@ -223,14 +233,14 @@ int style_figures(const style_verdict *v, const char *prefix, char names[STYLE_F
 void style_verdict_print(const style_verdict *v, const char *what)
 {
     printf("%s: %" PRId64 " segments, accuracy pitch %.3f, dt %.3f, duration %.3f, KL %.1f nats, %" PRId64
-           " active units, mutual information %.2f nats", what, v->n, v->accuracy[0], v->accuracy[1], v->accuracy[2], v->kl_nats,
-           v->active, v->mutual);
+           " active units, mutual information %.2f nats", what, v->n, v->accuracy[0], v->accuracy[1],
+           v->accuracy[2], v->kl_nats, v->active, v->mutual);
     if (!isnan(v->style_accuracy))
         printf(", style head %.3f", v->style_accuracy);
     putchar('\n');
 }
 
-/* --- two dimensions --------------------------------------------------------------------------------------------- */
+/* --- two dimensions -------------------------------------------------------------------------------- */
 
 /* The direction in which covariance C [w, w] is largest, by power iteration; returns that variance. */
 static double strongest(int64_t w, const double *C, double *axis, double *work)
@@ -259,8 +269,10 @@ static double strongest(int64_t w, const double *C, double *axis, double *work)
 et_status style_plane(int64_t n, int64_t width, const float *x, double *xy, double share[2])
 {
     const int64_t w = width;
-    double *mean = et_alloc_zero((size_t)w + 1, sizeof *mean), *C = et_alloc_zero((size_t)(w * w) + 1, sizeof *C);
-    double *axis = et_alloc_zero((size_t)w + 1, sizeof *axis), *work = et_alloc_zero((size_t)w + 1, sizeof *work), all = 0;
+    double *mean = et_alloc_zero((size_t)w + 1, sizeof *mean),
+           *C = et_alloc_zero((size_t)(w * w) + 1, sizeof *C);
+    double *axis = et_alloc_zero((size_t)w + 1, sizeof *axis),
+           *work = et_alloc_zero((size_t)w + 1, sizeof *work), all = 0;
 
     if (mean && C && axis && work) {
         for (int64_t i = 0; i < n; i++)
@@ -269,7 +281,8 @@ et_status style_plane(int64_t n, int64_t width, const float *x, double *xy, doub
         for (int64_t i = 0; i < n; i++)
             for (int64_t k = 0; k < w; k++)
                 for (int64_t l = 0; l < w; l++)
-                    C[k * w + l] += ((double)x[i * w + k] - mean[k]) * ((double)x[i * w + l] - mean[l]) / (double)n;
+                    C[k * w + l] += ((double)x[i * w + k] - mean[k]) * ((double)x[i * w + l] - mean[l]) /
+                                    (double)n;
         for (int64_t k = 0; k < w; k++)
             all += C[k * w + k];
         for (int a = 0; a < 2; a++) {

@@ -8,8 +8,17 @@
 #include "nn/train.h"
 #include "tensor/alloc.h"
 
-enum { WIDEST = 14, INTERVALS = 2 * WIDEST + 1, TIMES = 33, FEATURES = INTERVALS + 2 * TIMES + 1, BATCH = 64, EPOCHS = 6 /* at least */, STEPS = 1000 /* at least */,
-       SEED = 1, STREAM_WEIGHTS = 7000 };
+enum {
+    WIDEST = 14,
+    INTERVALS = 2 * WIDEST + 1,
+    TIMES = 33,
+    FEATURES = INTERVALS + 2 * TIMES + 1,
+    BATCH = 64,
+    EPOCHS = 6 /* at least */,
+    STEPS = 1000 /* at least */,
+    SEED = 1,
+    STREAM_WEIGHTS = 7000
+};
 static const double RATE = 3e-3, KEEP_OUT = 0.2;
 
 et_rnn_attention *style_listener_new(int64_t styles)
@@ -22,8 +31,8 @@ et_rnn_attention *style_listener_new(int64_t styles)
     return et_rnn_attention_new(NULL, NULL, &c, &rng);
 }
 
-/* What it hears of events [B, T, 3]: the interval from the note before, dt and duration, one-hot, and the register.
- * END is not heard: *lengths [B] counts notes, at least 1. */
+/* What it hears of events [B, T, 3]: the interval from the note before, dt and duration, one-hot, and the
+ * register. END is not heard: *lengths [B] counts notes, at least 1. */
 static et_tensor *features(const et_style_batch *b, et_tensor **lengths)
 {
     const int64_t B = b->x->shape[0], T = b->x->shape[1];
@@ -56,7 +65,7 @@ static et_tensor *features(const et_style_batch *b, et_tensor **lengths)
     return f;
 }
 
-/* --- training ---------------------------------------------------------------------------------------------- */
+/* --- training -------------------------------------------------------------------------------------- */
 
 typedef struct lesson {
     et_rnn_attention *net;
@@ -72,8 +81,8 @@ static et_status begin_epoch(void *user, int64_t epoch)
     lesson *s = user;
 
     s->at = 0;
-    et_progress_begin(&s->progress, stdout, s->d->train.n, "the judge listens, %lld/%lld", (long long)epoch + 1,
-                      (long long)s->epochs);
+    et_progress_begin(&s->progress, stdout, s->d->train.n, "the judge listens, %lld/%lld",
+                      (long long)epoch + 1, (long long)s->epochs);
     return style_order(s->d, s->batch, SEED, epoch, s->order);
 }
 
@@ -122,8 +131,8 @@ et_status style_listener_train(et_rnn_attention *l, const style_data *d)
     if (!status && s.order) {
         const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = RATE, .total = steps * s.epochs};
         const et_train_task task = {.user = &s, .begin = begin_epoch, .next = next_batch, .loss = batch_loss};
-        const et_train_options options = {.epochs = s.epochs, .clip = 1, .schedule = &cosine, .seed = SEED, .report = report,
-                                          .report_user = &s, .interrupted = et_interrupted};
+        const et_train_options options = {.epochs = s.epochs, .clip = 1, .schedule = &cosine, .seed = SEED,
+                                          .report = report, .report_user = &s, .interrupted = et_interrupted};
         status = et_train_run(&l->module, opt, &task, &options, &result);
         et_progress_drop(&s.progress);
         if (!status && result.interrupted)
@@ -135,7 +144,7 @@ et_status style_listener_train(et_rnn_attention *l, const style_data *d)
     return status ? status : et_error_status();
 }
 
-/* --- judging ------------------------------------------------------------------------------------------------- */
+/* --- judging --------------------------------------------------------------------------------------- */
 
 static et_status hear(const et_rnn_attention *l, const et_style_batch *b, int32_t *heard)
 {
@@ -149,7 +158,8 @@ static et_status hear(const et_rnn_attention *l, const et_style_batch *b, int32_
     return et_error_status();
 }
 
-et_status style_listen_items(const et_rnn_attention *l, const style_data *d, const et_indices *items, int32_t *heard)
+et_status style_listen_items(const et_rnn_attention *l, const style_data *d, const et_indices *items,
+                             int32_t *heard)
 {
     et_status status = ET_OK;
 

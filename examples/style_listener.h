@@ -1,5 +1,6 @@
-/* An independent judge of style: a recurrent classifier that has heard real pieces only and shares nothing with
- * the model that it judges. It reads intervals, times and durations, so that the key tells it nothing. */
+/* An independent judge of style: a recurrent classifier that has heard real pieces only and shares nothing
+ * with the model that it judges. It reads intervals, times and durations, so that the key tells it
+ * nothing. */
 #ifndef ETUDE_EXAMPLES_STYLE_LISTENER_H
 #define ETUDE_EXAMPLES_STYLE_LISTENER_H
 
@@ -12,9 +13,10 @@ et_rnn_attention *style_listener_new(int64_t styles);
 /* Trains it on the training part. */
 et_status style_listener_train(et_rnn_attention *l, const style_data *d);
 
-/* The style that it hears in each of the items, heard[items->n], or in each of the pieces, heard[pieces->n]; a piece without
- * notes is heard as -1. */
-et_status style_listen_items(const et_rnn_attention *l, const style_data *d, const et_indices *items, int32_t *heard);
+/* The style that it hears in each of the items, heard[items->n], or in each of the pieces, heard[pieces->n];
+ * a piece without notes is heard as -1. */
+et_status style_listen_items(const et_rnn_attention *l, const style_data *d, const et_indices *items,
+                             int32_t *heard);
 et_status style_listen(const et_rnn_attention *l, const et_segments *pieces, int32_t *heard);
 
 #endif

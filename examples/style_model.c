@@ -9,7 +9,7 @@
 
 enum { STREAM_WEIGHTS = 1 };
 
-/* --- options ------------------------------------------------------------------------------------------------ */
+/* --- options --------------------------------------------------------------------------------------- */
 
 static et_style_vae_config sizes(const et_cli *cli)
 {
@@ -42,7 +42,8 @@ et_status style_model_defaults(et_cli *cli)
     et_cli_default_int(cli, "hyper-embedding", c.hyper_embedding);
     et_cli_default_int(cli, "head", c.head);
     et_cli_default_int(cli, "content", c.content);
-    et_cli_default_int(cli, "style-width", strcmp(et_cli_text(cli, "combine"), "add") ? c.style : et_cli_int(cli, "content"));
+    et_cli_default_int(cli, "style-width", strcmp(et_cli_text(cli, "combine"),
+                                                  "add") ? c.style : et_cli_int(cli, "content"));
     et_cli_default(cli, "style-at", c.style_always ? "every-event" : "start");
     et_cli_default_real(cli, "encoder-keep", c.encoder_keep);
     et_cli_default_real(cli, "decoder-keep", c.decoder_keep);
@@ -51,7 +52,8 @@ et_status style_model_defaults(et_cli *cli)
     et_cli_default_real(cli, "kl-k", c.kl_k);
     /* equally strong for both readings of the variance */
     const bool half = strcmp(et_cli_text(cli, "mu-forcing"), "half-sum") == 0;
-    et_cli_default_real(cli, "mu-threshold", c.mu_threshold * (half ? (double)et_cli_int(cli, "content") / 2 : 1));
+    et_cli_default_real(cli, "mu-threshold", c.mu_threshold * (half ? (double)et_cli_int(cli, "content") / 2
+                                                                    : 1));
     return et_error_status();
 }
 
@@ -65,7 +67,8 @@ et_style_vae *style_model_new(const et_cli *cli, int64_t styles)
     c.pitches = events.pitches;
     c.steps = events.steps;
     c.styles = styles;
-    c.cell = strcmp(cell, "gru") == 0 ? ET_VAE_GRU : strcmp(cell, "lstm") == 0 ? ET_VAE_NORM_LSTM : ET_VAE_HYPER_LSTM;
+    c.cell = strcmp(cell, "gru") == 0 ? ET_VAE_GRU : strcmp(cell, "lstm") == 0 ? ET_VAE_NORM_LSTM
+                                                                               : ET_VAE_HYPER_LSTM;
     c.units = et_cli_int(cli, "units");
     c.hyper_units = et_cli_int(cli, "hyper-units");
     c.hyper_embedding = et_cli_int(cli, "hyper-embedding");
@@ -89,7 +92,7 @@ et_style_vae *style_model_new(const et_cli *cli, int64_t styles)
     return et_style_vae_new(NULL, NULL, &c, &rng);
 }
 
-/* --- runs ----------------------------------------------------------------------------------------------------- */
+/* --- runs ------------------------------------------------------------------------------------------ */
 
 void style_names_write(const et_names *styles, et_json_writer *w)
 {
@@ -131,7 +134,7 @@ et_style_vae *style_model_load(et_cli *cli, et_run *run, et_names *styles)
     return m;
 }
 
-/* --- what it writes -------------------------------------------------------------------------------------------- */
+/* --- what it writes -------------------------------------------------------------------------------- */
 
 et_tensor *style_content(const et_style_vae *m, const et_style_batch *b, et_tensor **heard)
 {
@@ -146,14 +149,14 @@ et_tensor *style_content(const et_style_vae *m, const et_style_batch *b, et_tens
     return status ? NULL : q.mean;
 }
 
-et_status style_write_events(const et_style_vae *m, et_tensor *z_c, et_tensor *styles, const et_style_sampling *how, et_rng *rng,
-                             et_segments *out)
+et_status style_write_events(const et_style_vae *m, et_tensor *z_c, et_tensor *styles,
+                             const et_style_sampling *how, et_rng *rng, et_segments *out)
 {
     return style_write_mixed(m, z_c, et_one_hot(styles, m->config.styles, ET_F32), how, rng, out);
 }
 
-et_status style_write_mixed(const et_style_vae *m, et_tensor *z_c, et_tensor *weights, const et_style_sampling *how, et_rng *rng,
-                            et_segments *out)
+et_status style_write_mixed(const et_style_vae *m, et_tensor *z_c, et_tensor *weights,
+                            const et_style_sampling *how, et_rng *rng, et_segments *out)
 {
     et_tensor *lengths = NULL;
 

@@ -28,7 +28,8 @@ void style_report_columns(et_report *r, int n, const et_run *const *runs, const 
             s[used++] = (et_series){.name = labels[i], .n = rows, .y = y[i]};
     }
     if (used > 0)
-        et_report_lines(r, &(et_chart){.what = y_label, .x_label = "epoch", .y_label = y_label, .series = s, .n_series = used},
+        et_report_lines(r, &(et_chart){.what = y_label, .x_label = "epoch", .y_label = y_label, .series = s,
+                                       .n_series = used},
                         caption);
     for (int i = 0; i < MOST_COLUMNS; i++)
         et_dealloc(y[i]);
@@ -51,8 +52,10 @@ static void learning(et_report *r, const et_run *run)
     if (et_run_log_rows(run) < 1)
         return;
     et_report_section(r, "Learning");
-    et_report_text(r, "The loss is 3 CE(pitch) + CE(dt) + CE(duration) + beta KL + the style's cross entropy + the hinge of "
-                      "mu-forcing; here are its terms one by one. The validation loss counts the divergence at its full weight.");
+    et_report_text(r,
+                   "The loss is 3 CE(pitch) + CE(dt) + CE(duration) + beta KL + the style's cross entropy + "
+                      "the hinge of mu-forcing; here are its terms one by one. The validation loss counts "
+                      "the divergence at its full weight.");
     term(r, run, "loss", "loss");
     term(r, run, "pitch_loss", "cross entropy of the pitch (nats an event)");
     term(r, run, "dt_loss", "cross entropy of dt");
@@ -65,11 +68,14 @@ static void learning(et_report *r, const et_run *run)
     et_report_section(r, "What the latent space holds");
     style_report_columns(r, 2, runs, (const char *const[]){"valid_kl", "valid_mutual_information"},
                          (const char *const[]){"KL(q(z|x) || p)", "I(x; z)"}, "nats a segment",
-                         "Divergence of the posterior from the prior, and mutual information of segment and content.");
-    style_report_columns(r, 1, runs, (const char *const[]){"valid_active_units"}, (const char *const[]){"active units"},
-                         "active units", "Dimensions of z_c whose mean varies by more than 0.01.");
+                         "Divergence of the posterior from the prior, and mutual information of segment and "
+                         "content.");
+    style_report_columns(r, 1, runs, (const char *const[]){"valid_active_units"},
+                         (const char *const[]){"active units"}, "active units",
+                         "Dimensions of z_c whose mean varies by more than 0.01.");
     style_report_columns(r, 3, runs,
-                         (const char *const[]){"valid_pitch_accuracy", "valid_dt_accuracy", "valid_dur_accuracy"},
+                         (const char *const[]){"valid_pitch_accuracy", "valid_dt_accuracy",
+                                               "valid_dur_accuracy"},
                          (const char *const[]){"pitch", "dt", "duration"}, "accuracy of reconstruction",
                          "Share of events named rightly, fed with the true ones before (validation).");
 }
@@ -77,7 +83,8 @@ static void learning(et_report *r, const et_run *run)
 void style_report_plane(et_report *r, const style_verdict *v, const et_names *styles)
 {
     const int64_t n = v->n < MOST_POINTS ? v->n : MOST_POINTS;
-    double *xy = et_alloc((size_t)(2 * v->n) * sizeof *xy + 1), *sorted = et_alloc((size_t)(2 * n) * sizeof *sorted + 1);
+    double *xy = et_alloc((size_t)(2 * v->n) * sizeof *xy + 1),
+           *sorted = et_alloc((size_t)(2 * n) * sizeof *sorted + 1);
     double share[2];
     et_series *s = et_alloc_zero((size_t)styles->n + 1, sizeof *s);
     char caption[CAPTION];
@@ -85,7 +92,8 @@ void style_report_plane(et_report *r, const style_verdict *v, const et_names *st
 
     if (xy && sorted && s && !style_plane(v->n, v->width, v->mean, xy, share)) {
         for (int64_t k = 0; k < styles->n; k++) {
-            s[k] = (et_series){.name = styles->items[k], .x = sorted + at, .y = sorted + n + at, .points = true};
+            s[k] = (et_series){.name = styles->items[k], .x = sorted + at, .y = sorted + n + at,
+                               .points = true};
             for (int64_t i = 0; i < n; i++) {
                 const int64_t item = i * v->n / n;
                 if (v->truth[item] != k)
@@ -99,10 +107,11 @@ void style_report_plane(et_report *r, const style_verdict *v, const et_names *st
         for (int64_t k = 0; k < styles->n; k++)
             if (s[k].n > 0)
                 s[used++] = s[k];
-        snprintf(caption, sizeof caption, "Means of z_c along their two main axes, which hold %.0f and %.0f %% of the variance.",
+        snprintf(caption, sizeof caption,
+                 "Means of z_c along their two main axes, which hold %.0f and %.0f %% of the variance.",
                  100 * share[0], 100 * share[1]);
-        et_report_lines(r, &(et_chart){.what = "Content by style", .x_label = "first axis", .y_label = "second axis",
-                                       .series = s, .n_series = used}, caption);
+        et_report_lines(r, &(et_chart){.what = "Content by style", .x_label = "first axis",
+                                       .y_label = "second axis", .series = s, .n_series = used}, caption);
     }
     et_dealloc(xy);
     et_dealloc(sorted);
@@ -122,7 +131,8 @@ et_status style_report_pieces(et_report *r, const char *dir, const char *name, c
         et_midi *m = et_events_to_midi(e, pieces->begin[i + 1] - pieces->begin[i], o);
         snprintf(files[i], sizeof files[i], "%.50s-%" PRId64, name, i + 1);
         names[i] = files[i];
-        status = m ? style_write(dir, files[i], m, r, captions ? captions[i] : files[i], &measures[i]) : et_error_status();
+        status = m ? style_write(dir, files[i], m, r, captions ? captions[i] : files[i], &measures[i])
+                   : et_error_status();
         et_midi_free(m);
     }
     if (!status && r)
@@ -134,8 +144,8 @@ et_status style_report_pieces(et_report *r, const char *dir, const char *name, c
 }
 
 /* A piece in every style, and a segment beside what the model makes of it. */
-static et_status players(et_report *r, et_run *run, const style_data *d, const et_indices *items, const et_style_vae *m,
-                         const et_names *styles)
+static et_status players(et_report *r, et_run *run, const style_data *d, const et_indices *items,
+                         const et_style_vae *m, const et_names *styles)
 {
     const int64_t S = styles->n, n = S * PIECES_A_STYLE;
     const char *dir = et_run_path(run, "pieces");
@@ -162,15 +172,17 @@ static et_status players(et_report *r, et_run *run, const style_data *d, const e
     et_segments_free(&pieces);
 
     et_report_section(r, "A segment rebuilt");
-    et_report_text(r, "A segment of the data, what the model writes from its content (the likeliest events), and the same content "
-                      "in another style.");
+    et_report_text(r,
+                   "A segment of the data, what the model writes from its content (the likeliest events), "
+                      "and the same content in another style.");
     if (!status)
         status = style_batch(d, items->items, 1, 0, &b);
     if (!status) {
         const int32_t truth = et_data_i32(b.labels)[0];
         et_segments three = {.n = 3};
         et_tensor *mean = style_content(m, &b, &heard);
-        et_tensor *two = et_concat(2, (et_tensor *const[]){mean, mean}, 0), *in = et_zeros(ET_I32, ET_SHAPE(2));
+        et_tensor *two = et_concat(2, (et_tensor *const[]){mean, mean}, 0),
+                  *in = et_zeros(ET_I32, ET_SHAPE(2));
         int32_t *style = in ? et_data_mut(in) : NULL;
         if (style) {
             style[0] = truth;
@@ -192,7 +204,8 @@ static et_status players(et_report *r, et_run *run, const style_data *d, const e
             captions[0] = "the segment";
             captions[1] = "rebuilt";
             captions[2] = S > 1 ? styles->items[(truth + 1) % S] : "rebuilt again";
-            status = three.events && three.begin ? style_report_pieces(r, dir, "rebuilt", &three, &d->events, captions)
+            status = three.events && three.begin ? style_report_pieces(r, dir, "rebuilt", &three, &d->events,
+                                                                       captions)
                                                  : et_error_status();
         }
         et_segments_free(&three);
@@ -203,13 +216,13 @@ static et_status players(et_report *r, et_run *run, const style_data *d, const e
     return status;
 }
 
-et_status style_report(et_run *run, const style_data *d, const et_indices *items, const style_verdict *v, const char *name,
-                       const et_style_vae *m, const et_names *styles)
+et_status style_report(et_run *run, const style_data *d, const et_indices *items, const style_verdict *v,
+                       const char *name, const et_style_vae *m, const et_names *styles)
 {
     char text[6][32];
     et_report *r = et_report_new("Music in a chosen style",
-                                 "Segments of four bars become a content and a style; a recurrent network writes them again, "
-                                 "or others of the same content in another style.");
+                                 "Segments of four bars become a content and a style; a recurrent network "
+                                 "writes them again, or others of the same content in another style.");
 
     snprintf(text[0], 32, "%.3f", v->accuracy[0]);
     snprintf(text[1], 32, "%.3f / %.3f", v->accuracy[1], v->accuracy[2]);
@@ -219,7 +232,8 @@ et_status style_report(et_run *run, const style_data *d, const et_indices *items
     snprintf(text[5], 32, "%.3f", v->style_accuracy);
     const et_key keys[] = {{"pitches right", text[0], name}, {"dt / durations right", text[1], name},
                            {"KL (nats a segment)", text[2], name}, {"active units", text[3], name},
-                           {"mutual information (nats)", text[4], name}, {"styles right", text[5], "the style head"}};
+                           {"mutual information (nats)", text[4], name},
+                           {"styles right", text[5], "the style head"}};
     et_report_keys(r, keys, m->config.discrete_label ? 5 : 6);
     learning(r, run);
     style_report_plane(r, v, styles);
@@ -231,7 +245,8 @@ et_status style_report(et_run *run, const style_data *d, const et_indices *items
         et_report_section(r, "Styles as the model hears them");
         if (counts)
             et_report_confusion(r, (int)S, (const char *const *)styles->items, counts,
-                                "True styles downwards, the style head's answers across; shares are of a row.");
+                                "True styles downwards, the style head's answers across; shares are of a "
+                                "row.");
         et_dealloc(counts);
     }
     const et_status status = players(r, run, d, items, m, styles);

@@ -16,7 +16,8 @@ enum { STREAM_SHIFT = 1000, TERMS = 7 };
 style_source style_source_of(const et_cli *cli)
 {
     return (style_source){.dir = et_cli_text(cli, "data"), .songs = et_cli_int(cli, "songs"),
-                          .styles = et_cli_text(cli, "styles"), .melody = strcmp(et_cli_text(cli, "tracks"), "melody") == 0,
+                          .styles = et_cli_text(cli, "styles"),
+                          .melody = strcmp(et_cli_text(cli, "tracks"), "melody") == 0,
                           .longest = et_cli_int(cli, "longest"), .most = et_cli_int(cli, "most")};
 }
 
@@ -108,8 +109,9 @@ static et_status validate(void *user, double *metric)
 
 static et_status report(void *user, const et_train_event *e)
 {
-    static const char *const names[TERMS] = {"train_loss", "train_pitch_loss", "train_dt_loss", "train_dur_loss",
-                                             "train_kl_loss", "train_style_loss", "train_mu_loss"};
+    static const char *const names[TERMS] = {"train_loss", "train_pitch_loss", "train_dt_loss",
+                                             "train_dur_loss", "train_kl_loss", "train_style_loss",
+                                             "train_mu_loss"};
     job *j = user;
     char text[STYLE_FIGURES][32];
     et_figure figures[STYLE_FIGURES + TERMS + 3];
@@ -121,8 +123,9 @@ static et_status report(void *user, const et_train_event *e)
         figures[n++] = (et_figure){names[i], j->terms[i] / (double)j->items};
     figures[n++] = (et_figure){"beta", j->beta};
     figures[n++] = (et_figure){"lr", e->lr};
-    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  pitch %.3f  KL %.1f  MI %.2f%s", e->loss, j->valid.loss,
-                    j->valid.accuracy[0], j->valid.kl_nats, j->valid.mutual, e->improved ? "  best" : "");
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  pitch %.3f  KL %.1f  MI %.2f%s", e->loss,
+                    j->valid.loss, j->valid.accuracy[0], j->valid.kl_nats, j->valid.mutual,
+                    e->improved ? "  best" : "");
     return et_run_loop_log(&j->loop, e, figures, n);
 }
 
@@ -164,7 +167,8 @@ static et_status run_loop(job *j, et_optim *opt, bool resume, et_train_result *r
     if (et_run_config_end(j->run, &w))
         return et_error_status();
     const et_schedule schedule = schedule_of(cli, steps);
-    et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
+    et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
+                          .validate = validate};
     const et_train_options options = {
         .clip = 1,
         .schedule = &schedule,
@@ -179,9 +183,11 @@ static et_status run_loop(job *j, et_optim *opt, bool resume, et_train_result *r
     return status;
 }
 
-et_status style_train(et_cli *cli, et_run *run, const style_data *d, bool resume, et_style_vae **model, et_train_result *result)
+et_status style_train(et_cli *cli, et_run *run, const style_data *d, bool resume, et_style_vae **model,
+                      et_train_result *result)
 {
-    job j = {.cli = cli, .run = run, .d = d, .batch = et_cli_int(cli, "batch"), .loop = {.cli = cli, .run = run}};
+    job j = {.cli = cli, .run = run, .d = d, .batch = et_cli_int(cli, "batch"),
+             .loop = {.cli = cli, .run = run}};
     et_optim *opt = NULL;
     et_status status = ET_OK;
 

@@ -52,13 +52,17 @@ et_style_sampling style_sampling_of(const et_cli *cli)
 {
     const bool greedy = et_cli_flag(cli, "greedy");
 
-    return (et_style_sampling){.temperature = greedy ? 0 : et_cli_real(cli, "temperature"), .top_k = et_cli_int(cli, "top-k"),
-                               .beam = et_cli_int(cli, "beam"), .max_events = et_cli_int(cli, "max-events")};
+    return (et_style_sampling){.temperature = greedy ? 0 : et_cli_real(cli, "temperature"),
+                               .top_k = et_cli_int(cli, "top-k"), .beam = et_cli_int(cli, "beam"),
+                               .max_events = et_cli_int(cli, "max-events")};
 }
 
-static et_rng rng_of(const et_cli *cli) { return et_rng_make((uint64_t)et_cli_int(cli, "draw"), STREAM_WRITE); }
+static et_rng rng_of(const et_cli *cli)
+{
+    return et_rng_make((uint64_t)et_cli_int(cli, "draw"), STREAM_WRITE);
+}
 
-/* --- eval ------------------------------------------------------------------------------------------------- */
+/* --- eval ------------------------------------------------------------------------------------------ */
 
 int style_verb_eval(et_cli *cli)
 {
@@ -100,7 +104,7 @@ int style_verb_eval(et_cli *cli)
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }
 
-/* --- verbs that write ----------------------------------------------------------------------------------------- */
+/* --- verbs that write ------------------------------------------------------------------------------ */
 
 /* A page of its own, RUN/VERB.html, for what a verb writes to RUN/VERB/ (or --to). */
 typedef struct page {
@@ -138,14 +142,16 @@ static int verb_end(const et_cli *cli, page *p, style_reading *s, et_scope *scop
 static et_status print_pieces(const et_segments *pieces, const et_event_options *o, const char *name)
 {
     for (int64_t i = 0; i < pieces->n; i++) {
-        et_midi *m = et_events_to_midi(pieces->events + pieces->begin[i], pieces->begin[i + 1] - pieces->begin[i], o);
+        et_midi *m = et_events_to_midi(pieces->events + pieces->begin[i],
+                                       pieces->begin[i + 1] - pieces->begin[i], o);
         style_measures x;
         char key[16];
         if (!m)
             return et_error_status();
         style_measure(m, &x);
-        printf("%s-%" PRId64 ": %" PRId64 " notes, %.1f quarters, %s (clarity %.2f), range %d semitones, %.0f %% on the grid\n",
-               name, i + 1, x.notes, x.beats, style_key(&x, key), x.clarity, x.high - x.low, 100 * x.on_grid);
+        printf("%s-%" PRId64 ": %" PRId64
+               " notes, %.1f quarters, %s (clarity %.2f), range %d semitones, %.0f %% on the grid\n", name,
+               i + 1, x.notes, x.beats, style_key(&x, key), x.clarity, x.high - x.low, 100 * x.on_grid);
         et_midi_free(m);
     }
     return ET_OK;
@@ -181,7 +187,8 @@ int style_verb_generate(et_cli *cli)
     return verb_end(cli, &p, &s, scope, status);
 }
 
-/* All segments one after the other, their ENDs left out: dt of a segment's first note counts from the note before it. */
+/* All segments one after the other, their ENDs left out: dt of a segment's first note counts from the note
+ * before it. */
 static et_status join(et_segments *s)
 {
     int64_t n = 0;
@@ -238,14 +245,16 @@ static int32_t style_of(const et_cli *cli, const style_reading *s, et_tensor *he
     return best;
 }
 
-/* The original and what is written from its content in style k (negative: each segment in the style it was heard in). */
+/* The original and what is written from its content in style k (negative: each segment in the style it was
+ * heard in). */
 static et_status rewrite(et_cli *cli, style_reading *s, page *p, const char *label, int32_t k, heard_piece *h)
 {
     const et_style_sampling how = style_sampling_of(cli);
     et_rng rng = rng_of(cli);
     et_segments made = {0};
     et_tensor *styles = k < 0 ? h->styles : et_full(ET_I32, ET_SHAPE(h->segments.n), k);
-    et_status status = styles ? style_write_events(s->model, h->z, styles, &how, &rng, &made) : et_error_status();
+    et_status status = styles ? style_write_events(s->model, h->z, styles, &how, &rng, &made)
+                              : et_error_status();
     const char *const original[] = {"the original, as events"}, *const new[] = {label};
 
     if (!status)
@@ -269,7 +278,8 @@ static et_status rewrite(et_cli *cli, style_reading *s, page *p, const char *lab
 /* Prints how many events of the file are named rightly, fed with the true ones before. */
 static et_status print_accuracy(const style_reading *s, const et_style_batch *b)
 {
-    const style_data d = {.ds = &(et_dataset){.x = b->x, .y = b->labels, .lengths = b->lengths}, .events = s->events};
+    const style_data d = {.ds = &(et_dataset){.x = b->x, .y = b->labels, .lengths = b->lengths},
+                          .events = s->events};
     const int64_t n = b->x->shape[0];
     et_indices all = {.items = et_alloc((size_t)n * sizeof *all.items + 1), .n = n};
     style_verdict v = {0};
@@ -278,8 +288,9 @@ static et_status print_accuracy(const style_reading *s, const et_style_batch *b)
         all.items[i] = (int32_t)i;
     const et_status status = all.items ? style_judge(s->model, &d, &all, &v) : et_error_status();
     if (!status)
-        printf("%" PRId64 " segments: pitch %.3f, dt %.3f, duration %.3f of the events right, KL %.1f nats a segment\n", n,
-               v.accuracy[0], v.accuracy[1], v.accuracy[2], v.kl_nats);
+        printf("%" PRId64
+               " segments: pitch %.3f, dt %.3f, duration %.3f of the events right, KL %.1f nats a segment\n",
+               n, v.accuracy[0], v.accuracy[1], v.accuracy[2], v.kl_nats);
     style_verdict_free(&v);
     et_indices_free(&all);
     return status;
@@ -305,7 +316,8 @@ int style_verb_reconstruct(et_cli *cli)
     if (!status)
         status = print_accuracy(&s, &h.batch);
     if (!status)
-        status = page_begin(&p, cli, &s, "A piece rebuilt", "Every four bars are written again from their content and style.");
+        status = page_begin(&p, cli, &s, "A piece rebuilt",
+                            "Every four bars are written again from their content and style.");
     if (!status)
         status = rewrite(cli, &s, &p, "Rebuilt", k, &h);
     et_segments_free(&h.segments);
@@ -323,7 +335,8 @@ int style_verb_transfer(et_cli *cli)
 
     status = k < 0 ? k : hear(cli, &s, 0, &h);
     if (!status)
-        status = page_begin(&p, cli, &s, "A piece in another style", "The content z_c of every four bars stays; the style changes.");
+        status = page_begin(&p, cli, &s, "A piece in another style",
+                            "The content z_c of every four bars stays; the style changes.");
     if (!status)
         status = rewrite(cli, &s, &p, s.styles.items[k], k, &h);
     et_segments_free(&h.segments);
@@ -351,7 +364,8 @@ int style_verb_interpolate(et_cli *cli)
     }
     if (!status)
         status = page_begin(&p, cli, &s, "From one piece to another",
-                            "The content goes in equal steps from the first four bars of one piece to those of another.");
+                            "The content goes in equal steps from the first four bars of one piece to those "
+                            "of another.");
     if (!status) {
         const int64_t w = s.model->config.content, S = s.styles.n;
         et_tensor *way = et_zeros(ET_F32, ET_SHAPE(steps, w)), *mix = et_zeros(ET_F32, ET_SHAPE(steps, S));
@@ -364,12 +378,13 @@ int style_verb_interpolate(et_cli *cli)
             weight[i * S + style[0]] += 1 - t;
             weight[i * S + style[1]] += t;
         }
-        status = et_error_status() ? et_error_status() : style_write_mixed(s.model, way, mix, &how, &rng, &made);
+        status = et_error_status() ? et_error_status()
+                                   : style_write_mixed(s.model, way, mix, &how, &rng, &made);
     }
     if (!status) {
         et_report_section(p.report, "The way");
-        et_report_text(p.report, "%s (%s) to %s (%s)", et_cli_operand(cli, 0), s.styles.items[style[0]], et_cli_operand(cli, 1),
-                       s.styles.items[style[1]]);
+        et_report_text(p.report, "%s (%s) to %s (%s)", et_cli_operand(cli, 0), s.styles.items[style[0]],
+                       et_cli_operand(cli, 1), s.styles.items[style[1]]);
         status = style_report_pieces(p.report, p.dir, "step", &made, &s.events, NULL);
     }
     if (!status)

@@ -112,8 +112,8 @@ static et_status write_sound(const char *path, const et_midi *piece, et_report *
     return status;
 }
 
-et_status style_write(const char *dir, const char *name, const et_midi *piece, et_report *r, const char *caption,
-                      style_measures *measures)
+et_status style_write(const char *dir, const char *name, const et_midi *piece, et_report *r,
+                      const char *caption, style_measures *measures)
 {
     char *midi = NULL, *wav = NULL, *svg = NULL;
     et_strbuf roll = ET_STRBUF_INIT;
@@ -150,8 +150,8 @@ et_status style_write(const char *dir, const char *name, const et_midi *piece, e
 void style_measure_table(et_report *r, int n, const char *const *names, const style_measures *measures)
 {
     enum { COLS = 8 };
-    static const char *const header[COLS] = {"piece", "notes", "quarters", "key", "clarity of the key", "range (semitones)",
-                                             "on the sixteenth grid", "hanging notes"};
+    static const char *const header[COLS] = {"piece", "notes", "quarters", "key", "clarity of the key",
+                                             "range (semitones)", "on the sixteenth grid", "hanging notes"};
     char (*text)[COLS][32] = et_alloc_zero((size_t)n + 1, sizeof *text);
     const char **cells = et_alloc_zero((size_t)(n * COLS) + 1, sizeof *cells);
 

@@ -9,7 +9,8 @@
 typedef struct style_measures {
     int64_t notes;
     double beats;     /* length in quarter notes */
-    double clarity;   /* correlation of its pitch classes, weighted by duration, with the profile of the best of 24 keys */
+    double clarity;   /* correlation of its pitch classes, weighted by duration, with the profile of the best
+                       * of 24 keys */
     int tonic;        /* of that key, 0 is C; and whether it is minor */
     bool minor;
     int low, high;    /* MIDI pitches */
@@ -23,10 +24,10 @@ void style_measure(const et_midi *m, style_measures *out);
 /* Its key as text: "D major". */
 const char *style_key(const style_measures *s, char text[16]);
 
-/* Writes dir/name.mid, .wav and .svg (dir is made where it is not there), reads the MIDI file back and measures it.
- * With a report, adds roll and player under `caption`. `measures` may be NULL. */
-et_status style_write(const char *dir, const char *name, const et_midi *piece, et_report *r, const char *caption,
-                      style_measures *measures);
+/* Writes dir/name.mid, .wav and .svg (dir is made where it is not there), reads the MIDI file back and
+ * measures it. With a report, adds roll and player under `caption`. `measures` may be NULL. */
+et_status style_write(const char *dir, const char *name, const et_midi *piece, et_report *r,
+                      const char *caption, style_measures *measures);
 
 /* A table of measures in a report: `names` and `measures` of n pieces. */
 void style_measure_table(et_report *r, int n, const char *const *names, const style_measures *measures);

@@ -27,7 +27,8 @@ static int64_t chunks_in_memory(const tagger_batches *b)
     return b->o.train || b->d->rows <= b->o.rows ? 1 : b->o.chunks;
 }
 
-tagger_batches *tagger_batches_new(const tagger_data *d, const et_indices *items, const tagger_batch_options *o)
+tagger_batches *tagger_batches_new(const tagger_data *d, const et_indices *items,
+                                   const tagger_batch_options *o)
 {
     tagger_batches *b = et_alloc_zero(1, sizeof *b);
 
@@ -39,11 +40,12 @@ tagger_batches *tagger_batches_new(const tagger_data *d, const et_indices *items
     if (d->streamed) {
         const et_loader_options lo = {.front_end = d->fe, .rate = d->rate, .cache = d->cache, .rows = o->rows,
                                       .crop = o->train ? ET_CROP_RANDOM : ET_CROP_SPREAD, .chunks = o->chunks,
-                                      .size = o->size, .shuffle = o->train, .drop_last = drop_last, .seed = o->seed,
-                                      .threads = o->workers};
+                                      .size = o->size, .shuffle = o->train, .drop_last = drop_last,
+                                      .seed = o->seed, .threads = o->workers};
         b->stream = et_loader_new(d->sounds, items->items, items->n, &lo);
     } else {
-        const et_batch_options bo = {.size = o->size, .shuffle = o->train, .drop_last = drop_last, .seed = o->seed};
+        const et_batch_options bo = {.size = o->size, .shuffle = o->train, .drop_last = drop_last,
+                                     .seed = o->seed};
         b->memory = et_batches_new(d->ds, items->items, items->n, &bo);
     }
     if (b->stream || b->memory)
@@ -130,7 +132,8 @@ static et_status next_of_sounds(tagger_batches *b, tagger_batch *out)
     out->x = l.x;
     out->n = l.n;
     out->item = l.n ? et_data_i32(l.item) : NULL;
-    return l.n && b->o.train && l.x->ndim == 2 ? et_augment_sound(l.x, l.lengths, &b->o.sound, &b->rng) : ET_OK;
+    return l.n && b->o.train && l.x->ndim == 2 ? et_augment_sound(l.x, l.lengths, &b->o.sound, &b->rng)
+                                               : ET_OK;
 }
 
 et_status tagger_batches_next(tagger_batches *b, tagger_batch *out)

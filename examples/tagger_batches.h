@@ -7,7 +7,8 @@
 
 typedef struct tagger_batch_options {
     int64_t size, rows; /* items of a batch; rows (frames, samples) of a crop */
-    bool train;         /* shuffled, crops at random places; else `chunks` crops of each item, evenly spaced */
+    bool train;         /* shuffled, crops at random places; else `chunks` crops of each item, evenly
+                         * spaced */
     int chunks;
     double mixup;
     et_sound_augment sound; /* of training with samples */
@@ -23,10 +24,11 @@ typedef struct tagger_batch {
 
 typedef struct tagger_batches tagger_batches;
 
-/** Over the given items, which are copied; the data must outlive it. Chunk i of `chunks` of an item of n rows begins
- *  at row i ((n - rows) / chunks), rounded down; an item that is not longer than a crop has one, filled up with
- *  zeros. NULL and EINVAL, ENOMEM. */
-tagger_batches *tagger_batches_new(const tagger_data *d, const et_indices *items, const tagger_batch_options *o);
+/** Over the given items, which are copied; the data must outlive it. Chunk i of `chunks` of an item of n rows
+ *  begins at row i ((n - rows) / chunks), rounded down; an item that is not longer than a crop has one,
+ *  filled up with zeros. NULL and EINVAL, ENOMEM. */
+tagger_batches *tagger_batches_new(const tagger_data *d, const et_indices *items,
+                                   const tagger_batch_options *o);
 void tagger_batches_free(tagger_batches *b);
 
 /** Items of an epoch (chunks counted one by one); batches, at most. */

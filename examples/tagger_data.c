@@ -55,7 +55,8 @@ tagger_recipe tagger_recipe_of(tagger_kind kind, et_tagger_front front, et_tagge
         r.window = spec ? 43 : 10935;
         r.sound = (et_sound_augment){.speed = 0.2, .place = true, .gain = 6};
     }
-    if (planted) { /* the tasks' sizes are theirs; dropout and mixup keep maps at one event apart from those of others */
+    if (planted) { /* the tasks' sizes are theirs; dropout and mixup keep maps at one event apart from those
+                    * of others */
         r.net = et_tagger_small(front, back);
         r.net.dropout = 0.1;
     }
@@ -99,8 +100,8 @@ int tagger_kind_of(const tagger_source *from)
     if (has_file(from->dir, "files.csv"))
         return TAGGER_DIGITS;
     return et_raise(ET_EIO,
-                    "%s: none of annotations_final.csv (MagnaTagATune), clips.csv (rendered excerpts), files.csv "
-                    "(spoken digits) is there; --lists names a list of clips",
+                    "%s: none of annotations_final.csv (MagnaTagATune), clips.csv (rendered excerpts), "
+                    "files.csv (spoken digits) is there; --lists names a list of clips",
                     from->dir);
 }
 
@@ -159,7 +160,8 @@ static et_status load_sounds(tagger_data *d, const tagger_source *from)
 {
     if (!d->sounds || !(d->ds = et_collection_labels(d->sounds)))
         return et_error_status();
-    d->ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(et_collection_size(d->sounds), 1)); /* counts items, is never read */
+    /* counts items, is never read */
+    d->ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(et_collection_size(d->sounds), 1));
     if (!d->ds->x || et_fill(d->ds->x, 0))
         return et_error_status();
     d->streamed = true;
@@ -300,13 +302,15 @@ et_status tagger_data_split(const tagger_data *d, et_indices *train, et_indices 
     if (!status)
         status = et_split_named(d->ds, "valid", valid);
     if (!status && (train->n == 0 || valid->n == 0))
-        status = et_raise(ET_EFORMAT, "the data have no items in the split \"%s\"", train->n ? "valid" : "train");
+        status = et_raise(ET_EFORMAT, "the data have no items in the split \"%s\"",
+                          train->n ? "valid" : "train");
     return status;
 }
 
 et_status tagger_data_choose(const tagger_data *d, const char *split, et_indices *out, const char **judged)
 {
-    const bool automatic = strcmp(split, "auto") == 0, fresh = d->kind == TAGGER_PATTERNS || d->kind == TAGGER_TONES;
+    const bool automatic = strcmp(split, "auto") == 0, fresh = d->kind == TAGGER_PATTERNS ||
+                                                               d->kind == TAGGER_TONES;
     et_status status = ET_OK;
 
     *judged = automatic ? "test" : split;
@@ -360,7 +364,8 @@ et_status tagger_data_sound(const tagger_data *d, int64_t item, double seconds, 
         return sound_of_samples(d, item, out);
     }
     if (!d->streamed) /* of rendered excerpts some are there as sound, by name */
-        at = d->sounds && d->ds->names.n > item ? et_names_find(&d->sounds->names, d->ds->names.items[item]) : -1;
+        at = d->sounds && d->ds->names.n > item ? et_names_find(&d->sounds->names, d->ds->names.items[item])
+                                                : -1;
     if (at < 0 || (!d->streamed && d->sounds->files.n == 0) ||
         (d->sounds->files.n > at && d->sounds->files.items[at][0] == '\0'))
         return ET_OK;

@@ -1,5 +1,6 @@
-/* What music-tagger learns from, with the recipe of each: the built-in corpus, planted patterns and tones, and
- * corpora on the user's disk. Items are in memory, or they are sounds that background threads make into features. */
+/* What music-tagger learns from, with the recipe of each: the built-in corpus, planted patterns and tones,
+ * and corpora on the user's disk. Items are in memory, or they are sounds that background threads make into
+ * features. */
 #ifndef ETUDE_EXAMPLES_TAGGER_DATA_H
 #define ETUDE_EXAMPLES_TAGGER_DATA_H
 
@@ -52,7 +53,8 @@ int tagger_kind_of(const tagger_source *from);
 typedef struct tagger_data {
     tagger_kind kind;
     et_tagger_front front;
-    et_dataset *ds;        /* labels, tags, names, splits; x [N, T, bands] or [N, samples] where data are in memory */
+    et_dataset *ds;        /* labels, tags, names, splits; x [N, T, bands] or [N, samples] where data are in
+                            * memory */
     et_collection *sounds; /* NULL where nothing is heard */
     bool streamed;         /* rows are made of sounds: item i is sound i */
     et_front_end *fe;      /* of streamed Spec */
@@ -68,29 +70,29 @@ typedef struct tagger_data {
 tagger_data *tagger_data_load(const tagger_source *from);
 void tagger_data_free(tagger_data *d);
 
-/* Makes or opens the file that keeps the features of sounds, with so many background threads; without it, or with
- * `path` NULL, they are computed whenever they are needed. Nothing where there are no such features. */
+/* Makes or opens the file that keeps the features of sounds, with so many background threads; without it, or
+ * with `path` NULL, they are computed whenever they are needed. Nothing where there are no such features. */
 et_status tagger_data_cache(tagger_data *d, const char *path, int workers);
 
 int64_t tagger_data_tags(const tagger_data *d);
 
-/* Makes the tags those of `names`, in that order: a trained model's. Tags that the data do not have are off for all
- * items. EINVAL if none of them is there. */
+/* Makes the tags those of `names`, in that order: a trained model's. Tags that the data do not have are off
+ * for all items. EINVAL if none of them is there. */
 et_status tagger_data_align(tagger_data *d, const et_names *names);
 
-/* The items to learn from and to validate with: the data's own split, or a fifth of the groups held out where they
- * have none. EFORMAT for a split without one of the two. */
+/* The items to learn from and to validate with: the data's own split, or a fifth of the groups held out where
+ * they have none. EFORMAT for a split without one of the two. */
 et_status tagger_data_split(const tagger_data *d, et_indices *train, et_indices *valid);
 
-/* The items to judge: those of the named split, or ("auto") the split "test" where there is one, else all. *judged
- * says which: the split, or "all"; of data that the program has made for a test, "test". */
+/* The items to judge: those of the named split, or ("auto") the split "test" where there is one, else all.
+ * *judged says which: the split, or "all"; of data that the program has made for a test, "test". */
 et_status tagger_data_choose(const tagger_data *d, const char *split, et_indices *out, const char **judged);
 
 /* The name of an item. */
 const char *tagger_data_name(char buf[64], const tagger_data *d, int64_t item);
 
-/* The first `seconds` of an item's sound, mono at its own rate; the caller frees it. *has is false where the item
- * cannot be heard. */
+/* The first `seconds` of an item's sound, mono at its own rate; the caller frees it. *has is false where the
+ * item cannot be heard. */
 et_status tagger_data_sound(const tagger_data *d, int64_t item, double seconds, et_audio *out, bool *has);
 
 #endif

@@ -21,8 +21,8 @@ typedef struct tagger_verdict {
     int64_t *positives;     /* [tags] */
 } tagger_verdict;
 
-/* Judges the model, in evaluation mode, on all chunks of the items. *v must be zero or an earlier verdict. EFORMAT
- * where no sound can be read. A macro mean without any tag is NaN. */
+/* Judges the model, in evaluation mode, on all chunks of the items. *v must be zero or an earlier verdict.
+ * EFORMAT where no sound can be read. A macro mean without any tag is NaN. */
 et_status tagger_judge(const et_tagger *m, const tagger_data *d, tagger_batches *b, tagger_verdict *v);
 void tagger_verdict_free(tagger_verdict *v);
 

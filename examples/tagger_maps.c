@@ -152,8 +152,8 @@ et_status tagger_localisation(const et_tagger *m, const tagger_data *d, const et
             et_scope_close(scope);
         if (status)
             break;
-        sum += tagger_pointing(maps.contributions + tag * maps.steps, maps.steps, maps.rows_per_step, event[0],
-                               event[1], &chance);
+        sum += tagger_pointing(maps.contributions + tag * maps.steps, maps.steps, maps.rows_per_step,
+                               event[0], event[1], &chance);
         n++;
         tagger_maps_free(&maps);
     }

@@ -21,8 +21,8 @@ void tagger_tell_broken(const tagger_batches *b)
         fprintf(stderr, "left out: %" PRId64 " more\n", broken->n - 3);
 }
 
-et_status tagger_measure(et_cli *cli, et_run *run, const et_tagger *m, const tagger_data *d, const char *section,
-                         const et_indices *items, tagger_verdict *v)
+et_status tagger_measure(et_cli *cli, et_run *run, const et_tagger *m, const tagger_data *d,
+                         const char *section, const et_indices *items, tagger_verdict *v)
 {
     et_figure figures[TAGGER_FIGURES];
     tagger_batch_options o = tagger_judging(cli);
@@ -41,8 +41,8 @@ et_status tagger_measure(et_cli *cli, et_run *run, const et_tagger *m, const tag
 
 void tagger_print_verdict(const char *name, const tagger_verdict *v, et_run *run)
 {
-    printf("%s: ROC-AUC %.4f, average precision %.4f over %" PRId64 " tags (%" PRId64 " skipped), loss %.3f", name,
-           v->roc_auc, v->pr_auc, v->used, v->skipped, v->loss);
+    printf("%s: ROC-AUC %.4f, average precision %.4f over %" PRId64 " tags (%" PRId64 " skipped), loss %.3f",
+           name, v->roc_auc, v->pr_auc, v->used, v->skipped, v->loss);
     if (!isnan(v->accuracy))
         printf(", accuracy %.4f", v->accuracy);
     if (!isnan(v->localisation))

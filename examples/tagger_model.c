@@ -43,7 +43,8 @@ et_status tagger_check_front(et_cli *cli, int *kind)
                         only == ET_FRONT_SPEC ? "spec" : "raw");
     for (int i = 0; i < 4 && from.front == ET_FRONT_SPEC; i++)
         if (et_cli_given(cli, of_sounds[i]))
-            return et_raise(ET_EINVAL, "--%s changes samples, which a model that begins with spec does not read",
+            return et_raise(ET_EINVAL,
+                            "--%s changes samples, which a model that begins with spec does not read",
                             of_sounds[i]);
     if (is_sample_cnn(cli) && *kind == TAGGER_TONES)
         return et_raise(ET_EINVAL, "--model sample-cnn needs sounds longer than those of --task tones");
@@ -116,7 +117,8 @@ static et_tagger_config config_of(const et_cli *cli, const tagger_data *d)
             c.long_widths[i] = c.long_widths[i] * channels / 128;
     } else if (c.back == ET_BACK_CNN_L) {
         for (int i = 0; i < c.long_blocks; i++)
-            c.long_widths[i] = c.long_widths[i] * wide / tagger_recipe_of(d->kind, c.front, c.back, paper).net.wide;
+            c.long_widths[i] = c.long_widths[i] * wide /
+                               tagger_recipe_of(d->kind, c.front, c.back, paper).net.wide;
     }
     if (c.back == ET_BACK_CNN_L)
         c.long_blocks = room_for(steps, c.long_blocks);
@@ -142,9 +144,10 @@ et_tagger *tagger_build(const et_cli *cli, const tagger_data *d)
 
 tagger_batch_options tagger_training(const et_cli *cli)
 {
-    return (tagger_batch_options){.size = et_cli_int(cli, "batch"), .rows = et_cli_int(cli, "window"), .train = true,
-                                  .chunks = 1, .mixup = et_cli_real(cli, "mixup"),
-                                  .sound = {et_cli_real(cli, "speed"), strcmp(et_cli_text(cli, "place"), "anywhere") == 0,
+    return (tagger_batch_options){.size = et_cli_int(cli, "batch"), .rows = et_cli_int(cli, "window"),
+                                  .train = true, .chunks = 1, .mixup = et_cli_real(cli, "mixup"),
+                                  .sound = {et_cli_real(cli, "speed"),
+                                            strcmp(et_cli_text(cli, "place"), "anywhere") == 0,
                                             et_cli_real(cli, "gain"), et_cli_real(cli, "noise")},
                                   .seed = (uint64_t)et_cli_int(cli, "seed"),
                                   .workers = (int)et_cli_int(cli, "workers")};
@@ -176,7 +179,8 @@ static et_status read_tags(et_run *run, et_names *names)
     for (const et_json_value *v = list->first; v; v = v->next)
         if (v->type != ET_JSON_STRING || et_names_add(names, v->string) < 0)
             return et_error_status() ? et_error_status()
-                                     : et_raise(ET_EFORMAT, "%s: a tag that is no text", et_run_path(run, ET_RUN_CONFIG));
+                                     : et_raise(ET_EFORMAT, "%s: a tag that is no text",
+                                                et_run_path(run, ET_RUN_CONFIG));
     return ET_OK;
 }
 

@@ -18,7 +18,10 @@ enum { SHOWN_TAGS = 10, PICTURES = 3, LEFT_ROOM = 110, RIGHT_ROOM = 150, SCALE =
 /* A row of contributions that varies by less stays dark. */
 #define LEAST_RANGE 0.1
 
-double tagger_time(const tagger_data *d, double rows) { return d->row_seconds > 0 ? rows * d->row_seconds : rows; }
+double tagger_time(const tagger_data *d, double rows)
+{
+    return d->row_seconds > 0 ? rows * d->row_seconds : rows;
+}
 
 et_status tagger_item_clip(const tagger_data *d, int64_t item, int64_t rows, tagger_clip *out)
 {
@@ -175,7 +178,8 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
                       const int64_t *tags, int n, canvas *c)
 {
     const double rows = (double)clip->x->shape[clip->x->ndim - 1];
-    const double end = tagger_time(d, rows), covered = tagger_time(d, (double)maps->steps * maps->rows_per_step);
+    const double end = tagger_time(d, rows), covered = tagger_time(d,
+                                                                   (double)maps->steps * maps->rows_per_step);
     const char *unit = d->row_seconds > 0 ? "time (s)" : "frame";
     const int heads = maps->heads < 64 ? maps->heads : 64;
     char truth[200], caption[640];
@@ -200,23 +204,25 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
     spread(maps->attention, maps->steps, 0, 0, c->overlay, c->spectrum.cols);
     et_series attention = {.name = "attention", .n = maps->steps, .x = c->curve, .y = c->curve + maps->steps};
     const et_heatmap pictures[] = {
-        {.what = "The spectrogram with the attention of the last layer over it", .x_label = unit, .y_label = "mel band",
-         .value_label = "level", .rows = c->spectrum.rows, .cols = c->spectrum.cols, .data = c->spectrum.data,
-         .x1 = end, .y1 = (double)c->spectrum.rows, .height = 180, .overlay = c->overlay, .curves = &attention,
-         .n_curves = 1, .curve_label = "attention", .spans = clip->spans, .n_spans = clip->n_spans,
-         .left_room = LEFT_ROOM, .right_room = RIGHT_ROOM},
+        {.what = "The spectrogram with the attention of the last layer over it", .x_label = unit,
+         .y_label = "mel band", .value_label = "level", .rows = c->spectrum.rows, .cols = c->spectrum.cols,
+         .data = c->spectrum.data, .x1 = end, .y1 = (double)c->spectrum.rows, .height = 180,
+         .overlay = c->overlay, .curves = &attention, .n_curves = 1, .curve_label = "attention",
+         .spans = clip->spans, .n_spans = clip->n_spans, .left_room = LEFT_ROOM, .right_room = RIGHT_ROOM},
         {.what = "Attention of the last layer's heads over time", .x_label = unit, .value_label = "weight",
          .rows = heads, .cols = maps->steps, .data = maps->by_head, .row_names = c->heads, .x1 = covered,
          .height = 16.0 * heads, .map = ET_CMAP_LAGOON, .left_room = LEFT_ROOM, .right_room = RIGHT_ROOM},
-        {.what = "Contribution of each moment to each tag", .x_label = unit, .value_label = "contribution", .rows = n,
-         .cols = maps->steps, .data = c->rows, .row_names = c->names, .x1 = covered, .height = 20.0 * n, .hi = 1,
-         .map = ET_CMAP_LAGOON, .left_room = LEFT_ROOM, .right_room = RIGHT_ROOM},
+        {.what = "Contribution of each moment to each tag", .x_label = unit, .value_label = "contribution",
+         .rows = n, .cols = maps->steps, .data = c->rows, .row_names = c->names, .x1 = covered,
+         .height = 20.0 * n, .hi = 1, .map = ET_CMAP_LAGOON, .left_room = LEFT_ROOM,
+         .right_room = RIGHT_ROOM},
     };
     list_tags(truth, sizeof truth, d, clip->truth);
     snprintf(caption, sizeof caption,
-             "%s. Its tags: %s. Above, the spectrogram, tinted where [CLS] looks in the last layer (the line is the sum over the "
-             "heads); then each head; then, for each tag, what the model would say if it looked at that moment alone: from the "
-             "smallest of these probabilities to the largest, or to one that is %.1f larger.",
+             "%s. Its tags: %s. Above, the spectrogram, tinted where [CLS] looks in the last layer (the line "
+             "is the sum over the heads); then each head; then, for each tag, what the model would say if it "
+             "looked at that moment alone: from the smallest of these probabilities to the largest, or to "
+             "one that is %.1f larger.",
              clip->name, clip->truth ? truth : "not known", LEAST_RANGE);
     if (clip->sound.samples)
         wav = et_audio_wav(clip->name, clip->sound.samples, clip->sound.rate, ET_WAV_PCM16, &size);
@@ -284,7 +290,8 @@ static void tag_table(et_report *r, const tagger_data *d, const tagger_verdict *
             cells[4 * k + 3] = number(text[k][2], v->tag_ap[k]);
         }
     if (cells && text)
-        et_report_table(r, "A tag that no item or every item has is in no mean.", 4, header, (int)v->tags, cells);
+        et_report_table(r, "A tag that no item or every item has is in no mean.", 4, header, (int)v->tags,
+                        cells);
     et_dealloc(cells);
     et_dealloc(text);
 }
@@ -296,7 +303,9 @@ static et_status show_items(et_report *r, const tagger_data *d, const tagger_ver
     char name[64];
 
     et_report_section(r, "What it listens to");
-    et_report_text(r, "The first clips. A click on a picture goes to that moment; the verb explain shows others.");
+    et_report_text(r,
+                   "The first clips. A click on a picture goes to that moment; the verb explain shows "
+                   "others.");
     for (int64_t i = 0; !status && i < v->n && i < PICTURES; i++) {
         et_scope *scope = et_scope_open();
         tagger_clip clip;
@@ -320,8 +329,8 @@ et_status tagger_report(et_run *run, const tagger_data *d, const tagger_verdict 
 {
     char text[5][24], count[24];
     et_report *r = et_report_new("Music tags, and what the model listens to",
-                                 "A convolutional front end reads sound, a back end gathers it over time, and every "
-                                 "tag gets a probability.");
+                                 "A convolutional front end reads sound, a back end gathers it over time, "
+                                 "and every tag gets a probability.");
     int n = 4;
 
     snprintf(count, sizeof count, "%" PRId64, v->n);

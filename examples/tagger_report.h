@@ -1,5 +1,5 @@
-/* What music-tagger shows: figures by tag, maps of attention and contributions over the time of a clip with its
- * sound, report.html. */
+/* What music-tagger shows: figures by tag, maps of attention and contributions over the time of a clip with
+ * its sound, report.html. */
 #ifndef ETUDE_EXAMPLES_TAGGER_REPORT_H
 #define ETUDE_EXAMPLES_TAGGER_REPORT_H
 
@@ -26,13 +26,14 @@ et_status tagger_item_clip(const tagger_data *d, int64_t item, int64_t rows, tag
 double tagger_time(const tagger_data *d, double rows);
 
 /* Adds a clip to the report: its spectrogram with the attention over it, the attention of each head, and the
- * contribution maps of `tags` (those of the n_tags that are given, -1: the likeliest ones); with its sound. Writes
- * FOLDER/NAME-attention.png and FOLDER/NAME-TAG.png, the spectrogram under the maps (folder NULL: none). What the
- * model says goes to `out` (NULL: not). */
+ * contribution maps of `tags` (those of the n_tags that are given, -1: the likeliest ones); with its sound.
+ * Writes FOLDER/NAME-attention.png and FOLDER/NAME-TAG.png, the spectrogram under the maps (folder NULL:
+ * none). What the model says goes to `out` (NULL: not). */
 et_status tagger_report_clip(et_report *r, FILE *out, const tagger_data *d, const tagger_clip *clip,
                              const tagger_maps *maps, const int64_t *tags, int n_tags, const char *folder);
 
-/* Writes report.html: key figures, curves, the table of tags, maps of some items, the model and its options. */
+/* Writes report.html: key figures, curves, the table of tags, maps of some items, the model and its
+ * options. */
 et_status tagger_report(et_run *run, const tagger_data *d, const tagger_verdict *v, const char *name,
                         const et_tagger *m, int64_t rows);
 

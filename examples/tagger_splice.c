@@ -18,8 +18,8 @@ static void halves(const tagger_maps *maps, int64_t tag, double mean[2])
 }
 
 /* How much more a clip's half says of the one tag than of the other. */
-static et_status clearness(const et_tagger *m, const tagger_data *d, int64_t item, int side, int64_t own, int64_t other,
-                           int64_t rows, double *out)
+static et_status clearness(const et_tagger *m, const tagger_data *d, int64_t item, int side, int64_t own,
+                           int64_t other, int64_t rows, double *out)
 {
     et_scope *scope = et_scope_open();
     tagger_maps maps = {.steps = 0};
@@ -37,8 +37,8 @@ static et_status clearness(const et_tagger *m, const tagger_data *d, int64_t ite
     return ET_OK;
 }
 
-et_status tagger_splice_choose(const et_tagger *m, const tagger_data *d, const tagger_verdict *v, int side, int64_t own,
-                               int64_t other, int64_t rows, int64_t *item)
+et_status tagger_splice_choose(const et_tagger *m, const tagger_data *d, const tagger_verdict *v, int side,
+                               int64_t own, int64_t other, int64_t rows, int64_t *item)
 {
     int64_t tried[TAGGER_CANDIDATES];
     double most = 0, clear;
@@ -68,7 +68,8 @@ et_status tagger_splice_choose(const et_tagger *m, const tagger_data *d, const t
             *item = v->item[best];
         }
     }
-    return n ? ET_OK : et_raise(ET_EINVAL, "no item has the tag %s and not %s: name two with --first and --second",
+    return n ? ET_OK : et_raise(ET_EINVAL,
+                                "no item has the tag %s and not %s: name two with --first and --second",
                                 d->ds->tag_names.items[own], d->ds->tag_names.items[other]);
 }
 
@@ -100,8 +101,8 @@ static void print_halves(FILE *out, const tagger_data *d, const tagger_maps *map
     }
 }
 
-et_status tagger_splice(et_report *r, FILE *out, const et_tagger *m, const tagger_data *d, const int64_t items[2],
-                        const int64_t tags[2], int64_t rows, const char *folder)
+et_status tagger_splice(et_report *r, FILE *out, const et_tagger *m, const tagger_data *d,
+                        const int64_t items[2], const int64_t tags[2], int64_t rows, const char *folder)
 {
     const int time = d->front == ET_FRONT_SPEC ? 2 : 1;
     const int64_t middle = rows / 2;
@@ -117,12 +118,14 @@ et_status tagger_splice(et_report *r, FILE *out, const et_tagger *m, const tagge
              tagger_data_name(names[1], d, items[1]));
     clip.name = name;
     const et_span spans[2] = {{0, tagger_time(d, (double)middle), d->ds->tag_names.items[tags[0]]},
-                              {tagger_time(d, (double)middle), tagger_time(d, (double)rows), d->ds->tag_names.items[tags[1]]}};
+                              {tagger_time(d, (double)middle), tagger_time(d, (double)rows),
+                               d->ds->tag_names.items[tags[1]]}};
     clip.spans = spans;
     clip.n_spans = 2;
     if (!status) {
         clip.x = et_contiguous(et_concat(2, (et_tensor *const[]){et_slice(part[0].x, time, 0, middle, 1),
-                                                                 et_slice(part[1].x, time, middle, rows, 1)}, time));
+                                                                 et_slice(part[1].x, time, middle, rows, 1)},
+                                                                 time));
         status = tagger_maps_make(m, clip.x, &maps);
     }
     if (!status && part[0].sound.samples && part[1].sound.samples)

@@ -34,25 +34,31 @@ typedef struct job {
     int phase;                     /* of the last epoch that was begun, from 1; 0: none */
 } job;
 
-/* The paper's schedule: half of the epochs with Adam, then SGD at three rates, each from the best weights so far. */
+/* The paper's schedule: half of the epochs with Adam, then SGD at three rates, each from the best weights so
+ * far. */
 static int paper_phases(const et_cli *cli, const et_optim_options *adam, et_train_phase phases[PHASES])
 {
     const int64_t epochs = et_cli_int(cli, "epochs"), part = epochs / 6 > 0 ? epochs / 6 : 1;
 
     phases[0] = (et_train_phase){.epochs = epochs / 2 > 0 ? epochs / 2 : 1, .optim = *adam};
     for (int i = 1; i < 4; i++)
-        phases[i] = (et_train_phase){.epochs = part, .optim = {.kind = ET_SGD, .lr = adam->lr * pow(10, 2 - i), .momentum = 0.9,
-                                                               .nesterov = true, .weight_decay = 1e-4}};
+        phases[i] = (et_train_phase){.epochs = part, .optim = {.kind = ET_SGD,
+                                                               .lr = adam->lr * pow(10, 2 - i),
+                                                               .momentum = 0.9, .nesterov = true,
+                                                               .weight_decay = 1e-4}};
     return 4;
 }
 
-/* SampleCNN's: SGD, a fifth of the rate when nothing has improved for some epochs, from the best weights so far. */
+/* SampleCNN's: SGD, a fifth of the rate when nothing has improved for some epochs, from the best weights so
+ * far. */
 static int plateau_phases(const et_cli *cli, et_train_phase phases[PHASES])
 {
     for (int i = 0; i < PHASES; i++)
-        phases[i] = (et_train_phase){.epochs = et_cli_int(cli, "epochs"), .patience = et_cli_int(cli, "patience"),
-                                     .optim = {.kind = ET_SGD, .lr = et_cli_real(cli, "lr") * pow(5, -i), .momentum = 0.9,
-                                               .nesterov = true, .weight_decay = et_cli_real(cli, "weight-decay")}};
+        phases[i] = (et_train_phase){.epochs = et_cli_int(cli, "epochs"),
+                                     .patience = et_cli_int(cli, "patience"),
+                                     .optim = {.kind = ET_SGD, .lr = et_cli_real(cli, "lr") * pow(5, -i),
+                                               .momentum = 0.9, .nesterov = true,
+                                               .weight_decay = et_cli_real(cli, "weight-decay")}};
     return PHASES;
 }
 
@@ -63,8 +69,9 @@ static void tell_phase(job *j, int phase, double sgd_rate)
         et_progress_note(&j->loop.progress, "phase %d: SGD at rate %g, from the best weights so far", phase,
                          j->phases[phase - 1].optim.lr);
     else if (j->phase > 0 && phase > j->phase)
-        et_progress_note(&j->loop.progress, "phase %d: Adam gave way to SGD at rate %.4g, after step %" PRId64, phase,
-                         sgd_rate, et_optim_switched(j->optim, NULL));
+        et_progress_note(&j->loop.progress,
+                         "phase %d: Adam gave way to SGD at rate %.4g, after step %" PRId64, phase, sgd_rate,
+                         et_optim_switched(j->optim, NULL));
     j->phase = phase;
 }
 
@@ -88,7 +95,8 @@ static et_tensor *batch_loss(void *user)
 {
     job *j = user;
 
-    return et_bce_with_logits(et_tagger_forward(j->model, j->batch.x, NULL), j->batch.targets, ET_REDUCE_MEAN);
+    return et_bce_with_logits(et_tagger_forward(j->model, j->batch.x, NULL), j->batch.targets,
+                              ET_REDUCE_MEAN);
 }
 
 /* The macro ROC-AUC chooses. */
@@ -120,8 +128,8 @@ static et_status report(void *user, const et_train_event *e)
         figures[n++] = (et_figure){"phase", phase};
     if (!isnan(rate))
         figures[n++] = (et_figure){"sgd_rate", rate};
-    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  ROC-AUC %.4f  AP %.3f%s", e->loss, j->valid.loss,
-                    j->valid.roc_auc, j->valid.pr_auc, e->improved ? "  best" : "");
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  ROC-AUC %.4f  AP %.3f%s", e->loss,
+                    j->valid.loss, j->valid.roc_auc, j->valid.pr_auc, e->improved ? "  best" : "");
     return et_run_loop_log(&j->loop, e, figures, n);
 }
 /* The trained model on the training and validation data: metrics.json, tags.csv and report.html. */
@@ -166,9 +174,9 @@ static et_status train_job(job *j, et_train_result *result)
     j->valid_batches = tagger_batches_new(j->d, &j->valid_items, &vo);
     if (!j->batches || !j->valid_batches || write_config(j))
         return et_error_status();
-    printf("%lld training and %lld validation items, %lld %s at a time, %lld tags\n", (long long)j->train_items.n,
-           (long long)j->valid_items.n, (long long)o.rows, j->d->front == ET_FRONT_SPEC ? "frames" : "samples",
-           (long long)tagger_data_tags(j->d));
+    printf("%lld training and %lld validation items, %lld %s at a time, %lld tags\n",
+           (long long)j->train_items.n, (long long)j->valid_items.n, (long long)o.rows,
+           j->d->front == ET_FRONT_SPEC ? "frames" : "samples", (long long)tagger_data_tags(j->d));
     et_module_print(&j->model->module, stdout);
 
     const char *schedule = et_cli_text(cli, "schedule");
@@ -183,7 +191,8 @@ static et_status train_job(job *j, et_train_result *result)
     if (!(j->optim = et_optim_new(&j->model->module, &oo, NULL, 0)))
         return et_error_status();
     const int64_t steps = tagger_batches_count(j->batches) * et_cli_int(cli, "epochs");
-    const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = oo.lr, .warmup = steps / 20, .total = steps};
+    const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = oo.lr, .warmup = steps / 20,
+                                .total = steps};
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                                 .validate = validate};
     const et_train_options options = {
@@ -220,7 +229,8 @@ static et_status open_job(job *j)
         return et_error_status();
     if (j->run && et_run_config(j->run) && tagger_align(j->run, j->d))
         return et_error_status();
-    if (!(j->model = tagger_build(cli, j->d)) || (!j->run && !(j->run = et_run_for_training(cli))) || et_interrupt_catch())
+    if (!(j->model = tagger_build(cli, j->d)) || (!j->run && !(j->run = et_run_for_training(cli))) ||
+        et_interrupt_catch())
         return et_error_status();
     return tagger_data_cache(j->d, tagger_cache(cli, j->run), (int)et_cli_int(cli, "workers"));
 }

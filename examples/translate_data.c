@@ -16,7 +16,8 @@ translate_marks translate_marks_of(const et_wordpiece *words)
 {
     if (!words)
         return (translate_marks){PAD, BEGIN, END};
-    return (translate_marks){et_wordpiece_special(words, ET_TOKEN_PAD), et_wordpiece_special(words, ET_TOKEN_BEGIN),
+    return (translate_marks){et_wordpiece_special(words, ET_TOKEN_PAD),
+                             et_wordpiece_special(words, ET_TOKEN_BEGIN),
                              et_wordpiece_special(words, ET_TOKEN_END)};
 }
 
@@ -49,8 +50,8 @@ static translate_data *make(et_wordpiece *words, int64_t n, int64_t S, int64_t T
         et_wordpiece_free(words);
         return NULL;
     }
-    *d = (translate_data){.words = words, .vocabulary = translate_vocabulary(words), .marks = translate_marks_of(words),
-                          .n = n, .S = S, .T = T};
+    *d = (translate_data){.words = words, .vocabulary = translate_vocabulary(words),
+                          .marks = translate_marks_of(words), .n = n, .S = S, .T = T};
     d->source = et_alloc_zero((size_t)(n * S) + 1, size);
     d->lengths = et_alloc_zero((size_t)n + 1, size);
     d->target = et_alloc_zero((size_t)(n * T) + 1, size);
@@ -124,7 +125,9 @@ static et_wordpiece *learn_words(const et_csv *table, int split, int from, int t
         if (status == ET_OK)
             status = et_names_add(&texts, et_csv_text(table, i, to));
     }
-    et_wordpiece *words = status == ET_OK ? et_wordpiece_new(et_vocabulary_of_pieces(&texts, (int32_t)vocabulary, LEAST)) : NULL;
+    et_wordpiece *words = status == ET_OK
+                              ? et_wordpiece_new(et_vocabulary_of_pieces(&texts, (int32_t)vocabulary, LEAST))
+                              : NULL;
     et_names_free(&texts);
     return words;
 }
@@ -140,7 +143,8 @@ static et_status encode(translate_data *d, int64_t i, const char *from, const ch
     if (status == ET_OK) {
         const translate_marks m = d->marks;
         d->lengths[i] = (int32_t)et_tokens_row(&source, -1, -1, m.pad, d->S, d->source + i * d->S, NULL);
-        d->wanted[i] = (int32_t)et_tokens_row(&target, m.begin, m.end, m.pad, d->T, d->target + i * d->T, NULL);
+        d->wanted[i] = (int32_t)et_tokens_row(&target, m.begin, m.end, m.pad, d->T, d->target + i * d->T,
+                                              NULL);
         status = d->lengths[i] < 0 || d->wanted[i] < 0 ? et_error_status() : ET_OK;
     }
     et_tokens_free(&source);
@@ -162,7 +166,8 @@ translate_data *translate_captions(const char *dir, int64_t vocabulary, int64_t 
     const int split = et_csv_column(table, "split"), from = et_csv_column(table, "aspects"),
               to = et_csv_column(table, "caption");
     const int64_t n = et_csv_rows(table);
-    et_wordpiece *words = split < 0 || from < 0 || to < 0 ? NULL : learn_words(table, split, from, to, vocabulary);
+    et_wordpiece *words = split < 0 || from < 0 || to < 0 ? NULL : learn_words(table, split, from, to,
+                                                                               vocabulary);
     translate_data *d = words ? make(words, n, length, length) : NULL;
     et_status status = d ? ET_OK : et_error_status();
 
@@ -172,7 +177,8 @@ translate_data *translate_captions(const char *dir, int64_t vocabulary, int64_t 
             sort_into(d, i, strcmp(et_csv_text(table, i, split), "train") != 0);
     }
     if (status == ET_OK && (d->train.n == 0 || d->valid.n == 0))
-        status = et_raise(ET_EFORMAT, "%s: rows of the split \"train\" and others are needed, each with aspects", path);
+        status = et_raise(ET_EFORMAT,
+                          "%s: rows of the split \"train\" and others are needed, each with aspects", path);
     et_csv_free(table);
     if (status == ET_OK)
         return d;
@@ -189,12 +195,14 @@ int64_t translate_read(const et_wordpiece *words, const char *text, int64_t S, i
     if (words) {
         et_tokens tokens = {NULL, 0, 0};
         const et_status status = et_wordpiece_encode(words, text, strlen(text), &tokens);
-        n = status == ET_OK ? et_tokens_row(&tokens, -1, -1, translate_marks_of(words).pad, S, row, NULL) : status;
+        n = status == ET_OK ? et_tokens_row(&tokens, -1, -1, translate_marks_of(words).pad, S, row, NULL)
+                            : status;
         et_tokens_free(&tokens);
     } else {
         for (; text[n]; n++) {
             if (text[n] < 'a' || text[n] >= 'a' + SYMBOLS || n == S)
-                return et_raise(ET_EINVAL, "\"%s\": up to %" PRId64 " letters a to %c are needed", text, S, 'a' + SYMBOLS - 1);
+                return et_raise(ET_EINVAL, "\"%s\": up to %" PRId64 " letters a to %c are needed", text,
+                                S, 'a' + SYMBOLS - 1);
             row[n] = SYMBOL + text[n] - 'a';
         }
     }

@@ -25,14 +25,15 @@ typedef struct translate_data {
 /* `train` + `valid` sequences of eight symbols, and the same reversed. NULL: ENOMEM. */
 translate_data *translate_reversals(int64_t train, int64_t valid, uint64_t seed);
 
-/* MusicCaps (dir/musiccaps.csv): from a clip's aspects the first sentence of its caption. Pieces of words, at most
- * `vocabulary`, are learned from the training part. Texts are cut to `length` tokens. NULL: EIO, EFORMAT, ENOMEM. */
+/* MusicCaps (dir/musiccaps.csv): from a clip's aspects the first sentence of its caption. Pieces of words, at
+ * most `vocabulary`, are learned from the training part. Texts are cut to `length` tokens. NULL: EIO,
+ * EFORMAT, ENOMEM. */
 translate_data *translate_captions(const char *dir, int64_t vocabulary, int64_t length);
 
 void translate_data_free(translate_data *d);
 
-/* The tokens of what a user wrote (letters a .. i for symbols) into row [S]; returns their number, EINVAL for what
- * cannot be read. `words` NULL: symbols. */
+/* The tokens of what a user wrote (letters a .. i for symbols) into row [S]; returns their number, EINVAL for
+ * what cannot be read. `words` NULL: symbols. */
 int64_t translate_read(const et_wordpiece *words, const char *text, int64_t S, int32_t *row);
 
 /* Text of the tokens up to `end` (or n). Released with et_dealloc. NULL: ENOMEM. */

@@ -29,8 +29,10 @@ et_status translate_gather(const translate_data *d, const int32_t *index, int64_
     if (!out->source || !out->target || (!out->lengths && !equal))
         return et_error_status();
     for (int64_t i = 0; i < n; i++) {
-        memcpy((int32_t *)et_data_mut(out->source) + i * S, d->source + index[i] * d->S, (size_t)S * sizeof(int32_t));
-        memcpy((int32_t *)et_data_mut(out->target) + i * T, d->target + index[i] * d->T, (size_t)T * sizeof(int32_t));
+        memcpy((int32_t *)et_data_mut(out->source) + i * S, d->source + index[i] * d->S,
+               (size_t)S * sizeof(int32_t));
+        memcpy((int32_t *)et_data_mut(out->target) + i * T, d->target + index[i] * d->T,
+               (size_t)T * sizeof(int32_t));
         if (!equal)
             ((int32_t *)et_data_mut(out->lengths))[i] = d->lengths[index[i]];
     }
@@ -38,8 +40,9 @@ et_status translate_gather(const translate_data *d, const int32_t *index, int64_
 }
 
 /* The loss of a batch and, for the first `most` of it, what the model makes of the sources. */
-static et_status judge_batch(const et_encoder_decoder *m, const translate_data *d, const int32_t *index, int64_t n,
-                             int64_t most, const et_translate_options *how, double *loss, int64_t *tokens, int32_t *results)
+static et_status judge_batch(const et_encoder_decoder *m, const translate_data *d, const int32_t *index,
+                             int64_t n, int64_t most, const et_translate_options *how, double *loss,
+                             int64_t *tokens, int32_t *results)
 {
     et_scope *scope = et_scope_open();
     translate_batch b;
@@ -62,8 +65,9 @@ static et_status judge_batch(const et_encoder_decoder *m, const translate_data *
     return et_error_status();
 }
 
-et_status translate_judge(const et_encoder_decoder *m, const translate_data *d, const et_indices *items, int64_t most,
-                          const et_translate_options *how, translate_verdict *v, int32_t *results)
+et_status translate_judge(const et_encoder_decoder *m, const translate_data *d, const et_indices *items,
+                          int64_t most, const et_translate_options *how, translate_verdict *v,
+                          int32_t *results)
 {
     const int64_t T = d->T - 1;
     et_translate_options o = *how;
@@ -78,7 +82,8 @@ et_status translate_judge(const et_encoder_decoder *m, const translate_data *d, 
     et_status status = ET_OK;
     for (int64_t i = 0; status == ET_OK && i < items->n; i += BATCH) {
         const int64_t n = items->n - i < BATCH ? items->n - i : BATCH;
-        status = judge_batch(m, d, items->items + i, n, most - i < n ? most - i : n, &o, &loss, &tokens, made + i * T);
+        status = judge_batch(m, d, items->items + i, n, most - i < n ? most - i : n, &o, &loss, &tokens,
+                             made + i * T);
     }
     *v = (translate_verdict){.loss = loss / (double)tokens, .exact = NAN, .bleu = NAN, .n = most};
     for (int64_t i = 0; status == ET_OK && i < most; i++) {

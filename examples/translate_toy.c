@@ -31,14 +31,16 @@ enum { REVERSALS = 6400, REVERSALS_HELD = 500, SHOWN = 8 };
 
 static et_status recipe_defaults(et_cli *cli)
 {
-    const bool text = et_cli_text(cli, "data") != NULL, paper = strcmp(et_cli_text(cli, "config"), "paper") == 0;
+    const bool text = et_cli_text(cli, "data") != NULL, paper = strcmp(et_cli_text(cli, "config"),
+                                                                       "paper") == 0;
     const struct { const char *name; int64_t reverse, text, paper; } ints[] = {
         {"width", 32, 64, 512}, {"hidden", 64, 128, 2048}, {"heads", 4, 4, 8}, {"layers", 2, 2, 6},
         {"epochs", 8, 30, 30}, {"batch", 64, 32, 32}, {"warmup", 200, 400, 4000}};
 
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         et_cli_default_int(cli, ints[i].name,
-                           paper && i < 4 ? ints[i].paper : paper && i == 6 ? ints[i].paper : text ? ints[i].text : ints[i].reverse);
+                           paper && i < 4 ? ints[i].paper : paper && i == 6 ? ints[i].paper : text
+                           ? ints[i].text : ints[i].reverse);
     et_cli_default_real(cli, "lr", paper ? 1 : 0.5);
     return et_cli_default_real(cli, "dropout", text || paper ? 0.1 : 0);
 }
@@ -94,14 +96,16 @@ static et_status begin_epoch(void *user, int64_t epoch)
     job *j = user;
 
     j->at = 0;
-    et_batch_order(j->data->train.items, j->data->train.n, true, (uint64_t)et_cli_int(j->cli, "seed"), epoch, j->order);
+    et_batch_order(j->data->train.items, j->data->train.n, true, (uint64_t)et_cli_int(j->cli, "seed"), epoch,
+                   j->order);
     return et_run_loop_epoch(&j->loop, epoch, j->data->train.n);
 }
 
 static int64_t next_batch(void *user)
 {
     job *j = user;
-    const int64_t size = et_cli_int(j->cli, "batch"), left = j->data->train.n - j->at, n = left < size ? left : size;
+    const int64_t size = et_cli_int(j->cli, "batch"), left = j->data->train.n - j->at,
+                  n = left < size ? left : size;
 
     if (n < 1)
         return 0;
@@ -115,8 +119,8 @@ static et_tensor *batch_loss(void *user)
 {
     const job *j = user;
 
-    return et_encoder_decoder_loss(j->model, j->batch.source, j->batch.lengths, j->batch.target, j->data->marks.pad,
-                                   et_cli_real(j->cli, "smoothing"));
+    return et_encoder_decoder_loss(j->model, j->batch.source, j->batch.lengths, j->batch.target,
+                                   j->data->marks.pad, et_cli_real(j->cli, "smoothing"));
 }
 
 static et_status validate(void *user, double *metric)
@@ -124,7 +128,8 @@ static et_status validate(void *user, double *metric)
     job *j = user;
     const et_translate_options greedy = decoding(j->cli, j->data->marks, 1);
     const et_status status =
-        translate_judge(j->model, j->data, &j->data->valid, et_cli_int(j->cli, "judge"), &greedy, &j->valid, NULL);
+        translate_judge(j->model, j->data, &j->data->valid, et_cli_int(j->cli, "judge"), &greedy, &j->valid,
+                        NULL);
 
     *metric = j->valid.loss;
     return status;
@@ -136,9 +141,10 @@ static et_status report(void *user, const et_train_event *e)
 
     if (et_run_loop_step(&j->loop, e))
         return ET_OK;
-    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  exact %.3f  BLEU %.3f%s", e->loss, j->valid.loss, j->valid.exact,
-                    j->valid.bleu, e->improved ? "  best" : "");
-    et_figure figures[6] = {{"train_loss", e->loss}, {"valid_loss", j->valid.loss}, {"valid_exact", j->valid.exact},
+    et_progress_end(&j->loop.progress, "loss %.3f  valid %.3f  exact %.3f  BLEU %.3f%s", e->loss,
+                    j->valid.loss, j->valid.exact, j->valid.bleu, e->improved ? "  best" : "");
+    et_figure figures[6] = {{"train_loss", e->loss}, {"valid_loss", j->valid.loss},
+                            {"valid_exact", j->valid.exact},
                             {"valid_bleu", j->valid.bleu}, {"lr", e->lr}};
     return et_run_loop_log(&j->loop, e, figures, 5);
 }
@@ -147,7 +153,8 @@ static et_status report(void *user, const et_train_event *e)
 
 static et_status write_metrics(et_run *run, const char *section, const translate_verdict *v)
 {
-    const et_figure figures[] = {{"loss", v->loss}, {"perplexity", exp(v->loss)}, {"exact", v->exact}, {"bleu", v->bleu},
+    const et_figure figures[] = {{"loss", v->loss}, {"perplexity", exp(v->loss)}, {"exact", v->exact},
+                                 {"bleu", v->bleu},
                                  {"judged", (double)v->n}};
 
     return et_run_metrics(run, section, figures, sizeof figures / sizeof *figures);
@@ -168,23 +175,26 @@ static et_status add_examples(et_report *r, const translate_data *d, const int32
         status = et_error_status();
     }
     if (status == ET_OK)
-        et_report_table(r, "The first of the validation part.", 3, header, (int)n, (const char *const *)cells);
+        et_report_table(r, "The first of the validation part.", 3, header, (int)n,
+                        (const char *const *)cells);
     for (int64_t i = 0; i < n * 3; i++)
         et_dealloc(cells[i]);
     return status;
 }
 
-static et_status write_report(et_run *run, const et_encoder_decoder *m, const translate_data *d, const translate_verdict *v,
-                              const int32_t *results)
+static et_status write_report(et_run *run, const et_encoder_decoder *m, const translate_data *d,
+                              const translate_verdict *v, const int32_t *results)
 {
     char exact[32], bleu[32], loss[32];
     et_report *r = et_report_new("Translation by a Transformer",
-                                 "An encoder reads the source; a decoder writes the result token by token and looks at both.");
+                                 "An encoder reads the source; a decoder writes the result token by token "
+                                 "and looks at both.");
 
     snprintf(exact, sizeof exact, "%.3f", v->exact);
     snprintf(bleu, sizeof bleu, "%.3f", v->bleu);
     snprintf(loss, sizeof loss, "%.3f", v->loss);
-    const et_key keys[] = {{"exact matches", exact, "whole sequences"}, {"BLEU", bleu, "of tokens"}, {"loss", loss, "nats a token"}};
+    const et_key keys[] = {{"exact matches", exact, "whole sequences"}, {"BLEU", bleu, "of tokens"},
+                           {"loss", loss, "nats a token"}};
     et_report_keys(r, keys, 3);
     if (et_run_log_rows(run) > 0) {
         et_report_section(r, "Learning");
@@ -200,22 +210,24 @@ static et_status write_report(et_run *run, const et_encoder_decoder *m, const tr
 }
 
 /* Judges the validation part and writes metrics.json and report.html. */
-static et_status conclude(const et_cli *cli, et_run *run, const et_encoder_decoder *m, const translate_data *d,
-                          const char *section, int64_t beam)
+static et_status conclude(const et_cli *cli, et_run *run, const et_encoder_decoder *m,
+                          const translate_data *d, const char *section, int64_t beam)
 {
     const et_translate_options how = decoding(cli, d->marks, beam);
     const int64_t most = et_cli_int(cli, "judge");
     int32_t *results = et_alloc((size_t)(most * (d->T - 1)) * sizeof *results + 1);
     translate_verdict v;
-    et_status status = results ? translate_judge(m, d, &d->valid, most, &how, &v, results) : et_error_status();
+    et_status status = results ? translate_judge(m, d, &d->valid, most, &how, &v, results)
+                               : et_error_status();
 
     if (status == ET_OK)
         status = write_metrics(run, section, &v);
     if (status == ET_OK)
         status = write_report(run, m, d, &v, results);
     if (status == ET_OK)
-        printf("%s, %s: loss %.3f (perplexity %.2f), %lld translations: exact %.3f, BLEU %.3f\nreport: %s\n", section,
-               beam > 1 ? "beam" : "greedy", v.loss, exp(v.loss), (long long)v.n, v.exact, v.bleu, et_run_path(run, ET_RUN_REPORT));
+        printf("%s, %s: loss %.3f (perplexity %.2f), %lld translations: exact %.3f, BLEU %.3f\nreport: %s\n",
+               section, beam > 1 ? "beam" : "greedy", v.loss, exp(v.loss), (long long)v.n, v.exact, v.bleu,
+               et_run_path(run, ET_RUN_REPORT));
     et_dealloc(results);
     return status;
 }
@@ -226,10 +238,11 @@ static et_status run_training(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
     const et_optim_options adam = {.kind = ET_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9};
-    const et_schedule noam = {.kind = ET_SCHEDULE_NOAM, .lr = et_cli_real(cli, "lr"), .warmup = et_cli_int(cli, "warmup"),
-                              .width = (double)et_cli_int(cli, "width")};
+    const et_schedule noam = {.kind = ET_SCHEDULE_NOAM, .lr = et_cli_real(cli, "lr"),
+                              .warmup = et_cli_int(cli, "warmup"), .width = (double)et_cli_int(cli, "width")};
     et_optim *opt = et_optim_new(&j->model->module, &adam, NULL, 0);
-    const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss, .validate = validate};
+    const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
+                                .validate = validate};
     const et_train_options options = {
         .schedule = &noam,
         .resume = et_cli_flag(cli, "resume"),
@@ -302,7 +315,8 @@ static int eval(et_cli *cli)
     et_run *run = et_run_for_reading(cli);
     translate_data *d = run ? load_data(cli) : NULL;
     et_encoder_decoder *m = d ? load_model(run, cli, d->vocabulary, d->S > d->T ? d->S : d->T) : NULL;
-    const et_status status = m ? conclude(cli, run, m, d, "test", et_cli_int(cli, "beam")) : et_error_status();
+    const et_status status = m ? conclude(cli, run, m, d, "test", et_cli_int(cli, "beam"))
+                               : et_error_status();
 
     if (m)
         et_module_free(&m->module);
@@ -312,14 +326,16 @@ static int eval(et_cli *cli)
 }
 
 /* Prints what the model makes of one text. */
-static et_status translate_one(const et_cli *cli, const et_encoder_decoder *m, const et_wordpiece *words, const char *text)
+static et_status translate_one(const et_cli *cli, const et_encoder_decoder *m, const et_wordpiece *words,
+                               const char *text)
 {
     const int64_t S = m->config.max_length;
     et_translate_options how = decoding(cli, translate_marks_of(words), et_cli_int(cli, "beam"));
     et_scope *scope = et_scope_open();
     et_tensor *row = et_zeros(ET_I32, ET_SHAPE(1, S));
     const int64_t n = row ? translate_read(words, text, S, et_data_mut(row)) : et_error_status();
-    et_tensor *y = n > 0 ? et_encoder_decoder_translate(m, et_contiguous(et_slice(row, 1, 0, n, 1)), NULL, &how) : NULL;
+    et_tensor *y = n > 0 ? et_encoder_decoder_translate(m, et_contiguous(et_slice(row, 1, 0, n, 1)), NULL,
+                                                        &how) : NULL;
     char *made = y ? translate_text(words, et_data(y), y->shape[1]) : NULL;
 
     if (made)
@@ -350,38 +366,41 @@ static int translate(et_cli *cli)
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }
 
-/* --- the command line ------------------------------------------------------------------------------------ */
+/* --- the command line ------------------------------------------------------------------------------ */
 
 #define MODEL_OPTIONS "width hidden heads layers pre-norm dropout vocabulary length "
 #define OF_THE_RUN "width@ hidden@ heads@ layers@ pre-norm@ dropout@ vocabulary@ length@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data config seed threads epochs batch lr warmup smoothing judge length-penalty " MODEL_OPTIONS "out resume overwrite profile",
-     NULL, 0, 0, train},
-    {"eval", "judge a trained model on the validation part", OF_THE_RUN "out! data threads judge beam length-penalty", NULL, 0, 0,
-     eval},
-    {"translate", "translate texts with a trained model", OF_THE_RUN "out! data@ threads beam length-penalty", "TEXT...", 1, 1000,
-     translate},
+     "data config seed threads epochs batch lr warmup smoothing judge length-penalty " MODEL_OPTIONS
+     "out resume overwrite profile", NULL, 0, 0, train},
+    {"eval", "judge a trained model on the validation part",
+     OF_THE_RUN "out! data threads judge beam length-penalty", NULL, 0, 0, eval},
+    {"translate", "translate texts with a trained model", OF_THE_RUN "out! data@ threads beam length-penalty",
+     "TEXT...", 1, 1000, translate},
     {NULL, NULL, NULL, NULL, 0, 0, NULL},
 };
 
 static const et_option options[] = {
     {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
-     "A folder with MusicCaps (musiccaps.csv): captions from aspects; sequences of symbols to be reversed without it"},
+     "A folder with MusicCaps (musiccaps.csv): captions from aspects; sequences of symbols to be reversed "
+     "without it"},
     {"lr", ET_OPTION_REAL, "X", NULL, 1e-6, 100, "Factor of the Noam schedule's rate"},
     {"warmup", ET_OPTION_INT, "N", NULL, 1, 1000000, "Steps until that rate is greatest"},
     {"smoothing", ET_OPTION_REAL, "S", "0.1", 0, 0.9, "Label smoothing"},
     {"judge", ET_OPTION_INT, "N", "200", 1, 100000, "Translations that are made to judge by"},
     {"beam", ET_OPTION_INT, "N", "4", 1, 64, "Width of the beam; 1: greedy"},
-    {"length-penalty", ET_OPTION_REAL, "A", "0.6", 0, 10, "A beam's results are compared by log p / ((5 + length) / 6)^A"},
+    {"length-penalty", ET_OPTION_REAL, "A", "0.6", 0, 10,
+     "A beam's results are compared by log p / ((5 + length) / 6)^A"},
     {"width", ET_OPTION_INT, "N", NULL, 2, 65536, "Width of a token"},
     {"hidden", ET_OPTION_INT, "N", NULL, 1, 65536, "Width of the feed-forward networks"},
     {"heads", ET_OPTION_INT, "N", NULL, 1, 1024, "Attention heads, which share the width"},
     {"layers", ET_OPTION_INT, "N", NULL, 1, 64, "Layers of the encoder, and of the decoder"},
     {"pre-norm", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Norms in front of each sublayer instead of behind it"},
     {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout"},
-    {"vocabulary", ET_OPTION_INT, "N", "2000", 300, 100000, "Pieces of words that are learned from the texts"},
+    {"vocabulary", ET_OPTION_INT, "N", "2000", 300, 100000,
+     "Pieces of words that are learned from the texts"},
     {"length", ET_OPTION_INT, "N", "40", 4, 512, "Tokens that a text is cut to"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };
@@ -389,9 +408,10 @@ static const et_option options[] = {
 static const et_program program = {
     .name = "translate-toy",
     .summary = "the Transformer on two small tasks of translation",
-    .about = "Without --data it learns to reverse sequences of eight symbols (letters a to i on the command line). With "
-             "MusicCaps it learns to write the first sentence of a clip's caption from the list of its aspects. --config "
-             "paper is the original's base model.",
+    .about =
+        "Without --data it learns to reverse sequences of eight symbols (letters a to i on the command "
+             "line). With MusicCaps it learns to write the first sentence of a clip's caption from the list "
+             "of its aspects. --config paper is the original's base model.",
     .verbs = verbs,
     .options = options,
 };

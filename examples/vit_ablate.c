@@ -10,8 +10,9 @@
 /* What the paper argues about, one change at a time. */
 static void variant(int i, et_vit_config *c, const char **name)
 {
-    static const char *const names[] = {"as configured", "all tokens, flattened", "mean of tokens", "class token",
-                                        "mean and deviation", "square patches", "time-only patches", "heads share the width"};
+    static const char *const names[] = {"as configured", "all tokens, flattened", "mean of tokens",
+                                        "class token", "mean and deviation", "square patches",
+                                        "time-only patches", "heads share the width"};
     int64_t area = c->patch_h * c->patch_w, side = 1;
 
     *name = names[i];
@@ -42,7 +43,8 @@ static et_status row(et_cli *cli, const vit_source *source, int i)
     et_status status = vit_job_load(&j);
 
     if (!status) {
-        et_vit_config c = vit_config_of(cli, source->kind, j.frames, vit_features(source), et_dataset_classes(j.ds));
+        et_vit_config c = vit_config_of(cli, source->kind, j.frames, vit_features(source),
+                                        et_dataset_classes(j.ds));
         variant(i, &c, &name);
         status = vit_job_train(&j, &c, &result);
     }
@@ -51,8 +53,8 @@ static et_status row(et_cli *cli, const vit_source *source, int i)
         status = genre_judge(j.model, j.windows, vit_inputs(source), &j.valid_windows, &j.valid);
     }
     if (!status)
-        printf("%-24s %10lld %8.3f %8.3f %8.3f\n", name, (long long)et_module_count(j.model->root), j.valid.accuracy,
-               vit_track_accuracy(j.windows, &j.valid_windows, &j.valid), j.valid.loss);
+        printf("%-24s %10lld %8.3f %8.3f %8.3f\n", name, (long long)et_module_count(j.model->root),
+               j.valid.accuracy, vit_track_accuracy(j.windows, &j.valid_windows, &j.valid), j.valid.loss);
     fflush(stdout);
     vit_job_unload(&j);
     return status;

@@ -25,7 +25,8 @@ typedef struct vit_recipe {
     int64_t folds;      /* parts of the data, of which two are held out in turn; 0: the data's own split */
     double lr, weight_decay, mixup, smoothing, clip;
     bool cosine;
-    bool by_accuracy;   /* the epoch with the best validation accuracy is kept; else that with the least loss */
+    bool by_accuracy;   /* the epoch with the best validation accuracy is kept; else that with the least
+                         * loss */
 } vit_recipe;
 
 /* The recipe of a kind; `paper`: the paper's model and training on those data. */
@@ -44,14 +45,14 @@ typedef struct vit_source {
     vit_sounds *sounds;  /* where it is else; NULL: in memory */
 } vit_source;
 
-/* What --data names: a folder with the table or with recordings; without it (NULL) what `task` names. Negative and
- * an error if the folder has neither. */
+/* What --data names: a folder with the table or with recordings; without it (NULL) what `task` names.
+ * Negative and an error if the folder has neither. */
 int vit_kind_of(const char *dir, const char *task);
 
-/* Reads them. `test`: a test set, every item of it; else training and validation data. GTZAN's levels are those
- * about the track's mean; segments of sound have mean 0 and deviation 1 each, the segments of a piece or
- * recording share their group. cache: a file for the features of recordings, or NULL. Release with vit_unload,
- * whatever is returned. */
+/* Reads them. `test`: a test set, every item of it; else training and validation data. GTZAN's levels are
+ * those about the track's mean; segments of sound have mean 0 and deviation 1 each, the segments of a piece
+ * or recording share their group. cache: a file for the features of recordings, or NULL. Release with
+ * vit_unload, whatever is returned. */
 et_status vit_load(vit_kind kind, const char *dir, const char *cache, bool test, vit_source *out);
 void vit_unload(vit_source *source);
 
@@ -65,8 +66,9 @@ genre_inputs vit_inputs(const vit_source *source);
 /* True if features are to be standardised with the training part's means and deviations. */
 bool vit_standardizes(vit_kind kind);
 
-/* For data in memory: each item as `count` stretches of `window` frames, evenly spaced, the first at its begin and
- * the last at its end; stretches of an item share its group. window 0 or all frames: one stretch. */
+/* For data in memory: each item as `count` stretches of `window` frames, evenly spaced, the first at its
+ * begin and the last at its end; stretches of an item share its group. window 0 or all frames: one
+ * stretch. */
 et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count);
 
 #endif

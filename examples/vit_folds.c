@@ -29,7 +29,8 @@ static int folds_of(const et_cli *cli, int64_t *out)
     if (parts == 0)
         return 1;
     if (parts < 2) {
-        et_raise(ET_EINVAL, "--folds %lld: two parts or more, or 0 for the data's own split", (long long)parts);
+        et_raise(ET_EINVAL, "--folds %lld: two parts or more, or 0 for the data's own split",
+                 (long long)parts);
         return 0;
     }
     for (;; p++) {
@@ -38,7 +39,8 @@ static int folds_of(const et_cli *cli, int64_t *out)
         bool twice = false;
         for (int i = 0; i < n; i++)
             twice = twice || out[i] == k;
-        if (end == p || *p < '0' || *p > '9' || k >= parts || twice || n == MOST_FOLDS || (*end && *end != ',')) {
+        if (end == p || *p < '0' || *p > '9' || k >= parts || twice || n == MOST_FOLDS ||
+            (*end && *end != ',')) {
             et_raise(ET_EINVAL, "--fold %s: expected numbers from 0 to %lld with commas between, each once",
                      et_cli_text(cli, "fold"), (long long)parts - 1);
             return 0;
@@ -59,16 +61,19 @@ static et_status conclude(vit_job *j)
     et_status status = genre_judge(j->model, j->windows, inputs, &j->train_windows, &v);
 
     if (!status)
-        status = et_run_metrics(j->run, "train", figures, vit_figures(j->windows, &j->train_windows, &v, figures));
+        status = et_run_metrics(j->run, "train", figures, vit_figures(j->windows, &j->train_windows, &v,
+                                                                      figures));
     if (!status)
         status = genre_judge(j->model, j->windows, inputs, &j->valid_windows, &v);
     if (!status)
-        status = et_run_metrics(j->run, "valid", figures, vit_figures(j->windows, &j->valid_windows, &v, figures));
+        status = et_run_metrics(j->run, "valid", figures, vit_figures(j->windows, &j->valid_windows, &v,
+                                                                      figures));
     if (!status)
-        status = vit_report(j->run, j->source, j->windows, &j->valid_windows, &v, "validation", j->model, j->epochs);
+        status = vit_report(j->run, j->source, j->windows, &j->valid_windows, &v, "validation", j->model,
+                            j->epochs);
     if (!status)
-        printf("validation: accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss %.3f\nreport: %s\n", v.accuracy,
-               vit_track_accuracy(j->windows, &j->valid_windows, &v), v.f1_macro, v.loss,
+        printf("validation: accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss %.3f\nreport: %s\n",
+               v.accuracy, vit_track_accuracy(j->windows, &j->valid_windows, &v), v.f1_macro, v.loss,
                et_run_path(j->run, ET_RUN_REPORT));
     genre_verdict_free(&v);
     return status;
@@ -84,7 +89,8 @@ static et_status one_fold(vit_job *j, fold_figures *f, et_train_result *result)
         return status;
     status = genre_judge(j->model, j->windows, vit_inputs(j->source), &j->valid_windows, &j->valid);
     *f = (fold_figures){j->fold, result->best_epoch, j->valid.accuracy,
-                        status ? 0 : vit_track_accuracy(j->windows, &j->valid_windows, &j->valid), j->valid.loss};
+                        status ? 0 : vit_track_accuracy(j->windows, &j->valid_windows, &j->valid),
+                        j->valid.loss};
     return status;
 }
 
@@ -118,8 +124,8 @@ static et_status write_config(et_run *run, et_cli *cli)
     return et_run_config_begin(run, cli, &w) ? et_error_status() : et_run_config_end(run, &w);
 }
 
-/* The folds in turn; then the first one's model is judged for the report, as the curves of all are in the log by
- * then. When the run is gone on with, folds that are done end at once. */
+/* The folds in turn; then the first one's model is judged for the report, as the curves of all are in the log
+ * by then. When the run is gone on with, folds that are done end at once. */
 static et_status all_folds(et_cli *cli, const vit_source *source, et_run *run, et_train_result *result)
 {
     int64_t folds[MOST_FOLDS];
@@ -156,8 +162,8 @@ int vit_train(et_cli *cli)
     et_run *run = NULL;
     et_status status = ET_OK;
 
-    /* A run that is gone on with says what its data is; a new one touches the folder only when data and model are
-     * known to fit. */
+    /* A run that is gone on with says what its data is; a new one touches the folder only when data and model
+     * are known to fit. */
     if (et_cli_flag(cli, "resume") && !(run = et_run_for_training(cli)))
         status = et_error_status();
     const char *dir = et_cli_text(cli, "data");

@@ -32,7 +32,8 @@ static et_vit_pooling pooling_of(const char *name)
     return (et_vit_pooling)i;
 }
 
-et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features, int64_t classes)
+et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features,
+                            int64_t classes)
 {
     int64_t channels = vit_channels(kind);
 
@@ -69,11 +70,13 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
     const struct { const char *name; int64_t value; } ints[] = {
         {"image-height", r.net.height}, {"image-width", r.net.width}, {"patch-height", r.net.patch_h},
         {"patch-width", r.net.patch_w}, {"width", r.net.d}, {"blocks", r.net.layers}, {"heads", r.net.heads},
-        {"head-width", r.net.head_width}, {"hidden", r.net.hidden}, {"head1", r.net.head[0]}, {"head2", r.net.head[1]},
+        {"head-width", r.net.head_width}, {"hidden", r.net.hidden}, {"head1", r.net.head[0]},
+        {"head2", r.net.head[1]},
         {"acts", r.net.act_once ? 1 : 2}, {"window", r.window}, {"epochs", r.epochs}, {"batch", r.batch},
         {"members", r.members}, {"folds", r.folds}};
     const struct { const char *name; double value; } reals[] = {
-        {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout}, {"head-dropout", r.net.head_dropout},
+        {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
+        {"head-dropout", r.net.head_dropout},
         {"drop-path", r.net.drop_path}, {"mixup", r.mixup}, {"smoothing", r.smoothing}, {"clip", r.clip}};
 
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
@@ -90,7 +93,8 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
 genre_model *vit_build(const et_cli *cli, const et_vit_config *c)
 {
     static const genre_network network = {false, make_vit, ask_vit};
-    genre_model *m = genre_model_new(&network, c, (int)et_cli_int(cli, "members"), (uint64_t)et_cli_int(cli, "seed"));
+    genre_model *m = genre_model_new(&network, c, (int)et_cli_int(cli, "members"),
+                                     (uint64_t)et_cli_int(cli, "seed"));
 
     if (m && genre_model_inputs(m, c->channels * c->bins)) {
         genre_model_free(m);

@@ -10,10 +10,11 @@
 et_status vit_defaults(et_cli *cli, vit_kind kind);
 
 /* Sizes of a model for inputs of `frames` frames of `features` features. */
-et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features, int64_t classes);
+et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features,
+                            int64_t classes);
 
-/* A model of these sizes with the options' members and seed, and its standardisation as buffers: input_mean and
- * input_std [F]. The caller frees it. */
+/* A model of these sizes with the options' members and seed, and its standardisation as buffers: input_mean
+ * and input_std [F]. The caller frees it. */
 genre_model *vit_build(const et_cli *cli, const et_vit_config *c);
 
 #endif

@@ -46,7 +46,8 @@ static et_status open_reading(et_cli *cli, reading *s)
     if (!status)
         status = genre_model_load(s->model, et_run_path(s->run, ET_RUN_BEST));
     if (!status && s->source.sounds && strcmp(et_cli_text(cli, "standardize"), "training") == 0)
-        status = vit_sounds_standardize(s->source.sounds, et_data_f32(et_module_find(s->model->root, "input_mean")),
+        status = vit_sounds_standardize(s->source.sounds,
+                                        et_data_f32(et_module_find(s->model->root, "input_mean")),
                                         et_data_f32(et_module_find(s->model->root, "input_std")));
     if (!status && vit_standardizes(s->source.kind))
         status = genre_model_standardize(s->model, 0, s->windows);
@@ -75,11 +76,13 @@ int vit_eval(et_cli *cli)
     if (!status)
         status = et_run_metrics(s.run, "test", figures, vit_figures(s.windows, &s.items, &s.v, figures));
     if (!status)
-        status = vit_report(s.run, &s.source, s.windows, &s.items, &s.v, "test", s.model, et_cli_int(cli, "epochs"));
+        status = vit_report(s.run, &s.source, s.windows, &s.items, &s.v, "test", s.model,
+                            et_cli_int(cli, "epochs"));
     if (!status)
-        printf("test: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss %.3f\nreport: %s\n",
-               (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v), s.v.f1_macro, s.v.loss,
-               et_run_path(s.run, ET_RUN_REPORT));
+        printf("test: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss "
+               "%.3f\nreport: %s\n",
+               (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v), s.v.f1_macro,
+               s.v.loss, et_run_path(s.run, ET_RUN_REPORT));
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }

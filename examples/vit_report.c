@@ -54,7 +54,8 @@ int vit_figures(const et_dataset *ds, const et_indices *items, const genre_verdi
     return n;
 }
 
-/* Relevance [rows, cols] of the patches of x [1, T, F], the members' mean: by rollout, or the last block's. */
+/* Relevance [rows, cols] of the patches of x [1, T, F], the members' mean: by rollout, or the last
+ * block's. */
 static et_status relevance(const genre_model *m, et_tensor *x, bool rollout, float *out)
 {
     const et_vit *first = (const et_vit *)m->members[0];
@@ -93,15 +94,16 @@ static void print_item(FILE *out, const char *name, const et_dataset *ds, const 
     int n = genre_strongest(weight, m->rows * m->cols, STRONGEST, strongest);
 
     fprintf(out, "%s: %s (%.0f %%), truly %s\n  strongest patches by attention rollout\n", name,
-            ds->classes.items[v->predicted[i]], 100 * (double)v->probabilities[i * v->classes + v->predicted[i]],
-            ds->classes.items[truth]);
+            ds->classes.items[v->predicted[i]],
+            100 * (double)v->probabilities[i * v->classes + v->predicted[i]], ds->classes.items[truth]);
     for (int k = 0; k < n; k++)
-        fprintf(out, "    %d. row %lld, column %lld  weight %.3f\n", k + 1, (long long)(strongest[k] / m->cols),
-                (long long)(strongest[k] % m->cols), (double)weight[strongest[k]]);
+        fprintf(out, "    %d. row %lld, column %lld  weight %.3f\n", k + 1,
+                (long long)(strongest[k] / m->cols), (long long)(strongest[k] % m->cols),
+                (double)weight[strongest[k]]);
 }
 
-et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds, const et_indices *items,
-                          const genre_verdict *v, int64_t i, const genre_model *m)
+et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds,
+                          const et_indices *items, const genre_verdict *v, int64_t i, const genre_model *m)
 {
     static const char *const what[] = {"The input as the model sees it",
                                        "The same, as bright as attention rollout weighs its patches",
@@ -118,13 +120,15 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
     et_scope *scope = et_scope_open();
     et_tensor *input = !scope ? NULL
                        : inputs.read ? inputs.read(inputs.user, &at, 1)
-                                     : et_from(ET_F32, ET_SHAPE(1, T, F), et_data_f32(ds->x) + (int64_t)at * T * F);
+                                     : et_from(ET_F32, ET_SHAPE(1, T, F),
+                                               et_data_f32(ds->x) + (int64_t)at * T * F);
     const float *x = input ? et_data_f32(input) : NULL;
     et_status status = weight && picture && curve && x ? ET_OK : et_error_status();
     char name[80], caption[320];
     float lo = x ? x[0] : 0;
 
-    snprintf(name, sizeof name, ds->names.n > at ? "%s" : "item %s", ds->names.n > at ? ds->names.items[at] : "");
+    snprintf(name, sizeof name, ds->names.n > at ? "%s" : "item %s",
+             ds->names.n > at ? ds->names.items[at] : "");
     if (ds->names.n <= at)
         snprintf(name, sizeof name, "item %d", (int)at);
     for (int64_t t = 0; x && t < T; t++)
@@ -151,8 +155,9 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
         et_series line = {.name = "mean weight", .n = T, .x = curve, .y = curve + T};
         et_heatmap map = {.what = what[view], .x_label = vit_frame_seconds(kind) > 0 ? "time (s)" : "frame",
                           .y_label = kind == VIT_SPECTROGRAM ? "mel band" : "bin", .value_label = "level",
-                          .rows = bins, .cols = T, .data = picture, .x1 = (double)T * unit, .y1 = (double)bins,
-                          .height = 200, .curves = &line, .n_curves = view > 0, .curve_label = "weight"};
+                          .rows = bins, .cols = T, .data = picture, .x1 = (double)T * unit,
+                          .y1 = (double)bins, .height = 200, .curves = &line, .n_curves = view > 0,
+                          .curve_label = "weight"};
         snprintf(caption, sizeof caption, "%s: %s, truly %s. %s.", name, ds->classes.items[v->predicted[i]],
                  ds->classes.items[truth], what[view]);
         if (!status)
@@ -170,7 +175,8 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
 /* Loss and accuracy of each fold, on training and validation data: the log has `epochs` rows of each. */
 static void fold_curves(et_report *r, const et_run *run, int64_t epochs)
 {
-    static const char *const columns[] = {"train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "fold"};
+    static const char *const columns[] = {"train_loss", "valid_loss", "train_accuracy", "valid_accuracy",
+                                          "fold"};
     enum { COLUMNS = sizeof columns / sizeof *columns };
     int64_t rows = et_run_log_rows(run), folds = epochs > 0 ? (rows + epochs - 1) / epochs : 0;
     double *y = et_alloc((size_t)(COLUMNS * rows) * sizeof *y + 1);
@@ -187,8 +193,8 @@ static void fold_curves(et_report *r, const et_run *run, int64_t epochs)
                                 {.name = "validation", .n = n, .y = y + 3 * rows + from}};
         snprintf(caption, sizeof caption, "Fold %.0f.", y[4 * rows + from]);
         const char *text = folds > 1 ? caption : NULL;
-        et_report_lines(r, &(et_chart){.what = "loss", .x_label = "epoch", .y_label = "loss", .series = losses,
-                                       .n_series = 2}, text);
+        et_report_lines(r, &(et_chart){.what = "loss", .x_label = "epoch", .y_label = "loss",
+                                       .series = losses, .n_series = 2}, text);
         et_report_lines(r, &(et_chart){.what = "accuracy", .x_label = "epoch", .y_label = "accuracy",
                                        .series = accuracy, .n_series = 2}, text);
     }
@@ -200,8 +206,8 @@ et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds
 {
     char accuracy[32], tracks[32], f1[32], loss[32], count[32];
     et_report *r = et_report_new("Genres from patches of spectrograms",
-                                 "A spectrogram is cut into patches, a transformer encoder lets each look at all "
-                                 "others, and a perceptron names the genre.");
+                                 "A spectrogram is cut into patches, a transformer encoder lets each look at "
+                                 "all others, and a perceptron names the genre.");
     et_status status = ET_OK;
 
     snprintf(accuracy, sizeof accuracy, "%.3f", v->accuracy);
@@ -209,7 +215,8 @@ et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds
     snprintf(f1, sizeof f1, "%.3f", v->f1_macro);
     snprintf(loss, sizeof loss, "%.3f", v->loss);
     snprintf(count, sizeof count, "%lld", (long long)v->n);
-    et_key keys[] = {{"accuracy", accuracy, "segments"}, {"accuracy", tracks, "tracks"}, {"macro F1", f1, name},
+    et_key keys[] = {{"accuracy", accuracy, "segments"}, {"accuracy", tracks, "tracks"},
+                     {"macro F1", f1, name},
                      {"loss", loss, name}, {"segments", count, name}};
     et_report_keys(r, keys, 5);
     if (et_run_log_rows(run) > 0) {
@@ -220,8 +227,10 @@ et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds
     et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
                         "True classes downwards, the model's answers across; shares are of a row.");
     et_report_section(r, "Attention over spectrograms");
-    et_report_text(r, "Attention rollout follows the blocks' attention and their residual connections from the first "
-                      "to the last; the last block's attention is what the head's tokens looked at in the end.");
+    et_report_text(r,
+                   "Attention rollout follows the blocks' attention and their residual connections from the "
+                      "first to the last; the last block's attention is what the head's tokens looked at in "
+                      "the end.");
     for (int64_t c = 0, shown = 0; c < v->classes && shown < PICTURES; c++)
         for (int64_t i = 0; !status && i < v->n; i++)
             if (et_data_i32(ds->y)[items->items[i]] == c) {

@@ -19,8 +19,8 @@ int vit_figures(const et_dataset *ds, const et_indices *items, const genre_verdi
 /* Adds item i to the report and prints its strongest patches to `out` (NULL: not): the input as the model
  * sees it, and its patches by attention rollout and by the last block's attention, mean over the members. The
  * source says how inputs are read. */
-et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds, const et_indices *items,
-                          const genre_verdict *v, int64_t i, const genre_model *m);
+et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds,
+                          const et_indices *items, const genre_verdict *v, int64_t i, const genre_model *m);
 
 /* Writes report.html: key figures, curves of each fold (of `epochs` rows in the log), confusion, attention
  * over some items, the model and its options. */

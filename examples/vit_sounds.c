@@ -59,9 +59,12 @@ static et_feature_cache *open_cache(const et_collection *c, const char *path, co
     if (fe && (path || fd >= 0)) {
         et_progress_begin(&progress, stdout, et_collection_size(c), "spectra of %" PRId64 " sounds",
                           et_collection_size(c));
-        cache = et_feature_cache_open(c, fe, &(et_feature_cache_options){.path = path ? path : temporary, .key = key,
-                                                                         .threads = et_get_num_threads(),
-                                                                         .progress = show, .user = &progress});
+        cache = et_feature_cache_open(c, fe,
+                                      &(et_feature_cache_options){.path = path ? path : temporary,
+                                                                  .key = key,
+                                                                  .threads = et_get_num_threads(),
+                                                                  .progress = show,
+                                                                  .user = &progress});
         if (cache && et_feature_cache_was_made(cache, NULL))
             et_progress_end(&progress, "%s", "");
         else
@@ -92,7 +95,8 @@ static int64_t cut(vit_sounds *s)
 /* What was left out, and the first reason. */
 static void tell(const vit_sounds *s)
 {
-    int64_t n = et_feature_cache_size(s->cache), brief = 0, broken = et_feature_cache_broken(s->cache), first = -1;
+    int64_t n = et_feature_cache_size(s->cache), brief = 0, broken = et_feature_cache_broken(s->cache),
+            first = -1;
 
     for (int64_t i = 0; i < n; i++) {
         const char *problem = et_feature_cache_problem(s->cache, i);
@@ -102,8 +106,8 @@ static void tell(const vit_sounds *s)
     }
     if (broken + brief == 0)
         return;
-    printf("%" PRId64 " of %" PRId64 " sounds are left out: %" PRId64 " broken, %" PRId64 " shorter than a segment",
-           broken + brief, n, broken, brief);
+    printf("%" PRId64 " of %" PRId64 " sounds are left out: %" PRId64 " broken, %" PRId64
+           " shorter than a segment", broken + brief, n, broken, brief);
     if (first >= 0)
         printf(" (the first: %s)", et_feature_cache_problem(s->cache, first));
     printf("\n");

@@ -160,14 +160,16 @@ static et_status unknown_option(const et_cli *cli, const char *arg, const char *
     consider(&g, "help");
     if (g.name)
         return et_raise(ET_EINVAL, "unknown option %s; did you mean --%s?", arg, g.name);
-    return et_raise(ET_EINVAL, "unknown option %s (see %s %s --help)", arg, cli->program->name, cli->verb->name);
+    return et_raise(ET_EINVAL, "unknown option %s (see %s %s --help)", arg, cli->program->name,
+                    cli->verb->name);
 }
 
 /* One "--name", "--name=value" or "--name value", "-o value" for "--out value", or "-k value" for an option
  * k; *used counts the arguments taken. */
 static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
 {
-    const char *name = argv[0][1] == '-' ? argv[0] + 2 : argv[0] + 1, *value = NULL, *next = left > 1 ? argv[1] : NULL;
+    const char *name = argv[0][1] == '-' ? argv[0] + 2 : argv[0] + 1, *value = NULL,
+               *next = left > 1 ? argv[1] : NULL;
     size_t n = strcspn(name, "=");
     char word[ET_CLI_WORD];
     slot *s = NULL;
@@ -230,7 +232,8 @@ static et_status make_slots(et_cli *cli)
         s->required = mark == '!';
         s->fixed = mark == '@';
         if (!s->option)
-            return et_raise(ET_EINVAL, "the verb %s names an option %s that no table describes", cli->verb->name, word);
+            return et_raise(ET_EINVAL, "the verb %s names an option %s that no table describes",
+                            cli->verb->name, word);
         cli->n_slots++;
         if (s->option->initial && set_slot(s, s->option->initial, ET_EINVAL, "default of --", " ") != ET_OK)
             return et_error_status();
@@ -247,8 +250,8 @@ static et_status parse_verb(et_cli *cli, int argc, char **argv)
 
         if (only_operands || argv[i][0] != '-' || argv[i][1] == '\0') {
             if (cli->n_operands >= cli->verb->max_operands)
-                return et_raise(ET_EINVAL, "unexpected argument %s (see %s %s --help)", argv[i], cli->program->name,
-                                cli->verb->name);
+                return et_raise(ET_EINVAL, "unexpected argument %s (see %s %s --help)", argv[i],
+                                cli->program->name, cli->verb->name);
             cli->operands[cli->n_operands++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {
             only_operands = true;
@@ -263,7 +266,8 @@ static et_status parse_verb(et_cli *cli, int argc, char **argv)
         const et_option *o = cli->slots[i].option;
 
         if (cli->slots[i].required && !cli->slots[i].text)
-            return et_raise(ET_EINVAL, "%s needs --%s %s", cli->verb->name, o->name, o->value ? o->value : "");
+            return et_raise(ET_EINVAL, "%s needs --%s %s", cli->verb->name, o->name,
+                            o->value ? o->value : "");
     }
     if (!cli->help && cli->n_operands < cli->verb->min_operands)
         return et_raise(ET_EINVAL, "%s needs %s", cli->verb->name,

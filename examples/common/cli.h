@@ -73,8 +73,8 @@ int et_cli_main(const et_program *program, int argc, char **argv);
 /* --- inside a verb ------------------------------------------------------------------ */
 
 /** Value of an option of this verb: from the command line, else from the run's config.json
- *  (et_cli_adopt), else what a default function below set, else the table's. Without any: false, 0, 0.0, NULL. Asking for an
- *  option that the verb does not have, or by the wrong kind, raises EINVAL. */
+ *  (et_cli_adopt), else what a default function below set, else the table's. Without any: false, 0, 0.0,
+ *  NULL. Asking for an option that the verb does not have, or by the wrong kind, raises EINVAL. */
 bool et_cli_flag(const et_cli *cli, const char *name);
 int64_t et_cli_int(const et_cli *cli, const char *name);
 double et_cli_real(const et_cli *cli, const char *name);

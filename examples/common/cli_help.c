@@ -10,9 +10,11 @@ enum { WIDTH = 80, MAX_HELP_COLUMN = 24, MAX_DISTANCE_WORD = 63 };
 
 const et_option et_shared_options[] = {
     {"data", ET_OPTION_TEXT, "PATH", NULL, 0, 0,
-     "Folder or file of the data; without it train takes the built-in synthetic corpus, other verbs the run's data"},
+     "Folder or file of the data; without it train takes the built-in synthetic corpus, other verbs the "
+     "run's data"},
     {"out", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
-     "Run folder: configuration, log, metrics, weights and report.html; train makes a new one under runs/ by itself"},
+     "Run folder: configuration, log, metrics, weights and report.html; train makes a new one under runs/ by "
+     "itself"},
     {"epochs", ET_OPTION_INT, "N", NULL, 1, 1000000, "Passes over the training data"},
     {"batch", ET_OPTION_INT, "N", NULL, 1, 65536, "Samples in one training step"},
     {"lr", ET_OPTION_REAL, "X", NULL, 1e-12, 1e3, "Learning rate"},
@@ -26,7 +28,8 @@ const et_option et_shared_options[] = {
     {"config", ET_OPTION_CHOICE, "small|paper", "small", 0, 0,
      "Sizes of the model: small trains in seconds, paper has the published sizes"},
     {"resume", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Go on from the last checkpoint of the run folder"},
-    {"overwrite", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Start again in a folder that holds a run; the old run is lost"},
+    {"overwrite", ET_OPTION_FLAG, NULL, NULL, 0, 0,
+     "Start again in a folder that holds a run; the old run is lost"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL}};
 
 const et_option *et_cli_find_option(const et_program *program, const char *name)
@@ -200,8 +203,8 @@ static void range_text(const et_option *o, et_strbuf *out)
         et_strbuf_printf(out, "; %s .. %s", lo, hi);
 }
 
-static void option_line(const et_program *program, const et_option *o, const et_verb *verb, size_t help_column,
-                        et_strbuf *out)
+static void option_line(const et_program *program, const et_option *o, const et_verb *verb,
+                        size_t help_column, et_strbuf *out)
 {
     size_t width = option_width(o);
     et_strbuf text = ET_STRBUF_INIT;

@@ -15,12 +15,15 @@ typedef struct stop {
 enum { MAX_STOPS = 6 };
 
 static const stop paths[ET_N_CMAPS][MAX_STOPS] = {
-    [ET_CMAP_EMBER] = {{0.0, 0.12, 0.03, 285}, {0.25, 0.33, 0.15, 302}, {0.5, 0.52, 0.19, 358}, {0.75, 0.73, 0.165, 410},
+    [ET_CMAP_EMBER] = {{0.0, 0.12, 0.03, 285}, {0.25, 0.33, 0.15, 302}, {0.5, 0.52, 0.19, 358},
+                       {0.75, 0.73, 0.165, 410},
                        {1.0, 0.96, 0.06, 465}},
-    [ET_CMAP_LAGOON] = {{0.0, 0.23, 0.12, 310}, {0.25, 0.40, 0.11, 275}, {0.5, 0.57, 0.105, 205}, {0.75, 0.75, 0.15, 152},
+    [ET_CMAP_LAGOON] = {{0.0, 0.23, 0.12, 310}, {0.25, 0.40, 0.11, 275}, {0.5, 0.57, 0.105, 205},
+                        {0.75, 0.75, 0.15, 152},
                         {1.0, 0.93, 0.17, 105}},
     [ET_CMAP_PAPER] = {{0.0, 0.975, 0.008, 230}, {0.5, 0.71, 0.095, 240}, {1.0, 0.33, 0.125, 262}},
-    [ET_CMAP_TIDE] = {{0.0, 0.36, 0.13, 258}, {0.25, 0.66, 0.115, 248}, {0.5, 0.965, 0.004, 240}, {0.5, 0.965, 0.004, 45},
+    [ET_CMAP_TIDE] = {{0.0, 0.36, 0.13, 258}, {0.25, 0.66, 0.115, 248}, {0.5, 0.965, 0.004, 240},
+                      {0.5, 0.965, 0.004, 45},
                       {0.75, 0.66, 0.145, 38}, {1.0, 0.37, 0.145, 25}},
 };
 
@@ -124,11 +127,12 @@ void et_finite_range(int64_t n, const float *x, double *lo, double *hi)
     }
 }
 
-uint8_t *et_matrix_png(int64_t rows, int64_t cols, const float *x, double lo, double hi, int flip, et_colormap map,
-                       size_t *size)
+uint8_t *et_matrix_png(int64_t rows, int64_t cols, const float *x, double lo, double hi, int flip,
+                       et_colormap map, size_t *size)
 {
     uint8_t palette[256][3], *pixels, *png;
-    et_image image = {.width = cols, .height = rows, .kind = ET_PNG_PALETTE, .palette = palette[0], .n_colours = 256};
+    et_image image = {.width = cols, .height = rows, .kind = ET_PNG_PALETTE, .palette = palette[0],
+                      .n_colours = 256};
 
     if (!x || rows < 1 || cols < 1 || rows > 65535 || cols > 65535) {
         et_raise(ET_EINVAL, "picture of a matrix: sizes must be 1 .. 65535 and data given");
@@ -149,8 +153,8 @@ uint8_t *et_matrix_png(int64_t rows, int64_t cols, const float *x, double lo, do
     return png;
 }
 
-uint8_t *et_tinted_png(int64_t rows, int64_t cols, const float *x, const float *overlay, int scale, et_colormap map,
-                       size_t *size)
+uint8_t *et_tinted_png(int64_t rows, int64_t cols, const float *x, const float *overlay, int scale,
+                       et_colormap map, size_t *size)
 {
     static const uint8_t tint[3] = {ET_TINT_RED, ET_TINT_GREEN, ET_TINT_BLUE};
     uint8_t palette[256][3], *index, *pixels, *png = NULL;
@@ -176,7 +180,8 @@ uint8_t *et_tinted_png(int64_t rows, int64_t cols, const float *x, const float *
         }
     }
     if (index && pixels)
-        png = et_png_encode(&(et_image){.width = cols * scale, .height = rows * scale, .kind = ET_PNG_RGB, .pixels = pixels},
+        png = et_png_encode(&(et_image){.width = cols * scale, .height = rows * scale, .kind = ET_PNG_RGB,
+                                        .pixels = pixels},
                             size);
     et_dealloc(index);
     et_dealloc(pixels);

@@ -37,12 +37,12 @@ void et_finite_range(int64_t n, const float *x, double *lo, double *hi);
 /** A matrix x [rows, cols] (row-major) as a palette PNG of one pixel an element, the first
  *  row on top, or at the bottom with flip. lo, hi: the range of values, both NaN for that
  *  of x. Returns memory to be released with et_dealloc; errors as et_png_encode. */
-uint8_t *et_matrix_png(int64_t rows, int64_t cols, const float *x, double lo, double hi, int flip, et_colormap map,
-                       size_t *size);
+uint8_t *et_matrix_png(int64_t rows, int64_t cols, const float *x, double lo, double hi, int flip,
+                       et_colormap map, size_t *size);
 
-/** The same matrix, the first row at the bottom and each element a square of `scale` pixels, with a tint over its
- *  columns as strong as overlay [cols] (0 .. 1) says: a spectrogram with attention over it. */
-uint8_t *et_tinted_png(int64_t rows, int64_t cols, const float *x, const float *overlay, int scale, et_colormap map,
-                       size_t *size);
+/** The same matrix, the first row at the bottom and each element a square of `scale` pixels, with a tint over
+ *  its columns as strong as overlay [cols] (0 .. 1) says: a spectrogram with attention over it. */
+uint8_t *et_tinted_png(int64_t rows, int64_t cols, const float *x, const float *overlay, int scale,
+                       et_colormap map, size_t *size);
 
 #endif

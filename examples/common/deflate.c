@@ -23,12 +23,16 @@ enum {
 
 static const uint16_t length_base[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                          31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-static const uint8_t length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-static const uint16_t dist_base[30] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-                                       193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
-static const uint8_t dist_extra[30] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
+static const uint8_t length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4,
+                                         4, 4, 5, 5, 5, 5, 0};
+static const uint16_t dist_base[30] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,
+                                       97,    129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097,
+                                       6145, 8193, 12289, 16385, 24577};
+static const uint8_t dist_extra[30] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9,
+                                       10, 10, 11, 11, 12, 12, 13, 13};
 /* The order in which the lengths of the code-length code are sent. */
-static const uint8_t codelen_order[N_CODELEN] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+static const uint8_t codelen_order[N_CODELEN] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
+                                                 14, 1, 15};
 
 /* A prefix code: the bits of each symbol, already in sending order, and their number. */
 typedef struct code {
@@ -235,7 +239,8 @@ static uint64_t body_bits(const state *s, const code *litlen, const code *dist)
     uint64_t bits = 0;
 
     for (int i = 0; i < N_LITLEN; i++)
-        bits += (uint64_t)s->litlen_freq[i] * (litlen->len[i] + (i > END_OF_BLOCK ? length_extra[i - 257] : 0u));
+        bits += (uint64_t)s->litlen_freq[i] * (litlen->len[i] + (i > END_OF_BLOCK ? length_extra[i - 257]
+                                                                                  : 0u));
     for (int i = 0; i < N_DIST; i++)
         bits += (uint64_t)s->dist_freq[i] * (dist->len[i] + (uint32_t)dist_extra[i]);
     return bits;

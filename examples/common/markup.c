@@ -17,7 +17,8 @@ bool et_markup_escape(et_strbuf *out, const char *text)
         if (len == 0 || (c < 0x20 && c != '\n' && c != '\t')) {
             et_strbuf_puts(out, "\xEF\xBF\xBD");
             len = 1;
-        } else if (len == 3 && c == 0xEF && (unsigned char)text[i + 1] == 0xBF && (unsigned char)text[i + 2] >= 0xBE) {
+        } else if (len == 3 && c == 0xEF && (unsigned char)text[i + 1] == 0xBF &&
+                   (unsigned char)text[i + 2] >= 0xBE) {
             et_strbuf_puts(out, "\xEF\xBF\xBD"); /* U+FFFE and U+FFFF are no XML characters */
         } else if (c == '&') {
             et_strbuf_puts(out, "&amp;");
@@ -46,7 +47,8 @@ bool et_markup_base64(et_strbuf *out, const void *data, size_t n)
         return false;
     for (size_t i = 0; i < n; i += 3) {
         size_t left = n - i;
-        unsigned v = (unsigned)p[i] << 16 | (left > 1 ? (unsigned)p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0u);
+        unsigned v = (unsigned)p[i] << 16 | (left > 1 ? (unsigned)p[i + 1] << 8
+                                                      : 0) | (left > 2 ? p[i + 2] : 0u);
         char four[4] = {digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63], digits[v & 63]};
 
         if (left < 3)

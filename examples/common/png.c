@@ -38,8 +38,8 @@ static et_status check(const et_image *image)
         return et_raise(ET_EINVAL, "png: a palette of %d colours, 1 .. 256 are possible", image->n_colours);
     for (int64_t i = 0; i < image->width * image->height; i++)
         if (image->pixels[i] >= image->n_colours)
-            return et_raise(ET_EINVAL, "png: colour %d at pixel %" PRId64 " of a palette of %d", image->pixels[i], i,
-                            image->n_colours);
+            return et_raise(ET_EINVAL, "png: colour %d at pixel %" PRId64 " of a palette of %d",
+                            image->pixels[i], i, image->n_colours);
     return ET_OK;
 }
 
@@ -53,13 +53,15 @@ static int paeth(int left, int above, int corner)
 }
 
 /* Writes the row by one filter, its number first; returns the sum of absolute values. */
-static uint64_t filter_row(int filter, const uint8_t *row, const uint8_t *up, size_t n, size_t bpp, uint8_t *out)
+static uint64_t filter_row(int filter, const uint8_t *row, const uint8_t *up, size_t n, size_t bpp,
+                           uint8_t *out)
 {
     uint64_t sum = 0;
 
     *out++ = (uint8_t)filter;
     for (size_t i = 0; i < n; i++) {
-        int left = i >= bpp ? row[i - bpp] : 0, above = up ? up[i] : 0, corner = up && i >= bpp ? up[i - bpp] : 0;
+        int left = i >= bpp ? row[i - bpp] : 0, above = up ? up[i] : 0,
+            corner = up && i >= bpp ? up[i - bpp] : 0;
         int guess = filter == 0   ? 0
                     : filter == 1 ? left
                     : filter == 2 ? above

@@ -189,7 +189,8 @@ static void put_line(et_progress *p, bool ended)
     fputs(p->label, p->out);
     if (!ended && p->total > 0)
         fprintf(p->out, "  %d%%", (int)(100 * (double)p->done / (double)p->total));
-    fprintf(p->out, "%s%s%s  %s\n", rate, p->figures[0] ? "  " : "", p->figures, et_duration_text(duration, seconds));
+    fprintf(p->out, "%s%s%s  %s\n", rate, p->figures[0] ? "  " : "", p->figures,
+            et_duration_text(duration, seconds));
     fflush(p->out);
 }
 

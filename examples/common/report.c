@@ -40,11 +40,11 @@ static const char style[] =
     ".keys .note{font-size:.8125rem;font-weight:400;color:var(--soft)}\n"
     ".wide{overflow-x:auto;margin:1.4em 0}\n"
     "table{border-collapse:collapse;font-size:.9375rem;font-variant-numeric:tabular-nums}\n"
-    "th,td{padding:.35em .9em .35em 0;text-align:left;border-bottom:1px solid var(--grid);vertical-align:top}\n"
-    "th{color:var(--soft);font-weight:600}\n"
+    "th,td{padding:.35em .9em .35em 0;text-align:left;border-bottom:1px solid "
+    "var(--grid);vertical-align:top}\nth{color:var(--soft);font-weight:600}\n"
     ".n{text-align:right}\n"
-    "pre{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;overflow-x:auto;"
-    "border:1px solid var(--grid);border-radius:8px;padding:12px 14px}\n"
+    "pre{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans "
+    "Mono',monospace;overflow-x:auto;border:1px solid var(--grid);border-radius:8px;padding:12px 14px}\n"
     "figure.listen svg{display:block;cursor:crosshair}figure.listen audio{margin:.6em 0}\n"
     "audio{width:100%;max-width:480px;display:block}\n"
     "@media print{html{background:#fff}body{max-width:none;padding:0;font-size:11pt}"
@@ -135,7 +135,8 @@ void et_report_text(et_report *r, const char *fmt, ...)
         element(r, "<p>", text, "</p>\n");
     }
     va_end(again);
-    settle(r, text ? ET_OK : n < 0 ? et_raise(ET_EINVAL, "report: a text that cannot be formatted") : ET_ENOMEM);
+    settle(r, text ? ET_OK : n < 0 ? et_raise(ET_EINVAL, "report: a text that cannot be formatted")
+                                   : ET_ENOMEM);
     et_dealloc(text);
 }
 
@@ -205,7 +206,8 @@ void et_report_table(et_report *r, const char *caption, int cols, const char *co
     if (header) {
         et_strbuf_puts(&r->html, "<thead><tr>");
         for (int c = 0; c < cols; c++)
-            element(r, numeric(cells, rows, cols, c) ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">", header[c],
+            element(r, numeric(cells, rows, cols, c) ? "<th scope=\"col\" class=\"n\">"
+                                                     : "<th scope=\"col\">", header[c],
                     "</th>");
         et_strbuf_puts(&r->html, "</tr></thead>\n");
     }
@@ -213,7 +215,8 @@ void et_report_table(et_report *r, const char *caption, int cols, const char *co
     for (int i = 0; i < rows; i++) {
         et_strbuf_puts(&r->html, "<tr>");
         for (int c = 0; c < cols; c++)
-            element(r, numeric(cells, rows, cols, c) ? "<td class=\"n\">" : "<td>", cells[i * cols + c], "</td>");
+            element(r, numeric(cells, rows, cols, c) ? "<td class=\"n\">" : "<td>", cells[i * cols + c],
+                    "</td>");
         et_strbuf_puts(&r->html, "</tr>\n");
     }
     et_strbuf_puts(&r->html, "</tbody></table></div>\n");
@@ -278,7 +281,8 @@ void et_report_bars(et_report *r, const et_bars *bars, const char *caption)
         end_figure(r, caption, et_svg_bars(&r->html, bars));
 }
 
-void et_report_confusion(et_report *r, int k, const char *const *names, const int64_t *counts, const char *caption)
+void et_report_confusion(et_report *r, int k, const char *const *names, const int64_t *counts,
+                         const char *caption)
 {
     if (begin_figure(r))
         end_figure(r, caption, et_svg_confusion(&r->html, k, names, counts));
@@ -356,9 +360,9 @@ static const char listening[] =
     "  for (const line of lines) {\n"
     "    const picture = line.ownerSVGElement, d = line.dataset;\n"
     "    picture.addEventListener('click', event => {\n"
-    "      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());\n"
-    "      const share = (at.x - d.left) / (d.right - d.left);\n"
-    "      if (share < 0 || share > 1) return;\n"
+    "      const at = new DOMPoint(event.clientX, "
+    "event.clientY).matrixTransform(picture.getScreenCTM().inverse());\n      const share = (at.x - d.left) "
+    "/ (d.right - d.left);\n      if (share < 0 || share > 1) return;\n"
     "      audio.currentTime = +d.from + share * (d.to - d.from);\n"
     "      place();\n"
     "    });\n"
@@ -366,7 +370,8 @@ static const char listening[] =
     "}\n"
     "</script>\n";
 
-void et_report_listen(et_report *r, const et_heatmap *maps, int n, const void *wav, size_t size, const char *caption)
+void et_report_listen(et_report *r, const et_heatmap *maps, int n, const void *wav, size_t size,
+                      const char *caption)
 {
     et_status status = ET_OK;
 

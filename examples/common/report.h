@@ -43,7 +43,8 @@ void et_report_object(et_report *r, const char *caption, const et_json_value *ob
 /** Charts of svg.h with a caption (or NULL). */
 void et_report_lines(et_report *r, const et_chart *chart, const char *caption);
 void et_report_bars(et_report *r, const et_bars *bars, const char *caption);
-void et_report_confusion(et_report *r, int k, const char *const *names, const int64_t *counts, const char *caption);
+void et_report_confusion(et_report *r, int k, const char *const *names, const int64_t *counts,
+                         const char *caption);
 void et_report_heatmap(et_report *r, const et_heatmap *map, const char *caption);
 /** An <svg> element made elsewhere, as it is. */
 void et_report_svg(et_report *r, const char *svg, const char *caption);
@@ -52,10 +53,11 @@ void et_report_png(et_report *r, const void *png, size_t size, const char *alt, 
 /** A player for a WAV file held in memory. */
 void et_report_audio(et_report *r, const void *wav, size_t size, const char *caption);
 
-/** Pictures of one stretch of time, their x axes in seconds from the sound's beginning, above a player of the sound
- *  (a WAV file in memory; NULL: pictures alone). While it plays, a line moves over each picture; a click on one
- *  goes to that moment. Only one player of a page plays at a time. */
-void et_report_listen(et_report *r, const et_heatmap *maps, int n, const void *wav, size_t size, const char *caption);
+/** Pictures of one stretch of time, their x axes in seconds from the sound's beginning, above a player of the
+ *  sound (a WAV file in memory; NULL: pictures alone). While it plays, a line moves over each picture; a
+ *  click on one goes to that moment. Only one player of a page plays at a time. */
+void et_report_listen(et_report *r, const et_heatmap *maps, int n, const void *wav, size_t size,
+                      const char *caption);
 
 /** The whole page as text, owned by the report; NULL after an error. */
 const char *et_report_html(et_report *r, size_t *size);

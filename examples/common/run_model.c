@@ -22,7 +22,8 @@ et_status et_run_load_weights(et_module *m, const char *path)
     return et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
 }
 
-void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label)
+void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid,
+                          const char *label)
 {
     int64_t rows = et_run_log_rows(run);
     double *y = et_alloc_zero((size_t)(3 * rows) + 1, sizeof *y), *phase = y ? y + 2 * rows : NULL;
@@ -47,8 +48,8 @@ void et_run_report_curves(et_report *r, const et_run *run, const char *train, co
                 marks[n_marks] = (et_mark){(double)i + 0.5, text[n_marks]};
                 n_marks++;
             }
-    et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s, .n_series = n,
-                                   .marks = marks, .n_marks = n_marks}, NULL);
+    et_report_lines(r, &(et_chart){.what = label, .x_label = "epoch", .y_label = label, .series = s,
+                                   .n_series = n, .marks = marks, .n_marks = n_marks}, NULL);
     et_dealloc(y);
 }
 

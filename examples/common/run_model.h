@@ -9,9 +9,10 @@
 /** Reads weights of a run (best.safetensors). A file of other shapes is a broken run folder: EFORMAT. */
 et_status et_run_load_weights(et_module *m, const char *path);
 
-/** A chart of two columns of the log, `train` NULL: of one. Where the log has a column phase, a mark stands before
- *  each epoch that begins another. */
-void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid, const char *label);
+/** A chart of two columns of the log, `train` NULL: of one. Where the log has a column phase, a mark stands
+ *  before each epoch that begins another. */
+void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid,
+                          const char *label);
 
 /** Ends a report, which is released: the model's layers, the run's options, and writes report.html. */
 et_status et_run_report_end(et_report *r, et_run *run, const et_module *m);

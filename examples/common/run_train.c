@@ -35,8 +35,8 @@ et_status et_run_loop_log(et_run_loop *l, const et_train_event *e, et_figure *fi
     return l->run ? et_run_log(l->run, l->before + e->epoch + 1, figures, n + 1) : ET_OK;
 }
 
-et_status et_run_loop_train(et_run_loop *l, et_module *m, et_optim *o, const et_train_task *task, et_train_options options,
-                            et_train_result *result)
+et_status et_run_loop_train(et_run_loop *l, et_module *m, et_optim *o, const et_train_task *task,
+                            et_train_options options, et_train_result *result)
 {
     options.epochs = et_cli_int(l->cli, "epochs");
     options.seed = (uint64_t)et_cli_int(l->cli, "seed");

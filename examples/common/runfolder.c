@@ -118,7 +118,8 @@ static et_status refuse(et_run *run)
     et_run_load_log(run, false);
     et_error_clear();
     return et_raise(ET_EINVAL,
-                    "%s already holds a run (%" PRId64 " epoch%s): add --resume to go on with it, --overwrite to start "
+                    "%s already holds a run (%" PRId64
+                    " epoch%s): add --resume to go on with it, --overwrite to start "
                     "again, or give another folder with --out",
                     run->dir, run->rows, run->rows == 1 ? "" : "s");
 }
@@ -152,7 +153,8 @@ static et_status open_run(et_run *run, et_run_mode mode)
     if (!has && mode == ET_RUN_READ)
         return et_raise(ET_EIO, "%s is no run folder: it has no " ET_RUN_CONFIG, run->dir);
     if (!has && et_run_has(run->dir, ET_RUN_LAST) > 0) /* of a run that was being removed, perhaps */
-        return et_raise(ET_EIO, "%s has a checkpoint, but no " ET_RUN_CONFIG ": start again with --overwrite", run->dir);
+        return et_raise(ET_EIO, "%s has a checkpoint, but no " ET_RUN_CONFIG ": start again with --overwrite",
+                        run->dir);
     if (has && !(run->config = et_json_read(config, ET_RUN_CONFIG_LIMIT)))
         return et_error_status();
     return et_run_load_log(run, mode == ET_RUN_READ);
@@ -228,14 +230,15 @@ static et_status take_over(et_run *run, et_cli *cli, bool training)
         return ET_ENOMEM;
     other = et_json_get_string(root, "program", "");
     if (strcmp(other, name) != 0)
-        return et_raise(ET_EINVAL, "%s was made by %s, not by %s", run->dir, other[0] ? other : "an unknown program",
-                        name);
+        return et_raise(ET_EINVAL, "%s was made by %s, not by %s", run->dir,
+                        other[0] ? other : "an unknown program", name);
     if (!options)
         return et_raise(ET_EFORMAT, "%s: no options in it", path);
     other = training ? et_cli_conflict(cli, options, "epochs data") : NULL;
     if (other)
-        return et_raise(ET_EINVAL, "--%s differs from the run in %s: leave it out to resume, or start another with --out",
-                        other, run->dir);
+        return et_raise(ET_EINVAL,
+                        "--%s differs from the run in %s: leave it out to resume, or start another with "
+                        "--out", other, run->dir);
     return et_cli_adopt(cli, options, path);
 }
 

@@ -83,7 +83,8 @@ static void write_section(et_json_writer *w, const char *section, const et_figur
 /* Place of a section in the file. */
 static int section_rank(const char *section)
 {
-    return strcmp(section, "train") == 0 ? 0 : strcmp(section, "valid") == 0 ? 1 : strcmp(section, "test") == 0 ? 2 : 3;
+    return strcmp(section, "train") == 0 ? 0 : strcmp(section, "valid") == 0
+           ? 1 : strcmp(section, "test") == 0 ? 2 : 3;
 }
 
 et_status et_run_metrics(et_run *run, const char *section, const et_figure *figures, int n)

@@ -98,8 +98,8 @@ et_status et_run_log(et_run *run, int64_t epoch, const et_figure *figures, int n
     et_status status;
 
     if (epoch <= run->last_epoch)
-        return et_raise(ET_EINVAL, "%s/" ET_RUN_LOG ": epoch %" PRId64 " after epoch %" PRId64, run->dir, epoch,
-                        run->last_epoch);
+        return et_raise(ET_EINVAL, "%s/" ET_RUN_LOG ": epoch %" PRId64 " after epoch %" PRId64, run->dir,
+                        epoch, run->last_epoch);
     et_json_begin(&w, &run->log, 0);
     et_json_open_object(&w);
     et_json_key(&w, "epoch");

@@ -19,8 +19,8 @@ const char *et_svg_css(void)
            "--s5:#a3a6ff}}\n"
            "@media print{:root{--paper:#fff;--ink:#1b2430;--soft:#55606e;--grid:#e3e7ec;--axis:#9aa4b0;--on:#fff;"
            "--s0:#0072b2;--s1:#d55e00;--s2:#00835f;--s3:#b8558c;--s4:#8a6d00;--s5:#5b5fc7}}\n"
-           ".e{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif;display:block;width:100%;"
-           "height:auto}\n"
+           ".e{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'Noto "
+           "Sans',sans-serif;display:block;width:100%;height:auto}\n"
            ".e text{fill:var(--soft);font-variant-numeric:tabular-nums}\n"
            ".e .e-name{fill:var(--ink)}\n"
            ".e .e-strong{fill:var(--ink);font-weight:600}\n"
@@ -37,9 +37,9 @@ const char *et_svg_css(void)
            ".e .e-halo{stroke:#000;stroke-opacity:.6;stroke-width:5}\n"
            ".e .e-chip{fill:#3a1a46}\n"
            ".e .e-back{fill:var(--paper);fill-opacity:.85}\n"
-           ".e .e-s0{stroke:var(--s0)}.e .e-s1{stroke:var(--s1)}.e .e-s2{stroke:var(--s2);stroke-dasharray:7 4}"
-           ".e .e-s3{stroke:var(--s3);stroke-dasharray:2 4}.e .e-s4{stroke:var(--s4);stroke-dasharray:9 3 2 3}"
-           ".e .e-s5{stroke:var(--s5);stroke-dasharray:4 2}\n"
+           ".e .e-s0{stroke:var(--s0)}.e .e-s1{stroke:var(--s1)}.e .e-s2{stroke:var(--s2);stroke-dasharray:7 "
+           "4}.e .e-s3{stroke:var(--s3);stroke-dasharray:2 4}.e .e-s4{stroke:var(--s4);stroke-dasharray:9 3 "
+           "2 3}.e .e-s5{stroke:var(--s5);stroke-dasharray:4 2}\n"
            ".e .e-f0{fill:var(--s0)}.e .e-f1{fill:var(--s1)}.e .e-f2{fill:var(--s2)}.e .e-f3{fill:var(--s3)}"
            ".e .e-f4{fill:var(--s4)}.e .e-f5{fill:var(--s5)}\n"
            ".e .e-cell{fill:var(--s0);stroke:var(--paper);stroke-width:1}\n"
@@ -83,7 +83,8 @@ void et_axis_ticks(et_axis *axis, int want, bool whole)
     axis->step = round_step(span, want, whole);
     axis->first = ceil(axis->lo / axis->step - 1e-6) * axis->step;
     axis->n_ticks = (int)floor((axis->hi - axis->first) / axis->step + 1e-6) + 1;
-    axis->n_ticks = axis->n_ticks < 0 ? 0 : axis->n_ticks > ET_SVG_MAX_TICKS ? ET_SVG_MAX_TICKS : axis->n_ticks;
+    axis->n_ticks = axis->n_ticks < 0 ? 0 : axis->n_ticks > ET_SVG_MAX_TICKS ? ET_SVG_MAX_TICKS
+                                                                             : axis->n_ticks;
     axis->decimals = 0;
     for (double s = axis->step; axis->decimals < 12 && fabs(s - floor(s + 0.5)) > 1e-6 * s; s *= 10)
         axis->decimals++;
@@ -139,7 +140,8 @@ double et_text_width(const char *text, double size)
 
         if ((c & 0xC0) == 0x80)
             continue; /* inside a character */
-        units += strchr("iljtfI.,:;'| ", c) ? 0.32 : strchr("mwMW%", c) ? 0.86 : c >= 'A' && c <= 'Z' ? 0.66 : 0.56;
+        units += strchr("iljtfI.,:;'| ", c) ? 0.32 : strchr("mwMW%", c) ? 0.86 : c >= 'A' &&
+                 c <= 'Z' ? 0.66 : 0.56;
     }
     return units * size;
 }
@@ -192,7 +194,8 @@ void et_svg_close(et_strbuf *out)
     et_strbuf_puts(out, "</svg>\n");
 }
 
-void et_svg_text(et_strbuf *out, const char *css, double x, double y, const char *anchor, double turn, const char *text)
+void et_svg_text(et_strbuf *out, const char *css, double x, double y, const char *anchor, double turn,
+                 const char *text)
 {
     et_strbuf_puts(out, "<text");
     if (css)
@@ -250,8 +253,8 @@ void et_svg_x_axis(et_strbuf *out, const et_axis *x, double top, double bottom, 
         et_svg_text(out, "e-name", (x->a + x->b) / 2, bottom + 40, "middle", 0, label);
 }
 
-void et_svg_y_axis(et_strbuf *out, const et_axis *y, double left, double right, double label_x, const char *label,
-                   bool grid)
+void et_svg_y_axis(et_strbuf *out, const et_axis *y, double left, double right, double label_x,
+                   const char *label, bool grid)
 {
     char text[ET_TICK_TEXT];
 
@@ -356,7 +359,8 @@ int et_svg_legend_rows(const et_series *series, int n, double width)
     return rows;
 }
 
-void et_svg_legend(et_strbuf *out, const et_series *series, int n, double left, double top, double width, bool over)
+void et_svg_legend(et_strbuf *out, const et_series *series, int n, double left, double top, double width,
+                   bool over)
 {
     double at = 0, y = top + 10;
     bool first = true;
@@ -421,14 +425,16 @@ static bool data_range(const et_chart *c, et_axis *x, et_axis *y)
 }
 
 /* The vertical line and its text, beside it on the side that has room and `down` px below the top. */
-static void put_mark(et_strbuf *out, const et_mark *m, const et_axis *x, double top, double bottom, double down)
+static void put_mark(et_strbuf *out, const et_mark *m, const et_axis *x, double top, double bottom,
+                     double down)
 {
     double at = et_axis_at(x, m->x), width = et_text_width(m->text, 11);
     bool right = at + 6 + width < x->b;
 
     et_svg_line(out, "e-mark", at, top, at, bottom);
     et_svg_rect(out, "e-back", right ? at + 3 : at - 7 - width, top + down + 2, width + 4, 15);
-    et_svg_text(out, "e-small", right ? at + 5 : at - 5, top + down + 13, right ? "start" : "end", 0, m->text);
+    et_svg_text(out, "e-small", right ? at + 5 : at - 5, top + down + 13, right ? "start" : "end", 0,
+                m->text);
 }
 
 et_status et_svg_lines(et_strbuf *out, const et_chart *c)

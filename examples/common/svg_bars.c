@@ -12,8 +12,8 @@
 enum { BAR_ROW = 26, BAR_HEIGHT = 15, MAX_NAME_WIDTH = 240, MAX_CLASSES = 1000 };
 
 /* Appends a rectangle with a tooltip. */
-static void titled_rect(et_strbuf *out, const char *css, double opacity, double x, double y, double w, double h,
-                        const char *title)
+static void titled_rect(et_strbuf *out, const char *css, double opacity, double x, double y, double w,
+                        double h, const char *title)
 {
     et_strbuf_printf(out, "<rect class=\"%s\" fill-opacity=\"%.3f\"", css, opacity);
     et_svg_box(out, x, y, w, h);
@@ -33,7 +33,8 @@ static void bar_row(et_strbuf *out, const et_bars *b, const et_bar *bar, const e
         return;
     }
     at = et_axis_at(x, fmin(fmax(bar->value, x->lo), x->hi));
-    snprintf(css, sizeof css, "e-f%d", (bar->colour % ET_SVG_N_COLOURS + ET_SVG_N_COLOURS) % ET_SVG_N_COLOURS);
+    snprintf(css, sizeof css, "e-f%d",
+             (bar->colour % ET_SVG_N_COLOURS + ET_SVG_N_COLOURS) % ET_SVG_N_COLOURS);
     et_svg_rect(out, css, fmin(zero, at), y - BAR_HEIGHT / 2.0, fabs(at - zero), BAR_HEIGHT);
     end = fmax(zero, at);
     if (bar->spread > 0) {
@@ -44,7 +45,8 @@ static void bar_row(et_strbuf *out, const et_bars *b, const et_bar *bar, const e
         et_svg_line(out, "e-whisker", lo, y - 4, lo, y + 4);
         et_svg_line(out, "e-whisker", hi, y - 4, hi, y + 4);
         end = fmax(end, hi);
-        snprintf(value, sizeof value, "%.*f \xC2\xB1 %.*f", b->decimals, bar->value, b->decimals, bar->spread);
+        snprintf(value, sizeof value, "%.*f \xC2\xB1 %.*f", b->decimals, bar->value, b->decimals,
+                 bar->spread);
     } else {
         snprintf(value, sizeof value, "%.*f", b->decimals, bar->value);
     }
@@ -69,8 +71,8 @@ et_status et_svg_bars(et_strbuf *out, const et_bars *b)
             continue;
         x.lo = fmin(x.lo, bar->value - spread);
         x.hi = fmax(x.hi, bar->value + spread);
-        snprintf(text, sizeof text, "%.*f%s%.*f", b->decimals, bar->value, spread > 0 ? " + " : "", spread > 0 ? b->decimals : 0,
-                 spread);
+        snprintf(text, sizeof text, "%.*f%s%.*f", b->decimals, bar->value, spread > 0 ? " + " : "",
+                 spread > 0 ? b->decimals : 0, spread);
         values = fmax(values, et_text_width(text, ET_SVG_FONT));
     }
     if (b->mark && isfinite(b->mark_at)) {
@@ -96,7 +98,8 @@ et_status et_svg_bars(et_strbuf *out, const et_bars *b)
         double at = et_axis_at(&x, b->mark_at), half = et_text_width(b->mark, 11) / 2;
 
         et_svg_line(out, "e-mark", at, top - 4, at, bottom);
-        et_svg_text(out, "e-small", fmin(fmax(at, half + 4), ET_SVG_WIDTH - half - 4), top - 9, "middle", 0, b->mark);
+        et_svg_text(out, "e-small", fmin(fmax(at, half + 4), ET_SVG_WIDTH - half - 4), top - 9, "middle",
+                    0, b->mark);
     }
     for (int i = 0; i < b->n_bars; i++)
         bar_row(out, b, &b->bars[i], &x, top + 2 + (i + 0.5) * BAR_ROW);
@@ -116,8 +119,8 @@ static void confusion_cell(et_strbuf *out, int k, const char *const *names, int 
     const char *css = opacity < 0.6 ? "e-lo" : opacity < 0.82 ? "e-mid" : "e-hi";
     char small[24], text[48], title[256];
 
-    snprintf(title, sizeof title, "%.80s taken for %.80s: %" PRId64 " of %" PRId64 " (%.1f %%)", names[row], names[col],
-             count, total, 100 * share);
+    snprintf(title, sizeof title, "%.80s taken for %.80s: %" PRId64 " of %" PRId64 " (%.1f %%)", names[row],
+             names[col], count, total, 100 * share);
     titled_rect(out, count > 0 ? "e-cell" : "e-cell0", count > 0 ? opacity : 0.45, x, y, size, size, title);
     if (k > 32 || count == 0)
         return;
@@ -139,7 +142,8 @@ et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, cons
     bool turned;
 
     if (k < 1 || k > MAX_CLASSES || !names || !counts)
-        return et_raise(ET_EINVAL, "confusion matrix: 1 .. %d classes with names and counts are needed", MAX_CLASSES);
+        return et_raise(ET_EINVAL, "confusion matrix: 1 .. %d classes with names and counts are needed",
+                        MAX_CLASSES);
     for (int i = 0; i < k; i++)
         widest = fmax(widest, et_text_width(names[i], ET_SVG_FONT));
     widest = fmin(widest, 180);
@@ -171,7 +175,8 @@ et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, cons
             total += counts[r * k + c];
         }
         for (int c = 0; c < k; c++)
-            confusion_cell(out, k, names, r, c, counts[r * k + c], total, left + c * size, top + r * size, size);
+            confusion_cell(out, k, names, r, c, counts[r * k + c], total, left + c * size, top + r * size,
+                           size);
     }
     et_svg_close(out);
     return out->failed ? ET_ENOMEM : ET_OK;

@@ -21,8 +21,8 @@ typedef struct layout {
 } layout;
 
 /* An image element from (x, y), w by h, over a PNG. */
-static et_status put_image(et_strbuf *out, double x, double y, double w, double h, bool smooth, const uint8_t *png,
-                           size_t size)
+static et_status put_image(et_strbuf *out, double x, double y, double w, double h, bool smooth,
+                           const uint8_t *png, size_t size)
 {
     et_strbuf_puts(out, "<image preserveAspectRatio=\"none\"");
     if (!smooth)
@@ -71,10 +71,13 @@ static et_status put_overlay(et_strbuf *out, const et_heatmap *m, const layout *
         return et_error_status();
     for (int64_t c = 0; c < m->cols; c++) {
         const double a = fmin(fmax((double)m->overlay[c], 0), 1);
-        memcpy(pixels + 4 * c, (const uint8_t[]){ET_TINT_RED, ET_TINT_GREEN, ET_TINT_BLUE, (uint8_t)(255 * ET_TINT * a + 0.5)}, 4);
+        memcpy(pixels + 4 * c, (const uint8_t[]){ET_TINT_RED, ET_TINT_GREEN, ET_TINT_BLUE,
+                                                 (uint8_t)(255 * ET_TINT * a + 0.5)}, 4);
     }
-    png = et_png_encode(&(et_image){.width = m->cols, .height = 1, .kind = ET_PNG_RGBA, .pixels = pixels}, &size);
-    status = png ? put_image(out, l->left, l->top, l->right - l->left, l->height, m->smooth, png, size) : et_error_status();
+    png = et_png_encode(&(et_image){.width = m->cols, .height = 1, .kind = ET_PNG_RGBA, .pixels = pixels},
+                        &size);
+    status = png ? put_image(out, l->left, l->top, l->right - l->left, l->height, m->smooth, png, size)
+                 : et_error_status();
     et_dealloc(png);
     et_dealloc(pixels);
     return status;
@@ -83,9 +86,11 @@ static et_status put_overlay(et_strbuf *out, const et_heatmap *m, const layout *
 /* The line of et_report_listen, with what its script must know. */
 static void put_cursor(et_strbuf *out, const layout *l)
 {
-    et_strbuf_printf(out, "<line class=\"e-cursor\" data-left=\"%.1f\" data-right=\"%.1f\" data-from=\"%.6g\" data-to=\"%.6g\"",
-                     l->left, l->right, l->x.lo, l->x.hi);
-    et_strbuf_printf(out, " x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", l->left, l->top, l->left, l->bottom);
+    et_strbuf_printf(out,
+                     "<line class=\"e-cursor\" data-left=\"%.1f\" data-right=\"%.1f\" data-from=\"%.6g\" "
+                     "data-to=\"%.6g\"", l->left, l->right, l->x.lo, l->x.hi);
+    et_strbuf_printf(out, " x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", l->left, l->top, l->left,
+                     l->bottom);
 }
 
 static et_status put_scale(et_strbuf *out, const et_heatmap *m, const layout *l, double left)
@@ -107,7 +112,8 @@ static et_status put_scale(et_strbuf *out, const et_heatmap *m, const layout *l,
         double at = et_axis_at(&l->scale, l->scale.first + i * l->scale.step);
 
         et_svg_line(out, "e-axis", left + SCALE_WIDTH, at, left + SCALE_WIDTH + 4, at);
-        et_svg_text(out, "e-small", left + SCALE_WIDTH + 7, at + 4, "start", 0, et_axis_text(text, &l->scale, i));
+        et_svg_text(out, "e-small", left + SCALE_WIDTH + 7, at + 4, "start", 0,
+                    et_axis_text(text, &l->scale, i));
     }
     if (m->value_label)
         et_svg_text(out, "e-small", left + SCALE_WIDTH + 10 + et_axis_text_width(&l->scale) + 12,
@@ -167,8 +173,8 @@ static void put_curves(et_strbuf *out, const et_heatmap *m, const layout *l)
         et_svg_text(out, NULL, l->right + 8, at + 4.5, "start", 0, et_axis_text(text, &l->curve, i));
     }
     if (m->curve_label)
-        et_svg_text(out, "e-name", l->right + 8 + et_axis_text_width(&l->curve) + 20, (l->top + l->bottom) / 2,
-                    "middle", -90, m->curve_label);
+        et_svg_text(out, "e-name", l->right + 8 + et_axis_text_width(&l->curve) + 20,
+                    (l->top + l->bottom) / 2, "middle", -90, m->curve_label);
 }
 
 static et_status check(const et_heatmap *m)
@@ -207,7 +213,8 @@ static double widest_name(const char *const *names, int64_t n)
 /* Places everything; returns where the colour scale begins. */
 static double arrange(const et_heatmap *m, layout *l, double lo, double hi)
 {
-    double names = widest_name(m->row_names, m->rows), columns = widest_name(m->col_names, m->cols), scale_left;
+    double names = widest_name(m->row_names, m->rows), columns = widest_name(m->col_names, m->cols),
+           scale_left;
     double curve_room = 0;
 
     l->x.lo = m->x0 < m->x1 ? m->x0 : 0;
@@ -225,7 +232,8 @@ static double arrange(const et_heatmap *m, layout *l, double lo, double hi)
         curve_range(m, &l->curve);
         curve_room = 8 + et_axis_text_width(&l->curve) + (m->curve_label ? 28 : 6);
     }
-    scale_left = ET_SVG_WIDTH - 8 - (m->value_label ? 18 : 0) - et_axis_text_width(&l->scale) - SCALE_WIDTH - 6;
+    scale_left = ET_SVG_WIDTH - 8 - (m->value_label ? 18 : 0) - et_axis_text_width(&l->scale) - SCALE_WIDTH -
+                 6;
     l->right = fmin(scale_left - 14 - curve_room, ET_SVG_WIDTH - m->right_room);
     l->height = m->height > 0 ? m->height : 240;
     if (m->height <= 0 && m->row_names) { /* squares where they fit */

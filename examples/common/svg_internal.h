@@ -38,15 +38,16 @@ void et_svg_num(et_strbuf *out, double v);
 /* x="..." y="..." width="..." height="...", with a blank in front. */
 void et_svg_box(et_strbuf *out, double x, double y, double w, double h);
 /** <text>, escaped. anchor: "start", "middle" or "end"; `turn` in degrees around (x, y). */
-void et_svg_text(et_strbuf *out, const char *css, double x, double y, const char *anchor, double turn, const char *text);
+void et_svg_text(et_strbuf *out, const char *css, double x, double y, const char *anchor, double turn,
+                 const char *text);
 void et_svg_line(et_strbuf *out, const char *css, double x1, double y1, double x2, double y2);
 void et_svg_rect(et_strbuf *out, const char *css, double x, double y, double w, double h);
 
 /** Ticks, grid lines and the axis' label: below the plot, or left of it. left..right and
  *  top..bottom are the plot's edges. */
 void et_svg_x_axis(et_strbuf *out, const et_axis *x, double top, double bottom, const char *label, bool grid);
-void et_svg_y_axis(et_strbuf *out, const et_axis *y, double left, double right, double label_x, const char *label,
-                   bool grid);
+void et_svg_y_axis(et_strbuf *out, const et_axis *y, double left, double right, double label_x,
+                   const char *label, bool grid);
 /** The series as a path or points; what is outside in x is left out, in y moved to the edge.
  *  `over`: NULL, or the class of a line over a picture ("e-over", "e-halo"). */
 void et_svg_series(et_strbuf *out, const et_series *s, int colour, const et_axis *x, const et_axis *y,
@@ -54,7 +55,8 @@ void et_svg_series(et_strbuf *out, const et_series *s, int colour, const et_axis
 /** Rows of the legend (0 without names) and the legend itself, from (left, top). `over`: of
  *  lines over a picture. */
 int et_svg_legend_rows(const et_series *series, int n, double width);
-void et_svg_legend(et_strbuf *out, const et_series *series, int n, double left, double top, double width, bool over);
+void et_svg_legend(et_strbuf *out, const et_series *series, int n, double left, double top, double width,
+                   bool over);
 enum { ET_LEGEND_ROW = 20 };
 
 #endif
