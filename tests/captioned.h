@@ -1,4 +1,5 @@
-/* The task S-XM for models of pairs: trained on made-up sounds with captions, judged by finding 128 of them. */
+/* The task S-XM for models of pairs: trained on made-up sounds with captions, judged by finding 128 of
+ * them. */
 #ifndef ETUDE_TESTS_CAPTIONED_H
 #define ETUDE_TESTS_CAPTIONED_H
 
@@ -27,8 +28,8 @@ typedef struct captioned_model {
 } captioned_model;
 
 /* Rows of ids of captions, and which are no padding. */
-static inline et_tensor *captioned_ids(const et_wordpiece *w, const et_names *captions, const int32_t *index, int64_t n,
-                                       int64_t length, et_tensor **mask)
+static inline et_tensor *captioned_ids(const et_wordpiece *w, const et_names *captions, const int32_t *index,
+                                       int64_t n, int64_t length, et_tensor **mask)
 {
     et_tensor *rows = et_empty(ET_I32, ET_SHAPE(n, length));
     *mask = et_empty(ET_U8, ET_SHAPE(n, length));
@@ -38,15 +39,18 @@ static inline et_tensor *captioned_ids(const et_wordpiece *w, const et_names *ca
         et_tokens tokens = {NULL, 0, 0};
         const char *text = captions->items[index ? index[i] : i];
         ck_assert_int_eq(et_wordpiece_encode(w, text, strlen(text), &tokens), ET_OK);
-        ck_assert_int_gt(et_tokens_row(&tokens, et_wordpiece_special(w, ET_TOKEN_BEGIN), et_wordpiece_special(w, ET_TOKEN_END),
-                                       et_wordpiece_special(w, ET_TOKEN_PAD), length, (int32_t *)et_data_mut(rows) + i * length,
+        ck_assert_int_gt(et_tokens_row(&tokens, et_wordpiece_special(w, ET_TOKEN_BEGIN),
+                                       et_wordpiece_special(w, ET_TOKEN_END),
+                                       et_wordpiece_special(w, ET_TOKEN_PAD), length,
+                                       (int32_t *)et_data_mut(rows) + i * length,
                                        (uint8_t *)et_data_mut(*mask) + i * length), 2);
         et_tokens_free(&tokens);
     }
     return rows;
 }
 
-/* `steps` steps of 32 with Adam at 1e-3, all drawn from the seed; then how well 128 captions find their sounds. */
+/* `steps` steps of 32 with Adam at 1e-3, all drawn from the seed; then how well 128 captions find their
+ * sounds. */
 static inline et_retrieval_report captioned_learn(const captioned_model *t, int steps, uint64_t seed)
 {
     et_names captions[2] = {{0, NULL}, {0, NULL}};
@@ -72,7 +76,8 @@ static inline et_retrieval_report captioned_learn(const captioned_model *t, int 
         ck_assert_int_eq(et_batches_next(batches, &b), ET_OK);
         et_tensor *ids = captioned_ids(w, &captions[0], b.index, b.n, t->positions, &mask);
         et_tensor *loss = t->loss(m, t->text(m, ids, mask), t->audio(m, b.x));
-        ck_assert_msg(loss && et_backward(loss) == ET_OK && et_optim_step_zero(opt, 0, NULL) == ET_OK, "%s", et_error_message());
+        ck_assert_msg(loss && et_backward(loss) == ET_OK && et_optim_step_zero(opt, 0, NULL) == ET_OK, "%s",
+                      et_error_message());
         et_scope_close(s);
     }
     et_scope *s = et_scope_open();
@@ -84,8 +89,8 @@ static inline et_retrieval_report captioned_learn(const captioned_model *t, int 
     ck_assert_msg(S != NULL, "%s", et_error_message());
     ck_assert_int_eq(et_metric_ranks(CAPTIONED_JUDGED, CAPTIONED_JUDGED, et_data(S), NULL, ranks), ET_OK);
     ck_assert_int_eq(et_metric_retrieval(CAPTIONED_JUDGED, ranks, 0, &r), ET_OK);
-    printf("# S-XM: R@1 %.3f, R@5 %.3f, R@10 %.3f, mean rank %.2f, median rank %.1f\n", r.r_at_1, r.r_at_5, r.r_at_10,
-           r.mean_rank, r.median_rank);
+    printf("# S-XM: R@1 %.3f, R@5 %.3f, R@10 %.3f, mean rank %.2f, median rank %.1f\n", r.r_at_1, r.r_at_5,
+           r.r_at_10, r.mean_rank, r.median_rank);
     et_scope_close(s);
     et_optim_free(opt);
     et_batches_free(batches);

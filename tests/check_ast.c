@@ -1,4 +1,5 @@
-/* AST: sizes, the embedding against its formula, halves, pooling, freezing, wrong use, allocation failures. */
+/* AST: sizes, the embedding against its formula, halves, pooling, freezing, wrong use, allocation
+ * failures. */
 #include "config.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ static void reset(void) { et_error_clear(); }
 static et_ast_config little(void)
 {
     return (et_ast_config){.bands = 16, .frames = 64, .patch_bands = 8, .patch_frames = 8, .step_bands = 4,
-                           .step_frames = 8, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .eps = 1e-12};
+                           .step_frames = 8, .width = 32, .hidden = 64, .layers = 2, .heads = 2,
+                           .eps = 1e-12};
 }
 
 static et_ast *made(et_ast_config c, et_rng *rng)
@@ -97,10 +99,12 @@ START_TEST(halves)
     et_init_normal(x, 1, &rng);
     et_tensor *y = et_ast_forward(m, x, hidden);
     ck_assert_msg(y != NULL, "%s", et_error_message());
-    ck_assert(et_allclose(y, et_layer_norm(hidden[2], m->norm->weight, m->norm->bias, 1e-12), 1e-6, 1e-6, false));
+    ck_assert(et_allclose(y, et_layer_norm(hidden[2], m->norm->weight, m->norm->bias, 1e-12), 1e-6, 1e-6,
+                          false));
     ck_assert(et_allclose(y, et_ast_encode(m, 1, hidden[1], NULL), 0, 0, false));
     et_tensor *pooled = et_ast_pool(m, y);
-    ck_assert(et_allclose(pooled, et_mul_scalar(et_add(et_select(y, 1, 0), et_select(y, 1, 1)), 0.5), 1e-6, 1e-6, false));
+    ck_assert(et_allclose(pooled, et_mul_scalar(et_add(et_select(y, 1, 0), et_select(y, 1, 1)), 0.5), 1e-6,
+                          1e-6, false));
     et_tensor *logits = et_ast_classify(m, pooled);
     ck_assert_int_eq(logits->shape[1], 5);
     et_module_free(&m->module);

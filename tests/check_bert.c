@@ -1,4 +1,5 @@
-/* BERT: sizes, masks and padding, halves, pooling, RoBERTa's positions, freezing, wrong use, allocation failures. */
+/* BERT: sizes, masks and padding, halves, pooling, RoBERTa's positions, freezing, wrong use, allocation
+ * failures. */
 #include "config.h"
 
 #include <math.h>
@@ -16,8 +17,8 @@ static void reset(void) { et_error_clear(); }
 /* 2 layers, d 32, 2 heads, 64, 14 positions. */
 static et_bert_config little(void)
 {
-    return (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .positions = 14,
-                            .types = 2, .pooler = true, .eps = 1e-12};
+    return (et_bert_config){.vocabulary = 32, .width = 32, .hidden = 64, .layers = 2, .heads = 2,
+                            .positions = 14, .types = 2, .pooler = true, .eps = 1e-12};
 }
 
 static et_bert *made(et_bert_config c, et_rng *rng)
@@ -64,14 +65,17 @@ START_TEST(padding)
     et_tensor *hidden[3], *short_ids = INTS((2, 4), 3, 5, 7, 9, 4, 1, 8, 31);
     et_tensor *ids = INTS((2, 6), 3, 5, 7, 9, 17, 0, 4, 1, 8, 31, 2, 2);
     et_tensor *mask = MASK((2, 6), 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0);
-    et_tensor *a = et_bert_forward(m, short_ids, NULL, NULL, NULL), *b = et_bert_forward(m, ids, NULL, mask, hidden);
+    et_tensor *a = et_bert_forward(m, short_ids, NULL, NULL, NULL),
+              *b = et_bert_forward(m, ids, NULL, mask, hidden);
     ck_assert_msg(a && b, "%s", et_error_message());
     ck_assert(et_allclose(a, et_slice(b, 1, 0, 4, 1), 1e-5, 1e-5, false));
-    ck_assert(!et_allclose(a, et_slice(et_bert_forward(m, ids, NULL, NULL, NULL), 1, 0, 4, 1), 1e-3, 1e-3, false));
+    ck_assert(!et_allclose(a, et_slice(et_bert_forward(m, ids, NULL, NULL, NULL), 1, 0, 4, 1), 1e-3, 1e-3,
+                           false));
     ck_assert_ptr_eq(hidden[2], b);
     ck_assert(et_allclose(hidden[0], et_bert_embed(m, ids, NULL), 0, 0, false));
     for (int how = ET_BERT_CLS; how <= ET_BERT_MAX; how++) {
-        et_tensor *p = et_bert_pool(m, a, NULL, (et_bert_pooling)how), *q = et_bert_pool(m, b, mask, (et_bert_pooling)how);
+        et_tensor *p = et_bert_pool(m, a, NULL, (et_bert_pooling)how),
+                  *q = et_bert_pool(m, b, mask, (et_bert_pooling)how);
         ck_assert_msg(p && q, "%s", et_error_message());
         ck_assert_int_eq(q->ndim, 2);
         ck_assert(et_allclose(p, q, 1e-5, 1e-5, false));
@@ -96,7 +100,8 @@ START_TEST(roberta)
     et_bert *m = made(c, &rng);
 
     et_module_eval(&m->module);
-    et_tensor *a = et_bert_embed(m, INTS((1, 3), 0, 7, 2), NULL), *b = et_bert_embed(m, INTS((1, 5), 1, 1, 0, 7, 2), NULL);
+    et_tensor *a = et_bert_embed(m, INTS((1, 3), 0, 7, 2), NULL),
+              *b = et_bert_embed(m, INTS((1, 5), 1, 1, 0, 7, 2), NULL);
     ck_assert(et_allclose(a, et_slice(b, 1, 2, 5, 1), 0, 0, false));
     /* x_0 = LN(word[0] + position[2] + type[0]) */
     et_tensor *sum = et_add(et_add(et_select(m->word->weight, 0, 0), et_select(m->position->weight, 0, 2)),
@@ -143,8 +148,8 @@ START_TEST(freezing)
 }
 END_TEST
 
-/* Forward and backward with dropout, a mask and seven trained layers: the gradient of the first layer's input and of the last
- * layer's values, and what the pool held at most. */
+/* Forward and backward with dropout, a mask and seven trained layers: the gradient of the first layer's input
+ * and of the last layer's values, and what the pool held at most. */
 static void step(bool again, et_tensor **input, et_tensor **values, size_t *peak)
 {
     et_bert_config c = little();
@@ -157,7 +162,8 @@ static void step(bool again, et_tensor **input, et_tensor **values, size_t *peak
     m->encoder->checkpoint = again;
     et_bert_train_last(m, 7);
     *et_rng_default() = et_rng_make(9, 0);
-    et_tensor *x = et_set_requires_grad(et_full(ET_F32, ET_SHAPE(16, 14, 32), 0), true), *mask = et_ones(ET_U8, ET_SHAPE(16, 14));
+    et_tensor *x = et_set_requires_grad(et_full(ET_F32, ET_SHAPE(16, 14, 32), 0), true),
+              *mask = et_ones(ET_U8, ET_SHAPE(16, 14));
     et_tensor *r = et_empty_like(x);
     et_init_normal(x, 1, &rng);
     et_init_normal(r, 1, &rng);

@@ -1,5 +1,5 @@
-/* Pre-training of BERT: which words are masked and by what, rows of two sentences, learning, wrong use, allocation
- * failures. Losses and gradients are held against PyTorch in check_towers. */
+/* Pre-training of BERT: which words are masked and by what, rows of two sentences, learning, wrong use,
+ * allocation failures. Losses and gradients are held against PyTorch in check_towers. */
 #include "config.h"
 
 #include <math.h>
@@ -23,8 +23,8 @@ static et_bert_masking masking(void)
 
 static et_bert_config little(void)
 {
-    return (et_bert_config){.vocabulary = V, .width = 32, .hidden = 64, .layers = 2, .heads = 2, .positions = 14, .types = 2,
-                            .pooler = true, .eps = 1e-12};
+    return (et_bert_config){.vocabulary = V, .width = 32, .hidden = 64, .layers = 2, .heads = 2,
+                            .positions = 14, .types = 2, .pooler = true, .eps = 1e-12};
 }
 
 START_TEST(sizes)
@@ -40,8 +40,8 @@ START_TEST(sizes)
 }
 END_TEST
 
-/* The bias is the logarithm of each word's share, one more of each, so that a new model with small embeddings begins near
- * the entropy of the frequencies. */
+/* The bias is the logarithm of each word's share, one more of each, so that a new model with small embeddings
+ * begins near the entropy of the frequencies. */
 START_TEST(begins_with_frequencies)
 {
     enum { B = 40, T = 14 };
@@ -65,7 +65,8 @@ START_TEST(begins_with_frequencies)
     for (int v = 0; v < V; v++)
         ck_assert_double_eq_tol(((const float *)et_data(m->bias))[v], log((counts[v] + 1) / total), 1e-5);
     /* words drawn by these frequencies are guessed at their entropy, but for what the random weights add */
-    et_tensor *ids = et_empty(ET_I32, ET_SHAPE(B, T)), *targets = et_full(ET_I32, ET_SHAPE(B, T), ET_BERT_NO_TARGET);
+    et_tensor *ids = et_empty(ET_I32, ET_SHAPE(B, T)),
+              *targets = et_full(ET_I32, ET_SHAPE(B, T), ET_BERT_NO_TARGET);
     for (int64_t i = 0; i < B * T; i++) {
         double u = et_rng_uniform(&rng) * (total - V);
         int v = 4;
@@ -99,7 +100,8 @@ START_TEST(words_are_masked)
     enum { B = 500, T = 50 };
     et_bert_masking how = masking();
     et_rng rng = et_rng_make(5, 0), same = et_rng_make(5, 0);
-    et_tensor *ids = et_empty(ET_I32, ET_SHAPE(B, T)), *valid = et_zeros(ET_U8, ET_SHAPE(B, T)), *to, *targets, *again, *unused;
+    et_tensor *ids = et_empty(ET_I32, ET_SHAPE(B, T)), *valid = et_zeros(ET_U8, ET_SHAPE(B, T)), *to,
+              *targets, *again, *unused;
     int32_t *p = et_data_mut(ids);
     uint8_t *keep = et_data_mut(valid);
     int chosen = 0, masked = 0, stayed = 0, place[T] = {0};
@@ -170,7 +172,8 @@ START_TEST(pairs)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const int64_t T = cases[i].T;
-        ck_assert_int_eq(et_bert_pair(a, cases[i].na, b, cases[i].nb, CLS, SEP, 0, T, row, types, mask), cases[i].n);
+        ck_assert_int_eq(et_bert_pair(a, cases[i].na, b, cases[i].nb, CLS, SEP, 0, T, row, types, mask),
+                         cases[i].n);
         int ends = 0;
         for (int t = 0; t < T; t++) {
             ck_assert_msg(row[t] == cases[i].row[t], "case %d, token %d", (int)i, t);
@@ -190,8 +193,9 @@ START_TEST(pairs)
 }
 END_TEST
 
-/* Sentences count upwards in steps of one; the second goes on where the first ended, or somewhere else. A masked word can
- * be told from its neighbours, and both tasks are learned: from ln 8 = 2.08 and ln 2 = 0.69. */
+/* Sentences count upwards in steps of one; the second goes on where the first ended, or somewhere else. A
+ * masked word can be told from its neighbours, and both tasks are learned: from ln 8 = 2.08 and ln 2 =
+ * 0.69. */
 START_TEST(learns)
 {
     enum { B = 16, T = 12, STEPS = 1500, N = 8 };
@@ -208,7 +212,8 @@ START_TEST(learns)
     for (int step = 0; step < steps; step++) {
         et_scope *s = et_scope_open();
         et_tensor *ids = et_empty(ET_I32, ET_SHAPE(B, T)), *types = et_empty(ET_I32, ET_SHAPE(B, T));
-        et_tensor *valid = et_empty(ET_U8, ET_SHAPE(B, T)), *labels = et_empty(ET_I32, ET_SHAPE(B)), *masked, *targets;
+        et_tensor *valid = et_empty(ET_U8, ET_SHAPE(B, T)), *labels = et_empty(ET_I32, ET_SHAPE(B)), *masked,
+                  *targets;
         for (int i = 0; i < B; i++) {
             int32_t a[5], b[4];
             const int from = (int)et_rng_below(&rng, N), na = 3 + (int)et_rng_below(&rng, 3);
@@ -217,10 +222,11 @@ START_TEST(learns)
                 a[k] = 4 + (from + k) % (N);
             for (int k = 0; k < 4; k++)
                 b[k] = 4 + (from + na + k + (i % 2 ? 2 + from % 4 : 0)) % (N);
-            et_bert_pair(a, na, b, 4, CLS, SEP, 0, T, (int32_t *)et_data_mut(ids) + i * T, (int32_t *)et_data_mut(types) + i * T,
-                         (uint8_t *)et_data_mut(valid) + i * T);
+            et_bert_pair(a, na, b, 4, CLS, SEP, 0, T, (int32_t *)et_data_mut(ids) + i * T,
+                         (int32_t *)et_data_mut(types) + i * T, (uint8_t *)et_data_mut(valid) + i * T);
         }
-        ck_assert_msg(!et_bert_mask_words(&how, ids, valid, &rng, &masked, &targets), "%s", et_error_message());
+        ck_assert_msg(!et_bert_mask_words(&how, ids, valid, &rng, &masked, &targets), "%s",
+                      et_error_message());
         et_tensor *x = et_bert_forward(m->bert, masked, types, valid, NULL);
         et_tensor *w = et_bert_masked_loss(m, x, targets), *n = et_bert_next_loss(m, x, labels);
         if (step >= STEPS - 50) {
@@ -275,9 +281,11 @@ START_TEST(wrong_use)
         et_error_clear();
     }
     et_bert_masking how = masking();
-    ck_assert_int_eq(et_bert_mask_words(&how, et_zeros(ET_F32, ET_SHAPE(1, 3)), NULL, NULL, &to, &targets), ET_EDTYPE);
+    ck_assert_int_eq(et_bert_mask_words(&how, et_zeros(ET_F32, ET_SHAPE(1, 3)), NULL, NULL, &to, &targets),
+                     ET_EDTYPE);
     et_error_clear();
-    ck_assert_int_eq(et_bert_mask_words(&how, et_zeros(ET_I32, ET_SHAPE(3)), NULL, NULL, &to, &targets), ET_ESHAPE);
+    ck_assert_int_eq(et_bert_mask_words(&how, et_zeros(ET_I32, ET_SHAPE(3)), NULL, NULL, &to, &targets),
+                     ET_ESHAPE);
     et_error_clear();
     ck_assert_int_eq(et_bert_mask_words(&how, ids, MASK((1, 2), 1, 1), NULL, &to, &targets), ET_ESHAPE);
     et_error_clear();
@@ -314,11 +322,13 @@ static bool build_and_run(et_module **out)
     et_bert_config c = little();
     et_bert_masking how = masking();
     et_bert_pretrain *m = et_bert_pretrain_new(NULL, NULL, &c, NULL);
-    et_tensor *ids = et_full(ET_I32, ET_SHAPE(1, 3), 5), *valid = et_ones(ET_U8, ET_SHAPE(1, 3)), *masked, *targets;
+    et_tensor *ids = et_full(ET_I32, ET_SHAPE(1, 3), 5), *valid = et_ones(ET_U8, ET_SHAPE(1, 3)), *masked,
+              *targets;
 
     *out = m ? &m->module : NULL;
     return m && !et_bert_mask_words(&how, ids, valid, NULL, &masked, &targets) &&
-           !et_backward(et_bert_pretrain_loss(m, masked, NULL, valid, targets, et_zeros(ET_I32, ET_SHAPE(1))));
+           !et_backward(et_bert_pretrain_loss(m, masked, NULL, valid, targets,
+                                              et_zeros(ET_I32, ET_SHAPE(1))));
 }
 
 START_TEST(allocations) { module_sweep(build_and_run, 60); }

@@ -267,8 +267,8 @@ START_TEST(blocks)
                         .la = t / 2, .lb = t % 2, .batch = 1, .alpha = -0.5, .bias = true, .threads = true});
     check_product(4099, 20, 9, &(options){.batch = 1, .alpha = 1}); /* rows in two parts */
     for (int t = 0; t < 2; t++) /* B in two parts, the last panel not full; of two products */
-        check_product(5, 1020, 2050, &(options){.la = 1 - t, .lb = t, .batch = 2, .share_b = t, .alpha = 0.5, .beta = 1,
-                                                .bias = true, .residual = t, .threads = true});
+        check_product(5, 1020, 2050, &(options){.la = 1 - t, .lb = t, .batch = 2, .share_b = t, .alpha = 0.5,
+                                                .beta = 1, .bias = true, .residual = t, .threads = true});
     if (!suite_skips(1))
         check_product(300, 200, 600, /* several chunks */
                       &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1, .threads = true});

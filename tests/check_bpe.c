@@ -18,13 +18,15 @@ static void reset(void) { et_error_clear(); }
 #define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
 #define made(pointer) ck_assert_msg((pointer) != NULL, "%s", et_error_message())
 
-static const char tiny_vocab[] = "{\"<s>\":0,\"<pad>\":1,\"</s>\":2,\"<unk>\":3,\"a\":4,\"b\":5,\"ab\":6,\"aba\":7,"
+static const char tiny_vocab[] =
+    "{\"<s>\":0,\"<pad>\":1,\"</s>\":2,\"<unk>\":3,\"a\":4,\"b\":5,\"ab\":6,\"aba\":7,"
                                  "\"<mask>\":8,\"\xc4\xa0\":9,\"\xc4\xa0" "ab\":10}";
 static const char tiny_merges[] = "#version: 0.2\na b\n\xc4\xa0 ab\nab a\n";
 
 START_TEST(bpe_by_hand)
 {
-    et_bpe *b = et_bpe_parse(tiny_vocab, sizeof tiny_vocab - 1, "v", tiny_merges, sizeof tiny_merges - 1, "m");
+    et_bpe *b = et_bpe_parse(tiny_vocab, sizeof tiny_vocab - 1, "v", tiny_merges, sizeof tiny_merges - 1,
+                             "m");
     static const struct { const char *text; int n; int32_t ids[8]; } rows[] = {
         {"abab", 2, {6, 6}}, {"aba", 1, {7}}, {"ab ab", 2, {6, 10}}, {"ab a", 3, {6, 9, 4}},
         {"abc", 2, {6, 3}}, {"a <mask></s>b", 4, {4, 8, 2, 5}}, {"ababa", 2, {6, 7}}, {"", 0, {0}},
@@ -85,7 +87,8 @@ START_TEST(bpe_refused)
         {"{\"<unk>\":0", "", "v"},
     };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-        fails_null(et_bpe_parse(rows[r].vocab, strlen(rows[r].vocab), "v", rows[r].merges, strlen(rows[r].merges), "m"),
+        fails_null(et_bpe_parse(rows[r].vocab, strlen(rows[r].vocab), "v", rows[r].merges,
+                                strlen(rows[r].merges), "m"),
                    ET_EFORMAT, rows[r].words);
     fails_null(et_bpe_read(in_dir("none"), in_dir("none")), ET_EIO, "none");
     fails_null(et_bpe_learn(&(et_names){0, NULL}, 260, 1), ET_EINVAL, "261");
@@ -95,7 +98,8 @@ END_TEST
 /* A million letters in a row take no time that grows with their square. */
 START_TEST(bpe_long_word)
 {
-    et_bpe *b = et_bpe_parse(tiny_vocab, sizeof tiny_vocab - 1, "v", tiny_merges, sizeof tiny_merges - 1, "m");
+    et_bpe *b = et_bpe_parse(tiny_vocab, sizeof tiny_vocab - 1, "v", tiny_merges, sizeof tiny_merges - 1,
+                             "m");
     et_tokens t = {NULL, 0, 0};
     size_t n = 1000000;
     char *text = malloc(n);
@@ -112,7 +116,8 @@ END_TEST
 
 static bool parse_bpe(void *user)
 {
-    et_bpe *b = et_bpe_parse(tiny_vocab, sizeof tiny_vocab - 1, "v", tiny_merges, sizeof tiny_merges - 1, "m");
+    et_bpe *b = et_bpe_parse(tiny_vocab, sizeof tiny_vocab - 1, "v", tiny_merges, sizeof tiny_merges - 1,
+                             "m");
     bool good = b && et_bpe_write(b, in_dir("a"), in_dir("b")) == ET_OK;
     (void)user;
     et_bpe_free(b);

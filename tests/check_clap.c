@@ -1,6 +1,6 @@
-/* CLAP and MuLan: published numbers of parameters and names; towers from files with the names of public checkpoints against
- * PyTorch (tests/fixtures/clap, made by tests/oracle/clap.py; CLAP names another folder of that form, one of the papers'
- * sizes say); wrong use, allocation failures. */
+/* CLAP and MuLan: published numbers of parameters and names; towers from files with the names of public
+ * checkpoints against PyTorch (tests/fixtures/clap, made by tests/oracle/clap.py; CLAP names another folder
+ * of that form, one of the papers' sizes say); wrong use, allocation failures. */
 #include "config.h"
 
 #include <check.h>
@@ -92,7 +92,8 @@ START_TEST(sizes)
 }
 END_TEST
 
-/* tests/fixtures/clap/names.csv: name and shape ("96x1x4x4", "scalar") of every tensor of the published CLAP. */
+/* tests/fixtures/clap/names.csv: name and shape ("96x1x4x4", "scalar") of every tensor of the published
+ * CLAP. */
 START_TEST(names)
 {
     char path[4096], shape[80];
@@ -110,7 +111,8 @@ START_TEST(names)
         ck_assert_msg(t != NULL, "there is no %s", et_csv_text(table, i, 0));
         snprintf(shape, sizeof shape, "scalar");
         for (int d = 0, at = 0; d < t->ndim; d++)
-            at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", d ? "x" : "", (long long)t->shape[d]);
+            at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", d ? "x" : "",
+                           (long long)t->shape[d]);
         ck_assert_str_eq(shape, et_csv_text(table, i, 1));
     }
     for (int64_t i = 0; i < et_module_n_entries(&m->module); i++)
@@ -150,8 +152,9 @@ static et_mulan_config mulan_config(const char *name, bool base)
     if (!base) {
         c.text = little_text(false);
         c.resnet = (et_resnet_config){.channels = 1, .width = 2, .blocks = {1, 2, 1, 1}};
-        c.ast = (et_ast_config){.bands = 11, .frames = 14, .patch_bands = 4, .patch_frames = 4, .step_bands = 3,
-                                .step_frames = 3, .width = 8, .hidden = 12, .layers = 2, .heads = 2, .eps = 1e-12};
+        c.ast = (et_ast_config){.bands = 11, .frames = 14, .patch_bands = 4, .patch_frames = 4,
+                                .step_bands = 3, .step_frames = 3, .width = 8, .hidden = 12, .layers = 2,
+                                .heads = 2, .eps = 1e-12};
         c.latent = 5;
     }
     c.text.dropout = c.text.attention_dropout = c.ast.dropout = c.ast.attention_dropout = 0;
@@ -169,9 +172,9 @@ static pair_model make(const char *name, bool base)
     } else if (strcmp(name, "mulan-compact") == 0) {
         et_mulan_compact_config c = et_mulan_compact();
         if (!base)
-            c = (et_mulan_compact_config){.width = 8, .layers = 2, .heads = 2, .head_width = 4, .hidden = 6, .patch = 4,
-                                          .offsets = 5, .vocabulary = 12, .positions = 9, .latent = 6,
-                                          .loss = ET_CONTRASTIVE_DECOUPLED};
+            c = (et_mulan_compact_config){.width = 8, .layers = 2, .heads = 2, .head_width = 4, .hidden = 6,
+                                          .patch = 4, .offsets = 5, .vocabulary = 12, .positions = 9,
+                                          .latent = 6, .loss = ET_CONTRASTIVE_DECOUPLED};
         m.compact = et_mulan_compact_new(NULL, NULL, &c, NULL);
         m.module = m.compact ? &m.compact->module : NULL;
     } else {
@@ -215,7 +218,8 @@ static et_tensor *part(et_safetensors *f, const char *name, const char *what, et
 }
 
 /* |got - want| relative to |want|. */
-static void close_to(const char *name, const char *what, const et_tensor *got, const et_tensor *want, double tol)
+static void close_to(const char *name, const char *what, const et_tensor *got, const et_tensor *want,
+                     double tol)
 {
     double difference = 0, norm = 0;
 
@@ -228,7 +232,8 @@ static void close_to(const char *name, const char *what, const et_tensor *got, c
     }
     if (getenv("CLAP"))
         printf("%s/%s: %.2g\n", name, what, sqrt(difference / norm));
-    ck_assert_msg(sqrt(difference) <= tol * sqrt(norm) + 1e-9, "%s/%s: relative error %.3g", name, what, sqrt(difference / norm));
+    ck_assert_msg(sqrt(difference) <= tol * sqrt(norm) + 1e-9, "%s/%s: relative error %.3g", name, what,
+                  sqrt(difference / norm));
 }
 
 /* Small models in float64, with gradients; large ones as they are used, in float32. */
@@ -291,7 +296,7 @@ START_TEST(parity)
 }
 END_TEST
 
-/* --- S-XM ------------------------------------------------------------------------------------------------ */
+/* --- S-XM ------------------------------------------------------------------------------------------ */
 
 static et_module *make_clap(int32_t vocabulary, et_rng *rng)
 {
@@ -316,7 +321,10 @@ static et_tensor *clap_text(const et_module *m, et_tensor *ids, et_tensor *mask)
     return et_clap_text((const et_clap *)m, ids, mask);
 }
 
-static et_tensor *clap_audio(const et_module *m, et_tensor *x) { return et_clap_audio((const et_clap *)m, x, NULL); }
+static et_tensor *clap_audio(const et_module *m, et_tensor *x)
+{
+    return et_clap_audio((const et_clap *)m, x, NULL);
+}
 
 static et_tensor *clap_loss(const et_module *m, et_tensor *f, et_tensor *g)
 {
@@ -328,7 +336,10 @@ static et_tensor *mulan_text(const et_module *m, et_tensor *ids, et_tensor *mask
     return et_mulan_text((const et_mulan *)m, ids, mask);
 }
 
-static et_tensor *mulan_audio(const et_module *m, et_tensor *x) { return et_mulan_audio((const et_mulan *)m, x); }
+static et_tensor *mulan_audio(const et_module *m, et_tensor *x)
+{
+    return et_mulan_audio((const et_mulan *)m, x);
+}
 
 static et_tensor *mulan_loss(const et_module *m, et_tensor *f, et_tensor *g)
 {
@@ -344,12 +355,13 @@ START_TEST(learns_s_xm)
 
     if (suite_skips(1))
         return;
-    const et_retrieval_report r = captioned_learn(&models[_i], 300, getenv("S_XM_SEED") ? (uint64_t)atoi(getenv("S_XM_SEED")) : 1);
+    const et_retrieval_report r = captioned_learn(&models[_i], 300, getenv("S_XM_SEED")
+                                                  ? (uint64_t)atoi(getenv("S_XM_SEED")) : 1);
     ck_assert_double_ge(r.r_at_10, least[_i]);
 }
 END_TEST
 
-/* --- wrong use ---------------------------------------------------------------------------------------------- */
+/* --- wrong use ------------------------------------------------------------------------------------- */
 
 static void refused(const void *result, et_status status, const char *words)
 {
@@ -360,7 +372,8 @@ static void refused(const void *result, et_status status, const char *words)
 
 START_TEST(misuse)
 {
-    pair_model m = make("clap-fusion", false), r = make("mulan-resnet", false), k = make("mulan-compact", false);
+    pair_model m = make("clap-fusion", false), r = make("mulan-resnet", false),
+               k = make("mulan-compact", false);
     et_htsat_config h = m.clap->config.htsat;
     et_clap_config c = m.clap->config;
     et_mulan_config mu = r.mulan->config;
@@ -371,17 +384,22 @@ START_TEST(misuse)
     et_module_eval(m.module);
     et_scope *s = et_scope_open();
     et_tensor *flags = et_zeros(ET_U8, ET_SHAPE(2));
-    refused(et_htsat_forward(m.clap->htsat, et_zeros(ET_F32, ET_SHAPE(2, 64, 16)), NULL), ET_ESHAPE, "expected [B, 4, at most 64, 16]");
-    refused(et_htsat_forward(m.clap->htsat, et_zeros(ET_F32, ET_SHAPE(2, 4, 65, 16)), NULL), ET_ESHAPE, "at most 64");
-    refused(et_htsat_forward(m.clap->htsat, et_zeros(ET_F32, ET_SHAPE(3, 4, 64, 16)), flags), ET_EINVAL, "uint8 [B]");
+    refused(et_htsat_forward(m.clap->htsat, et_zeros(ET_F32, ET_SHAPE(2, 64, 16)), NULL), ET_ESHAPE,
+            "expected [B, 4, at most 64, 16]");
+    refused(et_htsat_forward(m.clap->htsat, et_zeros(ET_F32, ET_SHAPE(2, 4, 65, 16)), NULL), ET_ESHAPE,
+            "at most 64");
+    refused(et_htsat_forward(m.clap->htsat, et_zeros(ET_F32, ET_SHAPE(3, 4, 64, 16)), flags), ET_EINVAL,
+            "uint8 [B]");
     ck_assert_ptr_nonnull(et_htsat_forward(m.clap->htsat, et_zeros(ET_F32, ET_SHAPE(2, 4, 50, 16)), flags));
     refused(et_clap_text(m.clap, et_zeros(ET_I32, ET_SHAPE(1, 10)), NULL), ET_ESHAPE, "bert");
     refused(et_clap_audio(m.clap, NULL, NULL), ET_EINVAL, "clap");
     refused(et_mulan_audio(r.mulan, et_zeros(ET_F32, ET_SHAPE(2, 3))), ET_ESHAPE, "");
-    refused(et_mulan_compact_audio(k.compact, et_zeros(ET_F32, ET_SHAPE(2, 3, 9))), ET_ESHAPE, "at least 4 each");
+    refused(et_mulan_compact_audio(k.compact, et_zeros(ET_F32, ET_SHAPE(2, 3, 9))), ET_ESHAPE,
+            "at least 4 each");
     refused(et_mulan_compact_text(k.compact, et_zeros(ET_I32, ET_SHAPE(1, 10))), ET_ESHAPE, "at most 9");
     refused(et_mulan_compact_text(k.compact, et_zeros(ET_F32, ET_SHAPE(1, 4))), ET_EDTYPE, "int32");
-    refused(et_mulan_pair_loss(r.mulan, et_zeros(ET_F32, ET_SHAPE(2, 5)), et_zeros(ET_F32, ET_SHAPE(3, 5))), ET_ESHAPE, "square");
+    refused(et_mulan_pair_loss(r.mulan, et_zeros(ET_F32, ET_SHAPE(2, 5)), et_zeros(ET_F32, ET_SHAPE(3, 5))),
+            ET_ESHAPE, "square");
     et_scope_close(s);
 
     h.window = 3;
@@ -410,8 +428,9 @@ END_TEST
 /* Training drops a quarter of the patches and nothing breaks; evaluation is the same each time. */
 START_TEST(patch_dropout)
 {
-    et_mulan_compact_config c = {.width = 8, .layers = 1, .heads = 2, .head_width = 4, .hidden = 6, .patch = 2, .offsets = 5,
-                                 .vocabulary = 12, .positions = 9, .latent = 6, .patch_dropout = 0.25};
+    et_mulan_compact_config c = {.width = 8, .layers = 1, .heads = 2, .head_width = 4, .hidden = 6,
+                                 .patch = 2, .offsets = 5, .vocabulary = 12, .positions = 9, .latent = 6,
+                                 .patch_dropout = 0.25};
     et_rng rng = et_rng_make(3, 0);
     et_mulan_compact_model *m = et_mulan_compact_new(NULL, NULL, &c, &rng);
     et_scope *s = et_scope_open();

@@ -29,9 +29,9 @@ static et_clap *little_clap(const char *name, bool complete)
     return m;
 }
 
-/* The same bits arrive under either system's names; what the model has no use for is passed over: three matrices of
- * spectrograms, position_ids, eight tensors of transforms; with HTS-AT an index for each of four blocks, a mask for each of
- * two, four tensors of classifiers; with CNN14 two of its classifier. */
+/* The same bits arrive under either system's names; what the model has no use for is passed over: three
+ * matrices of spectrograms, position_ids, eight tensors of transforms; with HTS-AT an index for each of four
+ * blocks, a mask for each of two, four tensors of classifiers; with CNN14 two of its classifier. */
 START_TEST(laion_names)
 {
     static const char *const models[] = {"clap-fusion", "clap-cnn14"};
@@ -48,7 +48,8 @@ START_TEST(laion_names)
         ck_assert_int_eq(r.missing.n, complete ? _i == 0 ? 12 : 10 : 0);
         et_load_report_free(&r);
         et_error_clear();
-        ck_assert_msg(et_clap_load(b, fixture(path, sizeof path, other), &r) == ET_OK, "%s", et_error_message());
+        ck_assert_msg(et_clap_load(b, fixture(path, sizeof path, other), &r) == ET_OK, "%s",
+                      et_error_message());
         ck_assert(r.missing.n == 0 && r.unexpected.n == 0 && r.misshaped.n == 0);
         if (!complete)
             ck_assert_int_eq(r.passed_over, passed[_i]);
@@ -58,7 +59,8 @@ START_TEST(laion_names)
             const et_entry *e = et_module_entry(&a->module, i);
             if (e->kind == ET_ENTRY_CONSTANT || strstr(e->name, "num_batches_tracked"))
                 continue;
-            ck_assert_msg(et_allclose(e->tensor, et_module_entry(&b->module, i)->tensor, 0, 0, false), "%s", e->name);
+            ck_assert_msg(et_allclose(e->tensor, et_module_entry(&b->module, i)->tensor, 0, 0, false), "%s",
+                          e->name);
             compared++;
         }
         ck_assert(complete || compared > 60);
@@ -78,17 +80,20 @@ START_TEST(laion_misfits)
 
     /* fusion: a convolution of chunks, two branches of two convolutions and two norms */
     ck_assert_int_eq(et_clap_load(m, fixture(path, sizeof path, "clap-fusion-laion"), &r), ET_EINVAL);
-    ck_assert_msg(strstr(et_error_message(), "26 unexpected (module.audio_branch.patch_embed.mel_conv2d.weight"), "%s",
+    ck_assert_msg(strstr(et_error_message(),
+                         "26 unexpected (module.audio_branch.patch_embed.mel_conv2d.weight"), "%s",
                   et_error_message());
     et_error_clear();
     ck_assert(r.unexpected.n == 26 && r.missing.n == 0 && r.misshaped.n == 0);
     et_load_report_free(&r);
     ck_assert(et_allclose(before, m->text->word->weight, 0, 0, false));
-    /* another tower: two blocks of two convolutions and norms, and fc1; the norm of bands and a head have other sizes */
+    /* another tower: two blocks of two convolutions and norms, and fc1; the norm of bands and a head have
+     * other sizes */
     ck_assert_int_eq(et_clap_load(m, fixture(path, sizeof path, "clap-cnn14-laion"), &r), ET_ESHAPE);
     et_error_clear();
-    ck_assert_msg(r.missing.n > 50 && r.unexpected.n == 22 && r.misshaped.n == 5, "%d missing, %d unexpected, %d misshaped",
-                  (int)r.missing.n, (int)r.unexpected.n, (int)r.misshaped.n);
+    ck_assert_msg(r.missing.n > 50 && r.unexpected.n == 22 && r.misshaped.n == 5,
+                  "%d missing, %d unexpected, %d misshaped", (int)r.missing.n, (int)r.unexpected.n,
+                  (int)r.misshaped.n);
     et_load_report_free(&r);
     ck_assert_int_eq(et_clap_load(m, "no such file", NULL), ET_EIO);
     et_error_clear();

@@ -83,18 +83,18 @@ static void slow(const et_conv *c, int what, double *x, double *w, double *y)
                             }
 }
 
-static void compare(const et_kernels *k, const et_conv *c, const char *what, const void *got, const double *want,
-                    int64_t n, double terms)
+static void compare(const et_kernels *k, const et_conv *c, const char *what, const void *got,
+                    const double *want, int64_t n, double terms)
 {
     const double tol = (k->dtype == ET_F32 ? (double)FLT_EPSILON : DBL_EPSILON) * 2 * (terms + 4);
 
     for (int64_t i = 0; i < n; i++) {
         const double g = get_real(k->dtype, got, i);
         ck_assert_msg(fabs(g - want[i]) <= tol,
-                      "%s %s of x [%d, %d, %d, %d], w [%d, %d, %d, %d], stride %d %d, padding %d %d: element %d is %g, "
-                      "expected %g", k->name, what, (int)c->batch, (int)c->in, (int)c->h, (int)c->w, (int)c->out,
-                      (int)c->in, (int)c->kh, (int)c->kw, (int)c->sh, (int)c->sw, (int)c->ph, (int)c->pw, (int)i, g,
-                      want[i]);
+                      "%s %s of x [%d, %d, %d, %d], w [%d, %d, %d, %d], stride %d %d, padding %d %d: element "
+                      "%d is %g, expected %g", k->name, what, (int)c->batch, (int)c->in, (int)c->h, (int)c->w,
+                      (int)c->out, (int)c->in, (int)c->kh, (int)c->kw, (int)c->sh, (int)c->sw, (int)c->ph,
+                      (int)c->pw, (int)i, g, want[i]);
     }
 }
 
@@ -103,7 +103,8 @@ static void check_one(const et_kernels *k, et_conv c)
     c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
     c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
     const et_dtype d = k->dtype;
-    const int64_t nx = c.batch * c.in * c.h * c.w, nw = c.out * c.in * c.kh * c.kw, ny = c.batch * c.out * c.oh * c.ow;
+    const int64_t nx = c.batch * c.in * c.h * c.w, nw = c.out * c.in * c.kh * c.kw,
+                  ny = c.batch * c.out * c.oh * c.ow;
     pair x = pair_of(d, nx, 1), w = pair_of(d, nw, 2), y = pair_of(d, ny, 3), bias = pair_of(d, c.out, 4);
     pair gx = pair_of(d, nx, 5), gw = pair_of(d, nw, 6), out = pair_of(d, ny, 7);
 
@@ -124,7 +125,8 @@ static void check_one(const et_kernels *k, et_conv c)
         compare(k, &c, "dx", gx.real, gx.exact, nx, (double)(c.out * c.kh * c.kw));
         compare(k, &c, "dw", gw.real, gw.exact, nw, (double)(c.batch * c.oh * c.ow));
     }
-    pair_free(&x), pair_free(&w), pair_free(&y), pair_free(&bias), pair_free(&gx), pair_free(&gw), pair_free(&out);
+    pair_free(&x), pair_free(&w), pair_free(&y), pair_free(&bias), pair_free(&gx), pair_free(&gw),
+    pair_free(&out);
 }
 
 /* Uses the table at _i of the machine; float64 stands last. */
@@ -141,16 +143,17 @@ START_TEST(tile_edges)
 {
     const et_kernels *k = use_table(_i);
     const int64_t nr = (int64_t)k->gemm_vecs * k->lanes, mr = k->gemm_rows[k->gemm_vecs];
-    const int64_t outs[] = {1, mr - 1, mr, mr + 1, 25}, lengths[] = {1, k->lanes + 1, nr - 1, nr, nr + 1, 2 * nr + 3};
+    const int64_t outs[] = {1, mr - 1, mr, mr + 1, 25}, lengths[] = {1, k->lanes + 1, nr - 1, nr, nr + 1,
+                                                                     2 * nr + 3};
 
     for (size_t o = 0; o < 5; o++)
         for (size_t l = 0; l < 6; l++) {
             if (outs[o] < 1 || lengths[l] < 1)
                 continue;
-            check_one(k, (et_conv){.batch = 2, .in = 5, .h = 1, .w = lengths[l], .out = outs[o], .kh = 1, .kw = 3,
-                                   .sh = 1, .sw = 1, .pw = 1});
-            check_one(k, (et_conv){.batch = 1, .in = 2, .h = 3, .w = lengths[l], .out = outs[o], .kh = 2, .kw = 1,
-                                   .sh = 1, .sw = 1, .ph = 1});
+            check_one(k, (et_conv){.batch = 2, .in = 5, .h = 1, .w = lengths[l], .out = outs[o], .kh = 1,
+                                   .kw = 3, .sh = 1, .sw = 1, .pw = 1});
+            check_one(k, (et_conv){.batch = 1, .in = 2, .h = 3, .w = lengths[l], .out = outs[o], .kh = 2,
+                                   .kw = 1, .sh = 1, .sw = 1, .ph = 1});
         }
 }
 END_TEST
@@ -159,25 +162,39 @@ START_TEST(blocks)
 {
     const et_kernels *k = use_table(_i);
     static const et_conv cases[] = {
-        {.batch = 1, .in = 3, .h = 1, .w = 1100, .out = 4, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 1}, /* long rows */
-        {.batch = 2, .in = 260, .h = 1, .w = 9, .out = 5, .kh = 1, .kw = 5, .sh = 1, .sw = 1, .pw = 2}, /* channels */
-        {.batch = 3, .in = 4, .h = 5, .w = 32, .out = 7, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 2, .in = 4, .h = 40, .w = 16, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 2, .in = 5, .h = 23, .w = 23, .out = 6, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        /* long rows */
+        {.batch = 1, .in = 3, .h = 1, .w = 1100, .out = 4, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 1},
+        /* channels */
+        {.batch = 2, .in = 260, .h = 1, .w = 9, .out = 5, .kh = 1, .kw = 5, .sh = 1, .sw = 1, .pw = 2},
+        {.batch = 3, .in = 4, .h = 5, .w = 32, .out = 7, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 2, .in = 4, .h = 40, .w = 16, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 2, .in = 5, .h = 23, .w = 23, .out = 6, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
         {.batch = 2, .in = 5, .h = 4, .w = 130, .out = 6, .kh = 2, .kw = 4, .sh = 1, .sw = 1, .pw = 3},
-        {.batch = 2, .in = 1, .h = 30, .w = 64, .out = 16, .kh = 26, .kw = 7, .sh = 1, .sw = 1, .pw = 3}, /* tall */
-        {.batch = 11, .in = 2, .h = 6, .w = 6, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1}, /* more than shards */
-        {.batch = 2, .in = 70, .h = 3, .w = 3, .out = 270, .kh = 2, .kw = 2, .sh = 1, .sw = 1}, /* large weight */
-        {.batch = 2, .in = 4, .h = 9, .w = 11, .out = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
+        /* tall */
+        {.batch = 2, .in = 1, .h = 30, .w = 64, .out = 16, .kh = 26, .kw = 7, .sh = 1, .sw = 1, .pw = 3},
+        /* more than shards */
+        {.batch = 11, .in = 2, .h = 6, .w = 6, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1},
+        /* large weight */
+        {.batch = 2, .in = 70, .h = 3, .w = 3, .out = 270, .kh = 2, .kw = 2, .sh = 1, .sw = 1},
+        {.batch = 2, .in = 4, .h = 9, .w = 11, .out = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .ph = 1,
+         .pw = 1},
         {.batch = 2, .in = 3, .h = 1, .w = 1000, .out = 5, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1},
-        {.batch = 1, .in = 2, .h = 12, .w = 13, .out = 5, .kh = 4, .kw = 4, .sh = 3, .sw = 2, .ph = 2, .pw = 5},
-        {.batch = 1, .in = 40, .h = 7, .w = 7, .out = 5, .kh = 4, .kw = 4, .sh = 3, .sw = 3, .ph = 1, .pw = 1},
+        {.batch = 1, .in = 2, .h = 12, .w = 13, .out = 5, .kh = 4, .kw = 4, .sh = 3, .sw = 2, .ph = 2,
+         .pw = 5},
+        {.batch = 1, .in = 40, .h = 7, .w = 7, .out = 5, .kh = 4, .kw = 4, .sh = 3, .sw = 3, .ph = 1,
+         .pw = 1},
         {.batch = 1, .in = 5, .h = 4, .w = 4, .out = 5, .kh = 2, .kw = 2, .sh = 1, .sw = 1, .ph = 3, .pw = 3},
         {.batch = 1, .in = 5, .h = 2, .w = 3, .out = 4, .kh = 2, .kw = 2, .sh = 5, .sw = 6}, /* gaps */
         /* blocks over samples, channels in several */
-        {.batch = 30, .in = 130, .h = 3, .w = 3, .out = 7, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 37, .in = 6, .h = 3, .w = 7, .out = 30, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 9, .in = 5, .h = 3, .w = 2, .out = 6, .kh = 7, .kw = 7, .sh = 1, .sw = 1, .ph = 3, .pw = 3}, /* wide */
+        {.batch = 30, .in = 130, .h = 3, .w = 3, .out = 7, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 37, .in = 6, .h = 3, .w = 7, .out = 30, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        /* wide */
+        {.batch = 9, .in = 5, .h = 3, .w = 2, .out = 6, .kh = 7, .kw = 7, .sh = 1, .sw = 1, .ph = 3, .pw = 3},
         {.batch = 5, .in = 9, .h = 6, .w = 8, .out = 6, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
     };
 
@@ -186,21 +203,30 @@ START_TEST(blocks)
 }
 END_TEST
 
-/* 3 x 3 kernels that go in tiles of 2 x 2 results: odd and even sizes, rows shorter and longer than a vector, no and wide
- * padding, one block and several, groups of channels, sums in several parts; and kernels of one position. */
+/* 3 x 3 kernels that go in tiles of 2 x 2 results: odd and even sizes, rows shorter and longer than a vector,
+ * no and wide padding, one block and several, groups of channels, sums in several parts; and kernels of one
+ * position. */
 START_TEST(tiles_and_points)
 {
     const et_kernels *k = use_table(_i);
     static const et_conv cases[] = {
-        {.batch = 1, .in = 24, .h = 14, .w = 14, .out = 25, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 3, .in = 26, .h = 9, .w = 33, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 1, .in = 24, .h = 14, .w = 14, .out = 25, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 3, .in = 26, .h = 9, .w = 33, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
         {.batch = 2, .in = 24, .h = 15, .w = 20, .out = 49, .kh = 3, .kw = 3, .sh = 1, .sw = 1},
-        {.batch = 1, .in = 25, .h = 60, .w = 4, .out = 30, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 1, .in = 24, .h = 20, .w = 35, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 2, .pw = 2},
-        {.batch = 2, .in = 24, .h = 24, .w = 17, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 0, .pw = 3},
-        {.batch = 1, .in = 24, .h = 26, .w = 80, .out = 26, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 5, .in = 27, .h = 24, .w = 7, .out = 25, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
-        {.batch = 1, .in = 530, .h = 24, .w = 8, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1},
+        {.batch = 1, .in = 25, .h = 60, .w = 4, .out = 30, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 1, .in = 24, .h = 20, .w = 35, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 2,
+         .pw = 2},
+        {.batch = 2, .in = 24, .h = 24, .w = 17, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 0,
+         .pw = 3},
+        {.batch = 1, .in = 24, .h = 26, .w = 80, .out = 26, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 5, .in = 27, .h = 24, .w = 7, .out = 25, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 1, .in = 530, .h = 24, .w = 8, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
         {.batch = 2, .in = 7, .h = 5, .w = 13, .out = 9, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
         {.batch = 1, .in = 3, .h = 6, .w = 7, .out = 5, .kh = 1, .kw = 1, .sh = 2, .sw = 2},
         {.batch = 1, .in = 3, .h = 6, .w = 7, .out = 5, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .ph = 1, .pw = 2},
@@ -221,17 +247,19 @@ END_TEST
 START_TEST(threads)
 {
     static const et_conv cases[] = {
-        {.batch = 5, .in = 24, .h = 30, .w = 32, .out = 32, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .oh = 30,
-         .ow = 32},
-        {.batch = 1, .in = 150, .h = 30, .w = 15, .out = 130, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .oh = 30,
+        {.batch = 5, .in = 24, .h = 30, .w = 32, .out = 32, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1, .oh = 30, .ow = 32},
+        {.batch = 1, .in = 150, .h = 30, .w = 15, .out = 130, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1, .oh = 30,
          .ow = 15}, /* tiles of one block */
-        {.batch = 3, .in = 96, .h = 20, .w = 15, .out = 200, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .oh = 20, .ow = 15},
-        {.batch = 1, .in = 64, .h = 1, .w = 300, .out = 192, .kh = 1, .kw = 7, .sh = 1, .sw = 1, .pw = 3, .oh = 1,
-         .ow = 300},
-        {.batch = 7, .in = 16, .h = 1, .w = 3000, .out = 64, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1, .oh = 1,
-         .ow = 1000},
-        {.batch = 13, .in = 96, .h = 7, .w = 7, .out = 128, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .oh = 7,
-         .ow = 7},
+        {.batch = 3, .in = 96, .h = 20, .w = 15, .out = 200, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .oh = 20,
+         .ow = 15},
+        {.batch = 1, .in = 64, .h = 1, .w = 300, .out = 192, .kh = 1, .kw = 7, .sh = 1, .sw = 1, .pw = 3,
+         .oh = 1, .ow = 300},
+        {.batch = 7, .in = 16, .h = 1, .w = 3000, .out = 64, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1,
+         .oh = 1, .ow = 1000},
+        {.batch = 13, .in = 96, .h = 7, .w = 7, .out = 128, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1, .oh = 7, .ow = 7},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -264,20 +292,24 @@ END_TEST
 /* --- wrong use --- */
 
 #define ONES(...) et_ones(ET_F32, ET_SHAPE(__VA_ARGS__))
-#define CONV_MISUSES(X)                                                                                            \
-    X(et_conv1d(f.x, ONES(1, 3, 3), NULL, 1, 0), ET_ESHAPE, "x is [2, 3], expected [batch, channels, length]")       \
-    X(et_conv1d(ONES(1, 3, 5), f.x, NULL, 1, 0), ET_ESHAPE, "the weight is [2, 3], expected [out, in, kernel]")      \
-    X(et_conv1d(ONES(1, 3, 5), ONES(2, 4, 3), NULL, 1, 0), ET_ESHAPE, "has 3 channels, the weight")                  \
-    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), f.y, 1, 0), ET_ESHAPE, "the bias must be [2]")                         \
-    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 0, 0), ET_EINVAL, "a stride of 0")                               \
-    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, -1), ET_EINVAL, "a padding of -1")                            \
-    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 8), NULL, 1, 1), ET_ESHAPE, "is longer than x [1, 3, 5] padded by 1")      \
-    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, INT64_MAX / 2), ET_ESHAPE, "padded by")                       \
-    X(et_conv1d(ONES(1, 0, 5), ONES(2, 0, 3), NULL, 1, 0), ET_ESHAPE, "has no elements")                             \
-    X(et_conv2d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, 1, 0, 0), ET_ESHAPE, "expected [batch, channels, height, width]") \
-    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 6, 1), NULL, 1, 1, 0, 0), ET_ESHAPE, "is longer than")                  \
-    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 1, 6), NULL, 1, 1, 2, 0), ET_ESHAPE, "is longer than")                  \
-    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 1, 1), NULL, -1, 1, 0, 0), ET_EINVAL, "a stride of -1")                 \
+#define CONV_MISUSES(X)                                                                              \
+    X(et_conv1d(f.x, ONES(1, 3, 3), NULL, 1, 0), ET_ESHAPE,                                          \
+      "x is [2, 3], expected [batch, channels, length]")                                             \
+    X(et_conv1d(ONES(1, 3, 5), f.x, NULL, 1, 0), ET_ESHAPE,                                          \
+      "the weight is [2, 3], expected [out, in, kernel]")                                            \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 4, 3), NULL, 1, 0), ET_ESHAPE, "has 3 channels, the weight")  \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), f.y, 1, 0), ET_ESHAPE, "the bias must be [2]")         \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 0, 0), ET_EINVAL, "a stride of 0")               \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, -1), ET_EINVAL, "a padding of -1")            \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 8), NULL, 1, 1), ET_ESHAPE,                                \
+      "is longer than x [1, 3, 5] padded by 1")                                                      \
+    X(et_conv1d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, INT64_MAX / 2), ET_ESHAPE, "padded by")       \
+    X(et_conv1d(ONES(1, 0, 5), ONES(2, 0, 3), NULL, 1, 0), ET_ESHAPE, "has no elements")             \
+    X(et_conv2d(ONES(1, 3, 5), ONES(2, 3, 3), NULL, 1, 1, 0, 0), ET_ESHAPE,                          \
+      "expected [batch, channels, height, width]")                                                   \
+    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 6, 1), NULL, 1, 1, 0, 0), ET_ESHAPE, "is longer than")  \
+    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 1, 6), NULL, 1, 1, 2, 0), ET_ESHAPE, "is longer than")  \
+    X(et_conv2d(ONES(1, 3, 5, 5), ONES(2, 3, 1, 1), NULL, -1, 1, 0, 0), ET_EINVAL, "a stride of -1") \
     X(et_conv_layer_forward(NULL, f.x), ET_EINVAL, "convolution")
 MISUSE_TABLE(conv, CONV_MISUSES)
 
@@ -288,9 +320,10 @@ START_TEST(layer)
     et_rng rng = et_rng_make(3, 0);
     et_conv_layer *one = et_conv1d_layer_new(
         NULL, NULL, &(et_conv_config){.in = 4, .out = 6, .kernel_w = 3, .stride_w = 3, .pad_w = 1}, &rng);
-    et_conv_layer *two = et_conv2d_layer_new(NULL, NULL, &(et_conv_config){.in = 1, .out = 6, .kernel_h = 5,
-                                                                          .kernel_w = 3, .pad_w = 1, .no_bias = true},
-                                             &rng);
+    et_conv_layer *two = et_conv2d_layer_new(
+        NULL, NULL,
+        &(et_conv_config){.in = 1, .out = 6, .kernel_h = 5, .kernel_w = 3, .pad_w = 1, .no_bias = true},
+        &rng);
 
     ck_assert(one && two);
     ck_assert_int_eq(et_module_count(&one->module), 6 * 4 * 3 + 6);
@@ -310,10 +343,12 @@ START_TEST(layer)
     et_scope_close(s);
     et_module_free(&one->module);
     et_module_free(&two->module);
-    ck_assert_ptr_null(et_conv1d_layer_new(NULL, NULL, &(et_conv_config){.in = 4, .out = 0, .kernel_w = 3}, &rng));
+    ck_assert_ptr_null(et_conv1d_layer_new(NULL, NULL, &(et_conv_config){.in = 4, .out = 0, .kernel_w = 3},
+                                           &rng));
     ck_assert(et_error_status() == ET_EINVAL && strstr(et_error_message(), "4 -> 0 channels"));
     et_error_clear();
-    ck_assert_ptr_null(et_conv2d_layer_new(NULL, NULL, &(et_conv_config){.in = 4, .out = 1, .kernel_w = 3}, &rng));
+    ck_assert_ptr_null(et_conv2d_layer_new(NULL, NULL, &(et_conv_config){.in = 4, .out = 1, .kernel_w = 3},
+                                           &rng));
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
 }
 END_TEST

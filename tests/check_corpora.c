@@ -91,7 +91,8 @@ START_TEST(gtzan)
     ck_assert(at(c->y, 0) == 0 && at(c->y, 1) == 9);
     ck_assert_ptr_null(c->split);
     et_collection_free(c);
-    put_text("g/tracks.csv", "row,track,split\n0,rock.00001,train\n1,blues.00000,valid\n2,jazz.00054,train\n");
+    put_text("g/tracks.csv",
+             "row,track,split\n0,rock.00001,train\n1,blues.00000,valid\n2,jazz.00054,train\n");
     made(c = et_gtzan_recordings(in_dir("g"), NULL));
     ck_assert_int_eq(c->splits.n, 2);
     ck_assert_str_eq(c->splits.items[at(c->split, 0)], "valid");
@@ -99,11 +100,13 @@ START_TEST(gtzan)
     ck_assert_str_eq(c->splits.items[at(c->split, 2)], "train");
     et_collection_free(c);
     put_text("other.csv", "track,split\nrock.00001,a\nrock.00001,b\n");
-    fails_null(et_gtzan_recordings(in_dir("g"), in_dir("other.csv")), ET_EFORMAT, "other.csv:3: column 'track'");
+    fails_null(et_gtzan_recordings(in_dir("g"), in_dir("other.csv")), ET_EFORMAT,
+               "other.csv:3: column 'track'");
     put_text("other.csv", "song,split\nrock.00001,a\n");
     fails_null(et_gtzan_recordings(in_dir("g"), in_dir("other.csv")), ET_EFORMAT, "no column named 'track'");
     fails_null(et_gtzan_recordings(in_dir("g"), in_dir("none.csv")), ET_EIO, "none.csv");
-    fails_null(et_gtzan_recordings(in_dir("g/genres/polka"), NULL), ET_EFORMAT, "no folders of GTZAN's genres");
+    fails_null(et_gtzan_recordings(in_dir("g/genres/polka"), NULL), ET_EFORMAT,
+               "no folders of GTZAN's genres");
 }
 END_TEST
 
@@ -194,7 +197,8 @@ START_TEST(tag_lists)
     }
     et_collection_free(c);
     put_text("l.csv", "split,clip,tags\ntrain,TRAAA,1 3\n");
-    fails_null(et_tag_list("msd", &files), ET_EFORMAT, "l.csv:2: column 'tags': '3' is no number of a tag, 0 .. 2");
+    fails_null(et_tag_list("msd", &files), ET_EFORMAT,
+               "l.csv:2: column 'tags': '3' is no number of a tag, 0 .. 2");
     put_text("l.csv", "split,clip,tags\ntrain,TRAAA,1x\n");
     fails_null(et_tag_list("msd", &files), ET_EFORMAT, "'1x' is no number");
     files.tags = NULL;
@@ -214,7 +218,8 @@ START_TEST(musiccaps)
     et_collection *c;
     char table[512];
 
-    put_text("mc.csv", "ytid,start_s,is_audioset_eval,caption\n-a,0,True,\"Slow, sad.\"\nbb,30,False,Fast.\n");
+    put_text("mc.csv",
+             "ytid,start_s,is_audioset_eval,caption\n-a,0,True,\"Slow, sad.\"\nbb,30,False,Fast.\n");
     strcpy(table, in_dir("mc.csv"));
     made(c = et_musiccaps(table, NULL));
     ck_assert_int_eq(et_collection_size(c), 2);
@@ -249,7 +254,8 @@ START_TEST(real_rendered)
     et_dataset *ds;
     et_audio a;
 
-    if (!suite_data(path, sizeof path, "rendered/clips.csv") || !suite_data(tar, sizeof tar, "rendered/wav.tar.gz"))
+    if (!suite_data(path, sizeof path, "rendered/clips.csv") ||
+        !suite_data(tar, sizeof tar, "rendered/wav.tar.gz"))
         return;
     snprintf(dir, sizeof dir, "%.*s", (int)(strlen(path) - strlen("/clips.csv")), path);
     made(c = et_rendered_clips(dir)); /* not unpacked there */
@@ -361,7 +367,8 @@ START_TEST(real_lists)
         ck_assert_int_eq(valid, 2663);
         et_collection_free(c);
     }
-    if (!suite_data(path, sizeof path, "mtat/clips.csv.gz") || !suite_data(tags, sizeof tags, "mtat/top50_tags.txt"))
+    if (!suite_data(path, sizeof path, "mtat/clips.csv.gz") ||
+        !suite_data(tags, sizeof tags, "mtat/top50_tags.txt"))
         return;
     strcpy(csv, in_dir("clips.csv"));
     snprintf(command, sizeof command, "gzip -dc '%s' > '%s'", path, csv);

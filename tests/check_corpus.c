@@ -99,7 +99,8 @@ START_TEST(tags)
         ck_assert_msg(drums == has_tag(c, i, "drums"), "%s: drums", c->names.items[i]);
         ck_assert_msg(!flute || has_tag(c, i, "flute"), "%s: flute", c->names.items[i]);
         ck_assert_msg(!guitar || has_tag(c, i, "guitar"), "%s: guitar", c->names.items[i]);
-        ck_assert_msg(!(has_tag(c, i, "slow") && has_tag(c, i, "fast")), "%s: slow and fast", c->names.items[i]);
+        ck_assert_msg(!(has_tag(c, i, "slow") && has_tag(c, i, "fast")), "%s: slow and fast",
+                      c->names.items[i]);
         for (int g = 0; g < 10; g++)
             ck_assert_int_eq(has_tag(c, i, genre_tags[g]), g == i / 20);
         et_midi_free(m);
@@ -108,7 +109,10 @@ START_TEST(tags)
 }
 END_TEST
 
-static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 /* Whole sentences of known words, hardly ever the same twice. */
 START_TEST(captions)
@@ -207,7 +211,8 @@ START_TEST(threads)
     for (int p = 0; p < 3; p++)
         pthread_join(t[p], NULL);
     for (int i = 0; i < 60; i++) {
-        ck_assert_msg(all.sums[i] == parts[i % 3].sums[i], "item %d: %g and %g", i, all.sums[i], parts[i % 3].sums[i]);
+        ck_assert_msg(all.sums[i] == parts[i % 3].sums[i], "item %d: %g and %g", i, all.sums[i],
+                      parts[i % 3].sums[i]);
         for (int k = 0; k < i; k++)
             ck_assert_msg(all.sums[i] != all.sums[k], "items %d and %d are the same", i, k);
     }

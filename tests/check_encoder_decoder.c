@@ -1,6 +1,6 @@
-/* The Transformer: published sizes, PyTorch's logits and gradients (tests/fixtures/encoder_decoder.safetensors, made
- * by tests/oracle/encoder_decoder.py), decoding with remembered keys against decoding anew, beams, and the
- * task S-REV. */
+/* The Transformer: published sizes, PyTorch's logits and gradients
+ * (tests/fixtures/encoder_decoder.safetensors, made by tests/oracle/encoder_decoder.py), decoding with
+ * remembered keys against decoding anew, beams, and the task S-REV. */
 #include "config.h"
 
 #include <check.h>
@@ -63,16 +63,19 @@ static void close_to(const char *what, const et_tensor *got, const et_tensor *wa
         difference += (g - w) * (g - w);
         norm += w * w;
     }
-    ck_assert_msg(sqrt(difference) <= 1e-10 * sqrt(norm) + 1e-15, "%s: relative error %.3g", what, sqrt(difference / norm));
+    ck_assert_msg(sqrt(difference) <= 1e-10 * sqrt(norm) + 1e-15, "%s: relative error %.3g", what,
+                  sqrt(difference / norm));
 }
 
 START_TEST(parity)
 {
     const char *name = _i ? "pre" : "post";
     char path[4096], grad[160];
-    et_safetensors *f = et_safetensors_open(suite_file(path, sizeof path, "fixtures/encoder_decoder.safetensors"));
-    et_encoder_decoder *m = model((et_encoder_decoder_config){.vocabulary = 7, .width = 8, .hidden = 12, .heads = 2,
-                                                              .encoder_layers = 2, .decoder_layers = 2, .max_length = 9,
+    et_safetensors *f = et_safetensors_open(suite_file(path, sizeof path,
+                                                       "fixtures/encoder_decoder.safetensors"));
+    et_encoder_decoder *m = model((et_encoder_decoder_config){.vocabulary = 7, .width = 8, .hidden = 12,
+                                                              .heads = 2, .encoder_layers = 2,
+                                                              .decoder_layers = 2, .max_length = 9,
                                                               .pre_norm = _i}, 1);
 
     ck_assert_msg(f != NULL, "%s", et_error_message());
@@ -85,7 +88,8 @@ START_TEST(parity)
     }
     /* the table of positions in float64 too */
     ck_assert_int_eq(et_copy_into(m->positions->table, et_sinusoidal_positions(ET_F64, 9, 8, 0)), ET_OK);
-    et_tensor *source = load(f, name, "source"), *target = load(f, name, "target"), *lengths = load(f, name, "lengths");
+    et_tensor *source = load(f, name, "source"), *target = load(f, name, "target"),
+              *lengths = load(f, name, "lengths");
     et_tensor *given = et_contiguous(et_slice(target, 1, 0, 4, 1));
     et_tensor *memory = et_encoder_decoder_encode(m, source, lengths);
     close_to("logits", et_encoder_decoder_decode(m, memory, lengths, given), load(f, name, "logits"));
@@ -128,7 +132,8 @@ static et_encoder_decoder *trained(int64_t steps)
 {
     et_encoder_decoder *m = model(et_encoder_decoder_small(VOCABULARY), 3);
     const et_schedule noam = {.kind = ET_SCHEDULE_NOAM, .lr = 0.5, .warmup = 200, .width = 32};
-    et_optim *o = et_optim_new(&m->module, &(et_optim_options){.kind = ET_ADAM, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9}, NULL, 0);
+    et_optim *o = et_optim_new(&m->module, &(et_optim_options){.kind = ET_ADAM, .lr = 1e-3, .beta1 = 0.9,
+                                                               .beta2 = 0.98, .eps = 1e-9}, NULL, 0);
     et_rng rng = et_rng_make(8, 1);
 
     ck_assert_msg(o != NULL, "%s", et_error_message());
@@ -155,7 +160,8 @@ START_TEST(reversing)
 
     for (int beam = 0; beam <= 4; beam += 4) {
         const int64_t n = beam ? 40 : 500;
-        const et_translate_options o = {.begin = BEGIN, .end = END, .max_length = 12, .beam = beam, .length_penalty = 0.6};
+        const et_translate_options o = {.begin = BEGIN, .end = END, .max_length = 12, .beam = beam,
+                                        .length_penalty = 0.6};
         et_tensor *source, *target;
         int64_t exact = 0;
         et_scope *s = et_scope_open();
@@ -163,8 +169,8 @@ START_TEST(reversing)
         et_tensor *y = et_encoder_decoder_translate(m, source, NULL, &o);
         ck_assert_msg(y != NULL, "%s", et_error_message());
         for (int64_t b = 0; b < n; b++)
-            exact += memcmp((const int32_t *)et_data(y) + 12 * b, (const int32_t *)et_data(target) + 10 * b + 1,
-                            9 * sizeof(int32_t)) == 0;
+            exact += memcmp((const int32_t *)et_data(y) + 12 * b,
+                            (const int32_t *)et_data(target) + 10 * b + 1, 9 * sizeof(int32_t)) == 0;
         ck_assert_msg(exact >= 0.95 * (double)n, "beam %d: %d of %d reversed", beam, (int)exact, (int)n);
         et_scope_close(s);
     }
@@ -175,8 +181,8 @@ END_TEST
 /* --- decoding ------------------------------------------------------------------------------------------- */
 
 /* Log probability of the tokens after BEGIN up to and with the first END. */
-static double log_likelihood(const et_encoder_decoder *m, et_tensor *source, et_tensor *lengths, const int32_t *words,
-                             int64_t n, int64_t *length)
+static double log_likelihood(const et_encoder_decoder *m, et_tensor *source, et_tensor *lengths,
+                             const int32_t *words, int64_t n, int64_t *length)
 {
     int32_t given[32];
     double sum = 0;
@@ -185,14 +191,17 @@ static double log_likelihood(const et_encoder_decoder *m, et_tensor *source, et_
     for (*length = 1; *length < n && words[*length - 1] != END; (*length)++)
         given[*length] = words[*length - 1];
     et_tensor *memory = et_encoder_decoder_encode(m, source, lengths);
-    et_tensor *y = et_log_softmax(et_encoder_decoder_decode(m, memory, lengths, et_from(ET_I32, ET_SHAPE(1, *length), given)), -1);
+    et_tensor *y = et_log_softmax(et_encoder_decoder_decode(m, memory, lengths,
+                                                            et_from(ET_I32, ET_SHAPE(1, *length), given)),
+                                                            -1);
     for (int64_t t = 0; t < *length; t++)
         sum += et_get(y, (const int64_t[]){0, t, words[t]});
     return sum;
 }
 
-/* Greedy decoding takes the likeliest token after those before it, computed anew; a beam's result is at least as
- * likely (with no penalty, as the beam compares likelihoods). Hardly trained, pre- and post-norm, padded. */
+/* Greedy decoding takes the likeliest token after those before it, computed anew; a beam's result is at least
+ * as likely (with no penalty, as the beam compares likelihoods). Hardly trained, pre- and post-norm,
+ * padded. */
 START_TEST(decoding)
 {
     enum { N = 16, MOST = 10 };
@@ -220,13 +229,16 @@ START_TEST(decoding)
     et_tensor *beam = et_encoder_decoder_translate(m, source, lengths, &o);
     ck_assert_msg(greedy && beam, "%s", et_error_message());
     for (int64_t b = 0; b < N; b++) {
-        const int32_t *g = (const int32_t *)et_data(greedy) + b * MOST, *w = (const int32_t *)et_data(beam) + b * MOST;
-        et_tensor *one = et_contiguous(et_slice(source, 0, b, b + 1, 1)), *l = et_contiguous(et_slice(lengths, 0, b, b + 1, 1));
+        const int32_t *g = (const int32_t *)et_data(greedy) + b * MOST,
+                      *w = (const int32_t *)et_data(beam) + b * MOST;
+        et_tensor *one = et_contiguous(et_slice(source, 0, b, b + 1, 1)),
+                  *l = et_contiguous(et_slice(lengths, 0, b, b + 1, 1));
         et_tensor *memory = et_encoder_decoder_encode(m, one, l);
         int32_t given[MOST + 1] = {BEGIN};
         bool ended = false;
         for (int64_t t = 0; t < MOST; t++) {
-            et_tensor *y = et_encoder_decoder_decode(m, memory, l, et_from(ET_I32, ET_SHAPE(1, t + 1), given));
+            et_tensor *y = et_encoder_decoder_decode(m, memory, l,
+                                                     et_from(ET_I32, ET_SHAPE(1, t + 1), given));
             et_tensor *best = et_argmax(et_select(y, 1, t), -1, false);
             ck_assert_int_eq(g[t], ended ? END : (int32_t)et_item(best));
             ended = ended || g[t] == END;
@@ -260,11 +272,13 @@ START_TEST(misuse)
 {
     et_encoder_decoder_config c = et_encoder_decoder_small(VOCABULARY);
     et_encoder_decoder *m = model(c, 1);
-    const et_translate_options far = {.begin = BEGIN, .end = VOCABULARY}, wide = {.begin = BEGIN, .end = END, .beam = 65};
+    const et_translate_options far = {.begin = BEGIN, .end = VOCABULARY},
+                               wide = {.begin = BEGIN, .end = END, .beam = 65};
 
     ck_assert_int_gt(alloc_sweep("translate", translate_once, m), 0);
     et_scope *s = et_scope_open();
-    et_tensor *source = et_full(ET_I32, ET_SHAPE(1, 2), SYMBOL), *alien = et_full(ET_I32, ET_SHAPE(1, 2), VOCABULARY);
+    et_tensor *source = et_full(ET_I32, ET_SHAPE(1, 2), SYMBOL),
+              *alien = et_full(ET_I32, ET_SHAPE(1, 2), VOCABULARY);
     ck_assert_ptr_null(et_encoder_decoder_translate(m, source, NULL, &far));
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     et_error_clear();

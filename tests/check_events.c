@@ -29,16 +29,16 @@ static et_midi *empty(int numerator, int denominator)
 
 static void note(et_midi *m, double beat, double beats, int pitch, int track, int channel)
 {
-    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){llrint(beat * 480), llrint(beats * 480), track, (uint8_t)pitch, 90,
-                                                        (uint8_t)channel, 0}),
+    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){llrint(beat * 480), llrint(beats * 480), track,
+                                                        (uint8_t)pitch, 90, (uint8_t)channel, 0}),
                      ET_OK);
 }
 
 static void is(const et_segments *s, int64_t segment, int64_t at, int pitch, int dt, int dur)
 {
     const et_event *e = &s->events[s->begin[segment] + at];
-    ck_assert_msg(e->pitch == pitch && e->dt == dt && e->dur == dur, "segment %d event %d: %d %d %d", (int)segment,
-                  (int)at, e->pitch, e->dt, e->dur);
+    ck_assert_msg(e->pitch == pitch && e->dt == dt && e->dur == dur, "segment %d event %d: %d %d %d",
+                  (int)segment, (int)at, e->pitch, e->dt, e->dur);
 }
 
 /* Two segments of 4 bars of 3/4; worked out by hand. */
@@ -93,7 +93,8 @@ START_TEST(settings)
     }
     note(m, 0, 16, 30, 1, 0);
     et_midi_sort(m);
-    o = (et_event_options){.low = 60, .pitches = 12, .steps = 4, .steps_a_beat = 2, .bars = 1, .min_notes = 5};
+    o = (et_event_options){.low = 60, .pitches = 12, .steps = 4, .steps_a_beat = 2, .bars = 1,
+                           .min_notes = 5};
     ck_assert_int_eq(et_segments_from_midi(m, &o, &s), ET_OK);
     ck_assert_int_eq(s.n, 1); /* the first bar has five */
     is(&s, 0, 0, 0, 0, 4);    /* 30 is raised to 60, 16 beats are cut to 4 steps */
@@ -197,7 +198,8 @@ END_TEST
 
 START_TEST(transposing)
 {
-    et_tensor *x = et_dataset_tensor(ET_F32, 3, (int64_t[]){2, 3, 3}), *n = et_dataset_tensor(ET_I32, 1, (int64_t[]){2});
+    et_tensor *x = et_dataset_tensor(ET_F32, 3, (int64_t[]){2, 3, 3}),
+              *n = et_dataset_tensor(ET_I32, 1, (int64_t[]){2});
     float *v = et_data_mut(x);
     int32_t *l = et_data_mut(n);
     const float before[18] = {0, 1, 2, 87, 1, 2, 88, -1, -1, 5, 1, 2, 88, -1, -1, 0, 0, 0};
@@ -240,7 +242,8 @@ START_TEST(folders)
     et_dataset *ds;
     et_audio a;
     const float *x;
-    const char *manifest = "group,file,fold,other\n7,waltz/a.mid,0,x\n8,jig/b.MIDI,3,x\n9,jig/c.mid,0,x\n7,jig/d.mid,1,\n";
+    const char *manifest =
+        "group,file,fold,other\n7,waltz/a.mid,0,x\n8,jig/b.MIDI,3,x\n9,jig/c.mid,0,x\n7,jig/d.mid,1,\n";
 
     folder("jig");
     folder("waltz");
@@ -288,7 +291,8 @@ START_TEST(folders)
     ck_assert(((const int32_t *)et_data(c->split))[0] == 0 && ((const int32_t *)et_data(c->split))[3] == 1);
     ck_assert_str_eq(c->splits.items[1], "valid");
     ds = et_segments_dataset(c, et_midi_folder_piece, NULL, NULL);
-    ck_assert(((const int32_t *)et_data(ds->split))[2] == 1 && ((const int32_t *)et_data(ds->groups))[2] == 7);
+    ck_assert(((const int32_t *)et_data(ds->split))[2] == 1 &&
+              ((const int32_t *)et_data(ds->groups))[2] == 7);
     et_dataset_free(ds);
     et_collection_free(c);
     put_file(in_dir("manifest.csv"), "file\nwaltz/a.mid\n", 17);
@@ -352,7 +356,8 @@ START_TEST(real_pieces)
     ck_assert_int_eq(longest, ds->x->shape[1]);
     ck_assert(et_split_named(ds, "train", &train) == ET_OK && et_split_named(ds, "valid", &valid) == ET_OK);
     ck_assert(train.n + valid.n == et_dataset_size(ds) && valid.n > et_dataset_size(ds) / 16);
-    printf("# %" PRId64 " pieces: %.3f of %" PRId64 " notes begin on a sixteenth; %" PRId64 " segments, longest %" PRId64
+    printf("# %" PRId64 " pieces: %.3f of %" PRId64 " notes begin on a sixteenth; %" PRId64
+           " segments, longest %" PRId64
            " events\n",
            c->names.n, on_grid / (double)notes, notes, et_dataset_size(ds), longest);
     et_indices_free(&train);

@@ -98,8 +98,8 @@ START_TEST(cli_misuse)
     }
     ck_assert_msg(cli == NULL, "'%s' was accepted", misuse[_i].line);
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
-    ck_assert_msg(strstr(et_error_message(), misuse[_i].words) != NULL, "'%s': \"%s\" lacks \"%s\"", misuse[_i].line,
-                  et_error_message(), misuse[_i].words);
+    ck_assert_msg(strstr(et_error_message(), misuse[_i].words) != NULL, "'%s': \"%s\" lacks \"%s\"",
+                  misuse[_i].line, et_error_message(), misuse[_i].words);
     ck_assert_ptr_null(strchr(et_error_message(), '\n'));
 }
 END_TEST

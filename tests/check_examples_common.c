@@ -83,7 +83,8 @@ static void must_fail(const char *name, et_run_mode mode, et_status status, cons
     et_error_clear();
     ck_assert_ptr_null(et_run_open(in_base(name), mode));
     ck_assert_int_eq(et_error_status(), status);
-    ck_assert_msg(strstr(et_error_message(), words) != NULL, "\"%s\" lacks \"%s\"", et_error_message(), words);
+    ck_assert_msg(strstr(et_error_message(), words) != NULL, "\"%s\" lacks \"%s\"", et_error_message(),
+                  words);
     et_error_clear();
 }
 
@@ -192,7 +193,8 @@ START_TEST(metrics_merge)
     ck_assert_int_eq(et_run_metrics(run, "valid", test, 1), ET_OK);
     ck_assert_int_eq(et_run_metrics(run, "train", train, 1), ET_OK);
     ck_assert_int_eq(et_run_metrics(run, "valid", valid, 2), ET_OK);
-    holds("m/metrics.json", "{\n  \"train\": {\n    \"accuracy\": 1\n  },\n  \"valid\": {\n    \"accuracy\": 0.5,\n"
+    holds("m/metrics.json",
+          "{\n  \"train\": {\n    \"accuracy\": 1\n  },\n  \"valid\": {\n    \"accuracy\": 0.5,\n"
                             "    \"loss\": null\n  },\n  \"test\": {\n    \"accuracy\": 0.25\n  }\n}\n");
     put("m/metrics.json", "{\"valid\": {\"a\": [1, \"x\", {\"b\": null}]}, \"more\": true}");
     ck_assert_int_eq(et_run_metrics(run, "test", test, 1), ET_OK);
@@ -242,9 +244,11 @@ START_TEST(run_takes_its_options_along)
     ck_assert_int_eq(et_run_config_end(run, &w), ET_OK);
     et_run_close(run);
     et_cli_free(cli);
-    holds("t/config.json", "{\n  \"program\": \"toy\",\n  \"version\": \"" PACKAGE_VERSION "\",\n  \"options\": {\n"
-                           "    \"epochs\": 3,\n    \"lr\": 0.1,\n    \"seed\": 1,\n    \"config\": \"small\",\n"
-                           "    \"cell\": \"lstm\",\n    \"hidden\": 7\n  },\n  \"classes\": 10\n}\n");
+    holds("t/config.json", "{\n  \"program\": \"toy\",\n  \"version\": \"" PACKAGE_VERSION
+          "\",\n  \"options\": {\n"
+                           "    \"epochs\": 3,\n    \"lr\": 0.1,\n    \"seed\": 1,\n    \"config\": "
+                           "\"small\",\n    \"cell\": \"lstm\",\n    \"hidden\": 7\n  },\n  \"classes\": "
+                           "10\n}\n");
 
     run = train_with("--resume --epochs 5 --lr 1e-1", &cli);
     ck_assert_msg(run != NULL, "%s", et_error_message());
@@ -341,8 +345,9 @@ START_TEST(resume_line_can_be_typed)
     rewind(f);
     text[fread(text, 1, sizeof text - 1, f)] = '\0';
     fclose(f);
-    snprintf(want, sizeof want, "after epoch 7; everything is saved. To go on:\n  toy train --out '%s/it'\\''s a run' --resume\n",
-             base);
+    snprintf(want, sizeof want,
+             "after epoch 7; everything is saved. To go on:\n  toy train --out '%s/it'\\''s a run' "
+             "--resume\n", base);
     ck_assert_msg(strstr(text, want) != NULL, "%s", text);
     et_run_close(run);
     et_cli_free(cli);
@@ -357,8 +362,9 @@ static bool run_body(void *user)
     et_json_writer w;
     double column[1];
     bool ok = run && et_run_log_cut(run, 0) == ET_OK && et_run_log(run, 1, f, 1) == ET_OK &&
-              et_run_log_column(run, "loss", column) == ET_OK && et_run_metrics(run, "valid", f, 1) == ET_OK &&
-              et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK;
+              et_run_log_column(run, "loss", column) == ET_OK &&
+              et_run_metrics(run, "valid", f, 1) == ET_OK && et_run_config_begin(run, cli, &w) == ET_OK &&
+              et_run_config_end(run, &w) == ET_OK;
 
     et_run_close(run);
     et_cli_free(cli);
@@ -432,9 +438,10 @@ END_TEST
 
 START_TEST(leftovers_are_removed)
 {
-    static const char *const others[] = {".et-.tmp",        ".et-0-0.tmp",   ".et-x-0.tmp",   ".et-7-.tmp", ".et-7-0.tmpx",
-                                         ".et-7-0",         "et-7-0.tmp",    ".et--7-0.tmp",  ".et-7--1.tmp",
-                                         ".et-7 -0.tmp",    "notes.tmp",     ".et-99999999999999999999-0.tmp"};
+    static const char *const others[] = {".et-.tmp",        ".et-0-0.tmp",   ".et-x-0.tmp",   ".et-7-.tmp",
+                                         ".et-7-0.tmpx", ".et-7-0",         "et-7-0.tmp",    ".et--7-0.tmp",
+                                         ".et-7--1.tmp", ".et-7 -0.tmp",    "notes.tmp",
+                                         ".et-99999999999999999999-0.tmp"};
     static const et_run_mode modes[] = {ET_RUN_NEW, ET_RUN_RESUME, ET_RUN_OVERWRITE};
     char gone[64], mine[64], name[128];
     pid_t child = fork();

@@ -31,7 +31,8 @@ static uint32_t draw(uint32_t *state)
 START_TEST(checksums)
 {
     ck_assert_uint_eq(et_crc32(0, (const uint8_t *)"123456789", 9), 0xCBF43926u);
-    ck_assert_uint_eq(et_crc32(et_crc32(0, (const uint8_t *)"1234", 4), (const uint8_t *)"56789", 5), 0xCBF43926u);
+    ck_assert_uint_eq(et_crc32(et_crc32(0, (const uint8_t *)"1234", 4), (const uint8_t *)"56789", 5),
+                      0xCBF43926u);
     ck_assert_uint_eq(et_adler32((const uint8_t *)"Wikipedia", 9), 0x11E60398u);
     ck_assert_uint_eq(et_adler32(NULL, 0), 1);
 }
@@ -194,9 +195,11 @@ START_TEST(png_misuse)
         {.width = -1, .height = 1, .pixels = pixels},
         {.width = 1, .height = 1, .pixels = NULL},
         {.width = 1, .height = 1, .kind = (et_png_kind)4, .pixels = pixels},
-        {.width = 2, .height = 2, .kind = ET_PNG_PALETTE, .pixels = pixels, .palette = palette, .n_colours = 3},
+        {.width = 2, .height = 2, .kind = ET_PNG_PALETTE, .pixels = pixels, .palette = palette,
+         .n_colours = 3},
         {.width = 2, .height = 2, .kind = ET_PNG_PALETTE, .pixels = pixels, .palette = NULL, .n_colours = 3},
-        {.width = 2, .height = 2, .kind = ET_PNG_PALETTE, .pixels = pixels, .palette = palette, .n_colours = 257},
+        {.width = 2, .height = 2, .kind = ET_PNG_PALETTE, .pixels = pixels, .palette = palette,
+         .n_colours = 257},
     };
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -325,8 +328,10 @@ END_TEST
 START_TEST(base64)
 {
     static const char *const vectors[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-                                             {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
-                                             {"\xFF\xFE\xFB\xEF", "//777w=="}}; /* RFC 4648, section 10, and more */
+                                             {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+                                             {"foobar", "Zm9vYmFy"},
+                                             /* RFC 4648, section 10, and more */
+                                             {"\xFF\xFE\xFB\xEF", "//777w=="}};
 
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
         et_strbuf b = ET_STRBUF_INIT;

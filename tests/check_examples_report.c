@@ -61,8 +61,10 @@ static void well_formed(const char *s, bool html)
                 ck_assert(s[1] == '"');
                 for (s += 2; *s != '"'; s++) {
                     ck_assert_msg(*s && *s != '<', "unquoted < in an attribute of %s", name);
-                    ck_assert_msg(strncmp(s, "nan", 3) != 0 || isalpha((unsigned char)s[-1]), "NaN in <%s", name);
-                    ck_assert_msg(strncmp(s, "inf", 3) != 0 || isalpha((unsigned char)s[-1]), "infinity in <%s", name);
+                    ck_assert_msg(strncmp(s, "nan", 3) != 0 || isalpha((unsigned char)s[-1]), "NaN in <%s",
+                                  name);
+                    ck_assert_msg(strncmp(s, "inf", 3) != 0 || isalpha((unsigned char)s[-1]),
+                                  "infinity in <%s", name);
                 }
                 s++;
             }
@@ -85,20 +87,23 @@ static void well_formed(const char *s, bool html)
             ck_assert_msg(found, "unknown reference %.10s", s);
             s++;
         } else {
-            ck_assert_msg(*s != '>' || (depth && !strcmp(stack[depth - 1], "style")), "a bare > at %.20s", s - 10);
+            ck_assert_msg(*s != '>' || (depth && !strcmp(stack[depth - 1], "style")), "a bare > at %.20s",
+                          s - 10);
             s++;
         }
     }
     ck_assert_int_eq(depth, 0);
 }
 
-static const char *const nasty[] = {"<b>\"'&", "caf\xC3\xA9", "\xFF", "", "a very long name that does not fit in anywhere at all"};
+static const char *const nasty[] = {"<b>\"'&", "caf\xC3\xA9", "\xFF", "",
+                                    "a very long name that does not fit in anywhere at all"};
 
 /* Calls each chart with hard data; the texts are appended to out. */
 static void all_charts(et_strbuf *out)
 {
-    double huge[3] = {1e300, -1e300, 0}, tiny[3] = {1e-300, 2e-300, 3e-300}, none[2] = {NAN, INFINITY}, one[1] = {5},
-           flat[4] = {2, 2, 2, 2}, hole[5] = {1, NAN, 3, -INFINITY, 5}, xs[5] = {5, 4, 3, 2, 1}, many[7000];
+    double huge[3] = {1e300, -1e300, 0}, tiny[3] = {1e-300, 2e-300, 3e-300}, none[2] = {NAN, INFINITY},
+           one[1] = {5}, flat[4] = {2, 2, 2, 2}, hole[5] = {1, NAN, 3, -INFINITY, 5}, xs[5] = {5, 4, 3, 2, 1},
+           many[7000];
     float m[24];
     int64_t counts[25];
 
@@ -117,8 +122,8 @@ static void all_charts(et_strbuf *out)
     for (int i = 0; i < 9; i++)
         for (int j = i; j <= 9; j++) {
             const et_mark marks[2] = {{2, nasty[0]}, {3, nasty[1]}};
-            et_chart c = {.what = nasty[i % 5], .x_label = nasty[j % 5], .y_label = nasty[0], .series = series + i,
-                          .n_series = j - i, .marks = marks, .n_marks = j % 3};
+            et_chart c = {.what = nasty[i % 5], .x_label = nasty[j % 5], .y_label = nasty[0],
+                          .series = series + i, .n_series = j - i, .marks = marks, .n_marks = j % 3};
 
             if (j > i)
                 ck_assert_int_eq(et_svg_lines(out, &c), ET_OK);
@@ -129,7 +134,8 @@ static void all_charts(et_strbuf *out)
                 ck_assert_int_eq(et_svg_lines(out, &c), ET_OK);
         }
     for (int k = 1; k <= 5; k++) {
-        et_bar bar[5] = {{nasty[0], 1e9, 0, 0}, {nasty[1], -3, 2, 7}, {nasty[2], NAN, 0, -1}, {nasty[3], 0, 0, 2},
+        et_bar bar[5] = {{nasty[0], 1e9, 0, 0}, {nasty[1], -3, 2, 7}, {nasty[2], NAN, 0, -1},
+                         {nasty[3], 0, 0, 2},
                          {nasty[4], 0.5, NAN, 3}};
         et_bars b = {.what = nasty[0], .label = nasty[0], .bars = bar + 5 - k, .n_bars = k, .mark = nasty[0],
                      .mark_at = k == 3 ? NAN : 0.3, .decimals = k};
@@ -327,13 +333,15 @@ static int count(const char *text, const char *what)
     return n;
 }
 
-/* Each picture has a line that knows its edges and their times; the script stands once, behind all figures. */
+/* Each picture has a line that knows its edges and their times; the script stands once, behind all
+ * figures. */
 START_TEST(pictures_that_follow_sound)
 {
     const float x[6] = {0, 1, 2, 3, 4, 5};
     const et_heatmap maps[2] = {
         {.what = "one", .rows = 2, .cols = 3, .data = x, .x1 = 4, .left_room = 110, .right_room = 150},
-        {.what = "two", .rows = 1, .cols = 6, .data = x, .x0 = 1, .x1 = 3.5, .left_room = 110, .right_room = 150}};
+        {.what = "two", .rows = 1, .cols = 6, .data = x, .x0 = 1, .x1 = 3.5, .left_room = 110,
+         .right_room = 150}};
     et_report *r = et_report_new("Listen", NULL);
 
     et_report_listen(r, maps, 2, "RIFF", 4, "first");
@@ -344,13 +352,16 @@ START_TEST(pictures_that_follow_sound)
     ck_assert_int_eq(count(html, "<audio "), 2);
     ck_assert_int_eq(count(html, "<script>"), 1);
     ck_assert(strstr(html, "<script>") > strstr(html, "</main>"));
-    ck_assert_int_eq(count(html, "data-left=\"110.0\" data-right=\"530.0\" data-from=\"0\" data-to=\"4\""), 2);
-    ck_assert_int_eq(count(html, "data-left=\"110.0\" data-right=\"530.0\" data-from=\"1\" data-to=\"3.5\""), 1);
+    ck_assert_int_eq(count(html, "data-left=\"110.0\" data-right=\"530.0\" data-from=\"0\" data-to=\"4\""),
+                     2);
+    ck_assert_int_eq(count(html, "data-left=\"110.0\" data-right=\"530.0\" data-from=\"1\" data-to=\"3.5\""),
+                     1);
     et_report_free(r);
     r = et_report_new("Silence", NULL);
     et_report_listen(r, maps, 2, NULL, 0, NULL);
     html = et_report_html(r, NULL);
-    ck_assert(count(html, "<line class=\"e-cursor\"") == 0 && count(html, "<script>") == 0 && count(html, "<audio ") == 0);
+    ck_assert(count(html, "<line class=\"e-cursor\"") == 0 && count(html, "<script>") == 0 &&
+              count(html, "<audio ") == 0);
     et_report_free(r);
 }
 END_TEST

@@ -68,8 +68,8 @@ START_TEST(cache_is_kept_and_made_anew)
     et_collection *c = make_collection();
     et_front_end *fe = et_front_end_new("rnn64"), *other = et_front_end_new("won96");
     int64_t steps = 0;
-    et_feature_cache_options o = {.path = in_dir("cache"), .key = "one", .threads = 2, .progress = count_progress,
-                                  .user = &steps};
+    et_feature_cache_options o = {.path = in_dir("cache"), .key = "one", .threads = 2,
+                                  .progress = count_progress, .user = &steps};
     size_t size, again;
     unsigned char *data, *data2;
 

@@ -71,18 +71,22 @@ static void compare(et_dtype dtype, int64_t n, int64_t count, int64_t x_step)
                 im -= get(dtype, x, i * x_step + j) * s[j * k % n];
             }
             largest = fmax(largest, hypot(re, im));
-            error = fmax(error, hypot(get(dtype, X, i * X_step + 2 * k) - re, get(dtype, X, i * X_step + 2 * k + 1) - im));
+            error = fmax(error, hypot(get(dtype, X, i * X_step + 2 * k) - re,
+                                      get(dtype, X, i * X_step + 2 * k + 1) - im));
         }
         for (int64_t j = 2 * bins; j < X_step; j++)
             ck_assert_msg(get(dtype, X, i * X_step + j) == -77, "length %d: written behind the bins", (int)n);
         for (int64_t j = 0; j < n; j++)
-            ck_assert_msg(fabs(get(dtype, y, i * (n + 2) + j) - get(dtype, x, i * x_step + j)) <= 2 * tolerance,
-                          "%s, length %d, sequence %d: sample %d is %.9g after both ways, was %.9g", et_isa(), (int)n,
-                          (int)i, (int)j, get(dtype, y, i * (n + 2) + j), get(dtype, x, i * x_step + j));
+            ck_assert_msg(fabs(get(dtype, y, i * (n + 2) + j) - get(dtype, x, i * x_step + j)) <= 2 *
+                          tolerance,
+                          "%s, length %d, sequence %d: sample %d is %.9g after both ways, was %.9g", et_isa(),
+                          (int)n, (int)i, (int)j, get(dtype, y, i * (n + 2) + j),
+                          get(dtype, x, i * x_step + j));
         ck_assert(get(dtype, y, i * (n + 2) + n) == -77);
     }
-    ck_assert_msg(error <= tolerance * largest, "%s %s, length %d, %d sequences: error %.3g of the largest bin",
-                  et_isa(), et_dtype_name(dtype), (int)n, (int)count, error / largest);
+    ck_assert_msg(error <= tolerance * largest,
+                  "%s %s, length %d, %d sequences: error %.3g of the largest bin", et_isa(),
+                  et_dtype_name(dtype), (int)n, (int)count, error / largest);
     et_fft_free(plan);
     free(x);
     free(X);
@@ -107,7 +111,8 @@ END_TEST
 START_TEST(long_lengths)
 {
     static const int64_t lengths[] = {100,  120,  128, 210, 243, 256, 343,  360,  400,  490,  512,  605, 625,
-                                      1001, 1024, 37 * 2, 509, 1018, 1021, 961, 1000, 1536, 2048, 31 * 32, 4096};
+                                      1001, 1024, 37 * 2, 509, 1018, 1021, 961, 1000, 1536, 2048, 31 * 32,
+                                      4096};
 
     ck_assert(et_set_isa(spectra_isa(_i)) == ET_OK);
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
@@ -166,7 +171,8 @@ START_TEST(parseval)
         for (int64_t j = 0; j < n; j++)
             energy += (double)x[j] * (double)x[j];
         for (int64_t k = 0; k <= n / 2; k++) {
-            const double p = (double)X[2 * k] * (double)X[2 * k] + (double)X[2 * k + 1] * (double)X[2 * k + 1];
+            const double p = (double)X[2 * k] * (double)X[2 * k] + (double)X[2 * k + 1] *
+                             (double)X[2 * k + 1];
             power += k == 0 || 2 * k == n ? p : 2 * p;
         }
         ck_assert_msg(fabs(power / (double)n - energy) <= 1e-6 * energy, "length %d: %.9g, not %.9g", (int)n,

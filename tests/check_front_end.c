@@ -53,8 +53,8 @@ static void look_golden(int64_t row, int64_t column, double value, void *user)
     const bool low = c->top - value > range;
     const double tolerance = low ? 0.5 : ln ? 1e-4 : 1e-3;
 
-    ck_assert_msg(error <= tolerance, "%s[%d][%d]: %.7g, expected %.7g within %g", c->name, (int)row, (int)column, got,
-                  value, tolerance);
+    ck_assert_msg(error <= tolerance, "%s[%d][%d]: %.7g, expected %.7g within %g", c->name, (int)row,
+                  (int)column, got, value, tolerance);
     if (low)
         c->worst_low = fmax(c->worst_low, error);
     else
@@ -177,8 +177,8 @@ START_TEST(silence)
         et_front_end *fe = et_front_end_new(rows[i].name);
         float *x = calloc(3000, sizeof *x), *y = features(fe, x, 3000);
         for (int64_t j = 0; j < et_front_end_frames(fe, 3000) * et_front_end_bins(fe); j++)
-            ck_assert_msg(fabs((double)y[j] - rows[i].floor) <= 2e-5, "%s: silence is %.8g, not %g", rows[i].name,
-                          (double)y[j], rows[i].floor);
+            ck_assert_msg(fabs((double)y[j] - rows[i].floor) <= 2e-5, "%s: silence is %.8g, not %g",
+                          rows[i].name, (double)y[j], rows[i].floor);
         free(x);
         free(y);
         et_front_end_free(fe);
@@ -254,7 +254,8 @@ START_TEST(places)
     y = features(fe, x, 16000);
     for (int t = 1; t < 40; t++) {
         z = features(fe, x + 160 * t, 16000 - 160 * t);
-        ck_assert_msg(memcmp(z, y + 128 * t, (size_t)(et_front_end_frames(fe, 16000) - t) * 128 * sizeof *z) == 0,
+        ck_assert_msg(memcmp(z, y + 128 * t,
+                             (size_t)(et_front_end_frames(fe, 16000) - t) * 128 * sizeof *z) == 0,
                       "frame %d differs in another place", t);
         free(z);
     }
@@ -276,8 +277,8 @@ START_TEST(instruction_sets)
         fe = et_front_end_new(name);
         y = features(fe, x, 20000);
         for (int64_t j = 0; best && j < et_front_end_frames(fe, 20000) * et_front_end_bins(fe); j++)
-            ck_assert_msg(fabs((double)(y[j] - best[j])) <= 1e-3, "%s: %s gives %.8g, %s %.8g", name, spectra_isa(i),
-                          (double)y[j], spectra_isa(0), (double)best[j]);
+            ck_assert_msg(fabs((double)(y[j] - best[j])) <= 1e-3, "%s: %s gives %.8g, %s %.8g", name,
+                          spectra_isa(i), (double)y[j], spectra_isa(0), (double)best[j]);
         if (best)
             free(y);
         else

@@ -155,7 +155,8 @@ static void run_and_compare(problem *p, const char *what)
             for (int64_t j = 0; j < g->ldc; j++) {
                 int64_t at = q * g->sc + i * g->ldc + j;
                 if (i == g->m || j >= g->n) {
-                    ck_assert_msg(get(&p->c, at) == get(&before, at) && (!g->deriv || get(&p->deriv, at) == GUARD),
+                    ck_assert_msg(get(&p->c, at) == get(&before, at) &&
+                                  (!g->deriv || get(&p->deriv, at) == GUARD),
                                   "%s: wrote outside C at %ld, %ld", what, (long)i, (long)j);
                     continue;
                 }
@@ -280,7 +281,8 @@ START_TEST(epilogues)
         for (int variant = 0; variant < 20; variant++) {
             if (suite_skips(s + variant))
                 continue;
-            problem p = make_problem(dtype, ms[s % 3], ns[s / 3 % 3], ks[s / 9], variant & 1, variant >> 1 & 1, 2);
+            problem p = make_problem(dtype, ms[s % 3], ns[s / 3 % 3], ks[s / 9], variant & 1,
+                                     variant >> 1 & 1, 2);
             p.g.act = (et_act)(variant % 5);
             p.g.alpha = variant % 3 == 0 ? 1 : -0.75;
             if (variant & 1)

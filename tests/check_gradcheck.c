@@ -25,10 +25,10 @@ typedef enum fault {
 } fault;
 
 static const char *const fault_name[ALL_FAULTS] = {
-    "right", "wrong sign", "lost factor", "= for +=", "+= for =", "swapped operands", "no broadcast sum", "mean for sum",
-    "NaN", "ignores x", "ignores w", "needs inverted", "empty", "off by one", "garbage in one element", "sign in bwd_graph",
-    "bwd_graph without history", "bwd_graph ignores w", "values that change", "float32 differs", "backward fails",
-    "ignores strides"};
+    "right", "wrong sign", "lost factor", "= for +=", "+= for =", "swapped operands", "no broadcast sum",
+    "mean for sum", "NaN", "ignores x", "ignores w", "needs inverted", "empty", "off by one",
+    "garbage in one element", "sign in bwd_graph", "bwd_graph without history", "bwd_graph ignores w",
+    "values that change", "float32 differs", "backward fails", "ignores strides"};
 
 static fault the_fault;
 static int calls;
@@ -54,7 +54,8 @@ static et_status scale_fwd(et_node *n)
     for (int64_t i = 0; i < rows * cols; i++) {
         if (n->in[0]->dtype == ET_F64) {
             double v = ((const double *)w)[i % cols];
-            ((double *)y)[i] = ((const double *)x)[i] * v * v * (the_fault == UNSTEADY ? 1 + 1e-15 * calls : 1);
+            ((double *)y)[i] = ((const double *)x)[i] * v * v * (the_fault == UNSTEADY
+                                                                 ? 1 + 1e-15 * calls : 1);
         } else {
             float v = ((const float *)w)[i % cols];
             ((float *)y)[i] = ((const float *)x)[i] * v * v * (the_fault == FLOAT32_OFF ? 1.0001f : 1);
@@ -63,7 +64,10 @@ static et_status scale_fwd(et_node *n)
     return ET_OK;
 }
 
-static double load(const void *p, et_dtype t, int64_t i) { return t == ET_F64 ? ((const double *)p)[i] : ((const float *)p)[i]; }
+static double load(const void *p, et_dtype t, int64_t i)
+{
+    return t == ET_F64 ? ((const double *)p)[i] : ((const float *)p)[i];
+}
 
 static void store(void *p, et_dtype t, int64_t i, double v, int acc)
 {
@@ -164,9 +168,9 @@ static const et_sample scale_samples[] = {
     {.name = "empty", .n_in = 2, .in = {{2, {0, 4}, 0, 0, ET_ARG_REAL}, {1, {4}, 0.5, 1.5, ET_ARG_REAL}},
      .call = call_scale_sample}};
 
-static const et_op scale_op = {.name = "scale", .args = "rr", .n_out = 1, .saves = ET_SAVE_IN(0) | ET_SAVE_IN(1),
-                               .shape = scale_shape, .fwd = scale_fwd, .bwd = scale_bwd, .bwd_graph = scale_bwd_graph,
-                               ET_SAMPLES(scale_samples)};
+static const et_op scale_op = {.name = "scale", .args = "rr", .n_out = 1,
+                               .saves = ET_SAVE_IN(0) | ET_SAVE_IN(1), .shape = scale_shape, .fwd = scale_fwd,
+                               .bwd = scale_bwd, .bwd_graph = scale_bwd_graph, ET_SAMPLES(scale_samples)};
 
 static int call_scale(et_tensor *const *in, int n_in, et_tensor **out, void *user)
 {
@@ -267,7 +271,8 @@ START_TEST(report_is_exact)
     ck_assert_int_eq(r.element, 0);
     ck_assert_double_eq_tol(r.numeric, -r.analytic, 1e-9);
     ck_assert(r.estimate < 1e-9);
-    ck_assert_ptr_nonnull(strstr(et_gradcheck_text(&r, text, sizeof text), "input 0, element 0: wrong gradient"));
+    ck_assert_ptr_nonnull(strstr(et_gradcheck_text(&r, text, sizeof text),
+                                 "input 0, element 0: wrong gradient"));
     ck_assert_uint_eq(strlen(et_gradcheck_text(&r, small, sizeof small)), sizeof small - 1);
 
     the_fault = NOT_A_NUMBER;
@@ -458,12 +463,14 @@ START_TEST(wrong_use)
     assert_refused(et_gradcheck(call_product, NULL, 2, NULL, NULL, NULL), ET_EINVAL, "inputs is NULL");
     assert_refused(et_gradcheck(call_product, NULL, 0, both, NULL, NULL), ET_EINVAL, "0 inputs");
     assert_refused(et_gradcheck(call_product, NULL, 1000, both, NULL, NULL), ET_EINVAL, "1000 inputs");
-    assert_refused(et_gradcheck(call_product, NULL, 2, twice, NULL, NULL), ET_EINVAL, "input 1 is given twice");
+    assert_refused(et_gradcheck(call_product, NULL, 2, twice, NULL, NULL), ET_EINVAL,
+                   "input 1 is given twice");
     assert_refused(et_gradcheck(call_product, NULL, 2, missing, NULL, NULL), ET_EINVAL, "input 1 is NULL");
     assert_refused(et_gradcheck(call_product, NULL, 1, &wide, NULL, NULL), ET_EINVAL, "input 0 is expanded");
     assert_refused(et_gradcheck(call_nothing, NULL, 2, both, NULL, NULL), ET_EGRAD, "returned 0 outputs");
     assert_refused(et_gradcheck(call_failing, NULL, 2, both, NULL, NULL), ET_EGRAD, "these do not fit");
-    assert_refused(et_gradcheck(call_leaving, NULL, 1, both, NULL, NULL), ET_EGRAD, "1 scope of its own open");
+    assert_refused(et_gradcheck(call_leaving, NULL, 1, both, NULL, NULL), ET_EGRAD,
+                   "1 scope of its own open");
     ck_assert_int_eq(et_scope_depth(), 0);
     assert_refused(et_gradcheck_op(NULL, NULL, NULL), ET_EINVAL, "NULL");
 

@@ -48,11 +48,12 @@ START_TEST(sums)
             add_product(&dot, p, q);
             adot += fabs(p * q);
         }
-        assert_near(k->sum(n, at(&x, 0)), s.high + s.low, 4 * DBL_EPSILON * as, "%s sum of %d", k->name, (int)n);
+        assert_near(k->sum(n, at(&x, 0)), s.high + s.low, 4 * DBL_EPSILON * as, "%s sum of %d", k->name,
+                    (int)n);
         assert_near(k->sum_sq(n, at(&x, 0)), sq.high + sq.low, 16 * DBL_EPSILON * sq.high, "%s sum_sq of %d",
                     k->name, (int)n);
-        assert_near(k->dot(n, at(&x, 0), at(&y, 0)), dot.high + dot.low, 16 * DBL_EPSILON * adot, "%s dot of %d",
-                    k->name, (int)n);
+        assert_near(k->dot(n, at(&x, 0), at(&y, 0)), dot.high + dot.low, 16 * DBL_EPSILON * adot,
+                    "%s dot of %d", k->name, (int)n);
     }
     /* ten million equal terms: a sum in float would stop growing */
     if (k->dtype == ET_F32) {

@@ -357,8 +357,8 @@ START_TEST(binary)
 }
 END_TEST
 
-/* Random words in blocks are those of et_philox one by one, past a carry of the counter's lower half too; bytes that say
- * whether a word lies in a range, its ends included. */
+/* Random words in blocks are those of et_philox one by one, past a carry of the counter's lower half too;
+ * bytes that say whether a word lies in a range, its ends included. */
 START_TEST(random_words)
 {
     const et_kernels *k = table_at(_i);
@@ -373,7 +373,8 @@ START_TEST(random_words)
         k->philox(seed, stream, counters[c], words);
         for (int b = 0; b < ET_PHILOX_BLOCKS; b++) {
             const uint64_t n = counters[c] + (uint64_t)b;
-            et_philox((const uint32_t[]){(uint32_t)n, (uint32_t)(n >> 32), (uint32_t)stream, (uint32_t)(stream >> 32)}, key,
+            et_philox((const uint32_t[]){(uint32_t)n, (uint32_t)(n >> 32), (uint32_t)stream,
+                                         (uint32_t)(stream >> 32)}, key,
                       expected);
             ck_assert_mem_eq(words + 4 * b, expected, sizeof expected);
         }
@@ -382,8 +383,11 @@ START_TEST(random_words)
     for (int64_t n = 0; n <= 4 * ET_PHILOX_BLOCKS; n++) {
         uint32_t seed32 = 3;
         for (int64_t i = 0; i < n; i++)
-            words[i] = i % 5 == 0 ? 1000 : i % 5 == 1 ? 3000000000 : i % 5 == 2 ? 999 : i % 5 == 3 ? 3000000001
-                                                                                  : (uint32_t)(int64_t)(draw(&seed32) * 2e9);
+            words[i] = i % 5 == 0   ? 1000
+                       : i % 5 == 1 ? 3000000000
+                       : i % 5 == 2 ? 999
+                       : i % 5 == 3 ? 3000000001
+                                    : (uint32_t)(int64_t)(draw(&seed32) * 2e9);
         memset(inside, 7, sizeof inside);
         k->between(n, words, 1000, 3000000000, inside);
         for (int64_t i = 0; i < n; i++)

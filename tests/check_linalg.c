@@ -111,7 +111,8 @@ END_TEST
 START_TEST(matmul_transposes)
 {
     for (int t = 0; t < 4; t++) {
-        et_tensor *a = random_tensor(ET_F32, t & 1 ? 2 : 2, t & 1 ? (const int64_t[]){7, 5} : (const int64_t[]){5, 7}, 1);
+        et_tensor *a = random_tensor(ET_F32, t & 1 ? 2 : 2, t & 1 ? (const int64_t[]){7, 5}
+                                                                  : (const int64_t[]){5, 7}, 1);
         et_tensor *b = random_tensor(ET_F32, 2, t & 2 ? (const int64_t[]){6, 7} : (const int64_t[]){7, 6}, 2);
         et_tensor *y = et_matmul_t(a, b, t & 1, t & 2);
         ck_assert_ptr_nonnull(y);
@@ -175,9 +176,9 @@ static const attention_case cases[] = {
 };
 
 /* The definition, in double. */
-static void attention_reference(const attention_case *c, const et_tensor *q, const et_tensor *k, const et_tensor *v,
-                                const et_tensor *bias, const et_tensor *mask, int64_t b, int64_t h, int64_t i,
-                                double *p, double *y)
+static void attention_reference(const attention_case *c, const et_tensor *q, const et_tensor *k,
+                                const et_tensor *v, const et_tensor *bias, const et_tensor *mask, int64_t b,
+                                int64_t h, int64_t i, double *p, double *y)
 {
     double sum = 0;
 
@@ -229,7 +230,8 @@ START_TEST(attention_values)
                 for (int64_t i = 0; i < c->tq; i++)
                     for (int64_t j = 0; j < c->tk; j++)
                         et_set(bias, (const int64_t[]){b, h, i, j},
-                               at4(mask, b, 0, 0, j) == 0 ? -INFINITY : (double)(i % 3) - (double)(j % 5) / 2);
+                               at4(mask, b, 0, 0, j) == 0 ? -INFINITY
+                                                          : (double)(i % 3) - (double)(j % 5) / 2);
     }
     out = et_attention_weights(q, k, v, bias ? bias : mask, &opts, &w);
     ck_assert_msg(out != NULL, "%s", et_error_message());
@@ -259,7 +261,8 @@ START_TEST(attention_packed)
 
     for (int i = 0; i < 3; i++)
         part[i] = et_raw_view(qkv, ET_SHAPE(B, H, T, D), strides, qkv->offset + i * H * D);
-    et_tensor *a = et_attention_qkv(qkv, H, NULL, &opts), *b = et_attention(part[0], part[1], part[2], NULL, &opts);
+    et_tensor *a = et_attention_qkv(qkv, H, NULL, &opts),
+              *b = et_attention(part[0], part[1], part[2], NULL, &opts);
     ck_assert(a && b && et_equal(a, b));
     ck_assert(a->ndim == 3 && a->shape[2] == H * D);
 }
@@ -268,7 +271,8 @@ END_TEST
 START_TEST(attention_dropout)
 {
     enum { T = 120 };
-    et_tensor *q = random_tensor(ET_F64, ET_SHAPE(1, 2, T, 4), 1), *k = random_tensor(ET_F64, ET_SHAPE(1, 2, T, 4), 2);
+    et_tensor *q = random_tensor(ET_F64, ET_SHAPE(1, 2, T, 4), 1),
+              *k = random_tensor(ET_F64, ET_SHAPE(1, 2, T, 4), 2);
     et_tensor *eye = et_zeros(ET_F64, ET_SHAPE(1, 2, T, T)), *w;
     et_rng rng = et_rng_make(3, 0), again = rng;
     et_attention_opts opts = {.dropout = 0.25, .rng = &rng};
@@ -300,7 +304,8 @@ START_TEST(attention_given_weights)
     et_tensor *v = random_tensor(ET_F32, ET_SHAPE(2, 3, 5, 4), 1);
     et_tensor *weights = et_full(ET_F32, ET_SHAPE(2, 3, 6, 5), 0.2), *w;
     const et_attention_opts opts = {.weights = weights, .merge_heads = true};
-    et_tensor *q = random_tensor(ET_F32, ET_SHAPE(2, 3, 6, 2), 2), *k = random_tensor(ET_F32, ET_SHAPE(2, 3, 5, 2), 3);
+    et_tensor *q = random_tensor(ET_F32, ET_SHAPE(2, 3, 6, 2), 2),
+              *k = random_tensor(ET_F32, ET_SHAPE(2, 3, 5, 2), 3);
     et_tensor *y = et_attention_weights(q, k, v, NULL, &opts, &w);
 
     ck_assert(y && w == weights && y->ndim == 3 && y->shape[1] == 6 && y->shape[2] == 12);
@@ -329,7 +334,8 @@ START_TEST(threads)
 
     for (int t = 0; t < 4; t++) {
         ck_assert_int_eq(et_set_num_threads(counts[t]), ET_OK);
-        et_tensor *x = leaf(ET_SHAPE(4, 150, 96), 1), *w = leaf(ET_SHAPE(288, 96), 2), *b = leaf(ET_SHAPE(288), 3);
+        et_tensor *x = leaf(ET_SHAPE(4, 150, 96), 1), *w = leaf(ET_SHAPE(288, 96), 2),
+                  *b = leaf(ET_SHAPE(288), 3);
         et_tensor *bias = leaf(ET_SHAPE(3, 150, 150), 4), *w2 = leaf(ET_SHAPE(96, 64), 5);
         const et_attention_opts opts = {.merge_heads = true};
         et_tensor *qkv = et_linear_act(x, w, b, ET_ACT_GELU);
@@ -337,7 +343,8 @@ START_TEST(threads)
         ck_assert_msg(y != NULL, "%s", et_error_message());
         y = et_keep(y);
         ck_assert_int_eq(et_backward_from(y, NULL, 0), ET_OK);
-        et_tensor *now[6] = {y, et_grad_of(x), et_grad_of(w), et_grad_of(b), et_grad_of(bias), et_grad_of(w2)};
+        et_tensor *now[6] = {y, et_grad_of(x), et_grad_of(w), et_grad_of(b), et_grad_of(bias),
+                             et_grad_of(w2)};
         for (int i = 0; i < 6; i++) {
             ck_assert_ptr_nonnull(now[i]);
             if (t == 0)
@@ -354,7 +361,8 @@ END_TEST
 
 START_TEST(misuse)
 {
-    et_tensor *s = et_scalar(ET_F32, 1), *v = et_zeros(ET_F32, ET_SHAPE(4)), *m = et_zeros(ET_F32, ET_SHAPE(3, 4));
+    et_tensor *s = et_scalar(ET_F32, 1), *v = et_zeros(ET_F32, ET_SHAPE(4)),
+              *m = et_zeros(ET_F32, ET_SHAPE(3, 4));
     et_tensor *d = et_zeros(ET_F64, ET_SHAPE(4, 2)), *b2 = et_zeros(ET_F32, ET_SHAPE(2, 3, 4));
     et_tensor *b3 = et_zeros(ET_F32, ET_SHAPE(3, 4, 5)), *i = et_zeros(ET_I32, ET_SHAPE(4, 4));
     et_tensor *q = et_zeros(ET_F32, ET_SHAPE(2, 2, 3, 4)), *k5 = et_zeros(ET_F32, ET_SHAPE(2, 2, 3, 5));

@@ -64,9 +64,9 @@ START_TEST(same_for_all_threads)
     made(cache = et_feature_cache_open(c, fe, &co));
     for (int crop = ET_CROP_FIRST; crop <= ET_CROP_SPREAD; crop++) {
         for (int t = 0; t < 8; t++) {
-            et_loader_options o = {.front_end = fe, .cache = t < 4 ? NULL : cache, .rows = 9, .crop = (et_crop)crop,
-                                   .chunks = 3, .size = 3, .shuffle = true, .seed = 4, .threads = threads[t % 4],
-                                   .ahead = t % 3};
+            et_loader_options o = {.front_end = fe, .cache = t < 4 ? NULL : cache, .rows = 9,
+                                   .crop = (et_crop)crop, .chunks = 3, .size = 3, .shuffle = true, .seed = 4,
+                                   .threads = threads[t % 4], .ahead = t % 3};
             et_loader *l = et_loader_new(c, NULL, 0, &o);
             made(l);
             for (int64_t e = 1; e >= 0; e--) { /* epochs in any order */
@@ -92,8 +92,8 @@ START_TEST(order_and_labels)
 {
     et_collection *c = make_collection();
     int32_t index[8] = {0, 1, 2, 3, 5, 8, 9, 10}, order[8];
-    et_loader_options o = {.rate = 8000, .rows = 1700, .crop = ET_CROP_FIRST, .size = 3, .shuffle = true, .seed = 9,
-                           .threads = 2};
+    et_loader_options o = {.rate = 8000, .rows = 1700, .crop = ET_CROP_FIRST, .size = 3, .shuffle = true,
+                           .seed = 9, .threads = 2};
     et_loader *l = et_loader_new(c, index, 8, &o);
     et_loader_batch b;
     int64_t at = 0;
@@ -145,7 +145,8 @@ START_TEST(crops)
 {
     et_collection *c = make_collection();
     const int32_t only[1] = {11};
-    et_loader_options o = {.rate = 8000, .rows = 2500, .crop = ET_CROP_CHUNKS, .chunks = 4, .size = 8, .threads = 1};
+    et_loader_options o = {.rate = 8000, .rows = 2500, .crop = ET_CROP_CHUNKS, .chunks = 4, .size = 8,
+                           .threads = 1};
     et_loader *l = et_loader_new(c, only, 1, &o);
     et_scope *s = et_scope_open();
     et_loader_batch b, first;
@@ -221,8 +222,8 @@ START_TEST(ends_at_any_moment)
 {
     et_collection *c = make_collection();
     et_pool_stats before, after;
-    et_loader_options o = {.rate = 8000, .rows = 500, .crop = ET_CROP_RANDOM, .size = 2, .shuffle = true, .threads = 3,
-                           .ahead = 3};
+    et_loader_options o = {.rate = 8000, .rows = 500, .crop = ET_CROP_RANDOM, .size = 2, .shuffle = true,
+                           .threads = 3, .ahead = 3};
 
     et_pool_get_stats(&before);
     for (int taken = 0; taken < 6; taken++) {

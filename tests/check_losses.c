@@ -91,7 +91,8 @@ START_TEST(latents)
     HOLDS_ONE(y, 2);
     WORKS(et_backward(y)); /* -(2 / N) (mu - mean) / D */
     GRAD_HOLDS(mu, (2, 2), 0.5, 1.5, -0.5, -1.5);
-    FAILS(et_mu_forcing(REAL((2), 1, 2), 1, ET_VARIANCE_MEAN), ET_ESHAPE, "mu is [2], expected [items, dimensions]");
+    FAILS(et_mu_forcing(REAL((2), 1, 2), 1, ET_VARIANCE_MEAN), ET_ESHAPE,
+          "mu is [2], expected [items, dimensions]");
     FAILS(et_latent_variance(et_zeros(values_real, ET_SHAPE(0, 2)), ET_VARIANCE_MEAN), ET_ESHAPE, "[0, 2]");
 }
 END_TEST

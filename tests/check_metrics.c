@@ -350,9 +350,9 @@ START_TEST(out_of_memory)
 }
 END_TEST
 
-/* "a b c d a b" against "a b c d e a": 1-grams a b c d a (5 of 6: the second b has no partner), 2-grams ab bc cd
- * (3 of 5), 3-grams abc bcd (2 of 4), 4-grams abcd (1 of 3). A shorter result is punished; tokens behind the end count
- * for nothing. */
+/* "a b c d a b" against "a b c d e a": 1-grams a b c d a (5 of 6: the second b has no partner), 2-grams ab bc
+ * cd (3 of 5), 3-grams abc bcd (2 of 4), 4-grams abcd (1 of 3). A shorter result is punished; tokens behind
+ * the end count for nothing. */
 START_TEST(bleu)
 {
     const int32_t made[2][8] = {{1, 2, 3, 4, 1, 2, 0, 9}, {1, 2, 3, 4, 0, 0, 0, 0}};

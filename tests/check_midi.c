@@ -67,11 +67,12 @@ static void refused(const char *words)
     et_error_clear();
 }
 
-static void is_note(const et_midi *m, int i, int64_t start, int64_t duration, int pitch, int velocity, int channel,
-                    int program, int track)
+static void is_note(const et_midi *m, int i, int64_t start, int64_t duration, int pitch, int velocity,
+                    int channel, int program, int track)
 {
     const et_midi_note *n = &m->notes[i];
-    ck_assert_msg(n->start == start && n->duration == duration && n->pitch == pitch && n->velocity == velocity &&
+    ck_assert_msg(n->start == start && n->duration == duration && n->pitch == pitch &&
+                  n->velocity == velocity &&
                       n->channel == channel && n->program == program && n->track == track,
                   "note %d: start %d duration %d pitch %d velocity %d channel %d program %d track %d", i,
                   (int)n->start, (int)n->duration, n->pitch, n->velocity, n->channel, n->program, n->track);
@@ -123,7 +124,8 @@ START_TEST(tempo_meter_key)
           "\x64\xff\x58\x04\x03\x03\x18\x08"
           "\x00\xff\x2f\x00");
     chunk("XYZ1", "alien", 5);
-    TRACK("\x00\xff\x7f\x03" "abc" "\x00\xff\x60\x00\x00\x90\x3c\x40\x64\x80\x3c\x40\x00\xff\x2f\x00" "behind the end");
+    TRACK("\x00\xff\x7f\x03" "abc" "\x00\xff\x60\x00\x00\x90\x3c\x40\x64\x80\x3c\x40\x00\xff\x2f\x00"
+          "behind the end");
     PUT("garbage");
     m = parse();
     ck_assert_int_eq(m->tracks.n, 2);
@@ -328,7 +330,8 @@ static et_midi *random_piece(uint64_t seed, bool first_track, bool overlap)
     ck_assert_int_eq(et_midi_add_track(m, ""), ET_OK);
     ck_assert_int_eq(et_midi_add_track(m, "With \xc3\xa4 name"), ET_OK);
     for (int i = 0; i < 100; i++) {
-        int track = (int)et_rng_below(&rng, first_track ? 3 : 2) + !first_track, pitch = (int)et_rng_below(&rng, 128);
+        int track = (int)et_rng_below(&rng, first_track ? 3 : 2) + !first_track,
+            pitch = (int)et_rng_below(&rng, 128);
         int64_t start = et_rng_below(&rng, 50000);
         et_midi_note n = {.start = start,
                           .duration = et_rng_below(&rng, 6) == 0 ? 0 : et_rng_below(&rng, 3000),
@@ -346,9 +349,11 @@ static et_midi *random_piece(uint64_t seed, bool first_track, bool overlap)
     }
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(et_midi_add_tempo(m, 1000 * i, 20 + 300 * et_rng_uniform(&rng)), ET_OK);
-        ck_assert_int_eq(et_midi_add_meter(m, 777 * i, 1 + (int)et_rng_below(&rng, 255), 1 << et_rng_below(&rng, 7)),
+        ck_assert_int_eq(et_midi_add_meter(m, 777 * i, 1 + (int)et_rng_below(&rng, 255),
+                                           1 << et_rng_below(&rng, 7)),
                          ET_OK);
-        ck_assert_int_eq(et_midi_add_key(m, 500 * i, (int)et_rng_below(&rng, 15) - 7, et_rng_below(&rng, 2) == 1),
+        ck_assert_int_eq(et_midi_add_key(m, 500 * i, (int)et_rng_below(&rng, 15) - 7,
+                                         et_rng_below(&rng, 2) == 1),
                          ET_OK);
     }
     et_midi_sort(m);
@@ -364,14 +369,16 @@ static void same(const et_midi *a, const et_midi *b, int moved)
     ck_assert_int_eq(a->n_notes, b->n_notes);
     for (int64_t i = 0; i < a->n_notes; i++) {
         const et_midi_note *n = &a->notes[i];
-        is_note(b, (int)i, n->start, n->duration, n->pitch, n->velocity, n->channel, n->program, n->track + moved);
+        is_note(b, (int)i, n->start, n->duration, n->pitch, n->velocity, n->channel, n->program,
+                n->track + moved);
     }
     ck_assert(a->n_tempos == b->n_tempos && a->n_meters == b->n_meters && a->n_keys == b->n_keys);
     for (int64_t i = 0; i < a->n_tempos; i++)
         ck_assert(a->tempos[i].tick == b->tempos[i].tick && a->tempos[i].usec == b->tempos[i].usec &&
                   a->tempos[i].seconds == b->tempos[i].seconds);
     for (int64_t i = 0; i < a->n_meters; i++)
-        ck_assert(a->meters[i].tick == b->meters[i].tick && a->meters[i].numerator == b->meters[i].numerator &&
+        ck_assert(a->meters[i].tick == b->meters[i].tick &&
+                  a->meters[i].numerator == b->meters[i].numerator &&
                   a->meters[i].denominator == b->meters[i].denominator);
     for (int64_t i = 0; i < a->n_keys; i++)
         ck_assert(a->keys[i].tick == b->keys[i].tick && a->keys[i].sharps == b->keys[i].sharps &&
@@ -551,8 +558,9 @@ static bool read_and_write(void *user)
 START_TEST(memory)
 {
     begin(0, 1, 96);
-    TRACK("\x00\xff\x03\x02hi\x00\xff\x51\x03\x03\xd0\x90\x00\xff\x58\x04\x06\x03\x18\x08\x00\xff\x59\x02\x01\x00"
-          "\x00\x90\x3c\x40\x64\x80\x3c\x40\x00\xff\x2f\x00");
+    TRACK(
+        "\x00\xff\x03\x02hi\x00\xff\x51\x03\x03\xd0\x90\x00\xff\x58\x04\x06\x03\x18\x08\x00\xff\x59\x02\x01\x00"
+        "\x00\x90\x3c\x40\x64\x80\x3c\x40\x00\xff\x2f\x00");
     ck_assert_int_gt(alloc_sweep("read and write", read_and_write, NULL), 8);
 }
 END_TEST

@@ -60,15 +60,17 @@ static void compare(const et_csv *t, int64_t row, const et_midi *m)
     ck_assert_msg(m->n_notes == whole(t, row, "n_notes"), "%s: %" PRId64 " notes", name, m->n_notes);
     ck_assert_msg(note_tracks(m) == whole(t, row, "n_tracks"), "%s: %d tracks", name, note_tracks(m));
     /* two digits behind the point */
-    ck_assert_msg(fabs((double)last / 480 - real(t, row, "length_quarters")) < 0.0051, "%s: %g quarters", name,
-                  (double)last / 480);
-    ck_assert_msg(lo == whole(t, row, "pitch_min") && hi == whole(t, row, "pitch_max"), "%s: %d .. %d", name, lo, hi);
+    ck_assert_msg(fabs((double)last / 480 - real(t, row, "length_quarters")) < 0.0051, "%s: %g quarters",
+                  name, (double)last / 480);
+    ck_assert_msg(lo == whole(t, row, "pitch_min") && hi == whole(t, row, "pitch_max"), "%s: %d .. %d", name,
+                  lo, hi);
     ck_assert_msg(m->n_tempos >= 1 && m->tempos[0].tick == 0, "%s: %" PRId64 " tempos", name, m->n_tempos);
     ck_assert_msg(fabs(60e6 / m->tempos[0].usec - real(t, row, "bpm")) < 0.051, "%s: %g bpm", name,
                   60e6 / m->tempos[0].usec);
     ck_assert_msg(m->n_meters >= 1, "%s: no meter", name);
     snprintf(meter, sizeof meter, "%d/%d", m->meters[0].numerator, m->meters[0].denominator);
-    ck_assert_msg(strcmp(meter, et_csv_text(t, row, et_csv_column(t, "time_signature"))) == 0, "%s: %s", name, meter);
+    ck_assert_msg(strcmp(meter, et_csv_text(t, row, et_csv_column(t, "time_signature"))) == 0, "%s: %s",
+                  name, meter);
     if (*key)
         ck_assert_msg(m->n_keys >= 1 && m->keys[0].sharps == whole(t, row, "key_sharps"), "%s: key", name);
     else
@@ -101,8 +103,10 @@ START_TEST(manifest)
         compare(t, row, back);
         ck_assert(back->n_notes == m->n_notes);
         for (int64_t i = 0; i < m->n_notes; i++)
-            ck_assert(back->notes[i].start == m->notes[i].start && back->notes[i].duration == m->notes[i].duration &&
-                      back->notes[i].pitch == m->notes[i].pitch && back->notes[i].track == m->notes[i].track &&
+            ck_assert(back->notes[i].start == m->notes[i].start &&
+                      back->notes[i].duration == m->notes[i].duration &&
+                      back->notes[i].pitch == m->notes[i].pitch &&
+                      back->notes[i].track == m->notes[i].track &&
                       back->notes[i].velocity == m->notes[i].velocity);
         et_dealloc(data);
         et_midi_free(back);

@@ -24,7 +24,8 @@ static bool call_with(const et_sample *s, int i, et_tensor *other)
     return s->call(in, out) >= 0;
 }
 
-typedef enum replacement { BY_NULL, BY_RELEASED, BY_OTHER_DTYPE, BY_BF16, BY_F64, N_REPLACEMENTS } replacement;
+typedef enum replacement { BY_NULL, BY_RELEASED, BY_OTHER_DTYPE, BY_BF16, BY_F64,
+                           N_REPLACEMENTS } replacement;
 
 static et_tensor *replace(const et_arg *arg, replacement how)
 {
@@ -69,21 +70,21 @@ START_TEST(wrong_operands)
             ok = call_with(s, i, replace(&s->in[i], (replacement)how));
             may = (how == BY_NULL && op->args && strchr(op->args, '?')) || (how > BY_RELEASED && any_dtype) ||
                   (how == BY_F64 && reals == 1);
-            ck_assert_msg(ok == (et_error_status() == ET_OK), "%s, operand %d, case %d: %s but status %s", op->name,
-                          i, how, ok ? "success" : "failure", et_error_message());
+            ck_assert_msg(ok == (et_error_status() == ET_OK), "%s, operand %d, case %d: %s but status %s",
+                          op->name, i, how, ok ? "success" : "failure", et_error_message());
             if (!ok) {
-                ck_assert_msg(et_error_status() == want[how], "%s, operand %d, case %d: %s %s", op->name, i, how,
-                              et_status_name(et_error_status()), et_error_message());
-                ck_assert_msg(strstr(et_error_message(), "check_misuse_ops.c:") != NULL, "%s: no place in \"%s\"", op->name,
-                              et_error_message());
+                ck_assert_msg(et_error_status() == want[how], "%s, operand %d, case %d: %s %s", op->name,
+                              i, how, et_status_name(et_error_status()), et_error_message());
+                ck_assert_msg(strstr(et_error_message(), "check_misuse_ops.c:") != NULL,
+                              "%s: no place in \"%s\"", op->name, et_error_message());
             } else {
                 ck_assert_msg(may, "%s, operand %d, case %d: no error", op->name, i, how);
             }
             et_error_clear();
             ck_assert_int_eq(et_scope_close(scope), ET_OK);
             et_pool_get_stats(&after);
-            ck_assert_msg(after.current == before.current, "%s, operand %d, case %d: %zu bytes are left", op->name, i,
-                          how, after.current - before.current);
+            ck_assert_msg(after.current == before.current, "%s, operand %d, case %d: %zu bytes are left",
+                          op->name, i, how, after.current - before.current);
         }
 }
 END_TEST
@@ -139,7 +140,8 @@ START_TEST(without_memory)
     for (int i = 0; i < op->n_samples; i++) {
         char what[200];
 
-        snprintf(what, sizeof what, "%s, sample %d (%s)", op->name, i, op->samples[i].name ? op->samples[i].name : "");
+        snprintf(what, sizeof what, "%s, sample %d (%s)", op->name, i,
+                 op->samples[i].name ? op->samples[i].name : "");
         alloc_sweep(what, step_in_scope, (void *)&op->samples[i]);
         if (i < 2 && !is_once(&op->samples[i]))
             alloc_sweep(what, second_step_in_scope, (void *)&op->samples[i]);
@@ -244,7 +246,8 @@ MISUSE_TABLE(shapes, SHAPES)
              NULL), ET_EINVAL, "lengths[0] is 3, but must be in 0 .. T = 2")                               \
     X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 2), NULL, NULL, et_full(ET_I32, S(1), -1), NULL,  \
              NULL), ET_EINVAL, "lengths[0] is -1")                                                         \
-    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 2), NULL, NULL, f.y, NULL, NULL), ET_EDTYPE, "int32") \
+    X(et_gru(ZEROS(1, 2, 3), NULL, ZEROS(6, 3), ZEROS(6, 2), NULL, NULL, f.y, NULL, NULL), ET_EDTYPE, \
+      "int32") \
     X(et_rnn(ZEROS(1, 2, 3), NULL, ZEROS(2, 3), NULL, NULL, NULL, NULL, NULL, NULL), ET_EINVAL, "NULL")    \
     X(et_lstm(ZEROS(1, 2, 3), NULL, f.x, ZEROS(8, 3), ZEROS(8, 2), NULL, NULL, NULL, NULL, NULL, NULL),    \
       ET_ESHAPE, "c0 must be [B, H], here [1, 2]")
@@ -252,7 +255,8 @@ MISUSE_TABLE(layers, LAYERS)
 
 #define NO_DTYPE ((et_dtype)99)
 static const int rows[1] = {2}, same[2] = {1, -1};
-static const et_cross_entropy_opts too_smooth = {.label_smoothing = 1.5}, nan_smooth = {.label_smoothing = NAN};
+static const et_cross_entropy_opts too_smooth = {.label_smoothing = 1.5},
+                                   nan_smooth = {.label_smoothing = NAN};
 #define SCALAR et_sum_to_size(f.x, 0, NULL)
 #define LABELS(n, value) et_full(ET_I32, ET_SHAPE(n), (value))
 
@@ -361,7 +365,8 @@ static const int64_t minus_width[2] = {-1, 0}, width3[2] = {3, 0}, vast_width[2]
     X(et_index_select(f.x, 3, LABELS(1, 0)), ET_EINVAL, "dimension 3")                                     \
     X(et_embedding(f.x, LABELS(1, 2), -1), ET_EINVAL, "embedding: index 2 is outside 0 .. 1")              \
     X(et_embedding(f.x, LABELS(1, -1), -1), ET_EINVAL, "embedding: index -1")                              \
-    X(et_embedding(f.y, LABELS(1, 0), -1), ET_ESHAPE, "embedding: the table is [4], expected [words, width]") \
+    X(et_embedding(f.y, LABELS(1, 0), -1), ET_ESHAPE, \
+      "embedding: the table is [4], expected [words, width]") \
     X(et_embedding(f.x, f.x, -1), ET_EDTYPE, "expected int32")                                             \
     X(et_one_hot(LABELS(2, 3), 3, ET_F32), ET_EINVAL, "one_hot: index 3 is outside 0 .. 2")                \
     X(et_one_hot(LABELS(2, 0), -1, ET_F32), ET_EINVAL, "one_hot: -1 classes")                              \
@@ -502,7 +507,8 @@ static et_tensor *anomaly(misuse_set *f)
     X(backward_after_change(&f), ET_EVERSION, "square: backward: operand 0")                               \
     X(backward_after_result_changed(&f), ET_EVERSION, "exp: backward: the result was changed")             \
     X(use_after_backward(&f), ET_ESCOPE, "neg: the elements of operand 0, shape [2, 3], were released")    \
-    X(et_backward_from(f.computed, f.y, 0), ET_ESHAPE, "the gradient is float32 [4], the tensor float32 [2, 3]") \
+    X(et_backward_from(f.computed, f.y, 0), ET_ESHAPE, \
+      "the gradient is float32 [4], the tensor float32 [2, 3]") \
     X(et_backward_from(f.computed, f.d, 0), ET_ESHAPE, "float64 [2, 3]")                                   \
     X(et_backward_from(f.computed, NULL, ET_CREATE_GRAPH), ET_EINVAL, "use et_grad")                       \
     X(et_backward_from(f.computed, NULL, 77), ET_EINVAL, "ET_RETAIN_GRAPH")                                \

@@ -100,7 +100,8 @@ START_TEST(attention)
         heads[1][i] = heads_of(same[i]);
     }
     g = heads_of(random_of(40, 32, 7));
-    et_tensor *plain = et_attention(et_detach(heads[0][0]), et_detach(heads[0][1]), et_detach(heads[0][2]), NULL, NULL);
+    et_tensor *plain = et_attention(et_detach(heads[0][0]), et_detach(heads[0][1]), et_detach(heads[0][2]),
+                                    NULL, NULL);
     et_mixed_begin();
     et_tensor *y = et_attention(heads[0][0], heads[0][1], heads[0][2], NULL, NULL);
     et_mixed_end();
@@ -110,8 +111,8 @@ START_TEST(attention)
     WORKS(et_backward_from(z, _i ? g : rounded(g), ET_RETAIN_GRAPH));
     WORKS(et_backward_from(y, g, ET_RETAIN_GRAPH));
     for (int i = 0; i < N_IN; i++)
-        ck_assert_msg(distance(et_grad_of(in[i]), et_grad_of(same[i])) <= (_i ? 0 : 0.01), "gradient %d: %g", i,
-                      distance(et_grad_of(in[i]), et_grad_of(same[i])));
+        ck_assert_msg(distance(et_grad_of(in[i]), et_grad_of(same[i])) <= (_i ? 0 : 0.01), "gradient %d: %g",
+                      i, distance(et_grad_of(in[i]), et_grad_of(same[i])));
 }
 END_TEST
 
@@ -123,7 +124,8 @@ START_TEST(recurrent)
 
     values_real = _i ? ET_F64 : ET_F32;
     for (int k = 0; k < 2; k++) {
-        in[k][0] = et_set_requires_grad(et_detach(et_reshape(random_of(B * T, F, 0), ET_SHAPE(B, T, F))), true);
+        in[k][0] = et_set_requires_grad(et_detach(et_reshape(random_of(B * T, F, 0), ET_SHAPE(B, T, F))),
+                                        true);
         in[k][1] = et_set_requires_grad(random_of(3 * H, F, 1), true);
         in[k][2] = et_set_requires_grad(random_of(3 * H, H, 2), true);
         if (k)

@@ -72,7 +72,8 @@ END_TEST
 START_TEST(dotted_names)
 {
     et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
-    et_linear_layer *a = et_linear_layer_new(m, "x.y.a", 2, 3, true, NULL), *b = et_linear_layer_new(m, "x.y.b", 2, 3, true, NULL);
+    et_linear_layer *a = et_linear_layer_new(m, "x.y.a", 2, 3, true, NULL),
+                    *b = et_linear_layer_new(m, "x.y.b", 2, 3, true, NULL);
     et_module *x = et_module_child(m, "x");
 
     ck_assert_msg(a && b && x, "%s", et_error_message());
@@ -254,7 +255,8 @@ START_TEST(reports)
     put(path, 5, names, shapes);
     ck_assert_int_eq(et_module_load(m, path, NULL, &r), ET_ESHAPE);
     ck_assert_msg(strstr(et_error_message(), "2 missing (block2.weight, ...), 2 unexpected (extra, ...), "
-                                             "1 of another shape (block.scale: F32 [4] in the file, expected float32 [3])"),
+                                             "1 of another shape (block.scale: F32 [4] in the file, expected "
+                                             "float32 [3])"),
                   "%s", et_error_message());
     et_error_clear();
     ck_assert(r.missing.n == 2 && r.unexpected.n == 2 && r.misshaped.n == 1);
@@ -346,15 +348,19 @@ END_TEST
 /* Renames, what may be missing, too many or left alone, and a comparison that changes nothing. */
 START_TEST(renames)
 {
-    static const char *const names[] = {"module.v.blocks.0.mlp.fc1", "v.blocks.0.mlp.fc10", "v.head.weight", "v.norm1", "v.pos"};
+    static const char *const names[] = {"module.v.blocks.0.mlp.fc1", "v.blocks.0.mlp.fc10", "v.head.weight",
+                                        "v.norm1", "v.pos"};
     static const int64_t shapes[][2] = {{2, 0}, {3, 0}, {4, 4}, {1, 0}, {5, 0}};
-    static const et_rename to[] = {{"v.blocks", "layer"}, {"mlp.fc1", "inner"}, {"v.norm", "wrong"}, {"v", ""}, {NULL, NULL}};
+    static const et_rename to[] = {{"v.blocks", "layer"}, {"mlp.fc1", "inner"}, {"v.norm", "wrong"},
+                                   {"v", ""}, {NULL, NULL}};
     const char *path = in_dir("m.safetensors");
-    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL), *layer = et_module_new(sizeof *m, "L", m, "layer.0");
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL),
+              *layer = et_module_new(sizeof *m, "L", m, "layer.0");
     et_load_report r;
     et_load_options o = {.rewrite = true, .renames = to, .compare = true};
 
-    et_tensor *inner = et_module_param(layer, "inner", ET_SHAPE(2)), *pooler = et_module_param(layer, "pooler", ET_SHAPE(2));
+    et_tensor *inner = et_module_param(layer, "inner", ET_SHAPE(2)),
+              *pooler = et_module_param(layer, "pooler", ET_SHAPE(2));
     et_tensor *pos = et_module_param(m, "pos", ET_SHAPE(3));
     put(path, 5, names, shapes);
     ck_assert_msg(et_module_load(m, path, &o, &r) == ET_OK, "%s", et_error_message());
@@ -362,12 +368,15 @@ START_TEST(renames)
     et_load_report_free(&r);
     ck_assert_float_eq(et_data_f32(inner)[0], 0);
 
-    static const et_rename better[] = {{"v.blocks", "layer"}, {"mlp.fc1", "inner"}, {"mlp.fc10", "inner10"}, {"v.pos", "pos"}, {NULL, NULL}};
-    o = (et_load_options){.rewrite = true, .renames = better, .pass_over = (const char *const[]){"v", "layer.0.inner10", NULL},
+    static const et_rename better[] = {{"v.blocks", "layer"}, {"mlp.fc1", "inner"}, {"mlp.fc10", "inner10"},
+                                       {"v.pos", "pos"}, {NULL, NULL}};
+    o = (et_load_options){.rewrite = true, .renames = better,
+                          .pass_over = (const char *const[]){"v", "layer.0.inner10", NULL},
                           .optional = (const char *const[]){"layer.0.pool", "layer.0.pooler", NULL}};
     ck_assert_int_eq(et_module_load(m, path, &o, &r), ET_ESHAPE);
     et_error_clear();
-    ck_assert(r.misshaped.n == 1 && r.shapes.n == 1 && r.missing.n == 0 && r.unexpected.n == 0 && r.kept == 1);
+    ck_assert(r.misshaped.n == 1 && r.shapes.n == 1 && r.missing.n == 0 && r.unexpected.n == 0 &&
+              r.kept == 1);
     ck_assert_str_eq(r.shapes.items[0], "F32 [5] in the file, expected float32 [3]");
     FILE *out = fopen(in_dir("report"), "w+");
     ck_assert_int_eq(et_load_report_print(&r, out), ET_OK);

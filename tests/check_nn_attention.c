@@ -169,7 +169,8 @@ static et_tensor *forward_and_back(const et_mha *m, et_tensor *x, bool apart)
     return y;
 }
 
-/* The same results and gradients as with keys and values, with and without biases, also of an x that lies apart. */
+/* The same results and gradients as with keys and values, with and without biases, also of an x that lies
+ * apart. */
 START_TEST(folded_is_plain)
 {
     et_mha *m[2] = {wide_heads(&(et_mha_config){.no_bias = _i == 1}),
@@ -186,9 +187,11 @@ START_TEST(folded_is_plain)
     ck_assert(et_allclose(x[0]->grad, x[1]->grad, 1e-11, 1e-11, false));
     for (int64_t i = 0; i < et_module_n_entries(&m[0]->module); i++) {
         const et_entry *a = et_module_entry(&m[0]->module, i), *b = et_module_entry(&m[1]->module, i);
-        const bool key_bias = strcmp(a->name, "k.bias") == 0; /* softmax does not see it: no gradient, or rounding's */
+        const bool key_bias = strcmp(a->name, "k.bias") == 0; /* softmax does not see it: no gradient, or
+                                                               * rounding's */
         if (key_bias)
-            ck_assert(!b->tensor->grad || et_allclose(b->tensor->grad, et_zeros(ET_F64, ET_SHAPE(FH * FW)), 0, 1e-13, false));
+            ck_assert(!b->tensor->grad || et_allclose(b->tensor->grad, et_zeros(ET_F64, ET_SHAPE(FH * FW)),
+                                                      0, 1e-13, false));
         else
             ck_assert_msg(et_allclose(a->tensor->grad, b->tensor->grad, 1e-11, 1e-11, false), "%s", a->name);
     }
@@ -200,8 +203,8 @@ START_TEST(folded_is_plain)
 }
 END_TEST
 
-/* Dropout by its definition: of the weights of query t of head h, word ((b T + t) H + h) T + s of the generator decides
- * on that of key s, and what is kept of v includes v's bias. */
+/* Dropout by its definition: of the weights of query t of head h, word ((b T + t) H + h) T + s of the
+ * generator decides on that of key s, and what is kept of v includes v's bias. */
 START_TEST(folded_dropout)
 {
     const double p = 0.4;
@@ -225,7 +228,8 @@ START_TEST(folded_dropout)
                 for (int s = 0; s < FT; s++) {
                     double score = 0;
                     for (int j = 0; j < FW; j++)
-                        score += project(m->q, item + t * FD, h * FW + j) * project(m->k, item + s * FD, h * FW + j);
+                        score += project(m->q, item + t * FD, h * FW + j) * project(m->k, item + s * FD,
+                                                                                    h * FW + j);
                     sum += weights[s] = exp(score / sqrt((double)FW));
                 }
                 for (int j = 0; j < FW; j++)
@@ -236,11 +240,13 @@ START_TEST(folded_dropout)
                         continue;
                     }
                     for (int j = 0; j < FW; j++)
-                        joined[h * FW + j] += weights[s] / sum / (1 - p) * project(m->v, item + s * FD, h * FW + j);
+                        joined[h * FW + j] += weights[s] / sum / (1 - p) * project(m->v, item + s * FD,
+                                                                                   h * FW + j);
                 }
             }
             for (int j = 0; j < FD; j++)
-                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}), project(m->out, joined, j), 1e-12);
+                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}), project(m->out, joined, j),
+                                        1e-12);
         }
     ck_assert_int_gt(dropped, 10);
     et_scope_close(scope);
@@ -264,8 +270,8 @@ START_TEST(not_folded)
         ck_assert(et_allclose(y, et_linear_layer_forward(m->out, a), 0, 0, false));
     }
     et_tensor *few = et_slice(x, 0, 0, 1, 1); /* three rows: less than a head is wide */
-    ck_assert(et_allclose(et_mha_forward(m, few, NULL, NULL), et_linear_layer_forward(m->out, et_mha_attend(m, few, NULL, NULL)),
-                          0, 0, false));
+    ck_assert(et_allclose(et_mha_forward(m, few, NULL, NULL),
+                          et_linear_layer_forward(m->out, et_mha_attend(m, few, NULL, NULL)), 0, 0, false));
     et_scope_close(scope);
     et_module_free(&m->module);
 }

@@ -33,8 +33,8 @@ static void same(const et_tensor *got, const double *want, int64_t n, const char
 {
     ck_assert_msg(got && got->numel == n, "%s: %s", what, et_error_message());
     for (int64_t i = 0; i < n; i++)
-        ck_assert_msg(fabs(et_data_f64(got)[i] - want[i]) <= 1e-9, "%s[%d]: %.12f, expected %.12f", what, (int)i,
-                      et_data_f64(got)[i], want[i]);
+        ck_assert_msg(fabs(et_data_f64(got)[i] - want[i]) <= 1e-9, "%s[%d]: %.12f, expected %.12f",
+                      what, (int)i, et_data_f64(got)[i], want[i]);
 }
 
 START_TEST(golden_norm_lstm)
@@ -71,7 +71,8 @@ START_TEST(golden_hyper_lstm)
     ck_assert_msg(l != NULL, "%s", et_error_message());
     et_module_to(&l->module, ET_F64);
     et_norm_lstm *i = l->hyper;
-    et_tensor *first[] = {l->W_xh, l->W_hh, l->bias, i->W_xh, i->W_hh, i->ln_gamma, i->ln_beta, i->lnc_gamma, i->lnc_beta};
+    et_tensor *first[] = {l->W_xh, l->W_hh, l->bias, i->W_xh, i->W_hh, i->ln_gamma, i->ln_beta, i->lnc_gamma,
+                          i->lnc_beta};
     et_tensor *last[] = {l->ln_gamma, l->ln_beta, l->lnc_gamma, l->lnc_beta};
     for (int t = 0; t < 9; t++)
         golden(first[t], t, 0);
@@ -98,7 +99,8 @@ END_TEST
 /* The published sizes. */
 START_TEST(counts)
 {
-    const et_hyper_lstm_config config = {.in = 98, .units = 512, .hyper_units = 256, .embedding = 32, .keep = 0.5};
+    const et_hyper_lstm_config config = {.in = 98, .units = 512, .hyper_units = 256, .embedding = 32,
+                                         .keep = 0.5};
     et_hyper_lstm *l = et_hyper_lstm_new(NULL, NULL, &config, NULL);
 
     ck_assert_msg(l != NULL, "%s", et_error_message());
@@ -130,18 +132,23 @@ START_TEST(lengths)
     et_fill_normal(x, &rng, 0, 1);
     et_norm_lstm_state s = {NULL, NULL, NULL, NULL};
     et_tensor *lengths = et_from(ET_I32, ET_SHAPE(B), len);
-    et_tensor *y = hyper ? et_hyper_lstm_forward(hl, x, lengths, reverse, &s) : et_norm_lstm_forward(nl, x, lengths, reverse, &s);
+    et_tensor *y = hyper ? et_hyper_lstm_forward(hl, x, lengths, reverse, &s)
+                         : et_norm_lstm_forward(nl, x, lengths, reverse, &s);
     ck_assert_msg(y != NULL, "%s", et_error_message());
     for (int64_t b = 0; b < B; b++) {
         et_norm_lstm_state s1 = {NULL, NULL, NULL, NULL};
         et_tensor *x1 = et_slice(et_slice(x, 0, b, b + 1, 1), 1, 0, len[b], 1);
-        et_tensor *y1 = hyper ? et_hyper_lstm_forward(hl, x1, NULL, reverse, &s1) : et_norm_lstm_forward(nl, x1, NULL, reverse, &s1);
+        et_tensor *y1 = hyper ? et_hyper_lstm_forward(hl, x1, NULL, reverse, &s1)
+                              : et_norm_lstm_forward(nl, x1, NULL, reverse, &s1);
         ck_assert_msg(y1 != NULL, "%s", et_error_message());
         for (int64_t j = 0; j < N; j++) {
-            ck_assert_double_eq_tol(et_get(s.h, (const int64_t[]){b, j}), et_get(s1.h, (const int64_t[]){0, j}), 1e-6);
-            ck_assert_double_eq_tol(et_get(s.c, (const int64_t[]){b, j}), et_get(s1.c, (const int64_t[]){0, j}), 1e-6);
+            ck_assert_double_eq_tol(et_get(s.h, (const int64_t[]){b, j}),
+                                    et_get(s1.h, (const int64_t[]){0, j}), 1e-6);
+            ck_assert_double_eq_tol(et_get(s.c, (const int64_t[]){b, j}),
+                                    et_get(s1.c, (const int64_t[]){0, j}), 1e-6);
             for (int64_t t = 0; t < len[b]; t++)
-                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}), et_get(y1, (const int64_t[]){0, t, j}), 1e-6);
+                ck_assert_double_eq_tol(et_get(y, (const int64_t[]){b, t, j}),
+                                        et_get(y1, (const int64_t[]){0, t, j}), 1e-6);
         }
     }
     et_scope_close(scope);
@@ -153,7 +160,8 @@ END_TEST
 START_TEST(recurrent_dropout)
 {
     et_norm_lstm *l = et_norm_lstm_new(NULL, NULL, 3, 8, 0.5, NULL);
-    et_norm_lstm_state s[4] = {{NULL, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL}};
+    et_norm_lstm_state s[4] = {{NULL, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL},
+                               {NULL, NULL, NULL, NULL}};
     int dropped = 0;
 
     ck_assert_msg(l != NULL, "%s", et_error_message());
@@ -182,7 +190,8 @@ static bool forward_once(void *user)
     et_norm_lstm_state s = {NULL, NULL, NULL, NULL};
     et_scope *scope = et_scope_open();
     et_tensor *x = et_zeros(ET_F32, ET_SHAPE(2, 3, 3));
-    et_tensor *y = et_hyper_lstm_forward(l, x, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){3, 1}), true, &s);
+    et_tensor *y = et_hyper_lstm_forward(l, x, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){3, 1}),
+                                         true, &s);
 
     et_scope_close(scope);
     return y != NULL;
@@ -209,7 +218,8 @@ START_TEST(misuse)
     ck_assert_ptr_nonnull(strstr(et_error_message(), "[2, 5, 4]"));
     et_error_clear();
     ck_assert_ptr_null(et_norm_lstm_forward(l, et_zeros(ET_F32, ET_SHAPE(2, 5, 3)),
-                                            et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){3, 6}), false, &s));
+                                            et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){3, 6}),
+                                            false, &s));
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     ck_assert_ptr_null(s.h);
     et_error_clear();

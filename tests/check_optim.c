@@ -128,7 +128,8 @@ START_TEST(trajectory)
         et_tensor *found = et_safetensors_load(f, name);
         const double *want = et_data_f64(found);
         ck_assert_int_eq(switched, (int64_t)want[0]);
-        ck_assert(switched ? fabs(rate - want[1]) <= tol * 10 : isnan(rate) && !strcmp(run->name, "swats_never"));
+        ck_assert(switched ? fabs(rate - want[1]) <= tol * 10 : isnan(rate) &&
+                  !strcmp(run->name, "swats_never"));
         et_free(found);
     } else {
         ck_assert(switched == 0 && isnan(rate));

@@ -17,23 +17,27 @@
 enum { MAX_IN = 24, MAX_OUT = 8 };
 
 /* Options that several cases share. */
-static const et_attention_opts causal = {.causal = true}, causal_merged = {.causal = true, .merge_heads = true};
+static const et_attention_opts causal = {.causal = true},
+                               causal_merged = {.causal = true, .merge_heads = true};
 static const et_rnn_opts back = {.reverse = true};
 #define IGNORE(smoothing) \
     &(et_cross_entropy_opts){.ignore = true, .ignore_index = -100, .label_smoothing = (smoothing)}
 #define WEIGHTED(w, smoothing) \
-    &(et_cross_entropy_opts){.ignore = true, .ignore_index = -100, .label_smoothing = (smoothing), .weight = (w)}
+    &(et_cross_entropy_opts){.ignore = true, .ignore_index = -100, .label_smoothing = (smoothing), \
+                             .weight = (w)}
 
 /* [B, T, 8] -> [B, 2, T, 4] */
 static et_tensor *two_heads(et_tensor *x)
 {
-    return x ? et_permute(et_reshape(x, ET_SHAPE(x->shape[0], x->shape[1], 2, 4)), ET_DIMS(0, 2, 1, 3)) : NULL;
+    return x ? et_permute(et_reshape(x, ET_SHAPE(x->shape[0], x->shape[1], 2, 4)), ET_DIMS(0, 2, 1, 3))
+             : NULL;
 }
 
 /* Projection number i of three in one weight and bias. */
 static et_tensor *projected(et_tensor *x, et_tensor *weight, et_tensor *bias, int i)
 {
-    return two_heads(et_linear(x, et_slice(weight, 0, 8 * i, 8 * i + 8, 1), et_slice(bias, 0, 8 * i, 8 * i + 8, 1)));
+    return two_heads(et_linear(x, et_slice(weight, 0, 8 * i, 8 * i + 8, 1),
+                               et_slice(bias, 0, 8 * i, 8 * i + 8, 1)));
 }
 
 /* in: queries, keys and values, weight and bias of the projections in, and of the one out. */
@@ -42,11 +46,12 @@ static et_tensor *multi_head(et_tensor **in, et_tensor **weights)
     const et_attention_opts merge = {.merge_heads = true};
     et_tensor *q = projected(in[0], in[2], in[3], 0), *k = projected(in[1], in[2], in[3], 1);
 
-    return et_linear(et_attention_weights(q, k, projected(in[1], in[2], in[3], 2), NULL, &merge, weights), in[4], in[5]);
+    return et_linear(et_attention_weights(q, k, projected(in[1], in[2], in[3], 2), NULL, &merge, weights),
+                     in[4], in[5]);
 }
 
-/* in: h [B, T, H], W, b, v, valid [B, T]: softmax over the valid frames of v . tanh(W h + b), and the mean of h
- * with these weights. */
+/* in: h [B, T, H], W, b, v, valid [B, T]: softmax over the valid frames of v . tanh(W h + b), and the mean of
+ * h with these weights. */
 static et_tensor *additive(et_tensor **in, et_tensor **weights)
 {
     et_tensor *score = et_matmul(et_tanh(et_linear(in[0], in[1], in[2])), in[3]);
@@ -126,8 +131,8 @@ static et_tensor *load(const char *name, const char *kind, int i, et_dtype dtype
 }
 
 /* ||got - expected|| <= tol ||expected||; one that is zero up to rounding is compared with 1. */
-static void compare(const char *name, const char *kind, int i, const et_tensor *expected, const et_tensor *got,
-                    double tol)
+static void compare(const char *name, const char *kind, int i, const et_tensor *expected,
+                    const et_tensor *got, double tol)
 {
     char a[ET_SHAPE_TEXT], b[ET_SHAPE_TEXT];
     double sum = 0, norm = 0;

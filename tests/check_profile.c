@@ -33,7 +33,8 @@ static et_tensor *leaf(int ndim, const int64_t *shape, uint64_t seed)
     return et_set_requires_grad(t, true);
 }
 
-static const et_profile_row *find(const et_profile_row *rows, int64_t n, const char *name, et_profile_kind kind)
+static const et_profile_row *find(const et_profile_row *rows, int64_t n, const char *name,
+                                  et_profile_kind kind)
 {
     for (int64_t i = 0; i < n; i++)
         if (rows[i].kind == kind && strcmp(rows[i].name, name) == 0)
@@ -71,7 +72,8 @@ static int64_t on_tape(const char *path, const char *name)
 
 START_TEST(counts_are_those_of_the_tape)
 {
-    et_tensor *x = leaf(2, (int64_t[]){3, 4}, 1), *w = leaf(2, (int64_t[]){5, 4}, 2), *b = leaf(1, (int64_t[]){5}, 3);
+    et_tensor *x = leaf(2, (int64_t[]){3, 4}, 1), *w = leaf(2, (int64_t[]){5, 4}, 2),
+              *b = leaf(1, (int64_t[]){5}, 3);
     et_profile *p = et_profile_begin(1000);
     et_scope *scope = et_scope_open();
     et_profile_row rows[MAX_ROWS];
@@ -179,9 +181,11 @@ START_TEST(time_inside_time)
     et_profile_end(p);
     et_scope_close(scope);
 
-    const et_profile_row outer = row_of(p, "all", ET_PROFILE_PART), inner = row_of(p, "first", ET_PROFILE_PART);
+    const et_profile_row outer = row_of(p, "all", ET_PROFILE_PART),
+                         inner = row_of(p, "first", ET_PROFILE_PART);
     const et_profile_row again = row_of(p, "checkpoint", ET_PROFILE_BACKWARD);
-    const et_profile_row tanh_b = row_of(p, "tanh", ET_PROFILE_BACKWARD), mm = row_of(p, "matmul", ET_PROFILE_FORWARD);
+    const et_profile_row tanh_b = row_of(p, "tanh", ET_PROFILE_BACKWARD),
+                         mm = row_of(p, "matmul", ET_PROFILE_FORWARD);
     ck_assert_int_eq(mm.calls, 2); /* forward, and once more in backward */
     ck_assert_int_eq(tanh_b.calls, 1);
     ck_assert(again.total >= again.seconds + tanh_b.total);
@@ -252,7 +256,8 @@ START_TEST(changes_nothing)
     for (int watched = 0; watched < 2; watched++) {
         et_profile *p = watched ? et_profile_begin(3) : NULL;
         et_scope *scope = et_scope_open();
-        ck_assert_int_eq(et_backward(et_sum(et_softmax(et_matmul(x, et_transpose(x, 0, 1)), 1), 0, NULL, false)), ET_OK);
+        ck_assert_int_eq(et_backward(et_sum(et_softmax(et_matmul(x, et_transpose(x, 0, 1)), 1), 0, NULL,
+                                            false)), ET_OK);
         memcpy(gradient[watched], et_data(et_grad_of(x)), sizeof gradient[0]);
         et_scope_close(scope);
         et_zero_grad_of(x);
@@ -355,10 +360,12 @@ START_TEST(table)
         double ms, share, each, rate, bytes;
 
         lines++;
-        if (sscanf(line, "%63s forward %lld %lf %lf %lf %lf %lf", name, &calls, &ms, &share, &each, &rate, &bytes) == 7) {
+        if (sscanf(line, "%63s forward %lld %lf %lf %lf %lf %lf", name, &calls, &ms, &share, &each, &rate,
+                   &bytes) == 7) {
             ck_assert_str_eq(name, "matmul");
             ck_assert_int_eq(calls, 1);
-            ck_assert_double_eq_tol(rate, 2e-9 * 30 * 30 * 30 / row_of(p, "matmul", ET_PROFILE_FORWARD).seconds, 0.06);
+            ck_assert_double_eq_tol(rate, 2e-9 * 30 * 30 * 30 / row_of(p, "matmul",
+                                                                       ET_PROFILE_FORWARD).seconds, 0.06);
         }
     }
     ck_assert_int_eq(lines, 5); /* titles, two ops, everything else, all */

@@ -48,7 +48,8 @@ static double gelu(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
 /* One input, two outputs, by hand. */
 START_TEST(heads_by_hand)
 {
-    const double x = 0.7, w1[2] = {0.5, -1.5}, b1[2] = {0.1, 0.3}, w2[4] = {0.25, -0.5, 1, 2}, b2[2] = {-0.2, 0.4};
+    const double x = 0.7, w1[2] = {0.5, -1.5}, b1[2] = {0.1, 0.3}, w2[4] = {0.25, -0.5, 1, 2},
+                 b2[2] = {-0.2, 0.4};
     double p[2], y[2];
 
     for (int kind = 0; kind < 3; kind++) {
@@ -145,19 +146,25 @@ START_TEST(losses)
         HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, m, t, f, g), (rows + columns) / 4);
         HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_MULAN, m, t, f, g), mulan / 2);
         et_tensor *logits = REAL((2, 2), k * S[0][0], k * S[0][1], k * S[1][0], k * S[1][1]);
-        HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_DECOUPLED, m, t, f, g), et_item(et_decoupled_loss(logits)));
-        HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_SIGMOID, m, t, f, g), et_item(et_sigmoid_pair_loss(logits)));
+        HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_DECOUPLED, m, t, f, g),
+                  et_item(et_decoupled_loss(logits)));
+        HOLDS_ONE(et_contrastive_loss_at(ET_CONTRASTIVE_SIGMOID, m, t, f, g),
+                  et_item(et_sigmoid_pair_loss(logits)));
     }
     for (int form = 0; form < 4; form++) { /* a learned one, below its limit and at it */
-        et_tensor *t = REAL((1), 0.2), *free = et_contrastive_loss_learned((et_contrastive_form)form, t, 2, f, g);
+        et_tensor *t = REAL((1), 0.2), *free = et_contrastive_loss_learned((et_contrastive_form)form, t,
+                                                                           2, f, g);
         HOLDS_ONE(free, et_item(et_contrastive_loss_at((et_contrastive_form)form, ET_SCALE_EXP, 0.2, f, g)));
         et_tensor *held = et_contrastive_loss_learned((et_contrastive_form)form, t, 1.1, f, g);
-        HOLDS_ONE(held, et_item(et_contrastive_loss_at((et_contrastive_form)form, ET_SCALE_EXP, log(1.1), f, g)));
+        HOLDS_ONE(held, et_item(et_contrastive_loss_at((et_contrastive_form)form, ET_SCALE_EXP, log(1.1),
+                                                       f, g)));
     }
     FAILS(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_DIVIDE, 0, f, g), ET_EINVAL, "a scale of 0");
-    FAILS(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_EXP, 1e9, f, g), ET_EINVAL, "a scale of 1e+09");
+    FAILS(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_EXP, 1e9, f, g), ET_EINVAL,
+          "a scale of 1e+09");
     FAILS(et_contrastive_loss((et_contrastive_form)9, f), ET_EINVAL, "no form 9");
-    FAILS(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_EXP, 1, f, REAL((1, 2), 1, 0)), ET_ESHAPE, "[2, 1]");
+    FAILS(et_contrastive_loss_at(ET_CONTRASTIVE_CLIP, ET_SCALE_EXP, 1, f, REAL((1, 2), 1, 0)), ET_ESHAPE,
+          "[2, 1]");
 }
 END_TEST
 
@@ -177,7 +184,8 @@ START_TEST(nearest)
 {
     enum { N = 20000, K = 300, WIDEST = 131 };
     const int D = _i ? WIDEST : 7; /* the wide ones come from memory, row by row */
-    float *v = malloc((size_t)(N * D) * sizeof *v), query[WIDEST], *product = malloc(N * sizeof *product), score[K];
+    float *v = malloc((size_t)(N * D) * sizeof *v), query[WIDEST], *product = malloc(N * sizeof *product),
+          score[K];
     int32_t index[K];
 
     draw(N * D, v, 1);

@@ -364,8 +364,8 @@ START_TEST(patches)
     et_tensor *x = TRAIN(COUNTING((1, 2, 2, 4))), *y = et_patchify(x, 2, 2);
 
     HOLDS(y, (1, 2, 8), 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-    HOLDS(et_reshape(et_unpatchify(y, 2, 2, 4, 2, 2), ET_SHAPE(16)), (16), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-          13, 14, 15);
+    HOLDS(et_reshape(et_unpatchify(y, 2, 2, 4, 2, 2), ET_SHAPE(16)), (16), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+          10, 11, 12, 13, 14, 15);
     HOLDS(et_patches(x, 2, 2, 2, 2), (1, 2, 8), 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
     x = TRAIN(COUNTING((1, 1, 3, 3)));
     y = et_patches(x, 2, 2, 1, 1);

@@ -29,7 +29,8 @@ START_TEST(windows)
     static const struct {
         const char *what;
         et_window_kind kind;
-    } rows[] = {{"window/hann", ET_WINDOW_HANN}, {"window/hamming", ET_WINDOW_HAMMING}, {"window/blackman", ET_WINDOW_BLACKMAN}};
+    } rows[] = {{"window/hann", ET_WINDOW_HANN}, {"window/hamming", ET_WINDOW_HAMMING},
+                {"window/blackman", ET_WINDOW_BLACKMAN}};
     float w[22];
 
     for (int i = 0; i < 3; i++) {
@@ -106,7 +107,8 @@ END_TEST
 /* |X|^2, and a frame is the transform of its windowed samples, zeros behind. */
 START_TEST(power_and_frames)
 {
-    const et_stft_options o = {.n_fft = 90, .frame = 70, .hop = 40, .window = ET_WINDOW_HANN, .ends = ET_STFT_PADDED};
+    const et_stft_options o = {.n_fft = 90, .frame = 70, .hop = 40, .window = ET_WINDOW_HANN,
+                               .ends = ET_STFT_PADDED};
     et_stft *s = et_stft_new(&o);
     et_fft *plan = et_fft_new(ET_F32, 90);
     const int64_t n = 333, frames = et_stft_frames(s, n), bins = 46;
@@ -124,7 +126,8 @@ START_TEST(power_and_frames)
             ck_assert(fabs((double)(F[k] - X[t * 2 * bins + k])) <= 1e-5);
         for (int64_t k = 0; k < bins; k++) {
             const float re = X[(t * bins + k) * 2], im = X[(t * bins + k) * 2 + 1];
-            ck_assert(fabs((double)(P[t * bins + k] - (re * re + im * im))) <= 1e-6 * (double)(1 + re * re + im * im));
+            ck_assert(fabs((double)(P[t * bins + k] - (re * re + im * im))) <= 1e-6 *
+                      (double)(1 + re * re + im * im));
         }
     }
     free(x);
@@ -138,8 +141,8 @@ END_TEST
 /* Kaldi's frames by their definition. */
 START_TEST(kaldi_frames)
 {
-    const et_stft_options o = {.n_fft = 64, .frame = 50, .hop = 20, .window = ET_WINDOW_HANN, .symmetric = true,
-                               .ends = ET_STFT_INSIDE, .kaldi = true};
+    const et_stft_options o = {.n_fft = 64, .frame = 50, .hop = 20, .window = ET_WINDOW_HANN,
+                               .symmetric = true, .ends = ET_STFT_INSIDE, .kaldi = true};
     et_stft *s = et_stft_new(&o);
     et_fft *plan = et_fft_new(ET_F32, 64);
     const int64_t n = 700, frames = et_stft_frames(s, n);
@@ -160,7 +163,8 @@ START_TEST(kaldi_frames)
         }
         ck_assert(et_fft_forward(plan, 1, frame, 64, F, 66) == ET_OK);
         for (int k = 0; k < 33; k++) {
-            const double p = (double)F[2 * k] * (double)F[2 * k] + (double)F[2 * k + 1] * (double)F[2 * k + 1];
+            const double p = (double)F[2 * k] * (double)F[2 * k] + (double)F[2 * k + 1] *
+                             (double)F[2 * k + 1];
             ck_assert(fabs((double)P[t * 33 + k] - p) <= 2e-6 * (1 + p));
         }
     }
@@ -181,7 +185,8 @@ START_TEST(inverse)
         {{.n_fft = 512, .hop = 256, .window = ET_WINDOW_HANN}, 5000, 0, 4864 + 256},
         {{.n_fft = 512, .hop = 128, .window = ET_WINDOW_HANN}, 5120, 0, 5120},
         {{.n_fft = 45, .frame = 30, .hop = 10, .window = ET_WINDOW_HAMMING}, 1001, 0, 1001},
-        {{.n_fft = 100, .frame = 80, .hop = 33, .window = ET_WINDOW_BLACKMAN, .ends = ET_STFT_INSIDE}, 740, 10, 730},
+        {{.n_fft = 100, .frame = 80, .hop = 33, .window = ET_WINDOW_BLACKMAN, .ends = ET_STFT_INSIDE}, 740,
+         10, 730},
         {{.n_fft = 64, .hop = 64, .window = ET_WINDOW_RECTANGULAR, .ends = ET_STFT_PADDED}, 199, 0, 199},
         {{.n_fft = 37, .hop = 9, .window = ET_WINDOW_HANN}, 400, 0, 400},
     };
@@ -194,8 +199,8 @@ START_TEST(inverse)
         ck_assert(et_stft_forward(s, x, n, X) == ET_OK);
         ck_assert_msg(et_stft_inverse(s, X, frames, y, n) == ET_OK, "%s", et_error_message());
         for (int64_t j = rows[i].lo; j < rows[i].hi && j < n; j++)
-            ck_assert_msg(fabs((double)(x[j] - y[j])) <= 2e-6, "case %d: sample %d is %.8g, was %.8g", (int)i, (int)j,
-                          (double)y[j], (double)x[j]);
+            ck_assert_msg(fabs((double)(x[j] - y[j])) <= 2e-6, "case %d: sample %d is %.8g, was %.8g",
+                          (int)i, (int)j, (double)y[j], (double)x[j]);
         ck_assert(y[n] == -77);
         free(x);
         free(y);
@@ -319,7 +324,8 @@ START_TEST(banks)
                 {"kaldi", ET_MEL_KALDI, 128, 16000, 512, 20, 8000}};
 
     for (int i = 0; i < 3; i++) {
-        et_mel *mel = et_mel_new(rows[i].bank, rows[i].n, rows[i].rate, rows[i].n_fft, rows[i].low, rows[i].high);
+        et_mel *mel = et_mel_new(rows[i].bank, rows[i].n, rows[i].rate, rows[i].n_fft, rows[i].low,
+                                 rows[i].high);
         et_scope *scope = et_scope_open();
         et_tensor *matrix = et_mel_matrix(mel);
         const float *w = et_data_f32(matrix);
@@ -337,7 +343,8 @@ START_TEST(banks)
             sum += (double)w[j];
         snprintf(what, sizeof what, "melsum/%s", rows[i].name);
         spectra_values(values, what, look_one, &want);
-        ck_assert_msg(fabs(sum - want) <= 1e-6 * want, "%s: all weights %.9g, not %.9g", rows[i].name, sum, want);
+        ck_assert_msg(fabs(sum - want) <= 1e-6 * want, "%s: all weights %.9g, not %.9g", rows[i].name,
+                      sum, want);
         et_scope_close(scope);
         et_mel_free(mel);
     }
@@ -445,9 +452,11 @@ START_TEST(levels)
     ck_assert(x[0] == 0 && fabs((double)x[1] - 10) < 1e-5 && fabs((double)x[2] + 70) < 1e-5 &&
               fabs((double)x[3] + 100) < 1e-5 && fabs((double)x[4] - 20) < 1e-5);
     LEVELS(ET_LEVEL_POWER_DB, 1e-10, 80);
-    ck_assert(fabs((double)x[3] + 60) < 1e-5 && fabs((double)x[2] + 60) < 1e-5 && fabs((double)x[1] - 10) < 1e-5);
+    ck_assert(fabs((double)x[3] + 60) < 1e-5 && fabs((double)x[2] + 60) < 1e-5 &&
+              fabs((double)x[1] - 10) < 1e-5);
     LEVELS(ET_LEVEL_AMPLITUDE_DB, 1e-5, 0); /* twice the decibels of the same number, and a floor of -100 */
-    ck_assert(fabs((double)x[1] - 20) < 1e-5 && fabs((double)x[3] + 100) < 1e-5 && fabs((double)x[2] + 100) < 1e-5);
+    ck_assert(fabs((double)x[1] - 20) < 1e-5 && fabs((double)x[3] + 100) < 1e-5 &&
+              fabs((double)x[2] + 100) < 1e-5);
     LEVELS(ET_LEVEL_LN, 1e-3, 0);
     ck_assert(fabs((double)x[5] - log(2)) < 1e-7 && fabs((double)x[3] - log(1e-3)) < 1e-6);
     x[0] = NAN;

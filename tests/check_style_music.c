@@ -1,4 +1,5 @@
-/* What style-vae measures of pieces: keys, copies, histograms, piano rolls; the order of its batches; two axes of a cloud. */
+/* What style-vae measures of pieces: keys, copies, histograms, piano rolls; the order of its batches; two
+ * axes of a cloud. */
 #include "config.h"
 
 #include <check.h>
@@ -16,15 +17,18 @@ enum { DURATION = 100 };
 /* A piece whose pitch classes have the weights of a major key's profile, tonic `_i`: its clarity is 1. */
 START_TEST(keys)
 {
-    static const double profile[12] = {6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88};
+    static const double profile[12] = {6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66,
+                                       2.29, 2.88};
     et_midi *m = et_midi_new(480);
     style_measures s;
     char text[16];
 
     ck_assert_int_eq(et_midi_add_track(m, ""), ET_OK);
     for (int k = 0; k < 12; k++)
-        ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 480 * k + (k == 5 ? 7 : 0), .pitch = (uint8_t)(48 + (_i + k) % 12),
-                                                            .duration = llrint(DURATION * profile[k]), .velocity = 80}), ET_OK);
+        ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 480 * k + (k == 5 ? 7 : 0),
+                                                            .pitch = (uint8_t)(48 + (_i + k) % 12),
+                                                            .duration = llrint(DURATION * profile[k]),
+                                                            .velocity = 80}), ET_OK);
     et_midi_sort(m);
     style_measure(m, &s);
     ck_assert_int_eq(s.tonic, _i);
@@ -127,7 +131,8 @@ START_TEST(histograms)
     ck_assert(h.notes == 0 && h.pieces == 0 && h.clarity == 0 && h.range == 0);
     style_data_free(&d);
 
-    /* Means over pieces: an octave's scale on sixteenths, and two notes a fifth apart of which one is between them. */
+    /* Means over pieces: an octave's scale on sixteenths, and two notes a fifth apart of which one is between
+     * them. */
     static const int scale[] = {0, 2, 4, 5, 7, 9, 11, 12};
     et_event e[12];
     for (int i = 0; i < 8; i++)
@@ -219,9 +224,12 @@ START_TEST(rolls)
     et_midi *m = et_midi_new(480);
 
     ck_assert_int_eq(et_midi_add_track(m, ""), ET_OK);
-    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 0, .duration = 480, .pitch = 60, .velocity = 80}), ET_OK);
-    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 3360, .duration = 480, .pitch = 72, .velocity = 80}), ET_OK);
-    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 0, .duration = 480, .pitch = 35, .velocity = 80, .channel = 9}), ET_OK);
+    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 0, .duration = 480, .pitch = 60,
+                                                        .velocity = 80}), ET_OK);
+    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 3360, .duration = 480, .pitch = 72,
+                                                        .velocity = 80}), ET_OK);
+    ck_assert_int_eq(et_midi_add_note(m, (et_midi_note){.start = 0, .duration = 480, .pitch = 35,
+                                                        .velocity = 80, .channel = 9}), ET_OK);
     et_midi_sort(m);
     ck_assert_int_eq(et_piano_roll(&out, m, "a <b> & c"), ET_OK);
     ck_assert_ptr_nonnull(strstr(out.data, "a &lt;b&gt; &amp; c"));

@@ -25,8 +25,10 @@ static et_style_vae *model(const et_style_vae_config *c, uint64_t seed)
 
 START_TEST(counts)
 {
-    /* with z_s beside every event: 8 (or 2, the label's) more inputs of four gates of 32 units and 16 hyper units */
-    static const int64_t want[] = {10985037, 9290667, 6273869, 111877, 105043, 111877 + 8 * 4 * 48, 105043 + 2 * 4 * 48};
+    /* with z_s beside every event: 8 (or 2, the label's) more inputs of four gates of 32 units and 16 hyper
+     * units */
+    static const int64_t want[] = {10985037, 9290667, 6273869, 111877, 105043, 111877 + 8 * 4 * 48,
+                                   105043 + 2 * 4 * 48};
     et_style_vae_config c = _i < 3 ? et_style_vae_paper() : et_style_vae_small();
 
     c.discrete_label = _i == 1 || _i == 4 || _i == 6;
@@ -67,9 +69,10 @@ static et_tensor *total(et_tensor *const *in, int n, void *user)
 
 START_TEST(gradients)
 {
-    et_style_vae_config c = {.pitches = 24, .steps = 8, .styles = 2, .pitch_embedding = 3, .units = 4, .hyper_units = 3,
-                             .hyper_embedding = 2, .head = 5, .content = 3, .style = 2, .encoder_keep = 1,
-                             .decoder_keep = 1, .tau = 0.7, .kl_weight = 0.8, .kl_k = 60, .mu_threshold = 1};
+    et_style_vae_config c = {.pitches = 24, .steps = 8, .styles = 2, .pitch_embedding = 3, .units = 4,
+                             .hyper_units = 3, .hyper_embedding = 2, .head = 5, .content = 3, .style = 2,
+                             .encoder_keep = 1, .decoder_keep = 1, .tau = 0.7, .kl_weight = 0.8, .kl_k = 60,
+                             .mu_threshold = 1};
     c.cell = (et_vae_cell)(_i % 3);
     c.discrete_label = _i == 3 || _i == 8;
     c.style_always = _i >= 6;
@@ -110,8 +113,9 @@ START_TEST(gradients)
             et_no_grad_end();
             ((double *)et_data_mut(params[i]))[at] += h;
             const double numeric = (value[0] - value[1]) / (2 * h);
-            ck_assert_msg(fabs(grad - numeric) <= 1e-7 + 1e-5 * fabs(numeric), "%s[%d]: %.10g, by differences %.10g",
-                          et_module_entry(&p.m->module, i)->name, (int)at, grad, numeric);
+            ck_assert_msg(fabs(grad - numeric) <= 1e-7 + 1e-5 * fabs(numeric),
+                          "%s[%d]: %.10g, by differences %.10g", et_module_entry(&p.m->module, i)->name,
+                          (int)at, grad, numeric);
         }
     }
     et_scope_close(s);
@@ -139,7 +143,8 @@ static void same(et_safetensors *f, const char *name, const char *what, et_tenso
     const et_tensor *want = value(f, name, what), *flat = et_contiguous(et_to(got, ET_F64));
     double worst = 0, largest = 1e-6;
 
-    ck_assert_msg(flat && flat->numel == want->numel, "%s/%s has another size: %s", name, what, et_error_message());
+    ck_assert_msg(flat && flat->numel == want->numel, "%s/%s has another size: %s", name, what,
+                  et_error_message());
     for (int64_t i = 0; i < want->numel; i++) {
         worst = fmax(worst, fabs(et_data_f64(flat)[i] - et_data_f64(want)[i]));
         largest = fmax(largest, fabs(et_data_f64(want)[i]));
@@ -147,7 +152,8 @@ static void same(et_safetensors *f, const char *name, const char *what, et_tenso
     ck_assert_msg(worst <= tolerance * largest, "%s/%s differs by %g of %g", name, what, worst, largest);
 }
 
-/* Posterior, logits, every term of the loss and every gradient as PyTorch has them (oracle/style_vae.py), in both widths. */
+/* Posterior, logits, every term of the loss and every gradient as PyTorch has them (oracle/style_vae.py), in
+ * both widths. */
 START_TEST(other_implementation)
 {
     static const struct {
@@ -155,16 +161,19 @@ START_TEST(other_implementation)
         et_vae_cell cell;
         bool label, add, always, half;
         double threshold;
-    } models[] = {{"hyper", ET_VAE_HYPER_LSTM, false, false, false, false, 1.3}, {"hyper_always", ET_VAE_HYPER_LSTM, false, false, true, true, 3},
-                  {"lstm", ET_VAE_NORM_LSTM, false, true, false, false, 1.3}, {"gru", ET_VAE_GRU, false, false, true, false, 1.3},
+    } models[] = {{"hyper", ET_VAE_HYPER_LSTM, false, false, false, false, 1.3},
+                  {"hyper_always", ET_VAE_HYPER_LSTM, false, false, true, true, 3},
+                  {"lstm", ET_VAE_NORM_LSTM, false, true, false, false, 1.3},
+                  {"gru", ET_VAE_GRU, false, false, true, false, 1.3},
                   {"gru_label", ET_VAE_GRU, true, false, false, false, 0}};
     const char *name = models[_i / 2].name;
     const et_dtype dtype = _i % 2 ? ET_F32 : ET_F64;
     const double tolerance = dtype == ET_F64 ? 1e-9 : 2e-5;
     const et_style_vae_config c = {
-        .pitches = 6, .steps = 3, .styles = 3, .pitch_embedding = 2, .cell = models[_i / 2].cell, .units = 4, .hyper_units = 3,
-        .hyper_embedding = 2, .head = 5, .content = 3, .style = models[_i / 2].add ? 3 : 2, .discrete_label = models[_i / 2].label,
-        .add_style = models[_i / 2].add, .style_always = models[_i / 2].always, .encoder_keep = 0.5, .decoder_keep = 0.8, .tau = 0.1,
+        .pitches = 6, .steps = 3, .styles = 3, .pitch_embedding = 2, .cell = models[_i / 2].cell, .units = 4,
+        .hyper_units = 3, .hyper_embedding = 2, .head = 5, .content = 3, .style = models[_i / 2].add ? 3 : 2,
+        .discrete_label = models[_i / 2].label, .add_style = models[_i / 2].add,
+        .style_always = models[_i / 2].always, .encoder_keep = 0.5, .decoder_keep = 0.8, .tau = 0.1,
         .kl_weight = 0.8, .kl_k = 30, .mu_threshold = models[_i / 2].threshold,
         .mu_variance = models[_i / 2].half ? ET_VARIANCE_HALF_SUM : ET_VARIANCE_MEAN};
     et_style_vae *m = model(&c, 1);
@@ -173,9 +182,11 @@ START_TEST(other_implementation)
 
     suite_file(path, sizeof path, "fixtures/style_vae.safetensors");
     snprintf(text, sizeof text, "%s/module.", name);
-    ck_assert_msg(et_module_load(&m->module, path, &(et_load_options){.partial = true, .prefix = text}, &report) == ET_OK, "%s",
+    ck_assert_msg(et_module_load(&m->module, path, &(et_load_options){.partial = true, .prefix = text},
+                                 &report) == ET_OK, "%s",
                   et_error_message());
-    ck_assert_msg(report.missing.n == 0 && report.misshaped.n == 0, "%s: %d missing", name, (int)report.missing.n);
+    ck_assert_msg(report.missing.n == 0 && report.misshaped.n == 0, "%s: %d missing", name,
+                  (int)report.missing.n);
     et_load_report_free(&report);
     ck_assert_int_eq(et_module_to(&m->module, dtype), ET_OK);
     et_module_eval(&m->module);
@@ -234,13 +245,15 @@ START_TEST(padding)
                 for (int64_t t = ((const int32_t *)et_data(b.lengths))[i] - 1; t < 15; t++)
                     for (int64_t g = t == ((const int32_t *)et_data(b.lengths))[i] - 1; g < 3; g++)
                         et_set(b.x, (const int64_t[]){i, t, g}, 77);
-        ck_assert_msg(et_style_vae_loss(m, &b, 10, NULL, &loss, NULL, NULL) == ET_OK, "%s", et_error_message());
+        ck_assert_msg(et_style_vae_loss(m, &b, 10, NULL, &loss, NULL, NULL) == ET_OK, "%s",
+                      et_error_message());
         if (!k)
             want = et_item(loss.total);
         ck_assert_double_eq(et_item(loss.total), want);
         /* the terms add up */
         ck_assert_double_eq_tol(3 * et_item(loss.pitch) + et_item(loss.dt) + et_item(loss.dur) +
-                                    0.8 * loss.beta * et_item(loss.kl) + et_item(loss.style) + et_item(loss.mu),
+                                    0.8 * loss.beta * et_item(loss.kl) + et_item(loss.style) +
+                                    et_item(loss.mu),
                                 want, 1e-5 * want);
         et_scope_close(s);
     }
@@ -249,8 +262,8 @@ START_TEST(padding)
 }
 END_TEST
 
-/* An encoder that is run again in backward: the same loss and gradients, recurrent dropout and draws as they were, and of
- * its steps nothing on the tape. */
+/* An encoder that is run again in backward: the same loss and gradients, recurrent dropout and draws as they
+ * were, and of its steps nothing on the tape. */
 START_TEST(computed_again)
 {
     et_style_vae_config c = et_style_vae_small();
@@ -276,29 +289,34 @@ START_TEST(computed_again)
             double differ = 0, largest = 1e-6;
             ck_assert_msg(e->tensor->grad != NULL, "%s has no gradient", e->name);
             for (int64_t j = 0; k == 1 && j < e->tensor->numel; j++) {
-                differ = fmax(differ, fabs((double)et_data_f32(e->tensor->grad)[j] - (double)et_data_f32(grads[i])[j]));
+                differ = fmax(differ,
+                              fabs((double)et_data_f32(e->tensor->grad)[j] -
+                                   (double)et_data_f32(grads[i])[j]));
                 largest = fmax(largest, fabs((double)et_data_f32(grads[i])[j]));
             }
-            ck_assert_msg(differ <= 1e-5 * largest, "%s: gradients differ by %g of %g", e->name, differ, largest);
+            ck_assert_msg(differ <= 1e-5 * largest, "%s: gradients differ by %g of %g", e->name, differ,
+                          largest);
             if (k == 0) {
                 grads[i] = et_dataset_tensor(ET_F32, e->tensor->ndim, e->tensor->shape);
-                memcpy(et_data_mut(grads[i]), et_data_f32(e->tensor->grad), (size_t)e->tensor->numel * sizeof(float));
+                memcpy(et_data_mut(grads[i]), et_data_f32(e->tensor->grad),
+                       (size_t)e->tensor->numel * sizeof(float));
             }
         }
         et_scope_close(s);
         et_module_free(&m->module);
     }
     ck_assert_double_eq(loss[0], loss[1]);
-    ck_assert_msg(c.cell == ET_VAE_GRU ? nodes[1] <= nodes[0] : nodes[1] < nodes[0] / 2, "%d ops, %d without those of the encoder",
-                  (int)nodes[0], (int)nodes[1]);
+    ck_assert_msg(c.cell == ET_VAE_GRU ? nodes[1] <= nodes[0] : nodes[1] < nodes[0] / 2,
+                  "%d ops, %d without those of the encoder", (int)nodes[0], (int)nodes[1]);
     for (int i = 0; i < 160; i++)
         et_free(grads[i]);
     et_dataset_free(ds);
 }
 END_TEST
 
-/* A piece that was written greedily is what the decoder finds likeliest when it is fed with it as a whole: steps and
- * sequences agree, and with style_always the style reaches both; a beam's first event is the likeliest one, too. */
+/* A piece that was written greedily is what the decoder finds likeliest when it is fed with it as a whole:
+ * steps and sequences agree, and with style_always the style reaches both; a beam's first event is the
+ * likeliest one, too. */
 START_TEST(fed_back)
 {
     enum { N = 3, MOST = 9 };
@@ -314,7 +332,8 @@ START_TEST(fed_back)
         et_fill_normal(et_module_entry(&m->module, i)->tensor, &rng, 0, 0.5);
     et_module_eval(&m->module);
     et_scope *s = et_scope_open();
-    et_tensor *z_c = et_zeros(ET_F32, ET_SHAPE(N, 16)), *cat = et_one_hot(et_from(ET_I32, ET_SHAPE(N), (int32_t[]){0, 1, 1}), 2, ET_F32);
+    et_tensor *z_c = et_zeros(ET_F32, ET_SHAPE(N, 16)),
+              *cat = et_one_hot(et_from(ET_I32, ET_SHAPE(N), (int32_t[]){0, 1, 1}), 2, ET_F32);
     et_fill_normal(z_c, &rng, 0, 1);
     et_tensor *z = et_style_vae_latent(m, z_c, cat), *n;
     et_tensor *e = et_style_vae_generate(m, z, &(et_style_sampling){.max_events = MOST}, &rng, &n);
@@ -328,7 +347,8 @@ START_TEST(fed_back)
                 const int32_t chosen = et_data_i32(e)[(i * MOST + t) * 3 + g];
                 const double at = chosen < 0 ? 0 : et_get(y, (const int64_t[]){i, t, group[g] + chosen});
                 for (int64_t k = group[g]; chosen >= 0 && k < group[g + 1]; k++)
-                    ck_assert_msg(et_get(y, (const int64_t[]){i, t, k}) <= at + 1e-4, "row %d, event %d, group %d", (int)i, (int)t, g);
+                    ck_assert_msg(et_get(y, (const int64_t[]){i, t, k}) <= at + 1e-4,
+                                  "row %d, event %d, group %d", (int)i, (int)t, g);
             }
     et_tensor *one = et_style_vae_generate(m, z, &(et_style_sampling){.max_events = 1, .beam = 2}, &rng, &n);
     ck_assert_msg(one != NULL, "%s", et_error_message());
@@ -342,7 +362,8 @@ START_TEST(fed_back)
     ck_assert_msg(y1 != NULL, "%s", et_error_message());
     double differ = 0;
     for (int64_t i = 0; i < 43; i++)
-        differ = fmax(differ, fabs(et_get(y0, (const int64_t[]){0, 0, i}) - et_get(y1, (const int64_t[]){0, 0, i})));
+        differ = fmax(differ,
+                      fabs(et_get(y0, (const int64_t[]){0, 0, i}) - et_get(y1, (const int64_t[]){0, 0, i})));
     ck_assert_msg(c.style_always ? differ > 1e-3 : differ == 0, "logits differ by %g", differ);
     et_scope_close(s);
     et_module_free(&m->module);
@@ -451,7 +472,8 @@ static et_style_vae *trained(bool baseline, double *loss_end)
         et_scope *s = et_scope_open();
         ck_assert_int_eq(et_batches_next(batches, &b), ET_OK);
         const et_style_batch sb = {b.x, b.lengths, b.y};
-        ck_assert_msg(et_style_vae_loss(m, &sb, step, NULL, &loss, NULL, NULL) == ET_OK, "%s", et_error_message());
+        ck_assert_msg(et_style_vae_loss(m, &sb, step, NULL, &loss, NULL, NULL) == ET_OK, "%s",
+                      et_error_message());
         ck_assert_msg(et_backward(loss.total) == ET_OK, "%s", et_error_message());
         *loss_end = et_item(loss.total);
         ck_assert_int_eq(et_optim_step_zero(o, 1, NULL), ET_OK);
@@ -480,7 +502,8 @@ START_TEST(task)
     double loss;
     ck_assert_int_eq(et_set_num_threads(1), ET_OK); /* results do not depend on it */
     et_style_vae *m = trained(_i == 1, &loss);
-    const et_style_sampling how[] = {{.temperature = 0.5}, {.temperature = 0.5, .top_k = 3}, {.temperature = 0}, {.beam = 3}};
+    const et_style_sampling how[] = {{.temperature = 0.5}, {.temperature = 0.5, .top_k = 3},
+                                     {.temperature = 0}, {.beam = 3}};
     int hits = 0, all = 0;
 
     for (int k = 0; k < 4; k++)
@@ -491,7 +514,8 @@ START_TEST(task)
             et_tensor *z_c = et_zeros(ET_F32, ET_SHAPE(n, 16)), *lengths;
             et_fill_normal(z_c, &rng, 0, 1);
             et_tensor *cat = et_one_hot(et_full(ET_I32, ET_SHAPE(n), style), 2, ET_F32);
-            et_tensor *e = et_style_vae_generate(m, et_style_vae_latent(m, z_c, cat), &how[k], &rng, &lengths);
+            et_tensor *e = et_style_vae_generate(m, et_style_vae_latent(m, z_c, cat), &how[k], &rng,
+                                                 &lengths);
             ck_assert_msg(e != NULL, "%s", et_error_message());
             int right = 0;
             for (int64_t b = 0; b < n; b++) {

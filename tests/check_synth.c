@@ -56,7 +56,8 @@ static double power_at(const float *x, int64_t n, double hz)
 
     ck_assert_int_eq(n, 16384);
     for (int64_t i = 0; window[n - 1] == 0 && i < n; i++)
-        window[i] = 0.42 - 0.5 * cos(2 * PI * (double)i / (double)n) + 0.08 * cos(4 * PI * (double)i / (double)n);
+        window[i] = 0.42 - 0.5 * cos(2 * PI * (double)i / (double)n) + 0.08 *
+                    cos(4 * PI * (double)i / (double)n);
     for (int64_t i = 0; i < n; i++, turn *= step)
         sum += window[i] * x[i] * turn;
     return creal(sum) * creal(sum) + cimag(sum) * cimag(sum);
@@ -104,14 +105,16 @@ START_TEST(pitch)
                 beside = fmax(beside, power_at(x, 16384, harmonic * hz * exp2(-cents / 1200)));
             }
         }
-        ck_assert_msg(here > 100 * beside, "%s, pitch %d: %.1f dB", name, pitches[k], 10 * log10(here / beside));
+        ck_assert_msg(here > 100 * beside, "%s, pitch %d: %.1f dB", name, pitches[k],
+                      10 * log10(here / beside));
         et_audio_free(&a);
         et_midi_free(m);
     }
 }
 END_TEST
 
-/* A tone folded back at the Nyquist frequency would stand between the harmonics: a' sharp is no divisor of the rate. */
+/* A tone folded back at the Nyquist frequency would stand between the harmonics: a' sharp is no divisor of
+ * the rate. */
 START_TEST(band)
 {
     static const int programs[] = {0, 4, 6, 16, 19, 24, 30, 38, 56, 57, 80, 81, 104, 114};
@@ -127,7 +130,8 @@ START_TEST(band)
         o.brightness = 1;
         a = play(m, &o);
         x = (const float *)et_data(a.samples) + 2000;
-        for (int harmonic = 1; harmonic * hz < RATE / 2.0; harmonic++) { /* players in unison are some cents apart */
+        /* players in unison are some cents apart */
+        for (int harmonic = 1; harmonic * hz < RATE / 2.0; harmonic++) {
             double loudest = 0;
             for (double cents = -7; cents <= 7; cents++)
                 loudest = fmax(loudest, power_at(x, 16384, harmonic * hz * exp2(cents / 1200)));
@@ -233,9 +237,10 @@ static et_midi *random_piece(int notes, double seconds)
         et_midi_add_track(m, "");
     for (int i = 0; i < notes; i++) {
         int t = (int)et_rng_below(&rng, 5);
-        et_midi_add_note(m, (et_midi_note){et_rng_below(&rng, (int64_t)(960 * seconds)), 100 + et_rng_below(&rng, 800), t,
-                                           (uint8_t)(40 + et_rng_below(&rng, 45)), 90, (uint8_t)(t < 4 ? t : 9),
-                                           t < 4 ? programs[t] : 0});
+        et_midi_add_note(m, (et_midi_note){et_rng_below(&rng, (int64_t)(960 * seconds)),
+                                           100 + et_rng_below(&rng, 800), t,
+                                           (uint8_t)(40 + et_rng_below(&rng, 45)), 90,
+                                           (uint8_t)(t < 4 ? t : 9), t < 4 ? programs[t] : 0});
     }
     et_midi_sort(m);
     return m;

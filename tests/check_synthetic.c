@@ -57,8 +57,8 @@ START_TEST(registers)
     for (int r = 0; r < 4; r++)
         for (int c = 0; c < 4; c++)
             if (r != c) /* beside it the bump has 0.03 of its height */
-                ck_assert_double_eq_tol(mean[c][c] - mean[r][c], 1 - 0.5 * 2 * exp(-0.5 * 16 * (r - c) * (r - c) / 2.25),
-                                        0.05);
+                ck_assert_double_eq_tol(mean[c][c] - mean[r][c],
+                                        1 - 0.5 * 2 * exp(-0.5 * 16 * (r - c) * (r - c) / 2.25), 0.05);
     et_dataset_free(ds);
     et_names_free(&captions);
 }

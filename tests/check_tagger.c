@@ -1,5 +1,5 @@
-/* Music taggers: sizes and names, values and gradients against an independent implementation, contribution maps
- * against their definition, the synthetic tasks, wrong use. */
+/* Music taggers: sizes and names, values and gradients against an independent implementation, contribution
+ * maps against their definition, the synthetic tasks, wrong use. */
 #include "config.h"
 
 #include <math.h>
@@ -89,7 +89,8 @@ START_TEST(public_names)
     ck_assert_int_eq(stored, 118);
     for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
         const et_tensor *t = et_module_find(&m->module, some[i].name);
-        ck_assert_msg(t && t->ndim == some[i].ndim && !memcmp(t->shape, some[i].shape, (size_t)t->ndim * sizeof(int64_t)),
+        ck_assert_msg(t && t->ndim == some[i].ndim && !memcmp(t->shape, some[i].shape,
+                                                              (size_t)t->ndim * sizeof(int64_t)),
                       "%s is missing or misshaped", some[i].name);
     }
     const float cls[] = {0.5488135f, 0.71518937f, 0.60276338f, 0.54488318f, 0.4236548f};
@@ -105,10 +106,10 @@ END_TEST
 
 static et_tagger_config tiny(et_tagger_front front, et_tagger_back back)
 {
-    return (et_tagger_config){.front = front, .back = back, .tags = 3, .bands = 12, .channels = 1, .tall = {10, 4},
-                              .temporal = {9, 7, 5, 3}, .first = 3, .first_pad = 1, .raw_blocks = 2,
-                              .raw_widths = {3, 4}, .wide = 6, .dense = 5, .long_blocks = 2, .long_widths = {5, 6},
-                              .width = 8, .hidden = 12, .heads = 2, .layers = 2};
+    return (et_tagger_config){.front = front, .back = back, .tags = 3, .bands = 12, .channels = 1,
+                              .tall = {10, 4}, .temporal = {9, 7, 5, 3}, .first = 3, .first_pad = 1,
+                              .raw_blocks = 2, .raw_widths = {3, 4}, .wide = 6, .dense = 5, .long_blocks = 2,
+                              .long_widths = {5, 6}, .width = 8, .hidden = 12, .heads = 2, .layers = 2};
 }
 
 static et_safetensors *reference;
@@ -129,7 +130,8 @@ static void same(const char *model, const char *name, const et_tensor *got)
     const et_tensor *want = value(model, name);
     double worst = 0, largest = 1e-6;
 
-    ck_assert_msg(got && got->numel == want->numel, "%s: %s has another size: %s", model, name, et_error_message());
+    ck_assert_msg(got && got->numel == want->numel, "%s: %s has another size: %s", model, name,
+                  et_error_message());
     const et_tensor *flat = et_contiguous((et_tensor *)(uintptr_t)got);
     for (int64_t i = 0; i < want->numel; i++) {
         const double w = want->dtype == ET_F64 ? et_data_f64(want)[i] : (double)et_data_f32(want)[i];
@@ -141,7 +143,8 @@ static void same(const char *model, const char *name, const et_tensor *got)
 
 START_TEST(other_implementation)
 {
-    static const char *const names[] = {"spec_cnn_p", "spec_cnn_l", "spec_att", "raw_cnn_p", "raw_cnn_l", "raw_att"};
+    static const char *const names[] = {"spec_cnn_p", "spec_cnn_l", "spec_att", "raw_cnn_p", "raw_cnn_l",
+                                        "raw_att"};
     const char *name = names[_i];
     const et_tagger_config c = tiny((et_tagger_front)(_i / 3), (et_tagger_back)(_i % 3));
     char path[256], prefix[64];
@@ -151,7 +154,8 @@ START_TEST(other_implementation)
     ck_assert_msg(m, "%s", et_error_message());
     suite_file(path, sizeof path, "fixtures/tagger.safetensors");
     snprintf(prefix, sizeof prefix, "%s/module.", name);
-    ck_assert_msg(et_module_load(&m->module, path, &(et_load_options){.partial = true, .prefix = prefix}, &report) == ET_OK,
+    ck_assert_msg(et_module_load(&m->module, path, &(et_load_options){.partial = true, .prefix = prefix},
+                                 &report) == ET_OK,
                   "%s", et_error_message());
     ck_assert_msg(report.missing.n == 0 && report.misshaped.n == 0, "%s: %d missing, the first %s", name,
                   (int)report.missing.n, report.missing.n ? report.missing.items[0] : "");
@@ -204,7 +208,8 @@ static double learn(et_tagger *m, const et_dataset *train, const et_dataset *tes
 {
     enum { STEPS = 300, BATCH = 16 };
     et_batches *b = et_batches_new(train, NULL, et_dataset_size(train),
-                                   &(et_batch_options){.size = BATCH, .shuffle = true, .drop_last = true, .seed = 3});
+                                   &(et_batch_options){.size = BATCH, .shuffle = true, .drop_last = true,
+                                                       .seed = 3});
     et_optim *optim = et_adam_new(&m->module, rate);
     const int64_t tags = test->tags->shape[1], n = et_dataset_size(test);
     et_tag_report report;
@@ -215,7 +220,8 @@ static double learn(et_tagger *m, const et_dataset *train, const et_dataset *tes
             et_batch batch;
             et_scope *s = et_scope_open();
             ck_assert_int_eq(et_batches_next(b, &batch), ET_OK);
-            et_tensor *loss = et_bce_with_logits(et_tagger_forward(m, batch.x, NULL), et_cast(batch.tags, ET_F32), ET_REDUCE_MEAN);
+            et_tensor *loss = et_bce_with_logits(et_tagger_forward(m, batch.x, NULL),
+                                                 et_cast(batch.tags, ET_F32), ET_REDUCE_MEAN);
             ck_assert_msg(et_backward(loss) == ET_OK, "%s", et_error_message());
             ck_assert_int_eq(et_optim_step_zero(optim, 0, NULL), ET_OK);
             et_scope_close(s);
@@ -226,7 +232,8 @@ static double learn(et_tagger *m, const et_dataset *train, const et_dataset *tes
     const et_tensor *scores = et_tagger_forward(m, test->x, NULL);
     et_no_grad_end();
     ck_assert_msg(scores, "%s", et_error_message());
-    ck_assert_int_eq(et_metric_tags(n, tags, et_data_f32(scores), et_data(test->tags), &report, NULL, NULL), ET_OK);
+    ck_assert_int_eq(et_metric_tags(n, tags, et_data_f32(scores), et_data(test->tags), &report, NULL, NULL),
+                     ET_OK);
     ck_assert_int_eq(report.used, tags);
     et_scope_close(s);
     et_optim_free(optim);
@@ -236,7 +243,8 @@ static double learn(et_tagger *m, const et_dataset *train, const et_dataset *tes
 
 START_TEST(synthetic_tasks)
 {
-    static const double threshold[] = {0.97, 0.90, 0.93, 0.97, 0.93, 0.97}; /* CNN_P, CNN_L, Att; of Spec, of Raw */
+    /* CNN_P, CNN_L, Att; of Spec, of Raw */
+    static const double threshold[] = {0.97, 0.90, 0.93, 0.97, 0.93, 0.97};
     const et_tagger_config c = et_tagger_small((et_tagger_front)(_i / 3), (et_tagger_back)(_i % 3));
     const bool spec = c.front == ET_FRONT_SPEC;
     et_tagged_options patterns = et_tagged_defaults();
@@ -295,7 +303,8 @@ static et_tagger *spec_att(void)
 
 static et_tagger_config wrong(int which)
 {
-    et_tagger_config c = tiny(which == 4 ? ET_FRONT_RAW : ET_FRONT_SPEC, which == 3 ? ET_BACK_CNN_L : ET_BACK_ATT);
+    et_tagger_config c = tiny(which == 4 ? ET_FRONT_RAW : ET_FRONT_SPEC,
+                              which == 3 ? ET_BACK_CNN_L : ET_BACK_ATT);
 
     if (which == 0)
         c.tall[0] = 13;

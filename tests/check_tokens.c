@@ -1,5 +1,5 @@
-/* Unicode, WordPiece, learned vocabularies, and both tokenisers on all captions; BPE by hand is in check_bpe.c. fixtures/tokens.json is what a second
- * implementation of the rules says (oracle/tokens.py). */
+/* Unicode, WordPiece, learned vocabularies, and both tokenisers on all captions; BPE by hand is in
+ * check_bpe.c. fixtures/tokens.json is what a second implementation of the rules says (oracle/tokens.py). */
 #include "config.h"
 
 #include <check.h>
@@ -25,7 +25,8 @@ static void reset(void) { et_error_clear(); }
 #define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
 #define made(pointer) ck_assert_msg((pointer) != NULL, "%s", et_error_message())
 
-static const char small[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##aff\n##able\nguitar\n##s\na\n##a\n!\n'\nn\n##n\n"
+static const char small[] =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##aff\n##able\nguitar\n##s\na\n##a\n!\n'\nn\n##n\n"
                             "\xe6\xb5\x81\ncafe\nt\ndon\n.\nx\n";
 
 static et_wordpiece *small_wordpiece(void)
@@ -177,7 +178,8 @@ static void encodes(const et_wordpiece *w, const char *text, const char *pieces)
 
     ok(et_wordpiece_encode(w, text, strlen(text), &t));
     for (int64_t i = 0; i < t.n; i++)
-        et_strbuf_printf(&b, "%s%s", i ? " " : "", et_vocabulary_text(et_wordpiece_vocabulary(w), t.ids[i], NULL));
+        et_strbuf_printf(&b, "%s%s", i ? " " : "", et_vocabulary_text(et_wordpiece_vocabulary(w), t.ids[i],
+                                                                      NULL));
     ck_assert_str_eq(b.data ? b.data : "", pieces);
     et_strbuf_free(&b);
     et_tokens_free(&t);
@@ -342,8 +344,8 @@ START_TEST(wordpiece_captions)
             h = fnv(h, t.ids, t.n);
             et_tokens_free(&t);
         }
-        printf("# wordpiece: %" PRId64 " captions, %" PRId64 " tokens, %" PRId64 " unknown\n", captions.n, total,
-               unknown);
+        printf("# wordpiece: %" PRId64 " captions, %" PRId64 " tokens, %" PRId64 " unknown\n", captions.n,
+               total, unknown);
         ck_assert_int_eq(captions.n, et_json_get_int(want, "captions", -1));
         ck_assert_int_eq(total, et_json_get_int(want, "tokens", -1));
         ck_assert_int_eq(unknown, et_json_get_int(want, "unknown", -1));
@@ -358,7 +360,8 @@ END_TEST
 START_TEST(bpe_captions)
 {
     et_json *j = reference();
-    const et_json_value *want = et_json_get(et_json_root(j), "bpe"), *first = et_json_get(want, "first")->first;
+    const et_json_value *want = et_json_get(et_json_root(j), "bpe"),
+                        *first = et_json_get(want, "first")->first;
     et_bpe *b, *back;
     int64_t total = 0;
     uint64_t h = fnv_start;
@@ -399,7 +402,8 @@ START_TEST(bpe_captions)
             size_t n = from_hex(et_json_get_string(c, "text", ""), text);
             int64_t i = 0;
             ok(et_bpe_encode(back, text, n, &t));
-            ck_assert_msg(t.n == (int64_t)et_json_get(c, "ids")->count, "%.*s: %" PRId64 " tokens", (int)n, text, t.n);
+            ck_assert_msg(t.n == (int64_t)et_json_get(c, "ids")->count, "%.*s: %" PRId64 " tokens", (int)n,
+                          text, t.n);
             for (const et_json_value *id = et_json_get(c, "ids")->first; id; id = id->next)
                 ck_assert_int_eq(t.ids[i++], id->integer);
             et_tokens_free(&t);
@@ -414,7 +418,8 @@ END_TEST
 START_TEST(learned_vocabularies)
 {
     et_json *j = reference();
-    const et_json_value *words = et_json_get(et_json_root(j), "words"), *first = et_json_get(words, "first")->first;
+    const et_json_value *words = et_json_get(et_json_root(j), "words"),
+                        *first = et_json_get(words, "first")->first;
     const et_json_value *pieces = et_json_get(et_json_root(j), "pieces");
 
     if (read_captions()) {
@@ -460,7 +465,8 @@ static bool all_of_it(void *user)
     bool good = false;
 
     (void)user;
-    if (et_names_add(&texts, "a guitar plays a guit\xc3\xa1r") < 0 || et_names_add(&texts, "guitars play") < 0)
+    if (et_names_add(&texts, "a guitar plays a guit\xc3\xa1r") < 0 ||
+        et_names_add(&texts, "guitars play") < 0)
         goto end;
     if (!(v = et_vocabulary_of_words(&texts, 20, 1)) || !(v2 = et_vocabulary_of_pieces(&texts, 40, 2)))
         goto end;
@@ -473,7 +479,8 @@ static bool all_of_it(void *user)
     text = NULL;
     t.n = 0;
     if (!(b = et_bpe_learn(&texts, 270, 2)) ||
-        et_bpe_encode(b, "a long word of more than fortyeightlettersinarowsothatmemoryisneededforitall", 75, &t) < 0 ||
+        et_bpe_encode(b, "a long word of more than fortyeightlettersinarowsothatmemoryisneededforitall",
+                      75, &t) < 0 ||
         !(text = et_bpe_decode(b, t.ids, t.n, NULL)))
         goto end;
     good = true;

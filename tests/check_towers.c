@@ -1,6 +1,6 @@
 /* BERT, RoBERTa and AST from files with the names and shapes of public checkpoints, against PyTorch
- * (tests/fixtures/towers, made by tests/oracle/towers.py; TOWERS names another folder of that form, one of the base
- * sizes say); and files that do not fit. */
+ * (tests/fixtures/towers, made by tests/oracle/towers.py; TOWERS names another folder of that form, one of
+ * the base sizes say); and files that do not fit. */
 #include "config.h"
 
 #include <math.h>
@@ -91,7 +91,8 @@ static et_bert_config bert_config(const char *name)
 
     return (et_bert_config){.vocabulary = c[0], .width = c[1], .hidden = c[2], .layers = c[3], .heads = c[4],
                             .positions = c[5], .types = c[6], .roberta = c[7], .pad = c[8], .gelu_tanh = c[9],
-                            .pooler = c[10], .eps = et_data_f64(eps)[0], .dropout = 0.1, .attention_dropout = 0.1};
+                            .pooler = c[10], .eps = et_data_f64(eps)[0], .dropout = 0.1,
+                            .attention_dropout = 0.1};
 }
 
 static et_ast_config ast_config(const char *name)
@@ -99,9 +100,9 @@ static et_ast_config ast_config(const char *name)
     const et_tensor *config = part(name, "config"), *eps = part(name, "eps");
     const int32_t *c = et_data(config);
 
-    return (et_ast_config){.bands = c[0], .frames = c[1], .patch_bands = c[2], .patch_frames = c[3], .step_bands = c[4],
-                           .step_frames = c[5], .width = c[6], .hidden = c[7], .layers = c[8], .heads = c[9],
-                           .classes = c[10], .eps = et_data_f64(eps)[0]};
+    return (et_ast_config){.bands = c[0], .frames = c[1], .patch_bands = c[2], .patch_frames = c[3],
+                           .step_bands = c[4], .step_frames = c[5], .width = c[6], .hidden = c[7],
+                           .layers = c[8], .heads = c[9], .classes = c[10], .eps = et_data_f64(eps)[0]};
 }
 
 static const char *const text_cases[][2] = {{"bert", "bert"}, {"roberta", "roberta"}, {"bert-tanh", "bert"}};
@@ -118,7 +119,8 @@ START_TEST(text)
     et_bert_config c = bert_config(name);
     et_bert *m = et_bert_new(NULL, NULL, &c, NULL);
     ck_assert_msg(m != NULL, "%s", et_error_message());
-    ck_assert_msg(et_bert_load(m, in_folder(path, sizeof path, text_cases[_i][1]), &r) == ET_OK, "%s", et_error_message());
+    ck_assert_msg(et_bert_load(m, in_folder(path, sizeof path, text_cases[_i][1]), &r) == ET_OK, "%s",
+                  et_error_message());
     ck_assert_int_eq(r.loaded, 7 + 16 * c.layers);
     ck_assert_int_eq(r.passed_over, c.roberta ? 0 : 8);
     et_load_report_free(&r);
@@ -143,7 +145,8 @@ START_TEST(pretraining)
     int seen = 0;
 
     ck_assert_msg(m != NULL, "%s", et_error_message());
-    ck_assert_msg(et_bert_pretrain_load(m, in_folder(path, sizeof path, "bert"), &r) == ET_OK, "%s", et_error_message());
+    ck_assert_msg(et_bert_pretrain_load(m, in_folder(path, sizeof path, "bert"), &r) == ET_OK, "%s",
+                  et_error_message());
     ck_assert_int_eq(r.loaded, 14 + 16 * c.layers);
     ck_assert_int_eq(r.passed_over, 0);
     et_load_report_free(&r);
@@ -193,7 +196,8 @@ START_TEST(sound)
     et_ast_config c = ast_config(name);
     et_ast *m = et_ast_new(NULL, NULL, &c, NULL);
     ck_assert_msg(m != NULL, "%s", et_error_message());
-    ck_assert_msg(et_ast_load(m, in_folder(path, sizeof path, sound_cases[_i][1]), &r) == ET_OK, "%s", et_error_message());
+    ck_assert_msg(et_ast_load(m, in_folder(path, sizeof path, sound_cases[_i][1]), &r) == ET_OK, "%s",
+                  et_error_message());
     ck_assert_int_eq(r.loaded + r.kept, 11 + 16 * c.layers);
     ck_assert_int_eq(r.kept, _i >= 2);
     ck_assert_int_eq(r.passed_over, _i == 1 ? 4 : _i >= 2);
@@ -224,13 +228,16 @@ START_TEST(misfits)
     et_bert *m = et_bert_new(NULL, NULL, &c, NULL);
     et_tensor *before = et_clone(m->word->weight), *norm = et_clone(m->norm->weight);
     ck_assert_int_eq(et_bert_load(m, in_folder(path, sizeof path, "bert"), &r), ET_ESHAPE);
-    ck_assert_msg(strstr(et_error_message(), "16 missing (encoder.layer.2.attention.self.query.weight, ...), 1 of another "
-                         "shape (bert.embeddings.word_embeddings.weight: F32 [20, 8] in the file, expected float32 [21, 8])"),
+    ck_assert_msg(strstr(et_error_message(),
+                         "16 missing (encoder.layer.2.attention.self.query.weight, ...), 1 of another "
+                         "shape (bert.embeddings.word_embeddings.weight: F32 [20, 8] in the file, expected "
+                         "float32 [21, 8])"),
                   "%s", et_error_message());
     et_error_clear();
     ck_assert(r.missing.n == 16 && r.misshaped.n == 1 && r.unexpected.n == 0);
     et_load_report_free(&r);
-    ck_assert(et_allclose(before, m->word->weight, 0, 0, false) && et_allclose(norm, m->norm->weight, 0, 0, false));
+    ck_assert(et_allclose(before, m->word->weight, 0, 0, false) &&
+              et_allclose(norm, m->norm->weight, 0, 0, false));
     ck_assert_int_eq(et_bert_load(m, in_folder(path, sizeof path, "ast"), NULL), ET_EINVAL);
     et_error_clear();
     ck_assert_int_eq(et_bert_load(m, "no such file", NULL), ET_EIO);
@@ -259,7 +266,8 @@ START_TEST(misfits)
     ck_assert_int_eq(et_ast_load(NULL, path, NULL), ET_EINVAL);
     et_error_clear();
     et_module_free(&s->module);
-    /* a grid with other rows than the file's has no place in its table, a model without a classifier passes it over */
+    /* a grid with other rows than the file's has no place in its table, a model without a classifier passes
+     * it over */
     a = ast_config("ast");
     a.bands = 20;
     s = et_ast_new(NULL, NULL, &a, NULL);

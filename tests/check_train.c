@@ -26,8 +26,8 @@ START_TEST(schedules)
     const et_schedule floored = {.kind = ET_SCHEDULE_EXPONENTIAL, .lr = 2, .gamma = 0.9, .least = 1.7};
     ck_assert_double_eq_tol(et_schedule_lr(&floored, 1), 1.8, 1e-15);
     ck_assert_double_eq(et_schedule_lr(&floored, 2), 1.7);
-    ck_assert_double_eq(et_schedule_lr(&(et_schedule){.kind = ET_SCHEDULE_STEP, .lr = 2, .gamma = 0.5, .every = 3,
-                                                      .least = 0.75}, 6), 0.75);
+    ck_assert_double_eq(et_schedule_lr(&(et_schedule){.kind = ET_SCHEDULE_STEP, .lr = 2, .gamma = 0.5,
+                                                      .every = 3, .least = 0.75}, 6), 0.75);
     fails(et_schedule_check(&(et_schedule){.lr = 1, .least = 2}), ET_EINVAL, "least rate");
     fails(et_schedule_check(&(et_schedule){.lr = 1, .least = -1}), ET_EINVAL, "least rate");
     ck_assert_double_eq_tol(et_schedule_lr(&noam, 0), 1.0 / 64, 1e-15);  /* 1/8 * 1/8 */
@@ -165,11 +165,13 @@ static et_status end_in_fourth_epoch(void *user, const et_train_event *e)
     return e->epoch_ended && e->epoch == 3 ? et_raise(ET_EIO, "the end") : ET_OK;
 }
 
-/* A run that ends by force between its checkpoint and the best weights, or before either: what is there is enough. */
+/* A run that ends by force between its checkpoint and the best weights, or before either: what is there is
+ * enough. */
 START_TEST(best_of_a_killed_run)
 {
     static const double falling[] = {8, 7, 6, 5, 4, 3, 2, 1};
-    et_train_options p = {.epochs = 3, .seed = 3, .last_path = in_dir("kill.ckpt"), .best_path = in_dir("kill.best")};
+    et_train_options p = {.epochs = 3, .seed = 3, .last_path = in_dir("kill.ckpt"),
+                          .best_path = in_dir("kill.best")};
     et_tensor *want[2];
     task t;
 
@@ -341,8 +343,8 @@ START_TEST(scopes_left_open)
     task t;
 
     ck_assert(task_make(&t));
-    const et_train_task calls = {.user = &t, .begin = leaving_begin, .next = leaving_next, .loss = leaving_loss,
-                                 .validate = leaving_validate};
+    const et_train_task calls = {.user = &t, .begin = leaving_begin, .next = leaving_next,
+                                 .loss = leaving_loss, .validate = leaving_validate};
     const et_train_options p = {.epochs = 1, .report = leaving_report};
     left_open = 0;
     ck_assert_int_eq(et_train_run(t.m, t.o, &calls, &p, NULL), ET_OK);

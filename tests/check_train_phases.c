@@ -5,13 +5,14 @@
 
 #include "tests/train_task.h"
 
-/* Phases: Adam for two epochs, SGD from the best weights; a resumed run has the bits of one that was not interrupted.
- * _i: the epochs before the interruption. */
+/* Phases: Adam for two epochs, SGD from the best weights; a resumed run has the bits of one that was not
+ * interrupted. _i: the epochs before the interruption. */
 enum { PHASED = 7 };
 
 static const et_train_phase phases[] = {
     {.epochs = 2, .optim = {.kind = ET_ADAM, .lr = 0.05}},
-    {.epochs = 2, .optim = {.kind = ET_SGD, .lr = 0.1, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-4}},
+    {.epochs = 2, .optim = {.kind = ET_SGD, .lr = 0.1, .momentum = 0.9, .nesterov = true,
+                            .weight_decay = 1e-4}},
     {.epochs = 1, .optim = {.kind = ET_SWATS, .lr = 0.01, .switch_eps = 1}},
 };
 
@@ -70,8 +71,8 @@ START_TEST(phases_begin_with_the_best)
 {
     const et_train_phase still[] = {{.epochs = 3, .optim = {.kind = ET_ADAM, .lr = 0.05}},
                                     {.epochs = 1, .optim = {.kind = ET_SGD, .lr = 0}}};
-    et_train_options p = {.epochs = 4, .seed = 3, .phases = still, .n_phases = 2, .last_path = in_dir("still.ckpt"),
-                          .best_path = in_dir("still.safetensors")};
+    et_train_options p = {.epochs = 4, .seed = 3, .phases = still, .n_phases = 2,
+                          .last_path = in_dir("still.ckpt"), .best_path = in_dir("still.safetensors")};
     task t;
 
     ck_assert(task_make(&t));
@@ -127,7 +128,8 @@ START_TEST(phases_with_patience)
                     ck_assert_int_eq(seen_phases[e], want[e]);
             }
             if (half && !part) { /* nothing is left to do */
-                ck_assert(et_train_run(t.m, t.o, &calls, &p, &r) == ET_OK && r.epochs == 8 && r.first_epoch == 8);
+                ck_assert(et_train_run(t.m, t.o, &calls, &p, &r) == ET_OK && r.epochs == 8 &&
+                          r.first_epoch == 8);
                 p.n_phases = 2;
                 fails(et_train_run(t.m, t.o, &calls, &p, &r), ET_EINVAL, "of phase 3 of 2");
                 p.n_phases = 3;

@@ -47,7 +47,8 @@ static void golden(const char *name, const et_tensor *x)
         if (strcmp(et_csv_text(table, i, 0), name) == 0) {
             int at = atoi(et_csv_text(table, i, 1));
             double expected = strtod(et_csv_text(table, i, 2), NULL), got = et_data_f64(x)[at];
-            ck_assert_msg(fabs(got - expected) < 2e-10, "%s[%d]: %.12f, expected %.12f", name, at, got, expected);
+            ck_assert_msg(fabs(got - expected) < 2e-10, "%s[%d]: %.12f, expected %.12f", name, at, got,
+                          expected);
             seen++;
         }
     ck_assert_int_eq(seen, x->numel);
@@ -104,7 +105,8 @@ START_TEST(stochastic_depth)
     et_module_eval(&b->module);
     y = et_transformer_block_forward(b, x, NULL);
     for (int i = 0; i < 400; i++)
-        ck_assert_int_ne(memcmp(et_data_f32(x) + i * 2 * D, et_data_f32(y) + i * 2 * D, 2 * D * sizeof(float)), 0);
+        ck_assert_int_ne(memcmp(et_data_f32(x) + i * 2 * D, et_data_f32(y) + i * 2 * D,
+                                2 * D * sizeof(float)), 0);
     et_module_free(&b->module);
 }
 END_TEST
@@ -129,7 +131,8 @@ START_TEST(stacks)
     for (int i = 0; i < 3; i++) {
         z = et_transformer_block_forward(t->blocks[i], z, NULL);
         ck_assert_int_eq(weights[i]->shape[1], 2);
-        ck_assert(et_allclose(et_sum(weights[i], ET_DIMS(3), false), et_ones(ET_F32, ET_SHAPE(2, 2, T)), 0, 1e-5, 0));
+        ck_assert(et_allclose(et_sum(weights[i], ET_DIMS(3), false), et_ones(ET_F32, ET_SHAPE(2, 2, T)),
+                              0, 1e-5, 0));
     }
     ck_assert(et_allclose(y, z, 1e-5, 1e-5, false));
     /* Unlike without the second activation. */

@@ -46,8 +46,8 @@ static int64_t rest_size(int64_t d)
     return (30522 + 512 + 2 + 2) * d + d * d + d /* BERT */ + (256 + 1 + 2 + 1214 + 2) * d /* AST */;
 }
 
-/* Every row with twelve layers of width 12, and by the same sums at full size: 195 866 368 parameters and what is added,
- * of which as many are trained as the row says. */
+/* Every row with twelve layers of width 12, and by the same sums at full size: 195 866 368 parameters and
+ * what is added, of which as many are trained as the row says. */
 START_TEST(published_sizes)
 {
     const et_two_tower_row *row = et_two_tower_row_at(_i);
@@ -57,7 +57,8 @@ START_TEST(published_sizes)
     ck_assert_int_eq(rest_size(768) + 24 * layer_size(768) + head_size(768), 195866368);
     for (int64_t d = 12; d <= 768; d += 756) {
         const int extras = row->extra_text + row->extra_audio;
-        const int64_t total = rest_size(d) + (24 + extras) * layer_size(d) + head_size(d) + (row->extra_audio ? 2 * d : 0);
+        const int64_t total = rest_size(d) + (24 + extras) * layer_size(d) + head_size(d) +
+                              (row->extra_audio ? 2 * d : 0);
         const int64_t trained = (row->train_text + row->train_audio + extras) * layer_size(d) + head_size(d) +
                                 (row->extra_audio ? 2 * d : 0) + (row->train_audio ? 2 * d : 0);
         if (d == 768) {
@@ -79,7 +80,8 @@ START_TEST(rows)
     et_two_tower_config c = et_two_tower_base();
 
     ck_assert_int_eq(et_two_tower_named("model-9", &c), ET_OK);
-    ck_assert(c.tau == 1 && c.train_text == 3 && c.train_audio == 0 && c.extra_text == 3 && c.extra_audio == 3);
+    ck_assert(c.tau == 1 && c.train_text == 3 && c.train_audio == 0 && c.extra_text == 3 &&
+              c.extra_audio == 3);
     ck_assert_int_eq(et_two_tower_named("zero-shot", &c), ET_OK);
     ck_assert(c.tau == 1.2 && c.train_text == 5 && c.extra_text == 0);
     c = et_two_tower_small(); /* smaller towers have fewer layers to train */
@@ -215,8 +217,10 @@ START_TEST(bases)
     ck_assert_msg(n == 0, "no gradient for %s", n ? unreached[0] : "");
     for (int64_t i = 0; i < et_module_n_entries(&m->module); i++) {
         const et_entry *e = et_module_entry(&m->module, i);
-        const bool trained = strstr(e->name, "head") || strstr(e->name, "extra") || strstr(e->name, "audio_norm") || (_i == 0 && !strstr(e->name, "pooler")) ||
-                             (_i >= 2 && _i <= 4 && ((strstr(e->name, "encoder.layer.1.")) || !strncmp(e->name, "audio.layernorm", 15)));
+        const bool trained = strstr(e->name, "head") || strstr(e->name, "extra") ||
+                             strstr(e->name, "audio_norm") || (_i == 0 && !strstr(e->name, "pooler")) ||
+                             (_i >= 2 && _i <= 4 && ((strstr(e->name, "encoder.layer.1.")) ||
+                                                     !strncmp(e->name, "audio.layernorm", 15)));
         ck_assert_msg(e->tensor->requires_grad == trained, "%s is %strained", e->name, trained ? "not " : "");
     }
     et_scope_close(s);
@@ -262,7 +266,8 @@ START_TEST(checkpointed)
             trained[i]->checkpoint = k == 0;
         }
         et_zero_grad(&m->module);
-        et_tensor *l = et_two_tower_loss(m, et_two_tower_text(m, ids(), mask()), et_two_tower_audio(m, sounds()));
+        et_tensor *l = et_two_tower_loss(m, et_two_tower_text(m, ids(), mask()),
+                                         et_two_tower_audio(m, sounds()));
         loss[k] = et_item(l);
         WORKS(et_backward(l));
         gradient[k] = et_own(et_clone(et_grad_of(et_module_find(&m->module, "audio.embeddings.cls_token"))));
@@ -315,7 +320,8 @@ static bool build_and_run(et_module **out)
     c.extra_text = c.extra_audio = 1;
     et_two_tower *m = et_two_tower_new(NULL, NULL, &c, NULL);
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(2, 64, 16)), *t = et_zeros(ET_I32, ET_SHAPE(2, 3));
-    et_tensor *loss = m ? et_two_tower_loss(m, et_two_tower_text(m, t, NULL), et_two_tower_audio(m, x)) : NULL;
+    et_tensor *loss = m ? et_two_tower_loss(m, et_two_tower_text(m, t, NULL), et_two_tower_audio(m, x))
+                        : NULL;
     *out = m ? &m->module : NULL;
     return loss && !et_backward(loss);
 }
@@ -339,7 +345,10 @@ static et_tensor *text_of(const et_module *m, et_tensor *ids, et_tensor *mask)
     return et_two_tower_text((const et_two_tower *)m, ids, mask);
 }
 
-static et_tensor *audio_of(const et_module *m, et_tensor *x) { return et_two_tower_audio((const et_two_tower *)m, x); }
+static et_tensor *audio_of(const et_module *m, et_tensor *x)
+{
+    return et_two_tower_audio((const et_two_tower *)m, x);
+}
 
 static et_tensor *loss_of(const et_module *m, et_tensor *f, et_tensor *g)
 {

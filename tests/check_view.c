@@ -64,7 +64,8 @@ END_TEST
 
 START_TEST(permuted_elements)
 {
-    static const int turned[24] = {0, 4, 8, 12, 16, 20, 1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22, 3, 7, 11, 15, 19, 23};
+    static const int turned[24] = {0, 4, 8, 12, 16, 20, 1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22, 3, 7,
+                                   11, 15, 19, 23};
     et_tensor *x = numbers(ET_F32), *y = et_permute(x, ET_DIMS(2, 0, 1)), *flat = et_flatten(y, 0, -1);
 
     ck_assert(has_shape(y, ET_SHAPE(4, 2, 3)) && y->storage == x->storage && holds(y, turned));

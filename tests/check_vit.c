@@ -130,14 +130,16 @@ static et_vit_config config_of(const char *name)
 
     ck_assert_int_eq(values->numel, 20);
     return (et_vit_config){.frames = v[0], .bins = v[1], .channels = v[2], .height = v[3], .width = v[4],
-                           .transpose = v[5], .patch_h = v[6], .patch_w = v[7], .step_h = v[8], .step_w = v[9],
-                           .d = v[10], .layers = v[11], .heads = v[12], .head_width = v[13], .hidden = v[14],
-                           .act_once = v[15], .pooling = (et_vit_pooling)v[16], .head = {v[17], v[18]},
-                           .classes = v[19], .dropout = 0.1, .head_dropout = 0.5, .drop_path = 0.2};
+                           .transpose = v[5], .patch_h = v[6], .patch_w = v[7], .step_h = v[8],
+                           .step_w = v[9], .d = v[10], .layers = v[11], .heads = v[12], .head_width = v[13],
+                           .hidden = v[14], .act_once = v[15], .pooling = (et_vit_pooling)v[16],
+                           .head = {v[17], v[18]}, .classes = v[19], .dropout = 0.1, .head_dropout = 0.5,
+                           .drop_path = 0.2};
 }
 
 /* Calls f for each parameter of the case: its name, number and tensor. */
-static int each(et_vit *m, const char *name, void (*f)(const char *name, const char *parameter, int t, et_tensor *p))
+static int each(et_vit *m, const char *name, void (*f)(const char *name, const char *parameter, int t,
+                                                       et_tensor *p))
 {
     size_t prefix = strlen(name);
     int t = 0;
@@ -156,7 +158,8 @@ static int each(et_vit *m, const char *name, void (*f)(const char *name, const c
 static void fill(const char *name, const char *parameter, int t, et_tensor *p)
 {
     bool norm = strstr(parameter, "ln") && strstr(parameter, "weight");
-    double scale = p->ndim == 2 && !strstr(parameter, "pos") ? sqrt(24.0 / (double)(p->shape[0] + p->shape[1])) : 0.2;
+    double scale = p->ndim == 2 && !strstr(parameter,
+                                           "pos") ? sqrt(24.0 / (double)(p->shape[0] + p->shape[1])) : 0.2;
     et_tensor *values = et_empty(ET_F64, p->ndim, p->shape);
 
     (void)name;
@@ -169,7 +172,8 @@ static double bound; /* of relative errors */
 
 static void close_to(const char *what, const char *parameter, double got, double expected, double size)
 {
-    ck_assert_msg(fabs(got - expected) <= bound * size, "%s of %s: %.12g, expected %.12g", what, parameter, got, expected);
+    ck_assert_msg(fabs(got - expected) <= bound * size, "%s of %s: %.12g, expected %.12g", what, parameter,
+                  got, expected);
 }
 
 static void compare(const char *name, const char *parameter, int t, et_tensor *p)
@@ -234,7 +238,8 @@ static void parity(const char *name, et_dtype dtype)
         et_tensor *loss = et_cross_entropy(logits, et_from(ET_I32, ET_SHAPE(B), labels));
         ck_assert_msg(loss != NULL, "%s", et_error_message());
         /* Adam divides by the gradient's size: rounding grows from step to step. */
-        double expected = et_data_f64(losses)[step], tolerance = (other_fixture ? 10 : 1) * bound * et_data_f64(losses)[0];
+        double expected = et_data_f64(losses)[step],
+               tolerance = (other_fixture ? 10 : 1) * bound * et_data_f64(losses)[0];
         /* The paper's sizes learn in leaps at this rate, and float32 takes them elsewhere. */
         if (other_fixture && dtype == ET_F32 && step > 0)
             tolerance = INFINITY;
@@ -368,7 +373,8 @@ START_TEST(relevance)
             for (int k = 0; k < N; k++) {
                 joint[i][k] = a[1][i][k];
                 for (int j = 0; rollout && j < N; j++)
-                    joint[i][k] = (j ? joint[i][k] : 0) + (a[1][i][j] + (i == j)) / 2 * (a[0][j][k] + (j == k)) / 2;
+                    joint[i][k] = (j ? joint[i][k]
+                                     : 0) + (a[1][i][j] + (i == j)) / 2 * (a[0][j][k] + (j == k)) / 2;
             }
         for (int k = _i; k < N; k++) {
             for (int i = 0; i < N; i++)

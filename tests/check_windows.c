@@ -1,5 +1,5 @@
-/* Windows of maps and interpolation: values written by hand and by formulas, wrong use. Gradients are check_ops', parity
- * with PyTorch is check_parity's. */
+/* Windows of maps and interpolation: values written by hand and by formulas, wrong use. Gradients are
+ * check_ops', parity with PyTorch is check_parity's. */
 #include "config.h"
 
 #include <math.h>
@@ -73,8 +73,8 @@ static void near(const et_tensor *got, int64_t n, const double *want)
 {
     ck_assert_msg(got && got->numel == n, "%s", et_error_message());
     for (int64_t i = 0; i < n; i++)
-        ck_assert_msg(fabs(at(got, i) - want[i]) < (got->dtype == ET_F64 ? 5e-11 : 2e-6), "element %d: %.12f, expected %.12f",
-                      (int)i, at(got, i), want[i]);
+        ck_assert_msg(fabs(at(got, i) - want[i]) < (got->dtype == ET_F64 ? 5e-11 : 2e-6),
+                      "element %d: %.12f, expected %.12f", (int)i, at(got, i), want[i]);
 }
 
 /* The published values, and what every interpolation keeps: constants, and (linear) straight lines inside. */
@@ -82,36 +82,43 @@ START_TEST(resizing)
 {
     values_real = values_reals[_i];
     static const double five[] = {1, 2, 4, 3, 0}, six[] = {1, 2, 4, 3, 0, 5};
-    static const double cubic[] = {1, 1.3702623907, 2.3338192420, 3.6253644315, 4.0860058309, 3.3833819242, 1.6355685131, 0};
+    static const double cubic[] = {1, 1.3702623907, 2.3338192420, 3.6253644315, 4.0860058309, 3.3833819242,
+                                   1.6355685131, 0};
     static const double halves[] = {1.5, 3.5, 2.5};
-    et_tensor *x = et_to(et_from(ET_F64, ET_SHAPE(5), five), values_real), *y = et_to(et_from(ET_F64, ET_SHAPE(6), six), values_real);
+    et_tensor *x = et_to(et_from(ET_F64, ET_SHAPE(5), five), values_real),
+              *y = et_to(et_from(ET_F64, ET_SHAPE(6), six), values_real);
 
     near(et_resize(x, 0, 8, ET_RESIZE_CUBIC, true), 8, cubic);
     near(et_resize(y, 0, 3, ET_RESIZE_LINEAR, false), 3, halves);
     for (int mode = 0; mode < 2; mode++)
         for (int align = 0; align < 2; align++) {
-            et_tensor *ones = et_resize(et_full(values_real, ET_SHAPE(2, 7, 3), 2.5), 1, 11, (et_resize_mode)mode, align);
+            et_tensor *ones = et_resize(et_full(values_real, ET_SHAPE(2, 7, 3), 2.5), 1, 11,
+                                        (et_resize_mode)mode, align);
             for (int64_t i = 0; i < 66; i++)
                 ck_assert_double_eq_tol(at(ones, i), 2.5, 1e-6);
             et_tensor *same = et_resize(y, 0, 6, (et_resize_mode)mode, align);
             near(same, 6, six);
             et_tensor *line = et_resize(COUNT((9)), 0, 17, (et_resize_mode)mode, align);
             for (int64_t i = 4; mode == ET_RESIZE_LINEAR && i < 13; i++) /* away from the edges */
-                ck_assert_double_eq_tol(at(line, i), align ? (double)i / 2 : ((double)i + 0.5) * 9 / 17 - 0.5, 1e-5);
+                ck_assert_double_eq_tol(at(line, i), align ? (double)i / 2 : ((double)i + 0.5) * 9 / 17 - 0.5,
+                                        1e-5);
         }
     FAILS(et_resize(x, 0, 0, ET_RESIZE_LINEAR, false), ET_EINVAL, "5 elements cannot become 0");
-    FAILS(et_resize(et_zeros(values_real, ET_SHAPE(2, 0)), 1, 3, ET_RESIZE_LINEAR, false), ET_EINVAL, "0 elements cannot become 3");
+    FAILS(et_resize(et_zeros(values_real, ET_SHAPE(2, 0)), 1, 3, ET_RESIZE_LINEAR, false), ET_EINVAL,
+          "0 elements cannot become 3");
     FAILS(et_resize(x, 1, 3, ET_RESIZE_LINEAR, false), ET_EINVAL, "resize");
     FAILS(et_resize(NULL, 0, 3, ET_RESIZE_LINEAR, false), ET_EINVAL, "NULL");
 }
 END_TEST
 
-/* A mask of two items over a batch of six: item b takes b mod 2, as if it were repeated; also its gradient. */
+/* A mask of two items over a batch of six: item b takes b mod 2, as if it were repeated; also its
+ * gradient. */
 START_TEST(repeated_mask)
 {
     values_real = values_reals[_i];
     et_rng rng = et_rng_make(3, 0);
-    et_tensor *q = et_empty(values_real, ET_SHAPE(6, 2, 3, 4)), *mask = et_empty(values_real, ET_SHAPE(2, 2, 3, 3));
+    et_tensor *q = et_empty(values_real, ET_SHAPE(6, 2, 3, 4)),
+              *mask = et_empty(values_real, ET_SHAPE(2, 2, 3, 3));
 
     et_fill_normal(q, &rng, 0, 1);
     et_fill_normal(mask, &rng, 0, 1);
@@ -124,7 +131,8 @@ START_TEST(repeated_mask)
     et_tensor *sum = et_sum(et_reshape(et_grad_of(many), ET_SHAPE(3, 2, 2, 3, 3)), ET_DIMS(0), false);
     for (int64_t i = 0; i < sum->numel; i++)
         ck_assert_double_eq_tol(at(et_grad_of(few), i), at(sum, i), 1e-5);
-    FAILS(et_attention(q, q, q, et_zeros(values_real, ET_SHAPE(4, 1, 1, 3)), NULL), ET_ESHAPE, "does not broadcast");
+    FAILS(et_attention(q, q, q, et_zeros(values_real, ET_SHAPE(4, 1, 1, 3)), NULL), ET_ESHAPE,
+          "does not broadcast");
 }
 END_TEST
 

@@ -15,8 +15,8 @@
 
 enum { N = 12, BROKEN = 5, SHORT = 7, L = 2 };
 
-/* Item i is a chirp of 0.2 + 0.05 i seconds at 8000 or 16000 Hz; item 5 is broken, item 7 has no samples to speak
- * of. Slow enough to be overtaken. */
+/* Item i is a chirp of 0.2 + 0.05 i seconds at 8000 or 16000 Hz; item 5 is broken, item 7 has no samples to
+ * speak of. Slow enough to be overtaken. */
 static inline et_status load(const et_collection *c, int64_t i, et_audio *out)
 {
     const struct timespec pause = {0, (i % 3) * 300000};

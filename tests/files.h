@@ -33,8 +33,8 @@ static inline void outcome(const void *got, et_status status, const char *words,
     }
     ck_assert_ptr_null(got);
     ck_assert_int_eq(et_error_status(), status);
-    ck_assert_msg(strstr(et_error_message(), words) && strstr(et_error_message(), name), "message '%s' lacks '%s'",
-                  et_error_message(), words);
+    ck_assert_msg(strstr(et_error_message(), words) && strstr(et_error_message(), name),
+                  "message '%s' lacks '%s'", et_error_message(), words);
     et_error_clear();
 }
 

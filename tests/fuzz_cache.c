@@ -1,9 +1,11 @@
-/* libFuzzer entry: clang -fsanitize=fuzzer,address,undefined. A file of features with any bytes is used or made
- * anew, memory is asked for no more than the file justifies, and what is used can be read to its last frame.
+/* libFuzzer entry: clang -fsanitize=fuzzer,address,undefined. A file of features with any bytes is used or
+ * made anew, memory is asked for no more than the file justifies, and what is used can be read to its last
+ * frame.
  *
- * The first byte of an input says what the file is: even, the bytes that follow as they are; odd, a file whose
- * sums are right, so that what stands behind them is reached: the second byte counts the features, which come
- * next, then the index; 3 in place of 1 (modulo 4) puts the beginning that the program expects before it. */
+ * The first byte of an input says what the file is: even, the bytes that follow as they are; odd, a file
+ * whose sums are right, so that what stands behind them is reached: the second byte counts the features,
+ * which come next, then the index; 3 in place of 1 (modulo 4) puts the beginning that the program expects
+ * before it. */
 #include "config.h"
 
 #include <stddef.h>

@@ -9,7 +9,8 @@
 #include "datasets/wordpiece.h"
 #include "tensor/alloc.h"
 
-static const char small[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##a\n##b\nab\n##ab\n.\n'\n\xc3\x9f\n\xe6\xb5\x81\n\xcf\x82\n";
+static const char small[] =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##a\n##b\nab\n##ab\n.\n'\n\xc3\x9f\n\xe6\xb5\x81\n\xcf\x82\n";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,9 +8,9 @@
 
 static inline et_bert_config little_text(bool roberta)
 {
-    return (et_bert_config){.vocabulary = 12, .width = 8, .hidden = 12, .layers = 2, .heads = 2, .positions = 9,
-                            .types = roberta ? 1 : 2, .pooler = true, .roberta = roberta, .pad = roberta,
-                            .eps = roberta ? 1e-5 : 1e-12};
+    return (et_bert_config){.vocabulary = 12, .width = 8, .hidden = 12, .layers = 2, .heads = 2,
+                            .positions = 9, .types = roberta ? 1 : 2, .pooler = true, .roberta = roberta,
+                            .pad = roberta, .eps = roberta ? 1e-5 : 1e-12};
 }
 
 /* base: those of the published models. */

@@ -164,10 +164,14 @@ CASE("window_reverse/0", et_window_reverse(in[0], 4, 6, 2, 0))
 CASE("window_reverse/1", et_window_reverse(in[0], 4, 6, 2, 1))
 CASE("patch_merge/4_6", et_patch_merge(in[0]))
 CASE("relative_bias/2_3", et_relative_bias(in[0], 2, 3))
-CASE("resize/bilinear_areas", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_LINEAR, false), 3, 3, ET_RESIZE_LINEAR, false))
-CASE("resize/bilinear_aligned", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_LINEAR, true), 3, 3, ET_RESIZE_LINEAR, true))
-CASE("resize/bicubic_areas", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_CUBIC, false), 3, 3, ET_RESIZE_CUBIC, false))
-CASE("resize/bicubic_aligned", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_CUBIC, true), 3, 3, ET_RESIZE_CUBIC, true))
+CASE("resize/bilinear_areas", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_LINEAR, false), 3, 3,
+                                        ET_RESIZE_LINEAR, false))
+CASE("resize/bilinear_aligned", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_LINEAR, true), 3, 3,
+                                          ET_RESIZE_LINEAR, true))
+CASE("resize/bicubic_areas", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_CUBIC, false), 3, 3, ET_RESIZE_CUBIC,
+                                       false))
+CASE("resize/bicubic_aligned", et_resize(et_resize(in[0], 2, 7, ET_RESIZE_CUBIC, true), 3, 3, ET_RESIZE_CUBIC,
+                                         true))
 CASE("resize/one", et_resize(in[0], 2, 1, ET_RESIZE_CUBIC, true))
 CASE("resize/line", et_resize(in[0], -1, 11, ET_RESIZE_LINEAR, false))
 CASE("sinusoidal_positions/9_8", et_sinusoidal_positions(in[0]->dtype, 9, 8, 0))
@@ -208,7 +212,8 @@ CASE("attention/merged", et_attention(in[0], in[1], in[2], NULL, &(et_attention_
 CASE("attention/scale", et_attention(in[0], in[1], in[2], NULL, &(et_attention_opts){.scale = 0.3}))
 CASE("attention/given", et_attention(in[0], in[1], in[2], NULL, &(et_attention_opts){.weights = in[3]}))
 CASES("attention_weights/bias", 2, out[0] = et_attention_weights(in[0], in[1], in[2], in[3], NULL, &out[1]))
-CASES("attention_weights/causal", 2, out[0] = et_attention_weights(in[0], in[1], in[2], NULL, &causal, &out[1]))
+CASES("attention_weights/causal", 2, out[0] = et_attention_weights(in[0], in[1], in[2], NULL, &causal,
+                                                                   &out[1]))
 CASE("attention_qkv/plain", et_attention_qkv(in[0], 2, NULL, NULL))
 CASE("attention_qkv/causal_merged", et_attention_qkv(in[0], 2, NULL, &causal_merged))
 CASES("multi_head_attention/cross", 2, out[0] = multi_head(in, &out[1]))
@@ -218,17 +223,23 @@ CASES("additive_attention/masked", 2, out[0] = additive(in, &out[1]))
 CASES("rnn/forward", 2, out[0] = et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], NULL, NULL, &out[1]))
 CASES("rnn/reverse", 2, out[0] = et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], NULL, &back, &out[1]))
 CASES("rnn/lengths", 2, out[0] = et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], in[6], NULL, &out[1]))
-CASES("rnn/reverse_lengths", 2, out[0] = et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], in[6], &back, &out[1]))
+CASES("rnn/reverse_lengths", 2, out[0] = et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], in[6], &back,
+                                                &out[1]))
 CASE("rnn/relu", et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], NULL, &(et_rnn_opts){.relu = true}, NULL))
 CASES("gru/forward", 2, out[0] = et_gru(in[0], in[1], in[2], in[3], in[4], in[5], NULL, NULL, &out[1]))
 CASES("gru/reverse", 2, out[0] = et_gru(in[0], in[1], in[2], in[3], in[4], in[5], NULL, &back, &out[1]))
 CASES("gru/lengths", 2, out[0] = et_gru(in[0], in[1], in[2], in[3], in[4], in[5], in[6], NULL, &out[1]))
-CASES("gru/reverse_lengths", 2, out[0] = et_gru(in[0], in[1], in[2], in[3], in[4], in[5], in[6], &back, &out[1]))
+CASES("gru/reverse_lengths", 2, out[0] = et_gru(in[0], in[1], in[2], in[3], in[4], in[5], in[6], &back,
+                                                &out[1]))
 CASE("gru/no_bias", et_gru(in[0], NULL, in[1], in[2], NULL, NULL, NULL, NULL, NULL))
-CASES("lstm/forward", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], NULL, NULL, &out[1], &out[2]))
-CASES("lstm/reverse", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], NULL, &back, &out[1], &out[2]))
-CASES("lstm/lengths", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], NULL, &out[1], &out[2]))
-CASES("lstm/reverse_lengths", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], &back, &out[1], &out[2]))
+CASES("lstm/forward", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], NULL, NULL,
+                                          &out[1], &out[2]))
+CASES("lstm/reverse", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], NULL, &back,
+                                          &out[1], &out[2]))
+CASES("lstm/lengths", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], NULL,
+                                          &out[1], &out[2]))
+CASES("lstm/reverse_lengths", 3, out[0] = et_lstm(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7],
+                                                  &back, &out[1], &out[2]))
 
 /* --- convolution, pooling, batch norm --- */
 CASE("conv1d/same", et_conv1d(in[0], in[1], in[2], 1, 1))
@@ -266,11 +277,14 @@ CASE("batch_norm_axis/last", et_batch_norm_axis(in[0], -1, NULL, NULL, in[1], in
 /* --- loss --- */
 CASE("cross_entropy/mean", et_cross_entropy(in[0], in[1]))
 CASE("cross_entropy/sequence", et_cross_entropy(in[0], in[1]))
-CASE("cross_entropy_with/smooth", et_cross_entropy_with(in[0], in[1], &(et_cross_entropy_opts){.label_smoothing = 0.1}))
+CASE("cross_entropy_with/smooth", et_cross_entropy_with(in[0], in[1],
+                                                        &(et_cross_entropy_opts){.label_smoothing = 0.1}))
 CASE("cross_entropy_with/ignore", et_cross_entropy_with(in[0], in[1], IGNORE(0)))
 CASE("cross_entropy_with/ignore_smooth", et_cross_entropy_with(in[0], in[1], IGNORE(0.2)))
-CASE("cross_entropy_with/sum", et_cross_entropy_with(in[0], in[1], &(et_cross_entropy_opts){.reduction = ET_REDUCE_SUM}))
-CASE("cross_entropy_with/none", et_cross_entropy_with(in[0], in[1], &(et_cross_entropy_opts){.reduction = ET_REDUCE_NONE}))
+CASE("cross_entropy_with/sum", et_cross_entropy_with(in[0], in[1],
+                                                     &(et_cross_entropy_opts){.reduction = ET_REDUCE_SUM}))
+CASE("cross_entropy_with/none", et_cross_entropy_with(in[0], in[1],
+                                                      &(et_cross_entropy_opts){.reduction = ET_REDUCE_NONE}))
 CASE("cross_entropy_with/weight", et_cross_entropy_with(in[0], in[1], WEIGHTED(in[2], 0)))
 CASE("cross_entropy_with/weight_smooth", et_cross_entropy_with(in[0], in[1], WEIGHTED(in[2], 0.1)))
 CASE("cross_entropy_soft/mean", et_cross_entropy_soft(in[0], in[1], ET_REDUCE_MEAN))
@@ -295,5 +309,7 @@ CASE("dropout/eval", et_dropout(in[0], 0.3, false, NULL))
 CASE("drop_path/eval", et_drop_path(in[0], 0.3, false, NULL))
 NO_CASE("reparameterize", "draws numbers; tests/check_losses.c")
 NO_CASE("gumbel_softmax", "draws numbers; tests/check_losses.c")
-NO_CASE("norm_lstm_gates", "PyTorch has no such cell; tests/check_norm_lstm.c compares with golden values of both cells")
-NO_CASE("checkpoint", "is a way of computing, not a function; tests/check_autograd.c compares it with plain calls")
+NO_CASE("norm_lstm_gates",
+        "PyTorch has no such cell; tests/check_norm_lstm.c compares with golden values of both cells")
+NO_CASE("checkpoint",
+        "is a way of computing, not a function; tests/check_autograd.c compares it with plain calls")

@@ -110,7 +110,8 @@ static inline size_t inflate_body(bits *b, uint8_t *out, size_t most)
                 len[i] = 5;
             plant(&dist, len, 32);
         } else {
-            int n_lit = 257 + (int)take(b, 5), n_dist = 1 + (int)take(b, 5), n_code = 4 + (int)take(b, 4), i = 0;
+            int n_lit = 257 + (int)take(b, 5), n_dist = 1 + (int)take(b, 5), n_code = 4 + (int)take(b, 4),
+                i = 0;
             uint8_t len[320] = {0};
             tree codes;
 
@@ -211,7 +212,8 @@ static inline uint32_t be32(const uint8_t *p)
 }
 
 /* Reads a PNG file of our kinds; the pixels are released with free. */
-static inline uint8_t *read_png(const uint8_t *p, size_t size, uint32_t *w, uint32_t *h, int *kind, uint8_t palette[768],
+static inline uint8_t *read_png(const uint8_t *p, size_t size, uint32_t *w, uint32_t *h, int *kind,
+                                uint8_t palette[768],
                          int *n_colours)
 {
     const uint8_t *end = p + size, *idat = NULL;
@@ -251,7 +253,8 @@ static inline uint8_t *read_png(const uint8_t *p, size_t size, uint32_t *w, uint
     ck_assert_uint_eq(unzip(idat, idat_size, raw, *h * (row + 1) + 1), *h * (row + 1));
     for (size_t y = 0; y < *h; y++)
         for (size_t x = 0; x < row; x++) {
-            int f = raw[y * (row + 1)], a = x >= bpp ? out[y * row + x - bpp] : 0, b = y ? out[(y - 1) * row + x] : 0;
+            int f = raw[y * (row + 1)], a = x >= bpp ? out[y * row + x - bpp] : 0,
+                b = y ? out[(y - 1) * row + x] : 0;
             int c = y && x >= bpp ? out[(y - 1) * row + x - bpp] : 0, g = 0;
             int pa = abs(b - c), pb = abs(a - c), pc = abs(a + b - 2 * c);
 

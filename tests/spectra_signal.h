@@ -44,7 +44,8 @@ static inline float *spectra_signal(int64_t n)
 
 /* Calls look(row, column, value, user) for the rows of a table of values named `what`; their number. */
 static inline int spectra_values(const char *table, const char *what,
-                                 void (*look)(int64_t row, int64_t column, double value, void *user), void *user)
+                                 void (*look)(int64_t row, int64_t column, double value, void *user),
+                                 void *user)
 {
     char path[1024];
     et_csv *t = et_csv_read(suite_file(path, sizeof path, table), NULL);
@@ -57,7 +58,8 @@ static inline int spectra_values(const char *table, const char *what,
         if (strcmp(et_csv_text(t, i, 0), what) != 0)
             continue;
         ck_assert(et_csv_int(t, i, 1, 0, INT32_MAX, &row) == ET_OK &&
-                  et_csv_int(t, i, 2, 0, INT32_MAX, &column) == ET_OK && et_csv_double(t, i, 3, &value) == ET_OK);
+                  et_csv_int(t, i, 2, 0, INT32_MAX, &column) == ET_OK &&
+                  et_csv_double(t, i, 3, &value) == ET_OK);
         look(row, column, value, user);
         count++;
     }
@@ -80,8 +82,8 @@ static inline void spectra_look(int64_t row, int64_t column, double value, void 
     spectra_matrix *m = user;
     const double got = (double)m->values[row * m->columns + column], error = fabs(got - value);
 
-    ck_assert_msg(error <= m->tolerance, "%s[%d][%d]: %.9g, expected %.9g within %g", m->what, (int)row, (int)column,
-                  got, value, m->tolerance);
+    ck_assert_msg(error <= m->tolerance, "%s[%d][%d]: %.9g, expected %.9g within %g", m->what, (int)row,
+                  (int)column, got, value, m->tolerance);
     m->worst = error > m->worst ? error : m->worst;
 }
 

@@ -8,8 +8,8 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-/* Unpacks style.tar.gz (every one for NULL) into the test's folder, with manifest.csv beside it. False, and a line that says
- * so, where the data or tar are missing. */
+/* Unpacks style.tar.gz (every one for NULL) into the test's folder, with manifest.csv beside it. False, and a
+ * line that says so, where the data or tar are missing. */
 static inline int unpack_symbolic(const char *style)
 {
     char manifest[600], command[2000];
@@ -18,11 +18,14 @@ static inline int unpack_symbolic(const char *style)
         return 0;
     *strrchr(manifest, '/') = '\0';
     if (style)
-        snprintf(command, sizeof command, "gzip -dc '%s/%s.tar.gz' | tar -xf - -C '%s'", manifest, style, test_dir);
+        snprintf(command, sizeof command, "gzip -dc '%s/%s.tar.gz' | tar -xf - -C '%s'", manifest, style,
+                 test_dir);
     else
-        snprintf(command, sizeof command, "for f in '%s'/*.tar.gz; do gzip -dc \"$f\" | tar -xf - -C '%s' || exit 1; done",
-                 manifest, test_dir);
-    if (system("command -v tar > /dev/null 2>&1 && command -v gzip > /dev/null 2>&1") != 0 || system(command) != 0) {
+        snprintf(command, sizeof command,
+                 "for f in '%s'/*.tar.gz; do gzip -dc \"$f\" | tar -xf - -C '%s' || exit 1; done", manifest,
+                 test_dir);
+    if (system("command -v tar > /dev/null 2>&1 && command -v gzip > /dev/null 2>&1") != 0 ||
+        system(command) != 0) {
         printf("# tar or gzip is missing: skipped\n");
         return 0;
     }

@@ -17,8 +17,8 @@ static inline int run_verb(et_cli *cli)
 }
 
 static const et_verb verbs[] = {
-    {"train", "Train a model", "data out epochs batch lr seed threads config resume overwrite cell hidden", NULL, 0, 0,
-     run_verb},
+    {"train", "Train a model", "data out epochs batch lr seed threads config resume overwrite cell hidden",
+     NULL, 0, 0, run_verb},
     {"eval", "Judge a run on a test set", "out! data threads", NULL, 0, 0, run_verb},
     {"explain", "Show where the model listens", "out! top cell@ hidden@", "FILE...", 1, 3, run_verb},
     {NULL, NULL, NULL, NULL, 0, 0, NULL}};
@@ -28,7 +28,8 @@ static const et_option options[] = {
     {"top", ET_OPTION_INT, "N", "5", 1, 100, "Intervals to print"},
     {"lr", ET_OPTION_REAL, "X", "0.001", 1e-12, 10, "Learning rate of Adam"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL}};
-static const et_program program = {"toy", "a program for tests", "It does nothing, in several ways.", verbs, options};
+static const et_program program = {"toy", "a program for tests", "It does nothing, in several ways.", verbs,
+                                   options};
 
 enum { MAX_ARGS = 24 };
 

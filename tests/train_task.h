@@ -1,5 +1,5 @@
-/* A small task to train on: two classes by the sign of a sum, learned with dropout, noise on the inputs and, where that is
- * asked for, made-up metrics. Used inside Check tests. */
+/* A small task to train on: two classes by the sign of a sum, learned with dropout, noise on the inputs and,
+ * where that is asked for, made-up metrics. Used inside Check tests. */
 #ifndef ETUDE_TESTS_TRAIN_TASK_H
 #define ETUDE_TESTS_TRAIN_TASK_H
 

@@ -34,8 +34,8 @@ typedef struct guard {
 
 static const uint64_t magic = 0x6d75746174696f6e;
 
-/* What stands behind a block (the block itself is all ones): as float64 a signalling NaN, as float32 one and a
- * quiet one in turn. Arithmetic makes signalling ones quiet, so that a rule that runs past the end and
+/* What stands behind a block (the block itself is all ones): as float64 a signalling NaN, as float32 one and
+ * a quiet one in turn. Arithmetic makes signalling ones quiet, so that a rule that runs past the end and
  * computes there leaves traces too. */
 static const uint64_t junk = 0xfff7ffff7fbfffff;
 

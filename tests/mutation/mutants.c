@@ -10,7 +10,8 @@
 
 /* --- helpers --------------------------------------------------------------------------------- */
 
-static void add(const source *s, mutants *out, int f, const char *kind, size_t start, size_t end, const char *fmt, ...)
+static void add(const source *s, mutants *out, int f, const char *kind, size_t start, size_t end,
+                const char *fmt, ...)
 {
     mutant m = {.function = f, .kind = kind, .start = start, .end = end, .line = 1};
     va_list ap;
@@ -45,12 +46,14 @@ static bool is_any(const source *s, int i, const char *const *list)
 
 static bool is_type(const source *s, int i)
 {
-    static const char *const types[] = {"void", "char", "int", "double", "float", "real", "const", "struct", "unsigned",
-                                        "restrict", "et_tensor", "et_node", "et_kernels", "vreal", "bool", NULL};
+    static const char *const types[] = {"void", "char", "int", "double", "float", "real", "const", "struct",
+                                        "unsigned", "restrict", "et_tensor", "et_node", "et_kernels", "vreal",
+                                        "bool", NULL};
     const token *t = tok(s, i);
     size_t n = t->end - t->start;
 
-    return t->kind == T_WORD && (is_any(s, i, types) || (n > 2 && memcmp(s->text + t->end - 2, "_t", 2) == 0));
+    return t->kind == T_WORD && (is_any(s, i, types) || (n > 2 && memcmp(s->text + t->end - 2, "_t",
+                                                                         2) == 0));
 }
 
 /* True if token i can end an operand, so that an operator after it has two. */
@@ -68,8 +71,8 @@ static bool is_product(const source *s, int i)
 {
     static const char *const after[] = {")", "*", "const", "restrict", ",", ";", NULL};
 
-    return ends_operand(s, i - 1) && !is_type(s, i - 1) && !is_any(s, i + 1, after) && !token_is(s, i - 2, "const") &&
-           !(token_is(s, i, "*") && tok(s, i - 1)->kind == T_WORD &&
+    return ends_operand(s, i - 1) && !is_type(s, i - 1) && !is_any(s, i + 1, after) &&
+           !token_is(s, i - 2, "const") && !(token_is(s, i, "*") && tok(s, i - 1)->kind == T_WORD &&
              (token_is(s, i - 2, ";") || token_is(s, i - 2, "{") || token_is(s, i - 2, "}")));
 }
 
@@ -108,7 +111,8 @@ static void mutate_sign(const source *s, int f, int i, mutants *out)
     } else if (token_is(s, i, "-=")) {
         add(s, out, f, "sign", a, b, "+=");
     } else if (token_is(s, i, "*=")) {
-        add(s, out, f, "lost factor", a, operand_end(s, i + 1) < 0 ? b : tok(s, operand_end(s, i + 1))->end, "*= 1");
+        add(s, out, f, "lost factor", a, operand_end(s, i + 1) < 0 ? b : tok(s, operand_end(s, i + 1))->end,
+            "*= 1");
     } else if (token_is(s, i, "/=")) {
         add(s, out, f, "factor", a, b, "*=");
     } else if (token_is(s, i, "+") && ends_operand(s, i - 1)) {
@@ -151,11 +155,13 @@ static void mutate_number(const source *s, int f, int i, mutants *out)
         add(s, out, f, "constant", t->start, t->end, value == 1.0 ? "2.0" : "1.0");
     } else if (token_is(s, i - 1, "[") && token_is(s, i + 1, "]")) {
         /* "gx[0] ? ET_OK : error" and "if (!gx[0])" ask whether memory was there: nothing to find */
-        if (value <= 2 && !(token_is(s, i + 2, "?") && token_is(s, i + 3, "ET_OK")) && !token_is(s, i - 3, "!"))
+        if (value <= 2 && !(token_is(s, i + 2, "?") && token_is(s, i + 3, "ET_OK")) &&
+            !token_is(s, i - 3, "!"))
             add(s, out, f, "operand", t->start, t->end, value == 0 ? "1" : "0");
     } else if ((token_is(s, i - 1, ",") || token_is(s, i - 1, "(")) &&
                (token_is(s, i + 1, ",") || token_is(s, i + 1, ")")) && value <= 2) {
-        bool bytes = token_is(s, i + 1, ",") && token_is(s, i - 1, ",") && value == 0 && holds_call(s, f, i, "memset");
+        bool bytes = token_is(s, i + 1, ",") && token_is(s, i - 1, ",") && value == 0 &&
+                     holds_call(s, f, i, "memset");
 
         add(s, out, f, "operand or flag", t->start, t->end,
             bytes ? "0xff" : value == 0 ? "1" : "0");
@@ -165,12 +171,14 @@ static void mutate_number(const source *s, int f, int i, mutants *out)
 static void mutate_word(const source *s, int f, int i, mutants *out)
 {
     static const char *const sums[] = {"et_gx_sum", "et_sum_to", NULL};
-    static const char *const ordered[] = {"et_sub", "et_div", "et_matmul", "et_pow", "et_bmm", "et_where", NULL};
+    static const char *const ordered[] = {"et_sub", "et_div", "et_matmul", "et_pow", "et_bmm", "et_where",
+                                          NULL};
     const token *t = tok(s, i);
     size_t n = t->end - t->start;
 
-    if (n >= 3 && memcmp(s->text + t->start, "acc", 3) == 0 && (n == 3 || !isalpha((unsigned char)s->text[t->start + 3])) &&
-        !is_type(s, i - 1) && !token_is(s, i - 1, "&") && !token_is(s, i + 1, "=") && !token_is(s, i - 1, "*")) {
+    if (n >= 3 && memcmp(s->text + t->start, "acc", 3) == 0 &&
+        (n == 3 || !isalpha((unsigned char)s->text[t->start + 3])) && !is_type(s, i - 1) &&
+        !token_is(s, i - 1, "&") && !token_is(s, i + 1, "=") && !token_is(s, i - 1, "*")) {
         add(s, out, f, "assigns instead of adding", t->start, t->end, "0");
         add(s, out, f, "adds instead of assigning", t->start, t->end, "1");
     } else if (token_is(s, i, "if") && token_is(s, i + 1, "(")) {
@@ -212,7 +220,8 @@ static void mutate_word(const source *s, int f, int i, mutants *out)
         }
         if (comma > 0 && end > comma + 1)
             add(s, out, f, "swapped operands", tok(s, i + 2)->start, tok(s, end - 1)->end, "%.*s, %.*s",
-                length(s, comma + 1, end - 1), text(s, comma + 1), length(s, i + 2, comma - 1), text(s, i + 2));
+                length(s, comma + 1, end - 1), text(s, comma + 1), length(s, i + 2, comma - 1),
+                text(s, i + 2));
     }
 }
 
@@ -221,7 +230,8 @@ static void mutate_statement(const source *s, int f, int i, mutants *out)
 {
     static const char *const no[] = {"if", "for", "while", "switch", "return", "sizeof", "case", NULL};
 
-    if (!(token_is(s, i - 1, ";") || token_is(s, i - 1, "{") || token_is(s, i - 1, "}") || token_is(s, i - 1, ")")) ||
+    if (!(token_is(s, i - 1, ";") || token_is(s, i - 1, "{") || token_is(s, i - 1, "}") ||
+          token_is(s, i - 1, ")")) ||
         tok(s, i)->kind != T_WORD || is_any(s, i, no))
         return;
     int end = operand_end(s, i);

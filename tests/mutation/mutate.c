@@ -17,11 +17,12 @@
  *         --list            print the keys and run nothing
  *
  * In a file of ops the functions are changed that only their backward rules reach. In others, whose
- * ops are given, those that have "bwd", "back" or "gradient" in their declaration, or all if the file is named so.
+ * ops are given, those that have "bwd", "back" or "gradient" in their declaration, or all if the file is
+ * named so.
  *
  * For each mutant the file is rewritten below WORK, compiled and linked with everything else
- * unchanged, and the driver runs the checks of the ops concerned. A failure, a crash or 60 seconds count as caught; what does not compile is not
- * counted. Exit status 0 if at least 98 % are caught. */
+ * unchanged, and the driver runs the checks of the ops concerned. A failure, a crash or 60 seconds count as
+ * caught; what does not compile is not counted. Exit status 0 if at least 98 % are caught. */
 #include "config.h"
 
 #include <errno.h>
@@ -282,7 +283,8 @@ static char *read_text(const char *path)
 static void usage(void)
 {
     fputs("usage: mutate --top DIR --work DIR --cc CMD --flags FLAGS --link CMD --rest FILES\n"
-          "              [--kernels FILE] [--equivalent FILE] [--jobs N] [--only WORD] [--done FILE] [--list] FILE...\n", stderr);
+          "              [--kernels FILE] [--equivalent FILE] [--jobs N] [--only WORD] [--done FILE] "
+          "[--list] FILE...\n", stderr);
     exit(2);
 }
 

@@ -37,8 +37,9 @@ static void add_token(source *s, token_kind kind, size_t start, size_t end, int 
 
 static size_t sign_length(const char *p)
 {
-    static const char *const signs[] = {"<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=",
-                                        "&&",  "||",  "*=",  "/=", "%=", "+=", "-=", "&=", "|=", "^=", "##"};
+    static const char *const signs[] = {"<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=",
+                                        "==", "!=", "&&",  "||",  "*=",  "/=", "%=", "+=", "-=", "&=", "|=",
+                                        "^=", "##"};
 
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
         if (strncmp(p, signs[i], strlen(signs[i])) == 0)
@@ -83,7 +84,8 @@ static void tokenise(source *s)
                 p += *p != 0;
             } else if (isdigit((unsigned char)*p) || (*p == '.' && isdigit((unsigned char)p[1]))) {
                 kind = T_NUMBER;
-                while (isalnum((unsigned char)*p) || *p == '.' || ((*p == '+' || *p == '-') && (p[-1] == 'e' || p[-1] == 'E')))
+                while (isalnum((unsigned char)*p) || *p == '.' || ((*p == '+' || *p == '-') &&
+                                                                   (p[-1] == 'e' || p[-1] == 'E')))
                     p++;
             } else if (isalpha((unsigned char)*p) || *p == '_') {
                 kind = T_WORD;
@@ -165,7 +167,8 @@ static int add_function(source *s, int i, int declaration)
         f.returns_nothing |= token_is(s, t, "void") && !token_is(s, t + 1, "*");
     }
     for (int t = declaration; t < f.first; t++)
-        f.named_so |= !token_is(s, t - 1, "bool") && (holds(s, t, "bwd") || holds(s, t, "back") || holds(s, t, "gradient"));
+        f.named_so |= !token_is(s, t - 1, "bool") && (holds(s, t, "bwd") || holds(s, t, "back") ||
+                                                      holds(s, t, "gradient"));
     keep_function(s, f);
     return f.last;
 }
@@ -259,7 +262,8 @@ static void find_ops(source *s)
         memmove(op.name, op.name + 6, strlen(op.name + 6) + 1);
         op.calls = new_marks(s);
         for (int t = i + 2; t < last; t++) {
-            bool root = token_is(s, t - 1, "=") && (token_is(s, t - 2, "bwd") || token_is(s, t - 2, "bwd_graph"));
+            bool root = token_is(s, t - 1, "=") && (token_is(s, t - 2, "bwd") ||
+                                                    token_is(s, t - 2, "bwd_graph"));
             int f = s->tokens[t].kind == T_WORD ? find_function(s, t) : -1;
 
             op.composed &= !root;
@@ -286,7 +290,8 @@ static bool comes_from(const function *of, const function *f)
 {
     size_t n = strlen(of->name), m = strlen(f->name);
 
-    return strcmp(of->name, f->name) == 0 || (f->name[0] == '_' && n > m && strcmp(of->name + n - m, f->name) == 0);
+    return strcmp(of->name, f->name) == 0 || (f->name[0] == '_' && n > m &&
+                                              strcmp(of->name + n - m, f->name) == 0);
 }
 
 /* Carries what is known of the expanded text over to the source. */
