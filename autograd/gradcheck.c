@@ -391,8 +391,18 @@ et_status et_gc_float32(et_gc *gc, const char *what)
         if (!made[i])
             status = et_gc_failed(gc, what, NULL);
     }
+    const uint64_t active = gc->active;
+    const double rel = gc->opt.tol > 1e-6 ? 10 * gc->opt.tol : 1e-5;
     if (status == ET_OK)
-        status = et_gc_same_at(gc, what, in, gc->opt.tol > 1e-6 ? 10 * gc->opt.tol : 1e-5);
+        status = et_gc_same_at(gc, what, in, rel);
+    for (int i = 0; i < gc->n_in && status == ET_OK && count(active) > 1; i++) { /* other kernels may do that */
+        char text[128];
+        snprintf(text, sizeof text, "%s, input %d alone needs a gradient", what, i);
+        gc->active = active & (uint64_t)1 << i;
+        if (gc->active)
+            status = et_gc_same_at(gc, text, in, rel);
+    }
+    gc->active = active;
     for (int i = 0; i < gc->n_in; i++)
         et_free(made[i]);
     return status;

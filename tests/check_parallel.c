@@ -240,9 +240,11 @@ int main(void)
     tcase_add_test(tc, same_bits);
     tcase_add_test(tc, nested);
     tcase_add_test(tc, numbers_of_threads);
-    tcase_add_loop_test(tc, environment, 0, 5);
+    if (suite_forks())
+        tcase_add_loop_test(tc, environment, 0, 5);
     tcase_add_test(tc, isa_by_name);
-    tcase_add_loop_test(tc, isa_by_environment, 0, 3);
+    if (suite_forks())
+        tcase_add_loop_test(tc, isa_by_environment, 0, 3);
     tcase_add_test(tc, processor);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

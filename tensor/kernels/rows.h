@@ -213,51 +213,11 @@ static void layer_norm(int64_t rows, int64_t cols, const void *vx, const void *v
     }
 }
 
-/* dgamma += sum over rows of dy xhat, dbeta += sum of dy, for one panel of columns:
- * 16 rows at a time, their sums in double. */
-static void norm_params_bwd(int64_t rows, int64_t cols, int64_t width, const real *x, const real *mean,
-                            const real *rstd, const real *dy, real *dgamma, real *dbeta)
-{
-    vw sg[COL_PANEL / LANES], sb[COL_PANEL / LANES];
-    for (int64_t v = 0; v < (width + LANES - 1) / LANES; v++)
-        sg[v] = sb[v] = w_zero();
-    for (int64_t r0 = 0; r0 < rows; r0 += 16) {
-        const int64_t r1 = rows - r0 < 16 ? rows : r0 + 16;
-        EACH(width, {
-            vr g0 = v_set(0), g1 = g0, b0 = g0, b1 = g0;
-            int64_t r = r0;
-            for (; r + 1 < r1; r += 2) {
-                const real *xs = x + r * cols, *ds = dy + r * cols;
-                vr d = LD(ds);
-                g0 = v_fma(d, (LD(xs) - v_set(mean[r])) * v_set(rstd[r]), g0);
-                b0 = b0 + d;
-                xs += cols;
-                ds += cols;
-                d = LD(ds);
-                g1 = v_fma(d, (LD(xs) - v_set(mean[r + 1])) * v_set(rstd[r + 1]), g1);
-                b1 = b1 + d;
-            }
-            if (r < r1) {
-                const real *xs = x + r * cols, *ds = dy + r * cols;
-                vr d = LD(ds);
-                g0 = v_fma(d, (LD(xs) - v_set(mean[r])) * v_set(rstd[r]), g0);
-                b0 = b0 + d;
-            }
-            sg[i / LANES] = w_add(sg[i / LANES], w_from(g0 + g1));
-            sb[i / LANES] = w_add(sb[i / LANES], w_from(b0 + b1));
-        });
-    }
-    if (dgamma)
-        EACH(width, { ST(dgamma, LD(dgamma) + w_narrow(sg[i / LANES])); });
-    if (dbeta)
-        EACH(width, { ST(dbeta, LD(dbeta) + w_narrow(sb[i / LANES])); });
-}
-
 /* Backward goes some rows at a time: one walk over the columns makes the rows' two sums and adds to
  * those over rows, while x and dy come into the first-level cache, where dx finds them again. */
 enum { NORM_ROWS = 2, NORM_COLS = 1024, NORM_GROUP = 16 };
 
-/* Sums over rows for cols <= NORM_COLS: of up to NORM_GROUP rows in g and b, then in double. */
+/* Sums over rows for up to NORM_COLS columns: of up to NORM_GROUP rows in g and b, then in double. */
 typedef struct norm_params {
     vw wide_g[NORM_COLS / LANES], wide_b[NORM_COLS / LANES];
     real g[NORM_COLS], b[NORM_COLS];
@@ -291,9 +251,9 @@ static void norm_params_add(norm_params *p, int64_t cols, real *dgamma, real *db
         EACH(cols, { ST(dbeta, LD(dbeta) + w_narrow(p->wide_b[i / LANES])); });
 }
 
-/* For `rows` (1 or NORM_ROWS, a constant) rows: sums of g = dy gamma and of g xhat, and where p is given
- * dy xhat and dy added to it. */
-V_INLINE void norm_sums_of(int rows, int64_t cols, const real *x, const real *gamma, const real *mean,
+/* For `rows` (1 or NORM_ROWS, a constant) rows, ld apart: sums of g = dy gamma and of g xhat, and where p is
+ * given dy xhat and dy added to it. */
+V_INLINE void norm_sums_of(int rows, int64_t cols, int64_t ld, const real *x, const real *gamma, const real *mean,
                            const real *rstd, const real *dy, norm_params *p, double *sum_g, double *sum_gx)
 {
     enum { SHORT = 16 * LANES };
@@ -304,8 +264,8 @@ V_INLINE void norm_sums_of(int rows, int64_t cols, const real *x, const real *ga
 #define NORM_CLEAR(j) vr c##j = zero, d##j = zero;
 #define NORM_STEP(j) \
     if (rows > j) { \
-        const vr d = v_load_k(dy + j * cols + i, k, full), w = gamma ? d * weight : d; \
-        const vr h = (v_load_k(x + j * cols + i, k, full) - m##j) * s##j; \
+        const vr d = v_load_k(dy + j * ld + i, k, full), w = gamma ? d * weight : d; \
+        const vr h = (v_load_k(x + j * ld + i, k, full) - m##j) * s##j; \
         pg = v_fma(d, h, pg); \
         pb = pb + d; \
         c##j = c##j + w; \
@@ -360,12 +320,12 @@ V_INLINE void norm_sums_of(int rows, int64_t cols, const real *x, const real *ga
 }
 
 #define NORM_SUMS(name, rows, GAMMA, P) \
-    static void name(int64_t cols, const real *x, const real *gamma, const real *mean, const real *rstd, \
-                     const real *dy, norm_params *p, double *sum_g, double *sum_gx) \
+    static void name(int64_t cols, int64_t ld, const real *x, const real *gamma, const real *mean, \
+                     const real *rstd, const real *dy, norm_params *p, double *sum_g, double *sum_gx) \
     { \
         (void)gamma; \
         (void)p; \
-        norm_sums_of(rows, cols, x, GAMMA, mean, rstd, dy, P, sum_g, sum_gx); \
+        norm_sums_of(rows, cols, ld, x, GAMMA, mean, rstd, dy, P, sum_g, sum_gx); \
     }
 NORM_SUMS(norm_sums_1, 1, NULL, NULL)
 NORM_SUMS(norm_sums_1g, 1, gamma, NULL)
@@ -398,8 +358,8 @@ static void layer_norm_bwd(int64_t rows, int64_t cols, const void *vx, const voi
                            const void *vrstd, const void *vdy, void *vdx, int acc, void *vdgamma,
                            void *vdbeta)
 {
-    typedef void (*sums)(int64_t cols, const real *x, const real *gamma, const real *mean, const real *rstd,
-                         const real *dy, norm_params *p, double *sum_g, double *sum_gx);
+    typedef void (*sums)(int64_t cols, int64_t ld, const real *x, const real *gamma, const real *mean,
+                         const real *rstd, const real *dy, norm_params *p, double *sum_g, double *sum_gx);
     static const sums one[] = {norm_sums_1, norm_sums_1g, norm_sums_1p, norm_sums_1gp};
     static const sums some[] = {norm_sums_n, norm_sums_ng, norm_sums_np, norm_sums_ngp};
     const real *xs = vx, *gs = vgamma, *means = vmean, *rstds = vrstd, *ds = vdy;
@@ -408,17 +368,27 @@ static void layer_norm_bwd(int64_t rows, int64_t cols, const void *vx, const voi
     const int wanted = dgamma || dbeta, together = wanted && os && cols <= NORM_COLS;
     norm_params p;
 
+    /* First, for dx may be dy: sums over rows alone, for some columns at a time. */
+    for (int64_t left = 0, width; wanted && !together && left < cols; left += width) {
+        double unused[2][NORM_ROWS] = {0};
+        width = cols - left < NORM_COLS ? cols - left : NORM_COLS;
+        norm_params_start(&p, width);
+        for (int64_t r = 0, n; r < rows; r += n) {
+            n = rows - r < NORM_ROWS ? 1 : NORM_ROWS;
+            (n == 1 ? one : some)[2](width, cols, xs + r * cols + left, NULL, means + r, rstds + r,
+                                     ds + r * cols + left, &p, unused[0], unused[1]);
+            if ((r + n) % NORM_GROUP == 0)
+                norm_params_widen(&p, width);
+        }
+        norm_params_add(&p, width, dgamma ? dgamma + left : NULL, dbeta ? dbeta + left : NULL);
+    }
     if (together)
         norm_params_start(&p, cols);
-    else if (wanted) /* first, for dx may be dy */
-        for (int64_t left = 0; left < cols; left += COL_PANEL)
-            norm_params_bwd(rows, cols, cols - left < COL_PANEL ? cols - left : COL_PANEL, xs + left, means,
-                            rstds, ds + left, dgamma ? dgamma + left : NULL, dbeta ? dbeta + left : NULL);
     for (int64_t r = 0, n; os && r < rows; r += n) {
         double sum_g[NORM_ROWS] = {0}, sum_gx[NORM_ROWS] = {0};
         const int form = (gs ? 1 : 0) + (together ? 2 : 0);
         n = rows - r < NORM_ROWS ? 1 : NORM_ROWS;
-        (n == 1 ? one : some)[form](cols, xs, gs, means + r, rstds + r, ds, &p, sum_g, sum_gx);
+        (n == 1 ? one : some)[form](cols, cols, xs, gs, means + r, rstds + r, ds, &p, sum_g, sum_gx);
         for (int64_t j = 0; j < n; j++, xs += cols, ds += cols, os += cols)
             norm_dx(cols, xs, gs, means[r + j], rstds[r + j], ds, sum_g[j] * inverse, sum_gx[j] * inverse,
                     os, acc);
