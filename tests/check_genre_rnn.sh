@@ -10,52 +10,19 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/program.sh
 . "$here/program.sh"
 
-# run ARGUMENTS...: the program with one thread, its answers in files, its exit status
-run()
-{
-    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
-}
-
-# figure FOLDER SECTION NAME: a number of metrics.json
-figure()
-{
-    awk -v section="\"$2\":" -v name="\"$3\":" '
-        $2 == "{" { inside = $1 == section }
-        inside && $1 == name { sub(/,$/, "", $2); print $2; exit }' "$1/metrics.json"
-}
-
-# at_least FOLDER SECTION NAME LIMIT
-at_least()
-{
-    awk -v x="$(figure "$1" "$2" "$3")" -v limit="$4" 'BEGIN { exit !(x != "" && x + 0 >= limit + 0) }' ||
-        { echo "$3 of $2 is $(figure "$1" "$2" "$3"), less than $4"; return 1; }
-}
-
-# same_bits FOLDER FOLDER: but for the times in the log
-same_bits()
-{
-    for file in best.safetensors last.ckpt metrics.json; do
-        cmp "$1/$file" "$2/$file" || return 1
-    done
-    for folder in "$1" "$2"; do
-        sed 's/, "seconds": [^,}]*//' "$folder/log.jsonl" > "$folder/log.without"
-    done
-    cmp "$1/log.without" "$2/log.without"
-}
-
 small="--epochs 1 --batch 96 --hidden 4 --attention 4"
 
 # --- the planted task ----------------------------------------------------------------------
 
 expect "training" run train --task planted --out learned --epochs 4
-expect "accuracy" at_least learned valid accuracy 0.99
-expect "attention on the event" at_least learned valid attention_mass 0.9
+expect "accuracy" at_least "$(figure learned valid accuracy)" 0.99
+expect "attention on the event" at_least "$(figure learned valid attention_mass)" 0.9
 expect "training with bfloat16" run train --task planted --out mixed --epochs 4 --precision bfloat16
-expect "accuracy with bfloat16" at_least mixed valid accuracy 0.99
-expect "attention with bfloat16" at_least mixed valid attention_mass 0.9
+expect "accuracy with bfloat16" at_least "$(figure mixed valid accuracy)" 0.99
+expect "attention with bfloat16" at_least "$(figure mixed valid attention_mass)" 0.9
 expect "other weights with bfloat16" sh -c '! cmp -s learned/best.safetensors mixed/best.safetensors'
 expect "evaluation" run eval --out learned
-expect "accuracy on other items" at_least learned test accuracy 0.99
+expect "accuracy on other items" at_least "$(figure learned test accuracy)" 0.99
 expect "explanation" run explain --out learned --count 2
 expect "intervals" test "$(grep -c 'weight 0' "$dir/output")" -eq 10
 expect "pages" grep -q "</html>" learned/report.html learned/explain.html
@@ -184,13 +151,13 @@ cp five/features3_seq.csv both/
 tables="--hidden 12 --attention 4 --batch 8 --mixup 0 --epochs 8 --lr 0.01"
 # shellcheck disable=SC2086
 expect "spectrograms" run train --out spectrograms --data ten $tables
-expect "accuracy on spectrograms" at_least spectrograms valid accuracy 0.9
+expect "accuracy on spectrograms" at_least "$(figure spectrograms valid accuracy)" 0.9
 expect "eval of spectrograms" run eval --out spectrograms
 expect "explain of spectrograms" run explain --out spectrograms --item jazz.00001
 expect "its name" grep -q "^jazz.00001: jazz" "$dir/output"
 # shellcheck disable=SC2086
 expect "segments" run train --out segments --data five $tables
-expect "accuracy on segments" at_least segments valid accuracy 0.9
+expect "accuracy on segments" at_least "$(figure segments valid accuracy)" 0.9
 expect "a test set" run eval --out segments --data both
 expect "all of it was judged" test "$(figure segments test n)" -eq 30
 expect "explain of segments" run explain --out segments --data both --count 1
@@ -292,24 +259,13 @@ damaged "no track has the split" features3_seq.csv sed 's/,train,/,learn,/'
 expect "damaged data makes no folder" test ! -e new
 
 # Damaged run folders.
-# broken WORDS FILE: the file is cut, emptied, and replaced by something else
-broken()
-{
-    for how in "dd bs=90 count=1" "true" "echo something else"; do
-        rm -rf hurt
-        cp -r kind1 hurt
-        # shellcheck disable=SC2086
-        $how < "kind1/$2" > "hurt/$2" 2> /dev/null
-        misuse "hurt/$2" $1 --out hurt
-    done
-}
-broken eval config.json
-broken eval best.safetensors
-broken eval metrics.json
-broken explain config.json
-broken explain best.safetensors
-broken "train --resume" config.json
-broken "train --resume" last.ckpt
+broken kind1 eval config.json
+broken kind1 eval best.safetensors
+broken kind1 eval metrics.json
+broken kind1 explain config.json
+broken kind1 explain best.safetensors
+broken kind1 "train --resume" config.json
+broken kind1 "train --resume" last.ckpt
 for file in config.json best.safetensors; do
     rm -rf hurt
     cp -r kind1 hurt

@@ -9,28 +9,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/program.sh
 . "$here/program.sh"
 
-# run ARGUMENTS...: with one thread, its answers in files, its exit status
-run()
-{
-    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
-}
-
-says()
-{
-    grep -qE -- "$1" "$dir/output"
-}
-
-# figure RUN SECTION NAME: from metrics.json
-figure()
-{
-    awk -v section="\"$2\":" -v name="\"$3\":" '$1 == section { on = 1 } on && $1 == name { print $2 + 0; exit }' "$1/metrics.json"
-}
-
-at_least()
-{
-    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
-}
-
 expect "learns S-XM" run train --task S-XM --out task
 expect "finds among 128" at_least "$(figure task valid r_at_10)" 0.8
 expect "evaluates" run eval --out task

@@ -14,24 +14,6 @@ esac
 # shellcheck source=tests/program.sh
 . "$here/program.sh"
 
-# run ARGUMENTS...: with one thread, its answers in files, its exit status
-run()
-{
-    "$program" "$@" --threads 1 > "$dir/output" 2> "$dir/errors"
-}
-
-# same RUN RUN: files and log, but for times
-same()
-{
-    for file in best.safetensors last.ckpt metrics.json; do
-        cmp "$1/$file" "$2/$file" || return 1
-    done
-    for folder in "$1" "$2"; do
-        sed 's/, "seconds": [^,}]*//' "$folder/log.jsonl" > "$folder/log.without"
-    done
-    cmp "$1/log.without" "$2/log.without"
-}
-
 # tiny networks and few steps: for what needs no learning
 small="--epochs 2 --batch 64 --channels 1 --width 8 --hidden 8 --heads 2 --layers 2 --wide 8"
 
@@ -103,7 +85,7 @@ for threads in 2 3; do
     # shellcheck disable=SC2086
     expect "$threads threads" "$program" train --task patterns --out "bits$threads" $small --seed 5 --threads $threads \
         > "$dir/output" 2> "$dir/errors"
-    expect "bits with $threads threads" same one "bits$threads"
+    expect "bits with $threads threads" same_bits one "bits$threads"
 done
 
 # --- sounds ---------------------------------------------------------------------------------------------
@@ -115,7 +97,7 @@ expect "its size" says '^60 training and 20 validation items, 64 frames at a tim
 # shellcheck disable=SC2086
 expect "without a cache, with other threads" "$program" train --out pieces2 $pieces --cache none --workers 3 --threads 2 \
     > "$dir/output" 2> "$dir/errors"
-expect "bits without a cache" same pieces pieces2
+expect "bits without a cache" same_bits pieces pieces2
 expect "no cache" test ! -e pieces2/features.cache
 expect "the part for tests" run eval --out pieces
 expect "its number" test "$(figure pieces test n)" -eq 20
@@ -241,23 +223,11 @@ done
 misuse "none of the sounds can be read" train --data hurt --out hurt-run --model raw-cnn-l --window 6561
 misuse "cannot" train --task patterns --lists nowhere.csv --data songs --out new
 
-# broken WORDS FILE: the file of a run folder is cut, emptied, and replaced by something else
-broken()
-{
-    for how in "dd bs=90 count=1" "true" "echo something else"; do
-        rm -rf hurt
-        cp -r one hurt
-        # shellcheck disable=SC2086
-        $how < "one/$2" > "hurt/$2" 2> /dev/null
-        # shellcheck disable=SC2086
-        misuse "hurt/$2" $1 --out hurt
-    done
-}
-broken eval config.json
-broken eval best.safetensors
-broken eval metrics.json
-broken explain best.safetensors
-broken "train --resume" last.ckpt
+broken one eval config.json
+broken one eval best.safetensors
+broken one eval metrics.json
+broken one explain best.safetensors
+broken one "train --resume" last.ckpt
 rm -rf hurt
 cp -r one hurt
 sed 's/"width": 8/"width": 16/' one/config.json > hurt/config.json
@@ -284,7 +254,7 @@ for signal in INT KILL; do
     status=$?
     [ "$status" -ne 130 ] || expect "how to resume after SIG$signal" grep -q "train --out stop --resume" "$dir/output"
     expect "resuming after SIG$signal" run train --out stop --resume
-    expect "bits after SIG$signal" same alone stop
+    expect "bits after SIG$signal" same_bits alone stop
 done
 
 # SWATS goes on after its switch with the same bits.

@@ -66,13 +66,40 @@ says()
 # figure RUN SECTION NAME: from metrics.json
 figure()
 {
-    awk -v section="\"$2\":" -v name="\"$3\":" '$1 == section { on = 1 } on && $1 == name { print $2 + 0; exit }' "$1/metrics.json"
+    awk -v section="\"$2\":" -v name="\"$3\":" '
+        $2 == "{" { inside = $1 == section }
+        inside && $1 == name { sub(/,$/, "", $2); print $2; exit }' "$1/metrics.json"
 }
 
 # at_least NUMBER LIMIT
 at_least()
 {
-    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a >= b) }'
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 >= b + 0) }' || { echo "$1 is less than $2"; return 1; }
+}
+
+# same_bits RUN RUN: but for the times in the log
+same_bits()
+{
+    for file in best.safetensors last.ckpt metrics.json; do
+        cmp "$1/$file" "$2/$file" || return 1
+    done
+    for folder in "$1" "$2"; do
+        sed 's/, "seconds": [^,}]*//' "$folder/log.jsonl" > "$folder/log.without"
+    done
+    cmp "$1/log.without" "$2/log.without"
+}
+
+# broken RUN VERB FILE: of a copy of the run the file is cut, emptied, and replaced by something else; the verb says so
+broken()
+{
+    for how in "dd bs=90 count=1" "true" "echo something else"; do
+        rm -rf hurt
+        cp -r "$1" hurt
+        # shellcheck disable=SC2086
+        $how < "$1/$3" > "hurt/$3" 2> /dev/null
+        # shellcheck disable=SC2086
+        misuse "hurt/$3" $2 --out hurt
+    done
 }
 
 # The exit status of the script.
