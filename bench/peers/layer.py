@@ -5,13 +5,12 @@ norm/...". bench/compare runs it; it installs nothing.
 --reference FILE is what etude-bench --save wrote: operands, result and gradients, which must agree to 1e-4 of the
 largest before anything is timed. PyTorch at its best: denormals flushed, and for convolutions whichever of plain and
 channels-last memory is faster. Then each line of standard input, a number of seconds, is answered as in
-rnn_attention.py.
+serving.py.
 """
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -50,30 +49,14 @@ def program(channels_last):
     return leaves, step
 
 
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= 1e-4:
-        sys.exit("layer.py: %s differs by %.2g relative to the largest" % (what, error))
-    return error
-
-
 leaves, step = program(False)
-worst = check("y", t["y"], step())
+worst = agree("y", t["y"], step(), 1e-4)
 for name, leaf in zip(("x", "weight", "bias"), leaves):
     if leaf is not None and leaf.grad is not None:
-        worst = max(worst, check(name + ".grad", t[name + ".grad"], leaf.grad))
+        worst = max(worst, agree(name + ".grad", t[name + ".grad"], leaf.grad, 1e-4))
 
-
-def seconds(step):
-    times = []
-    for _ in range(7):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[len(times) // 2]
-
-
-variants = {last: program(last)[1] for last in ((False, True) if two else (False,))}
-best = min(variants, key=lambda last: seconds(variants[last]))
-step = variants[best]
-serve(step, "agreement %.1e %s" % (worst, "channels-last" if best else "plain"))
+variants = {"plain": program(False)[1]}
+if two:
+    variants["channels-last"] = program(True)[1]
+best, step = fastest(variants, 7)
+serve(step, "agreement %.1e %s" % (worst, best))

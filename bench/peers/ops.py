@@ -5,13 +5,12 @@
 --reference FILE is what etude-bench --save wrote: operands, results and gradients, which must agree to 1e-4 of the
 largest (Adam's and the encoder's after three steps) before anything is timed. PyTorch at its best: denormals
 flushed, and the faster form of Adam. Then each line of standard input, a number of seconds, is answered
-as in rnn_attention.py.
+as in serving.py.
 """
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -20,6 +19,7 @@ import torch.nn.functional as F  # noqa: E402
 
 t = read_tensors(torch, args.reference)
 kind, heads = t["call"].tolist()
+MOST = 1e-4
 ids = t["ids"].long() if "ids" in t else None
 (EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION, ENCODER) = range(12)
 
@@ -37,13 +37,6 @@ FUNCTIONS = {
     LINEAR: F.linear,
     ATTENTION: attention,
 }
-
-
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= 1e-4:
-        sys.exit("ops.py: %s differs by %.2g relative to the largest" % (what, error))
-    return error
 
 
 def op_program():
@@ -99,29 +92,17 @@ if kind == ADAM:
     weight, step = adam_program(False)
     for _ in range(3):
         step()
-    worst = check("weight", t["y"], weight.detach())
-    variants = {foreach: adam_program(foreach)[1] for foreach in (False, True)}
+    worst = agree("weight", t["y"], weight.detach(), MOST)
+    variants = {"": adam_program(False)[1], " adam foreach": adam_program(True)[1]}
 elif kind == ENCODER:
     step = encoder_program(False)[1]
-    worst = check("losses", t["y"], torch.tensor([step() for _ in range(3)]))
-    variants = {foreach: encoder_program(foreach)[1] for foreach in (False, True)}
+    worst = agree("losses", t["y"], torch.tensor([step() for _ in range(3)]), MOST)
+    variants = {"": encoder_program(False)[1], " adam foreach": encoder_program(True)[1]}
 else:
     leaves, step = op_program()
-    worst = check("y", t["y"], step().detach())
+    worst = agree("y", t["y"], step().detach(), MOST)
     for name, leaf in zip("abc", leaves):
-        worst = max(worst, check(name + ".grad", t[name + ".grad"], leaf.grad))
-    variants = {False: step}
-
-
-def seconds(step):
-    times = []
-    for _ in range(7):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[len(times) // 2]
-
-
-best = min(variants, key=lambda v: seconds(variants[v])) if len(variants) > 1 else False
-step = variants[best]
-serve(step, "agreement %.1e%s" % (worst, " adam foreach" if best else ""))
+        worst = max(worst, agree(name + ".grad", t[name + ".grad"], leaf.grad, MOST))
+    variants = {"": step}
+best, step = fastest(variants, 7)
+serve(step, "agreement %.1e%s" % (worst, best))

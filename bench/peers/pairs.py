@@ -9,10 +9,9 @@ of Adam. Then each line of standard input, a number of seconds, is answered as i
 import functools
 import os
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -93,32 +92,14 @@ def trainer(foreach, layout):
     return step
 
 
-def check(what, ours, theirs, most):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= most:
-        sys.exit("pairs.py: %s differ by %.2g relative to the largest" % (what, error))
-    return error
-
-
-def seconds(step):
-    times = []
-    for _ in range(3):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[1]
-
-
-plain, last = torch.contiguous_format, torch.channels_last
-errors = [check("answers", answer, forward(plain)(), 1e-4)]
+layouts = {"": torch.contiguous_format, " channels last": torch.channels_last}
+errors = [agree("answers", answer, forward(layouts[""])(), 1e-4)]
 if training:
-    step = trainer(False, plain)
-    errors.append(check("losses of three steps", losses, torch.tensor([step(False) for _ in range(3)]), 1e-3))
-    variants = {(f, l): trainer(f, l) for f in (False, True) for l in (plain, last)}
+    step = trainer(False, layouts[""])
+    errors.append(agree("losses of three steps", losses, torch.tensor([step(False) for _ in range(3)]), 1e-3))
+    variants = {" adam " + form + name: trainer(form == "foreach", layout)
+                for form in ("loop", "foreach") for name, layout in layouts.items()}
 else:
-    variants = {(None, l): forward(l) for l in (plain, last)}
-best = min(variants, key=lambda c: seconds(variants[c]))
-step = variants.pop(best)
-variants.clear()
-serve(step, "agreement " + " ".join("%.1e" % e for e in errors) +
-      ("" if best[0] is None else " adam " + ("foreach" if best[0] else "loop")) + (" channels last" if best[1] is last else ""))
+    variants = {name: forward(layout) for name, layout in layouts.items()}
+best, step = fastest(variants)
+serve(step, "agreement " + " ".join("%.1e" % e for e in errors) + best)

@@ -8,14 +8,12 @@ puts an OpenMP build of OpenBLAS and tcmalloc in front where they are installed.
 
 --reference FILE is what etude-bench --save wrote. Logits, the first loss and the losses of five
 training steps must agree with it to 1e-4 before anything is timed. Then each line of standard
-input, a number of seconds, trains for so long; the answer is the number of steps and, in seconds,
-the median step by the wall, the shortest, and the mean by the processor's clock.
+input, a number of seconds, is answered as in serving.py.
 """
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -64,29 +62,10 @@ def trainer(foreach):
     return model, step
 
 
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= 1e-4:
-        sys.exit("rnn_attention.py: %s differ by %.2g relative to the largest" % (what, error))
-    return error
-
-
 model, step = trainer(False)
 with torch.no_grad():
-    errors = [check("logits", tensors["logits"], model(x))]
-errors.append(check("losses of five steps", tensors["losses"], torch.tensor([float(step()) for _ in range(5)])))
+    errors = [agree("logits", tensors["logits"], model(x), 1e-4)]
+errors.append(agree("losses of five steps", tensors["losses"], torch.tensor([float(step()) for _ in range(5)]), 1e-4))
 
-
-def seconds(step):
-    times = []
-    for _ in range(12):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[len(times) // 2]
-
-
-variants = {flag: trainer(flag)[1] for flag in (False, True)}
-best = min(variants, key=lambda flag: seconds(variants[flag]))
-step = variants[best]
-serve(step, "agreement %.1e %.1e adam %s" % (errors[0], errors[1], "foreach" if best else "loop"))
+best, step = fastest({"adam loop": trainer(False)[1], "adam foreach": trainer(True)[1]}, 12)
+serve(step, "agreement %.1e %.1e %s" % (*errors, best))

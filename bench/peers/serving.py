@@ -1,5 +1,7 @@
 """What the peers share: their options, the file that etude-bench wrote, working as their standard input says."""
 import argparse
+import contextlib
+import gc
 import json
 import os
 import sys
@@ -15,7 +17,11 @@ def arguments(doc, peers=None):
     parser.add_argument("--model", required=True, help="the row of bench/compare: gtzan/gru, conv/1d-128, audio/won96, ...")
     parser.add_argument("--reference", required=True, metavar="FILE")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=("best", "float32"), default="best",
+                        help="best: a row \"-bf16\" takes automatic mixed precision where that is faster (default)")
     args = parser.parse_args()
+    args.mixed = args.model.endswith("bf16")  # etude-bench multiplies bfloat16
+    args.autocast = args.mixed and args.precision == "best"
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(args.threads)
     return args
@@ -43,6 +49,49 @@ def read_safetensors(path):
 def read_tensors(torch, path):
     """name -> tensor"""
     return {name: torch.from_numpy(a) for name, a in read_safetensors(path).items()}
+
+
+def agree(what, ours, theirs, most):
+    """-> the largest difference relative to the largest number of theirs; where that is above most, the end."""
+    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
+    if not error <= most:
+        sys.exit("%s: %s: differs by %.2g relative to the largest" % (os.path.basename(sys.argv[0]), what, error))
+    return error
+
+
+def mixed_precision(torch, on):
+    """In a "with": PyTorch's automatic mixed precision, or nothing."""
+    return torch.cpu.amp.autocast() if on else contextlib.nullcontext()
+
+
+def megabytes(field):
+    """Resident memory: VmRSS, that of now; VmHWM, the most since the last call of forget_peak."""
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(field)) / 1024
+
+
+def forget_peak():
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")
+
+
+def cpu_seconds(step, times):
+    """A step's median time by the processor's clock."""
+    spent = []
+    for _ in range(times):
+        begin = time.process_time()
+        step()
+        spent.append(time.process_time() - begin)
+    return sorted(spent)[times // 2]
+
+
+def fastest(variants, times=3):
+    """name -> step: (the quickest's name, its step); the others are given up, and with them their memory."""
+    best = min(variants, key=lambda name: cpu_seconds(variants[name], times))
+    step = variants.pop(best)
+    variants.clear()
+    return best, step
 
 
 def serve(step, greeting):

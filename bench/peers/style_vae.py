@@ -10,13 +10,11 @@ program's own). The greeting says the memory at its peak beyond weights, gradien
 had with its libraries and the batch.
 """
 import math
-import resource
 import sys
-import time
 from typing import Tuple
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, forget_peak, megabytes, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -30,10 +28,6 @@ BETA = 1 - K / (K + math.exp(STEP / K))
 tensors = read_tensors(torch, args.reference)
 x, labels = tensors.pop("x").long(), tensors.pop("labels").long()
 logits, losses = tensors.pop("logits"), tensors.pop("losses")
-
-
-def megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @torch.jit.script
@@ -144,32 +138,13 @@ def trainer(foreach, training):
     return p, step
 
 
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= 1e-3:
-        sys.exit("style_vae.py: %s differ by %.2g relative to the largest" % (what, error))
-    return error
-
-
-def seconds(step):
-    times = []
-    for _ in range(3):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[1]
-
-
-before = megabytes()
+forget_peak()
+before = megabytes("VmRSS")
 p, step = trainer(False, False)
 with torch.no_grad():
-    errors = [check("logits", logits, forward(p, False)[0])]
-errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
-own = 16 * sum(t.numel() for t in p.values()) / 2**20
-beyond = megabytes() - before - own
+    errors = [agree("logits", logits, forward(p, False)[0], 1e-3)]
+errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), 1e-3))
+beyond = megabytes("VmHWM") - before - 16 * sum(t.numel() for t in p.values()) / 2**20
 del p, step
-variants = {foreach: trainer(foreach, True)[1] for foreach in (False, True)}
-best = min(variants, key=lambda foreach: seconds(variants[foreach]))
-step = variants.pop(best)
-variants.clear()
-serve(step, "agreement %.1e %.1e adam %s, %.0f MiB beyond" % (errors[0], errors[1], "foreach" if best else "loop", beyond))
+best, step = fastest({"adam loop": trainer(False, True)[1], "adam foreach": trainer(True, True)[1]})
+serve(step, "agreement %.1e %.1e %s, %.0f MiB beyond" % (*errors, best, beyond))

@@ -6,33 +6,26 @@ bench/compare runs it; it installs nothing.
 it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed, in training mode. PyTorch at its best: denormals flushed, q, k and v in one product, maxima over frequency by amax, the
 faster form of Adam, of contiguous and channels-last convolutions in two dimensions the faster; "tagger/spec-att-bf16"
 takes the faster of float32 and its own automatic mixed precision. Then each line of standard input, a number of
-seconds, is answered as in rnn_attention.py. The greeting says the memory at its peak beyond weights, gradients and
+seconds, is answered as in serving.py. The greeting says the memory at its peak beyond weights, gradients and
 moments, and beyond what the process had with its libraries and the batch.
 """
-import contextlib
 import itertools
-import resource
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, forget_peak, megabytes, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
 import torch.nn.functional as F  # noqa: E402
 
 HEADS = 8
-mixed = args.model.endswith("bf16")
+MOST = 5e-2 if args.mixed else 1e-4
 tensors = read_tensors(torch, args.reference)
 x, labels = tensors.pop("x"), tensors.pop("labels")
 logits, losses = tensors.pop("logits"), tensors.pop("losses")
 cls = tensors.pop("back_end.cls", None)
 layers = sum(name.endswith("attention.self.query.weight") for name in tensors)
-
-
-def megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Tagger:
@@ -120,7 +113,7 @@ def trainer(foreach, channels_last, autocast, training=True):
 
     def step():
         adam.zero_grad(set_to_none=True)
-        with torch.cpu.amp.autocast() if autocast else contextlib.nullcontext():
+        with mixed_precision(torch, autocast):
             y = model.forward()
         loss = F.binary_cross_entropy_with_logits(y.float(), labels)
         loss.backward()
@@ -129,36 +122,18 @@ def trainer(foreach, channels_last, autocast, training=True):
     return model, step
 
 
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= (5e-2 if mixed else 1e-4):
-        sys.exit("tagger.py: %s differ by %.2g relative to the largest" % (what, error))
-    return error
-
-
-def seconds(step):
-    times = []
-    for _ in range(3):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[1]
-
-
-before = megabytes()
+forget_peak()
+before = megabytes("VmRSS")
 model, step = trainer(False, False, False, False)
 with torch.no_grad():
-    errors = [check("logits", logits, model.forward())]
-errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
-own = 16 * sum(t.numel() for t in model.p.values()) / 2**20
-beyond = megabytes() - before - own
+    errors = [agree("logits", logits, model.forward(), MOST)]
+errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), MOST))
+beyond = megabytes("VmHWM") - before - 16 * sum(t.numel() for t in model.p.values()) / 2**20
 del model, step
-choices = [(False, False, False), (True, False, False)] + ([(False, True, False)] if cls is not None else []) \
-    + ([(False, False, True)] if mixed else [])
-variants = {c: trainer(*c)[1] for c in choices}
-best = min(variants, key=lambda c: seconds(variants[c]))
-step = variants.pop(best)
-variants.clear()
-serve(step, "agreement %.1e %.1e adam %s%s%s, %.0f MiB beyond"
-      % (errors[0], errors[1], "foreach" if best[0] else "loop", " channels-last" if best[1] else "",
-         " autocast" if best[2] else "", beyond))
+variants = {"adam loop": trainer(False, False, False)[1], "adam foreach": trainer(True, False, False)[1]}
+if cls is not None:
+    variants["adam loop channels-last"] = trainer(False, True, False)[1]
+if args.autocast:
+    variants["adam loop autocast"] = trainer(False, False, True)[1]
+best, step = fastest(variants)
+serve(step, "agreement %.1e %.1e %s, %.0f MiB beyond" % (*errors, best, beyond))

@@ -7,19 +7,18 @@ must agree with it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies
 PyTorch at its best: denormals flushed, q, k and v in one product, the faster form of Adam, no graph below the trained
 layers; "-bf16" takes the faster of float32 and its own automatic mixed precision. Then each line of standard input, a
 number of seconds, is answered as in serving.py."""
-import contextlib
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
 import torch.nn.functional as F  # noqa: E402
 
 LAYERS, HEADS, EPS, TRAINED = 12, 12, 1e-12, 5
-sound, training, mixed = args.model.startswith("ast/"), "last-5" in args.model, args.model.endswith("bf16")
+MOST = 5e-2 if args.mixed else 1e-4
+sound, training = args.model.startswith("ast/"), "last-5" in args.model
 p = read_tensors(torch, args.reference)
 x, target, reference, losses = p.pop("x"), p.pop("target", None), p.pop("hidden"), p.pop("losses", None)
 x = x if sound else x.long()
@@ -74,13 +73,9 @@ def ast(p, _):
     return norm(p, "layernorm", z)
 
 
-def precision(autocast):
-    return torch.cpu.amp.autocast() if autocast else contextlib.nullcontext()
-
-
 def forward_only(autocast):
     def step():
-        with torch.inference_mode(), precision(autocast):
+        with torch.inference_mode(), mixed_precision(torch, autocast):
             return (ast if sound else bert)(p, False)
     return step
 
@@ -94,7 +89,7 @@ def trainer(foreach, dropping, autocast):
 
     def step():
         adam.zero_grad(set_to_none=True)
-        with precision(autocast):
+        with mixed_precision(torch, autocast):
             z = bert(own, dropping)
         loss = F.mse_loss(z[:, 0].float(), target)
         loss.backward()
@@ -103,32 +98,16 @@ def trainer(foreach, dropping, autocast):
     return step
 
 
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= (5e-2 if mixed else 1e-4):
-        sys.exit("towers.py: %s differ by %.2g relative to the largest" % (what, error))
-    return error
-
-
-def seconds(step):
-    times = []
-    for _ in range(3):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[1]
-
-
-errors = [check("hidden states", reference, forward_only(False)())]
+errors = [agree("hidden states", reference, forward_only(False)(), MOST)]
 if training:
     step = trainer(False, False, False)
-    errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
-    choices = [(False, False), (True, False)] + ([(False, True)] if mixed else [])
-    variants = {c: trainer(c[0], True, c[1]) for c in choices}
+    errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), MOST))
+    variants = {" adam loop": trainer(False, True, False), " adam foreach": trainer(True, True, False)}
+    if args.autocast:
+        variants[" adam loop autocast"] = trainer(False, True, True)
 else:
-    variants = {(None, c): forward_only(c) for c in ((False, True) if mixed else (False,))}
-best = min(variants, key=lambda c: seconds(variants[c])) if len(variants) > 1 else next(iter(variants))
-step = variants.pop(best)
-variants.clear()
-serve(step, "agreement " + " ".join("%.1e" % e for e in errors) +
-      ("" if best[0] is None else " adam " + ("foreach" if best[0] else "loop")) + (" autocast" if best[1] else ""))
+    variants = {"": forward_only(False)}
+    if args.autocast:
+        variants[" autocast"] = forward_only(True)
+best, step = fastest(variants)
+serve(step, "agreement " + " ".join("%.1e" % e for e in errors) + best)

@@ -5,21 +5,19 @@ bench/compare runs it; it installs nothing.
 --reference FILE is what etude-bench --save wrote: similarities and the losses of three steps must agree with it (to 1e-4
 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed. PyTorch at its best: denormals
 flushed, q, k and v in one product, the faster form of Adam; "two-tower/small-bf16" takes the faster of float32 and its
-own automatic mixed precision. Then each line of standard input, a number of seconds, is answered as in rnn_attention.py.
+own automatic mixed precision. Then each line of standard input, a number of seconds, is answered as in serving.py.
 """
-import contextlib
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
 import torch.nn.functional as F  # noqa: E402
 
 LAYERS, HEADS = 4, 4
-mixed = args.model.endswith("bf16")
+MOST = 5e-2 if args.mixed else 1e-4
 tensors = read_tensors(torch, args.reference)
 words, frames = tensors.pop("words").long(), tensors.pop("frames_of_sounds")
 similarity, losses = tensors.pop("similarity"), tensors.pop("losses")
@@ -49,7 +47,7 @@ def trainer(foreach, autocast):
     adam = torch.optim.Adam(p.values(), lr=1e-3, foreach=foreach)
 
     def forward():
-        with torch.cpu.amp.autocast() if autocast else contextlib.nullcontext():
+        with mixed_precision(torch, autocast):
             f, g = tower(p, "text", words), tower(p, "audio", frames)
         return f.float() @ g.float().t() / 0.07
 
@@ -63,30 +61,12 @@ def trainer(foreach, autocast):
     return forward, step
 
 
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= (5e-2 if mixed else 1e-4):
-        sys.exit("two_tower.py: %s differ by %.2g relative to the largest" % (what, error))
-    return error
-
-
-def seconds(step):
-    times = []
-    for _ in range(5):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[2]
-
-
 forward, step = trainer(False, False)
 with torch.no_grad():
-    errors = [check("similarities", similarity, forward())]
-errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
-choices = [(False, False), (True, False)] + ([(False, True)] if mixed else [])
-variants = {c: trainer(*c)[1] for c in choices}
-best = min(variants, key=lambda c: seconds(variants[c]))
-step = variants.pop(best)
-variants.clear()
-serve(step, "agreement %.1e %.1e adam %s%s" % (errors[0], errors[1], "foreach" if best[0] else "loop",
-                                              " autocast" if best[1] else ""))
+    errors = [agree("similarities", similarity, forward(), MOST)]
+errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), MOST))
+variants = {"adam loop": trainer(False, False)[1], "adam foreach": trainer(True, False)[1]}
+if args.autocast:
+    variants["adam loop autocast"] = trainer(False, True)[1]
+best, step = fastest(variants, 5)
+serve(step, "agreement %.1e %.1e %s" % (*errors, best))

@@ -6,40 +6,25 @@ bench/compare runs it; it installs nothing.
 it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed, with dropout.
 PyTorch at its best: denormals flushed, q, k and v in one product, the faster form of AdamW; "vit/paper-bf16" takes
 the faster of float32 and its own automatic mixed precision. Then each line of standard input, a number of
-seconds, is answered as in rnn_attention.py. The greeting says the memory at its peak beyond weights, gradients and
+seconds, is answered as in serving.py. The greeting says the memory at its peak beyond weights, gradients and
 moments, and beyond what the process had with its libraries and the batch.
 """
-import contextlib
-import gc
 import sys
-import time
 
 sys.dont_write_bytecode = True
-from serving import arguments, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, forget_peak, megabytes, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
 import torch.nn.functional as F  # noqa: E402
 
 LAYERS, HEADS, IMAGE, PATCH = 8, 4, (128, 32), (16, 4)
-mixed = args.model.endswith("bf16")
+MOST = 5e-2 if args.mixed else 1e-4
 tensors = read_tensors(torch, args.reference)
 x, labels = tensors.pop("x"), tensors.pop("labels").long()
 logits, losses = tensors.pop("logits"), tensors.pop("losses")
 for name in [n for n in tensors if n.startswith("resize_")]:
     del tensors[name]  # PyTorch's own interpolation is used
-
-
-def megabytes(field):
-    """Resident memory: VmRSS, that of now; VmHWM, the most since the last call of forget_peak."""
-    with open("/proc/self/status") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith(field)) / 1024
-
-
-def forget_peak():
-    gc.collect()
-    with open("/proc/self/clear_refs", "w") as f:
-        f.write("5")
 
 
 def parameters():
@@ -85,29 +70,13 @@ def trainer(foreach, training, autocast):
 
     def step():
         adam.zero_grad(set_to_none=True)
-        with torch.cpu.amp.autocast() if autocast else contextlib.nullcontext():
+        with mixed_precision(torch, autocast):
             y = forward(p, training)
         loss = F.cross_entropy(y.float(), labels)
         loss.backward()
         adam.step()
         return float(loss.detach())
     return p, step
-
-
-def check(what, ours, theirs):
-    error = float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())
-    if not error <= (5e-2 if mixed else 1e-4):
-        sys.exit("vit.py: %s differ by %.2g relative to the largest" % (what, error))
-    return error
-
-
-def seconds(step):
-    times = []
-    for _ in range(3):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return sorted(times)[1]
 
 
 forget_peak()
@@ -118,13 +87,11 @@ for _ in range(2):
 beyond = megabytes("VmHWM") - before - 16 * sum(t.numel() for t in p.values()) / 2**20
 p, step = trainer(False, False, False)
 with torch.no_grad():
-    errors = [check("logits", logits, forward(p, False))]
-errors.append(check("losses of three steps", losses, torch.tensor([step() for _ in range(3)])))
+    errors = [agree("logits", logits, forward(p, False), MOST)]
+errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), MOST))
 del p, step
-choices = [(False, False), (True, False)] + ([(False, True)] if mixed else [])
-variants = {c: trainer(c[0], True, c[1])[1] for c in choices}
-best = min(variants, key=lambda c: seconds(variants[c]))
-step = variants.pop(best)
-variants.clear()
-serve(step, "agreement %.1e %.1e adam %s%s, %.0f MiB beyond" % (errors[0], errors[1], "foreach" if best[0] else "loop",
-                                                               " autocast" if best[1] else "", beyond))
+variants = {"adam loop": trainer(False, True, False)[1], "adam foreach": trainer(True, True, False)[1]}
+if args.autocast:
+    variants["adam loop autocast"] = trainer(False, True, True)[1]
+best, step = fastest(variants)
+serve(step, "agreement %.1e %.1e %s, %.0f MiB beyond" % (*errors, best, beyond))
