@@ -39,7 +39,7 @@ expect "the options of the model" run train --task waves --out shaped --epochs 1
     --image-height 16 --image-width 32 --head2 16
 expect "eval finds them in the run" run eval --out shaped
 expect "variants side by side" run ablate --task waves --epochs 1
-expect "seven of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 7
+expect "eight of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 8
 
 # Recordings: a folder for each genre; what cannot be used is counted and left out.
 maker=${MUSIC_DATA:-$(dirname "$program")/music-data}
