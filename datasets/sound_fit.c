@@ -20,8 +20,8 @@ et_status et_sound_quantise(float *x, int64_t n)
 et_status et_sound_fit(const float *x, int64_t n, et_fit how, et_rng *rng, int64_t want, float *out)
 {
     if (!out || n < 0 || (n > 0 && !x) || want < 1 || (unsigned)how > ET_FIT_REPEAT_PAD)
-        return et_raise(ET_EINVAL, "sound_fit: %" PRId64 " samples to %" PRId64 ", way %d%s", n, want, (int)how,
-                        !out || (n > 0 && !x) ? ", NULL" : "");
+        return et_raise(ET_EINVAL, "sound_fit: %" PRId64 " samples to %" PRId64 ", way %d%s", n, want,
+                        (int)how, !out || (n > 0 && !x) ? ", NULL" : "");
     if (n >= want) {
         const int64_t from = rng ? et_rng_below(rng, n - want + 1) : 0;
         memcpy(out, x + from, (size_t)want * sizeof *out);

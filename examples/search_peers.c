@@ -1,5 +1,5 @@
-/* Two rows of search_model.h: CLAP and MuLan, which the two towers are measured against. What is learned besides the towers
- * and their heads is the scale of the similarities; losses are the papers' own. */
+/* Two rows of search_model.h: CLAP and MuLan, which the two towers are measured against. What is learned
+ * besides the towers and their heads is the scale of the similarities; losses are the papers' own. */
 #include "config.h"
 
 #include <string.h>
@@ -11,8 +11,9 @@
 /* Options of the two towers mean nothing here. */
 static et_status without_tower_options(const et_cli *cli)
 {
-    static const char *const theirs[] = {"train-text", "train-audio", "extra-text", "extra-audio", "attention-only", "pooling", "head",
-                                         "loss", "scale", "tau", "checkpoint"};
+    static const char *const theirs[] = {"train-text", "train-audio", "extra-text", "extra-audio",
+                                         "attention-only", "pooling", "head", "loss", "scale", "tau",
+                                         "checkpoint"};
 
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
         if (et_cli_given(cli, theirs[i]))
@@ -49,7 +50,8 @@ static et_status start_text(et_bert *text, const et_cli *cli)
 
 /* --- CLAP -------------------------------------------------------------------------------------------- */
 
-/* HTS-AT where the spectrogram fits its image, else CNN14; small: S-XM's three convolution blocks, for sounds a fourth. */
+/* HTS-AT where the spectrogram fits its image, else CNN14; small: S-XM's three convolution blocks, for sounds
+ * a fourth. */
 static et_module *make_clap(const et_cli *cli, const search_sizes *s, et_rng *rng)
 {
     const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;
@@ -60,20 +62,27 @@ static et_module *make_clap(const et_cli *cli, const search_sizes *s, et_rng *rn
     c.text = text_tower(cli, s, c.text);
     c.joint = et_cli_int(cli, "embedding");
     c.cnn14.bands = s->input.bins;
-    if (base && (c.htsat.image % s->input.bins || s->input.frames > c.htsat.image * (c.htsat.image / s->input.bins)))
+    if (base && (c.htsat.image % s->input.bins ||
+                 s->input.frames > c.htsat.image * (c.htsat.image / s->input.bins)))
         c.audio = ET_CLAP_CNN14;
     c.htsat.bands = s->input.bins;
     if (!base && s->input.front_end[0]) {
-        c.cnn14 = (et_cnn14_config){.bands = s->input.bins, .blocks = 4, .widths = {8, 16, 32, 64}, .embedding = 128,
-                                    .dropout = 0.1};
+        c.cnn14 = (et_cnn14_config){.bands = s->input.bins, .blocks = 4, .widths = {8, 16, 32, 64},
+                                    .embedding = 128, .dropout = 0.1};
     }
     et_clap *m = et_clap_new(NULL, NULL, &c, rng);
     return m ? &m->module : NULL;
 }
 
-static et_status start_clap(et_module *m, const et_cli *cli) { return start_text(((const et_clap *)m)->text, cli); }
+static et_status start_clap(et_module *m, const et_cli *cli)
+{
+    return start_text(((const et_clap *)m)->text, cli);
+}
 static int64_t clap_width(const et_module *m) { return ((const et_clap *)m)->config.joint; }
-static et_tensor *clap_audio(et_module *m, et_tensor *x) { return et_clap_audio((const et_clap *)m, x, NULL); }
+static et_tensor *clap_audio(et_module *m, et_tensor *x)
+{
+    return et_clap_audio((const et_clap *)m, x, NULL);
+}
 
 static et_tensor *clap_text(et_module *m, const search_texts *t)
 {
@@ -86,8 +95,9 @@ static et_tensor *clap_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor 
     return et_clap_pair_loss((const et_clap *)m, f, g);
 }
 
-const search_network search_clap = {.name = "clap", .make = make_clap, .start = start_clap, .width = clap_width,
-                                    .text = clap_text, .audio = clap_audio, .loss = clap_loss};
+const search_network search_clap = {.name = "clap", .make = make_clap, .start = start_clap,
+                                    .width = clap_width, .text = clap_text, .audio = clap_audio,
+                                    .loss = clap_loss};
 
 /* --- MuLan ------------------------------------------------------------------------------------------- */
 
@@ -106,7 +116,10 @@ static et_module *make_mulan(const et_cli *cli, const search_sizes *s, et_rng *r
     return m ? &m->module : NULL;
 }
 
-static et_status start_mulan(et_module *m, const et_cli *cli) { return start_text(((const et_mulan *)m)->text, cli); }
+static et_status start_mulan(et_module *m, const et_cli *cli)
+{
+    return start_text(((const et_mulan *)m)->text, cli);
+}
 static int64_t mulan_width(const et_module *m) { return ((const et_mulan *)m)->config.latent; }
 static et_tensor *mulan_audio(et_module *m, et_tensor *x) { return et_mulan_audio((const et_mulan *)m, x); }
 
@@ -121,5 +134,6 @@ static et_tensor *mulan_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor
     return et_mulan_pair_loss((const et_mulan *)m, f, g);
 }
 
-const search_network search_mulan = {.name = "mulan", .make = make_mulan, .start = start_mulan, .width = mulan_width,
-                                     .text = mulan_text, .audio = mulan_audio, .loss = mulan_loss};
+const search_network search_mulan = {.name = "mulan", .make = make_mulan, .start = start_mulan,
+                                     .width = mulan_width, .text = mulan_text, .audio = mulan_audio,
+                                     .loss = mulan_loss};

@@ -62,8 +62,10 @@ static int32_t draw(const float *l, int64_t n, const et_style_sampling *s, et_rn
 
 /* --- steps ------------------------------------------------------------------------------------------- */
 
-/* A step of the decoder for events [rows, 3] (NULL: the first one) of z' [rows or 1, ..]; logits [rows, classes], contiguous. */
-static et_tensor *step(const et_style_vae *m, et_tensor *z, int64_t rows, const int32_t *events, et_norm_lstm_state *s)
+/* A step of the decoder for events [rows, 3] (NULL: the first one) of z' [rows or 1, ..]; logits [rows,
+ * classes], contiguous. */
+static et_tensor *step(const et_style_vae *m, et_tensor *z, int64_t rows, const int32_t *events,
+                       et_norm_lstm_state *s)
 {
     et_tensor *x, *ids[3];
 
@@ -99,7 +101,8 @@ static void remember(memory *mem, const et_norm_lstm_state *s, int64_t rows)
 
 /* Keeps rows index[0 .. n-1] of the state (NULL: the first n) and closes the step's scope; *s are
  * then the kept ones. */
-static et_status close_step(et_scope *inner, memory *mem, et_norm_lstm_state *s, int64_t n, const int32_t *index)
+static et_status close_step(et_scope *inner, memory *mem, et_norm_lstm_state *s, int64_t n,
+                            const int32_t *index)
 {
     et_tensor **parts[4] = {&s->h, &s->c, &s->hyper_h, &s->hyper_c};
 
@@ -120,7 +123,8 @@ static et_status close_step(et_scope *inner, memory *mem, et_norm_lstm_state *s,
 static et_status sample_all(const et_style_vae *m, et_tensor *z, const et_style_sampling *s, et_rng *rng,
                             int64_t most, int32_t *out, int32_t *lengths)
 {
-    const int64_t B = z->shape[0], P = m->config.pitches, d = m->config.steps + 1, n = et_style_vae_classes(m);
+    const int64_t B = z->shape[0], P = m->config.pitches, d = m->config.steps + 1,
+                  n = et_style_vae_classes(m);
     int64_t open = B;
     et_norm_lstm_state state;
     memory mem;
@@ -176,7 +180,8 @@ static void extend(const et_style_vae *m, const float *l, int64_t from, double s
     const int64_t n2 = et_beam_classes(l + P + 1 + d, d, width, index[2], p[2]);
 
     for (int64_t i = 0; i < n0; i++) {
-        et_beam_candidate c = {.log_p = score + p[0][i], .from = (int32_t)from, .choice = {index[0][i], -1, -1}};
+        et_beam_candidate c = {.log_p = score + p[0][i], .from = (int32_t)from,
+                               .choice = {index[0][i], -1, -1}};
         if (index[0][i] == P) {
             c.ended = true;
             et_beam_offer(best, found, width, c);
@@ -260,8 +265,8 @@ static int64_t search(const et_style_vae *m, et_tensor *z, int64_t width, int64_
 
 /* --- both ---------------------------------------------------------------------------------------------- */
 
-et_tensor *et_style_vae_generate(const et_style_vae *m, et_tensor *z, const et_style_sampling *sampling, et_rng *rng,
-                                 et_tensor **lengths)
+et_tensor *et_style_vae_generate(const et_style_vae *m, et_tensor *z, const et_style_sampling *sampling,
+                                 et_rng *rng, et_tensor **lengths)
 {
     const et_style_sampling *s = sampling;
     const int64_t most = s->max_events ? s->max_events : MAX_EVENTS;
@@ -269,9 +274,12 @@ et_tensor *et_style_vae_generate(const et_style_vae *m, et_tensor *z, const et_s
     *lengths = NULL;
     if (et_error_status() || !z)
         return et_fail("style_vae");
-    if (z->ndim != 2 || most < 1 || !(s->temperature >= 0) || s->top_k < 0 || s->beam < 0 || s->beam > ET_BEAM_MOST) {
-        et_raise(ET_EINVAL, "style_vae: temperature %g, top_k %" PRId64 ", beam %" PRId64 " (at most %d) or max_events %" PRId64
-                 " is out of range, or z has no rows", s->temperature, s->top_k, s->beam, ET_BEAM_MOST, s->max_events);
+    if (z->ndim != 2 || most < 1 || !(s->temperature >= 0) || s->top_k < 0 || s->beam < 0 ||
+        s->beam > ET_BEAM_MOST) {
+        et_raise(ET_EINVAL, "style_vae: temperature %g, top_k %" PRId64 ", beam %" PRId64
+                 " (at most %d) or max_events %" PRId64
+                 " is out of range, or z has no rows", s->temperature, s->top_k, s->beam, ET_BEAM_MOST,
+                 s->max_events);
         return NULL;
     }
     const int64_t B = z->shape[0];
@@ -282,7 +290,8 @@ et_tensor *et_style_vae_generate(const et_style_vae *m, et_tensor *z, const et_s
     et_no_grad_begin();
     if (s->beam > 1) {
         for (int64_t b = 0; b < B; b++) {
-            const int64_t length = search(m, et_slice(z, 0, b, b + 1, 1), s->beam, most, events + 3 * b * most);
+            const int64_t length = search(m, et_slice(z, 0, b, b + 1, 1), s->beam, most,
+                                          events + 3 * b * most);
             if (length < 0)
                 break;
             n[b] = (int32_t)length;

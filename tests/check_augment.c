@@ -522,7 +522,8 @@ START_TEST(sound_place_and_gain)
         extent(x, b, &first, &last, &peak);
         ck_assert_int_eq(last - first, SHORT - 1);
         for (int t = 0; t < SHORT; t++) /* the same sound, times one number */
-            near((double)et_data_f32(x)[b * N + first + t], peak * (double)et_data_f32(same)[b * N + t], 1e-6);
+            near((double)et_data_f32(x)[b * N + first + t], peak * (double)et_data_f32(same)[b * N + t],
+                 1e-6);
         least = least < first ? least : first;
         most = most > first ? most : first;
         low = fmin(low, peak);
@@ -557,7 +558,8 @@ START_TEST(sound_speed_and_noise)
         shortest = shortest < m ? shortest : m;
         longest = longest > m ? longest : m;
     }
-    ck_assert(shortest >= 53 && shortest < 60 && longest <= 119 && longest > 105); /* 79 / 1.5 + 1, 79 * 1.5 + 1 */
+    /* 79 / 1.5 + 1, 79 * 1.5 + 1 */
+    ck_assert(shortest >= 53 && shortest < 60 && longest <= 119 && longest > 105);
 
     x = sounds(&lengths);
     ok(et_augment_sound(x, lengths, &(et_sound_augment){.noise = 0.5}, &r));

@@ -253,8 +253,9 @@ static void norm_params_add(norm_params *p, int64_t cols, real *dgamma, real *db
 
 /* For `rows` (1 or NORM_ROWS, a constant) rows, ld apart: sums of g = dy gamma and of g xhat, and where p is
  * given dy xhat and dy added to it. */
-V_INLINE void norm_sums_of(int rows, int64_t cols, int64_t ld, const real *x, const real *gamma, const real *mean,
-                           const real *rstd, const real *dy, norm_params *p, double *sum_g, double *sum_gx)
+V_INLINE void norm_sums_of(int rows, int64_t cols, int64_t ld, const real *x, const real *gamma,
+                           const real *mean, const real *rstd, const real *dy, norm_params *p, double *sum_g,
+                           double *sum_gx)
 {
     enum { SHORT = 16 * LANES };
     const vr zero = v_set(0);
