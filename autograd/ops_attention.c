@@ -408,7 +408,8 @@ static const et_sample qkv_samples[] = {
 
 /* --- the ops -------------------------------------------------------------------------------------- */
 
-#define SAVES (ET_SAVE_IN(IN_Q) | ET_SAVE_IN(IN_K) | ET_SAVE_IN(IN_V) | ET_SAVE_IN(IN_BIAS) | ET_SAVE_IN(IN_MASK))
+#define SAVES                                                                                            \
+    (ET_SAVE_IN(IN_Q) | ET_SAVE_IN(IN_K) | ET_SAVE_IN(IN_V) | ET_SAVE_IN(IN_BIAS) | ET_SAVE_IN(IN_MASK))
 
 const et_op et_op_attention = {
     .name = "attention",

@@ -12,7 +12,7 @@
 /* How et_resize mixes neighbours. */
 typedef enum et_resize_mode {
     ET_RESIZE_LINEAR, /* of two; two dimensions, one after the other: bilinear */
-    ET_RESIZE_CUBIC   /* of four, by the cubic convolution kernel with a = -0.75 (Keys 1981); bicubic likewise */
+    ET_RESIZE_CUBIC   /* of four, by the cubic convolution kernel, a = -0.75 (Keys 1981); bicubic likewise */
 } et_resize_mode;
 /* ops.h: end */
 #endif
