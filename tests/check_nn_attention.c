@@ -10,10 +10,11 @@
 #include "nn/mlp.h"
 #include "nn/multi_head_attention.h"
 #include "nn/positions.h"
+#include "tensor/parallel.h"
+#include "tensor/rng_words.h"
 #include "tests/alloc_sweep.h"
 #include "tests/files.h"
 #include "tests/suite.h"
-#include "tensor/rng_words.h"
 
 static void reset(void) { et_error_clear(); }
 
@@ -297,6 +298,52 @@ START_TEST(folded_allocations)
 }
 END_TEST
 
+/* Results and gradients, dropout included, have the same bits for any number of threads, in float32 and with products
+ * of bfloat16. */
+START_TEST(folded_threads)
+{
+    static const int threads[] = {1, 2, 3};
+    const et_mha_config config = {.width = 32, .heads = 4, .head_width = 48, .dropout = 0.1};
+    et_rng rng = et_rng_make(3, 0);
+    et_mha *m = et_mha_new(NULL, NULL, &config, &rng);
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(24, 64, 32)), *first[10];
+
+    ck_assert_msg(m && x, "%s", et_error_message());
+    et_fill_normal(x, &rng, 0, 1);
+    et_set_requires_grad(x, true);
+    for (int k = 0; k < 3; k++) {
+        et_set_num_threads(threads[k]);
+        *et_rng_default() = et_rng_make(4, 0);
+        et_zero_grad_of(x);
+        et_zero_grad(&m->module);
+        et_scope *s = et_scope_open();
+        if (_i)
+            et_mixed_begin();
+        et_tensor *y = et_mha_forward(m, x, NULL, NULL);
+        if (_i)
+            et_mixed_end();
+        ck_assert_int_eq(et_backward(et_mean(et_square(y), 0, NULL, false)), ET_OK);
+        et_tensor *got[10] = {y, et_grad_of(x)};
+        const int64_t n = et_module_n_entries(&m->module);
+        ck_assert_int_eq(n, 8);
+        for (int64_t i = 0; i < n; i++)
+            got[2 + i] = et_grad_of(et_module_entry(&m->module, i)->tensor);
+        for (int i = 0; i < 10; i++) {
+            if (k == 0) /* a key's bias has no gradient */
+                first[i] = got[i] ? et_own(et_clone(got[i])) : NULL;
+            else if (first[i])
+                ck_assert_msg(memcmp(et_data(got[i]), et_data(first[i]), (size_t)got[i]->numel * sizeof(float)) == 0,
+                              "%d threads: result %d differs", threads[k], i);
+            if (k == 2)
+                et_free(first[i]);
+        }
+        et_scope_close(s);
+    }
+    et_free(x);
+    et_module_free(&m->module);
+}
+END_TEST
+
 START_TEST(names)
 {
     const et_mha_config bert = {.width = 4, .heads = 2, .names = {"query", "key", "value", "dense"}};
@@ -413,6 +460,7 @@ int main(void)
     tcase_add_loop_test(tc, folded_is_plain, 0, 3);
     tcase_add_test(tc, folded_dropout);
     tcase_add_test(tc, not_folded);
+    tcase_add_loop_test(tc, folded_threads, 0, 2);
     tcase_add_test(tc, folded_allocations);
     tcase_add_test(tc, names);
     tcase_add_test(tc, wrong_use);
