@@ -10,6 +10,7 @@ autogradinclude_HEADERS += \
 op_sources = \
 	autograd/ops_attention.c \
 	autograd/ops_batch_norm.c \
+	autograd/ops_batch_norm_pool.c \
 	autograd/ops_binary.c \
 	autograd/ops_checkpoint.c \
 	autograd/ops_contrastive.c \
@@ -60,6 +61,8 @@ libetude_la_SOURCES += \
 	autograd/attention.c \
 	autograd/attention.h \
 	autograd/backward.c \
+	autograd/batch_norm.c \
+	autograd/batch_norm.h \
 	autograd/gradcheck.c \
 	autograd/gradcheck_core.c \
 	autograd/gradcheck_internal.h \

@@ -31,8 +31,9 @@ static double spec_att_flop(const et_tagger_config *c, double T)
     for (int i = 0; i < ET_TAGGER_HORIZONTAL; i++)
         first += (double)(c->channels << i) * (double)c->temporal[i] * T;
     const double rest = T * 29 * (double)c->channels * d +
-                        c->layers * L * (4 * d * d + 2 * d * (double)c->hidden + 2 * L * d);
-    return 2 * first + 3 * rest; /* what reads the batch has no gradient to give */
+                        (c->layers - 1) * L * (4 * d * d + 2 * d * (double)c->hidden + 2 * L * d) +
+                        L * 2 * d * d; /* of the last layer's other results nothing is read */
+    return 3 * first + 3 * rest; /* the batch's norm wants their gradients */
 }
 
 static double raw_cnn_l_flop(const et_tagger_config *c, double samples)

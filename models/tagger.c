@@ -261,12 +261,41 @@ static et_tensor *conv_forward(const et_tagger_conv *c, et_tensor *x)
     return c ? et_batch_norm_layer_forward_relu(c->bn, et_conv_layer_forward(c->conv, x)) : et_fail("tagger");
 }
 
-/* Conv, BN, ReLU, the maximum over the frequency axis: [B, 1, F, T] to [B, o, T]. */
-static et_tensor *vertical(const et_tagger_conv *c, et_tensor *x)
+/* Batch norm, ReLU and perhaps pooling of a cheap convolution of what the model reads. Its result, many times as large,
+ * is not kept in training: backward makes it again, and then leaves the running statistics alone. */
+static et_tensor *conv_again(et_tensor *const *in, int n, void *conv, bool columns)
 {
-    et_tensor *h = conv_forward(c, x); /* [B, o, F - kernel + 1, T] */
+    const et_tagger_conv *c = conv;
+    const et_batch_norm_layer *bn = c->bn;
+    const bool second = bn->module.training && et_grad_enabled();
+    et_tensor *h = et_conv_layer_forward(c->conv, in[0]);
 
-    return h ? et_squeeze(et_max_pool2d(h, h->shape[2], 1, h->shape[2], 1, 0, 0), 2) : NULL;
+    (void)n;
+    if (columns && h)
+        return second ? et_batch_norm_relu_max_pool(h, NULL, NULL, bn->weight, bn->bias, true, bn->momentum, bn->eps,
+                                                    h->shape[2], 1)
+                      : et_batch_norm_layer_forward_relu_pool(bn, h, h->shape[2], 1);
+    return second ? et_batch_norm_relu(h, NULL, NULL, bn->weight, bn->bias, true, bn->momentum, bn->eps)
+                  : et_batch_norm_layer_forward_relu(bn, h);
+}
+
+static et_tensor *rows_again(et_tensor *const *in, int n, void *conv) { return conv_again(in, n, conv, false); }
+static et_tensor *columns_again(et_tensor *const *in, int n, void *conv) { return conv_again(in, n, conv, true); }
+
+/* Conv, BN, ReLU of samples. */
+static et_tensor *first_conv(et_tagger_conv *c, et_tensor *x)
+{
+    if (!c)
+        return et_fail("tagger");
+    return c->module.training ? et_checkpoint(rows_again, &x, 1, c) : conv_forward(c, x);
+}
+
+/* Conv, BN, ReLU, the maximum over the frequency axis: [B, 1, F, T] to [B, o, T]. */
+static et_tensor *vertical(et_tagger_conv *c, et_tensor *x)
+{
+    if (!c)
+        return et_fail("tagger");
+    return et_squeeze(c->module.training ? et_checkpoint(columns_again, &x, 1, c) : conv_again(&x, 1, c, true), 2);
 }
 
 /* [B, F, T] to [B, 29 c, T]: vertical branches hear timbre, horizontal ones the course of loudness. */
@@ -289,17 +318,13 @@ static et_tensor *spec_forward(const et_tagger *m, et_tensor *x)
 /* Conv, BN, ReLU, max pooling by 3. */
 static et_tensor *pooled(const et_tagger_conv *c, et_tensor *x)
 {
-    et_scope *block = et_scope_open();
-    et_tensor *h = et_scope_return(block, et_max_pool1d(conv_forward(c, x), 3, 3, 0));
-
-    et_scope_close(block);
-    return h;
+    return c ? et_batch_norm_layer_forward_relu_pool(c->bn, et_conv_layer_forward(c->conv, x), 1, 3) : et_fail("tagger");
 }
 
 /* [B, samples] to [B, C, samples / 3^(blocks + 1)]. */
 static et_tensor *raw_forward(const et_tagger *m, et_tensor *x)
 {
-    et_tensor *h = conv_forward(m->init_conv, et_unsqueeze(x, 1));
+    et_tensor *h = first_conv(m->init_conv, et_unsqueeze(x, 1));
 
     for (int i = 0; i < m->config.raw_blocks; i++)
         h = pooled(m->convs[i], h);
@@ -369,11 +394,27 @@ static et_tensor *pooler(const et_tagger *m, et_tensor *first)
     return et_linear_layer_forward_act(m->pooler, first, ET_ACT_TANH);
 }
 
+/* A layer's answer at position 0 alone, [B, 1, d]: of what it makes of the others nothing is read. */
+static et_tensor *layer_at_cls(const et_transformer_block *b, et_tensor *h)
+{
+    et_scope *inner = et_scope_open();
+    et_tensor *x = et_slice(h, 1, 0, 1, 1);
+
+    x = et_transformer_block_finish(b, x, et_mha_attend(b->attn, x, h, NULL));
+    x = et_scope_return(inner, x);
+    et_scope_close(inner);
+    return x;
+}
+
 static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weights)
 {
+    const int last = m->config.layers - 1;
+
     h = sequence(m, h);
-    for (int i = 0; i < m->config.layers; i++)
-        h = et_transformer_block_forward(m->encoder[i], h, &(et_mha_call){.weights = weights ? &weights[i] : NULL});
+    for (int i = 0; i <= last; i++)
+        h = i == last && !weights
+                ? layer_at_cls(m->encoder[i], h)
+                : et_transformer_block_forward(m->encoder[i], h, &(et_mha_call){.weights = weights ? &weights[i] : NULL});
     return pooler(m, et_select(h, 1, 0));
 }
 
@@ -385,11 +426,17 @@ et_tensor *et_tagger_forward(const et_tagger *m, et_tensor *x, et_tensor **weigh
     for (int i = 0; weights && i < c->layers; i++)
         weights[i] = NULL;
 
+    et_scope *inner = et_scope_open(); /* what no backward rule will read goes at its end */
     et_tensor *h = front_forward(m, x);
     h = c->back == ET_BACK_CNN_P   ? cnn_p_forward(m, h)
         : c->back == ET_BACK_CNN_L ? cnn_l_forward(m, h)
                                    : att_forward(m, h, weights);
     h = et_linear_layer_forward(m->classifier, et_dropout(h, c->out_dropout, m->module.training, m->rng));
+    for (int i = 0; weights && i < c->layers; i++)
+        if (weights[i])
+            weights[i] = et_scope_return(inner, weights[i]);
+    h = et_scope_return(inner, h);
+    et_scope_close(inner);
     return h ? h : et_fail("tagger");
 }
 

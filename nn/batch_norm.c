@@ -54,6 +54,15 @@ et_tensor *et_batch_norm_layer_forward(const et_batch_norm_layer *l, et_tensor *
 
 et_tensor *et_batch_norm_layer_forward_relu(const et_batch_norm_layer *l, et_tensor *x) { return forward(l, x, true); }
 
+et_tensor *et_batch_norm_layer_forward_relu_pool(const et_batch_norm_layer *l, et_tensor *x, int64_t kernel_h,
+                                                 int64_t kernel_w)
+{
+    if (!l)
+        return et_fail("batch norm");
+    return counted(l, et_batch_norm_relu_max_pool(x, l->running_mean, l->running_var, l->weight, l->bias,
+                                                  l->module.training, l->momentum, l->eps, kernel_h, kernel_w));
+}
+
 et_tensor *et_batch_norm_layer_forward_axis(const et_batch_norm_layer *l, et_tensor *x, int axis)
 {
     if (!l)

@@ -24,6 +24,9 @@ et_batch_norm_layer *et_batch_norm_layer_new(et_module *parent, const char *name
 /** x [B, channels, ..]; with relu, of the result. Errors as et_batch_norm. */
 et_tensor *et_batch_norm_layer_forward(const et_batch_norm_layer *l, et_tensor *x);
 et_tensor *et_batch_norm_layer_forward_relu(const et_batch_norm_layer *l, et_tensor *x);
+/** The maxima of that over windows of kernel_h x kernel_w, as et_batch_norm_relu_max_pool. */
+et_tensor *et_batch_norm_layer_forward_relu_pool(const et_batch_norm_layer *l, et_tensor *x, int64_t kernel_h,
+                                                 int64_t kernel_w);
 /** x with the channels along `axis` (from the end when negative): one for each band of a spectrogram, say. */
 et_tensor *et_batch_norm_layer_forward_axis(const et_batch_norm_layer *l, et_tensor *x, int axis);
 

@@ -10,6 +10,7 @@
 #include "nn/batch_norm.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
+#include "tensor/pool.h"
 #include "tests/alloc_sweep.h"
 #include "tests/kernel_arrays.h"
 #include "tests/misuse.h"
@@ -196,6 +197,108 @@ START_TEST(threads)
 }
 END_TEST
 
+/* --- batch norm, ReLU and pooling in one --- */
+
+static void tensors_near(et_tensor *got, et_tensor *want, double tol, const char *what)
+{
+    ck_assert_msg(got && want && got->numel == want->numel, "%s: %s", what, et_error_message());
+    const float *p = et_data_f32(got), *q = et_data_f32(want);
+    double most = 0, error = 0;
+
+    for (int64_t i = 0; i < want->numel; i++) {
+        most = fmax(most, fabs((double)q[i]));
+        error = fmax(error, fabs((double)p[i] - (double)q[i]));
+    }
+    ck_assert_msg(error <= tol * (most + 1e-3), "%s: off by %g of %g", what, error, most);
+}
+
+/* The result and gradients of x, weight and bias, as the fused op or as its parts give them. */
+static void fused_or_not(bool fused, const int64_t shape[4], int64_t kh, int64_t kw, bool training, et_tensor *got[6])
+{
+    et_rng rng = et_rng_make(7, 0);
+    const int64_t C = shape[1];
+    et_tensor *in = et_empty(ET_F32, 4, shape), *w = et_empty(ET_F32, ET_SHAPE(C)), *b = et_empty(ET_F32, ET_SHAPE(C));
+    et_tensor *mean = et_empty(ET_F32, ET_SHAPE(C)), *var = et_ones(ET_F32, ET_SHAPE(C));
+    et_tensor *out;
+
+    et_fill_normal(in, &rng, 1, 2), et_fill_normal(w, &rng, 0.5, 1), et_fill_normal(b, &rng, 0, 1);
+    et_fill_normal(mean, &rng, 0, 1);
+    et_set_requires_grad(in, true), et_set_requires_grad(w, true), et_set_requires_grad(b, true);
+    if (fused && shape[2] == 1 && kh == 1) /* the form with one axis */
+        out = et_batch_norm_relu_max_pool(et_view(in, ET_SHAPE(shape[0], C, shape[3])), mean, var, w, b, training, 0.1,
+                                          1e-5, 1, kw);
+    else if (fused)
+        out = et_batch_norm_relu_max_pool(in, mean, var, w, b, training, 0.1, 1e-5, kh, kw);
+    else
+        out = et_max_pool2d(et_batch_norm_relu(in, mean, var, w, b, training, 0.1, 1e-5), kh, kw, kh, kw, 0, 0);
+    ck_assert_msg(out != NULL, "%s", et_error_message());
+    et_tensor *cotangent = et_empty(ET_F32, out->ndim, out->shape);
+    et_fill_normal(cotangent, &rng, 0, 1);
+    ck_assert_int_eq(et_backward_from(out, cotangent, ET_RETAIN_GRAPH), ET_OK);
+    got[0] = out, got[1] = et_grad_of(in), got[2] = et_grad_of(w), got[3] = et_grad_of(b);
+    got[4] = mean, got[5] = var;
+}
+
+static const struct fused_case {
+    int64_t shape[4], kh, kw;
+} fused_cases[] = {
+    {{2, 3, 1, 20}, 1, 3},      {{3, 5, 1, 9001}, 1, 3}, /* past a block, with a remainder */
+    {{1, 2, 1, 17000}, 1, 256}, {{2, 2, 1, 7}, 1, 7},
+    {{2, 3, 11, 37}, 11, 1},    {{2, 4, 59, 256}, 59, 1}, /* a plane of two blocks */
+    {{1, 2, 120, 300}, 16, 16}, {{2, 3, 7, 9}, 2, 4},     /* remainders below and at the side */
+    {{5, 3, 4, 1}, 4, 1},       {{4, 3, 1, 1}, 1, 1},     {{1, 2, 9, 20000}, 2, 2},
+};
+
+START_TEST(fused_pool)
+{
+    static const char *const what[] = {"result", "gradient of x", "of the weight", "of the bias", "mean", "variance"};
+    const struct fused_case *c = &fused_cases[_i];
+
+    for (int training = 0; training < 2; training++) {
+        et_scope *s = et_scope_open();
+        et_tensor *parts[6], *one[6], *again[6];
+        fused_or_not(false, c->shape, c->kh, c->kw, training, parts);
+        fused_or_not(true, c->shape, c->kh, c->kw, training, one);
+        if (c->shape[2] * c->shape[3] > 16) /* the same bits; small planes have kernels of their own */
+            ck_assert_int_eq(memcmp(et_data(one[0]), et_data(parts[0]), (size_t)parts[0]->numel * 4), 0);
+        for (int i = 0; i < 6; i++)
+            tensors_near(one[i], parts[i], 2e-6, what[i]);
+        for (int threads = 2; threads < 4; threads++) {
+            ck_assert_int_eq(et_set_num_threads(threads), ET_OK);
+            fused_or_not(true, c->shape, c->kh, c->kw, training, again);
+            for (int i = 0; i < 6; i++)
+                ck_assert_int_eq(memcmp(et_data(one[i]), et_data(again[i]), (size_t)one[i]->numel * 4), 0);
+        }
+        ck_assert_int_eq(et_set_num_threads(1), ET_OK);
+        et_scope_close(s);
+    }
+}
+END_TEST
+
+/* Neither the normalised x nor its gradient before the pooling is ever there as a whole. */
+START_TEST(fused_pool_memory)
+{
+    enum { B = 4, C = 16, L = 30000 };
+    et_pool_stats before, after;
+    et_scope *s = et_scope_open();
+    et_tensor *in = et_ones(ET_F32, ET_SHAPE(B, C, L)), *w = et_ones(ET_F32, ET_SHAPE(C));
+    et_rng rng = et_rng_make(1, 0);
+
+    et_fill_normal(in, &rng, 0, 1);
+    et_set_requires_grad(w, true);
+    et_pool_get_stats(&before);
+    et_pool_reset_peak();
+    et_tensor *out = et_batch_norm_relu_max_pool(in, NULL, NULL, w, NULL, true, 0.1, 1e-5, 1, 3);
+    et_tensor *loss = et_mean(out, 0, NULL, false);
+    ck_assert_int_eq(et_backward(loss), ET_OK);
+    et_pool_get_stats(&after);
+    /* results and their gradients, a third each, and bytes */
+    ck_assert_msg(after.peak - before.current < (size_t)(B * C * L) * 4, "%zu bytes",
+                  (size_t)(after.peak - before.current));
+    et_scope_close(s);
+}
+END_TEST
+
 /* --- wrong use --- */
 
 #define ONES(...) et_ones(ET_F32, ET_SHAPE(__VA_ARGS__))
@@ -224,6 +327,13 @@ END_TEST
     X(et_batch_norm(f.x, et_set_requires_grad(ONES(3), true), ONES(3), NULL, NULL, false, 0.1, 1e-5), ET_EINVAL,    \
       "running_mean cannot get a gradient")                                                                        \
     X(et_batch_norm_axis(f.x, 2, NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_EINVAL, "dimension 2")                \
+    X(et_batch_norm_relu_max_pool(f.x, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 1), ET_ESHAPE, "x is [2, 3], expected") \
+    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 0), ET_EINVAL, "a window of 1 x 0") \
+    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 2, 2), ET_ESHAPE, "larger than")     \
+    X(et_batch_norm_relu_max_pool(ONES(1, 1, 400), NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 257), ET_EINVAL,     \
+      "expected 1 to 256 elements")                                                                                \
+    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 0, 1, 2), ET_EINVAL, "eps is 0")           \
+    X(et_batch_norm_layer_forward_relu_pool(NULL, f.x, 1, 2), ET_EINVAL, "batch norm")                              \
     X(et_batch_norm_layer_forward(NULL, f.x), ET_EINVAL, "batch norm")
 MISUSE_TABLE(pool, MISUSES)
 
@@ -300,6 +410,8 @@ int main(void)
     tcase_add_loop_test(t, moments_far_from_zero, 0, table_count());
     tcase_add_test(t, uneven_rows);
     tcase_add_test(t, threads);
+    tcase_add_loop_test(t, fused_pool, 0, (int)(sizeof fused_cases / sizeof *fused_cases));
+    tcase_add_test(t, fused_pool_memory);
     tcase_add_loop_test(t, pool_misuses, 0, N_pool_misuses);
     tcase_add_test(t, layer);
     tcase_add_test(t, layer_memory);
