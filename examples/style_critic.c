@@ -119,7 +119,8 @@ static et_status judge_style(critic *c, int32_t k)
     et_status status = z && heard ? et_fill_normal(z, &rng, 0, 1) : et_error_status();
 
     if (!status)
-        status = style_write_events(c->run.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how, &rng, &pieces);
+        status = style_write_chosen(c->run.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how,
+                                    et_cli_int(c->cli, "tries"), &rng, &pieces);
     if (!status)
         status = style_listen(c->listener, &pieces, heard);
     for (int64_t i = 0; !status && i < n; i++) {

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
 #include "examples/common/run_model.h"
 #include "tensor/alloc.h"
 
@@ -153,6 +155,79 @@ et_status style_write_events(const et_style_vae *m, et_tensor *z_c, et_tensor *s
                              const et_style_sampling *how, et_rng *rng, et_segments *out)
 {
     return style_write_mixed(m, z_c, et_one_hot(styles, m->config.styles, ET_F32), how, rng, out);
+}
+
+/* score[i] = ln of the style head's probability of styles[i] in piece i. */
+static et_status hear(const et_style_vae *m, const et_segments *pieces, const int32_t *styles, double *score)
+{
+    et_scope *s = et_scope_open();
+    et_style_batch b;
+    et_style_posterior q;
+
+    et_no_grad_begin();
+    et_status status = style_piece_batch(pieces, 0, &b);
+    if (!status)
+        status = et_style_vae_encode(m, &b, &q);
+    et_tensor *log_p = status ? NULL : et_contiguous(et_log_softmax(q.alpha, -1));
+    for (int64_t i = 0; log_p && i < pieces->n; i++)
+        score[i] = (double)et_data_f32(log_p)[i * m->config.styles + styles[i]];
+    et_no_grad_end();
+    et_scope_close(s);
+    return status ? status : et_error_status();
+}
+
+/* Piece i of from[which[i]], for all n. */
+static et_status choose(int64_t n, const et_segments *from, const int64_t *which, et_segments *out)
+{
+    *out = (et_segments){.n = n, .begin = et_alloc_zero((size_t)n + 1, sizeof *out->begin)};
+    for (int64_t i = 0; out->begin && i < n; i++)
+        out->begin[i + 1] = out->begin[i] + from[which[i]].begin[i + 1] - from[which[i]].begin[i];
+    out->n_events = out->begin ? out->begin[n] : 0;
+    out->events = out->begin ? et_alloc((size_t)out->n_events * sizeof *out->events + 1) : NULL;
+    if (!out->events) {
+        et_segments_free(out);
+        return et_error_status();
+    }
+    for (int64_t i = 0; i < n; i++)
+        memcpy(out->events + out->begin[i], from[which[i]].events + from[which[i]].begin[i],
+               (size_t)(out->begin[i + 1] - out->begin[i]) * sizeof *out->events);
+    return ET_OK;
+}
+
+et_status style_write_chosen(const et_style_vae *m, et_tensor *z_c, et_tensor *styles,
+                             const et_style_sampling *how, int64_t tries, et_rng *rng, et_segments *out)
+{
+    if (tries == 1)
+        return style_write_events(m, z_c, styles, how, rng, out);
+    if (m->config.discrete_label)
+        return et_raise(ET_EINVAL, "--tries: a model that is given the label does not hear styles");
+    const int64_t n = z_c ? z_c->shape[0] : 0;
+    const et_tensor *flat = et_contiguous(styles);
+    et_segments *all = et_alloc_zero((size_t)tries, sizeof *all);
+    double *best = et_alloc((size_t)n * sizeof *best + 1), *score = et_alloc((size_t)n * sizeof *score + 1);
+    int64_t *which = et_alloc_zero((size_t)n + 1, sizeof *which);
+    et_status status = flat && all && best && score && which ? ET_OK : et_error_status();
+
+    *out = (et_segments){0};
+    for (int64_t k = 0; !status && k < tries; k++) {
+        status = style_write_events(m, z_c, styles, how, rng, &all[k]);
+        if (!status)
+            status = hear(m, &all[k], et_data_i32(flat), score);
+        for (int64_t i = 0; !status && i < n; i++)
+            if (k == 0 || score[i] > best[i]) {
+                best[i] = score[i];
+                which[i] = k;
+            }
+    }
+    if (!status)
+        status = choose(n, all, which, out);
+    for (int64_t k = 0; all && k < tries; k++)
+        et_segments_free(&all[k]);
+    et_dealloc(all);
+    et_dealloc(best);
+    et_dealloc(score);
+    et_dealloc(which);
+    return status;
 }
 
 et_status style_write_mixed(const et_style_vae *m, et_tensor *z_c, et_tensor *weights,

@@ -112,6 +112,10 @@ et_tensor *style_content(const et_style_vae *m, const et_style_batch *b, et_tens
 /* Pieces of z_c [n, content] in styles [n]. The caller releases *out. */
 et_status style_write_events(const et_style_vae *m, et_tensor *z_c, et_tensor *styles,
                              const et_style_sampling *how, et_rng *rng, et_segments *out);
+/* The same, each piece the one of `tries` drawings of its content in which the model's own style head hears
+ * the style most surely. EINVAL for more than one try without a style head. */
+et_status style_write_chosen(const et_style_vae *m, et_tensor *z_c, et_tensor *styles,
+                             const et_style_sampling *how, int64_t tries, et_rng *rng, et_segments *out);
 /* The same with the styles' weights [n, S]. */
 et_status style_write_mixed(const et_style_vae *m, et_tensor *z_c, et_tensor *weights,
                             const et_style_sampling *how, et_rng *rng, et_segments *out);

@@ -175,7 +175,8 @@ int style_verb_generate(et_cli *cli)
         et_tensor *z = et_zeros(ET_F32, ET_SHAPE(n, s.model->config.content));
         status = z ? et_fill_normal(z, &rng, 0, 1) : et_error_status();
         if (!status)
-            status = style_write_events(s.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how, &rng, &pieces);
+            status = style_write_chosen(s.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how,
+                                        et_cli_int(cli, "tries"), &rng, &pieces);
     }
     if (!status)
         et_report_section(p.report, style);

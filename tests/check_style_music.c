@@ -157,6 +157,71 @@ START_TEST(histograms)
 }
 END_TEST
 
+/* ln p(style) as the style head of m says it of each piece. */
+static void heard(const et_style_vae *m, const et_segments *pieces, const int32_t *styles, double *out)
+{
+    et_style_batch b;
+    et_style_posterior q;
+
+    ck_assert_int_eq(style_piece_batch(pieces, 0, &b), ET_OK);
+    ck_assert_msg(et_style_vae_encode(m, &b, &q) == ET_OK, "%s", et_error_message());
+    et_tensor *p = et_log_softmax(q.alpha, -1);
+    for (int64_t i = 0; i < pieces->n; i++)
+        out[i] = et_get(p, (const int64_t[]){i, styles[i]});
+}
+
+/* Of several drawings the one that is heard best is kept, for each piece by itself: the first of them is what
+ * one drawing gives. One try is one drawing; a model without a style head cannot choose. */
+START_TEST(chosen)
+{
+    enum { N = 6, TRIES = 5 };
+    static const int32_t styles[N] = {0, 1, 2, 2, 1, 0};
+    et_style_vae_config c = et_style_vae_small();
+    const et_style_sampling how = {.temperature = 1, .max_events = 12};
+    double one[N], best[N];
+    int better = 0;
+
+    c.cell = ET_VAE_GRU;
+    c.styles = 3;
+    for (int k = 0; k < 2; k++) {
+        c.discrete_label = k == 1;
+        et_rng rng = et_rng_make(17, 0), first = et_rng_make(4, 4), same = first, all = first;
+        et_style_vae *m = et_style_vae_new(NULL, NULL, &c, &rng);
+        et_segments pieces[3] = {{0}, {0}, {0}};
+        ck_assert_msg(m != NULL, "%s", et_error_message());
+        for (int64_t i = 0; i < et_module_n_entries(&m->module); i++)
+            et_fill_normal(et_module_entry(&m->module, i)->tensor, &rng, 0, 0.4);
+        et_module_eval(&m->module);
+        et_scope *s = et_scope_open();
+        et_tensor *z = et_zeros(ET_F32, ET_SHAPE(N, c.content)), *y = et_from(ET_I32, ET_SHAPE(N), styles);
+        et_fill_normal(z, &rng, 0, 1);
+        ck_assert_int_eq(style_write_events(m, z, y, &how, &first, &pieces[0]), ET_OK);
+        ck_assert_int_eq(style_write_chosen(m, z, y, &how, 1, &same, &pieces[1]), ET_OK);
+        ck_assert_int_eq(pieces[0].n_events, pieces[1].n_events);
+        const size_t size = (size_t)pieces[0].n_events * sizeof *pieces[0].events;
+        ck_assert(!memcmp(pieces[0].events, pieces[1].events, size));
+        const et_status status = style_write_chosen(m, z, y, &how, TRIES, &all, &pieces[2]);
+        ck_assert_int_eq(status, k ? ET_EINVAL : ET_OK);
+        et_error_clear();
+        if (k == 0) {
+            heard(m, &pieces[0], styles, one);
+            heard(m, &pieces[2], styles, best);
+            ck_assert_int_eq(pieces[2].n, N);
+            for (int i = 0; i < N; i++) {
+                ck_assert_msg(best[i] >= one[i] - 1e-5, "piece %d: %g of one drawing, %g of %d", i, one[i],
+                              best[i], TRIES);
+                better += best[i] > one[i] + 1e-5;
+            }
+            ck_assert_msg(better >= 3, "%d of %d pieces are better than the first drawing", better, N);
+        }
+        for (int i = 0; i < 3; i++)
+            et_segments_free(&pieces[i]);
+        et_scope_close(s);
+        et_module_free(&m->module);
+    }
+}
+END_TEST
+
 /* Every segment once; batches of similar length; the same for the same epoch, another for another. */
 START_TEST(orders)
 {
@@ -259,6 +324,7 @@ int main(void)
     tcase_add_loop_test(tc, keys, 0, 12);
     tcase_add_test(tc, copies);
     tcase_add_test(tc, histograms);
+    tcase_add_test(tc, chosen);
     tcase_add_test(tc, orders);
     tcase_add_test(tc, planes);
     tcase_add_test(tc, rolls);

@@ -67,6 +67,7 @@ expect "another piece" sh -c '! cmp -s first.mid learned/generate/up-1.mid'
 expect "greedily" run generate --out learned --style leap --count 1 --greedy --to elsewhere
 expect "elsewhere" test -s elsewhere/leap-1.mid
 expect "by beam search" run generate --out learned --style leap --count 1 --beam 3
+expect "chosen among tries" run generate --out learned --style leap --count 2 --tries 3
 expect "among the likeliest" run generate --out learned --style leap --count 2 --top-k 2 --max-events 10
 expect "rebuilds a piece" run reconstruct --out learned data/up/3.mid --greedy
 expect "in the style it is heard in" says "^heard as up$"
@@ -83,7 +84,7 @@ expect "nothing hangs" says ", 0 hanging; best (up|leap)-[1-4], worst"
 expect "what was heard instead" says "^heard as +leap +up$"
 expect "measures beside those of real pieces" says "^real, held out: clarity of the key 0"
 expect "its page" grep -q "Pitch classes above the tonic" learned/judge.html
-expect "is judged by the same judge" run judge --out learned --count 2 --judge learned/judge.safetensors
+expect "is judged by the same judge" run judge --out learned --count 2 --tries 2 --judge learned/judge.safetensors
 expect "which does not learn again" sh -c "! grep -q 'the judge listens' '$dir/output'"
 
 # The baseline, other cells and both readings of mu-forcing.
@@ -103,6 +104,7 @@ done << 'END'
 END
 expect "by beam search with the style at every event" run generate --out kind2 --style up --count 1 --beam 3 --max-events 6
 expect "labels: no style head" sh -c '! grep -q style_accuracy kind3/metrics.json'
+misuse "does not hear styles" generate --out kind3 --style up --tries 2
 misuse "does not hear styles" reconstruct --out kind3 data/up/3.mid
 expect "labels and a style" run reconstruct --out kind3 data/up/3.mid --style up --max-events 12
 expect "styles in the order given" sh -c "tr -d ' \n' < kind5/config.json | grep -q '\"styles\":\[\"up\",\"leap\"\]'"

@@ -163,6 +163,7 @@ tests_check_style_music_SOURCES = \
 	examples/style_compare.c \
 	examples/style_data.c \
 	examples/style_judge.c \
+	examples/style_model.c \
 	examples/style_write.c \
 	tests/check_style_music.c
 tests_check_style_music_LDADD = examples/libcommon.la $(TEST_LDADD)
