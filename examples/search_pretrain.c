@@ -321,8 +321,8 @@ static et_status defaults(et_cli *cli)
     et_cli_default_int(cli, "tokens", base ? 128 : 96);
     et_cli_default_int(cli, "words", 4000);
     et_cli_default_int(cli, "epochs", 20);
-    et_cli_default_int(cli, "batch", 32);
-    et_cli_default_real(cli, "lr", base ? 1e-4 : 2e-3);
+    et_cli_default_int(cli, "batch", base ? 32 : 16);
+    et_cli_default_real(cli, "lr", base ? 1e-4 : 1e-3);
     et_cli_default_real(cli, "weight-decay", 0.01);
     return et_error_status();
 }
@@ -343,10 +343,11 @@ static et_status gather(job *j)
 static et_status make_model(job *j)
 {
     const et_cli *cli = j->cli;
-    const et_bert_config c = search_text_tower(strcmp(et_cli_text(cli, "size"), "base") == 0,
-                                               et_vocabulary_size(et_wordpiece_vocabulary(j->words)),
-                                               j->tokens);
+    const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;
+    et_bert_config c = search_text_tower(base, et_vocabulary_size(et_wordpiece_vocabulary(j->words)),
+                                         j->tokens);
     et_rng rng = et_rng_make((uint64_t)et_cli_int(cli, "seed"), STREAM_WEIGHTS);
+    c.plain_init = !base;
     double *counts = (j->model = et_bert_pretrain_new(NULL, NULL, &c, &rng)) ? frequencies(j) : NULL;
 
     if (counts && !et_bert_pretrain_frequencies(j->model, counts)) {

@@ -9,6 +9,22 @@
 #include "nn/init.h"
 #include "tensor/alloc.h"
 
+/* With embeddings N(0, 1) logits would begin with a deviation of sqrt(d): the norm before them brings it to 1.
+ * And neighbours are what words are guessed from: waves as positions (Vaswani et al. 2017, here of variance 1)
+ * tell them at once. */
+static void begin_plainly(et_bert_pretrain *m)
+{
+    const int64_t d = m->bert->config.width;
+    et_tensor *table = m->bert->position->weight;
+    float *p = table->dtype == ET_F32 ? et_data_mut(table) : NULL;
+
+    et_fill(m->norm->weight, 1 / sqrt((double)d));
+    for (int64_t i = 0; p && i < table->numel; i++) {
+        const double angle = (double)(i / d) * pow(10000, -(double)(i % d / 2 * 2) / (double)d);
+        p[i] = (float)(sqrt(2) * (i % 2 ? cos(angle) : sin(angle)));
+    }
+}
+
 et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, const et_bert_config *config,
                                        et_rng *rng)
 {
@@ -38,7 +54,7 @@ et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, cons
         if (!et_error_status())
             et_init_module_normal(cls, 0.02, 0, rng);
         if (!et_error_status() && config->plain_init)
-            et_init_module_normal(m->bert->embeddings, 1 / sqrt((double)d), 0, rng);
+            begin_plainly(m);
     }
     return et_module_done(&m->module);
 }

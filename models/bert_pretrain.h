@@ -26,8 +26,8 @@ typedef struct et_bert_pretrain {
 } et_bert_pretrain;
 
 /** A model under parent and name (both NULL: a root); bert-base: 110 106 428 parameters. Initialised and
- *  refused as et_bert_new, but for plain_init's embeddings: they are N(0, 1/sqrt(d)) here, as words are told
- *  apart by products with them. */
+ *  refused as et_bert_new, but that with plain_init positions begin as waves, and the last norm's weights at
+ *  1/sqrt(d), so that logits begin with a deviation of 1. */
 et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, const et_bert_config *config,
                                        et_rng *rng);
 

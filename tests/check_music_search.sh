@@ -121,7 +121,7 @@ expect "names a sound" run zero-shot library/low.wav --out corpus
 expect "a genre for it" says '^genres: [a-z]+ -?[0-9.]+, [a-z]+ -?[0-9.]+'
 expect "and tags" says '^tags:   [a-z -]+ -?[0-9.]+, '
 misuse "broken.wav" zero-shot library/broken.wav --out corpus
-misuse "neither genres nor tags" zero-shot library/low.wav --out task
+misuse "whose sounds are no sounds" zero-shot library/low.wav --out task
 mkdir other
 printf 'wav,genre,caption\nlow.wav,jazz,a low tone\nhigh.wav,rock,a high tone\n' > other/clips.csv
 cp library/low.wav library/below/high.wav other
