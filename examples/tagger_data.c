@@ -53,7 +53,7 @@ tagger_recipe tagger_recipe_of(tagger_kind kind, et_tagger_front front, et_tagge
         r.window = 128;
     if (kind == TAGGER_DIGITS) { /* 0.68 s: all of nineteen in twenty */
         r.window = spec ? 43 : 10935;
-        r.sound = (et_sound_augment){.speed = 0.2, .place = true, .gain = 6};
+        r.sound = (et_sound_augment){.speed = 0.12, .place = true, .gain = 6};
     }
     if (planted) { /* the tasks' sizes are theirs; dropout and mixup keep maps at one event apart from those
                     * of others */
@@ -66,6 +66,11 @@ tagger_recipe tagger_recipe_of(tagger_kind kind, et_tagger_front front, et_tagge
     r.chunks = planted || (kind == TAGGER_RENDERED && spec) ? 1 : paper ? 16 : 2;
     r.lr = paper ? 1e-4 : 2e-3;
     r.mixup = planted ? 0.3 : paper ? 0 : 0.2;
+    if (kind == TAGGER_DIGITS && !paper) { /* a spoken digit is one event: no mixtures, and judged as a whole */
+        r.mixup = 0;
+        r.chunks = 1;
+        r.lr = 4e-3;
+    }
     return r;
 }
 
