@@ -272,6 +272,8 @@ CASES("batch_norm/sequence", 3, out[0] = running_norm(in, out))
 CASES("batch_norm/vectors", 3, out[0] = running_norm(in, out))
 CASE("batch_norm/evaluation", et_batch_norm(in[0], in[1], in[2], in[3], in[4], false, 0.1, 1e-3))
 CASE("batch_norm_relu/image", et_batch_norm_relu(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
+CASE("batch_norm_relu_max_pool/image",
+     et_batch_norm_relu_max_pool(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5, 2, 3))
 CASE("batch_norm_axis/last", et_batch_norm_axis(in[0], -1, NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
 
 /* --- loss --- */

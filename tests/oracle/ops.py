@@ -419,6 +419,9 @@ def batch_norms():
          r("bn", 2, 3, 5), r("bn", 3), r("bn", 3, lo=0.5, hi=2), r("bn", 3), r("bn", 3), constant=(1, 2))
     case("batch_norm_relu/image", lambda x, w, b: F.relu(F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)),
          r("bnr", 2, 3, 4, 5), r("bnr", 3), r("bnr", 3))
+    case("batch_norm_relu_max_pool/image",
+         lambda x, w, b: F.max_pool2d(F.relu(F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)), (2, 3)),
+         r("bnp", 2, 3, 4, 19), r("bnp", 3), r("bnp", 3))
     case("batch_norm_axis/last", lambda x, w, b: F.batch_norm(x.mT, None, None, w, b, True, 0.1, 1e-5).mT,
          r("bna", 2, 7, 3), r("bna", 3), r("bna", 3))
 
