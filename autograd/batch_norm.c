@@ -21,8 +21,8 @@ et_status et_bn_check(et_node *n)
     const int64_t channels = x->shape[a->axis];
     for (int i = 1; i < 5; i++)
         if (n->in[i] && (n->in[i]->ndim != 1 || n->in[i]->shape[0] != channels))
-            return et_op_raise(n, ET_ESHAPE, "%s is %s, expected [%lld] for x %s", names[i], et_shape_str(n->in[i]),
-                               (long long)channels, et_shape_str(x));
+            return et_op_raise(n, ET_ESHAPE, "%s is %s, expected [%lld] for x %s", names[i],
+                               et_shape_str(n->in[i]), (long long)channels, et_shape_str(x));
     if (!(a->eps > 0))
         return et_op_raise(n, ET_EINVAL, "eps is %g, expected a positive number", a->eps);
     if (!(a->momentum >= 0 && a->momentum <= 1))
@@ -38,7 +38,8 @@ et_status et_bn_check(et_node *n)
             return et_op_raise(n, ET_EINVAL, "%s is not contiguous, it cannot be updated", names[i]);
     }
     if (a->training && channels && x->numel / channels == 1)
-        return et_op_raise(n, ET_ESHAPE, "x %s has one value a channel, which has no variance", et_shape_str(x));
+        return et_op_raise(n, ET_ESHAPE, "x %s has one value a channel, which has no variance",
+                           et_shape_str(x));
     return ET_OK;
 }
 
@@ -61,7 +62,8 @@ et_status et_bn_start(et_node *n, et_bn_job *j, bool flat)
     for (int i = 0; i < 6 && j->flat; i++)
         if (!(j->columns[i] = et_scratch(n, (size_t)(j->channels * j->rows * j->size))))
             return et_error_status();
-    j->first = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double)); /* one row even where none is */
+    j->first = et_scratch(n, (size_t)((j->rows + 1) * j->channels) *
+                                 sizeof(double)); /* one row even where none is */
     j->second = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double));
     j->norms = et_scratch(n, (size_t)j->channels * sizeof(et_norm));
     return j->first && j->second && j->norms ? ET_OK : et_error_status();
@@ -149,7 +151,8 @@ void et_bn_set_norms(const et_node *n, et_bn_job *j, const void *gamma, const vo
 {
     for (int64_t c = j->c0; c < j->c0 + j->some; c++)
         j->norms[c] = (et_norm){.mean = j->stats[2 * c],
-                                .scale = j->stats[2 * c + 1] * (gamma ? element(n->in[ET_BN_GAMMA], gamma, c) : 1),
+                                .scale = j->stats[2 * c + 1] *
+                                         (gamma ? element(n->in[ET_BN_GAMMA], gamma, c) : 1),
                                 .shift = beta ? element(n->in[ET_BN_BETA], beta, c) : 0,
                                 .relu = ET_ATTR(n, et_bn_attr)->relu};
     for (int64_t c = j->c0; j->flat && c < j->c0 + j->some; c++) {
@@ -216,7 +219,8 @@ void et_bn_join(const et_node *n, const et_bn_job *j)
         for (int64_t at = c * j->rows; j->flat && at < (c + 1) * j->rows; at++) {
             put(n->in[ET_BN_X], j->columns[3], at, s);
             put(n->in[ET_BN_X], j->columns[4], at, j->coeffs[3 * c + 1]);
-            put(n->in[ET_BN_X], j->columns[5], at, j->coeffs[3 * c + 2] + rounding(n, j, c) * j->coeffs[3 * c + 1]);
+            put(n->in[ET_BN_X], j->columns[5], at,
+                j->coeffs[3 * c + 2] + rounding(n, j, c) * j->coeffs[3 * c + 1]);
         }
     }
 }
@@ -230,7 +234,9 @@ static et_status give(et_node *n, int i, const et_bn_job *j, const double *sums,
     if (!g)
         return et_error_status();
     for (int64_t c = 0; c < j->channels; c++)
-        put(n->in[i], g, c, sums[et_bn_sum_of(j, 0, c)] * (scaled ? j->stats[2 * c + 1] : 1) + (acc ? element(n->in[i], g, c) : 0));
+        put(n->in[i], g, c,
+            sums[et_bn_sum_of(j, 0, c)] * (scaled ? j->stats[2 * c + 1] : 1) +
+                (acc ? element(n->in[i], g, c) : 0));
     return ET_OK;
 }
 

@@ -5,7 +5,10 @@
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
-static et_status bn_shape(et_node *n) { return et_bn_check(n) ? et_error_status() : et_out_like(n, 0, ET_BN_X); }
+static et_status bn_shape(et_node *n)
+{
+    return et_bn_check(n) ? et_error_status() : et_out_like(n, 0, ET_BN_X);
+}
 
 static void flat_apply(int64_t lo, int64_t hi, void *user)
 {
@@ -23,8 +26,9 @@ static void flat_sums(int64_t lo, int64_t hi, void *user)
     const void *const norm[] = {et_bn_column(j, j->columns[0], lo), et_bn_column(j, j->columns[1], lo),
                                 et_bn_column(j, j->columns[2], lo)};
 
-    j->k->cols_sums(j->n, hi - lo, et_bn_column(j, j->x, lo), j->ldo, norm, j->norms[j->c0].relu, et_bn_column(j, j->gy, lo),
-                    j->first + j->c0 * j->rows + lo, j->second + j->c0 * j->rows + lo);
+    j->k->cols_sums(j->n, hi - lo, et_bn_column(j, j->x, lo), j->ldo, norm, j->norms[j->c0].relu,
+                    et_bn_column(j, j->gy, lo), j->first + j->c0 * j->rows + lo,
+                    j->second + j->c0 * j->rows + lo);
 }
 
 static void flat_bwd(int64_t lo, int64_t hi, void *user)
@@ -35,8 +39,8 @@ static void flat_bwd(int64_t lo, int64_t hi, void *user)
     const void *const coeffs[] = {et_bn_column(j, j->columns[3], lo), et_bn_column(j, j->columns[4], lo),
                                   et_bn_column(j, j->columns[5], lo)};
 
-    j->k->cols_bwd(j->n, hi - lo, et_bn_column(j, j->x, lo), j->ldo, norm, j->norms[j->c0].relu, et_bn_column(j, j->gy, lo),
-                   coeffs, j->y + (j->c0 * j->rows + lo) * j->size, j->acc);
+    j->k->cols_bwd(j->n, hi - lo, et_bn_column(j, j->x, lo), j->ldo, norm, j->norms[j->c0].relu,
+                   et_bn_column(j, j->gy, lo), coeffs, j->y + (j->c0 * j->rows + lo) * j->size, j->acc);
 }
 
 static void apply_piece(int64_t lo, int64_t hi, void *user)
@@ -44,7 +48,8 @@ static void apply_piece(int64_t lo, int64_t hi, void *user)
     const et_bn_job *j = user;
 
     for (int64_t r = lo; r < hi; r++)
-        j->k->norm_apply(j->n, j->x + et_bn_row(j, r), &j->norms[et_bn_channel(j, r)], j->y + et_bn_row(j, r));
+        j->k->norm_apply(j->n, j->x + et_bn_row(j, r), &j->norms[et_bn_channel(j, r)],
+                         j->y + et_bn_row(j, r));
 }
 
 static et_status bn_fwd(et_node *n)
@@ -91,8 +96,8 @@ static void bwd_piece(int64_t lo, int64_t hi, void *user)
 
     for (int64_t r = lo; r < hi; r++) {
         const double *f = j->coeffs + 3 * et_bn_channel(j, r);
-        j->k->norm_bwd(j->n, j->x + et_bn_row(j, r), &j->norms[et_bn_channel(j, r)], j->gy + et_bn_row(j, r), f[0], f[1], f[2],
-                       j->y + et_bn_row(j, r), j->acc);
+        j->k->norm_bwd(j->n, j->x + et_bn_row(j, r), &j->norms[et_bn_channel(j, r)], j->gy + et_bn_row(j, r),
+                       f[0], f[1], f[2], j->y + et_bn_row(j, r), j->acc);
     }
 }
 
@@ -164,14 +169,22 @@ ET_CALL(bn_halves, norm_halves(in))
 static const et_sample bn_samples[] = {
     {.name = "images", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
     {.name = "short sequences", .n_in = 3, .in = {{3, {4, 7, 3}}, {1, {7}}, {1, {7}}}, .call = bn_affine},
-    {.name = "sequences past a vector", .n_in = 3, .in = {{3, {3, 2, 37}}, {1, {2}}, {1, {2}}}, .call = bn_affine},
+    {.name = "sequences past a vector",
+     .n_in = 3,
+     .in = {{3, {3, 2, 37}}, {1, {2}}, {1, {2}}},
+     .call = bn_affine},
     {.name = "vectors", .n_in = 3, .in = {{2, {9, 5}}, {1, {5}}, {1, {5}}}, .call = bn_affine},
     {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
     {.name = "one sample", .n_in = 3, .in = {{3, {1, 3, 6}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
     {.name = "past a block", .n_in = 3, .in = {{3, {1, 1, 4100}}, {1, {1}}, {1, {1}}}, .call = bn_affine},
     {.name = "plain", .n_in = 1, .in = {{3, {4, 3, 2}}}, .call = bn_plain},
-    {.name = "evaluation", .n_in = 5, .in = {{3, {2, 3, 4}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}}, .call = bn_eval},
-    {.name = "evaluation of vectors", .n_in = 5, .in = {{2, {4, 3}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
+    {.name = "evaluation",
+     .n_in = 5,
+     .in = {{3, {2, 3, 4}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
+     .call = bn_eval},
+    {.name = "evaluation of vectors",
+     .n_in = 5,
+     .in = {{2, {4, 3}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
      .call = bn_eval},
     {.name = "empty", .n_in = 3, .in = {{3, {0, 3, 4}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
 };
@@ -194,8 +207,8 @@ et_tensor *(et_batch_norm)(et_tensor *x, et_tensor *running_mean, et_tensor *run
 {
     const et_bn_attr a = {1, training, false, momentum, eps, 1, 1};
 
-    return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a,
-                     sizeof a);
+    return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias},
+                     &a, sizeof a);
 }
 
 static const et_sample bn_relu_samples[] = {
@@ -210,27 +223,32 @@ const et_op et_op_batch_norm_relu = {
 };
 
 /** relu(et_batch_norm(..)) in one pass over the data, which backward reads x alone for. */
-et_tensor *(et_batch_norm_relu)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var, et_tensor *weight,
-                                et_tensor *bias, bool training, double momentum, double eps)
+et_tensor *(et_batch_norm_relu)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var,
+                                et_tensor *weight, et_tensor *bias, bool training, double momentum,
+                                double eps)
 {
     const et_bn_attr a = {1, training, true, momentum, eps, 1, 1};
 
-    return et_apply1(&et_op_batch_norm_relu, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a,
-                     sizeof a);
+    return et_apply1(&et_op_batch_norm_relu, 5,
+                     (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a, sizeof a);
 }
 
 static const et_sample bn_axis_samples[] = {
     {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
 };
-const et_op et_op_batch_norm_axis = {.name = "batch_norm_axis", .args = "r r? r?", .flags = ET_OP_ONCE, .n_out = 1,
+const et_op et_op_batch_norm_axis = {.name = "batch_norm_axis",
+                                     .args = "r r? r?",
+                                     .flags = ET_OP_ONCE,
+                                     .n_out = 1,
                                      ET_SAMPLES(bn_axis_samples)};
 
 /** et_batch_norm with the channels along `axis` (from the end when negative). */
 et_tensor *(et_batch_norm_axis)(et_tensor *x, int axis, et_tensor *running_mean, et_tensor *running_var,
-                                et_tensor *weight, et_tensor *bias, bool training, double momentum, double eps)
+                                et_tensor *weight, et_tensor *bias, bool training, double momentum,
+                                double eps)
 {
     const et_bn_attr a = {axis, training, false, momentum, eps, 1, 1};
 
-    return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a,
-                     sizeof a);
+    return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias},
+                     &a, sizeof a);
 }

@@ -7,7 +7,10 @@
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
-enum { MOST_TAPS = 256 /* the place of a maximum is kept in a byte */, BLOCK = 8192 /* elements of a block, at most */ };
+enum {
+    MOST_TAPS = 256 /* the place of a maximum is kept in a byte */,
+    BLOCK = 8192 /* elements of a block, at most */
+};
 
 /* A row of bn is a plane [h, w] of one sample and channel, cut into blocks: parts of a row of windows. */
 typedef struct bnp_job {
@@ -25,17 +28,18 @@ static et_status bnp_shape(et_node *n)
     const et_tensor *x = n->in[ET_BN_X];
 
     if (x->ndim != 3 && x->ndim != 4)
-        return et_op_raise(n, ET_ESHAPE, "x is %s, expected [batch, channels, length] or [batch, channels, height, width]",
+        return et_op_raise(n, ET_ESHAPE,
+                           "x is %s, expected [batch, channels, length] or [batch, channels, height, width]",
                            et_shape_str(x));
     if (et_bn_check(n))
         return et_error_status();
     const int64_t h = x->ndim == 4 ? x->shape[2] : 1, w = x->shape[x->ndim - 1];
     if (a->kh < 1 || a->kw < 1 || a->kh > MOST_TAPS || a->kw > MOST_TAPS || a->kh * a->kw > MOST_TAPS)
-        return et_op_raise(n, ET_EINVAL, "a window of %lld x %lld, expected 1 to %d elements", (long long)a->kh,
-                           (long long)a->kw, MOST_TAPS);
+        return et_op_raise(n, ET_EINVAL, "a window of %lld x %lld, expected 1 to %d elements",
+                           (long long)a->kh, (long long)a->kw, MOST_TAPS);
     if (a->kh > h || a->kw > w)
-        return et_op_raise(n, ET_ESHAPE, "a window of %lld x %lld is larger than those of x %s", (long long)a->kh,
-                           (long long)a->kw, et_shape_str(x));
+        return et_op_raise(n, ET_ESHAPE, "a window of %lld x %lld is larger than those of x %s",
+                           (long long)a->kh, (long long)a->kw, et_shape_str(x));
     if (x->ndim == 4)
         return et_out(n, 0, x->dtype, ET_SHAPE(x->shape[0], x->shape[1], h / a->kh, w / a->kw));
     return et_out(n, 0, x->dtype, ET_SHAPE(x->shape[0], x->shape[1], w / a->kw));
@@ -78,7 +82,10 @@ static block block_of(const bnp_job *j, int64_t r, int64_t i)
 /* The lines of x in a block: the whole block where nothing is left out between its rows. */
 static int64_t lines_of(const bnp_job *j, const block *b) { return b->across == j->w ? 1 : b->rows; }
 
-static int64_t line_length(const bnp_job *j, const block *b) { return b->across == j->w ? b->rows * b->across : b->across; }
+static int64_t line_length(const bnp_job *j, const block *b)
+{
+    return b->across == j->w ? b->rows * b->across : b->across;
+}
 
 static void over(bnp_job *j, void (*piece)(int64_t lo, int64_t hi, void *user))
 {
@@ -100,8 +107,8 @@ static void pool_piece(int64_t lo, int64_t hi, void *user)
             for (int64_t l = 0; l < lines_of(j, &b); l++)
                 k->norm_apply(line_length(j, &b), j->bn.x + (b.x + l * j->w) * j->bn.size,
                               &j->bn.norms[et_bn_channel(&j->bn, r)], act + l * b.across * j->bn.size);
-            k->max_pool(b.n, act, b.across, b.across, 0, j->kw, b.rows, 0, j->kw, j->bn.y + b.windows * j->bn.size,
-                        j->at + b.windows);
+            k->max_pool(b.n, act, b.across, b.across, 0, j->kw, b.rows, 0, j->kw,
+                        j->bn.y + b.windows * j->bn.size, j->at + b.windows);
         }
 }
 
@@ -125,8 +132,8 @@ static et_status bnp_fwd(et_node *n)
     }
     j.bn.x = et_contig(n, n->in[ET_BN_X]);
     j.bn.y = y;
-    if (!stats || !(j.bn.stats = et_data_mut(stats)) || !j.bn.x || !y || !j.at || et_bn_affine(n, &gamma, &beta) ||
-        et_bn_running(n, &rm, &rv))
+    if (!stats || !(j.bn.stats = et_data_mut(stats)) || !j.bn.x || !y || !j.at ||
+        et_bn_affine(n, &gamma, &beta) || et_bn_running(n, &rm, &rv))
         return et_error_status();
     const int64_t step = et_bn_group(&j.bn, 1);
     for (j.bn.c0 = 0; j.bn.c0 < j.bn.channels; j.bn.c0 += step) {
@@ -145,7 +152,8 @@ static void spread(const bnp_job *j, const block *b, char *g)
 {
     if (b->n * j->kw != b->across)
         memset(g, 0, (size_t)(b->rows * b->across * j->bn.size));
-    j->bn.k->max_pool_bwd(b->n, b->rows, j->kw, j->bn.gy + b->windows * j->bn.size, j->at + b->windows, g, b->across, 0);
+    j->bn.k->max_pool_bwd(b->n, b->rows, j->kw, j->bn.gy + b->windows * j->bn.size, j->at + b->windows, g,
+                          b->across, 0);
 }
 
 static void sums_piece(int64_t lo, int64_t hi, void *user)
@@ -162,7 +170,8 @@ static void sums_piece(int64_t lo, int64_t hi, void *user)
             spread(j, &b, g);
             for (int64_t l = 0; l < lines_of(j, &b); l++) {
                 j->bn.k->norm_sums(line_length(j, &b), j->bn.x + (b.x + l * j->w) * j->bn.size,
-                                   &j->bn.norms[et_bn_channel(&j->bn, r)], g + l * b.across * j->bn.size, &s, &d);
+                                   &j->bn.norms[et_bn_channel(&j->bn, r)], g + l * b.across * j->bn.size, &s,
+                                   &d);
                 *sum += s;
                 *dot += d;
             }
@@ -176,7 +185,8 @@ static void give_line(const bnp_job *j, int64_t r, int64_t from, int64_t n, cons
     const int64_t c = et_bn_channel(&j->bn, r), size = j->bn.size;
     const double *f = j->bn.coeffs + 3 * c;
 
-    j->bn.k->norm_bwd(n, j->bn.x + from * size, &j->bn.norms[c], g, f[0], f[1], f[2], j->dx + from * size, j->bn.acc);
+    j->bn.k->norm_bwd(n, j->bn.x + from * size, &j->bn.norms[c], g, f[0], f[1], f[2], j->dx + from * size,
+                      j->bn.acc);
 }
 
 static void bwd_piece(int64_t lo, int64_t hi, void *user)
@@ -268,8 +278,8 @@ const et_op et_op_batch_norm_relu_max_pool = {
  *  same numbers as et_max_pool1d or et_max_pool2d of it; what lies between is not kept, forward or backward.
  *  Errors: as et_batch_norm; EINVAL for windows of no or more than 256 elements, ESHAPE for ones larger than x. */
 et_tensor *(et_batch_norm_relu_max_pool)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var,
-                                         et_tensor *weight, et_tensor *bias, bool training, double momentum, double eps,
-                                         int64_t kernel_h, int64_t kernel_w)
+                                         et_tensor *weight, et_tensor *bias, bool training, double momentum,
+                                         double eps, int64_t kernel_h, int64_t kernel_w)
 {
     const et_bn_attr a = {1, training, true, momentum, eps, kernel_h, kernel_w};
 

@@ -32,7 +32,8 @@ typedef struct row {
 } row;
 
 #define WON96 16000, 512, 512, 256, ET_STFT_CENTRED, false, false, ET_MEL_SLANEY, 96, 0, 8000
-#define AST128 16000, 400, 512, 160, ET_STFT_INSIDE, true, true, ET_MEL_KALDI, 128, 20, 8000, ET_LEVEL_LN, epsilon, 0
+#define AST128 \
+    16000, 400, 512, 160, ET_STFT_INSIDE, true, true, ET_MEL_KALDI, 128, 20, 8000, ET_LEVEL_LN, epsilon, 0
 #define MULAN 16000, 400, 512, 160, ET_STFT_PADDED, false, false, ET_MEL_HTK
 #define DB10 ET_LEVEL_POWER_DB, 1e-10, 0, 0, 1
 

@@ -85,7 +85,8 @@ static int train(et_cli *cli)
 /* --- the command line ------------------------------------------------------------------------------ */
 
 #define DATA_OPTIONS "data songs styles tracks longest most "
-#define TRAINING_OPTIONS DATA_OPTIONS "config seed threads epochs batch lr schedule transpose " STYLE_MODEL_NAMES
+#define TRAINING_OPTIONS \
+    DATA_OPTIONS "config seed threads epochs batch lr schedule transpose " STYLE_MODEL_NAMES
 /* What verbs on a run take from it. */
 #define OF_THE_RUN STYLE_MODEL_TAKEN "config@ "
 #define DATA_OF_THE_RUN "songs@ styles@ longest@ most@ "

@@ -66,7 +66,8 @@ tagger_recipe tagger_recipe_of(tagger_kind kind, et_tagger_front front, et_tagge
     r.chunks = planted || (kind == TAGGER_RENDERED && spec) ? 1 : paper ? 16 : 2;
     r.lr = paper ? 1e-4 : 2e-3;
     r.mixup = planted ? 0.3 : paper ? 0 : 0.2;
-    if (kind == TAGGER_DIGITS && !paper) { /* a spoken digit is one event: no mixtures, and judged as a whole */
+    if (kind == TAGGER_DIGITS &&
+        !paper) { /* a spoken digit is one event: no mixtures, and judged as a whole */
         r.mixup = 0;
         r.chunks = 1;
         r.lr = 4e-3;

@@ -92,12 +92,14 @@ static et_status report(void *user, const et_train_event *e)
  * by one unless --standardize says otherwise; the model's buffers then are 0 and 1. */
 static et_status standardize(vit_job *j)
 {
-    et_tensor *mean = et_module_find(j->model->root, "input_mean"), *std = et_module_find(j->model->root, "input_std");
+    et_tensor *mean = et_module_find(j->model->root, "input_mean"),
+              *std = et_module_find(j->model->root, "input_std");
     et_status status;
 
     if (j->source->sounds && strcmp(et_cli_text(j->cli, "standardize"), "training") == 0) {
         status = vit_sounds_fit(j->source->sounds, &j->train_items, et_data_mut(mean), et_data_mut(std));
-        return status ? status : vit_sounds_standardize(j->source->sounds, et_data_f32(mean), et_data_f32(std));
+        return status ? status
+                      : vit_sounds_standardize(j->source->sounds, et_data_f32(mean), et_data_f32(std));
     }
     if (!vit_standardizes(j->source->kind))
         return et_fill(std, 1);
@@ -110,7 +112,8 @@ static et_status standardize(vit_job *j)
 /* The windows of the items. Their number is the same for each. */
 static et_status windows_of(const et_indices *items, int64_t each, et_indices *out)
 {
-    *out = (et_indices){.items = et_alloc((size_t)(items->n * each) * sizeof *out->items + 1), .n = items->n * each};
+    *out = (et_indices){.items = et_alloc((size_t)(items->n * each) * sizeof *out->items + 1),
+                        .n = items->n * each};
     for (int64_t i = 0; out->items && i < out->n; i++)
         out->items[i] = (int32_t)(items->items[i / each] * each + i % each);
     return out->items ? ET_OK : et_error_status();
@@ -138,7 +141,8 @@ static et_status split(vit_job *j)
     }
     if (!status && (j->train_items.n == 0 || j->valid_items.n == 0))
         status = parts ? et_raise(ET_EFORMAT, "there are too few recordings for %d folds", parts)
-                       : et_raise(ET_EFORMAT, "the data have no training or no validation part: --folds makes them");
+                       : et_raise(ET_EFORMAT,
+                                  "the data have no training or no validation part: --folds makes them");
     return status;
 }
 
@@ -184,8 +188,9 @@ void vit_job_unload(vit_job *j)
 
 et_status vit_job_model(vit_job *j, const et_vit_config *sizes)
 {
-    et_vit_config c = sizes ? *sizes : vit_config_of(j->cli, j->source->kind, j->frames, vit_features(j->source),
-                                                     et_dataset_classes(j->ds));
+    et_vit_config c = sizes ? *sizes
+                            : vit_config_of(j->cli, j->source->kind, j->frames, vit_features(j->source),
+                                            et_dataset_classes(j->ds));
 
     j->epochs = et_cli_int(j->cli, "epochs");
     j->model = vit_build(j->cli, &c);
@@ -229,7 +234,9 @@ et_status vit_job_train(vit_job *j, const et_vit_config *sizes, et_train_result 
     }
     int64_t steps = et_batches_count(j->batches) * j->epochs;
     double clip = et_cli_real(cli, "clip");
-    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"), .warmup = steps / 20,
+    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE,
+                          .lr = et_cli_real(cli, "lr"),
+                          .warmup = steps / 20,
                           .total = steps};
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                           .validate = j->run ? validate : NULL};

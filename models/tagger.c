@@ -66,7 +66,8 @@ static const char *numbered(char name[16], const char *before, int i)
     return name;
 }
 
-static et_tagger_conv *conv_new(et_module *parent, const char *name, const et_conv_config *config, et_rng *rng)
+static et_tagger_conv *conv_new(et_module *parent, const char *name, const et_conv_config *config,
+                                et_rng *rng)
 {
     et_tagger_conv *c = parent ? et_module_new(sizeof *c, "ConvNormReLU", parent, name) : NULL;
 
@@ -95,9 +96,10 @@ static void make_spec(et_tagger *m, et_module *front, et_rng *rng)
     layers = group(front, "layers");
     for (int i = 0; i < ET_TAGGER_VERTICAL; i++) {
         const int64_t out = c->channels << i % 3, w = widths[i % 3];
-        m->vertical[i] = conv_new(layers, numbered(name, "", i),
-                                  &(et_conv_config){.in = 1, .out = out, .kernel_h = c->tall[i / 3], .kernel_w = w,
-                                                    .pad_w = w / 2}, rng);
+        m->vertical[i] = conv_new(
+            layers, numbered(name, "", i),
+            &(et_conv_config){.in = 1, .out = out, .kernel_h = c->tall[i / 3], .kernel_w = w, .pad_w = w / 2},
+            rng);
         m->front_width += out;
     }
     for (int i = 0; i < ET_TAGGER_HORIZONTAL; i++) {
@@ -190,10 +192,17 @@ static void make_att(et_tagger *m, et_module *front, et_module *back, et_rng *rn
     for (int i = 0; i < c->layers; i++)
         m->encoder[i] = et_transformer_block_new(
             layers, numbered(name, "", i),
-            &(et_transformer_config){.width = c->width, .hidden = c->hidden, .heads = c->heads, .post_norm = true,
-                                     .act = ET_ACT_GELU, .eps = 1e-12, .attention_dropout = c->dropout,
-                                     .out_dropout = c->dropout, .mlp_dropout = c->dropout,
-                                     .names = &et_transformer_names_bert}, rng);
+            &(et_transformer_config){.width = c->width,
+                                     .hidden = c->hidden,
+                                     .heads = c->heads,
+                                     .post_norm = true,
+                                     .act = ET_ACT_GELU,
+                                     .eps = 1e-12,
+                                     .attention_dropout = c->dropout,
+                                     .out_dropout = c->dropout,
+                                     .mlp_dropout = c->dropout,
+                                     .names = &et_transformer_names_bert},
+            rng);
     m->pooler = et_linear_layer_new(group(back, "pooler"), "dense", c->width, c->width, true, rng);
 }
 
@@ -203,11 +212,13 @@ static bool sizes_fit(const et_tagger_config *c)
     bool good = c && c->tags >= 1 && c->out_dropout >= 0 && c->out_dropout < 1;
 
     if (good && c->front == ET_FRONT_SPEC) {
-        good = c->channels >= 1 && c->tall[0] >= 1 && c->tall[1] >= 1 && c->tall[0] <= c->bands && c->tall[1] <= c->bands;
+        good = c->channels >= 1 && c->tall[0] >= 1 && c->tall[1] >= 1 && c->tall[0] <= c->bands &&
+               c->tall[1] <= c->bands;
         for (int i = 0; i < ET_TAGGER_HORIZONTAL; i++)
             good = good && c->temporal[i] % 2 == 1;
     } else if (good) {
-        good = c->raw_blocks >= 0 && c->raw_blocks <= ET_TAGGER_BLOCKS && (c->first_pad == 0 || c->first_pad == 1);
+        good = c->raw_blocks >= 0 && c->raw_blocks <= ET_TAGGER_BLOCKS &&
+               (c->first_pad == 0 || c->first_pad == 1);
     }
     if (good && c->back == ET_BACK_ATT)
         good = c->layers >= 1 && c->layers <= ET_TAGGER_LAYERS && c->width >= 2 && c->width % 2 == 0;
@@ -272,15 +283,21 @@ static et_tensor *conv_again(et_tensor *const *in, int n, void *conv, bool colum
 
     (void)n;
     if (columns && h)
-        return second ? et_batch_norm_relu_max_pool(h, NULL, NULL, bn->weight, bn->bias, true, bn->momentum, bn->eps,
-                                                    h->shape[2], 1)
+        return second ? et_batch_norm_relu_max_pool(h, NULL, NULL, bn->weight, bn->bias, true, bn->momentum,
+                                                    bn->eps, h->shape[2], 1)
                       : et_batch_norm_layer_forward_relu_pool(bn, h, h->shape[2], 1);
     return second ? et_batch_norm_relu(h, NULL, NULL, bn->weight, bn->bias, true, bn->momentum, bn->eps)
                   : et_batch_norm_layer_forward_relu(bn, h);
 }
 
-static et_tensor *rows_again(et_tensor *const *in, int n, void *conv) { return conv_again(in, n, conv, false); }
-static et_tensor *columns_again(et_tensor *const *in, int n, void *conv) { return conv_again(in, n, conv, true); }
+static et_tensor *rows_again(et_tensor *const *in, int n, void *conv)
+{
+    return conv_again(in, n, conv, false);
+}
+static et_tensor *columns_again(et_tensor *const *in, int n, void *conv)
+{
+    return conv_again(in, n, conv, true);
+}
 
 /* Conv, BN, ReLU of samples. */
 static et_tensor *first_conv(et_tagger_conv *c, et_tensor *x)
@@ -295,7 +312,8 @@ static et_tensor *vertical(et_tagger_conv *c, et_tensor *x)
 {
     if (!c)
         return et_fail("tagger");
-    return et_squeeze(c->module.training ? et_checkpoint(columns_again, &x, 1, c) : conv_again(&x, 1, c, true), 2);
+    return et_squeeze(
+        c->module.training ? et_checkpoint(columns_again, &x, 1, c) : conv_again(&x, 1, c, true), 2);
 }
 
 /* [B, F, T] to [B, 29 c, T]: vertical branches hear timbre, horizontal ones the course of loudness. */
@@ -318,7 +336,8 @@ static et_tensor *spec_forward(const et_tagger *m, et_tensor *x)
 /* Conv, BN, ReLU, max pooling by 3. */
 static et_tensor *pooled(const et_tagger_conv *c, et_tensor *x)
 {
-    return c ? et_batch_norm_layer_forward_relu_pool(c->bn, et_conv_layer_forward(c->conv, x), 1, 3) : et_fail("tagger");
+    return c ? et_batch_norm_layer_forward_relu_pool(c->bn, et_conv_layer_forward(c->conv, x), 1, 3)
+             : et_fail("tagger");
 }
 
 /* [B, samples] to [B, C, samples / 3^(blocks + 1)]. */
@@ -360,7 +379,8 @@ static et_tensor *cnn_p_forward(const et_tagger *m, et_tensor *x)
     et_tensor *r = NULL;
 
     for (int i = 0; i < 3; i++) {
-        et_tensor *h = et_batch_norm_layer_forward_relu(m->p_bn[i], et_conv_layer_forward(m->p_conv[i], i ? r : x));
+        et_tensor *h = et_batch_norm_layer_forward_relu(m->p_bn[i],
+                                                        et_conv_layer_forward(m->p_conv[i], i ? r : x));
         r = i ? et_add(h, r) : h;
         if (i == 1)
             r = et_max_pool1d(r, 2, 2, 0);
@@ -414,7 +434,8 @@ static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weig
     for (int i = 0; i <= last; i++)
         h = i == last && !weights
                 ? layer_at_cls(m->encoder[i], h)
-                : et_transformer_block_forward(m->encoder[i], h, &(et_mha_call){.weights = weights ? &weights[i] : NULL});
+                : et_transformer_block_forward(m->encoder[i], h,
+                                               &(et_mha_call){.weights = weights ? &weights[i] : NULL});
     return pooler(m, et_select(h, 1, 0));
 }
 
@@ -446,7 +467,8 @@ et_tensor *et_tagger_contributions(const et_tagger *m, et_tensor *x)
         return et_fail("tagger");
     const int last = m->config.layers - 1;
     if (m->config.back != ET_BACK_ATT || m->module.training || (x && (x->ndim < 2 || x->shape[0] != 1))) {
-        et_raise(ET_EINVAL, "tagger: contributions are those of one clip to a model with attention, in evaluation");
+        et_raise(ET_EINVAL,
+                 "tagger: contributions are those of one clip to a model with attention, in evaluation");
         return NULL;
     }
     et_tensor *h = sequence(m, front_forward(m, x));

@@ -18,7 +18,8 @@ et_batch_norm_layer *et_batch_norm_layer_new(et_module *parent, const char *name
     et_module_note(&l->module, "%" PRId64, channels);
     l->weight = et_module_param(&l->module, "weight", ET_SHAPE(channels));
     l->bias = et_module_param(&l->module, "bias", ET_SHAPE(channels));
-    l->running_mean = et_module_buffer(&l->module, "running_mean", ET_ENTRY_BUFFER, ET_F32, ET_SHAPE(channels));
+    l->running_mean = et_module_buffer(&l->module, "running_mean", ET_ENTRY_BUFFER, ET_F32,
+                                       ET_SHAPE(channels));
     l->running_var = et_module_buffer(&l->module, "running_var", ET_ENTRY_BUFFER, ET_F32, ET_SHAPE(channels));
     l->num_batches_tracked =
         et_module_buffer(&l->module, "num_batches_tracked", ET_ENTRY_BUFFER, ET_I32, 0, NULL);
@@ -44,29 +45,36 @@ static et_tensor *forward(const et_batch_norm_layer *l, et_tensor *x, bool relu)
     if (!l)
         return et_fail("batch norm");
     const bool training = l->module.training;
-    return counted(l, relu ? et_batch_norm_relu(x, l->running_mean, l->running_var, l->weight, l->bias, training,
-                                                l->momentum, l->eps)
-                           : et_batch_norm(x, l->running_mean, l->running_var, l->weight, l->bias, training, l->momentum,
-                                           l->eps));
+    return counted(l, relu ? et_batch_norm_relu(x, l->running_mean, l->running_var, l->weight, l->bias,
+                                                training, l->momentum, l->eps)
+                           : et_batch_norm(x, l->running_mean, l->running_var, l->weight, l->bias, training,
+                                           l->momentum, l->eps));
 }
 
-et_tensor *et_batch_norm_layer_forward(const et_batch_norm_layer *l, et_tensor *x) { return forward(l, x, false); }
+et_tensor *et_batch_norm_layer_forward(const et_batch_norm_layer *l, et_tensor *x)
+{
+    return forward(l, x, false);
+}
 
-et_tensor *et_batch_norm_layer_forward_relu(const et_batch_norm_layer *l, et_tensor *x) { return forward(l, x, true); }
+et_tensor *et_batch_norm_layer_forward_relu(const et_batch_norm_layer *l, et_tensor *x)
+{
+    return forward(l, x, true);
+}
 
 et_tensor *et_batch_norm_layer_forward_relu_pool(const et_batch_norm_layer *l, et_tensor *x, int64_t kernel_h,
                                                  int64_t kernel_w)
 {
     if (!l)
         return et_fail("batch norm");
-    return counted(l, et_batch_norm_relu_max_pool(x, l->running_mean, l->running_var, l->weight, l->bias,
-                                                  l->module.training, l->momentum, l->eps, kernel_h, kernel_w));
+    return counted(l,
+                   et_batch_norm_relu_max_pool(x, l->running_mean, l->running_var, l->weight, l->bias,
+                                               l->module.training, l->momentum, l->eps, kernel_h, kernel_w));
 }
 
 et_tensor *et_batch_norm_layer_forward_axis(const et_batch_norm_layer *l, et_tensor *x, int axis)
 {
     if (!l)
         return et_fail("batch norm");
-    return counted(l, et_batch_norm_axis(x, axis, l->running_mean, l->running_var, l->weight, l->bias, l->module.training,
-                                         l->momentum, l->eps));
+    return counted(l, et_batch_norm_axis(x, axis, l->running_mean, l->running_var, l->weight, l->bias,
+                                         l->module.training, l->momentum, l->eps));
 }

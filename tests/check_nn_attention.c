@@ -332,8 +332,9 @@ START_TEST(folded_threads)
             if (k == 0) /* a key's bias has no gradient */
                 first[i] = got[i] ? et_own(et_clone(got[i])) : NULL;
             else if (first[i])
-                ck_assert_msg(memcmp(et_data(got[i]), et_data(first[i]), (size_t)got[i]->numel * sizeof(float)) == 0,
-                              "%d threads: result %d differs", threads[k], i);
+                ck_assert_msg(
+                    memcmp(et_data(got[i]), et_data(first[i]), (size_t)got[i]->numel * sizeof(float)) == 0,
+                    "%d threads: result %d differs", threads[k], i);
             if (k == 2)
                 et_free(first[i]);
         }

@@ -24,8 +24,8 @@ static void reset(void) { et_error_clear(); }
 /* --- max pooling --- */
 
 /* Windows over one row of `width` elements, by the definition; NaN is the largest, the first of equals wins. */
-static int slow_max(const array *a, int64_t ldx, int64_t width, int64_t column, int64_t rows, int64_t i0, int64_t kw,
-                    double *most)
+static int slow_max(const array *a, int64_t ldx, int64_t width, int64_t column, int64_t rows, int64_t i0,
+                    int64_t kw, double *most)
 {
     int which = -1;
 
@@ -45,15 +45,20 @@ static int slow_max(const array *a, int64_t ldx, int64_t width, int64_t column, 
 START_TEST(max_windows)
 {
     const et_kernels *k = table_at(_i);
-    static const int64_t form[][3] = {{3, 3, 0}, {2, 2, 0}, {3, 2, 1}, {5, 2, 2}, {2, 3, 0}, {1, 1, 0}, {4, 4, 0}};
+    static const int64_t form[][3] = {{3, 3, 0}, {2, 2, 0}, {3, 2, 1}, {5, 2, 2},
+                                      {2, 3, 0}, {1, 1, 0}, {4, 4, 0}};
 
     for (size_t f = 0; f < sizeof form / sizeof form[0]; f++)
         for (int64_t width = 5; width < 240; width += width < 60 ? 1 : 17)
             for (int64_t rows = 1; rows <= 2; rows++) {
-                const int64_t kw = form[f][0], step = form[f][1], pad = form[f][2], n = (width + 2 * pad - kw) / step + 1;
+                const int64_t kw = form[f][0], step = form[f][1], pad = form[f][2],
+                              n = (width + 2 * pad - kw) / step + 1;
                 fill_random(&x, k->dtype, (uint32_t)(width + 1), 2);
                 for (int64_t i = 0; i < 2 * width; i++)
-                    put(&x, i, i % 29 == 28 ? (double)NAN : i % 31 == 30 ? -(double)INFINITY : floor(2 * get(&x, i)));
+                    put(&x, i,
+                        i % 29 == 28   ? (double)NAN
+                        : i % 31 == 30 ? -(double)INFINITY
+                                       : floor(2 * get(&x, i)));
                 fill_random(&y, k->dtype, 7, 1);
                 put(&y, n, 77); /* beyond the end */
                 at_[n] = 99;
@@ -61,9 +66,10 @@ START_TEST(max_windows)
                 for (int64_t t = 0; t < n; t++) {
                     double most = 0;
                     const int which = slow_max(&x, width, width, t * step - pad, rows, 1, kw, &most);
-                    ck_assert_msg(at_[t] == which && (get(&y, t) == most || (isnan(most) && isnan(get(&y, t)))),
-                                  "%s: kernel %d, step %d, width %d, window %d: %g at %d, expected %g at %d", k->name,
-                                  (int)kw, (int)step, (int)width, (int)t, get(&y, t), at_[t], most, which);
+                    ck_assert_msg(
+                        at_[t] == which && (get(&y, t) == most || (isnan(most) && isnan(get(&y, t)))),
+                        "%s: kernel %d, step %d, width %d, window %d: %g at %d, expected %g at %d", k->name,
+                        (int)kw, (int)step, (int)width, (int)t, get(&y, t), at_[t], most, which);
                 }
                 ck_assert(get(&y, n) == 77 && at_[n] == 99);
             }
@@ -88,8 +94,9 @@ START_TEST(max_spread)
                     double want = acc || i >= 2 * ld ? get(&y, i) : 0;
                     if (i < 2 * ld && at_[i % ld / step] == i / ld * step + i % step)
                         want += get(&d, i % ld / step);
-                    ck_assert_msg(fabs(get(&g, i) - want) <= 1e-6, "%s: step %d, %d windows, element %d: %g, expected %g",
-                                  k->name, (int)step, (int)n, (int)i, get(&g, i), want);
+                    ck_assert_msg(fabs(get(&g, i) - want) <= 1e-6,
+                                  "%s: step %d, %d windows, element %d: %g, expected %g", k->name, (int)step,
+                                  (int)n, (int)i, get(&g, i), want);
                 }
             }
 }
@@ -134,10 +141,11 @@ START_TEST(moments_far_from_zero)
             for (int64_t i = 0; i < n; i++)
                 squares += ((long double)get(&x, i) - sum) * ((long double)get(&x, i) - sum);
             k->moments(n, at(&x, 0), &mean, &m2);
-            ck_assert_msg(fabs(mean - (double)sum) <= 2e-7 * fabs(centre) + 1e-7, "%s: mean of %d around %g: %g", k->name,
-                          (int)n, centre, mean - (double)sum);
-            ck_assert_msg(fabs(m2 - (double)squares) <= 2e-5 * (double)squares + 1e-9 * centre * centre * (n == 1),
-                          "%s: m2 of %d around %g: %g, expected %g", k->name, (int)n, centre, m2, (double)squares);
+            ck_assert_msg(fabs(mean - (double)sum) <= 2e-7 * fabs(centre) + 1e-7,
+                          "%s: mean of %d around %g: %g", k->name, (int)n, centre, mean - (double)sum);
+            ck_assert_msg(
+                fabs(m2 - (double)squares) <= 2e-5 * (double)squares + 1e-9 * centre * centre * (n == 1),
+                "%s: m2 of %d around %g: %g, expected %g", k->name, (int)n, centre, m2, (double)squares);
         }
 }
 END_TEST
@@ -213,11 +221,13 @@ static void tensors_near(et_tensor *got, et_tensor *want, double tol, const char
 }
 
 /* The result and gradients of x, weight and bias, as the fused op or as its parts give them. */
-static void fused_or_not(bool fused, const int64_t shape[4], int64_t kh, int64_t kw, bool training, et_tensor *got[6])
+static void fused_or_not(bool fused, const int64_t shape[4], int64_t kh, int64_t kw, bool training,
+                         et_tensor *got[6])
 {
     et_rng rng = et_rng_make(7, 0);
     const int64_t C = shape[1];
-    et_tensor *in = et_empty(ET_F32, 4, shape), *w = et_empty(ET_F32, ET_SHAPE(C)), *b = et_empty(ET_F32, ET_SHAPE(C));
+    et_tensor *in = et_empty(ET_F32, 4, shape), *w = et_empty(ET_F32, ET_SHAPE(C)),
+              *b = et_empty(ET_F32, ET_SHAPE(C));
     et_tensor *mean = et_empty(ET_F32, ET_SHAPE(C)), *var = et_ones(ET_F32, ET_SHAPE(C));
     et_tensor *out;
 
@@ -225,12 +235,13 @@ static void fused_or_not(bool fused, const int64_t shape[4], int64_t kh, int64_t
     et_fill_normal(mean, &rng, 0, 1);
     et_set_requires_grad(in, true), et_set_requires_grad(w, true), et_set_requires_grad(b, true);
     if (fused && shape[2] == 1 && kh == 1) /* the form with one axis */
-        out = et_batch_norm_relu_max_pool(et_view(in, ET_SHAPE(shape[0], C, shape[3])), mean, var, w, b, training, 0.1,
-                                          1e-5, 1, kw);
+        out = et_batch_norm_relu_max_pool(et_view(in, ET_SHAPE(shape[0], C, shape[3])), mean, var, w, b,
+                                          training, 0.1, 1e-5, 1, kw);
     else if (fused)
         out = et_batch_norm_relu_max_pool(in, mean, var, w, b, training, 0.1, 1e-5, kh, kw);
     else
-        out = et_max_pool2d(et_batch_norm_relu(in, mean, var, w, b, training, 0.1, 1e-5), kh, kw, kh, kw, 0, 0);
+        out = et_max_pool2d(et_batch_norm_relu(in, mean, var, w, b, training, 0.1, 1e-5), kh, kw, kh, kw, 0,
+                            0);
     ck_assert_msg(out != NULL, "%s", et_error_message());
     et_tensor *cotangent = et_empty(ET_F32, out->ndim, out->shape);
     et_fill_normal(cotangent, &rng, 0, 1);
@@ -251,7 +262,8 @@ static const struct fused_case {
 
 START_TEST(fused_pool)
 {
-    static const char *const what[] = {"result", "gradient of x", "of the weight", "of the bias", "mean", "variance"};
+    static const char *const what[] = {"result",      "gradient of x", "of the weight",
+                                       "of the bias", "mean",          "variance"};
     const struct fused_case *c = &fused_cases[_i];
 
     for (int training = 0; training < 2; training++) {
@@ -303,37 +315,43 @@ END_TEST
 
 #define ONES(...) et_ones(ET_F32, ET_SHAPE(__VA_ARGS__))
 #define C5 ONES(1, 2, 5)
-#define MISUSES(X)                                                                                                 \
-    X(et_max_pool1d(f.x, 2, 2, 0), ET_ESHAPE, "x is [2, 3], expected [batch, channels, length]")                      \
-    X(et_max_pool1d(C5, 0, 2, 0), ET_EINVAL, "a window of 0 and a stride of 2")                                     \
-    X(et_max_pool1d(C5, 2, 0, 0), ET_EINVAL, "a stride of 0")                                                       \
-    X(et_max_pool1d(C5, 2, 2, 2), ET_EINVAL, "a padding of 2, expected at most half the window of 2")               \
-    X(et_max_pool1d(C5, 6, 1, 0), ET_ESHAPE, "a window of 6 is longer than dimension 2")                            \
-    X(et_max_pool1d(ONES(1, 1, 400), 257, 1, 0), ET_EINVAL, "more than 256 elements")                               \
-    X(et_max_pool2d(ONES(1, 1, 40, 40), 17, 16, 1, 1, 0, 0), ET_EINVAL, "more than 256 elements")                   \
-    X(et_max_pool2d(C5, 2, 2, 2, 2, 0, 0), ET_ESHAPE, "expected [batch, channels, height, width]")                   \
-    X(et_avg_pool1d(C5, 6, 1), ET_ESHAPE, "a window of 6 is longer")                                                \
-    X(et_avg_pool2d(ONES(1, 1, 2, 2), 2, 3, 1, 1), ET_ESHAPE, "a window of 3 is longer than dimension 3")           \
-    X(et_global_max_pool(f.x), ET_ESHAPE, "global_max_pool: x is [2, 3]")                                           \
-    X(et_global_avg_pool(f.x), ET_ESHAPE, "global_avg_pool: x is [2, 3]")                                           \
-    X(et_batch_norm(f.y, NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE, "expected [batch, channels, ..]")      \
-    X(et_batch_norm(f.x, NULL, NULL, f.y, NULL, true, 0.1, 1e-5), ET_ESHAPE, "weight is [4], expected [3]")          \
-    X(et_batch_norm(f.x, f.y, f.y, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE, "running_mean is [4]")                   \
-    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, false, 0.1, 1e-5), ET_EINVAL, "evaluation needs running statistics") \
-    X(et_batch_norm(f.x, ONES(3), NULL, NULL, NULL, true, 0.1, 1e-5), ET_EINVAL, "one running statistic")           \
-    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, true, 0.1, 0), ET_EINVAL, "eps is 0")                              \
-    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, true, 1.5, 1e-5), ET_EINVAL, "momentum is 1.5")                    \
-    X(et_batch_norm(ONES(1, 3, 1), NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE, "one value a channel")      \
-    X(et_batch_norm(f.x, et_set_requires_grad(ONES(3), true), ONES(3), NULL, NULL, false, 0.1, 1e-5), ET_EINVAL,    \
-      "running_mean cannot get a gradient")                                                                        \
-    X(et_batch_norm_axis(f.x, 2, NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_EINVAL, "dimension 2")                \
-    X(et_batch_norm_relu_max_pool(f.x, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 1), ET_ESHAPE, "x is [2, 3], expected") \
-    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 0), ET_EINVAL, "a window of 1 x 0") \
-    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 2, 2), ET_ESHAPE, "larger than")     \
-    X(et_batch_norm_relu_max_pool(ONES(1, 1, 400), NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 257), ET_EINVAL,     \
-      "expected 1 to 256 elements")                                                                                \
-    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 0, 1, 2), ET_EINVAL, "eps is 0")           \
-    X(et_batch_norm_layer_forward_relu_pool(NULL, f.x, 1, 2), ET_EINVAL, "batch norm")                              \
+#define MISUSES(X)                                                                                          \
+    X(et_max_pool1d(f.x, 2, 2, 0), ET_ESHAPE, "x is [2, 3], expected [batch, channels, length]")            \
+    X(et_max_pool1d(C5, 0, 2, 0), ET_EINVAL, "a window of 0 and a stride of 2")                             \
+    X(et_max_pool1d(C5, 2, 0, 0), ET_EINVAL, "a stride of 0")                                               \
+    X(et_max_pool1d(C5, 2, 2, 2), ET_EINVAL, "a padding of 2, expected at most half the window of 2")       \
+    X(et_max_pool1d(C5, 6, 1, 0), ET_ESHAPE, "a window of 6 is longer than dimension 2")                    \
+    X(et_max_pool1d(ONES(1, 1, 400), 257, 1, 0), ET_EINVAL, "more than 256 elements")                       \
+    X(et_max_pool2d(ONES(1, 1, 40, 40), 17, 16, 1, 1, 0, 0), ET_EINVAL, "more than 256 elements")           \
+    X(et_max_pool2d(C5, 2, 2, 2, 2, 0, 0), ET_ESHAPE, "expected [batch, channels, height, width]")          \
+    X(et_avg_pool1d(C5, 6, 1), ET_ESHAPE, "a window of 6 is longer")                                        \
+    X(et_avg_pool2d(ONES(1, 1, 2, 2), 2, 3, 1, 1), ET_ESHAPE, "a window of 3 is longer than dimension 3")   \
+    X(et_global_max_pool(f.x), ET_ESHAPE, "global_max_pool: x is [2, 3]")                                   \
+    X(et_global_avg_pool(f.x), ET_ESHAPE, "global_avg_pool: x is [2, 3]")                                   \
+    X(et_batch_norm(f.y, NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE,                               \
+      "expected [batch, channels, ..]")                                                                     \
+    X(et_batch_norm(f.x, NULL, NULL, f.y, NULL, true, 0.1, 1e-5), ET_ESHAPE, "weight is [4], expected [3]") \
+    X(et_batch_norm(f.x, f.y, f.y, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE, "running_mean is [4]")          \
+    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, false, 0.1, 1e-5), ET_EINVAL,                              \
+      "evaluation needs running statistics")                                                                \
+    X(et_batch_norm(f.x, ONES(3), NULL, NULL, NULL, true, 0.1, 1e-5), ET_EINVAL, "one running statistic")   \
+    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, true, 0.1, 0), ET_EINVAL, "eps is 0")                      \
+    X(et_batch_norm(f.x, NULL, NULL, NULL, NULL, true, 1.5, 1e-5), ET_EINVAL, "momentum is 1.5")            \
+    X(et_batch_norm(ONES(1, 3, 1), NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_ESHAPE,                     \
+      "one value a channel")                                                                                \
+    X(et_batch_norm(f.x, et_set_requires_grad(ONES(3), true), ONES(3), NULL, NULL, false, 0.1, 1e-5),       \
+      ET_EINVAL, "running_mean cannot get a gradient")                                                      \
+    X(et_batch_norm_axis(f.x, 2, NULL, NULL, NULL, NULL, true, 0.1, 1e-5), ET_EINVAL, "dimension 2")        \
+    X(et_batch_norm_relu_max_pool(f.x, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 1), ET_ESHAPE,           \
+      "x is [2, 3], expected")                                                                              \
+    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 0), ET_EINVAL,            \
+      "a window of 1 x 0")                                                                                  \
+    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 2, 2), ET_ESHAPE,            \
+      "larger than")                                                                                        \
+    X(et_batch_norm_relu_max_pool(ONES(1, 1, 400), NULL, NULL, NULL, NULL, true, 0.1, 1e-5, 1, 257),        \
+      ET_EINVAL, "expected 1 to 256 elements")                                                              \
+    X(et_batch_norm_relu_max_pool(C5, NULL, NULL, NULL, NULL, true, 0.1, 0, 1, 2), ET_EINVAL, "eps is 0")   \
+    X(et_batch_norm_layer_forward_relu_pool(NULL, f.x, 1, 2), ET_EINVAL, "batch norm")                      \
     X(et_batch_norm_layer_forward(NULL, f.x), ET_EINVAL, "batch norm")
 MISUSE_TABLE(pool, MISUSES)
 
@@ -342,7 +360,8 @@ MISUSE_TABLE(pool, MISUSES)
 START_TEST(layer)
 {
     et_batch_norm_layer *l = et_batch_norm_layer_new(NULL, NULL, 3);
-    static const char *const names[] = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"};
+    static const char *const names[] = {"weight", "bias", "running_mean", "running_var",
+                                        "num_batches_tracked"};
     et_rng rng = et_rng_make(9, 0);
     double first = 0;
 
@@ -362,7 +381,8 @@ START_TEST(layer)
         ck_assert_ptr_nonnull(out);
         if (t == 2) { /* evaluation uses what was gathered, and leaves it */
             ck_assert((double)et_data_f32(l->running_mean)[0] == before);
-            const double want = ((double)et_data_f32(in)[0] - before) / sqrt((double)et_data_f32(l->running_var)[0] + 1e-5);
+            const double want = ((double)et_data_f32(in)[0] - before) /
+                                sqrt((double)et_data_f32(l->running_var)[0] + 1e-5);
             ck_assert(fabs((double)et_data_f32(out)[0] - want) <= 1e-5);
             et_tensor *open = et_batch_norm_layer_forward_relu(l, in);
             for (int64_t i = 0; i < out->numel; i++)

@@ -378,7 +378,8 @@ START_TEST(last_layer)
         ck_assert_int_eq(et_backward(et_mean(et_square(y), 0, NULL, false)), ET_OK);
         logits[whole] = et_scope_return(s, y);
         et_scope_close(s);
-        grads[whole] = et_clone(et_grad_of(et_module_find(&m->module, "back_end.encoder.layer.1.attention.self.key.weight")));
+        grads[whole] = et_clone(
+            et_grad_of(et_module_find(&m->module, "back_end.encoder.layer.1.attention.self.key.weight")));
         if (whole)
             ck_assert_int_eq(weights[1] ? 1 : 0, 1);
         et_free(x);
