@@ -26,7 +26,7 @@ static inline int suite_run(Suite *suite)
 }
 
 /* Whether to try a part of many alike cases: set by "make check-valgrind", where all would take
- * hours. Case number i is one of the part. */
+ * hours, and where sanitizers watch. Case number i is one of the part. */
 static inline bool suite_skips(int64_t i)
 {
     return getenv("ETUDE_BRIEF") && i % 7 != 0;
