@@ -55,7 +55,7 @@ static et_status bnp_start(et_node *n, bnp_job *j, int64_t cost)
         return et_error_status();
     j->oh = j->h / j->kh;
     j->ow = j->w / j->kw;
-    j->part = (BLOCK - j->kh * j->w) / (j->kh * j->kw) >= 0 ? j->ow : BLOCK / (j->kh * j->kw) - 1;
+    j->part = j->kh * j->w <= BLOCK ? j->ow : BLOCK / (j->kh * j->kw) - 1; /* the last has a remainder */
     j->cost = cost;
     return ET_OK;
 }
