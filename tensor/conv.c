@@ -8,7 +8,7 @@
  * positions of several rows are packed densely instead, with a line for each tap.
  *
  * Kernels of one position and stride 1 on maps that fill a panel are plain matrix products; those of 3 x 3
- * with enough channels and positions are left to tensor/conv_winograd.c.
+ * or 3 taps with enough channels and positions are left to tensor/conv_winograd.c.
  *
  * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
  * there are few channels or little padding for large kernels, the patches' gradients are made for a block of

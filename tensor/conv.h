@@ -25,8 +25,8 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
 et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight,
                               int acc);
 
-/** Whether the forward product of c (and, being one, the gradient of x) goes by et_conv_winograd: 3 x 3,
- *  stride 1, float32, enough channels and positions. */
+/** Whether the forward product of c (and, being one, the gradient of x) goes by et_conv_winograd: 3 x 3
+ *  taps, or 3 along one axis, stride 1, float32, enough channels and positions. */
 bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c);
 /** As et_conv_forward (acc 1: y is added to) in less arithmetic, with errors a few times as large. ENOMEM. */
 et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,

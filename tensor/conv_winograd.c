@@ -1,9 +1,10 @@
-/* 3 x 3 convolutions of stride 1 by Winograd's minimal filtering (tensor/kernels/winograd.h): 16 products for
- * each 2 x 2 results and pair of channels instead of 36.
+/* Convolutions of stride 1 by Winograd's minimal filtering (tensor/kernels/winograd.h): with 3 x 3 taps 16
+ * products for each 2 x 2 results and pair of channels instead of 36, with 3 taps along one axis 4 for 2
+ * results instead of 6.
  *
- * Patches of 4 x 4 of a block of tiles are transformed, V[16][in][tiles]; kernels are, U[16][out][in]; then
- * sixteen matrix products M = U V for a group of output channels at a time, and M transformed back. Where a
- * sample has many tiles, U is made once for all; where all tiles are one block, V is, and U for each group
+ * Patches of 4 x 4 (4) of a block of tiles are transformed, V[16][in][tiles]; kernels are, U[16][out][in]; then
+ * sixteen (four) matrix products M = U V for a group of output channels at a time, and M transformed back. Where
+ * a sample has many tiles, U is made once for all; where all tiles are one block, V is, and U for each group
  * when its turn comes, so that it need not leave the cache.
  *
  * Only for float32: an element's rounding error is a few times that of the plain sum, and an infinity among x
@@ -16,7 +17,6 @@
 #include "tensor/pool.h"
 
 enum {
-    MATRICES = 16,
     LEAST_CHANNELS = 24,        /* where transforms pay */
     LEAST_TILES = 48,           /* of a sample */
     MOST_COLS = 512,
@@ -32,7 +32,9 @@ typedef struct wino_job {
     et_conv s;
     et_winograd tiles;        /* of a whole sample */
     const et_kernels *kr;
-    int64_t rows_per, blocks; /* rows of tiles of a block; blocks of a sample */
+    const et_winograd_kernels *to; /* transforms */
+    int64_t matrices, taps;   /* 16 and 9, or 4 and 3 */
+    int64_t per, blocks;      /* rows of tiles of a block, of one axis tiles; blocks of a sample */
     bool alone;               /* one block */
     const float *x, *w, *bias;
     float *y;
@@ -47,23 +49,32 @@ static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
+static bool one_axis(const et_conv *c) { return c->h == 1 && c->kh == 1 && c->oh == 1; }
+
 bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c)
 {
     const int64_t cols = (c->ow + 1) / 2, rows = (c->oh + 1) / 2;
 
-    return dtype == ET_F32 && c->kh == 3 && c->kw == 3 && c->sh == 1 && c->sw == 1 &&
-           c->in >= LEAST_CHANNELS && c->out >= LEAST_CHANNELS && cols <= MOST_COLS &&
-           cols * rows >= LEAST_TILES &&
-           16 * cols * rows < 7 * c->oh * c->ow; /* few halves of tiles */
+    if (dtype != ET_F32 || c->kw != 3 || c->sh != 1 || c->sw != 1 || c->in < LEAST_CHANNELS ||
+        c->out < LEAST_CHANNELS || cols * rows < LEAST_TILES)
+        return false;
+    if (one_axis(c))
+        return true;
+    return c->kh == 3 && cols <= MOST_COLS && 16 * cols * rows < 7 * c->oh * c->ow; /* few halves of tiles */
 }
 
-/* Rows of tiles of block `block`. */
+/* The tiles of block `block`. */
 static et_winograd part_of(const wino_job *j, int64_t block)
 {
     et_winograd t = j->tiles;
 
-    t.row0 = block * j->rows_per;
-    t.rows = min64(j->rows_per, j->tiles.rows - t.row0);
+    if (j->matrices == 4) {
+        t.col0 = block * j->per;
+        t.cols = min64(j->per, j->tiles.cols - t.col0);
+    } else {
+        t.row0 = block * j->per;
+        t.rows = min64(j->per, j->tiles.rows - t.row0);
+    }
     return t;
 }
 
@@ -77,7 +88,7 @@ static void multiply(const wino_job *j, const et_winograd *t, int64_t n, const f
     const int64_t full = tiles / nr, edge = ceil_div(tiles - full * nr, kr->lanes);
     const int64_t m_step = t->ld * GROUP;
 
-    for (int64_t k = 0; k < MATRICES; k++)
+    for (int64_t k = 0; k < j->matrices; k++)
         for (int64_t p = 0, some; p < in; p += some) {
             const double beta = p ? 1 : 0;
             const float *a = u + k * u_step + p, *b = v + k * t->step + p * t->ld;
@@ -100,7 +111,7 @@ static void group(const wino_job *j, const et_winograd *t, int64_t b, int64_t o0
 
     multiply(j, t, o1 - o0, u, u_step, v, m);
     back.step = t->ld * GROUP;
-    j->kr->wino_output(&back, o1 - o0, m, j->bias ? j->bias + o0 : NULL, j->acc,
+    j->to->output(&back, o1 - o0, m, j->bias ? j->bias + o0 : NULL, j->acc,
                        j->y + (b * j->s.out + o0) * j->s.oh * j->s.ow);
 }
 
@@ -111,7 +122,7 @@ static void weights_body(int64_t lo, int64_t hi, void *user)
     const wino_job *j = user;
     const int64_t in = j->s.in;
 
-    j->kr->wino_weights(hi - lo, in, j->w + lo * in * 9, j->u + lo * in, j->s.out * in);
+    j->to->weights(hi - lo, in, j->w + lo * in * j->taps, j->u + lo * in, j->s.out * in);
 }
 
 static void block_body(int64_t lo, int64_t hi, void *user)
@@ -123,7 +134,7 @@ static void block_body(int64_t lo, int64_t hi, void *user)
     for (int64_t item = lo; item < hi; item++) {
         const int64_t b = item / j->blocks;
         const et_winograd t = part_of(j, item % j->blocks);
-        j->kr->wino_input(&t, s->in, j->x + b * s->in * s->h * s->w, lines, v);
+        j->to->input(&t, s->in, j->x + b * s->in * s->h * s->w, lines, v);
         for (int64_t o = 0; o < s->out; o += GROUP)
             group(j, &t, b, o, min64(o + GROUP, s->out), j->u + o * s->in, s->out * s->in, v, m);
     }
@@ -136,7 +147,7 @@ static void patches_body(int64_t lo, int64_t hi, void *user)
     const wino_job *j = user;
     const et_conv *s = &j->s;
 
-    j->kr->wino_input(&j->tiles, hi - lo, j->x + lo * s->h * s->w, j->scratch + lo / j->chunk * j->slot,
+    j->to->input(&j->tiles, hi - lo, j->x + lo * s->h * s->w, j->scratch + lo / j->chunk * j->slot,
                       j->v + lo * j->tiles.ld);
 }
 
@@ -144,11 +155,11 @@ static void outs_body(int64_t lo, int64_t hi, void *user)
 {
     const wino_job *j = user;
     const et_conv *s = &j->s;
-    float *u = j->scratch + lo / j->chunk * j->slot, *m = u + MATRICES * SMALL_GROUP * s->in;
+    float *u = j->scratch + lo / j->chunk * j->slot, *m = u + j->matrices * SMALL_GROUP * s->in;
 
     for (int64_t g = lo; g < hi; g++) {
         const int64_t o = g * SMALL_GROUP, n = min64(SMALL_GROUP, s->out - o);
-        j->kr->wino_weights(n, s->in, j->w + o * s->in * 9, u, n * s->in);
+        j->to->weights(n, s->in, j->w + o * s->in * j->taps, u, n * s->in);
         group(j, &j->tiles, 0, o, o + n, u, n * s->in, j->v, m);
     }
 }
@@ -176,38 +187,44 @@ static et_status run(wino_job *j, int64_t items, double flops, int64_t slot,
 et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
                            int acc)
 {
-    wino_job j = {.s = *c, .kr = et_kernels_for(ET_F32), .x = x, .w = weight, .bias = bias, .y = y,
-                  .acc = acc};
+    const bool line = one_axis(c);
+    wino_job j = {.s = *c, .kr = et_kernels_for(ET_F32), .matrices = line ? 4 : 16, .taps = line ? 3 : 9,
+                  .x = x, .w = weight, .bias = bias, .y = y, .acc = acc};
     et_winograd *t = &j.tiles;
-    const double flops = 2.0 * 4 * (double)(c->batch * c->out * c->in) * (double)(c->oh * c->ow);
 
     *t = (et_winograd){.h = c->h, .w = c->w, .ph = c->ph, .pw = c->pw, .oh = c->oh, .ow = c->ow,
                        .rows = (c->oh + 1) / 2, .cols = (c->ow + 1) / 2};
-    const int64_t fit = BLOCK_BYTES / (MATRICES * (int64_t)sizeof(float) * (c->in + GROUP));
-    const int64_t tiles = max64(LEAST_BLOCK, min64(fit, MOST_BLOCK));
+    j.to = &j.kr->winograd[line ? 1 : 2];
+    const double flops = 2.0 * (double)(c->batch * c->out * c->in * j.matrices) * (double)(t->rows * t->cols);
+    const int64_t fit = BLOCK_BYTES / (j.matrices * (int64_t)sizeof(float) * (c->in + GROUP));
+    const int64_t most = max64(LEAST_BLOCK, min64(fit, MOST_BLOCK)) / (line ? 1 : t->cols);
+    const int64_t all = line ? t->cols : t->rows;
     j.alone = c->batch == 1 && t->rows * t->cols <= MOST_BLOCK;
-    j.blocks = j.alone ? 1 : ceil_div(t->rows, max64(1, tiles / t->cols));
-    j.rows_per = ceil_div(t->rows, j.blocks);
-    j.blocks = ceil_div(t->rows, j.rows_per);
-    t->ld = round_up(j.rows_per * t->cols, j.kr->lanes) + j.kr->lanes;
+    j.blocks = j.alone ? 1 : ceil_div(all, max64(1, most));
+    j.per = ceil_div(all, j.blocks);
+    if (line)
+        j.per = round_up(j.per, j.kr->lanes);
+    j.blocks = ceil_div(all, j.per);
+    const et_winograd first = part_of(&j, 0);
+    t->ld = round_up(first.rows * first.cols, j.kr->lanes) + j.kr->lanes;
     t->step = c->in * t->ld;
-    j.v_size = MATRICES * t->step;
-    j.m_size = MATRICES * GROUP * t->ld;
-    j.lines = 4 * (j.rows_per + 1) * WINO_LINE(t->cols, j.kr->lanes);
-    const int64_t kept = j.alone ? j.v_size : MATRICES * c->out * c->in;
+    j.v_size = j.matrices * t->step;
+    j.m_size = j.matrices * GROUP * t->ld;
+    j.lines = 4 * (first.rows + 1) * WINO_LINE(first.cols, j.kr->lanes);
+    const int64_t kept = j.alone ? j.v_size : j.matrices * c->out * c->in;
     float *memory = et_pool_alloc((size_t)kept * sizeof(float));
     et_status status;
     if (!memory)
         return et_error_status();
     if (j.alone) {
         j.v = memory;
-        status = run(&j, c->in, 64.0 * (double)(c->in * t->rows * t->cols), j.lines, patches_body);
+        status = run(&j, c->in, 4.0 * (double)j.matrices * (double)(c->in * t->rows * t->cols), j.lines, patches_body);
         if (!status)
-            status = run(&j, ceil_div(c->out, SMALL_GROUP), flops, MATRICES * SMALL_GROUP * c->in + j.m_size,
+            status = run(&j, ceil_div(c->out, SMALL_GROUP), flops, j.matrices * SMALL_GROUP * c->in + j.m_size,
                          outs_body);
     } else {
         j.u = memory;
-        et_parallel_for(c->out, et_row_grain(c->out, 32 * c->in), weights_body, &j);
+        et_parallel_for(c->out, et_row_grain(c->out, 2 * j.matrices * c->in), weights_body, &j);
         status = run(&j, c->batch * j.blocks, flops, j.v_size + j.m_size + j.lines, block_body);
     }
     et_pool_free(memory);

@@ -122,16 +122,30 @@ typedef struct et_norm {
     int relu;
 } et_norm;
 
-/* Tiles of 2 x 2 results of a convolution: rows row0 .. row0 + rows - 1 of them, cols in each. */
+/* Tiles of 2 x 2 results of a convolution: rows row0 .. row0 + rows - 1 of them, cols in each. Along one axis
+ * (h, oh, rows 1): tiles of 2 results, col0 .. col0 + cols - 1. */
 typedef struct et_winograd {
     int64_t h, w, ph, pw; /* of x: size, padding */
     int64_t oh, ow;       /* of y */
-    int64_t row0, rows, cols;
+    int64_t row0, rows, col0, cols;
     int64_t ld, step;     /* elements from channel to channel and matrix to matrix of what is transformed */
 } et_winograd;
 
 /* Elements of half a row of patches: cols + 1, and room for vectors behind. */
 #define WINO_LINE(cols, lanes) (((cols) + 2 * (lanes)) / (lanes) * (lanes) + (lanes))
+
+/* The transforms, 4 matrices for one axis, 16 for two. */
+typedef struct et_winograd_kernels {
+    /* v[k step + c ld + t] = element k of the transformed patch of tile t and channel c; x is a sample's
+     * first channel, lines scratch memory of 4 (rows + 1) WINO_LINE(cols, lanes). Rows of v have room for
+     * rows cols + lanes. */
+    void (*input)(const et_winograd *s, int64_t channels, const void *x, void *lines, void *v);
+    /* The results of m, as v, to rows of y, a sample's first channel; bias [channels] or NULL. Reads up to
+     * lanes behind a row's tiles. */
+    void (*output)(const et_winograd *s, int64_t channels, const void *m, const void *bias, int acc, void *y);
+    /* u[k step + o in + c] = element k of the transformed kernel w[o][c][3 or 3 x 3] */
+    void (*weights)(int64_t outs, int64_t in, const void *w, void *u, int64_t step);
+} et_winograd_kernels;
 
 typedef struct et_kernels {
     const char *name; /* "avx512" */
@@ -267,17 +281,8 @@ typedef struct et_kernels {
     void (*conv_scatter)(int64_t count, const void *src, int64_t lds, void *dst, int64_t ldd, int64_t width,
                          int64_t start, int64_t step, int64_t n);
 
-    /* --- 3 x 3 convolutions in tiles of 2 x 2 results: for tensor/conv_winograd.c --- */
-    /* v[k step + c ld + t] = element k of the transformed patch of tile t and channel c; x is a sample's
-     * first channel, lines scratch memory of 4 (rows + 1) WINO_LINE(cols, lanes). Rows of v have room for
-     * rows cols + lanes. */
-    void (*wino_input)(const et_winograd *s, int64_t channels, const void *x, void *lines, void *v);
-    /* The results of m, as v, to rows of y, a sample's first channel; bias [channels] or NULL. Reads up to
-     * lanes behind a row's tiles. */
-    void (*wino_output)(const et_winograd *s, int64_t channels, const void *m, const void *bias, int acc,
-                        void *y);
-    /* u[k step + o in + c] = element k of the transformed kernel w[o][c][3][3] */
-    void (*wino_weights)(int64_t outs, int64_t in, const void *w, void *u, int64_t step);
+    /* --- convolutions with 3 (x 3) taps in tiles of 2 (x 2) results: for tensor/conv_winograd.c --- */
+    et_winograd_kernels winograd[3]; /* by the number of axes, 1 or 2 */
 
     /* --- pooling: for autograd/ops_pool.c --- */
     /* One row of outputs: y[t] = max over taps i0 .. i0 + rows - 1 along the column and j < kw along the row

@@ -203,7 +203,7 @@ START_TEST(blocks)
 }
 END_TEST
 
-/* 3 x 3 kernels that go in tiles of 2 x 2 results: odd and even sizes, rows shorter and longer than a vector,
+/* 3 x 3 kernels that go in tiles of 2 x 2 results, kernels of 3 in tiles of 2: odd and even sizes, rows shorter and longer than a vector,
  * no and wide padding, one block and several, groups of channels, sums in several parts; and kernels of one
  * position. */
 START_TEST(tiles_and_points)
@@ -227,6 +227,11 @@ START_TEST(tiles_and_points)
          .pw = 1},
         {.batch = 1, .in = 530, .h = 24, .w = 8, .out = 24, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
          .pw = 1},
+        {.batch = 1, .in = 24, .h = 1, .w = 95, .out = 25, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 1},
+        {.batch = 3, .in = 26, .h = 1, .w = 1100, .out = 50, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 1},
+        {.batch = 2, .in = 30, .h = 1, .w = 643, .out = 24, .kh = 1, .kw = 3, .sh = 1, .sw = 1},
+        {.batch = 1, .in = 530, .h = 1, .w = 200, .out = 24, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 2},
+        {.batch = 1, .in = 24, .h = 1, .w = 521, .out = 49, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 5},
         {.batch = 2, .in = 7, .h = 5, .w = 13, .out = 9, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
         {.batch = 1, .in = 3, .h = 6, .w = 7, .out = 5, .kh = 1, .kw = 1, .sh = 2, .sw = 2},
         {.batch = 1, .in = 3, .h = 6, .w = 7, .out = 5, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .ph = 1, .pw = 2},
@@ -236,7 +241,7 @@ START_TEST(tiles_and_points)
         et_conv c = cases[i];
         c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
         c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
-        ck_assert_msg(et_conv_winograd_fits(ET_F32, &c) == (i < 9), "case %d", (int)i);
+        ck_assert_msg(et_conv_winograd_fits(ET_F32, &c) == (i < 14), "case %d", (int)i);
         ck_assert(!et_conv_winograd_fits(ET_F64, &c));
         check_one(k, cases[i]);
     }
@@ -256,6 +261,8 @@ START_TEST(threads)
          .ow = 15},
         {.batch = 1, .in = 64, .h = 1, .w = 300, .out = 192, .kh = 1, .kw = 7, .sh = 1, .sw = 1, .pw = 3,
          .oh = 1, .ow = 300},
+        {.batch = 3, .in = 32, .h = 1, .w = 1300, .out = 48, .kh = 1, .kw = 3, .sh = 1, .sw = 1, .pw = 1,
+         .oh = 1, .ow = 1300},
         {.batch = 7, .in = 16, .h = 1, .w = 3000, .out = 64, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1,
          .oh = 1, .ow = 1000},
         {.batch = 13, .in = 96, .h = 7, .w = 7, .out = 128, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,

@@ -10,6 +10,8 @@
  *        0 -1  1  0        1/2 -1/2  1/2
  *        0  1  0 -1         0    0    1
  *
+ * Along one axis alone it is y = A' ((G g) . (B' d)).
+ *
  * Patches of a row of tiles lie side by side, LANES of them go through a transform at once. Vectors that
  * reach beyond the end of a row are stored whole: what is too much is overwritten by the next row's, or is
  * room between channels. */
@@ -189,4 +191,67 @@ static void wino_weights(int64_t outs, int64_t in, const void *vw_, void *vu, in
         }
 }
 
-#define WINO_TABLE .wino_input = wino_input, .wino_output = wino_output, .wino_weights = wino_weights
+/* --- one axis: 3 taps, patches of 4, tiles of 2 --- */
+
+static void wino1_input(const et_winograd *s, int64_t channels, const void *vx, void *vlines, void *vv)
+{
+    const int64_t ld = WINO_LINE(s->cols, LANES);
+    const real *x = vx;
+    real *even = vlines, *odd = even + ld, *v = vv;
+
+    memset(even, 0, (size_t)(2 * ld) * sizeof(real));
+    for (int64_t c = 0; c < channels; c++, x += s->w, v += s->ld) {
+        wino_split(x, s->w, 2 * s->col0 - s->pw, s->cols + 1, even, odd);
+        for (int64_t i = 0; i < s->cols; i += LANES) {
+            real *to = v + i;
+            WINO_B(d, v_load(even + i), v_load(odd + i), v_load(even + i + 1), v_load(odd + i + 1))
+            v_store(to, d0);
+            v_store(to + s->step, d1);
+            v_store(to + 2 * s->step, d2);
+            v_store(to + 3 * s->step, d3);
+        }
+        for (int64_t k = 0; k < 4; k++)
+            v_store(v + k * s->step + s->cols, v_set(0));
+    }
+}
+
+static void wino1_output(const et_winograd *s, int64_t channels, const void *vm_, const void *vbias, int acc,
+                         void *vy)
+{
+    const int64_t from = 2 * s->col0, end = 2 * (s->col0 + s->cols);
+    const int64_t n = (end < s->ow ? end : s->ow) - from;
+    const real *m = vm_, *bias = vbias;
+    real *y = (real *)vy + from;
+
+    for (int64_t c = 0; c < channels; c++, m += s->ld, y += s->ow) {
+        const vr shift = v_set(bias ? bias[c] : 0);
+        for (int64_t i = 0; i < s->cols; i += LANES) {
+            const real *in = m + i;
+            WINO_A(r, v_load(in), v_load(in + s->step), v_load(in + 2 * s->step), v_load(in + 3 * s->step))
+            wino_store(y + 2 * i, r0 + shift, r1 + shift, n - 2 * i, acc);
+        }
+    }
+}
+
+static void wino1_weights(int64_t outs, int64_t in, const void *vw_, void *vu, int64_t step)
+{
+    const vr half = v_set((real)0.5);
+    const real *w = vw_;
+    real *u = vu;
+
+    for (int64_t o = 0; o < outs; o++, w += in * 3, u += in)
+        for (int64_t c = 0; c < in; c += LANES) {
+            const int n = in - c < LANES ? (int)(in - c) : LANES;
+            const real *from = w + c * 3;
+            real *to = u + c, part[3][LANES] = {{0}};
+            for (int k = 0; k < n; k++)
+                for (int t = 0; t < 3; t++)
+                    part[t][k] = from[3 * k + t];
+            WINO_G(f0, v_load(part[0]), v_load(part[1]), v_load(part[2]))
+            WINO_U(0, 0) WINO_U(0, 1) WINO_U(0, 2) WINO_U(0, 3)
+        }
+}
+
+#define WINO_TABLE                                          \
+    .winograd = {[1] = {wino1_input, wino1_output, wino1_weights}, \
+                 [2] = {wino_input, wino_output, wino_weights}}
