@@ -72,11 +72,9 @@ et_status et_bert_pretrain_frequencies(et_bert_pretrain *m, const double *counts
     float *p = share ? et_data_mut(share) : NULL;
 
     for (int64_t v = 0; v < V && p; v++)
-        if (!(counts[v] >= 0)) {
+        if (!(counts[v] >= 0) || !isfinite(total += counts[v])) {
             et_raise(ET_EINVAL, "bert: a count of %g for word %" PRId64, counts[v], v);
             p = NULL;
-        } else {
-            total += counts[v];
         }
     for (int64_t v = 0; v < V && p; v++)
         p[v] = (float)log((counts[v] + 1) / total);

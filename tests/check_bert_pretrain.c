@@ -90,6 +90,10 @@ START_TEST(begins_with_frequencies)
     FAILS_STATUS(et_bert_pretrain_frequencies(m, counts), ET_EINVAL, "a count of -1 for word 5");
     counts[5] = NAN;
     FAILS_STATUS(et_bert_pretrain_frequencies(m, counts), ET_EINVAL, "for word 5");
+    counts[5] = INFINITY;
+    FAILS_STATUS(et_bert_pretrain_frequencies(m, counts), ET_EINVAL, "a count of inf for word 5");
+    counts[5] = counts[6] = 1.5e308; /* each is a number, their sum is none */
+    FAILS_STATUS(et_bert_pretrain_frequencies(m, counts), ET_EINVAL, "for word 6");
     ck_assert_double_eq_tol(((const float *)et_data(m->bias))[0], log(1 / total), 1e-5);
     FAILS_STATUS(et_bert_pretrain_frequencies(m, NULL), ET_EINVAL, "counts");
     FAILS_STATUS(et_bert_pretrain_frequencies(NULL, counts), ET_EINVAL, "no model");
