@@ -244,7 +244,8 @@ START_TEST(run_takes_its_options_along)
     ck_assert_int_eq(et_run_config_end(run, &w), ET_OK);
     et_run_close(run);
     et_cli_free(cli);
-    holds("t/config.json", "{\n  \"program\": \"toy\",\n  \"version\": \"" PACKAGE_VERSION
+    holds("t/config.json", "{\n  \"program\": \"toy\",\n  \"verb\": \"train\",\n"
+                           "  \"version\": \"" PACKAGE_VERSION
           "\",\n  \"options\": {\n"
                            "    \"epochs\": 3,\n    \"lr\": 0.1,\n    \"seed\": 1,\n    \"config\": "
                            "\"small\",\n    \"cell\": \"lstm\",\n    \"hidden\": 7\n  },\n  \"classes\": "
@@ -303,6 +304,83 @@ START_TEST(run_takes_its_options_along)
         et_cli_free(cli);
         et_error_clear();
     }
+}
+END_TEST
+
+/* What another verb has made is not gone on with, and stays as it is; it is read by any. */
+START_TEST(run_knows_its_verb)
+{
+    static const char config[] =
+        "{\"program\": \"toy\", \"verb\": \"pretrain\", \"options\": {\"hidden\": 3}}";
+    et_cli *cli;
+
+    et_run_close(must_open("t", ET_RUN_NEW));
+    put("t/config.json", config);
+    ck_assert_ptr_null(train_with("--resume", &cli));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "was made by toy pretrain, not by toy train"));
+    et_cli_free(cli);
+    et_error_clear();
+    holds("t/config.json", config);
+
+    char line[512];
+    snprintf(line, sizeof line, "eval --out %s", in_base("t"));
+    cli = parse(line);
+    et_run *run = et_run_for_reading(cli);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert_str_eq(et_run_verb(run), "pretrain");
+    et_run_close(run);
+    et_cli_free(cli);
+}
+END_TEST
+
+/* A run that learned from a folder knows it again, from wherever it is asked. */
+START_TEST(run_knows_its_data)
+{
+    static const char *const given[] = {"", " --data mine", " --data ./here/../mine", " --data other",
+                                        " --data nowhere"};
+    static const et_run_data what[] = {ET_RUN_DATA_OWN, ET_RUN_DATA_OWN, ET_RUN_DATA_OWN, ET_RUN_DATA_OTHER,
+                                       ET_RUN_DATA_OTHER};
+    char here[4096], line[512];
+    et_cli *cli;
+    et_json_writer w;
+
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_int_eq(chdir(base), 0);
+    ck_assert_int_eq(mkdir("mine", 0777) + mkdir("other", 0777) + mkdir("here", 0777), 0);
+    for (int own = 1; own >= 0; own--) {
+        cli = parse(own ? "train --data mine --out own" : "train --out made");
+        et_run *run = et_run_for_training(cli);
+        ck_assert_msg(run != NULL, "%s", et_error_message());
+        ck_assert(et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK);
+        et_run_close(run);
+        et_cli_free(cli);
+        for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+            snprintf(line, sizeof line, "eval --out %s%s", own ? "own" : "made", given[i]);
+            cli = parse(line);
+            ck_assert_msg((run = et_run_for_reading(cli)) != NULL, "%s", et_error_message());
+            ck_assert_int_eq(et_run_data_given(run, cli), own || i == 0 ? what[i] : ET_RUN_DATA_OTHER);
+            et_run_close(run);
+            et_cli_free(cli);
+        }
+    }
+    ck_assert_int_eq(chdir("here"), 0);
+    for (int moved = 0; moved < 2; moved++) {
+        cli = parse(moved ? "eval --out ../own --data ../moved" : "eval --out ../own --data ../mine");
+        et_run *run = et_run_for_reading(cli);
+        ck_assert_msg(run != NULL, "%s", et_error_message());
+        ck_assert_int_eq(et_run_data_given(run, cli), moved ? ET_RUN_DATA_UNKNOWN : ET_RUN_DATA_OWN);
+        et_run_close(run);
+        et_cli_free(cli);
+        cli = parse("eval --out ../own");
+        ck_assert_msg((run = et_run_for_reading(cli)) != NULL, "%s", et_error_message());
+        ck_assert_int_eq(access(et_cli_text(cli, "data"), F_OK), moved ? -1 : 0);
+        et_run_close(run);
+        et_cli_free(cli);
+        if (!moved)
+            ck_assert_int_eq(rename("../mine", "../moved"), 0);
+    }
+    ck_assert_int_eq(chdir(here), 0);
 }
 END_TEST
 
@@ -486,6 +564,8 @@ int main(void)
     tcase_add_test(run, log_survives_damage);
     tcase_add_test(run, metrics_merge);
     tcase_add_test(run, run_takes_its_options_along);
+    tcase_add_test(run, run_knows_its_verb);
+    tcase_add_test(run, run_knows_its_data);
     tcase_add_test(run, run_without_out);
     tcase_add_test(run, resume_line_can_be_typed);
     tcase_add_test(run, run_memory);

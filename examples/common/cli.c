@@ -5,9 +5,13 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "datasets/folder.h"
 #include "tensor/alloc.h"
 #include "tensor/number.h"
+
+enum { FOLDER = 4096 }; /* bytes of a folder's path */
 
 /* An option of the chosen verb and what it holds. */
 typedef struct slot {
@@ -419,6 +423,18 @@ static bool describes_run(const char *name)
     return true;
 }
 
+/* --data from the root, so that the run finds it from any folder; as it was given where there is no such
+ * file. */
+static void write_data(et_json_writer *w, const char *text)
+{
+    char here[FOLDER], *path = NULL;
+
+    if (text[0] != '/' && access(text, F_OK) == 0 && getcwd(here, sizeof here))
+        path = et_path_join(here, text);
+    et_json_string(w, path ? path : text);
+    et_dealloc(path);
+}
+
 void et_cli_write_options(const et_cli *cli, et_json_writer *w)
 {
     et_json_open_object(w);
@@ -440,7 +456,10 @@ void et_cli_write_options(const et_cli *cli, et_json_writer *w)
             break;
         case ET_OPTION_TEXT:
         case ET_OPTION_CHOICE:
-            et_json_string(w, s->text);
+            if (strcmp(s->option->name, "data") == 0)
+                write_data(w, s->text);
+            else
+                et_json_string(w, s->text);
             break;
         }
     }

@@ -89,7 +89,8 @@ et_status et_cli_default_int(et_cli *cli, const char *name, int64_t value);
 et_status et_cli_default_real(et_cli *cli, const char *name, double value);
 
 /** The options with a value, as one JSON object, for config.json. Options that do not
- *  describe the run (out, resume, overwrite, threads) are left out. */
+ *  describe the run (out, resume, overwrite, threads, profile) are left out; data becomes a
+ *  path from the root. */
 void et_cli_write_options(const et_cli *cli, et_json_writer *w);
 /** The reverse, for resuming and evaluating: options that the command line did not give
  *  take their values from this object. Members that the verb does not know are ignored.

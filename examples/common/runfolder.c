@@ -220,11 +220,13 @@ static et_run *open_next(const char *program)
     return NULL;
 }
 
-/* The configuration is of this program; given options agree, others are taken over. */
+/* The configuration is of this program, and for training of this verb; given options agree, others are taken
+ * over. */
 static et_status take_over(et_run *run, et_cli *cli, bool training)
 {
     const et_json_value *root = et_run_config(run), *options = et_json_get(root, "options");
-    const char *name = et_cli_program(cli)->name, *path = et_run_path(run, ET_RUN_CONFIG), *other;
+    const char *name = et_cli_program(cli)->name, *verb = et_cli_verb(cli)->name,
+               *path = et_run_path(run, ET_RUN_CONFIG), *other;
 
     if (!path)
         return ET_ENOMEM;
@@ -232,6 +234,9 @@ static et_status take_over(et_run *run, et_cli *cli, bool training)
     if (strcmp(other, name) != 0)
         return et_raise(ET_EINVAL, "%s was made by %s, not by %s", run->dir,
                         other[0] ? other : "an unknown program", name);
+    other = et_run_verb(run);
+    if (training && other[0] && strcmp(other, verb) != 0)
+        return et_raise(ET_EINVAL, "%s was made by %s %s, not by %s %s", run->dir, name, other, name, verb);
     if (!options)
         return et_raise(ET_EFORMAT, "%s: no options in it", path);
     other = training ? et_cli_conflict(cli, options, "epochs data") : NULL;
@@ -317,6 +322,25 @@ bool et_run_has_checkpoint(et_run *run)
 const et_json_value *et_run_config(const et_run *run)
 {
     return run->config ? et_json_root(run->config) : NULL;
+}
+
+const char *et_run_verb(const et_run *run)
+{
+    return et_json_get_string(et_run_config(run), "verb", "");
+}
+
+et_run_data et_run_data_given(const et_run *run, const et_cli *cli)
+{
+    const char *own = et_json_get_string(et_json_get(et_run_config(run), "options"), "data", NULL);
+    struct stat a, b;
+
+    if (!et_cli_given(cli, "data"))
+        return ET_RUN_DATA_OWN;
+    if (!own || stat(et_cli_text(cli, "data"), &b) != 0)
+        return ET_RUN_DATA_OTHER;
+    if (stat(own, &a) != 0)
+        return ET_RUN_DATA_UNKNOWN;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? ET_RUN_DATA_OWN : ET_RUN_DATA_OTHER;
 }
 
 /* --- stopping ----------------------------------------------------------------------- */

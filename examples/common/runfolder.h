@@ -1,6 +1,6 @@
 /* The run folder: what a training run leaves behind.
  *
- *     config.json        program, version, options
+ *     config.json        program, verb, version, options
  *     log.jsonl          one object an epoch
  *     metrics.json       {"train": {...}, "valid": {...}, "test": {...}}
  *     best.safetensors   the weights that were best on the validation data
@@ -50,7 +50,8 @@ et_run *et_run_open(const char *dir, et_run_mode mode);
 /** The folder that a train verb's --out, --resume and --overwrite ask for. Without --out
  *  it is runs/PROGRAM, or runs/PROGRAM-2, -3, ... the first that holds no run. When
  *  resuming, options that the command line leaves out take their values from
- *  config.json; given ones must agree with it (EINVAL), epochs and data excepted. A folder
+ *  config.json; given ones must agree with it (EINVAL), epochs and data excepted, and the
+ *  verb must be the one that made the run (EINVAL). A folder
  *  without a checkpoint is no error when resuming (whoever restarts a killed run in a loop need
  *  not know how far it came): a line on the standard output says that a run begins. */
 et_run *et_run_for_training(et_cli *cli);
@@ -68,11 +69,22 @@ const char *et_run_path(et_run *run, const char *name);
 bool et_run_has_checkpoint(et_run *run);
 /** config.json as it was read when opening; NULL in a new run. */
 const et_json_value *et_run_config(const et_run *run);
+/** The verb that made the run; "" where config.json does not say. */
+const char *et_run_verb(const et_run *run);
+
+typedef enum et_run_data {
+    ET_RUN_DATA_OWN,    /* what the run learned from, or --data was not given */
+    ET_RUN_DATA_OTHER,  /* something else */
+    ET_RUN_DATA_UNKNOWN /* what the run learned from is not where it was: nobody can tell */
+} et_run_data;
+
+/** What --data on the command line is to a run that is read. */
+et_run_data et_run_data_given(const et_run *run, const et_cli *cli);
 
 /* --- writing ------------------------------------------------------------------------ */
 
-/** Writes config.json: the program's name, version and options, then whatever members
- *  the caller adds between the two calls. */
+/** Writes config.json: the program's name, verb, version and options, then whatever
+ *  members the caller adds between the two calls. */
 et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w);
 et_status et_run_config_end(et_run *run, et_json_writer *w);
 

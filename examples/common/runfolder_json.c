@@ -15,11 +15,13 @@ et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w)
     et_json_open_object(w);
     et_json_key(w, "program");
     et_json_string(w, et_cli_program(cli)->name);
+    et_json_key(w, "verb");
+    et_json_string(w, et_cli_verb(cli)->name);
     et_json_key(w, "version");
     et_json_string(w, PACKAGE_VERSION);
     et_json_key(w, "options");
     et_cli_write_options(cli, w);
-    return run->text.failed ? ET_ENOMEM : ET_OK;
+    return run->text.failed ? ET_ENOMEM : et_error_status();
 }
 
 et_status et_run_config_end(et_run *run, et_json_writer *w)
