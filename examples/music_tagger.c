@@ -54,7 +54,7 @@ static et_status open_reading(et_cli *cli, reading *s)
     tagger_source from = tagger_source_of(cli);
     const char *cache = tagger_cache(cli, s->run);
     from.test = true;
-    if (cache && et_cli_given(cli, "data") && !et_cli_text(cli, "cache"))
+    if (cache && !et_run_cache_fits(s->run, cli))
         cache = et_run_path(s->run, "features-test.cache");
     if (!(s->d = tagger_data_load(&from)) || tagger_align(s->run, s->d) ||
         tagger_data_cache(s->d, cache, (int)et_cli_int(cli, "workers")))

@@ -63,6 +63,10 @@ cp audio/best.safetensors first
 expect "the same bits with another number of threads, and without the file" cmp -s again/best.safetensors first
 expect "evaluates recordings" run eval --out audio --data tree --cache features
 expect "all segments" says '^test: 15 segments'
+cp features before
+cp -r tree tree2
+expect "evaluates other recordings" run eval --out audio --data tree2
+expect "whose spectra do not take the place of the run's" cmp features before
 expect "explains recordings" run explain --out audio --data tree --count 1
 expect "a patch" says '^    1\. row [0-3], column [0-3]  weight 0\.'
 # shellcheck disable=SC2086

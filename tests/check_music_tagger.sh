@@ -145,6 +145,16 @@ expect "MagnaTagATune" run train --data mtat --out m $short --window 64
 expect "its splits" says '^[0-9]+ training and [0-9]+ validation items, 64 frames at a time, 2 tags$'
 expect "its test clips" run eval --out m --data mtat
 expect "tags by name" says '^guitar  '
+cp -r mtat mtat2
+# shellcheck disable=SC2086
+expect "features in a file of one's own" run train --data mtat --out m2 $short --window 64 --cache kept.cache
+cp kept.cache before.cache
+expect "other data" run eval --out m2 --data mtat2
+expect "do not take its place" cmp kept.cache before.cache
+expect "but have theirs" test -s m2/features-test.cache
+rm m2/features-test.cache
+expect "the same data by another path" run eval --out m2 --data ./mtat
+expect "are the run's" test ! -e m2/features-test.cache
 rm mtat/d/1.wav
 expect "a clip that is missing" run eval --out m --data mtat
 expect "is named" grep -q '^left out: .*1' "$dir/errors"

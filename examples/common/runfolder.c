@@ -343,6 +343,11 @@ et_run_data et_run_data_given(const et_run *run, const et_cli *cli)
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? ET_RUN_DATA_OWN : ET_RUN_DATA_OTHER;
 }
 
+bool et_run_cache_fits(const et_run *run, const et_cli *cli)
+{
+    return et_cli_given(cli, "cache") || et_run_data_given(run, cli) == ET_RUN_DATA_OWN;
+}
+
 /* --- stopping ----------------------------------------------------------------------- */
 
 /* The text as one word of the shell. */

@@ -80,6 +80,9 @@ typedef enum et_run_data {
 
 /** What --data on the command line is to a run that is read. */
 et_run_data et_run_data_given(const et_run *run, const et_cli *cli);
+/** Whether --cache, or the run's own file of features, is that of the data at hand: not where config.json
+ *  names the file and the data are others. */
+bool et_run_cache_fits(const et_run *run, const et_cli *cli);
 
 /* --- writing ------------------------------------------------------------------------ */
 
