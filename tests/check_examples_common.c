@@ -552,6 +552,53 @@ START_TEST(leftovers_are_removed)
 }
 END_TEST
 
+/* An overwritten run leaves nothing that the new one could take for its own. */
+START_TEST(by_products_are_removed)
+{
+    static const char *const gone[] = {"last-1.ckpt",       "last-19.ckpt",     "best-1.safetensors",
+                                       "best-10.safetensors", "towers.safetensors", "judge.safetensors",
+                                       "index.safetensors", "features.cache",   "features-test.cache",
+                                       "tags.csv",          "explain.html",     "judge.html"};
+    static const char *const stay[] = {"last-.ckpt",    "last-x.ckpt", "last-1x.ckpt",  "xlast-1.ckpt",
+                                       "last-1.ckpt.x", "best-1.txt",  "best-1",        "best-",
+                                       "-1.ckpt",       "vocab.txt",   "my.safetensors"};
+    char name[128];
+
+    ck_assert_int_eq(mkdir(in_base("by"), 0777), 0);
+    put("by/config.json", "{}");
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        snprintf(name, sizeof name, "by/%s", gone[i]);
+        put(name, "old");
+    }
+    for (size_t i = 0; i < sizeof stay / sizeof stay[0]; i++) {
+        snprintf(name, sizeof name, "by/%s", stay[i]);
+        put(name, "mine");
+    }
+    et_run_close(must_open("by", ET_RUN_RESUME)); /* going on keeps all of it */
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        snprintf(name, sizeof name, "by/%s", gone[i]);
+        ck_assert_msg(exists(name), "%s is gone", name);
+    }
+    et_run_close(must_open("by", ET_RUN_OVERWRITE));
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        snprintf(name, sizeof name, "by/%s", gone[i]);
+        ck_assert_msg(!exists(name), "%s is there still", name);
+    }
+    for (size_t i = 0; i < sizeof stay / sizeof stay[0]; i++) {
+        snprintf(name, sizeof name, "by/%s", stay[i]);
+        ck_assert_msg(exists(name), "%s is gone", name);
+    }
+
+    /* what cannot be removed is an error, and the checkpoint stays, so that nobody takes the folder for empty */
+    put("by/config.json", "{}");
+    put("by/last.ckpt", "old");
+    ck_assert_int_eq(mkdir(in_base("by/judge.safetensors"), 0777), 0);
+    must_fail("by", ET_RUN_OVERWRITE, ET_EIO, "cannot remove");
+    ck_assert(!exists("by/config.json") && exists("by/last.ckpt"));
+    must_fail("by", ET_RUN_NEW, ET_EINVAL, "already holds a run");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("examples_common");
@@ -571,6 +618,7 @@ int main(void)
     tcase_add_test(run, run_memory);
     tcase_add_test(run, killed_while_writing);
     tcase_add_test(run, leftovers_are_removed);
+    tcase_add_test(run, by_products_are_removed);
     suite_add_tcase(suite, run);
     return suite_run(suite);
 }

@@ -33,6 +33,8 @@ rm half/last-1.ckpt half/best-1.safetensors
 expect "goes on with the second fold" run train --resume --out half
 expect "the first is as it was" cmp -s half/best.safetensors first
 expect "the second is there again" test -s half/best-1.safetensors
+expect "another run in its place" run train --task waves --out half --overwrite --epochs 1 --folds 3 --fold 1
+expect "nothing of the old run's second fold" sh -c '! ls half/last-* half/best-* 2> /dev/null'
 
 expect "the options of the model" run train --task waves --out shaped --epochs 1 --pooling class --patch-height 4 --patch-width 8 \
     --step-height 2 --members 2 --drop-path 0.2 --acts 1 --mixup 0.4 --smoothing 0.1 --schedule cosine --clip 1 --transpose \

@@ -24,6 +24,16 @@ static const char *const run_files[] = {ET_RUN_CONFIG, ET_RUN_LAST,    ET_RUN_LO
                                         ET_RUN_BEST,   ET_RUN_METRICS, ET_RUN_REPORT};
 enum { N_RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
+/* What programs write beside these, of further folds and by other verbs, and might take for the new run's; '#' stands
+ * for digits. vocab.txt is not among them: --vocab may name that of the old run, and whoever reads it from the folder
+ * has written it before. */
+static const char *const by_products[] = {
+    "last-#.ckpt",       "best-#.safetensors", "towers.safetensors",  "index.safetensors",
+    "judge.safetensors", "features.cache",     "features-test.cache", "tags.csv",
+    "explain.html",      "splice.html",        "judge.html",          "generate.html",
+    "reconstruct.html",  "transfer.html",      "interpolate.html"};
+enum { N_BY_PRODUCTS = sizeof by_products / sizeof by_products[0] };
+
 typedef struct path_node {
     struct path_node *next;
     char text[];
@@ -53,19 +63,6 @@ static int holds_run(const char *dir)
     return found;
 }
 
-static et_status remove_run(et_run *run)
-{
-    for (int i = 0; i < N_RUN_FILES; i++) {
-        const char *path = et_run_path(run, run_files[i]);
-
-        if (!path)
-            return ET_ENOMEM;
-        if (unlink(path) != 0 && errno != ENOENT)
-            return et_raise(ET_EIO, "cannot remove %s: %s", path, strerror(errno));
-    }
-    return ET_OK;
-}
-
 /* The process that a file like ".et-123-0.tmp" belongs to, as et_writer names the file beside
  * its target; 0 if the name is another. */
 static long writer_of(const char *name)
@@ -84,30 +81,78 @@ static long writer_of(const char *name)
     return n >= 0 && strcmp(end, ".tmp") == 0 ? pid : 0;
 }
 
-/* Removes what writers left that were killed before they could rename or remove it. A folder
- * that cannot be listed or changed is left as it is. */
-static et_status remove_leftovers(et_run *run)
+static bool was_killed(const char *name)
+{
+    long pid = writer_of(name);
+
+    return pid != 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+/* Whether a name is of the form, in which '#' stands for digits. */
+static bool fits(const char *form, const char *name)
+{
+    for (; *form; form++) {
+        size_t n = *form == '#' ? strspn(name, "0123456789") : *form == *name;
+
+        if (n == 0)
+            return false;
+        name += n;
+    }
+    return !*name;
+}
+
+static bool is_by_product(const char *name)
+{
+    for (int i = 0; i < N_BY_PRODUCTS; i++)
+        if (fits(by_products[i], name))
+            return true;
+    return false;
+}
+
+static et_status remove_file(et_run *run, const char *name)
+{
+    const char *path = et_run_path(run, name);
+
+    if (!path)
+        return ET_ENOMEM;
+    if (unlink(path) != 0 && errno != ENOENT)
+        return et_raise(ET_EIO, "cannot remove %s: %s", path, strerror(errno));
+    return ET_OK;
+}
+
+/* Removes the files whose names are chosen. A folder that cannot be listed is left as it is; strict: so is
+ * none of the files. */
+static et_status remove_chosen(et_run *run, bool (*chosen)(const char *), bool strict)
 {
     DIR *dir = opendir(run->dir);
     const struct dirent *e;
     et_status status = ET_OK;
 
     if (!dir)
-        return ET_OK;
+        return strict ? et_raise(ET_EIO, "%s: %s", run->dir, strerror(errno)) : ET_OK;
     while (!status && (e = readdir(dir)) != NULL) {
-        long pid = writer_of(e->d_name);
-        char *path;
-
-        if (pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+        if (!chosen(e->d_name))
             continue;
-        path = et_path_join(run->dir, e->d_name);
-        if (path)
-            (void)unlink(path);
-        else
-            status = ET_ENOMEM;
-        et_dealloc(path);
+        status = remove_file(run, e->d_name);
+        if (status == ET_EIO && !strict) {
+            et_error_clear();
+            status = ET_OK;
+        }
     }
     closedir(dir);
+    return status;
+}
+
+/* The configuration first, the checkpoint only after the by-products: what a process leaves that is killed
+ * meanwhile is either the whole old run, or no run to go on with. */
+static et_status remove_run(et_run *run)
+{
+    et_status status = remove_file(run, run_files[0]);
+
+    if (!status)
+        status = remove_chosen(run, is_by_product, true);
+    for (int i = 1; !status && i < N_RUN_FILES; i++)
+        status = remove_file(run, run_files[i]);
     return status;
 }
 
@@ -141,7 +186,7 @@ static et_status open_run(et_run *run, et_run_mode mode)
         return ET_ENOMEM;
     if (mode == ET_RUN_NEW && has)
         return refuse(run);
-    if (mode != ET_RUN_READ && remove_leftovers(run) != ET_OK)
+    if (mode != ET_RUN_READ && remove_chosen(run, was_killed, false) != ET_OK)
         return et_error_status();
     if (mode == ET_RUN_OVERWRITE)
         return remove_run(run);

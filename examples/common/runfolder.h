@@ -7,6 +7,9 @@
  *     last.ckpt          parameters, optimiser, random state, epoch: what --resume reads
  *     report.html        curves and pictures
  *
+ * Some programs write more into it: a judge, an index, caches, pages. They go with the run when it is
+ * overwritten; folders of pieces or pictures stay, which nobody reads.
+ *
  * Every file is written beside and renamed into place. */
 #ifndef ETUDE_EXAMPLES_COMMON_RUNFOLDER_H
 #define ETUDE_EXAMPLES_COMMON_RUNFOLDER_H
@@ -26,7 +29,7 @@
 
 typedef enum et_run_mode {
     ET_RUN_NEW,       /* made if missing; an error if it holds a run */
-    ET_RUN_OVERWRITE, /* made if missing; an old run's files are removed, others stay */
+    ET_RUN_OVERWRITE, /* made if missing; an old run's files are removed, folders and others stay */
     ET_RUN_RESUME,    /* goes on with the run in it; begins one if there is none yet */
     ET_RUN_READ       /* must hold a run */
 } et_run_mode;
