@@ -41,7 +41,11 @@ expect "the options of the model" run train --task waves --out shaped --epochs 1
     --image-height 16 --image-width 32 --head2 16
 expect "eval finds them in the run" run eval --out shaped
 expect "variants side by side" run ablate --task waves --epochs 1
-expect "eight of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 8
+expect "six of them, as two are what is configured" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 6
+expect "which is said" test "$(grep -cE '^(all tokens, flattened|heads share the width) +the same as "as configured"$' "$dir/output")" -eq 2
+expect "variants of another model" run ablate --task waves --epochs 1 --pooling class --head-width 8
+expect "seven of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 7
+expect "its own pooling is not one" says '^class token +the same as "as configured"$'
 
 # Recordings: a folder for each genre; what cannot be used is counted and left out.
 maker=${MUSIC_DATA:-$(dirname "$program")/music-data}
