@@ -25,7 +25,7 @@
     "task@ members@ pooling@ image-height@ image-width@ transpose@ patch-height@ patch-width@ step-height@ " \
     "step-width@ width@ blocks@ heads@ head-width@ hidden@ acts@ head1@ head2@ dropout@ head-dropout@ "      \
     "drop-path@ "                                                                                            \
-    "window@ standardize@ seed@ epochs@ "
+    "window@ standardize@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder", TRAINING_OPTIONS MODEL_OPTIONS

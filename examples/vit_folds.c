@@ -52,6 +52,20 @@ static int folds_of(const et_cli *cli, int64_t *out)
     }
 }
 
+/* A fold's epochs come after those of the folds before it in the log: when a run of several is gone on with, they
+ * stay as many. */
+static et_status check_epochs(const et_cli *cli, const et_run *run, int folds)
+{
+    const int64_t asked = et_cli_int(cli, "epochs");
+    const int64_t had = et_json_get_int(et_json_get(et_run_config(run), "options"), "epochs", asked);
+
+    if (folds > 1 && had != asked)
+        return et_raise(ET_EINVAL,
+                        "--epochs %lld: the folds of the run in %s have %lld each, which cannot be changed: leave "
+                        "it out to resume", (long long)asked, et_run_dir(run), (long long)had);
+    return ET_OK;
+}
+
 /* The first fold's trained model on its training and validation data: metrics.json and report.html. */
 static et_status conclude(vit_job *j)
 {
@@ -69,8 +83,7 @@ static et_status conclude(vit_job *j)
         status = et_run_metrics(j->run, "valid", figures, vit_figures(j->windows, &j->valid_windows, &v,
                                                                       figures));
     if (!status)
-        status = vit_report(j->run, j->source, j->windows, &j->valid_windows, &v, "validation", j->model,
-                            j->epochs);
+        status = vit_report(j->run, j->source, j->windows, &j->valid_windows, &v, "validation", j->model);
     if (!status)
         printf("validation: accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss %.3f\nreport: %s\n",
                v.accuracy, vit_track_accuracy(j->windows, &j->valid_windows, &v), v.f1_macro, v.loss,
@@ -161,6 +174,7 @@ int vit_train(et_cli *cli)
     int64_t folds[MOST_FOLDS];
     et_run *run = NULL;
     et_status status = ET_OK;
+    int n_folds = 0;
 
     /* A run that is gone on with says what its data is; a new one touches the folder only when data and model
      * are known to fit. */
@@ -170,8 +184,10 @@ int vit_train(et_cli *cli)
     int kind = status ? -1 : vit_kind_of(dir, et_cli_text(cli, "task"));
     if (!status)
         status = kind < 0 ? et_error_status() : vit_defaults(cli, (vit_kind)kind);
-    if (!status && folds_of(cli, folds) == 0)
+    if (!status && (n_folds = folds_of(cli, folds)) == 0)
         status = et_error_status();
+    if (!status && run && et_run_config(run))
+        status = check_epochs(cli, run, n_folds);
     if (!status)
         status = et_interrupt_catch();
     if (!status)

@@ -77,8 +77,7 @@ int vit_eval(et_cli *cli)
     if (!status)
         status = et_run_metrics(s.run, "test", figures, vit_figures(s.windows, &s.items, &s.v, figures));
     if (!status)
-        status = vit_report(s.run, &s.source, s.windows, &s.items, &s.v, "test", s.model,
-                            et_cli_int(cli, "epochs"));
+        status = vit_report(s.run, &s.source, s.windows, &s.items, &s.v, "test", s.model);
     if (!status)
         printf("test: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss "
                "%.3f\nreport: %s\n",

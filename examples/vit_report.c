@@ -172,27 +172,30 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
     return status;
 }
 
-/* Loss and accuracy of each fold, on training and validation data: the log has `epochs` rows of each. */
-static void fold_curves(et_report *r, const et_run *run, int64_t epochs)
+/* Loss and accuracy of each fold, on training and validation data: the rows of a fold follow each other in the
+ * log. */
+static void fold_curves(et_report *r, const et_run *run)
 {
     static const char *const columns[] = {"train_loss", "valid_loss", "train_accuracy", "valid_accuracy",
                                           "fold"};
     enum { COLUMNS = sizeof columns / sizeof *columns };
-    int64_t rows = et_run_log_rows(run), folds = epochs > 0 ? (rows + epochs - 1) / epochs : 0;
+    int64_t rows = et_run_log_rows(run);
     double *y = et_alloc((size_t)(COLUMNS * rows) * sizeof *y + 1);
 
     for (int c = 0; y && c < COLUMNS; c++)
         if (et_run_log_column(run, columns[c], y + c * rows))
-            folds = 0;
-    for (int64_t f = 0; y && f < folds; f++) {
-        int64_t from = f * epochs, n = rows - from < epochs ? rows - from : epochs;
+            rows = 0;
+    const double *fold = y ? y + 4 * rows : NULL;
+    for (int64_t from = 0, n = 0; y && from < rows; from += n) {
         char caption[32];
+        for (n = 1; from + n < rows && fold[from + n] == fold[from];)
+            n++;
         et_series losses[] = {{.name = "training", .n = n, .y = y + from},
                               {.name = "validation", .n = n, .y = y + rows + from}};
         et_series accuracy[] = {{.name = "training", .n = n, .y = y + 2 * rows + from},
                                 {.name = "validation", .n = n, .y = y + 3 * rows + from}};
-        snprintf(caption, sizeof caption, "Fold %.0f.", y[4 * rows + from]);
-        const char *text = folds > 1 ? caption : NULL;
+        snprintf(caption, sizeof caption, "Fold %.0f.", fold[from]);
+        const char *text = n < rows ? caption : NULL;
         et_report_lines(r, &(et_chart){.what = "loss", .x_label = "epoch", .y_label = "loss",
                                        .series = losses, .n_series = 2}, text);
         et_report_lines(r, &(et_chart){.what = "accuracy", .x_label = "epoch", .y_label = "accuracy",
@@ -202,7 +205,7 @@ static void fold_curves(et_report *r, const et_run *run, int64_t epochs)
 }
 
 et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds, const et_indices *items,
-                     const genre_verdict *v, const char *name, const genre_model *m, int64_t epochs)
+                     const genre_verdict *v, const char *name, const genre_model *m)
 {
     char accuracy[32], tracks[32], f1[32], loss[32], count[32];
     et_report *r = et_report_new("Genres from patches of spectrograms",
@@ -221,7 +224,7 @@ et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds
     et_report_keys(r, keys, 5);
     if (et_run_log_rows(run) > 0) {
         et_report_section(r, "Learning");
-        fold_curves(r, run, epochs);
+        fold_curves(r, run);
     }
     et_report_section(r, "Confusion");
     et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,

@@ -22,9 +22,9 @@ int vit_figures(const et_dataset *ds, const et_indices *items, const genre_verdi
 et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds,
                           const et_indices *items, const genre_verdict *v, int64_t i, const genre_model *m);
 
-/* Writes report.html: key figures, curves of each fold (of `epochs` rows in the log), confusion, attention
- * over some items, the model and its options. */
+/* Writes report.html: key figures, curves of each fold in the log, confusion, attention over some items, the
+ * model and its options. */
 et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds, const et_indices *items,
-                     const genre_verdict *v, const char *name, const genre_model *m, int64_t epochs);
+                     const genre_verdict *v, const char *name, const genre_model *m);
 
 #endif

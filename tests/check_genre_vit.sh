@@ -33,6 +33,14 @@ rm half/last-1.ckpt half/best-1.safetensors
 expect "goes on with the second fold" run train --resume --out half
 expect "the first is as it was" cmp -s half/best.safetensors first
 expect "the second is there again" test -s half/best-1.safetensors
+expect "curves of fold 2" grep -q "Fold 2" half/report.html
+cp half/log.jsonl before
+misuse "the folds of the run in half have 2 each" train --task waves --out half --resume --epochs 3
+expect "the log is as it was" cmp -s half/log.jsonl before
+expect "as many epochs as it has" run train --task waves --out half --resume --epochs 2
+expect "one fold" run train --task waves --out single --epochs 1 --folds 3 --fold 1
+expect "more epochs of one fold" run train --task waves --out single --resume --epochs 2
+expect "all in the log" test "$(sed 's/.*"epoch": \([0-9]\).*/\1/' single/log.jsonl | tr -d '\n')" = 12
 expect "another run in its place" run train --task waves --out half --overwrite --epochs 1 --folds 3 --fold 1
 expect "nothing of the old run's second fold" sh -c '! ls half/last-* half/best-* 2> /dev/null'
 
