@@ -203,6 +203,29 @@ START_TEST(folded_is_plain)
 }
 END_TEST
 
+/* A call with nothing set is folded like none, and a bias of keys then gets no gradient. */
+START_TEST(folded_without_key_bias)
+{
+    et_mha *m[2] = {wide_heads(&(et_mha_config){0}), wide_heads(&(et_mha_config){.no_folding = true})};
+    et_scope *s = et_scope_open();
+    et_tensor *x = curve(0, ET_SHAPE(FB, FT, FD));
+    const char *unreached[4];
+
+    ck_assert(et_allclose(et_mha_forward(m[0], x, NULL, &(et_mha_call){0}), et_mha_forward(m[0], x, NULL, NULL),
+                          0, 0, false));
+    for (int k = 0; k < 2; k++) {
+        et_tensor *y = et_mha_forward(m[k], x, NULL, &(et_mha_call){0});
+        ck_assert_int_eq(et_backward(et_sum(et_square(y), 0, NULL, false)), ET_OK);
+    }
+    ck_assert_int_eq(et_module_unreached(&m[0]->module, unreached, 4), 1);
+    ck_assert_str_eq(unreached[0], "k.bias");
+    ck_assert_int_eq(et_module_unreached(&m[1]->module, unreached, 4), 0);
+    et_scope_close(s);
+    for (int k = 0; k < 2; k++)
+        et_module_free(&m[k]->module);
+}
+END_TEST
+
 /* Dropout by its definition: of the weights of query t of head h, word ((b T + t) H + h) T + s of the
  * generator decides on that of key s, and what is kept of v includes v's bias. */
 START_TEST(folded_dropout)
@@ -459,6 +482,7 @@ int main(void)
     tcase_add_loop_test(tc, cross_by_definition, 0, 2);
     tcase_add_loop_test(tc, fused_is_separate, 0, 4);
     tcase_add_loop_test(tc, folded_is_plain, 0, 3);
+    tcase_add_test(tc, folded_without_key_bias);
     tcase_add_test(tc, folded_dropout);
     tcase_add_test(tc, not_folded);
     tcase_add_loop_test(tc, folded_threads, 0, 2);
