@@ -51,10 +51,10 @@ tagger_recipe tagger_recipe_of(tagger_kind kind, et_tagger_front front, et_tagge
     r.window = planted ? (spec ? 64 : 2187) : spec ? 256 : 65610;
     if (kind == TAGGER_RENDERED && spec)
         r.window = 128;
-    if (kind == TAGGER_DIGITS) { /* 0.68 s: all of nineteen in twenty */
+    if (kind == TAGGER_DIGITS && !paper) /* 0.68 s: all of nineteen in twenty */
         r.window = spec ? 43 : 10935;
+    if (kind == TAGGER_DIGITS && !paper && !spec)
         r.sound = (et_sound_augment){.speed = 0.12, .place = true, .gain = 6};
-    }
     if (planted) { /* the tasks' sizes are theirs; dropout and mixup keep maps at one event apart from those
                     * of others */
         r.net = et_tagger_small(front, back);

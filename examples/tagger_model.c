@@ -51,23 +51,39 @@ et_status tagger_check_front(et_cli *cli, int *kind)
     return ET_OK;
 }
 
+/* The options that one schedule alone asks for: their defaults with it; given beside another, EINVAL. */
+static et_status schedule_defaults(et_cli *cli)
+{
+    const char *schedule = et_cli_text(cli, "schedule");
+    const struct { const char *name, *schedule, *value; } of[] = {
+        {"patience", "plateau", "3"}, {"switch-eps", "swats", is_paper(cli) ? "1e-9" : "1e-3"}};
+    et_status status = ET_OK;
+
+    for (size_t i = 0; !status && i < sizeof of / sizeof *of; i++)
+        if (strcmp(schedule, of[i].schedule) == 0)
+            status = et_cli_default(cli, of[i].name, of[i].value);
+        else if (et_cli_given(cli, of[i].name))
+            status = et_raise(ET_EINVAL, "--%s is an option of --schedule %s, and this run's is %s", of[i].name,
+                              of[i].schedule, schedule);
+    return status;
+}
+
 et_status tagger_defaults(et_cli *cli, tagger_kind kind)
 {
     const tagger_recipe r = tagger_recipe_of(kind, front_of(cli), back_of(cli), is_paper(cli));
     const bool published = is_sample_cnn(cli) && is_paper(cli);
     et_status status = et_cli_default(cli, "schedule", published ? "plateau" : r.schedule);
-    if (status)
+    if (status || (status = schedule_defaults(cli)))
         return status;
     const bool plateau = strcmp(et_cli_text(cli, "schedule"), "plateau") == 0;
     const struct { const char *name; int64_t value; } ints[] = {
         {"channels", r.net.front == ET_FRONT_SPEC ? r.net.channels : r.net.first}, {"width", r.net.width},
         {"layers", r.net.layers}, {"heads", r.net.heads}, {"hidden", r.net.hidden}, {"wide", r.net.wide},
         {"window", is_sample_cnn(cli) && r.window == 65610 ? 59049 : r.window}, {"epochs", r.epochs},
-        {"batch", published ? 23 : r.batch}, {"chunks", r.chunks},
-        {"patience", 3}};
+        {"batch", published ? 23 : r.batch}, {"chunks", r.chunks}};
     const struct { const char *name; double value; } reals[] = {
         {"lr", plateau ? 0.01 : r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
-        {"out-dropout", r.net.out_dropout}, {"mixup", r.mixup}, {"switch-eps", is_paper(cli) ? 1e-9 : 1e-3},
+        {"out-dropout", r.net.out_dropout}, {"mixup", r.mixup},
         {"speed", r.sound.speed}, {"gain", r.sound.gain}, {"noise", r.sound.noise}};
 
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)

@@ -71,6 +71,12 @@ expect "its phases in the curves" grep -q '>phase 4<' phases/report.html
 # shellcheck disable=SC2086
 expect "SampleCNN's schedule" run train --out plateau $phased --schedule plateau --patience 1 --epochs 40
 expect "its five rates in words" test "$(grep -cE '^phase [2-5]: SGD at rate (0.002|0.0004|8e-05|1.6e-05), from the best' "$dir/output")" -eq 4
+expect "how long it waits" grep -q '"patience": 1' plateau/config.json
+expect "which other schedules do not" sh -c '! grep -q patience phases/config.json'
+# shellcheck disable=SC2086
+misuse "--patience is an option of --schedule plateau" train --out new $phased --schedule cosine --patience 2
+# shellcheck disable=SC2086
+misuse "--switch-eps is an option of --schedule swats" train --out new $phased --schedule plateau --switch-eps 0.1
 expect "it ends by itself" test "$(wc -l < plateau/log.jsonl)" -lt 40
 # shellcheck disable=SC2086
 expect "SWATS" run train --out swats $phased --schedule swats --switch-eps 0.5
@@ -168,10 +174,20 @@ if [ -f "$rendered/logmel96x128.npy" ]; then
     expect "spectra without their sounds" run train --data "$rendered" --out spectra $short --window 32 --chunks 1
     expect "spectra without their sounds, explained" run explain --data "$rendered" --out spectra --count 1
 fi
-expect "classes that are tags" at_least "$(figure c valid accuracy)" 0
+expect "an accuracy where classes are tags" test -n "$(figure c valid accuracy)"
+expect "none where there are no classes" test -z "$(figure m valid accuracy)"
 # shellcheck disable=SC2086
 expect "digits" run train --data digits --out d $short --model sample-cnn --window 59049 --chunks 1
-expect "digits that are tags" at_least "$(figure d valid accuracy)" 0
+expect "an accuracy of digits that are tags" test -n "$(figure d valid accuracy)"
+expect "sounds of digits are changed" grep -q '"speed": 0.12,' d/config.json
+# shellcheck disable=SC2086
+expect "digits as the paper would" run train --data digits --out d4 $short --model raw-cnn-l --config paper
+for words in '"speed": 0,' '"place": "start"' '"gain": 0,' '"window": 65610,' '"schedule": "paper"' '"mixup": 0,'; do
+    expect "$words of the paper" grep -q "$words" d4/config.json
+done
+# shellcheck disable=SC2086
+expect "digits as spectra" run train --data digits --out d5 $short
+expect "which nothing changes" grep -q '"speed": 0,' d5/config.json
 expect "another folder of digits" run eval --out d --data digits --split valid
 expect "which digits they were" says 'items; valid: ROC-AUC'
 expect "what has no part for tests" run eval --out d --data digits
