@@ -49,11 +49,34 @@ static bool is_there(const char *path)
     return f != NULL;
 }
 
+/* The weights in the file, where it has some of a judge that learned from this data; else *train: there is no file,
+ * or the run's own is of other data. A file of --judge that is of other data is an error. */
+static et_status read_listener(critic *c, const char *path, bool *train)
+{
+    et_strbuf why = ET_STRBUF_INIT;
+    const bool there = is_there(path);
+    const int is = there ? style_listener_is_of(path, &c->d, &why) : 0;
+    et_status status = is < 0 ? (et_status)is : ET_OK;
+
+    *train = is == 0;
+    if (is == 1)
+        status = et_run_load_weights(&c->listener->module, path);
+    else if (there && !status && et_cli_given(c->cli, "judge"))
+        status = et_raise(ET_EINVAL, "%s: %s: give another file with --judge; one that is not there is made", path,
+                          why.data);
+    else if (there && !status)
+        printf("%s: %s: another one learns\n", path, why.data);
+    et_strbuf_free(&why);
+    et_module_eval(&c->listener->module);
+    return status;
+}
+
 /* The judge of --judge (RUN/judge.safetensors), trained and written where it is not there yet, and its
  * accuracy on the validation part. */
 static et_status make_listener(critic *c)
 {
     const char *path = et_cli_text(c->cli, "judge");
+    bool train = false;
     const int64_t S = c->run.styles.n, n = c->d.valid.n;
     int32_t *heard = et_alloc((size_t)n * sizeof *heard + 1);
     int64_t *of = et_alloc_zero((size_t)S + 1, sizeof *of), right = 0, most = 0;
@@ -61,13 +84,12 @@ static et_status make_listener(critic *c)
     path = path ? path : et_run_path(c->run.run, "judge.safetensors");
     c->listener = path && heard && of ? style_listener_new(S) : NULL;
     et_status status = c->listener ? ET_OK : et_error_status();
-    if (!status && is_there(path)) {
-        status = et_run_load_weights(&c->listener->module, path);
-        et_module_eval(&c->listener->module);
-    } else if (!status) {
+    if (!status)
+        status = read_listener(c, path, &train);
+    if (!status && train) {
         status = style_listener_train(c->listener, &c->d);
         if (!status)
-            status = et_module_save(&c->listener->module, path, NULL, 0);
+            status = style_listener_write(c->listener, &c->d, path);
     }
     if (!status)
         status = style_listen_items(c->listener, &c->d, &c->d.valid, heard);

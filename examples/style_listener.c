@@ -2,11 +2,16 @@
 
 #include "examples/style_listener.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
 #include "nn/optim.h"
 #include "nn/train.h"
 #include "tensor/alloc.h"
+#include "tensor/safetensors.h"
 
 enum {
     WIDEST = 14,
@@ -17,7 +22,8 @@ enum {
     EPOCHS = 6 /* at least */,
     STEPS = 1000 /* at least */,
     SEED = 1,
-    STREAM_WEIGHTS = 7000
+    STREAM_WEIGHTS = 7000,
+    KEY = 20
 };
 static const double RATE = 3e-3, KEEP_OUT = 0.2;
 
@@ -142,6 +148,73 @@ et_status style_listener_train(et_rnn_attention *l, const style_data *d)
     et_dealloc(s.order);
     et_module_eval(&l->module);
     return status ? status : et_error_status();
+}
+
+/* --- files ----------------------------------------------------------------------------------------- */
+
+/* FNV-1a over the segments of the training part and their styles. */
+static void key_of(const style_data *d, char out[KEY])
+{
+    const int64_t T = d->ds->x->shape[1];
+    const int32_t *y = et_data_i32(d->ds->y), *lengths = et_data_i32(d->ds->lengths);
+    uint64_t h = 14695981039346656037u;
+
+    for (int64_t i = 0; i < d->train.n; i++) {
+        const int32_t at = d->train.items[i];
+        const float *x = et_data_f32(d->ds->x) + at * T * 3;
+        for (int64_t k = -2; k < 3 * (int64_t)lengths[at]; k++) {
+            const uint32_t word = (uint32_t)(k == -2 ? y[at] : k == -1 ? lengths[at] : (int32_t)x[k]);
+            for (int byte = 0; byte < 4; byte++)
+                h = (h ^ (word >> (8 * byte) & 255)) * 1099511628211u;
+        }
+    }
+    snprintf(out, KEY, "%.16" PRIx64, h);
+}
+
+/* "leap, up": in the order of their numbers. */
+static et_status styles_of(const style_data *d, et_strbuf *out)
+{
+    for (int64_t k = 0; k < d->ds->classes.n; k++)
+        et_strbuf_printf(out, "%s%s", k ? ", " : "", d->ds->classes.items[k]);
+    return out->failed ? ET_ENOMEM : ET_OK;
+}
+
+et_status style_listener_write(const et_rnn_attention *l, const style_data *d, const char *path)
+{
+    et_strbuf styles = ET_STRBUF_INIT;
+    char key[KEY];
+    et_status status = styles_of(d, &styles);
+
+    key_of(d, key);
+    if (!status)
+        status = et_module_save(&l->module, path, (const char *const[]){"styles", styles.data, "segments", key},
+                                2);
+    et_strbuf_free(&styles);
+    return status;
+}
+
+int style_listener_is_of(const char *path, const style_data *d, et_strbuf *why)
+{
+    et_strbuf styles = ET_STRBUF_INIT;
+    char key[KEY];
+    et_safetensors *file = et_safetensors_open(path);
+    const char *names = file ? et_safetensors_meta(file, "styles") : NULL;
+    const char *learned = file ? et_safetensors_meta(file, "segments") : NULL;
+    et_status status = file ? styles_of(d, &styles) : et_error_status();
+    bool is = false;
+
+    key_of(d, key);
+    if (!status && (!names || !learned))
+        et_strbuf_printf(why, "it does not say what its judge learned from");
+    else if (!status && strcmp(names, styles.data) != 0)
+        et_strbuf_printf(why, "its judge learned the styles %s, not %s", names, styles.data);
+    else if (!status && strcmp(learned, key) != 0)
+        et_strbuf_printf(why, "its judge learned from other segments");
+    else
+        is = true;
+    et_safetensors_close(file);
+    et_strbuf_free(&styles);
+    return status ? (int)status : why->failed ? (int)ET_ENOMEM : is;
 }
 
 /* --- judging --------------------------------------------------------------------------------------- */

@@ -87,6 +87,24 @@ expect "its page" grep -q "Pitch classes above the tonic" learned/judge.html
 expect "is judged by the same judge" run judge --out learned --count 2 --tries 2 --judge learned/judge.safetensors
 expect "which does not learn again" sh -c "! grep -q 'the judge listens' '$dir/output'"
 
+misuse "does not say what its judge learned from" judge --out learned --judge learned/best.safetensors
+
+# Other data: another judge.
+cp -r data renamed
+mv renamed/up renamed/down
+# shellcheck disable=SC2086
+expect "a run with other styles" run train $small --data renamed --epochs 1 --out down
+cp learned/judge.safetensors down
+misuse "learned the styles leap, up, not down, leap" judge --out down --judge learned/judge.safetensors
+expect "the old judge is not taken" run judge --out down --count 1
+expect "as is said" says "learned the styles leap, up, not down, leap: another one learns"
+expect "the new one knows the styles" at_least "$(figure down judge judge_accuracy)" 0.95
+cp -r data fewer
+rm fewer/up/1*.mid
+misuse "learned from other segments" judge --out learned --data fewer --judge learned/judge.safetensors
+expect "the same styles, other segments" run judge --out learned --data fewer --count 1
+expect "as is said" says "learned from other segments: another one learns"
+
 # The baseline, other cells and both readings of mu-forcing.
 tiny="--data data --units 6 --hyper-units 4 --hyper-embedding 2 --head 6 --content 4 --style-width 4 --epochs 1"
 n=0
