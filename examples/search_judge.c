@@ -114,8 +114,10 @@ static et_status genres(search_model *m, const search_data *d, const et_indices 
             status = et_metric_confusion(n, K, predicted, truth, counts);
         if (!status)
             status = et_metric_report(K, counts, &report, NULL);
-        v->f1_macro[p] = report.f1_macro;
-        v->f1_micro[p] = report.f1_micro;
+        if (!status) {
+            v->f1_macro[p] = report.f1_macro;
+            v->f1_micro[p] = report.f1_micro;
+        }
     }
     v->classes = K;
     et_dealloc(S);
@@ -140,7 +142,8 @@ static et_status tags(search_model *m, const search_data *d, const et_indices *i
         status = ask(m, &d->ds->tag_names, search_tag_prompts[p], n, g, S);
         if (!status)
             status = et_metric_tags(n, L, S, labels, &report, NULL, NULL);
-        v->roc_auc[p] = report.roc_auc;
+        if (!status)
+            v->roc_auc[p] = report.roc_auc;
     }
     v->tags = L;
     et_dealloc(S);
