@@ -36,9 +36,13 @@ typedef struct reading {
 
 static et_status open_model(et_cli *cli, reading *s)
 {
-    if (!(s->run = et_run_for_reading(cli)) || !(s->model = search_model_open(cli, s->run)))
+    if (!(s->run = et_run_for_reading(cli)))
         return et_error_status();
-    return ET_OK;
+    const char *verb = et_run_verb(s->run);
+    if (verb[0] && strcmp(verb, "train") != 0)
+        return et_raise(ET_EINVAL, "%s was made by %s, which leaves a text tower alone: %s is for what train "
+                        "makes", et_run_dir(s->run), verb, et_cli_verb(cli)->name);
+    return (s->model = search_model_open(cli, s->run)) ? ET_OK : et_error_status();
 }
 
 /* The model and the test part of its data, or of other data. */
@@ -168,7 +172,10 @@ static int name_sound(et_cli *cli, const char *path)
 {
     reading s = {0};
     float *sound = NULL;
-    et_status status = open_model(cli, &s);
+    et_status status = et_cli_given(cli, "data") || et_cli_given(cli, "cache")
+                           ? et_raise(ET_EINVAL, "zero-shot %s: --data and --cache belong to judging "
+                                      "without a SOUND", path)
+                           : open_model(cli, &s);
 
     if (!status && s.model->genres.n == 0 && s.model->tags.n == 0)
         status = et_raise(ET_EINVAL, "the model's data had neither genres nor tags");
@@ -223,13 +230,13 @@ static const et_verb verbs[] = {
      "overwrite profile",
      NULL, 0, 0, search_pretrain},
     {"match", "a text tower that finds captions by their aspects, which shows what pretrain is good for",
-     "data songs size tokens words vocab text-weights base-lr pairs pooling embedding tau seed threads "
+     "data size tokens words vocab text-weights base-lr pairs pooling embedding tau seed threads "
      "epochs batch lr weight-decay precision patience out resume overwrite profile",
      NULL, 0, 0, search_match},
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
      "task@ songs@ out! data cache threads", NULL, 0, 0, eval},
     {"zero-shot", "genres and tags from prompts: of a sound, or on the test part of the data", OF_THE_RUN
-     "task@ songs@ out! data cache threads", "[SOUND]", 0, 1, zero_shot},
+     "task@ songs@ out! data cache threads", "SOUND", 0, 1, zero_shot},
     {"index", "embed every sound below a folder", OF_THE_RUN "out! index threads", "DIR", 1, 1, make_index},
     {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index k threads",
      "TEXT", 1, 1, query},
@@ -239,8 +246,8 @@ static const et_verb verbs[] = {
 static const et_option options[] = {
     {"data", ET_OPTION_TEXT, "DIR", NULL, 0, 0,
      "A folder with clips.csv and logmel96x128.npy (rendered excerpts), with musiccaps.csv and "
-     "clips/YTID.wav, or with clips.csv and its WAV files; without it the program makes its data itself, see "
-     "--task"},
+     "clips/YTID.wav (what learns from captions alone does without clips), or with clips.csv and its WAV "
+     "files; without it the program makes its data itself, but no aspects for match"},
     {"task", ET_OPTION_CHOICE, "corpus|S-XM", "corpus", 0, 0,
      "Without --data: pieces in ten genres that the program composes, plays and describes, or the task S-XM "
      "of made-up sounds with four attributes"},

@@ -74,7 +74,8 @@ et_status search_captions_read(const et_cli *cli, search_captions *out)
     char *path = NULL;
     et_status status = kind < 0 ? et_error_status() : ET_OK;
 
-    o.songs = et_cli_int(cli, "songs");
+    if (kind == SEARCH_CORPUS)
+        o.songs = et_cli_int(cli, "songs");
     if (kind == SEARCH_MUSICCAPS)
         status = (path = et_path_join(dir, "musiccaps.csv")) ? read_musiccaps(out, path) : et_error_status();
     else if (!status)
@@ -99,14 +100,14 @@ void search_captions_free(search_captions *c)
     }
 }
 
-et_status search_captions_open(et_cli *cli, search_captions *out, et_run **run)
+et_status search_captions_open(et_cli *cli, et_status (*prepare)(void *job), void *job, et_run **run)
 {
     const bool resume = et_cli_flag(cli, "resume");
-    et_status status = resume ? ET_OK : search_captions_read(cli, out);
+    et_status status = resume ? ET_OK : prepare(job);
 
     if (!status && !(*run = et_run_for_training(cli)))
         status = et_error_status();
-    return !status && resume ? search_captions_read(cli, out) : status;
+    return !status && resume ? prepare(job) : status;
 }
 
 /* --- tokens ---------------------------------------------------------------------------------------- */

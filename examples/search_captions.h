@@ -23,9 +23,10 @@ typedef struct search_captions {
 et_status search_captions_read(const et_cli *cli, search_captions *out);
 void search_captions_free(search_captions *c);
 
-/* The same and the run folder of a training, in which order a fault is told of before a folder is made; a run
- * that is gone on with says what its data are. */
-et_status search_captions_open(et_cli *cli, search_captions *out, et_run **run);
+/* The run folder of a training, after `prepare`, which reads the data and builds what is trained: a fault of
+ * these is told of before a folder is made. A run that is gone on with says what to prepare and comes first.
+ * What was opened stays in *run after a failure, too. */
+et_status search_captions_open(et_cli *cli, et_status (*prepare)(void *job), void *job, et_run **run);
 
 /* A vocabulary file's tokeniser (path NULL: one of `size` pieces learned from the captions), with all special
  * tokens. */

@@ -2,10 +2,13 @@
 
 #include "examples/search_epochs.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "datasets/batch.h"
 #include "tensor/alloc.h"
+
+enum { BUCKET = 8 }; /* so many batches are sorted by length together */
 
 uint64_t search_epochs_seed(const search_epochs *e) { return (uint64_t)et_cli_int(e->loop.cli, "seed"); }
 
@@ -42,6 +45,39 @@ et_status search_epochs_begin(search_epochs *e, int64_t epoch)
     e->epoch = epoch;
     et_status status = search_epochs_order(e->n, search_epochs_seed(e), epoch, e->order);
     return status ? status : et_run_loop_epoch(&e->loop, epoch, e->n);
+}
+
+/* An item and the bytes of its text. */
+typedef struct sized {
+    size_t bytes;
+    int32_t item;
+} sized;
+
+static int by_bytes(const void *a, const void *b)
+{
+    const sized *x = a, *y = b;
+
+    return x->bytes != y->bytes ? (x->bytes > y->bytes) - (x->bytes < y->bytes)
+                                : (x->item > y->item) - (x->item < y->item);
+}
+
+et_status search_epochs_bucket(search_epochs *e, const et_names *texts)
+{
+    const int64_t batches = e->n / e->size, used = batches * e->size, span = BUCKET * e->size;
+    sized *all = et_alloc((size_t)used * sizeof *all);
+    int32_t *turn = et_alloc((size_t)batches * sizeof *turn);
+    et_status status = all && turn ? search_epochs_order(batches, search_epochs_seed(e) + 1, e->epoch, turn)
+                                   : et_error_status();
+
+    for (int64_t i = 0; i < used && !status; i++)
+        all[i] = (sized){strlen(texts->items[e->order[i]]), e->order[i]};
+    for (int64_t from = 0; from < used && !status; from += span)
+        qsort(all + from, (size_t)(used - from < span ? used - from : span), sizeof *all, by_bytes);
+    for (int64_t i = 0; i < used && !status; i++)
+        e->order[i] = all[turn[i / e->size] * e->size + i % e->size].item;
+    et_dealloc(all);
+    et_dealloc(turn);
+    return status;
 }
 
 int64_t search_epochs_next(search_epochs *e)

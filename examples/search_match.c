@@ -248,25 +248,39 @@ static et_status defaults(et_cli *cli)
     return et_error_status();
 }
 
-static et_status match_job(job *j, et_train_result *result)
+/* Data and model. */
+static et_status prepare(void *user)
 {
+    job *j = user;
     et_cli *cli = j->cli;
-    et_run *run = j->run;
-    const char *path = et_run_path(run, "vocab.txt"), *vocab = et_cli_text(cli, "vocab");
-    et_retrieval_report before;
-    et_json_writer w;
+    const char *vocab = et_cli_text(cli, "vocab");
 
-    j->tokens = et_cli_int(cli, "tokens");
+    if (defaults(cli))
+        return et_error_status();
+    if (et_cli_text(cli, "text-weights") && !vocab)
+        return et_raise(ET_EINVAL,
+                        "--text-weights needs the vocabulary that they were trained with: --vocab");
+    if (et_cli_text(cli, "data") && search_captions_read(cli, &j->captions))
+        return et_error_status();
     if (j->captions.train.aspects.n < 1)
         return et_raise(ET_EINVAL,
                         "the captions come without aspects to find them by: --data DIR with musiccaps.csv is "
                         "needed");
-    if (et_cli_text(cli, "text-weights") && !vocab)
-        return et_raise(ET_EINVAL,
-                        "--text-weights needs the vocabulary that they were trained with: --vocab");
+    j->tokens = et_cli_int(cli, "tokens");
+    j->words = search_captions_words(&j->captions, vocab, et_cli_int(cli, "words"));
+    return j->words ? make_model(j) : et_error_status();
+}
+
+static et_status match_job(job *j, et_train_result *result)
+{
+    et_cli *cli = j->cli;
+    et_run *run = j->run;
+    const char *path = et_run_path(run, "vocab.txt");
     const int64_t all = j->captions.train.captions.n, pairs = et_cli_int(cli, "pairs");
+    et_retrieval_report before;
+    et_json_writer w;
+
     if (!path || search_epochs_open(&j->epochs, cli, run, pairs > 0 && pairs < all ? pairs : all) ||
-        !(j->words = search_captions_words(&j->captions, vocab, et_cli_int(cli, "words"))) || make_model(j) ||
         judge(j, &j->captions.test, &before))
         return et_error_status();
     printf("before training: R@1 %.3f, R@10 %.3f\n", before.r_at_1, before.r_at_10);
@@ -295,9 +309,9 @@ int search_match(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    et_status status = search_captions_open(cli, &j.captions, &j.run);
+    et_status status = search_captions_open(cli, prepare, &j, &j.run);
 
-    if (!status && !(status = defaults(cli)) && !(status = et_interrupt_catch()))
+    if (!status && !(status = et_interrupt_catch()))
         status = match_job(&j, &result);
     const int code = et_run_exit(j.run, cli, status, &result);
     search_captions_free(&j.captions);

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "autograd/autograd.h"
@@ -18,13 +17,15 @@
 #include "nn/optim.h"
 #include "tensor/alloc.h"
 
-/* LAYERS: of BERT-base, the embeddings counted. BUCKET: so many batches are sorted by length together. */
-enum { BATCH = 64, LAYERS = 13, BUCKET = 8, STREAM_MASK = 5000, STREAM_EVAL = 4999, STREAM_WEIGHTS = 1 };
+/* LAYERS: of BERT-base, the embeddings counted. */
+enum { BATCH = 64, LAYERS = 13, STREAM_MASK = 5000, STREAM_EVAL = 4999, STREAM_WEIGHTS = 1 };
 
 typedef struct job {
     et_cli *cli;
     search_captions captions;
-    et_names train; /* captions, and what is said of them in other words */
+    /* What has a word to be guessed: captions and what is said of them in other words, and the captions to
+     * choose by and to judge on. */
+    et_names train, valid, test;
     et_wordpiece *words;
     et_bert_pretrain *model;
     et_run *run;
@@ -198,47 +199,12 @@ static void print_found(const job *j, const et_retrieval_report *before, const e
 
 /* --- training -------------------------------------------------------------------------------------- */
 
-/* An item and the bytes of its text. */
-typedef struct sized {
-    size_t bytes;
-    int32_t item;
-} sized;
-
-static int by_bytes(const void *a, const void *b)
-{
-    const sized *x = a, *y = b;
-
-    return x->bytes != y->bytes ? (x->bytes > y->bytes) - (x->bytes < y->bytes)
-                                : (x->item > y->item) - (x->item < y->item);
-}
-
-/* Brings texts of much the same length together, so that little of a batch is padding: each BUCKET batches of
- * the order are sorted, then batches are drawn in any order. */
-static et_status bucket(search_epochs *e, const et_names *texts)
-{
-    const int64_t batches = e->n / e->size, span = BUCKET * e->size;
-    sized *all = et_alloc((size_t)e->n * sizeof *all);
-    int32_t *turn = et_alloc((size_t)batches * sizeof *turn);
-    et_status status = all && turn ? search_epochs_order(batches, search_epochs_seed(e) + 1, e->epoch, turn)
-                                   : et_error_status();
-
-    for (int64_t i = 0; i < e->n && !status; i++)
-        all[i] = (sized){strlen(texts->items[e->order[i]]), e->order[i]};
-    for (int64_t from = 0; from < e->n && !status; from += span)
-        qsort(all + from, (size_t)(e->n - from < span ? e->n - from : span), sizeof *all, by_bytes);
-    for (int64_t i = 0; i < batches * e->size && !status; i++)
-        e->order[i] = all[turn[i / e->size] * e->size + i % e->size].item;
-    et_dealloc(all);
-    et_dealloc(turn);
-    return status;
-}
-
 static et_status begin_epoch(void *user, int64_t epoch)
 {
     job *j = user;
     et_status status = search_epochs_begin(&j->epochs, epoch);
 
-    return status ? status : bucket(&j->epochs, &j->train);
+    return status ? status : search_epochs_bucket(&j->epochs, &j->train);
 }
 
 static int64_t next_batch(void *user) { return search_epochs_next(&((job *)user)->epochs); }
@@ -259,7 +225,7 @@ static et_status validate(void *user, double *metric)
     job *j = user;
     double unigram, *none = et_alloc_zero((size_t)et_vocabulary_size(et_wordpiece_vocabulary(j->words)),
                                           sizeof *none);
-    et_status status = none ? judge(j, &j->captions.valid.captions, none, &j->epochs.valid_loss, &unigram)
+    et_status status = none ? judge(j, &j->valid, none, &j->epochs.valid_loss, &unigram)
                             : et_error_status();
 
     et_dealloc(none);
@@ -286,7 +252,7 @@ static et_status conclude(job *j, const et_retrieval_report *before)
         surprises(et_vocabulary_size(et_wordpiece_vocabulary(j->words)), surprise);
     et_module_eval(&j->model->module);
     et_no_grad_begin();
-    status = surprise ? judge(j, &j->captions.test.captions, surprise, &loss, &unigram) : et_error_status();
+    status = surprise ? judge(j, &j->test, surprise, &loss, &unigram) : et_error_status();
     et_no_grad_end();
     et_dealloc(surprise);
     figures[n++] = (et_figure){"loss", loss};
@@ -327,15 +293,43 @@ static et_status defaults(et_cli *cli)
     return et_error_status();
 }
 
-/* What is learned from: captions, and their lists of aspects. */
+/* Adds the texts that have a word to be guessed among the tokens that are read: of others nothing is learned,
+ * and of a batch of them there is no loss. */
+static et_status add_guessable(const job *j, const et_names *texts, et_names *out)
+{
+    int32_t special[ET_N_SPECIALS];
+    et_tokens tokens = {NULL, 0, 0};
+    et_status status = ET_OK;
+
+    masking(j, special);
+    for (int64_t i = 0; i < texts->n && !status; i++) {
+        bool has = false;
+        tokens.n = 0;
+        status = et_wordpiece_encode(j->words, texts->items[i], strlen(texts->items[i]), &tokens);
+        for (int64_t t = 0; t < tokens.n && t < j->tokens - 2 && !has; t++) {
+            has = true;
+            for (int k = 0; k < ET_N_SPECIALS; k++)
+                has = has && tokens.ids[t] != special[k];
+        }
+        if (!status && has)
+            status = et_names_add(out, texts->items[i]);
+    }
+    et_tokens_free(&tokens);
+    return status;
+}
+
+/* What is learned from (captions, and their lists of aspects), chosen by and judged on. */
 static et_status gather(job *j)
 {
-    const search_pairs *train = &j->captions.train;
-    et_status status = et_names_copy(&j->train, &train->captions);
+    const search_captions *c = &j->captions;
 
-    for (int64_t i = 0; i < train->aspects.n && !status; i++)
-        status = et_names_add(&j->train, train->aspects.items[i]);
-    return status;
+    if (add_guessable(j, &c->train.captions, &j->train) || add_guessable(j, &c->train.aspects, &j->train) ||
+        add_guessable(j, &c->valid.captions, &j->valid) || add_guessable(j, &c->test.captions, &j->test))
+        return et_error_status();
+    if (j->train.n < 1 || j->valid.n < 1 || j->test.n < 1)
+        return et_raise(ET_EINVAL, "of the captions to %s none has a word of the vocabulary",
+                        j->train.n < 1 ? "learn from" : j->valid.n < 1 ? "choose by" : "judge on");
+    return ET_OK;
 }
 
 /* The model, which begins with the words' frequencies; of its rest the next sentence is not asked for:
@@ -359,6 +353,19 @@ static et_status make_model(job *j)
     return et_error_status();
 }
 
+/* Data and model. */
+static et_status prepare(void *user)
+{
+    job *j = user;
+    et_cli *cli = j->cli;
+
+    if (defaults(cli) || search_captions_read(cli, &j->captions))
+        return et_error_status();
+    j->tokens = et_cli_int(cli, "tokens");
+    j->words = search_captions_words(&j->captions, et_cli_text(cli, "vocab"), et_cli_int(cli, "words"));
+    return !j->words || gather(j) || make_model(j) ? et_error_status() : ET_OK;
+}
+
 static et_status pretrain_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
@@ -367,10 +374,7 @@ static et_status pretrain_job(job *j, et_train_result *result)
     et_retrieval_report before[LAYERS];
     et_json_writer w;
 
-    j->tokens = et_cli_int(cli, "tokens");
-    if (!path || gather(j) || search_epochs_open(&j->epochs, cli, run, j->train.n) ||
-        !(j->words = search_captions_words(&j->captions, et_cli_text(cli, "vocab"),
-                                           et_cli_int(cli, "words"))) || make_model(j) ||
+    if (!path || search_epochs_open(&j->epochs, cli, run, j->train.n) ||
         (j->captions.test.aspects.n > 0 && retrieve(j, before)))
         return et_error_status();
     et_optim *opt = et_adamw_new(&j->model->module, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
@@ -381,8 +385,7 @@ static et_status pretrain_job(job *j, et_train_result *result)
     }
     printf("%lld texts to learn from, %lld captions to choose by, %lld to judge on; %d words and pieces of "
            "words\n",
-           (long long)j->train.n, (long long)j->captions.valid.captions.n,
-           (long long)j->captions.test.captions.n,
+           (long long)j->train.n, (long long)j->valid.n, (long long)j->test.n,
            (int)et_vocabulary_size(et_wordpiece_vocabulary(j->words)));
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                                 .validate = validate};
@@ -395,9 +398,9 @@ int search_pretrain(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    et_status status = search_captions_open(cli, &j.captions, &j.run);
+    et_status status = search_captions_open(cli, prepare, &j, &j.run);
 
-    if (!status && !(status = defaults(cli)) && !(status = et_interrupt_catch()))
+    if (!status && !(status = et_interrupt_catch()))
         status = pretrain_job(&j, &result);
     const int code = et_run_exit(j.run, cli, status, &result);
     if (code == ET_EXIT_OK) {
@@ -406,6 +409,8 @@ int search_pretrain(et_cli *cli)
     }
     search_captions_free(&j.captions);
     et_names_free(&j.train);
+    et_names_free(&j.valid);
+    et_names_free(&j.test);
     if (j.model)
         et_module_free(&j.model->module);
     et_wordpiece_free(j.words);

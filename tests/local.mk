@@ -68,6 +68,7 @@ check_PROGRAMS += \
 	tests/check_safetensors \
 	tests/check_scopes \
 	tests/check_search \
+	tests/check_search_epochs \
 	tests/check_shape_ops \
 	tests/check_synth \
 	tests/check_synthetic \
@@ -154,6 +155,8 @@ tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_scopes_LDADD = $(TEST_LDADD)
 tests_check_search_LDADD = $(TEST_LDADD)
+tests_check_search_epochs_SOURCES = examples/search_epochs.c tests/check_search_epochs.c
+tests_check_search_epochs_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
 tests_check_synth_LDADD = $(TEST_LDADD)
 tests_check_synthetic_LDADD = $(TEST_LDADD)
