@@ -49,8 +49,8 @@ static bool is_there(const char *path)
     return f != NULL;
 }
 
-/* The weights in the file, where it has some of a judge that learned from this data; else *train: there is no file,
- * or the run's own is of other data. A file of --judge that is of other data is an error. */
+/* The weights in the file, where it has some of a judge that learned from this data; else *train: there is no
+ * file, or the run's own is of other data. A file of --judge that is of other data is an error. */
 static et_status read_listener(critic *c, const char *path, bool *train)
 {
     et_strbuf why = ET_STRBUF_INIT;
@@ -62,8 +62,8 @@ static et_status read_listener(critic *c, const char *path, bool *train)
     if (is == 1)
         status = et_run_load_weights(&c->listener->module, path);
     else if (there && !status && et_cli_given(c->cli, "judge"))
-        status = et_raise(ET_EINVAL, "%s: %s: give another file with --judge; one that is not there is made", path,
-                          why.data);
+        status = et_raise(ET_EINVAL, "%s: %s: give another file with --judge; one that is not there is made",
+                          path, why.data);
     else if (there && !status)
         printf("%s: %s: another one learns\n", path, why.data);
     et_strbuf_free(&why);

@@ -187,8 +187,8 @@ et_status style_listener_write(const et_rnn_attention *l, const style_data *d, c
 
     key_of(d, key);
     if (!status)
-        status = et_module_save(&l->module, path, (const char *const[]){"styles", styles.data, "segments", key},
-                                2);
+        status = et_module_save(&l->module, path,
+                                (const char *const[]){"styles", styles.data, "segments", key}, 2);
     et_strbuf_free(&styles);
     return status;
 }

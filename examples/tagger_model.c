@@ -63,8 +63,8 @@ static et_status schedule_defaults(et_cli *cli)
         if (strcmp(schedule, of[i].schedule) == 0)
             status = et_cli_default(cli, of[i].name, of[i].value);
         else if (et_cli_given(cli, of[i].name))
-            status = et_raise(ET_EINVAL, "--%s is an option of --schedule %s, and this run's is %s", of[i].name,
-                              of[i].schedule, schedule);
+            status = et_raise(ET_EINVAL, "--%s is an option of --schedule %s, and this run's is %s",
+                              of[i].name, of[i].schedule, schedule);
     return status;
 }
 

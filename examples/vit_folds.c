@@ -52,8 +52,8 @@ static int folds_of(const et_cli *cli, int64_t *out)
     }
 }
 
-/* A fold's epochs come after those of the folds before it in the log: when a run of several is gone on with, they
- * stay as many. */
+/* A fold's epochs come after those of the folds before it in the log: when a run of several is gone on with,
+ * they stay as many. */
 static et_status check_epochs(const et_cli *cli, const et_run *run, int folds)
 {
     const int64_t asked = et_cli_int(cli, "epochs");
@@ -61,8 +61,8 @@ static et_status check_epochs(const et_cli *cli, const et_run *run, int folds)
 
     if (folds > 1 && had != asked)
         return et_raise(ET_EINVAL,
-                        "--epochs %lld: the folds of the run in %s have %lld each, which cannot be changed: leave "
-                        "it out to resume", (long long)asked, et_run_dir(run), (long long)had);
+                        "--epochs %lld: the folds of the run in %s have %lld each, which cannot be changed: "
+                        "leave it out to resume", (long long)asked, et_run_dir(run), (long long)had);
     return ET_OK;
 }
 

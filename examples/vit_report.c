@@ -172,8 +172,8 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
     return status;
 }
 
-/* Loss and accuracy of each fold, on training and validation data: the rows of a fold follow each other in the
- * log. */
+/* Loss and accuracy of each fold, on training and validation data: the rows of a fold follow each other in
+ * the log. */
 static void fold_curves(et_report *r, const et_run *run)
 {
     static const char *const columns[] = {"train_loss", "valid_loss", "train_accuracy", "valid_accuracy",

@@ -88,8 +88,8 @@ static et_status report(void *user, const et_train_event *e)
 
 /* --- one fold ---------------------------------------------------------------------------------- */
 
-/* Features as deviations from the training part's means, which the model keeps. Segments of sound are standardised one
- * by one unless --standardize says otherwise; the model's buffers then are 0 and 1. */
+/* Features as deviations from the training part's means, which the model keeps. Segments of sound are
+ * standardised one by one unless --standardize says otherwise; the model's buffers then are 0 and 1. */
 static et_status standardize(vit_job *j)
 {
     et_tensor *mean = et_module_find(j->model->root, "input_mean"),

@@ -56,8 +56,8 @@ et_tensor *et_mha_heads(et_tensor *x, int64_t heads);
 /** x [B, Tq, d]; memory [B, Tk, dm], or NULL for x itself; result [B, Tq, d], owned by the open
  *  scope. NULL after an error: ESHAPE; EINVAL for a memory with fused projections.
  *
- *  Plain self-attention (no call or one with nothing set, layers q, k and v) of heads at least as wide as x is
- *  computed without keys and values: W_k and W_v are multiplied into W_q and W_o first, which is the same
+ *  Plain self-attention (no call or one with nothing set, layers q, k and v) of heads at least as wide as x
+ *  is computed without keys and values: W_k and W_v are multiplied into W_q and W_o first, which is the same
  *  function, with half of the products and half of the memory. Only rounding, and the numbers that dropout
  *  draws, differ from et_mha_attend. k.bias, which no result depends on, then gets no gradient at all rather
  *  than one of rounding errors: et_module_unreached names it. */

@@ -211,8 +211,8 @@ START_TEST(folded_without_key_bias)
     et_tensor *x = curve(0, ET_SHAPE(FB, FT, FD));
     const char *unreached[4];
 
-    ck_assert(et_allclose(et_mha_forward(m[0], x, NULL, &(et_mha_call){0}), et_mha_forward(m[0], x, NULL, NULL),
-                          0, 0, false));
+    ck_assert(et_allclose(et_mha_forward(m[0], x, NULL, &(et_mha_call){0}),
+                          et_mha_forward(m[0], x, NULL, NULL), 0, 0, false));
     for (int k = 0; k < 2; k++) {
         et_tensor *y = et_mha_forward(m[k], x, NULL, &(et_mha_call){0});
         ck_assert_int_eq(et_backward(et_sum(et_square(y), 0, NULL, false)), ET_OK);

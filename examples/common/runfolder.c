@@ -24,9 +24,9 @@ static const char *const run_files[] = {ET_RUN_CONFIG, ET_RUN_LAST,    ET_RUN_LO
                                         ET_RUN_BEST,   ET_RUN_METRICS, ET_RUN_REPORT};
 enum { N_RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
-/* What programs write beside these, of further folds and by other verbs, and might take for the new run's; '#' stands
- * for digits. vocab.txt is not among them: --vocab may name that of the old run, and whoever reads it from the folder
- * has written it before. */
+/* What programs write beside these, of further folds and by other verbs, and might take for the new run's;
+ * '#' stands for digits. vocab.txt is not among them: --vocab may name that of the old run, and whoever reads
+ * it from the folder has written it before. */
 static const char *const by_products[] = {
     "last-#.ckpt",       "best-#.safetensors", "towers.safetensors",  "index.safetensors",
     "judge.safetensors", "features.cache",     "features-test.cache", "tags.csv",
