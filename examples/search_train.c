@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "autograd/autograd.h"
 #include "datasets/batch.h"
@@ -56,20 +55,12 @@ static et_status defaults(et_cli *cli, search_kind kind)
     return et_error_status();
 }
 
-/* True if the command line names a folder that is not the one that the run learned from. */
-static bool other_data(const et_cli *cli, et_run *run)
-{
-    const char *own = et_json_get_string(et_json_get(et_run_config(run), "options"), "data", NULL);
-    struct stat a, b;
-
-    return et_cli_given(cli, "data") && (!own || stat(own, &a) || stat(et_cli_text(cli, "data"), &b) ||
-                                         a.st_dev != b.st_dev || a.st_ino != b.st_ino);
-}
-
 search_data *search_open_data(et_cli *cli, et_run *run, const search_input *input)
 {
-    const char *dir = et_cli_text(cli, "data"), *cache = et_cli_text(cli, "cache");
-    const bool whole = input && other_data(cli, run);
+    const char *dir = et_cli_text(cli, "data");
+    const char *cache = et_run_cache_fits(run, cli) ? et_cli_text(cli, "cache") : NULL;
+    const et_run_data given = input ? et_run_data_given(run, cli) : ET_RUN_DATA_OWN;
+    const bool whole = given != ET_RUN_DATA_OWN;
     int kind = search_kind_of(dir, et_cli_text(cli, "task"));
     search_input fitting;
 
@@ -84,8 +75,12 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
     }
     if (!cache && !(cache = et_run_path(run, whole ? "features-test.cache" : "features.cache")))
         return NULL;
-    if (whole)
+    if (given == ET_RUN_DATA_OTHER)
         printf("other data than what was learned from: all of it is judged\n");
+    if (given == ET_RUN_DATA_UNKNOWN)
+        printf("what was learned from is not at %s any more: nobody can tell whether these are other data; "
+               "all of them are judged\n",
+               et_json_get_string(et_json_get(et_run_config(run), "options"), "data", "?"));
     return search_data_load(&(search_source){(search_kind)kind, dir, et_cli_int(cli, "songs"), cache, whole},
                             in);
 }
@@ -100,10 +95,6 @@ static et_wordpiece *vocabulary(const et_cli *cli, const search_data *d)
 
     if (path)
         return et_wordpiece_read(path);
-    if (et_cli_text(cli, "text-weights")) {
-        et_raise(ET_EINVAL, "--text-weights needs the vocabulary that they were trained with: --vocab");
-        return NULL;
-    }
     if (!search_captions_of(d, &d->train, &captions))
         w = et_wordpiece_new(d->from.kind == SEARCH_TASK ? et_vocabulary_of_words(&captions, size, 1)
                                                          : et_vocabulary_of_pieces(&captions, size, 2));
@@ -324,10 +315,6 @@ static et_status train_job(job *j, et_train_result *result)
     if (!j->model || et_names_copy(&j->model->genres, &d->ds->classes) ||
         (j->model->network->start && j->model->network->start(j->model->root, cli)))
         return et_error_status();
-    if (et_cli_real(cli, "shorten") > 0 && j->model->network->text_frozen &&
-        j->model->network->text_frozen(j->model->root))
-        return et_raise(ET_EINVAL,
-                        "--shorten: of a text tower that is frozen in part only whole captions are known");
     et_optim *opt = et_adamw_new(j->model->root, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
     if (!opt || write_config(j) || search_model_write(j->model, j->run) ||
         !(j->bases = search_bases_open(j->model, d, j->run, et_cli_int(cli, "base-memory")))) {
@@ -363,19 +350,36 @@ static et_status train_job(job *j, et_train_result *result)
     return status;
 }
 
-/* The run folder and the data. A run that is gone on with says what its data is. */
+/* Defaults, and what can be said of the options before the data are read. */
+static et_status check_options(et_cli *cli)
+{
+    const int kind = search_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "task"));
+    const char *vocab = et_cli_text(cli, "vocab");
+
+    if (kind < 0 || defaults(cli, (search_kind)kind))
+        return et_error_status();
+    const bool two_towers = strcmp(et_cli_text(cli, "model"), search_two_tower.name) == 0;
+    if (et_cli_real(cli, "shorten") > 0 && two_towers && et_cli_int(cli, "train-text") != ET_TWO_TOWER_ALL)
+        return et_raise(ET_EINVAL,
+                        "--shorten: of a text tower that is frozen in part only whole captions are known");
+    if (et_cli_text(cli, "text-weights") && !vocab)
+        return et_raise(ET_EINVAL,
+                        "--text-weights needs the vocabulary that they were trained with: --vocab");
+    et_wordpiece_free(vocab ? et_wordpiece_read(vocab) : NULL);
+    return et_error_status();
+}
+
+/* The run folder and the data. A fault of the options is told of before a folder is touched; a run that is
+ * gone on with says what they are. */
 static et_status open_job(job *j)
 {
     et_cli *cli = j->cli;
+    const bool resume = et_cli_flag(cli, "resume");
 
-    /* Data that is not there is told of before a folder is touched. */
-    if (!et_cli_flag(cli, "resume") && search_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "task")) < 0)
+    if (!resume && check_options(cli))
         return et_error_status();
-    j->run = et_run_for_training(cli);
-    if (!j->run)
-        return et_error_status();
-    const int kind = search_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "task"));
-    if (kind < 0 || defaults(cli, (search_kind)kind) || !(j->data = search_open_data(cli, j->run, NULL)))
+    if (!(j->run = et_run_for_training(cli)) || (resume && check_options(cli)) ||
+        !(j->data = search_open_data(cli, j->run, NULL)))
         return et_error_status();
     return et_interrupt_catch();
 }

@@ -33,7 +33,7 @@ expect "without computing it again" sh -c '! grep -q "^frozen tower" output'
 expect "eval with frozen towers" run eval --out row
 expect "shortened captions" run train --task S-XM --out shorter --epochs 2 --shorten 0.5
 misuse "--shorten: of a text tower that is frozen" train --task S-XM --out bad --config model-6 --size small --shorten 0.5
-rm -r bad
+expect "which is told before a folder is made" test ! -e bad
 expect "bfloat16" run train --task S-XM --out half --epochs 1 --precision bfloat16
 
 # What the towers are compared with.
@@ -152,6 +152,33 @@ cp library/low.wav library/below/high.wav other
 expect "judges on other data" run eval --out corpus --data other
 expect "all of it" says '^  this model, 2 sounds'
 expect "saying so" says '^other data than what was learned from'
+
+# A run knows its data again from any folder, and other data leave the features of its own alone.
+mkdir pieces
+{
+    echo "wav,genre,caption"
+    for i in 0 1 2 3 4 5 6 7 8 9 10 11; do
+        ln other/low.wav pieces/low$i.wav
+        echo "low$i.wav,jazz,tone number $i"
+    done
+} > pieces/clips.csv
+expect "learns a folder" run train --data pieces --out pieced --epochs 1 --batch 4 --words 64 --tokens 8 --cache pieces.cache
+expect "of 12 sounds" says '^8 training and 1 validation pairs'
+cp pieces.cache before.cache
+expect "judges other sounds" run eval --out pieced --data other
+expect "says that they are others" says '^other data than what was learned from'
+expect "which do not take the place of its features" cmp pieces.cache before.cache
+cd library || exit 1
+expect "judges its test part from elsewhere" run eval --out ../pieced --data "$dir/pieces" --cache ../pieces.cache
+expect "three sounds" says '^  this model, 3 sounds'
+expect "without a word about other data" sh -c '! grep -q "other data" ../output'
+expect "knows where its data are" run eval --out ../pieced --cache ../pieces.cache
+expect "the same three" says '^  this model, 3 sounds'
+cd .. || exit 1
+mv pieces moved
+expect "judges what may be its own data" run eval --out pieced --data moved
+expect "saying that nobody can tell" says '^what was learned from is not at /.*/pieces any more'
+expect "all of them" says '^  this model, 12 sounds'
 expect "indexes a folder" run index library --out corpus
 expect "two sounds, one broken" says '^2 sounds are in corpus/index.safetensors, 1 could not be read'
 expect "answers" run query "slow sad piano" -k 10 --out corpus
@@ -200,6 +227,8 @@ expect "and nothing was made" test ! -e bad
 misuse "learned the task S-XM, whose sounds are no sounds" index library --out task
 misuse "no logmel96x128.npy" eval --out corpus --data empty
 misuse "needs the vocabulary" train --task S-XM --text-weights kept --out bad2
+misuse "nowhere.txt" train --task S-XM --vocab nowhere.txt --out bad2
+expect "still nothing" test ! -e bad2
 misuse "missing" train --task S-XM --audio-weights kept --out bad3
 misuse "--k 0: outside 1" query piano -k 0 --out corpus
 echo "a" > task/vocab.txt
