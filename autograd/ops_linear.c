@@ -103,63 +103,133 @@ static double linear_flops(const et_node *n, bool backward)
 
 /* --- backward ------------------------------------------------------------------------ */
 
-typedef struct slope_job {
+/* What goes over the rows of the output's gradient once: through the activation, and into the bias's gradient,
+ * in shards that the number of rows decides, so that a thread reads what it wrote. */
+typedef struct rows_job {
     const et_kernels *kr;
-    int64_t width, es;
+    int64_t rows, width, es, shard; /* rows of a shard */
     et_act act;
-    const char *s, *gy; /* what the derivative reads; the output's gradient */
-    char *gz;
-} slope_job;
+    const char *s, *gy;             /* what the derivative reads; the output's gradient */
+    char *gz;                       /* gradient of what goes into the activation */
+    char *sums;                     /* [shards, width] or NULL */
+} rows_job;
 
-static void slope_body(int64_t lo, int64_t hi, void *user)
+static void through_act(const rows_job *w, int64_t at, int64_t count)
 {
-    const slope_job *w = user;
-    const int64_t at = lo * w->width * w->es, count = (hi - lo) * w->width;
+    const char *s = w->s + at * w->es, *gy = w->gy + at * w->es;
+    char *gz = w->gz + at * w->es;
 
     if (w->act == ET_ACT_GELU)
-        w->kr->binary[ET_B_MUL](count, w->s + at, 1, w->gy + at, 1, w->gz + at);
+        w->kr->binary[ET_B_MUL](count, s, 1, gy, 1, gz);
     else
         w->kr->unary_bwd[w->act == ET_ACT_RELU   ? ET_U_RELU
                          : w->act == ET_ACT_TANH ? ET_U_TANH
-                                                 : ET_U_SIGMOID](count, w->s + at, w->gy + at, w->gz + at, 0);
+                                                 : ET_U_SIGMOID](count, s, gy, gz, 0);
 }
 
-/* Gradient of what goes into the activation. */
+static void rows_body(int64_t lo, int64_t hi, void *user)
+{
+    enum { BLOCK = 8192 }; /* elements */
+    const rows_job *w = user;
+    const int64_t some = w->width < BLOCK ? BLOCK / w->width : 1;
+
+    for (int64_t i = lo; i < hi; i++) {
+        const int64_t from = i * w->shard, to = from + w->shard < w->rows ? from + w->shard : w->rows;
+        for (int64_t r = from; r < to; r += some) {
+            const int64_t n = to - r < some ? to - r : some;
+            if (w->act != ET_ACT_NONE)
+                through_act(w, r * w->width, n * w->width);
+            if (w->sums)
+                w->kr->col_sum(n, w->width, w->gz + r * w->width * w->es, w->width,
+                               w->sums + i * w->width * w->es, r > from);
+        }
+    }
+}
+
+/* Gradient of what goes into the activation; adds up that of the bias on the way. */
 static const void *before_act(et_node *n, int64_t rows, int64_t width)
 {
-    slope_job w = {.kr = et_k(n), .width = width, .act = ET_ATTR(n, linear_attr)->act};
+    enum { SHARDS = 16, LEAST = 32 };
+    rows_job w = {.kr = et_k(n), .rows = rows, .width = width, .act = ET_ATTR(n, linear_attr)->act};
+    int64_t shards = rows / LEAST < 1 ? 1 : rows / LEAST < SHARDS ? rows / LEAST : SHARDS;
+    const bool bias = et_needs(n, 2);
+    int acc;
 
     w.gy = et_gy_data(n, 0);
-    if (w.act == ET_ACT_NONE || !w.gy)
+    if (!w.gy || (w.act == ET_ACT_NONE && !bias))
         return w.gy;
     w.es = (int64_t)et_dtype_size(n->out[0]->dtype);
-    w.s = et_data(w.act == ET_ACT_GELU ? n->saved[0] : n->out[0]);
-    w.gz = et_scratch(n, (size_t)(rows * width * w.es));
-    if (!w.s || !w.gz)
+    w.gz = (char *)(uintptr_t)w.gy;
+    if (w.act != ET_ACT_NONE) {
+        w.s = et_data(w.act == ET_ACT_GELU ? n->saved[0] : n->out[0]);
+        w.gz = et_scratch(n, (size_t)(rows * width * w.es));
+        if (!w.s || !w.gz)
+            return NULL;
+    }
+    char *gb = bias ? et_gx(n, 2, &acc) : NULL;
+    w.sums = bias ? et_scratch(n, (size_t)(shards * width * w.es)) : NULL;
+    if (bias && (!gb || !w.sums))
         return NULL;
-    et_parallel_for(rows, et_row_grain(rows, width), slope_body, &w);
+    if (rows && width) {
+        w.shard = (rows + shards - 1) / shards;
+        shards = (rows + w.shard - 1) / w.shard;
+        et_parallel_for(shards, et_row_grain(shards, w.shard * width), rows_body, &w);
+    } else {
+        shards = 0;
+    }
+    if (bias)
+        w.kr->col_sum(shards, width, w.sums, width, gb, acc);
     return w.gz;
 }
 
-typedef struct bias_job {
+typedef struct halves_job {
     const et_kernels *kr;
-    int64_t rows, width, es;
-    const char *g;
-    char *gb;
+    int64_t size, es;
+    const char *halves;
+    char *to;
     int acc;
-} bias_job;
+} halves_job;
 
-static void bias_body(int64_t lo, int64_t hi, void *user)
+static void halves_body(int64_t lo, int64_t hi, void *user)
 {
-    const bias_job *w = user;
+    const halves_job *w = user;
 
-    w->kr->col_sum(w->rows, hi - lo, w->g + lo * w->es, w->width, w->gb + lo * w->es, w->acc);
+    w->kr->col_sum(2, hi - lo, w->halves + lo * w->es, w->size, w->to + lo * w->es, w->acc);
+}
+
+/* dW = dZ^T X; for many rows and a small weight as the sum of two products, each of them with its half of the
+ * rows, which are nearer to the thread that made them. */
+static et_status weight_grad(et_node *n, const void *gz, int64_t rows, int64_t width, int64_t depth)
+{
+    const et_tensor *x = n->in[0];
+    et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth,
+                      .alpha = 1};
+    halves_job h = {.kr = et_k(n), .size = width * depth, .es = (int64_t)et_dtype_size(x->dtype)};
+
+    g.b = as_rows(n, x, &g.rsb, &g.csb);
+    h.to = et_gx(n, 1, &h.acc);
+    if (!g.b || !h.to)
+        return et_error_status();
+    if (rows < 1024 || rows % 2 || 16 * h.size > rows * (width + depth)) {
+        g.c = h.to;
+        g.beta = h.acc;
+        return et_product(n, x->dtype, &g);
+    }
+    g.k = rows / 2;
+    g.batch = 2;
+    g.sa = g.k * width;
+    g.sb = g.k * g.rsb;
+    g.sc = h.size;
+    h.halves = g.c = et_scratch(n, (size_t)(2 * h.size * h.es));
+    if (!g.c || et_product(n, x->dtype, &g))
+        return et_error_status();
+    et_parallel_for(h.size, et_row_grain(h.size, 1), halves_body, &h);
+    return ET_OK;
 }
 
 static et_status linear_bwd(et_node *n)
 {
     const et_tensor *x = n->in[0], *w = n->in[1];
-    const et_dtype dtype = x->dtype;
     const int64_t rows = row_count(x), width = w->shape[0], depth = w->shape[1];
     const void *gz = before_act(n, rows, width);
     et_status status = ET_OK;
@@ -172,27 +242,9 @@ static et_status linear_bwd(et_node *n)
                           .rsb = w->strides[0], .csb = w->strides[1], .ldc = depth, .alpha = 1};
         g.c = et_gx(n, 0, &acc);
         g.beta = acc;
-        status = g.b && g.c ? et_product(n, dtype, &g) : et_error_status();
+        status = g.b && g.c ? et_product(n, x->dtype, &g) : et_error_status();
     }
-    if (status == ET_OK && et_needs(n, 1)) { /* dW = dZ^T X */
-        et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth,
-                          .alpha = 1};
-        g.b = as_rows(n, x, &g.rsb, &g.csb);
-        g.c = et_gx(n, 1, &acc);
-        g.beta = acc;
-        status = g.b && g.c ? et_product(n, dtype, &g) : et_error_status();
-    }
-    if (status == ET_OK && et_needs(n, 2)) { /* db = sum over the rows of dZ */
-        enum { COLUMNS = 64 };
-        bias_job b = {.kr = et_k(n), .rows = rows, .width = width, .es = (int64_t)et_dtype_size(dtype),
-                      .g = gz};
-        int64_t grain = et_row_grain(width, rows);
-        b.gb = et_gx(n, 2, &b.acc);
-        if (!b.gb)
-            return et_error_status();
-        et_parallel_for(width, grain > COLUMNS ? grain : COLUMNS, bias_body, &b);
-    }
-    return status;
+    return status == ET_OK && et_needs(n, 1) ? weight_grad(n, gz, rows, width, depth) : status;
 }
 
 static unsigned linear_saves(const et_node *n)
@@ -246,6 +298,7 @@ ET_CALL(act_relu, et_linear_act(in[0], in[1],
 static const et_sample linear_samples[] = {
     {"rows", 3, {M(3, 4), M(5, 4), V(5)}, linear_sample, 0},
     {"past a piece", 3, {M(600, 2), M(131, 2), V(131)}, linear_sample, 0},
+    {"two halves of the rows", 3, {M(1024, 3), M(2, 3), V(2)}, linear_sample, 0},
     {"no bias", 2, {M(3, 4), M(5, 4)}, linear_bare, 0},
     {"vector", 3, {V(4), M(5, 4), V(5)}, linear_sample, 0},
     {"three dimensions", 3, {B3(2, 3, 4), M(5, 4), V(5)}, linear_sample, 0},

@@ -106,6 +106,16 @@ static et_status sum_any(const sum_job *j, int64_t numel)
     return ET_OK;
 }
 
+/* Elements lo .. hi - 1 of rows that are one, without gaps. */
+static void add_part(int64_t lo, int64_t hi, void *user)
+{
+    const sum_job *j = user;
+
+    j->k->axpby(hi - lo, 1, j->src + (size_t)lo * j->size, 1, j->dst + (size_t)lo * j->size);
+}
+
+static void add_row(sum_job *j) { et_parallel_for(j->it.n, et_row_grain(j->it.n, 1), add_part, j); }
+
 et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
 {
     sum_job j = {.k = et_kernels_for(dst->dtype), .size = et_dtype_size(dst->dtype), .acc = acc};
@@ -131,12 +141,12 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
                 src = et_raw_view(src, dst->ndim, dst->shape, src->strides + more, src->offset);
             return src ? et_copy_into(dst, src) : et_error_status();
         }
-        if (it->ndim == 1 && sd == 1 && ss == 1) {
-            j.k->axpby(src->numel, 1, j.src, 1, j.dst);
-            return ET_OK;
-        }
         if (et_same_shape(dst, src))
             return et_add_into(dst, src);
+        if (it->ndim == 1 && sd == 1 && ss == 1) {
+            add_row(&j);
+            return ET_OK;
+        }
     } else if (sd == 0 && ss == 1 && kept_outside && before_kept) {
         et_parallel_for(it->rows, et_row_grain(it->rows, it->n), sum_rows, &j);
         return ET_OK;
@@ -184,6 +194,9 @@ et_status et_add_into(et_tensor *dst, const et_tensor *src)
     j.src = et_data(src);
     if (!j.dst || !j.src)
         return et_error_status();
-    et_parallel_for(j.it.rows, et_row_grain(j.it.rows, j.it.n), add_rows, &j);
+    if (j.it.ndim == 1 && j.it.strides[0][0] == 1 && j.it.strides[1][0] == 1)
+        add_row(&j);
+    else
+        et_parallel_for(j.it.rows, et_row_grain(j.it.rows, j.it.n), add_rows, &j);
     return ET_OK;
 }

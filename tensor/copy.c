@@ -95,6 +95,16 @@ static void copy_rows(int64_t lo, int64_t hi, void *user)
                  j->it.n);
 }
 
+/* The only row, elements lo .. hi - 1. */
+static void copy_part(int64_t lo, int64_t hi, void *user)
+{
+    const copy_job *j = user;
+    const int64_t sd = j->it.strides[0][0], ss = j->it.strides[1][0];
+
+    copy_row(j->dst->dtype, j->d + (size_t)(lo * sd) * et_dtype_size(j->dst->dtype), sd, j->src->dtype,
+             j->s + (size_t)(lo * ss) * et_dtype_size(j->src->dtype), ss, hi - lo);
+}
+
 enum { TILE = 16 };
 
 /* Rows of tiles of the two last dimensions, for a transposition: both sides are then
@@ -147,6 +157,8 @@ et_status et_copy_into(et_tensor *dst, const et_tensor *src)
         int64_t tiles = (it->shape[it->ndim - 2] + TILE - 1) / TILE;
         int64_t rows = it->rows / it->shape[it->ndim - 2] * tiles;
         et_parallel_for(rows, et_row_grain(rows, TILE * it->n), copy_tiles, &j);
+    } else if (it->ndim == 1 && dst->storage != src->storage) {
+        et_parallel_for(it->n, et_row_grain(it->n, 1), copy_part, &j);
     } else {
         et_parallel_for(it->rows, et_row_grain(it->rows, it->n), copy_rows, &j);
     }

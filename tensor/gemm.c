@@ -572,7 +572,8 @@ et_status et_gemm(et_dtype dtype, const et_gemm_args *args)
     plan_blocks(&w);
     w.dots = wants_dots(&w);
     int threads = threads_for(flops * (double)products);
-    if (products > 1 && (threads == 1 || products >= 2 * threads || flops < 4.0 * ET_GRAIN_FLOPS)) {
+    if (products > 1 &&
+        (products % threads == 0 || products >= 2 * threads || flops < 4.0 * ET_GRAIN_FLOPS)) {
         w.chunk = ceil_div(products, threads);
         if (!w.dots)
             plan_slot(&w, g->n);
