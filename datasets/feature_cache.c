@@ -38,6 +38,7 @@ struct et_feature_cache {
     et_reader *file;
     entry *entries;
     int64_t n, bins, broken;
+    uint64_t sum; /* of the features, as the file tells it */
     bool made;
     const char *why;
 };
@@ -372,8 +373,9 @@ static et_status examine(et_feature_cache *cache, const et_collection *c, const 
     k.at = want.size;
     *why = NULL;
     status = read_entries(cache, &k, c, at, why);
+    cache->sum = et_load_u64le(footer + 8);
     if (status == ET_OK && !*why)
-        status = check_features(cache->file, at, et_load_u64le(footer + 8), why);
+        status = check_features(cache->file, at, cache->sum, why);
 end:
     et_strbuf_free(&want);
     et_dealloc(index);
@@ -462,6 +464,18 @@ bool et_feature_cache_was_made(const et_feature_cache *cache, const char **why)
 int64_t et_feature_cache_size(const et_feature_cache *cache) { return cache ? cache->n : 0; }
 int64_t et_feature_cache_broken(const et_feature_cache *cache) { return cache ? cache->broken : 0; }
 int64_t et_feature_cache_bins(const et_feature_cache *cache) { return cache ? cache->bins : 0; }
+
+uint64_t et_feature_cache_sum(const et_feature_cache *cache)
+{
+    unsigned char bytes[8];
+    uint64_t h = cache ? cache->sum : 0;
+
+    for (int64_t i = 0; cache && i < cache->n; i++) {
+        et_store_u64le(bytes, (uint64_t)cache->entries[i].frames);
+        h = sum_words(h, bytes, sizeof bytes);
+    }
+    return h;
+}
 
 int64_t et_feature_cache_frames(const et_feature_cache *cache, int64_t i)
 {

@@ -50,6 +50,10 @@ int64_t et_feature_cache_broken(const et_feature_cache *cache);
 int64_t et_feature_cache_bins(const et_feature_cache *cache);
 int64_t et_feature_cache_frames(const et_feature_cache *cache, int64_t i);
 
+/** A number that is another one where any feature is, or the frames of any item: for what is computed from
+ *  all of them. */
+uint64_t et_feature_cache_sum(const et_feature_cache *cache);
+
 /** What is wrong with item i; NULL if nothing is. */
 const char *et_feature_cache_problem(const et_feature_cache *cache, int64_t i);
 

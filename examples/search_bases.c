@@ -11,7 +11,7 @@
 #include "tensor/alloc.h"
 #include "tensor/safetensors.h"
 
-enum { BATCH = 16, KEY = 160 };
+enum { BATCH = 16, KEY = 80 };
 
 struct search_bases {
     int32_t *row;             /* of each item; -1: not in the training or validation part */
@@ -20,20 +20,57 @@ struct search_bases {
     et_tensor *text, *audio;  /* [n, ...], or NULL */
 };
 
-/* A number that changes with the weights of the model's frozen part. */
-static uint64_t weights_key(const et_module *m)
-{
-    uint64_t h = 1469598103934665603u; /* FNV-1a */
+/* --- what the bases depend on ------------------------------------------------------------------------- */
 
-    for (int64_t i = 0; i < et_module_n_entries(m); i++) {
-        const et_entry *e = et_module_entry(m, i);
-        if (e->tensor->requires_grad || e->tensor->dtype != ET_F32)
-            continue;
-        const unsigned char *p = et_data(e->tensor);
-        for (int64_t k = 0; k < e->tensor->numel * 4; k++)
-            h = (h ^ p[k]) * 1099511628211u;
-    }
+static uint64_t mix(uint64_t h, const void *bytes, size_t n) /* FNV-1a */
+{
+    const unsigned char *p = bytes;
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 1099511628211u;
     return h;
+}
+
+static uint64_t mix_text(uint64_t h, const char *text) { return mix(h, text, strlen(text) + 1); }
+static uint64_t mix_int(uint64_t h, int64_t v) { return mix(h, &v, sizeof v); }
+
+/* The weights of the model's frozen part, and what else decides what it makes of an input. */
+static uint64_t mix_model(uint64_t h, const search_model *m, const et_cli *cli)
+{
+    static const char *const texts[] = {"model", "size", "pooling"};
+    static const char *const numbers[] = {"train-text", "train-audio", "extra-text", "extra-audio", "tokens"};
+    const et_vocabulary *words = et_wordpiece_vocabulary(m->words);
+    const search_input *in = &m->sizes.input;
+
+    for (int64_t i = 0; i < et_module_n_entries(m->root); i++) {
+        const et_entry *e = et_module_entry(m->root, i);
+        if (!e->tensor->requires_grad && e->tensor->dtype == ET_F32)
+            h = mix(h, et_data(e->tensor), (size_t)e->tensor->numel * sizeof(float));
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        h = mix_text(h, et_cli_text(cli, texts[i]));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        h = mix_int(h, et_cli_int(cli, numbers[i]));
+    for (int32_t v = 0; v < et_vocabulary_size(words); v++)
+        h = mix_text(h, et_vocabulary_text(words, v, NULL));
+    h = mix_int(mix_int(mix_text(h, in->front_end), in->frames), in->bins);
+    return mix(h, &in->seconds, sizeof in->seconds);
+}
+
+/* The items, their captions, and their sounds. */
+static uint64_t mix_data(uint64_t h, const search_bases *b, const search_data *d)
+{
+    const size_t size = (size_t)(d->input.frames * d->input.bins) * sizeof(float);
+
+    for (int64_t i = 0; i < b->n; i++) {
+        h = mix_text(mix_int(h, b->items[i]), d->captions.items[b->items[i]]);
+        if (!d->cache)
+            h = mix(h, (const char *)et_data(d->ds->x) + (size_t)b->items[i] * size, size);
+    }
+    if (!d->cache)
+        return h;
+    h = mix_text(h, et_front_end_signature(d->fe));
+    return mix_int(h, (int64_t)et_feature_cache_sum(d->cache));
 }
 
 /* --- computing -------------------------------------------------------------------------------------- */
@@ -102,16 +139,43 @@ static et_tensor *compute(const search_bases *b, search_model *m, const search_d
 
 /* --- the file ------------------------------------------------------------------------------------------ */
 
+/* One of the file's tensors, NULL where it is not there or of another shape than the model makes. */
+static et_tensor *read_base(et_safetensors *file, const search_bases *b, search_model *m,
+                            const search_data *d, bool text)
+{
+    const char *name = text ? "text" : "audio";
+    int64_t shape[ET_MAX_DIMS] = {b->n};
+    et_tensor *x = NULL;
+
+    if (!et_safetensors_find(file, name))
+        return NULL;
+    et_no_grad_begin();
+    et_scope *scope = et_scope_open();
+    const et_tensor *one = scope ? base_of(b, m, d, text, 0, 1) : NULL;
+    et_no_grad_end();
+    if (one) {
+        memcpy(shape + 1, one->shape + 1, (size_t)(one->ndim - 1) * sizeof *shape);
+        x = et_empty_owned(ET_F32, one->ndim, shape);
+    }
+    if (scope)
+        et_scope_close(scope);
+    if (!x || !et_safetensors_load_into(file, name, x))
+        return x;
+    et_free(x);
+    return NULL;
+}
+
 /* Takes what the file has, if it was made of the same weights and data; whatever else is in it is of no
  * interest. */
-static void read_file(search_bases *b, const char *path, const char *key)
+static void read_file(search_bases *b, search_model *m, const search_data *d, bool text, bool audio,
+                      const char *path, const char *key)
 {
     et_safetensors *file = et_safetensors_open(path);
     const char *found = file ? et_safetensors_meta(file, "made of") : NULL;
 
     if (found && strcmp(found, key) == 0) {
-        b->text = et_safetensors_find(file, "text") ? et_own(et_safetensors_load(file, "text")) : NULL;
-        b->audio = et_safetensors_find(file, "audio") ? et_own(et_safetensors_load(file, "audio")) : NULL;
+        b->text = text ? read_base(file, b, m, d, true) : NULL;
+        b->audio = audio ? read_base(file, b, m, d, false) : NULL;
     }
     et_safetensors_close(file);
     et_error_clear();
@@ -129,17 +193,20 @@ static et_status write_file(const search_bases *b, const char *path, const char 
     return n ? et_safetensors_write(path, tensors, n, &(et_metadata){"made of", key}, 1) : ET_OK;
 }
 
-search_bases *search_bases_open(search_model *m, const search_data *d, et_run *run, int64_t mebibytes)
+search_bases *search_bases_open(search_model *m, const search_data *d, et_run *run, const et_cli *cli)
 {
     search_bases *b = et_alloc_zero(1, sizeof *b);
     const search_network *net = m->network;
-    const char *path = et_run_path(run, "towers.safetensors");
+    const char *path = b ? et_run_path(run, "towers.safetensors") : NULL;
     const bool text = net->text_base && net->text_frozen(m->root),
                audio = net->audio_base && net->audio_frozen(m->root);
+    const int64_t mebibytes = et_cli_int(cli, "base-memory");
     char key[KEY];
 
-    if (!b || !path)
-        return b;
+    if (!path) {
+        et_dealloc(b);
+        return NULL;
+    }
     b->row = et_alloc((size_t)search_data_size(d) * sizeof *b->row);
     b->items = et_alloc((size_t)(d->train.n + d->valid.n) * sizeof *b->items);
     if (!b->row || !b->items) {
@@ -157,15 +224,15 @@ search_bases *search_bases_open(search_model *m, const search_data *d, et_run *r
     }
     if (!text && !audio)
         return b;
-    snprintf(key, sizeof key, "%s %" PRId64 " %" PRId64 " %.16" PRIx64, search_kind_name(d->from.kind), b->n,
-             d->from.songs, weights_key(m->root));
-    read_file(b, path, key);
-    const bool had = b->text || b->audio;
+    const uint64_t of = mix_data(mix_model(14695981039346656037u, m, cli), b, d);
+    snprintf(key, sizeof key, "%s %" PRId64 " %.16" PRIx64, search_kind_name(d->from.kind), b->n, of);
+    read_file(b, m, d, text, audio, path, key);
+    bool made = false;
     if (text && !b->text)
-        b->text = compute(b, m, d, true, mebibytes);
-    if (audio && !b->audio && !et_error_status())
-        b->audio = compute(b, m, d, false, mebibytes);
-    if (et_error_status() || (!had && write_file(b, path, key))) {
+        made = (b->text = compute(b, m, d, true, mebibytes)) != NULL;
+    if (audio && !b->audio && !et_error_status() && (b->audio = compute(b, m, d, false, mebibytes)))
+        made = true;
+    if (et_error_status() || (made && write_file(b, path, key))) {
         search_bases_free(b);
         return NULL;
     }

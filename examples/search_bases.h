@@ -7,9 +7,10 @@
 
 typedef struct search_bases search_bases;
 
-/* Empty where nothing is frozen, and for a tower whose bases would take more than `mebibytes`: they are
- * computed in every step then. NULL on failure. */
-search_bases *search_bases_open(search_model *m, const search_data *d, et_run *run, int64_t mebibytes);
+/* Empty where nothing is frozen, and for a tower whose bases would take more than --base-memory: they are
+ * computed in every step then. The file is used where it was made of the same weights, words, captions and
+ * sounds. NULL on failure. */
+search_bases *search_bases_open(search_model *m, const search_data *d, et_run *run, const et_cli *cli);
 void search_bases_free(search_bases *b);
 
 /* Bases of those items, in the open scope: of texts cut to T tokens, of sounds. NULL without an error where

@@ -29,8 +29,8 @@ et_status search_epochs_order(int64_t n, uint64_t seed, int64_t epoch, int32_t *
 et_status search_epochs_begin(search_epochs *e, int64_t epoch);
 int64_t search_epochs_next(search_epochs *e);
 /* Of texts, after search_epochs_begin: brings those of much the same length together, so that little of a
- * batch is padding. Eight batches of the order at a time are sorted, then batches are drawn in any order; what
- * they have no room for is left out whatever its length. */
+ * batch is padding. Eight batches of the order at a time are sorted, then batches are drawn in any order;
+ * what they have no room for is left out, whatever its length. */
 et_status search_epochs_bucket(search_epochs *e, const et_names *texts);
 /* Shows a step; of an epoch's end logs the losses and `more` figures, the first of which is shown too. */
 et_status search_epochs_report(search_epochs *e, const et_train_event *event, const et_figure *more, int n);

@@ -317,7 +317,7 @@ static et_status train_job(job *j, et_train_result *result)
         return et_error_status();
     et_optim *opt = et_adamw_new(j->model->root, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
     if (!opt || write_config(j) || search_model_write(j->model, j->run) ||
-        !(j->bases = search_bases_open(j->model, d, j->run, et_cli_int(cli, "base-memory")))) {
+        !(j->bases = search_bases_open(j->model, d, j->run, cli))) {
         et_optim_free(opt);
         return et_error_status();
     }

@@ -158,9 +158,17 @@ START_TEST(cache_of_files)
     ok(et_names_add(&c->names, "a"));
     ok(et_names_add(&c->files, wav));
     made(cache = et_feature_cache_open(c, fe, &o));
+    const uint64_t sum = et_feature_cache_sum(cache);
     et_feature_cache_free(cache);
     made(cache = et_feature_cache_open(c, fe, &o));
     ck_assert(!et_feature_cache_was_made(cache, &why));
+    ck_assert_uint_eq(et_feature_cache_sum(cache), sum);
+    et_feature_cache_free(cache);
+    nanosleep(&(struct timespec){0, 50000000}, NULL);
+    ok(et_audio_write_wav(wav, x, 16000, ET_WAV_PCM16)); /* the same sound again: another date alone */
+    made(cache = et_feature_cache_open(c, fe, &o));
+    ck_assert(et_feature_cache_was_made(cache, &why));
+    ck_assert_uint_eq(et_feature_cache_sum(cache), sum);
     et_feature_cache_free(cache);
     nanosleep(&(struct timespec){0, 50000000}, NULL); /* file systems count time in steps */
     ((float *)et_data_mut(x))[5] = 0.5f; /* same size, another date */
@@ -169,6 +177,7 @@ START_TEST(cache_of_files)
     ck_assert(et_feature_cache_was_made(cache, &why));
     ck_assert_str_eq(why, "a source has changed");
     ck_assert_int_eq(et_feature_cache_broken(cache), 0);
+    ck_assert_uint_ne(et_feature_cache_sum(cache), sum);
     et_feature_cache_free(cache);
     ck_assert_int_eq(unlink(wav), 0);
     made(cache = et_feature_cache_open(c, fe, &o));

@@ -31,6 +31,20 @@ expect "and kept" test -s row/towers.safetensors
 expect "goes on with it" run train --resume --out row --epochs 2
 expect "without computing it again" sh -c '! grep -q "^frozen tower" output'
 expect "eval with frozen towers" run eval --out row
+frozen="train --task S-XM --epochs 1 --config model-6 --size small --train-text 0"
+# shellcheck disable=SC2086
+expect "both towers" run $frozen --out both --pooling cls
+# shellcheck disable=SC2086
+expect "with another pooling" run $frozen --out mean --pooling mean
+mkdir stale
+cp both/towers.safetensors stale
+# shellcheck disable=SC2086
+expect "what another model left is not taken" run $frozen --out stale --pooling mean
+expect "nor any of it" says '^frozen tower of texts'
+expect "the run is that of a fresh folder" cmp stale/best.safetensors mean/best.safetensors
+# shellcheck disable=SC2086
+expect "the same model's is" run $frozen --out both --pooling cls --epochs 2 --resume
+expect "and nothing computed" sh -c '! grep -q "^frozen tower" output'
 expect "shortened captions" run train --task S-XM --out shorter --epochs 2 --shorten 0.5
 misuse "--shorten: of a text tower that is frozen" train --task S-XM --out bad --config model-6 --size small --shorten 0.5
 expect "which is told before a folder is made" test ! -e bad
@@ -175,6 +189,21 @@ expect "without a word about other data" sh -c '! grep -q "other data" ../output
 expect "knows where its data are" run eval --out ../pieced --cache ../pieces.cache
 expect "the same three" says '^  this model, 3 sounds'
 cd .. || exit 1
+
+# Frozen towers are computed anew where captions or sounds are others.
+expect "frozen towers of a folder" run train --data pieces --out iced --epochs 1 --batch 4 --tokens 8 --vocab words/vocab.txt \
+    --config model-6 --size small --train-text 0 --cache pieces.cache
+expect "go on" run train --resume --out iced --epochs 2
+expect "as they are" sh -c '! grep -q "^frozen tower" output'
+sed 's/tone number/noise number/' pieces/clips.csv > clips && mv clips pieces/clips.csv
+expect "go on with other captions" run train --resume --out iced --epochs 3
+expect "which are computed" says '^frozen tower of texts'
+rm pieces/low[0-8].wav
+for i in 0 1 2 3 4 5 6 7 8; do
+    ln other/high.wav pieces/low$i.wav
+done
+expect "go on with other sounds" run train --resume --out iced --epochs 4
+expect "which are computed too" says '^frozen tower of sounds'
 mv pieces moved
 expect "judges what may be its own data" run eval --out pieced --data moved
 expect "saying that nobody can tell" says '^what was learned from is not at /.*/pieces any more'
