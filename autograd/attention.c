@@ -12,6 +12,7 @@
 
 #include "autograd/attention.h"
 #include "tensor/gemm.h"
+#include "tensor/ints.h"
 #include "tensor/pool.h"
 #include "tensor/rng_words.h"
 
@@ -30,18 +31,15 @@ typedef struct workspace {
     int64_t rows_ld;
 } workspace;
 
-static int64_t pad(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* Elements from one row of a transposed matrix to the next: whole vectors, never a multiple of a page. */
 static int64_t keys_ld(const et_attn_job *w)
 {
-    int64_t ld = pad(w->tk, 16);
+    int64_t ld = round_up(w->tk, 16);
 
     return ld % 512 ? ld : ld + 16;
 }
 
-static int64_t width_ld(int64_t d) { return pad(d, 16); }
+static int64_t width_ld(int64_t d) { return round_up(d, 16); }
 
 /* Lays the workspace out at base (NULL: only measures). Returns its bytes. */
 static int64_t lay_out(const et_attn_job *w, bool backward, char *base, workspace *ws)
@@ -64,7 +62,7 @@ static int64_t lay_out(const et_attn_job *w, bool backward, char *base, workspac
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         *parts[i].to = base ? base + at : NULL;
-        at += pad(parts[i].bytes, ET_ALIGN);
+        at += round_up(parts[i].bytes, ET_ALIGN);
     }
     return at;
 }
@@ -205,8 +203,8 @@ static void forward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, i
 static void forward_body(int64_t lo, int64_t hi, void *user)
 {
     et_attn_job *w = user;
-    const int64_t blocks = (w->tq + w->block - 1) / w->block;
-    const int64_t per_chunk = (blocks + w->chunks - 1) / w->chunks * w->block;
+    const int64_t blocks = ceil_div(w->tq, w->block);
+    const int64_t per_chunk = ceil_div(blocks, w->chunks) * w->block;
     int64_t ready = -1; /* the head whose keys and values are laid out */
     workspace ws;
 
@@ -343,23 +341,22 @@ static et_status run(et_node *n, et_attn_job *w, bool backward)
 {
     const double flops = 2.0 * (double)(w->b * w->h) * (double)w->tq * (double)w->tk *
                          (double)(w->dk + w->dv);
-    int64_t threads = et_in_parallel() ? 1 : et_get_num_threads(), units;
+    const int threads = et_threads_for(flops);
+    int64_t units;
     workspace ws;
 
     if (w->b * w->h == 0)
         return ET_OK;
-    if (flops / ET_GRAIN_FLOPS < (double)threads)
-        threads = flops < ET_GRAIN_FLOPS ? 1 : (int64_t)(flops / ET_GRAIN_FLOPS);
     w->block = w->tq > ONE_BLOCK ? BLOCK : w->tq > 0 ? w->tq : 1;
     w->chunks = 1;
     if (!backward && w->b * w->h < 2 * threads) { /* few heads: their queries are cut as well */
-        const int64_t blocks = (w->tq + w->block - 1) / w->block;
-        w->chunks = min64(blocks > 0 ? blocks : 1, (2 * threads + w->b * w->h - 1) / (w->b * w->h));
+        const int64_t blocks = max64(1, ceil_div(w->tq, w->block));
+        w->chunks = min64(blocks, ceil_div(2 * threads, w->b * w->h));
     }
     units = backward ? w->units_b * w->units_h : w->b * w->h * w->chunks;
-    w->per = (units + threads - 1) / threads;
+    w->per = ceil_div(units, threads);
     w->slot = lay_out(w, backward, NULL, &ws);
-    w->scratch = et_scratch(n, (size_t)((units + w->per - 1) / w->per * w->slot));
+    w->scratch = et_scratch(n, (size_t)(ceil_div(units, w->per) * w->slot));
     if (!w->scratch)
         return et_error_status();
     atomic_init(&w->failed, false);

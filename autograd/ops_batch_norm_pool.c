@@ -6,6 +6,7 @@
 #include "autograd/batch_norm.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 
 enum {
     MOST_TAPS = 256 /* the place of a maximum is kept in a byte */,
@@ -66,11 +67,11 @@ typedef struct block {
     int64_t rows, across, n; /* [rows, across] elements of x; windows */
 } block;
 
-static int64_t blocks_of(const bnp_job *j) { return j->oh * ((j->ow + j->part - 1) / j->part); }
+static int64_t blocks_of(const bnp_job *j) { return j->oh * ceil_div(j->ow, j->part); }
 
 static block block_of(const bnp_job *j, int64_t r, int64_t i)
 {
-    const int64_t parts = (j->ow + j->part - 1) / j->part, s = i / parts, t = i % parts * j->part;
+    const int64_t parts = ceil_div(j->ow, j->part), s = i / parts, t = i % parts * j->part;
     const int64_t plane = r / j->bn.some * j->bn.channels + et_bn_channel(&j->bn, r);
     const bool last = t + j->part >= j->ow;
 

@@ -4,6 +4,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 #include "tensor/iter.h"
 
 static et_status binary_shape(et_node *n)
@@ -83,7 +84,7 @@ static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const
     if (!j.y || !j.a || !j.b)
         return et_error_status();
     j.piece = ET_GRAIN_ELEMS;
-    j.per_row = (j.it.n + j.piece - 1) / j.piece;
+    j.per_row = ceil_div(j.it.n, j.piece);
     int64_t cost = j.it.n < j.piece ? j.it.n : j.piece;
     et_parallel_for(j.it.rows * j.per_row, et_row_grain(j.it.rows * j.per_row, cost), binary_piece, &j);
     return status;

@@ -4,6 +4,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 
 enum { SHARDS = 16 }; /* of the rows, for sums over them: a fixed number, added in order */
 
@@ -76,7 +77,7 @@ static et_status start(et_node *n, unsigned read, gates_job *j)
 
     *j = (gates_job){.k = et_k(n), .size = et_dtype_size(c->dtype), .eps = ET_ATTR(n, gates_attr)->eps,
                      .rows = c->shape[0], .units = c->shape[1]};
-    j->shard = (j->rows + SHARDS - 1) / SHARDS;
+    j->shard = ceil_div(j->rows, SHARDS);
     for (int i = 0; i < N_IN; i++)
         if (n->in[i] && (read & ET_SAVE_IN(i)) && !(j->in[i] = et_contig(n, n->in[i])))
             return et_error_status();

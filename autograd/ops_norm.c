@@ -4,6 +4,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 
 enum { SHARDS = 16 }; /* of the rows, for sums over them: a fixed number, added in order */
 
@@ -28,7 +29,7 @@ static void start(const et_node *n, norm_job *j)
     *j = (norm_job){.k = et_k(n), .eps = ET_ATTR(n, norm_attr)->eps, .size = et_dtype_size(x->dtype)};
     j->cols = x->shape[x->ndim - 1];
     j->rows = j->cols ? x->numel / j->cols : 0;
-    j->shard = (j->rows + SHARDS - 1) / SHARDS;
+    j->shard = ceil_div(j->rows, SHARDS);
 }
 
 static et_status norm_shape(et_node *n)

@@ -6,6 +6,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 
 enum { MOST_TAPS = 256 }; /* the place of a maximum is kept in a byte */
 
@@ -265,7 +266,7 @@ static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
 /* A row of outputs for each piece. */
 static et_status lines_for(et_node *n, pool_job *j)
 {
-    const int64_t pieces = (planes(n) + j->grain - 1) / j->grain;
+    const int64_t pieces = ceil_div(planes(n), j->grain);
 
     j->slot = (j->ow * j->size + 63) / 64 * 64;
     j->lines = et_scratch(n, (size_t)(pieces * j->slot));

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tensor/alloc.h"
+#include "tensor/ints.h"
 
 et_rec_operands et_rec_operand(et_cell cell)
 {
@@ -119,7 +120,7 @@ static int64_t shard_rows(const et_rec_call *c)
     const double weights = (double)c->gates * (double)c->H * (double)(c->F + c->H);
     const double row = 2.0 * weights * (double)c->T, copies = 4e6 / weights;
     const int64_t most = copies >= 8 ? 8 : copies <= 2 ? 2 : (int64_t)copies;
-    int64_t rows = (c->B + most - 1) / most;
+    int64_t rows = ceil_div(c->B, most);
 
     if (row * (double)rows < (double)ET_GRAIN_FLOPS)
         rows = row * (double)c->B <= (double)ET_GRAIN_FLOPS ? c->B
@@ -159,7 +160,7 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
     c->H = n->in[at.w_hh]->shape[1];
     c->ldh = c->k->rec_packed(1, c->H, 1);
     c->rows = shard_rows(c);
-    c->n_shards = c->rows > 0 ? (c->B + c->rows - 1) / c->rows : 0;
+    c->n_shards = c->rows > 0 ? ceil_div(c->B, c->rows) : 0;
     if (!operand(n, at.w_hh, &c->w_hh) || !operand(n, at.h0, &c->h0) || !operand(n, at.lengths, &lengths))
         return et_error_status();
     c->lengths = lengths;
@@ -335,7 +336,7 @@ et_status et_rec_fwd(et_node *n)
     }
     /* 64 rows: the weights' panels are read once for eight tiles, and what is computed
      * ahead stays in the second-level cache. */
-    f.chunk = (64 + c->rows - 1) / c->rows;
+    f.chunk = ceil_div(64, c->rows);
     if (f.chunk > c->T && c->T > 0)
         f.chunk = c->T;
     state = align_up((size_t)(c->rows * c->ldh) * c->size);

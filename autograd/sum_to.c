@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "autograd/op.h"
+#include "tensor/ints.h"
 #include "tensor/iter.h"
 #include "tensor/pool.h"
 
@@ -70,8 +71,8 @@ static void sum_shard(int64_t lo, int64_t hi, void *user)
 /* Many rows to one: in a fixed number of shards, added in their order. */
 static et_status sum_to_row(sum_job *j)
 {
-    shard_job s = {.j = j, .shard = (j->run + SHARDS - 1) / SHARDS};
-    int64_t shards = (j->run + s.shard - 1) / s.shard;
+    shard_job s = {.j = j, .shard = ceil_div(j->run, SHARDS)};
+    int64_t shards = ceil_div(j->run, s.shard);
 
     s.part = et_pool_alloc((size_t)(shards * j->it.n) * j->size);
     if (!s.part)

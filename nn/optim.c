@@ -7,6 +7,7 @@
 #include "autograd/profile.h"
 #include "nn/optim_internal.h"
 #include "tensor/alloc.h"
+#include "tensor/ints.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 
@@ -184,7 +185,7 @@ double et_optim_grad_norm(et_optim *o)
         return NAN;
     for (int i = 0; i < o->n_blocks; i++) {
         const et_optim_block *b = &o->blocks[i];
-        const int64_t n = (b->numel + ET_OPTIM_PIECE - 1) / ET_OPTIM_PIECE;
+        const int64_t n = ceil_div(b->numel, ET_OPTIM_PIECE);
         pass p = {
             .k = et_kernels_for(b->dtype), .g = (char *)et_data_mut(b->g), .size = et_dtype_size(b->dtype)};
         p.sums = o->sums + at;
@@ -241,7 +242,7 @@ static void step_block(pass *p, et_optim_block *b, double products[2])
         p->bc1 = 1 - pow(c->beta1, (double)(t + 1));
         p->bc2 = 1 - pow(c->beta2, (double)(t + 1));
         et_parallel_for(end - p->base, ET_OPTIM_PIECE, step_piece, p);
-        for (int64_t i = 0; p->sums && i < (end - p->base + ET_OPTIM_PIECE - 1) / ET_OPTIM_PIECE; i++) {
+        for (int64_t i = 0; p->sums && i < ceil_div(end - p->base, ET_OPTIM_PIECE); i++) {
             products[0] += p->sums[2 * i];
             products[1] += p->sums[2 * i + 1];
         }

@@ -5,6 +5,7 @@
 
 #include "nn/optim_internal.h"
 #include "tensor/alloc.h"
+#include "tensor/ints.h"
 #include "tensor/kernels.h"
 
 enum { ALIGN = 16 /* a parameter's place in its block begins at a multiple, in elements */ };
@@ -96,7 +97,7 @@ static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_
             break;
         b->slots[b->n_slots++] =
             (et_optim_slot){.name = et_module_entry_name(o->module, e), .p = e->tensor, .offset = b->numel};
-        b->numel += (e->tensor->numel + ALIGN - 1) / ALIGN * ALIGN;
+        b->numel += round_up(e->tensor->numel, ALIGN);
     }
     return status;
 }
@@ -184,7 +185,7 @@ et_status et_optim_arrange(et_optim *o)
         if (!status && blocks[n].n_slots) {
             grads[n] = et_alloc_zero((size_t)blocks[n].n_slots, sizeof **grads);
             status = grads[n] ? furnish(o, &blocks[n], grads[n]) : et_error_status();
-            pieces += (blocks[n].numel + ET_OPTIM_PIECE - 1) / ET_OPTIM_PIECE;
+            pieces += ceil_div(blocks[n].numel, ET_OPTIM_PIECE);
             n++;
         } else if (status) {
             n++;

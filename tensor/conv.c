@@ -23,6 +23,7 @@
 
 #include "tensor/conv.h"
 #include "tensor/gemm.h"
+#include "tensor/ints.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
@@ -59,11 +60,6 @@ typedef struct conv_job {
     int64_t shards;
     int acc;
 } conv_job;
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 /* --- blocks --- */
 
@@ -276,11 +272,7 @@ static void rows_times_lines(const conv_job *w, const rows_product *g, int64_t r
 /* Cuts `items` into a piece for each thread that is worth one, with scratch memory for each. */
 static et_status cut(conv_job *j, int64_t items, double flops, int64_t slot)
 {
-    const int most = et_in_parallel() ? 1 : et_get_num_threads();
-    const double worth = flops / ET_GRAIN_FLOPS;
-    const int threads = worth < 2 ? 1 : worth < most ? (int)worth : most;
-
-    j->chunk = ceil_div(items, threads);
+    j->chunk = ceil_div(items, et_threads_for(flops));
     j->slot = round_up(slot, 64);
     j->scratch = et_pool_alloc((size_t)(ceil_div(items, j->chunk) * j->slot + off_bytes(j)));
     if (!j->scratch)

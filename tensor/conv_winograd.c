@@ -12,6 +12,7 @@
 #include "config.h"
 
 #include "tensor/conv.h"
+#include "tensor/ints.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
@@ -43,11 +44,6 @@ typedef struct wino_job {
     int64_t slot, chunk, v_size, m_size, lines;
     int acc;
 } wino_job;
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 static bool one_axis(const et_conv *c) { return c->h == 1 && c->kh == 1 && c->oh == 1; }
 
@@ -170,11 +166,7 @@ static void outs_body(int64_t lo, int64_t hi, void *user)
 static et_status run(wino_job *j, int64_t items, double flops, int64_t slot,
                      void (*body)(int64_t, int64_t, void *))
 {
-    const int most = et_in_parallel() ? 1 : et_get_num_threads();
-    const double worth = flops / ET_GRAIN_FLOPS;
-    const int threads = worth < 2 ? 1 : worth < most ? (int)worth : most;
-
-    j->chunk = ceil_div(items, threads);
+    j->chunk = ceil_div(items, et_threads_for(flops));
     j->slot = round_up(slot, 16);
     j->scratch = et_pool_alloc((size_t)(ceil_div(items, j->chunk) * j->slot) * sizeof(float));
     if (!j->scratch)

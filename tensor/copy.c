@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tensor/iter.h"
+#include "tensor/ints.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
@@ -115,7 +116,7 @@ static void copy_tiles(int64_t lo, int64_t hi, void *user)
     const et_iter *it = &j->it;
     size_t z = et_dtype_size(j->dst->dtype);
     int b = it->ndim - 1, a = b - 1;
-    int64_t tiles = (it->shape[a] + TILE - 1) / TILE;
+    int64_t tiles = ceil_div(it->shape[a], TILE);
 
     for (int64_t r = lo; r < hi; r++) {
         int64_t outer = r / tiles, i0 = r % tiles * TILE;
@@ -154,7 +155,7 @@ et_status et_copy_into(et_tensor *dst, const et_tensor *src)
     const et_iter *it = &j.it;
     if (it->ndim >= 2 && dst->dtype == src->dtype && it->strides[1][it->ndim - 1] > 1 &&
         it->strides[1][it->ndim - 2] == 1) {
-        int64_t tiles = (it->shape[it->ndim - 2] + TILE - 1) / TILE;
+        int64_t tiles = ceil_div(it->shape[it->ndim - 2], TILE);
         int64_t rows = it->rows / it->shape[it->ndim - 2] * tiles;
         et_parallel_for(rows, et_row_grain(rows, TILE * it->n), copy_tiles, &j);
     } else if (it->ndim == 1 && dst->storage != src->storage) {

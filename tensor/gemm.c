@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "tensor/gemm.h"
+#include "tensor/ints.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
@@ -52,11 +53,6 @@ typedef struct gemm_job {
     int64_t chunk;            /* products a thread, for batches */
     bool dots;                /* by dot products */
 } gemm_job;
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 static const char *at(const gemm_job *w, const void *base, int64_t elems)
 {
@@ -358,14 +354,6 @@ static void plan_pieces(gemm_job *w, int64_t n, int threads)
     w->col_chunks = ceil_div(n, w->cols_per);
 }
 
-static int threads_for(double flops)
-{
-    int most = et_in_parallel() ? 1 : et_get_num_threads();
-    double worth = flops / ET_GRAIN_FLOPS;
-
-    return worth < 2 ? 1 : worth < most ? (int)worth : most;
-}
-
 /* --- products --- */
 
 static et_status shared_product(gemm_job *w, int threads)
@@ -571,7 +559,7 @@ et_status et_gemm(et_dtype dtype, const et_gemm_args *args)
     et_status status = ET_OK;
     plan_blocks(&w);
     w.dots = wants_dots(&w);
-    int threads = threads_for(flops * (double)products);
+    int threads = et_threads_for(flops * (double)products);
     if (products > 1 &&
         (products % threads == 0 || products >= 2 * threads || flops < 4.0 * ET_GRAIN_FLOPS)) {
         w.chunk = ceil_div(products, threads);
@@ -583,7 +571,7 @@ et_status et_gemm(et_dtype dtype, const et_gemm_args *args)
         et_pool_free(w.pack);
         return ET_OK;
     }
-    threads = threads_for(flops);
+    threads = et_threads_for(flops);
     for (int64_t i = 0; i < products && status == ET_OK; i++) {
         gemm_job one = w;
         one.g = nth_product(&w, i);

@@ -12,6 +12,7 @@
 #include "tensor/bf16.h"
 #include "tensor/cpu.h"
 #include "tensor/gemm.h"
+#include "tensor/ints.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
@@ -29,11 +30,6 @@ enum {
     MAX_PACKED = 1 << 20, /* pairs of B that are packed at once where that costs nothing: 4 MiB */
     CHUNKS = 8          /* C is cut into as many where it is large enough */
 };
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 static const et_bf16_kernels *native(void)
 {

@@ -66,6 +66,14 @@ bool et_in_parallel(void)
     return inside;
 }
 
+int et_threads_for(double flops)
+{
+    const int most = inside ? 1 : et_get_num_threads();
+    const double worth = flops / ET_GRAIN_FLOPS;
+
+    return worth < 2 ? 1 : worth < most ? (int)worth : most;
+}
+
 /* Pieces first .. last - 1 on this thread. */
 static void run_pieces(int64_t first, int64_t last, int64_t n, int64_t grain,
                        void (*body)(int64_t lo, int64_t hi, void *user), void *user)
