@@ -169,22 +169,16 @@ ET_CALL(bn_halves, norm_halves(in))
 static const et_sample bn_samples[] = {
     {.name = "images", .n_in = 3, .in = {{4, {2, 3, 4, 5}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
     {.name = "short sequences", .n_in = 3, .in = {{3, {4, 7, 3}}, {1, {7}}, {1, {7}}}, .call = bn_affine},
-    {.name = "sequences past a vector",
-     .n_in = 3,
-     .in = {{3, {3, 2, 37}}, {1, {2}}, {1, {2}}},
+    {.name = "sequences past a vector", .n_in = 3, .in = {{3, {3, 2, 37}}, {1, {2}}, {1, {2}}},
      .call = bn_affine},
     {.name = "vectors", .n_in = 3, .in = {{2, {9, 5}}, {1, {5}}, {1, {5}}}, .call = bn_affine},
     {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
     {.name = "one sample", .n_in = 3, .in = {{3, {1, 3, 6}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
     {.name = "past a block", .n_in = 3, .in = {{3, {1, 1, 4100}}, {1, {1}}, {1, {1}}}, .call = bn_affine},
     {.name = "plain", .n_in = 1, .in = {{3, {4, 3, 2}}}, .call = bn_plain},
-    {.name = "evaluation",
-     .n_in = 5,
-     .in = {{3, {2, 3, 4}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
+    {.name = "evaluation", .n_in = 5, .in = {{3, {2, 3, 4}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
      .call = bn_eval},
-    {.name = "evaluation of vectors",
-     .n_in = 5,
-     .in = {{2, {4, 3}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
+    {.name = "evaluation of vectors", .n_in = 5, .in = {{2, {4, 3}}, MEAN(3), VAR(3), {1, {3}}, {1, {3}}},
      .call = bn_eval},
     {.name = "empty", .n_in = 3, .in = {{3, {0, 3, 4}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
 };
@@ -197,9 +191,13 @@ const et_op et_op_batch_norm = {
  *
  *    y = (x - mean) / sqrt(var + eps) * weight + bias
  *
- *  x [B, C, ..]; running_mean, running_var, weight, bias [C], or NULL for none. In training, mean and var (biased)
- *  are those of x, and running_mean and running_var, where given, move towards them by `momentum` (var unbiased):
- *  running = (1 - momentum) running + momentum batch. In evaluation they are used instead and stay as they are.
+ *  x [B, C, ..]; running_mean, running_var, weight, bias [C], or NULL for none. In training, mean and var
+ *  (biased) are those of x, and running_mean and running_var, where given, move towards them by `momentum`
+ *  (var unbiased):
+ *
+ *    running = (1 - momentum) running + momentum batch
+ *
+ *  In evaluation they are used instead and stay as they are.
  *  Errors: ESHAPE, also for one value a channel in training; EINVAL for eps, momentum, missing running
  *  statistics in evaluation. Can be differentiated once. */
 et_tensor *(et_batch_norm)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var, et_tensor *weight,
@@ -236,11 +234,8 @@ et_tensor *(et_batch_norm_relu)(et_tensor *x, et_tensor *running_mean, et_tensor
 static const et_sample bn_axis_samples[] = {
     {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
 };
-const et_op et_op_batch_norm_axis = {.name = "batch_norm_axis",
-                                     .args = "r r? r?",
-                                     .flags = ET_OP_ONCE,
-                                     .n_out = 1,
-                                     ET_SAMPLES(bn_axis_samples)};
+const et_op et_op_batch_norm_axis = {.name = "batch_norm_axis", .args = "r r? r?", .flags = ET_OP_ONCE,
+                                     .n_out = 1, ET_SAMPLES(bn_axis_samples)};
 
 /** et_batch_norm with the channels along `axis` (from the end when negative). */
 et_tensor *(et_batch_norm_axis)(et_tensor *x, int axis, et_tensor *running_mean, et_tensor *running_var,

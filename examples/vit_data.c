@@ -14,13 +14,8 @@
 
 vit_recipe vit_recipe_of(vit_kind kind, bool paper)
 {
-    vit_recipe r = {.net = et_vit_paper(),
-                    .members = 1,
-                    .epochs = 30,
-                    .batch = 32,
-                    .lr = 1e-4,
-                    .weight_decay = 1e-4,
-                    .folds = kind == VIT_MUSIC || kind == VIT_AUDIO ? 5 : 0};
+    vit_recipe r = {.net = et_vit_paper(), .members = 1, .epochs = 30, .batch = 32, .lr = 1e-4,
+                    .weight_decay = 1e-4, .folds = kind == VIT_MUSIC || kind == VIT_AUDIO ? 5 : 0};
 
     if (paper) {
         r.by_accuracy = true;
@@ -33,19 +28,9 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
         return r;
     }
     /* Little music: a small encoder with a mean over tokens, and all that keeps it from learning by heart. */
-    r.net = (et_vit_config){.height = 28,
-                            .width = 128,
-                            .patch_h = 1,
-                            .patch_w = 128,
-                            .d = 64,
-                            .layers = 2,
-                            .heads = 4,
-                            .head_width = 16,
-                            .hidden = 128,
-                            .act_once = true,
-                            .pooling = ET_VIT_MEAN,
-                            .dropout = 0.1,
-                            .head_dropout = 0.3};
+    r.net = (et_vit_config){.height = 28, .width = 128, .patch_h = 1, .patch_w = 128, .d = 64, .layers = 2,
+                            .heads = 4, .head_width = 16, .hidden = 128, .act_once = true,
+                            .pooling = ET_VIT_MEAN, .dropout = 0.1, .head_dropout = 0.3};
     r.window = 28;
     r.epochs = 80;
     r.batch = 16;
@@ -175,10 +160,8 @@ int vit_kind_of(const char *dir, const char *task)
         return VIT_SPECTROGRAM;
     if (!(c = recordings(dir))) {
         et_error_clear();
-        return (int)et_raise(ET_EIO,
-                             "%s: neither GTZAN's spectrograms (spec128x57.npy and tracks.csv) nor a folder "
-                             "of sounds for each genre there",
-                             dir);
+        return (int)et_raise(ET_EIO, "%s: neither GTZAN's spectrograms (spec128x57.npy and tracks.csv) nor a "
+                                     "folder of sounds for each genre there", dir);
     }
     et_collection_free(c);
     return VIT_AUDIO;

@@ -60,11 +60,9 @@ static et_feature_cache *open_cache(const et_collection *c, const char *path, co
         et_progress_begin(&progress, stdout, et_collection_size(c), "spectra of %" PRId64 " sounds",
                           et_collection_size(c));
         cache = et_feature_cache_open(c, fe,
-                                      &(et_feature_cache_options){.path = path ? path : temporary,
-                                                                  .key = key,
+                                      &(et_feature_cache_options){.path = path ? path : temporary, .key = key,
                                                                   .threads = et_get_num_threads(),
-                                                                  .progress = show,
-                                                                  .user = &progress});
+                                                                  .progress = show, .user = &progress});
         if (cache && et_feature_cache_was_made(cache, NULL))
             et_progress_end(&progress, "%s", "");
         else

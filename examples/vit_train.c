@@ -234,10 +234,8 @@ et_status vit_job_train(vit_job *j, const et_vit_config *sizes, et_train_result 
     }
     int64_t steps = et_batches_count(j->batches) * j->epochs;
     double clip = et_cli_real(cli, "clip");
-    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE,
-                          .lr = et_cli_real(cli, "lr"),
-                          .warmup = steps / 20,
-                          .total = steps};
+    et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"),
+                          .warmup = steps / 20, .total = steps};
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                           .validate = j->run ? validate : NULL};
     const et_train_options options = {

@@ -192,16 +192,10 @@ static void make_att(et_tagger *m, et_module *front, et_module *back, et_rng *rn
     for (int i = 0; i < c->layers; i++)
         m->encoder[i] = et_transformer_block_new(
             layers, numbered(name, "", i),
-            &(et_transformer_config){.width = c->width,
-                                     .hidden = c->hidden,
-                                     .heads = c->heads,
-                                     .post_norm = true,
-                                     .act = ET_ACT_GELU,
-                                     .eps = 1e-12,
-                                     .attention_dropout = c->dropout,
-                                     .out_dropout = c->dropout,
-                                     .mlp_dropout = c->dropout,
-                                     .names = &et_transformer_names_bert},
+            &(et_transformer_config){.width = c->width, .hidden = c->hidden, .heads = c->heads,
+                                     .post_norm = true, .act = ET_ACT_GELU, .eps = 1e-12,
+                                     .attention_dropout = c->dropout, .out_dropout = c->dropout,
+                                     .mlp_dropout = c->dropout, .names = &et_transformer_names_bert},
             rng);
     m->pooler = et_linear_layer_new(group(back, "pooler"), "dense", c->width, c->width, true, rng);
 }
@@ -272,8 +266,9 @@ static et_tensor *conv_forward(const et_tagger_conv *c, et_tensor *x)
     return c ? et_batch_norm_layer_forward_relu(c->bn, et_conv_layer_forward(c->conv, x)) : et_fail("tagger");
 }
 
-/* Batch norm, ReLU and perhaps pooling of a cheap convolution of what the model reads. Its result, many times as large,
- * is not kept in training: backward makes it again, and then leaves the running statistics alone. */
+/* Batch norm, ReLU and perhaps pooling of a cheap convolution of what the model reads. Its result, many times
+ * as large, is not kept in training: backward makes it again, and then leaves the running statistics
+ * alone. */
 static et_tensor *conv_again(et_tensor *const *in, int n, void *conv, bool columns)
 {
     const et_tagger_conv *c = conv;
@@ -476,7 +471,8 @@ et_tensor *et_tagger_contributions(const et_tagger *m, et_tensor *x)
         h = et_transformer_block_forward(m->encoder[i], h, NULL);
     if (!h)
         return et_fail("tagger");
-    /* All heads look at t: their results, side by side, are the value row V_t. What follows needs x_0 alone. */
+    /* All heads look at t: their results, side by side, are the value row V_t.
+     * What follows needs x_0 alone. */
     et_tensor *v = et_squeeze(et_linear_layer_forward(m->encoder[last]->attn->v, h), 0); /* [T + 1, d] */
     et_tensor *answer = pooler(m, et_transformer_block_finish(m->encoder[last], et_select(h, 1, 0), v));
     return et_sigmoid(et_linear_layer_forward(m->classifier, answer));
