@@ -37,8 +37,7 @@ typedef struct et_attn_job {
     et_attn_heads q, k, v;
     et_attn_heads bias, mask;  /* real, and uint8; strides 0 where broadcast, p NULL where absent */
     et_attn_heads y;           /* the output, or its gradient (p may then be NULL); sd is 1 */
-    char *w, *lse;             /* dense: weights or their gradient (may be NULL); ln sum e^score (forward: may
-                                * be NULL) */
+    char *w, *lse;             /* dense: weights or their gradient; ln sum e^score. NULL where not wanted */
     et_attn_heads gq, gk, gv;  /* gradients, p NULL where not wanted; sd is 1 */
     int acc_q, acc_k, acc_v;
     et_attn_heads gbias;       /* always added to; strides 0 where it sums */

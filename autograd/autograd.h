@@ -79,8 +79,8 @@ typedef et_tensor *(*et_segment)(et_tensor *const *in, int n_in, void *user);
 void et_set_anomaly(bool on);
 bool et_anomaly(void);
 
-/** The tape of this thread: its number of nodes; as text, one line an op; as a Graphviz
- *  graph (`dot -Tsvg`). */
+/** The tape of this thread: its number of nodes; as text, one line an op;
+ *  as a Graphviz graph (`dot -Tsvg`). */
 int64_t et_tape_length(void);
 et_status et_tape_print(FILE *out);
 et_status et_tape_dot(FILE *out);

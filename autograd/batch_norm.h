@@ -14,9 +14,9 @@ typedef struct et_bn_attr {
 /* Operands. */
 enum { ET_BN_X, ET_BN_MEAN, ET_BN_VAR, ET_BN_GAMMA, ET_BN_BETA };
 
-/* x is [outer, channels, inner]. Rows are the runs of one channel: element (o, c, i) at
- * o ldo + c ldc + i. Where inner is small (flat), rows are columns of x as a matrix [outer, channels inner]: column c inner + i
- * is row i of channel c. */
+/* x is [outer, channels, inner]. Rows are the runs of one channel: element (o, c, i) at o ldo + c ldc + i.
+ * Where inner is small (flat), rows are columns of x as a matrix [outer, channels inner]:
+ * column c inner + i is row i of channel c. */
 typedef struct et_bn_job {
     const et_kernels *k;
     int64_t outer, channels, inner, size;
@@ -62,7 +62,7 @@ static inline const char *et_bn_column(const et_bn_job *j, const char *p, int64_
 et_status et_bn_check(et_node *n);
 /* Sizes and memory of a call; flat: rows may be columns. */
 et_status et_bn_start(et_node *n, et_bn_job *j, bool flat);
-/* Channels of a group, each with `tensors` arrays; depends on sizes alone, and the bits do not depend on it. */
+/* Channels of a group, each with `tensors` arrays. Depends on sizes alone; the bits do not depend on it. */
 int64_t et_bn_group(const et_bn_job *j, int64_t tensors);
 /* Rows of the group go to `piece`, or where they are columns, to `flat`. */
 void et_bn_over(et_bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi, void *user),
@@ -71,7 +71,8 @@ void et_bn_over(et_bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi
 et_status et_bn_affine(et_node *n, const void **gamma, const void **beta);
 /* The running statistics: to be written in training, else read. */
 et_status et_bn_running(et_node *n, void **mean, void **var);
-/* Mean and 1 / deviation of the group's channels: in training the batch's, which the running statistics follow. */
+/* Mean and 1 / deviation of the group's channels:
+ * in training the batch's, which the running statistics follow. */
 void et_bn_stats(et_node *n, et_bn_job *j, void *mean, void *var);
 /* Scale and shift of the group's channels. */
 void et_bn_set_norms(const et_node *n, et_bn_job *j, const void *gamma, const void *beta);

@@ -1,5 +1,5 @@
-/* The engine of the gradient checks: a function at a point, and its gradients by every way
- * that backward offers. */
+/* The engine of the gradient checks: a function at a point,
+ * and its gradients by every way that backward offers. */
 #include "config.h"
 
 #include <math.h>

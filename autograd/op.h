@@ -254,8 +254,8 @@ void *et_gx_inplace(et_node *n, int i, int *acc);
 /** A real tensor of n's dtype that lives until the rule returns. */
 et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape);
 
-/** et_gemm, of bfloat16 in a mixed call (et_mixed_begin): what forward and backward of a product
- *  multiply with. */
+/** et_gemm, of bfloat16 in a mixed call (et_mixed_begin):
+ *  what forward and backward of a product multiply with. */
 et_status et_product(const et_node *n, et_dtype dtype, const et_gemm_args *args);
 
 /* --- shared rules ---------------------------------------------------------------- */
@@ -264,8 +264,8 @@ et_status et_product(const et_node *n, et_dtype dtype, const et_gemm_args *args)
  *  dst += that (acc 1). dst contiguous, src any strides, same real dtype. */
 et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc);
 
-/** dst += src, of one shape and real dtype, any strides; no two elements of dst may be the
- *  same one. */
+/** dst += src, of one shape and real dtype, any strides;
+ *  no two elements of dst may be the same one. */
 et_status et_add_into(et_tensor *dst, const et_tensor *src);
 
 /** index [n], int32, as an int32 view of `shape` that varies along dim alone: what

@@ -30,8 +30,8 @@ enum { IN_QKV, IN_PACKED_BIAS, IN_PACKED_MASK };
 
 /* --- shapes ------------------------------------------------------------------------------ */
 
-/* Strides of x read as [B, H, T, d], 0 where x broadcasts; a first dimension that divides B repeats. False if
- * it does not fit. */
+/* Strides of x read as [B, H, T, d], 0 where x broadcasts; a first dimension that divides B repeats.
+ * False if it does not fit. */
 static bool broadcast_heads(const et_tensor *x, const int64_t *strides, const int64_t size[4],
                             et_attn_heads *out)
 {

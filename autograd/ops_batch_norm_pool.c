@@ -274,10 +274,12 @@ const et_op et_op_batch_norm_relu_max_pool = {
     .saves_for = et_bn_saves, .shape = bnp_shape, .fwd = bnp_fwd, .bwd = bnp_bwd, ET_SAMPLES(bnp_samples),
 };
 
-/** The maxima of et_batch_norm_relu(..) over windows of kernel_h x kernel_w that lie side by side: x [B, C, L]
- *  (kernel_h 1) to [B, C, L / kernel_w], or [B, C, H, W] to [B, C, H / kernel_h, W / kernel_w], rounded down. The
- *  same numbers as et_max_pool1d or et_max_pool2d of it; what lies between is not kept, forward or backward.
- *  Errors: as et_batch_norm; EINVAL for windows of no or more than 256 elements, ESHAPE for ones larger than x. */
+/** The maxima of et_batch_norm_relu(..) over windows of kernel_h x kernel_w that lie side by side:
+ *  x [B, C, L] (kernel_h 1) to [B, C, L / kernel_w], or [B, C, H, W] to [B, C, H / kernel_h, W / kernel_w],
+ *  rounded down. The same numbers as et_max_pool1d or et_max_pool2d of it; what lies between is not kept,
+ *  forward or backward.
+ *  Errors: as et_batch_norm; EINVAL for windows of no or more than 256 elements, ESHAPE for ones larger
+ *  than x. */
 et_tensor *(et_batch_norm_relu_max_pool)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var,
                                          et_tensor *weight, et_tensor *bias, bool training, double momentum,
                                          double eps, int64_t kernel_h, int64_t kernel_w)

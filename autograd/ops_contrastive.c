@@ -1,5 +1,5 @@
-/* Contrastive losses: logits [N, N] compare item i of one kind with item j of another, and i
- * belongs to i. */
+/* Contrastive losses: logits [N, N] compare item i of one kind with item j of another,
+ * and i belongs to i. */
 #include "config.h"
 
 #include <math.h>
@@ -18,8 +18,8 @@ typedef enum et_scale_mode {
 /* ops.h: end */
 #endif
 
-/* True if logits are fit for `op`: a square of at least `least` pairs. NULL passes with the
- * error that made it. */
+/* True if logits are fit for `op`: a square of at least `least` pairs.
+ * NULL passes with the error that made it. */
 static bool pairs(const char *op, const et_tensor *logits, int64_t least)
 {
     if (!logits)

@@ -342,8 +342,8 @@ typedef struct {
     size_t size;
 } embedding_job;
 
-/* Columns lo .. hi-1 of every row, in the order of the ids: the same sums for any number
- * of threads. */
+/* Columns lo .. hi-1 of every row, in the order of the ids:
+ * the same sums for any number of threads. */
 static void embedding_columns(int64_t lo, int64_t hi, void *user)
 {
     const embedding_job *j = user;

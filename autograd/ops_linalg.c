@@ -345,8 +345,8 @@ static et_status matmul_bwd(et_node *n)
     return ET_OK;
 }
 
-/* As matmul_bwd. A vector is made a matrix first; its gradient comes out as a row, [.., 1, k], and is
- * summed back to [k]. */
+/* As matmul_bwd. A vector is made a matrix first;
+ * its gradient comes out as a row, [.., 1, k], and is summed back to [k]. */
 static et_status matmul_bwd_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
     const bool ta = ET_ATTR(n, matmul_attr)->trans_a, tb = ET_ATTR(n, matmul_attr)->trans_b;

@@ -328,8 +328,8 @@ et_tensor *(et_sort)(et_tensor *x, int dim, bool descending, et_tensor **indices
     return out[0];
 }
 
-/** The k largest elements along dim, the largest first, as et_sort. EINVAL unless 1 <= k
- *  <= size. */
+/** The k largest elements along dim, the largest first, as et_sort.
+ *  EINVAL unless 1 <= k <= size. */
 et_tensor *(et_topk)(et_tensor *x, int64_t k, int dim, et_tensor **indices)
 {
     et_tensor *at = NULL;

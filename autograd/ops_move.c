@@ -75,8 +75,8 @@ et_tensor *(et_roll)(et_tensor *x, int64_t shift, int dim)
     return fit("roll", x, dim) ? by_index(x, dim, et_size(x, dim), rolled, shift) : NULL;
 }
 
-/** x repeated times[d] times along each dimension; further dimensions are put in front, as
- *  in PyTorch's repeat. */
+/** x repeated times[d] times along each dimension;
+ *  further dimensions are put in front, as in PyTorch's repeat. */
 et_tensor *(et_repeat)(et_tensor *x, int n, const int64_t *times)
 {
     int64_t shape[2 * ET_MAX_DIMS], wide[2 * ET_MAX_DIMS], out[ET_MAX_DIMS];

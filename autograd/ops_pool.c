@@ -200,8 +200,8 @@ const et_op et_op_max_pool2d = {
     .shape = max2d_shape, .fwd = max_fwd, .bwd = max_bwd, ET_SAMPLES(max2d_samples),
 };
 
-/** Maxima over windows along two axes, x [B, C, H, W]; else as et_max_pool1d. At most 256 elements a
- *  window. */
+/** Maxima over windows along two axes, x [B, C, H, W]; else as et_max_pool1d.
+ *  At most 256 elements a window. */
 et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h,
                            int64_t stride_w, int64_t pad_h, int64_t pad_w)
 {
@@ -366,8 +366,8 @@ static const et_sample global_max_samples[] = {
 };
 const et_op et_op_global_max_pool = {.name = "global_max_pool", .args = "r", .flags = ET_OP_KINK, .n_out = 1,
                                      ET_SAMPLES(global_max_samples)};
-/** Maximum over all axes but the first two: x [B, C, ..] to [B, C]; the gradient goes to the first
- *  maximum. */
+/** Maximum over all axes but the first two: x [B, C, ..] to [B, C];
+ *  the gradient goes to the first maximum. */
 et_tensor *(et_global_max_pool)(et_tensor *x)
 {
     et_tensor *f = flat(x, "global_max_pool");

@@ -163,8 +163,8 @@ int (et_split)(et_tensor *x, int dim, int64_t size, int max, et_tensor **parts)
     return count;
 }
 
-/** `count` views of equal size along dim to parts[0 .. count). ESHAPE when count does not
- *  divide the size. */
+/** `count` views of equal size along dim to parts[0 .. count).
+ *  ESHAPE when count does not divide the size. */
 et_status (et_chunk)(et_tensor *x, int dim, int count, et_tensor **parts)
 {
     int64_t all = x ? et_size(x, dim) : -1;
@@ -281,8 +281,8 @@ const et_op et_op_concat = {
 };
 const et_op et_op_stack = {.name = "stack", .args = "a*", .n_out = 1, ET_SAMPLES(stack_samples)};
 
-/** The n tensors xs, of one dtype and of shapes that agree outside dim, behind each other
- *  along dim. */
+/** The n tensors xs, of one dtype and of shapes that agree outside dim,
+ *  behind each other along dim. */
 et_tensor *(et_concat)(int n, et_tensor *const *xs, int dim)
 {
     concat_attr a = {dim};

@@ -8,8 +8,8 @@
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
-/* A map of `height` x `width` tokens in windows of `window` x `window`, rolled back by `shift` along both
- * axes. */
+/* A map of `height` x `width` tokens in windows of `window` x `window`,
+ * rolled back by `shift` along both axes. */
 typedef struct window_attr {
     int64_t height, width, window, shift;
 } window_attr;
@@ -185,8 +185,8 @@ const et_op et_op_window_reverse = {
     .bwd = reverse_bwd, .bwd_graph = reverse_graph, ET_SAMPLES(reverse_samples),
 };
 
-/** The inverse of et_window_partition: windows [B (H/w) (W/w), w w, C] to a map [B, height, width, C], rolled
- *  back. */
+/** The inverse of et_window_partition: windows [B (H/w) (W/w), w w, C] to a map [B, height, width, C],
+ *  rolled back. */
 et_tensor *(et_window_reverse)(et_tensor *windows, int64_t height, int64_t width, int64_t window,
                                int64_t shift)
 {

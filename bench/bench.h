@@ -138,8 +138,8 @@ bool bench_towers_serve(const bench_options *o);
 bool bench_style_serve(const bench_options *o);
 bool bench_pairs_serve(const bench_options *o);
 bool bench_tagger_serve(const bench_options *o);
-/** True for the name of a row of the workload "ops", "search", "vit", "towers", "style", "pairs",
- *  "tagger". */
+/** True for the name of a row of the workload "ops", "search", "vit", "towers", "style",
+ *  "pairs", "tagger". */
 bool bench_ops_has(const char *model);
 bool bench_search_has(const char *model);
 bool bench_vit_has(const char *model);

@@ -1,5 +1,5 @@
-/* The training step of any model: forward, backward, optimiser; its figures, and what a peer needs to do the
- * same. */
+/* The training step of any model: forward, backward, optimiser;
+ * its figures, and what a peer needs to do the same. */
 #ifndef ETUDE_BENCH_MODEL_STEP_H
 #define ETUDE_BENCH_MODEL_STEP_H
 

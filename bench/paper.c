@@ -1,8 +1,11 @@
 /* Two towers of the published sizes: a training step of the row "model-8" (the last five layers of BERT-base,
- * one extra attention layer on each tower) with 32 pairs of 128 tokens and 10 s, layers computed again in backward
- * and products of bfloat16, as "music-search train --config model-8 --checkpoint --precision bfloat16" does it;
- * with what the frozen tower makes of the sounds kept, and with it computed in the step. Random weights: what
- * counts is memory, and time. */
+ * one extra attention layer on each tower) with 32 pairs of 128 tokens and 10 s, layers computed again in
+ * backward and products of bfloat16, as
+ *
+ *     music-search train --config model-8 --checkpoint --precision bfloat16
+ *
+ * does it; with what the frozen tower makes of the sounds kept, and with it computed in the step. Random
+ * weights: what counts is memory, and time. */
 #include "config.h"
 
 #include <math.h>

@@ -197,8 +197,8 @@ bool bench_search_serve(const bench_options *o)
     return good;
 }
 
-/* Floating-point operations of the matrix products of a step; the inputs of the first layers need no
- * gradient. */
+/* Floating-point operations of the matrix products of a step;
+ * the inputs of the first layers need no gradient. */
 static double step_flop(void)
 {
     const double T = TOKENS, d = WIDTH, block = T * (4 * d * d + 2 * d * HIDDEN) + 2 * T * T * d;

@@ -99,8 +99,8 @@ static et_tensor *hidden(const work *w)
     return y;
 }
 
-/* Forward alone, or with the squared error of the first tokens, backward and Adam: the loss, 0, or NaN after
- * an error. */
+/* Forward alone, or with the squared error of the first tokens, backward and Adam:
+ * the loss, 0, or NaN after an error. */
 static double step(const work *w)
 {
     double loss = NAN;

@@ -11,8 +11,8 @@
 
 enum { PATIENCE = 60 }; /* seconds that a decoding program may be silent */
 
-/* The layout of a file that begins as one of the library's formats; ET_CODE_OTHER otherwise, with what
- * was found in `why`. */
+/* The layout of a file that begins as one of the library's formats;
+ * ET_CODE_OTHER otherwise, with what was found in `why`. */
 static et_status find_layout(et_reader *r, bool streamed, et_audio_layout *l, char *why, size_t room)
 {
     uint64_t size = et_reader_size(r);

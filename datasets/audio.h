@@ -34,8 +34,8 @@ typedef enum et_wav_encoding { ET_WAV_PCM16, ET_WAV_PCM24, ET_WAV_FLOAT32 } et_w
  *  truncated, no samples, ...), EIO, ENOMEM; nothing is left in *out then. */
 et_status et_audio_read(const char *path, et_audio *out);
 
-/** The same of size bytes at data; `name` stands for the path in messages. Formats of other programs
- *  are EFORMAT here. */
+/** The same of size bytes at data; `name` stands for the path in messages.
+ *  Formats of other programs are EFORMAT here. */
 et_status et_audio_parse(const void *data, size_t size, const char *name, et_audio *out);
 
 /** What is in the file, without its samples where the format is one of the library's own. */

@@ -37,15 +37,15 @@ et_status et_wav_layout(et_reader *r, bool streamed, et_audio_layout *layout);
 et_status et_au_layout(et_reader *r, et_audio_layout *layout);
 et_status et_aiff_layout(et_reader *r, et_audio_layout *layout);
 
-/** Sets layout->frames to the whole frames in `available` bytes. EFORMAT where rate, channels or frames
- *  are out of range. */
+/** Sets layout->frames to the whole frames in `available` bytes.
+ *  EFORMAT where rate, channels or frames are out of range. */
 et_status et_audio_layout_finish(const et_reader *r, et_audio_layout *layout, uint64_t available);
 
 /** Name of the layout's encoding, such as "PCM 16". */
 const char *et_audio_encoding_name(const et_audio_layout *layout);
 
-/** Reads all samples as float32 [channels, frames], owned by nobody's scope. NULL and EIO, EFORMAT,
- *  ENOMEM. */
+/** Reads all samples as float32 [channels, frames], owned by nobody's scope.
+ *  NULL and EIO, EFORMAT, ENOMEM. */
 et_tensor *et_audio_decode(et_reader *r, const et_audio_layout *layout);
 
 /** Has ffmpeg, else sox, decode the file at `path` of file_size bytes: a WAV file in memory, which the

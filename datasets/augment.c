@@ -165,8 +165,8 @@ et_status et_augment_feature_mask(et_tensor *x, const et_tensor *lengths, int co
     return ET_OK;
 }
 
-/* x [n, F] becomes x at other times: step `from` goes to step `to`, the ends stay. 0 < from, to < n - 1;
- * `copy` has room for x. */
+/* x [n, F] becomes x at other times: step `from` goes to step `to`, the ends stay.
+ * 0 < from, to < n - 1; `copy` has room for x. */
 static void bend(float *x, float *copy, int64_t n, int64_t F, int64_t from, int64_t to)
 {
     memcpy(copy, x, (size_t)(n * F) * sizeof *x);

@@ -35,8 +35,8 @@ static et_status check(const et_tensor *x, const et_tensor *lengths, const et_so
     return v ? ET_OK : et_fail_status("sound");
 }
 
-/* x[n] at place p, 0 <= p <= n - 1: the cubic through its neighbours with the slopes of Catmull and Rom
- * 1974. */
+/* x[n] at place p, 0 <= p <= n - 1: the cubic through its neighbours
+ * with the slopes of Catmull and Rom 1974. */
 static float between(const float *x, int64_t n, double p)
 {
     const int64_t i = (int64_t)p;

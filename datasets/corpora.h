@@ -25,8 +25,7 @@ et_collection *et_gtzan_recordings(const char *dir, const char *tracks);
 /* Where the parts of a corpus of tags are; a NULL leaves a part out. */
 typedef struct et_tag_files {
     const char *audio; /* folder of clips; NULL: items have no sound (et_magnatagatune: the corpus folder) */
-    const char *lists; /* table with columns split, clip and perhaps tags: the clips to be taken (cleaned
-                        * lists) */
+    const char *lists; /* table of the clips to take (a cleaned list): split, clip and perhaps tags */
     const char *tags;  /* names of tags, one a line, or a table with a column tag; NULL: all that there are */
     bool keep_untagged; /* keep clips that have none of the tags */
 } et_tag_files;
@@ -52,8 +51,8 @@ et_collection *et_rendered_clips(const char *dir);
 /** The same of all excerpts, in the order of et_rendered_mels; those without a WAV have no sound. */
 et_collection *et_rendered_excerpts(const char *dir);
 
-/** Spectrograms of all rendered excerpts: x [N, 128 frames, 96 bands], level / 255 (a level is 110/255 dB, 0
- *  is -60 dB), of dir/logmel96x128.npy; labels, tags, groups and splits as et_rendered_clips. */
+/** Spectrograms of all rendered excerpts: x [N, 128 frames, 96 bands], level / 255 (a level is 110/255 dB,
+ *  0 is -60 dB), of dir/logmel96x128.npy; labels, tags, groups and splits as et_rendered_clips. */
 et_dataset *et_rendered_mels(const char *dir);
 
 /** Spoken digits: dir/files.csv, and the WAV files in dir/fsdd/ or dir/. Classes are digits, tags digit and

@@ -111,8 +111,8 @@ typedef struct composer {
 
 /* A note of `steps` from step `step` on (both may have fractions); velocity 0 .. 1. Swings and wavers. */
 et_status corpus_note(composer *c, double step, double steps, int pitch, double velocity);
-/* Pitch of a degree of the song's scale, counted from the tonic in octave 4 (degree 7 is an octave
- * higher). */
+/* Pitch of a degree of the song's scale, counted from the tonic in octave 4
+ * (degree 7 is an octave higher). */
 int corpus_degree(const song *s, int degree);
 
 et_status corpus_drums(composer *c);

@@ -112,8 +112,8 @@ static et_status figure(composer *c, const char *marks, double held, double velo
     return ET_OK;
 }
 
-/* Four beats from this chord's root towards the next one's, by steps of the scale or a half tone at the
- * end. */
+/* Four beats from this chord's root towards the next one's,
+ * by steps of the scale or a half tone at the end. */
 static et_status walk(composer *c)
 {
     int beats = c->s->steps / 4, here = low(c, c->degree), next = low(c, c->next);
@@ -227,8 +227,8 @@ et_status corpus_pad(composer *c)
 
 /* --- the melody --------------------------------------------------------------------------------- */
 
-/* The rhythm of a motif comes from its own stream, so that bars repeat it (a a b a); its pitches go on from
- * the chord of the bar. */
+/* The rhythm of a motif comes from its own stream, so that bars repeat it (a a b a);
+ * its pitches go on from the chord of the bar. */
 et_status corpus_lead(composer *c)
 {
     const song *s = c->s;

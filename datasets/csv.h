@@ -32,8 +32,8 @@ typedef struct et_csv_limits {
  *  return, a column name that is empty or used twice, a limit passed. */
 et_csv *et_csv_read(const char *path, const et_csv_limits *limits);
 
-/** The same for `size` bytes in memory, which are copied; `name` stands for the file in
- *  messages. */
+/** The same for `size` bytes in memory, which are copied;
+ *  `name` stands for the file in messages. */
 et_csv *et_csv_parse(const char *text, size_t size, const char *name, const et_csv_limits *limits);
 
 /** Releases the table; NULL is allowed. */

@@ -23,8 +23,7 @@ typedef struct et_dataset {
     et_tensor *x;       /* float32 [N, ...]; sequences are [N, T, F], zero behind their end */
     et_tensor *y;       /* int32 [N], 0 .. classes.n - 1 */
     et_tensor *lengths; /* int32 [N], valid steps of each sequence; NULL: all T */
-    et_tensor *groups;  /* int32 [N], equal for items that must stay together (artist,
-                         * piece); NULL: every item for itself */
+    et_tensor *groups;  /* int32 [N], equal for items that must stay together (an artist's); NULL: none */
     et_tensor *split;   /* int32 [N], index into splits, -1 for none; NULL: no split given */
     et_tensor *events;  /* int32 [N, 2], first step of a known event and one past its last; or NULL */
     et_tensor *tags;    /* uint8 [N, L], 1 where the item has the tag, else 0; or NULL */

@@ -266,8 +266,8 @@ static const char *take_text(cursor *k, size_t *n)
     return (const char *)k->p + k->at - *n;
 }
 
-/* Reads the entries and compares them with the collection. *why says what differs; it stays NULL if nothing
- * does. */
+/* Reads the entries and compares them with the collection.
+ * *why says what differs; it stays NULL if nothing does. */
 static et_status read_entries(et_feature_cache *cache, cursor *k, const et_collection *c, uint64_t data_end,
                               const char **why)
 {

@@ -40,8 +40,8 @@ et_feature_cache *et_feature_cache_open(const et_collection *c, const et_front_e
                                         const et_feature_cache_options *options);
 void et_feature_cache_free(et_feature_cache *cache);
 
-/** True if the file was made by this call of open; why: "no file yet", "another front end", ... ("" if it was
- *  found good). */
+/** True if the file was made by this call of open; why: "no file yet", "another front end", ...
+ *  ("" if it was found good). */
 bool et_feature_cache_was_made(const et_feature_cache *cache, const char **why);
 
 /** Number of items; of broken ones; of features of a frame; of frames of item i (0 if broken). */

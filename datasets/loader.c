@@ -12,8 +12,8 @@
 #include "tensor/rng.h"
 #include "tensor/scope.h"
 
-/* Epoch e takes the places of random crops from stream CROP_STREAM + e, item i from its words 2 i and 2 i +
- * 1. */
+/* Epoch e takes the places of random crops from stream CROP_STREAM + e,
+ * item i from its words 2 i and 2 i + 1. */
 #define CROP_STREAM ((uint64_t)1 << 49)
 
 struct et_loader {
@@ -73,8 +73,8 @@ static et_status open_item(const et_loader *l, int64_t i, source *s)
                           : open_samples(l, i, s);
 }
 
-/* Copies the crop of an item to out[rows][bins]; *length: how much of it is no padding, 0 if there is
- * nothing. */
+/* Copies the crop of an item to out[rows][bins];
+ * *length: how much of it is no padding, 0 if there is nothing. */
 static et_status take_crop(const et_loader *l, const source *s, int64_t item, int64_t chunk, float *out,
                            int32_t *length)
 {

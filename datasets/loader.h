@@ -1,8 +1,7 @@
 /* Batches of sounds or features, prepared by background threads while the last one is computed with.
  *
- *     et_loader_options o = {.front_end = fe, .rows = 626, .crop = ET_CROP_RANDOM, .size = 16, .shuffle =
- *     true,
- *                            .seed = seed, .threads = 2, .ahead = 4};
+ *     et_loader_options o = {.front_end = fe, .rows = 626, .crop = ET_CROP_RANDOM, .size = 16,
+ *                            .shuffle = true, .seed = seed, .threads = 2, .ahead = 4};
  *     et_loader *loader = et_loader_new(collection, train.items, train.n, &o);
  *     for (int64_t epoch = 0; epoch < epochs; epoch++) {
  *         if (et_loader_start(loader, epoch) < 0) ...
@@ -33,8 +32,8 @@ typedef enum et_crop {
     ET_CROP_CENTRE, /* the middle */
     ET_CROP_RANDOM, /* another place every epoch, all equally likely */
     ET_CROP_CHUNKS, /* `chunks` crops, one behind the other, each an entry of its own */
-    ET_CROP_SPREAD /* `chunks` crops, crop i at row i * ((n - rows) / chunks) of an item's n rows, rounded down: they
-                     * overlap. An item that fits into one crop has that alone */
+    ET_CROP_SPREAD  /* `chunks` crops, crop i at row i * ((n - rows) / chunks) of an item's n rows, rounded
+                     * down: they overlap. An item that fits into one crop has that alone */
 } et_crop;
 
 typedef struct et_loader_options {
@@ -75,16 +74,16 @@ void et_loader_free(et_loader *loader);
 int64_t et_loader_entries(const et_loader *loader);
 int64_t et_loader_count(const et_loader *loader);
 
-/** Goes to the start of epoch 0, 1, ...; what is left of another is given up. Needed before
- *  et_loader_next. */
+/** Goes to the start of epoch 0, 1, ...; what is left of another is given up.
+ *  Needed before et_loader_next. */
 et_status et_loader_start(et_loader *loader, int64_t epoch);
 
-/** The next batch, in tensors that the open scope owns. ESCOPE without one, ENOMEM; what else a broken item
- *  says is no error. */
+/** The next batch, in tensors that the open scope owns.
+ *  ESCOPE without one, ENOMEM; what else a broken item says is no error. */
 et_status et_loader_next(et_loader *loader, et_loader_batch *out);
 
-/** What is wrong with the items left out so far, "NAME: message", each once, in the order in which they
- *  came. */
+/** What is wrong with the items left out so far, "NAME: message", each once,
+ *  in the order in which they came. */
 const et_names *et_loader_broken(const et_loader *loader);
 
 #ifdef __cplusplus

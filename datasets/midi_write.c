@@ -162,8 +162,7 @@ static et_status collect(const et_midi *m, event *events, int64_t *begin)
     }
     for (int64_t t = 0; t < m->tracks.n; t++)
         begin[t + 2] += begin[t + 1];
-    for (int64_t i = 0; i < m->n_notes; i++) { /* moves begin[t + 1] from the beginning of track t to its
-                                                * end */
+    for (int64_t i = 0; i < m->n_notes; i++) { /* moves begin[t + 1] from track t's beginning to its end */
         const et_midi_note *n = &m->notes[i];
         int64_t *next = &begin[n->track + 1];
         if (n->duration == 0) {

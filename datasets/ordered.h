@@ -21,8 +21,8 @@ typedef struct et_ordered_jobs {
     void *user;
 } et_ordered_jobs;
 
-/** Starts the threads. Fewer than asked for, even none, when the system refuses more. NULL and ENOMEM,
- *  EINVAL. */
+/** Starts the threads. Fewer than asked for, even none, when the system refuses more.
+ *  NULL and ENOMEM, EINVAL. */
 et_ordered *et_ordered_start(const et_ordered_jobs *jobs);
 
 /** Waits for the result of the next job and copies it to result, whose content is the caller's from then on.

@@ -24,8 +24,8 @@ typedef struct et_synth_options {
     uint64_t seed;      /* of noise, small deviations of pitch, plucks */
 } et_synth_options;
 
-/** 22050 Hz, stereo, reverb 0.15, peak 0.8, the whole piece, at most 1800 s, tuning 0, brightness 0, seed
- *  1. */
+/** 22050 Hz, stereo, reverb 0.15, peak 0.8, the whole piece, at most 1800 s, tuning 0,
+ *  brightness 0, seed 1. */
 et_synth_options et_synth_defaults(void);
 
 /** Sound of the piece: samples [channels, frames]; release with et_audio_free. `options` NULL means the
@@ -33,8 +33,8 @@ et_synth_options et_synth_defaults(void);
  *  longer than max_seconds (the message says how long it is), ENOMEM. Safe to call from several threads. */
 et_status et_synth(const et_midi *midi, const et_synth_options *options, et_audio *out);
 
-/** The instrument that plays a General MIDI program 0 .. 127: "piano", "flute", ...; NULL and EINVAL
- *  outside. */
+/** The instrument that plays a General MIDI program 0 .. 127: "piano", "flute", ...;
+ *  NULL and EINVAL outside. */
 const char *et_synth_instrument(int program);
 
 #ifdef __cplusplus

@@ -49,19 +49,17 @@ typedef struct synth_instrument {
     /* HARMONIC and STRUCK: amplitude of partial k is partials[k - 1], or k^-tilt where there are none. */
     int n_partials;
     double tilt;
-    const float *partials, *ratios; /* ratios: of the partials to the pitch, for STRUCK; NULL: k sqrt(1 +
-                                     * stretch k^2) */
-    double stretch, damping;        /* STRUCK: partial k dies 1 + damping (k - 1) times as fast as the
-                                     * first */
+    const float *partials, *ratios; /* STRUCK: partials to pitch; NULL: k sqrt(1 + stretch k^2); */
+    double stretch, damping;        /* partial k dies 1 + damping (k - 1) times as fast as the first */
     double vibrato, vibrato_rate;   /* cents, Hz */
     int voices;                     /* HARMONIC: players in unison, `spread` cents apart */
     double spread;
     double breath; /* level of noise beside the tone */
-    /* MODULATED: sin(w t + index sin(ratio w t)), the index falls with index_decay to index_sustain of
-     * itself. */
+    /* MODULATED: sin(w t + index sin(ratio w t));
+     * the index falls with index_decay to index_sustain of itself. */
     double ratio, index, index_decay, index_sustain;
-    /* PLUCKED: seconds in which the string falls by 60 dB, how bright the pluck is (0 .. 1), where along the
-     * string. */
+    /* PLUCKED: seconds in which the string falls by 60 dB, how bright the pluck is (0 .. 1),
+     * where along the string. */
     double ring, bright, place;
     /* Frequencies above are weakened: 0 for none. */
     double low_pass;

@@ -1,5 +1,5 @@
-/* The room: four combs in parallel and two all-passes in a row for each side (Schroeder 1962), the combs
- * dulled in their loops. */
+/* The room: four combs in parallel and two all-passes in a row for each side (Schroeder 1962),
+ * the combs dulled in their loops. */
 #include "config.h"
 
 #include "datasets/synth_internal.h"

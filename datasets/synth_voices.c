@@ -182,8 +182,8 @@ static void plucked(const synth *s, const synth_instrument *p, synth_note *note,
                     int64_t room, int64_t n)
 {
     double period = s->rate / note->pitch;
-    /* weight of the older sample in the average, and its delay; less for high notes, which it damps more
-     * often */
+    /* weight of the older sample in the average, and its delay;
+     * less for high notes, which it damps more often */
     double dull = (0.5 - 0.35 * p->bright) * (note->pitch > 220 ? pow(220 / note->pitch, 0.8) : 1);
     double rest, gain, ring = p->ring * pow(220 / note->pitch, 0.4), mean = 0, bright;
     int64_t length, place, offset = et_rng_below(&note->rng, SYNTH_NOISE), at = 0;

@@ -24,8 +24,8 @@ size_t et_specials_next(const et_specials *s, const char *text, size_t size, siz
 /** True if the token is a special one. */
 bool et_specials_has(const et_specials *s, int32_t id);
 
-/* Words, each as a row of symbols (numbers of entries of a vocabulary), and how often they occur. Begin
- * with all 0. */
+/* Words, each as a row of symbols (numbers of entries of a vocabulary), and how often they occur.
+ * Begin with all 0. */
 typedef struct et_word_list {
     et_vocabulary *words;
     int64_t *counts; /* [words] */

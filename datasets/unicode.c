@@ -133,8 +133,8 @@ et_status et_uc_lower_word(const uint32_t *s, size_t n, et_codes *out)
 
 /* --- canonical decomposition ------------------------------------------------------------- */
 
-/* Appends the full decomposition of c: the second parts of the steps are final, the first is
- * taken apart further. */
+/* Appends the full decomposition of c: the second parts of the steps are final,
+ * the first is taken apart further. */
 static et_status take_apart(uint32_t c, et_codes *out)
 {
     uint32_t behind[8];

@@ -42,8 +42,8 @@ static int by_count(const void *a, const void *b)
     return strcmp(x->text, y->text);
 }
 
-/* The entries of `from` with their counts (NULL: all alike), most frequent first. Each is released
- * with the array. */
+/* The entries of `from` with their counts (NULL: all alike), most frequent first.
+ * Each is released with the array. */
 static counted **sort_entries(const et_vocabulary *from, const int64_t *counts)
 {
     size_t n = (size_t)et_vocabulary_size(from), bytes;

@@ -30,8 +30,8 @@ void et_wordpiece_free(et_wordpiece *w);
 const et_vocabulary *et_wordpiece_vocabulary(const et_wordpiece *w);
 int32_t et_wordpiece_special(const et_wordpiece *w, et_special which);
 
-/** Appends the pieces of a text of n bytes (any bytes), without [CLS] and [SEP]: et_tokens_row adds them.
- *  ENOMEM. */
+/** Appends the pieces of a text of n bytes (any bytes), without [CLS] and [SEP]:
+ *  et_tokens_row adds them. ENOMEM. */
 et_status et_wordpiece_encode(const et_wordpiece *w, const char *text, size_t n, et_tokens *out);
 
 /** The text of n tokens: words with blanks between them, none before , . ! ? and within contractions;

@@ -10,8 +10,8 @@
 extern "C" {
 #endif
 
-/** Is given each word in turn: `size` bytes, valid during the call. Anything but ET_OK ends the work and
- *  is returned. */
+/** Is given each word in turn: `size` bytes, valid during the call.
+ *  Anything but ET_OK ends the work and is returned. */
 typedef et_status (*et_word_fn)(void *user, const char *word, size_t size);
 
 /** As BERT's uncased models do it. Bytes that are no UTF-8, U+0000, U+FFFD and control characters vanish;

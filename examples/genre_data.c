@@ -66,8 +66,8 @@ enum { SEGMENT_CLIP = 5 };
 
 genre_prep genre_prep_default(genre_kind kind)
 {
-    /* A spectrogram here is scaled between its track's extremes, a piece of the corpus to any peak: its level
-     * means nothing. */
+    /* A spectrogram here is scaled between its track's extremes, a piece of the corpus to any peak:
+     * its level means nothing. */
     return (genre_prep){.log_variances = kind == GENRE_SEGMENTS,
                         .centre = kind == GENRE_SPECTROGRAM || kind == GENRE_CORPUS,
                         .flux = kind == GENRE_SPECTROGRAM,

@@ -1,7 +1,8 @@
 /* genre-rnn: music genres from a recurrent network that pays attention.
  *
- *     genre-rnn train [--data DIR]       data -> model -> training -> report; without DIR, the built-in
- *     corpus genre-rnn eval --out RUN [--data DIR]
+ *     genre-rnn train [--data DIR]       data -> model -> training -> report; without DIR,
+ *                                        the built-in corpus
+ *     genre-rnn eval --out RUN [--data DIR]
  *     genre-rnn explain --out RUN        which moments decided?
  *
  * The model is models/rnn_attention.c; data and recipes are genre_data.c. */

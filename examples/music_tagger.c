@@ -1,9 +1,11 @@
 /* music-tagger: several tags for a piece of music, and what the model listens to.
  *
- *     music-tagger train [--data DIR] [--model spec-att] [--config paper]   data -> model -> training ->
- *     report music-tagger eval --out RUN [--data DIR]
+ *     music-tagger train [--data DIR] [--model spec-att] [--config paper]
+ *                                                       data -> model -> training -> report
+ *     music-tagger eval --out RUN [--data DIR]
  *     music-tagger explain --out RUN [--item NAME]      attention and contributions over time, with the sound
- *     music-tagger splice --out RUN [--first A --second B]   half of a quiet clip, half of a loud one
+ *     music-tagger splice --out RUN [--first A --second B]
+ *                                                       half of a quiet clip, half of a loud one
  *
  * The models are those of models/tagger.c; data and recipes are tagger_data.c, training tagger_train.c,
  * figures tagger_judge.c, maps tagger_maps.c, pictures tagger_report.c. */

@@ -13,8 +13,8 @@ typedef struct search_bases search_bases;
 search_bases *search_bases_open(search_model *m, const search_data *d, et_run *run, const et_cli *cli);
 void search_bases_free(search_bases *b);
 
-/* Bases of those items, in the open scope: of texts cut to T tokens, of sounds. NULL without an error where
- * there are none. */
+/* Bases of those items, in the open scope: of texts cut to T tokens, of sounds.
+ * NULL without an error where there are none. */
 et_tensor *search_base_of_texts(const search_bases *b, const int32_t *items, int64_t n, int64_t T);
 et_tensor *search_base_of_sounds(const search_bases *b, const int32_t *items, int64_t n);
 

@@ -28,8 +28,8 @@ void search_captions_free(search_captions *c);
  * What was opened stays in *run after a failure, too. */
 et_status search_captions_open(et_cli *cli, et_status (*prepare)(void *job), void *job, et_run **run);
 
-/* A vocabulary file's tokeniser (path NULL: one of `size` pieces learned from the captions), with all special
- * tokens. */
+/* A vocabulary file's tokeniser (path NULL: one of `size` pieces learned from the captions),
+ * with all special tokens. */
 et_wordpiece *search_captions_words(const search_captions *c, const char *path, int64_t size);
 
 /* Rows of list[order[from .. from + n - 1]] (order NULL: in their order): ids int32 and mask uint8 [n, T], of

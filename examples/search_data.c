@@ -107,8 +107,8 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* As the published experiment counts them: any 1000 clips for the test, 500 for validation, the rest to train
- * on. */
+/* As the published experiment counts them: any 1000 clips for the test, 500 for validation,
+ * the rest to train on. */
 static et_status split_by_count(search_data *d)
 {
     static const int64_t counts[] = {1000, 500};

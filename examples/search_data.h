@@ -19,8 +19,8 @@ typedef enum search_kind {
     SEARCH_KINDS
 } search_kind;
 
-/* Which kind the folder holds; `task` decides where dir is NULL. Negative and an error for a folder that
- * holds none. */
+/* Which kind the folder holds; `task` decides where dir is NULL.
+ * Negative and an error for a folder that holds none. */
 int search_kind_of(const char *dir, const char *task);
 const char *search_kind_name(search_kind kind);
 
@@ -33,8 +33,8 @@ typedef struct search_input {
     double seconds;                   /* of one chunk; 0 for S-XM */
 } search_input;
 
-/* The input for a kind of data; `ast` asks for the front end of AST where there is sound to compute it
- * from. */
+/* The input for a kind of data;
+ * `ast` asks for the front end of AST where there is sound to compute it from. */
 et_status search_input_of(search_kind kind, bool ast, search_input *out);
 
 typedef struct search_source {
@@ -53,8 +53,7 @@ typedef struct search_data {
     et_names captions;
     et_front_end *fe; /* with a cache */
     et_feature_cache *cache;
-    et_indices train, valid, test; /* groups stay on one side; of MusicCaps 500 validate and 1000 are the test
-                                    * part */
+    et_indices train, valid, test; /* groups stay on one side; of MusicCaps 500 validate, 1000 test */
 } search_data;
 
 /* Reads or makes the data. Features of sounds are computed once and kept in from->cache. */
@@ -65,12 +64,12 @@ int64_t search_data_size(const search_data *d);
 /* The name of item i; buf has room for one that is made up. */
 const char *search_item_name(const search_data *d, int64_t i, char buf[64]);
 
-/* x float32 [n, frames, bins] of those items, in the open scope: the first chunk of each, cut or filled
- * up. */
+/* x float32 [n, frames, bins] of those items, in the open scope:
+ * the first chunk of each, cut or filled up. */
 et_tensor *search_sounds(const search_data *d, const int32_t *items, int64_t n);
 
-/* Features as front ends give them, brought to the range that models read: mel96's -60 .. 50 dB to -2 ..
- * 2. */
+/* Features as front ends give them, brought to the range that models read:
+ * mel96's -60 .. 50 dB to -2 .. 2. */
 void search_scale(const search_input *input, int64_t n, float *x);
 /* Silence in that range. */
 float search_silence(const search_input *input);

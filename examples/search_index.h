@@ -12,8 +12,8 @@ typedef struct search_index {
     int64_t broken;     /* sounds that could not be read, which are not in it */
 } search_index;
 
-/* The vector [width] of one sound, as in an index. EINVAL where the model has heard no sounds; errors of the
- * file. */
+/* The vector [width] of one sound, as in an index.
+ * EINVAL where the model has heard no sounds; errors of the file. */
 et_status search_embed_sound(search_model *m, et_run *run, const char *path, float *out);
 
 /* Embeds every sound below the folder, chunk by chunk, and writes the file. Sounds that cannot be read are

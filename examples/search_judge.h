@@ -24,8 +24,8 @@ typedef struct search_verdict {
     double roc_auc[SEARCH_TAG_PROMPTS];
 } search_verdict;
 
-/* Asks m with the captions of the items; with zero_shot also with prompts. Released with
- * search_verdict_free. */
+/* Asks m with the captions of the items; with zero_shot also with prompts.
+ * Released with search_verdict_free. */
 et_status search_judge(search_model *m, const search_data *d, const et_indices *items, bool zero_shot,
                        search_verdict *v);
 void search_verdict_free(search_verdict *v);
@@ -48,8 +48,8 @@ typedef struct search_published {
 extern const search_published search_published_retrieval[];
 extern const int search_n_published;
 
-/* Published figures of prompts: macro F1 of the ten genres of GTZAN, macro ROC-AUC of 50 tags of
- * MagnaTagATune. */
+/* Published figures of prompts: macro F1 of the ten genres of GTZAN,
+ * macro ROC-AUC of 50 tags of MagnaTagATune. */
 enum { SEARCH_PUBLISHED_PROMPTS = 3 };
 typedef struct search_published_asked {
     const char *name;

@@ -69,8 +69,8 @@ search_model *search_model_new(const et_cli *cli, const search_input *input, et_
                                const et_names *tags);
 void search_model_free(search_model *m);
 
-/* What building the model again takes: the members "input", "tags" and "genres" of config.json, and
- * vocab.txt. */
+/* What building the model again takes:
+ * the members "input", "tags" and "genres" of config.json, and vocab.txt. */
 void search_model_describe(const search_model *m, et_json_writer *w);
 et_status search_model_write(const search_model *m, et_run *run);
 /* The trained model of a run, in evaluation mode. EFORMAT for a broken folder. */
@@ -86,8 +86,8 @@ et_status search_texts_of(const search_model *m, int64_t n, const char *const *t
 float *search_embed_texts(search_model *m, int64_t n, const char *const *texts);
 float *search_embed_items(search_model *m, const search_data *d, const int32_t *items, int64_t n,
                           const char *what);
-/* The vector of a sound of any number of chunks x [chunks, frames, bins]: the mean of theirs, of unit length
- * if they are. */
+/* The vector of a sound of any number of chunks x [chunks, frames, bins]:
+ * the mean of theirs, of unit length if they are. */
 et_status search_embed_chunks(search_model *m, et_tensor *x, float *out);
 
 #endif

@@ -50,8 +50,8 @@ static et_status start_text(et_bert *text, const et_cli *cli)
 
 /* --- CLAP -------------------------------------------------------------------------------------------- */
 
-/* HTS-AT where the spectrogram fits its image, else CNN14; small: S-XM's three convolution blocks, for sounds
- * a fourth. */
+/* HTS-AT where the spectrogram fits its image, else CNN14;
+ * small: S-XM's three convolution blocks, for sounds a fourth. */
 static et_module *make_clap(const et_cli *cli, const search_sizes *s, et_rng *rng)
 {
     const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;

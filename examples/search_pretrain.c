@@ -44,8 +44,8 @@ static et_bert_masking masking(const job *j, int32_t special[ET_N_SPECIALS])
                              .special = special, .n_special = ET_N_SPECIALS};
 }
 
-/* The loss of a batch of whose words that share is masked; *n, where not NULL, receives the number of words
- * to be guessed. */
+/* The loss of a batch of whose words that share is masked;
+ * *n, where not NULL, receives the number of words to be guessed. */
 static et_tensor *loss_of(const job *j, const et_names *list, const int32_t *order, int64_t from,
                           int64_t size, double share, et_rng *rng, double *n, double *rare,
                           const double *surprise)

@@ -1,5 +1,5 @@
-/* The verb collapse: the same model with and without mu-forcing, what its latent space holds over
- * training. */
+/* The verb collapse: the same model with and without mu-forcing,
+ * what its latent space holds over training. */
 #include "config.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* The verb judge: what an independent listener, histograms and a search for copies say of generated
- * pieces. */
+/* The verb judge:
+ * what an independent listener, histograms and a search for copies say of generated pieces. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -243,8 +243,8 @@ static void print_confusion(const critic *c)
     putchar('\n');
 }
 
-/* Means of style_measure over all pieces of all styles, generated and held-out ones, each style counting
- * alike. */
+/* Means of style_measure over all pieces of all styles, generated and held-out ones,
+ * each style counting alike. */
 static void show_measures(critic *c)
 {
     static const char *const header[] = {"pieces", "clarity of the key", "range (semitones)",

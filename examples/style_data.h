@@ -43,8 +43,8 @@ et_status style_piece(const char *path, const et_event_options *o, et_segments *
  * a batch are of similar length. A function of its arguments. */
 et_status style_order(const style_data *d, int64_t batch, uint64_t seed, int64_t epoch, int32_t *order);
 
-/* A batch of segments of the data set, no longer than its longest; shift: of all pitches. In the open
- * scope. */
+/* A batch of segments of the data set, no longer than its longest; shift: of all pitches.
+ * In the open scope. */
 et_status style_batch(const style_data *d, const int32_t *index, int64_t n, int shift, et_style_batch *out);
 
 /* The same of segments of a piece: s->n rows, all of style `label`. */

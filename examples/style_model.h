@@ -69,22 +69,20 @@ et_style_vae *style_model_load(et_cli *cli, et_run *run, et_names *styles);
 
 /* --- what it makes of data ---------------------------------------------------------------------------- */
 
-/* How well it does on some segments. Cross entropies and accuracies are those of an event; z_c is the
- * mean. */
+/* How well it does on some segments. Cross entropies and accuracies are those of an event;
+ * z_c is the mean. */
 typedef struct style_verdict {
     double loss;                 /* with the divergence at its full weight */
     double pitch, dt, dur;       /* cross entropies */
     double kl, style, mu;        /* terms as in the loss: KL a mean over dimensions */
     double accuracy[3];          /* pitch (END too), dt, dur; fed with the true events before */
     double kl_nats;              /* of a segment: the sum over dimensions */
-    double mutual;               /* I(x; z_c) in nats, of up to 1000 segments; at most the log of their
-                                  * number */
+    double mutual;               /* I(x; z_c) in nats, of up to 1000 segments (and at most the log of that) */
     double style_accuracy;       /* of the style head; NaN in the baseline */
     int64_t active;              /* dimensions whose mean varies by more than 0.01 */
     int64_t n, width, styles;
     float *mean, *logvar;        /* [n, width] */
-    int32_t *truth, *heard;      /* [n] styles: given, and as the style head hears them (-1 in the
-                                  * baseline) */
+    int32_t *truth, *heard;      /* [n] styles: given, and as the style head hears them (baseline: -1) */
 } style_verdict;
 
 enum { STYLE_FIGURES = 16 };
@@ -94,8 +92,8 @@ et_status style_judge(const et_style_vae *m, const style_data *d, const et_indic
 void style_verdict_free(style_verdict *v);
 /* One line on the standard output: accuracies, divergence, units, mutual information, style head. */
 void style_verdict_print(const style_verdict *v, const char *what);
-/* Its figures under their names, each behind `prefix` ("valid_", ""); the names are in `names`. Returns their
- * number. */
+/* Its figures under their names, each behind `prefix` ("valid_", ""); the names are in `names`.
+ * Returns their number. */
 int style_figures(const style_verdict *v, const char *prefix, char names[STYLE_FIGURES][32],
                   et_figure out[STYLE_FIGURES]);
 

@@ -18,8 +18,8 @@ void style_report_columns(et_report *r, int n, const et_run *const *runs, const 
 /* z_c in two dimensions, coloured by style. */
 void style_report_plane(et_report *r, const style_verdict *v, const et_names *styles);
 
-/* Writes n pieces of events as dir/NAME-1 ... and adds them to the report with their measures. `captions` may
- * be NULL. */
+/* Writes n pieces of events as dir/NAME-1 ... and adds them to the report with their measures.
+ * `captions` may be NULL. */
 et_status style_report_pieces(et_report *r, const char *dir, const char *name, const et_segments *pieces,
                               const et_event_options *o, const char *const *captions);
 

@@ -49,8 +49,8 @@ static et_status conclude(et_run *run, const style_data *d, const et_style_vae *
     return status;
 }
 
-/* A run that is gone on with says what its data is; a new one touches its folder only when the data has been
- * read. */
+/* A run that is gone on with says what its data is;
+ * a new one touches its folder only when the data has been read. */
 static int train(et_cli *cli)
 {
     const bool resume = et_cli_flag(cli, "resume");

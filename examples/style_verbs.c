@@ -188,8 +188,8 @@ int style_verb_generate(et_cli *cli)
     return verb_end(cli, &p, &s, scope, status);
 }
 
-/* All segments one after the other, their ENDs left out: dt of a segment's first note counts from the note
- * before it. */
+/* All segments one after the other, their ENDs left out:
+ * dt of a segment's first note counts from the note before it. */
 static et_status join(et_segments *s)
 {
     int64_t n = 0;
@@ -246,8 +246,8 @@ static int32_t style_of(const et_cli *cli, const style_reading *s, et_tensor *he
     return best;
 }
 
-/* The original and what is written from its content in style k (negative: each segment in the style it was
- * heard in). */
+/* The original and what is written from its content in style k
+ * (negative: each segment in the style it was heard in). */
 static et_status rewrite(et_cli *cli, style_reading *s, page *p, const char *label, int32_t k, heard_piece *h)
 {
     const et_style_sampling how = style_sampling_of(cli);

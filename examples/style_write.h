@@ -9,8 +9,7 @@
 typedef struct style_measures {
     int64_t notes;
     double beats;     /* length in quarter notes */
-    double clarity;   /* correlation of its pitch classes, weighted by duration, with the profile of the best
-                       * of 24 keys */
+    double clarity;   /* correlation of pitch classes, by duration, with the best of 24 keys' profiles */
     int tonic;        /* of that key, 0 is C; and whether it is minor */
     bool minor;
     int low, high;    /* MIDI pitches */

@@ -7,8 +7,7 @@
 
 typedef struct tagger_batch_options {
     int64_t size, rows; /* items of a batch; rows (frames, samples) of a crop */
-    bool train;         /* shuffled, crops at random places; else `chunks` crops of each item, evenly
-                         * spaced */
+    bool train;         /* shuffled, crops at random places; else `chunks` crops of an item, evenly spaced */
     int chunks;
     double mixup;
     et_sound_augment sound; /* of training with samples */

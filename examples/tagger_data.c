@@ -55,8 +55,8 @@ tagger_recipe tagger_recipe_of(tagger_kind kind, et_tagger_front front, et_tagge
         r.window = spec ? 43 : 10935;
     if (kind == TAGGER_DIGITS && !paper && !spec)
         r.sound = (et_sound_augment){.speed = 0.12, .place = true, .gain = 6};
-    if (planted) { /* the tasks' sizes are theirs; dropout and mixup keep maps at one event apart from those
-                    * of others */
+    /* The tasks' sizes are theirs; dropout and mixup keep maps at one event apart from those of others. */
+    if (planted) {
         r.net = et_tagger_small(front, back);
         r.net.dropout = 0.1;
     }

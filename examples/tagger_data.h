@@ -53,8 +53,7 @@ int tagger_kind_of(const tagger_source *from);
 typedef struct tagger_data {
     tagger_kind kind;
     et_tagger_front front;
-    et_dataset *ds;        /* labels, tags, names, splits; x [N, T, bands] or [N, samples] where data are in
-                            * memory */
+    et_dataset *ds;        /* labels, tags, names, splits; data in memory: x [N, T, bands] or [N, samples] */
     et_collection *sounds; /* NULL where nothing is heard */
     bool streamed;         /* rows are made of sounds: item i is sound i */
     et_front_end *fe;      /* of streamed Spec */
@@ -91,8 +90,8 @@ et_status tagger_data_choose(const tagger_data *d, const char *split, et_indices
 /* The name of an item. */
 const char *tagger_data_name(char buf[64], const tagger_data *d, int64_t item);
 
-/* The first `seconds` of an item's sound, mono at its own rate; the caller frees it. *has is false where the
- * item cannot be heard. */
+/* The first `seconds` of an item's sound, mono at its own rate; the caller frees it.
+ * *has is false where the item cannot be heard. */
 et_status tagger_data_sound(const tagger_data *d, int64_t item, double seconds, et_audio *out, bool *has);
 
 #endif

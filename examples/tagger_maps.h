@@ -21,8 +21,8 @@ typedef struct tagger_maps {
 et_status tagger_maps_make(const et_tagger *m, et_tensor *x, tagger_maps *out);
 void tagger_maps_free(tagger_maps *maps);
 
-/* The first `rows` rows of an item as the model reads them, [1, bands, rows] or [1, rows]; owned by the open
- * scope. */
+/* The first `rows` rows of an item as the model reads them, [1, bands, rows] or [1, rows];
+ * owned by the open scope. */
 et_tensor *tagger_item_input(const tagger_data *d, int64_t item, int64_t rows);
 
 /* Whether values over steps point at rows from .. to - 1: 1 if the step of the largest value (the first of

@@ -5,8 +5,8 @@
 #include "examples/common/cli.h"
 #include "examples/tagger_judge.h"
 
-/* Judges the model on the items, as the options say, and writes the figures into that section of
- * metrics.json. */
+/* Judges the model on the items, as the options say,
+ * and writes the figures into that section of metrics.json. */
 et_status tagger_measure(et_cli *cli, et_run *run, const et_tagger *m, const tagger_data *d,
                          const char *section, const et_indices *items, tagger_verdict *v);
 

@@ -32,8 +32,8 @@ double tagger_time(const tagger_data *d, double rows);
 et_status tagger_report_clip(et_report *r, FILE *out, const tagger_data *d, const tagger_clip *clip,
                              const tagger_maps *maps, const int64_t *tags, int n_tags, const char *folder);
 
-/* Writes report.html: key figures, curves, the table of tags, maps of some items, the model and its
- * options. */
+/* Writes report.html: key figures, curves, the table of tags, maps of some items,
+ * the model and its options. */
 et_status tagger_report(et_run *run, const tagger_data *d, const tagger_verdict *v, const char *name,
                         const et_tagger *m, int64_t rows);
 

@@ -34,8 +34,8 @@ typedef struct job {
     int phase;                     /* of the last epoch that was begun, from 1; 0: none */
 } job;
 
-/* The paper's schedule: half of the epochs with Adam, then SGD at three rates, each from the best weights so
- * far. */
+/* The paper's schedule: half of the epochs with Adam, then SGD at three rates,
+ * each from the best weights so far. */
 static int paper_phases(const et_cli *cli, const et_optim_options *adam, et_train_phase phases[PHASES])
 {
     const int64_t epochs = et_cli_int(cli, "epochs"), part = epochs / 6 > 0 ? epochs / 6 : 1;
@@ -49,8 +49,8 @@ static int paper_phases(const et_cli *cli, const et_optim_options *adam, et_trai
     return 4;
 }
 
-/* SampleCNN's: SGD, a fifth of the rate when nothing has improved for some epochs, from the best weights so
- * far. */
+/* SampleCNN's: SGD, a fifth of the rate when nothing has improved for some epochs,
+ * from the best weights so far. */
 static int plateau_phases(const et_cli *cli, et_train_phase phases[PHASES])
 {
     for (int i = 0; i < PHASES; i++)

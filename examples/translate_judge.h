@@ -12,8 +12,8 @@ typedef struct translate_verdict {
     int64_t n;    /* results judged */
 } translate_verdict;
 
-/* A batch of pairs: tensors that the open scope owns, cut to the longest. lengths is NULL where all are
- * equal. */
+/* A batch of pairs: tensors that the open scope owns, cut to the longest.
+ * lengths is NULL where all are equal. */
 typedef struct translate_batch {
     et_tensor *source, *lengths, *target;
     int64_t tokens; /* targets that count */

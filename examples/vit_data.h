@@ -25,8 +25,7 @@ typedef struct vit_recipe {
     int64_t folds;      /* parts of the data, of which two are held out in turn; 0: the data's own split */
     double lr, weight_decay, mixup, smoothing, clip;
     bool cosine;
-    bool by_accuracy;   /* the epoch with the best validation accuracy is kept; else that with the least
-                         * loss */
+    bool by_accuracy;   /* kept is the epoch with the best validation accuracy, else the least loss */
 } vit_recipe;
 
 /* The recipe of a kind; `paper`: the paper's model and training on those data. */

@@ -176,8 +176,8 @@ int vit_train(et_cli *cli)
     et_status status = ET_OK;
     int n_folds = 0;
 
-    /* A run that is gone on with says what its data is; a new one touches the folder only when data and model
-     * are known to fit. */
+    /* A run that is gone on with says what its data is;
+     * a new one touches the folder only when data and model are known to fit. */
     if (et_cli_flag(cli, "resume") && !(run = et_run_for_training(cli)))
         status = et_error_status();
     const char *dir = et_cli_text(cli, "data");

@@ -54,8 +54,8 @@ int vit_figures(const et_dataset *ds, const et_indices *items, const genre_verdi
     return n;
 }
 
-/* Relevance [rows, cols] of the patches of x [1, T, F], the members' mean: by rollout, or the last
- * block's. */
+/* Relevance [rows, cols] of the patches of x [1, T, F], the members' mean:
+ * by rollout, or the last block's. */
 static et_status relevance(const genre_model *m, et_tensor *x, bool rollout, float *out)
 {
     const et_vit *first = (const et_vit *)m->members[0];

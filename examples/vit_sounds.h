@@ -27,8 +27,8 @@ int64_t vit_sounds_bins(const vit_sounds *s);
 /* Mean and deviation of each bin over the given segments, [bins] each. */
 et_status vit_sounds_fit(vit_sounds *s, const et_indices *items, float *mean, float *std);
 
-/* From now on bins are standardised with these. Without it each segment has mean 0 and deviation 1 of its
- * own. */
+/* From now on bins are standardised with these.
+ * Without it each segment has mean 0 and deviation 1 of its own. */
 et_status vit_sounds_standardize(vit_sounds *s, const float *mean, const float *std);
 
 /* Segments by number: float32 [n, 512, bins], owned by the open scope. Fits genre_inputs. */

@@ -37,8 +37,8 @@ typedef struct vit_job {
 et_status vit_job_load(vit_job *j);
 void vit_job_unload(vit_job *j);
 
-/* The model, not trained yet, and the data standardised for it. sizes: the model's, or NULL for what the
- * options say. */
+/* The model, not trained yet, and the data standardised for it.
+ * sizes: the model's, or NULL for what the options say. */
 et_status vit_job_model(vit_job *j, const et_vit_config *sizes);
 /* Model, optimiser, loop. */
 et_status vit_job_train(vit_job *j, const et_vit_config *sizes, et_train_result *result);

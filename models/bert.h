@@ -20,19 +20,16 @@ typedef struct et_bert_config {
     int64_t vocabulary;          /* V */
     int64_t width, hidden;       /* d; of the layers' perceptrons */
     int layers, heads;
-    int64_t positions;           /* longest sequence; RoBERTa's table has pad + 1 rows more, which count
-                                  * here */
+    int64_t positions;           /* longest sequence, and RoBERTa's pad + 1 rows before it */
     int64_t types;               /* of segments */
     bool pooler;                 /* there is one */
-    bool roberta;                /* positions count from pad + 1 and pass over `pad` tokens, which have
-                                  * position pad */
+    bool roberta;                /* positions count from pad + 1; `pad` tokens are passed over, at pad */
     int32_t pad;
     bool gelu_tanh;              /* GELU in its tanh form, as the TensorFlow code has it */
     double eps;                  /* of the layer norms */
     double dropout;              /* of embeddings and branches */
     double attention_dropout;    /* of the attention's weights */
-    bool plain_init;             /* linear layers U(+-1/sqrt(fan_in)), embeddings N(0, 1): small models learn
-                                  * faster so */
+    bool plain_init;             /* for small models: linear U(+-1/sqrt(fan_in)), embeddings N(0, 1) */
 } et_bert_config;
 
 /** bert-base-uncased: V 30522, d 768, 12 layers of 12 heads, 3072, 512 positions: 109 482 240 parameters. */
@@ -43,8 +40,8 @@ et_bert_config et_bert_mini(void);
 et_bert_config et_bert_tiny(void);
 /** roberta-base: V 50265, 514 positions (two of them for padding), one type: 124 645 632 parameters. */
 et_bert_config et_roberta_base(void);
-/** One of the above by name: "bert-base", "bert-small", "bert-mini", "bert-tiny", "roberta-base". EINVAL
- *  lists them. */
+/** One of the above by name: "bert-base", "bert-small", "bert-mini", "bert-tiny", "roberta-base".
+ *  EINVAL lists them. */
 et_status et_bert_named(const char *name, et_bert_config *config);
 
 typedef struct et_bert {

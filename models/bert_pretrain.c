@@ -9,9 +9,9 @@
 #include "nn/init.h"
 #include "tensor/alloc.h"
 
-/* With embeddings N(0, 1) logits would begin with a deviation of sqrt(d): the norm before them brings it to 1.
- * And neighbours are what words are guessed from: waves as positions (Vaswani et al. 2017, here of variance 1)
- * tell them at once. */
+/* With embeddings N(0, 1) logits would begin with a deviation of sqrt(d): the norm before them
+ * brings it to 1. And neighbours are what words are guessed from: waves as positions (Vaswani et al. 2017,
+ * here of variance 1) tell them at once. */
 static void begin_plainly(et_bert_pretrain *m)
 {
     const int64_t d = m->bert->config.width;

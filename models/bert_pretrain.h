@@ -45,8 +45,7 @@ enum { ET_BERT_NO_TARGET = -100 };
 /* How words are masked. */
 typedef struct et_bert_masking {
     double share;         /* of a row's words that are chosen; 0: 0.15 */
-    double masked, random; /* of the chosen: become `mask`, become any word (others stay); both 0: 0.8 and
-                            * 0.1 */
+    double masked, random; /* of these: become `mask`, any word (others stay); both 0: 0.8, 0.1 */
     int32_t mask;         /* number of [MASK] */
     int32_t vocabulary;   /* words are 0 .. vocabulary - 1 */
     const int32_t *special; /* numbers that are neither chosen nor drawn ([PAD], [CLS], ...) */
@@ -73,16 +72,16 @@ int64_t et_bert_pair(const int32_t *a, int64_t na, const int32_t *b, int64_t nb,
 /** Logits [M, V] of the words at rows `at` (int32 [M]) of hidden states x [B, T, d] seen as [B T, d]. */
 et_tensor *et_bert_predict(const et_bert_pretrain *m, et_tensor *x, et_tensor *at);
 
-/** The mean cross entropy of the targets int32 [B, T] that are not ET_BERT_NO_TARGET, from hidden states x
- *  [B, T, d]: logits are made of these places alone. EINVAL if there is none. */
+/** The mean cross entropy of the targets int32 [B, T] that are not ET_BERT_NO_TARGET, from hidden states
+ *  x [B, T, d]: logits are made of these places alone. EINVAL if there is none. */
 et_tensor *et_bert_masked_loss(const et_bert_pretrain *m, et_tensor *x, const et_tensor *targets);
 
-/** The cross entropy of whether sentences follow each other: labels int32 [B], 0 follows, 1 does not. EINVAL
- *  without a pooler. */
+/** The cross entropy of whether sentences follow each other: labels int32 [B], 0 follows, 1 does not.
+ *  EINVAL without a pooler. */
 et_tensor *et_bert_next_loss(const et_bert_pretrain *m, et_tensor *x, et_tensor *labels);
 
-/** What is trained: the sum of both losses for ids, types and mask as et_bert_forward's; labels NULL: of the
- *  first alone. Scalar. */
+/** What is trained: the sum of both losses for ids, types and mask as et_bert_forward's;
+ *  labels NULL: of the first alone. Scalar. */
 et_tensor *et_bert_pretrain_loss(const et_bert_pretrain *m, et_tensor *ids, et_tensor *types, et_tensor *mask,
                                  const et_tensor *targets, et_tensor *labels);
 

@@ -1,18 +1,20 @@
 /* CLAP: sounds and texts in one space. Two systems have that name:
  *
- *   LAION      (Wu et al. 2023, arXiv 2211.06687): HTS-AT or CNN14, with fusion for long sounds; RoBERTa's
- *              pooled output; W_2 relu(W_1 x + b_1) + b_2 to 512
- *   Microsoft  (Elizalde et al. 2022, arXiv 2206.04769): CNN14; BERT's [CLS]; LN(p + dropout(W_2 gelu(p))), p
- *              = W_1 x, to 1024
+ *   LAION      (Wu et al. 2023, arXiv 2211.06687): HTS-AT or CNN14, with fusion for long sounds;
+ *              RoBERTa's pooled output;
+ *              W_2 relu(W_1 x + b_1) + b_2 to 512
+ *   Microsoft  (Elizalde et al. 2022, arXiv 2206.04769): CNN14;
+ *              BERT's [CLS];
+ *              LN(p + dropout(W_2 gelu(p))), p = W_1 x, to 1024
  *
- *   f = unit(head_t(text)),  g = unit(head_a(sound)),  loss: cross entropies of f_i . g_j exp(t) both ways, t
- *   learned
+ *   f = unit(head_t(text)),  g = unit(head_a(sound))
+ *   loss: cross entropies of f_i . g_j exp(t) both ways, t learned
  *
  * State dict of the former, with the names of the Hugging Face checkpoint: audio_model.audio_encoder
  * (models/htsat.h, models/cnn14.h), text_model (models/bert.h), {audio,text}_projection.linear{1,2},
- * logit_scale_a, logit_scale_t; {audio,text}_transform.sequential.{0,3}, which embeddings do without. Of the
- * latter: audio_encoder.base, caption_encoder.base,
- * {audio,caption}_encoder.projection.{linear1,linear2,layer_norm}, logit_scale. */
+ * logit_scale_a, logit_scale_t; {audio,text}_transform.sequential.{0,3}, which embeddings do without.
+ * Of the latter: audio_encoder.base, caption_encoder.base, logit_scale,
+ * {audio,caption}_encoder.projection.{linear1,linear2,layer_norm}. */
 #ifndef ETUDE_MODELS_CLAP_H
 #define ETUDE_MODELS_CLAP_H
 
@@ -42,12 +44,12 @@ typedef struct et_clap_config {
     double limit;          /* of the scale */
 } et_clap_config;
 
-/** LAION's models, HTSAT-tiny and HTSAT-base, without what nobody asks: 153 492 890 and 193 913 882
- *  parameters. */
+/** LAION's models, HTSAT-tiny and HTSAT-base, without what nobody asks:
+ *  153 492 890 and 193 913 882 parameters. */
 et_clap_config et_clap_tiny(void);
 et_clap_config et_clap_base(void);
-/** All that LAION's checkpoints hold: *c with classifiers and transforms. Tiny 157 250 713, base 198 481
- *  177. */
+/** All that LAION's checkpoints hold: *c with classifiers and transforms.
+ *  Tiny 157 250 713, base 198 481 177. */
 void et_clap_complete(et_clap_config *c);
 /** Microsoft's model of 2022: 195 220 688. */
 et_clap_config et_clap_microsoft(void);
@@ -69,8 +71,8 @@ typedef struct et_clap {
  *  as the towers' constructors. */
 et_clap *et_clap_new(et_module *parent, const char *name, const et_clap_config *config, et_rng *rng);
 
-/** Unit vectors [B, joint] of log-mel spectrograms; x and longer as et_htsat_forward, or et_cnn14_forward
- *  (longer NULL). */
+/** Unit vectors [B, joint] of log-mel spectrograms;
+ *  x and longer as et_htsat_forward, or et_cnn14_forward (longer NULL). */
 et_tensor *et_clap_audio(const et_clap *m, et_tensor *x, et_tensor *longer);
 /** Unit vectors [B, joint] of ids int32 [B, T]; mask uint8 [B, T], 0 for padding, or NULL. */
 et_tensor *et_clap_text(const et_clap *m, et_tensor *ids, et_tensor *mask);

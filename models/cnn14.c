@@ -70,8 +70,7 @@ et_cnn14 *et_cnn14_new(et_module *parent, const char *name, const et_cnn14_confi
 static et_tensor *block_forward(const et_cnn14 *m, int i, et_tensor *x)
 {
     const et_cnn14_block *b = m->blocks[i];
-    et_scope *inner = et_scope_open(); /* what no backward rule will read goes when the block has been
-                                        * passed */
+    et_scope *inner = et_scope_open(); /* what no backward rule will read goes at the block's end */
 
     if (!inner)
         return NULL;

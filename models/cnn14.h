@@ -51,8 +51,8 @@ typedef struct et_cnn14 {
  *  EINVAL for sizes below 1, more than ET_CNN14_BLOCKS blocks, a dropout outside [0, 1). */
 et_cnn14 *et_cnn14_new(et_module *parent, const char *name, const et_cnn14_config *config, et_rng *rng);
 
-/** The embedding [B, embedding] of log-mel spectrograms x [B, frames, bands]. Owned by the open scope.
- *  ESHAPE. */
+/** The embedding [B, embedding] of log-mel spectrograms x [B, frames, bands].
+ *  Owned by the open scope. ESHAPE. */
 et_tensor *et_cnn14_forward(const et_cnn14 *m, et_tensor *x);
 
 #ifdef __cplusplus

@@ -35,8 +35,8 @@ static const et_transformer_names names = {
     .mlp = {"intermediate.dense", "output.dense"},
 };
 
-/* 0, 1 or 2: which of the bands [0, side - w), [side - w, side - w/2), [side - w/2, side) a shifted row is
- * in. */
+/* The band in which a shifted row lies:
+ * 0 of [0, side - w), 1 of [side - w, side - w/2), 2 of [side - w/2, side). */
 static int region(int64_t i, int64_t side, int64_t window)
 {
     return (i >= side - window) + (i >= side - window / 2);
@@ -226,8 +226,8 @@ static et_tensor *fuse_branch(const et_htsat *m, int where, et_tensor *x)
                                        et_conv_layer_forward(m->fuse_conv[where][1], y));
 }
 
-/* 2 x w + 2 r (1 - w) = 2 ((x - r) w + r), w = sigmoid(local(x + r) + global(x + r)); all [B, d, side,
- * side] */
+/* 2 x w + 2 r (1 - w) = 2 ((x - r) w + r),  w = sigmoid(local(x + r) + global(x + r));
+ * all [B, d, side, side] */
 static et_tensor *fuse(const et_htsat *m, et_tensor *x, et_tensor *r)
 {
     et_tensor *both = et_add(x, r);
@@ -237,8 +237,8 @@ static et_tensor *fuse(const et_htsat *m, et_tensor *x, et_tensor *r)
     return et_mul_scalar(et_add(et_mul(et_sub(x, r), w), r), 2);
 }
 
-/* The maps of the three chunks of images [B, 3, S, S], one behind the other along time: [B, d, side,
- * side]. */
+/* The maps of the three chunks of images [B, 3, S, S], one behind the other along time:
+ * [B, d, side, side]. */
 static et_tensor *local_map(const et_htsat *m, et_tensor *images)
 {
     if (!images)

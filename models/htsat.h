@@ -2,13 +2,13 @@
  * arXiv 2103.14030), with attentional feature fusion for long sounds (Wu et al. 2023, arXiv 2211.06687; Dai
  * et al. 2021, arXiv 2009.14082).
  *
- *   image   BN over each band; time resized (bicubic); time cut into quarters, one below the other along
- *           frequency
+ *   image   BN over each band; time resized (bicubic); time cut into quarters, one below the other
+ *           along frequency
  *   tokens  LN(conv(image)), side by side
- *   block   pre-norm transformer; attention within windows, in odd blocks of windows shifted by half; scores
- *           + a learned bias of the relative position
- *   stage   blocks, then 2 x 2 tokens side by side -> LN -> linear, half as many channels as they have
- *           together
+ *   block   pre-norm transformer; attention within windows, in odd blocks of windows shifted by half;
+ *           scores + a learned bias of the relative position
+ *   stage   blocks, then 2 x 2 tokens side by side -> LN -> linear,
+ *           half as many channels as they have together
  *   y       mean of LN(tokens)
  *
  * State dict, with the names of the Hugging Face checkpoint: batch_norm.*, patch_embed.{proj,norm},
@@ -53,8 +53,7 @@ typedef struct et_htsat_stage {
     int64_t side, window;
     et_transformer *blocks;
     et_tensor **bias;  /* tables [(2 window - 1)^2, heads] of the blocks */
-    et_tensor *mask;   /* [windows, 1, N, N] of shifted windows: 0, or -100 between regions; NULL if none is
-                        * shifted */
+    et_tensor *mask;   /* [windows, 1, N, N]: -100 between regions of shifted windows, else 0; or NULL */
     et_layer_norm_layer *merge_norm; /* or NULL */
     et_linear_layer *merge;
 } et_htsat_stage;
@@ -84,10 +83,10 @@ void et_htsat_set_rng(et_htsat *m, et_rng *rng);
 /** Width of the embedding. */
 int64_t et_htsat_width(const et_htsat_config *config);
 
-/** The embedding [B, width] of log-mel spectrograms x: [B, frames, bands], or with fusion [B,
- *  ET_HTSAT_CHUNKS, frames, bands], the first of the whole sound. longer, uint8 [B]: 1 for sounds whose other
- *  three chunks are looked at; NULL: none is. Owned by the open scope. ESHAPE, also for more frames than the
- *  image holds. */
+/** The embedding [B, width] of log-mel spectrograms x: [B, frames, bands], or with fusion
+ *  [B, ET_HTSAT_CHUNKS, frames, bands], the first of the whole sound. longer, uint8 [B]: 1 for sounds whose
+ *  other three chunks are looked at; NULL: none is. Owned by the open scope. ESHAPE, also for more frames
+ *  than the image holds. */
 et_tensor *et_htsat_forward(const et_htsat *m, et_tensor *x, et_tensor *longer);
 
 #ifdef __cplusplus

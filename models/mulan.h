@@ -1,8 +1,8 @@
 /* MuLan: sounds and texts in one space (Huang et al. 2022, arXiv 2208.12415).
  *
  *   g = unit(W_a A(x) + b_a),   f = unit(W_t BERT(ids)[CLS] + b_t)
- *   loss of the similarities f_i . g_j / t, t learned, 1 / t at most 100 (et_mulan_loss); the parameter is
- *   ln(1 / t)
+ *   loss of the similarities f_i . g_j / t (et_mulan_loss);
+ *   t is learned, 1 / t at most 100, and the parameter is ln(1 / t)
  *
  * A is a ResNet-50 over 64 mel bands, or the Audio Spectrogram Transformer over 128. A public rendition in
  * another form is models/mulan_compact.h.
@@ -36,8 +36,8 @@ typedef struct et_mulan_config {
 /** M-ResNet-50 and M-AST with BERT-base, 128 wide, MuLan's loss, t 0.07. */
 et_mulan_config et_mulan_resnet50(void);
 et_mulan_config et_mulan_ast(void);
-/** S-XM's size: ResNet of width 8 and one block a stage, BERT of 2 layers of width 32, 16 wide: 151 993
- *  parameters. */
+/** S-XM's size: ResNet of width 8 and one block a stage, BERT of 2 layers of width 32, 16 wide:
+ *  151 993 parameters. */
 et_mulan_config et_mulan_small(void);
 
 typedef struct et_mulan {

@@ -3,14 +3,14 @@
  *
  *   attention   q, k unit vectors times learned gains, scores 8 q.k + bias, no biases in projections
  *   branch      x + A(LN(x)),  x + W_2 geglu(W_1 LN(x)),  layer norms without biases
- *   sounds      patches 16 x 16 -> LN, linear, LN, + 2-D sinusoids; the bias is a network's of (row, column)
- *               offsets; y = mean of LN(x_L)
+ *   sounds      patches 16 x 16 -> LN, linear, LN, + 2-D sinusoids;
+ *               the bias is a network's of (row, column) offsets;  y = mean of LN(x_L)
  *   texts       [CLS] + words + learned positions;  y = LN(x_L)[CLS]
  *
- * State dict: audio.to_patch_tokens.{1,2,3}, audio.dynamic_pos_bias_mlp.{0,2,4},
+ * State dict: audio.to_patch_tokens.{1,2,3}, audio.dynamic_pos_bias_mlp.{0,2,4}, audio.norm.gamma,
  * audio.transformer.layers.{i}.0.{norm.gamma, to_q.weight, to_kv.weight, q_scale, k_scale, to_out.0.weight},
- * .{i}.1.{0.gamma, 1.weight, 4.weight}, audio.norm.gamma; text.{token_emb.weight, pos_emb.weight, cls_token},
- * text.transformer.., text.norm.gamma; audio_to_latents, text_to_latents, temperature. */
+ * audio.transformer.layers.{i}.1.{0.gamma, 1.weight, 4.weight}; text.{token_emb.weight, pos_emb.weight,
+ * cls_token}, text.transformer.., text.norm.gamma; audio_to_latents, text_to_latents, temperature. */
 #ifndef ETUDE_MODELS_MULAN_COMPACT_H
 #define ETUDE_MODELS_MULAN_COMPACT_H
 
@@ -37,8 +37,8 @@ typedef struct et_mulan_compact_config {
     double log_scale;       /* logarithm of the scale at first */
 } et_mulan_compact_config;
 
-/** d 512, 6 layers of 8 heads of 64, 1365 hidden, 49 408 words, 256 positions, 128 wide, decoupled loss: 63
- *  468 297 parameters (19 029 768 and 44 307 200 in the towers). */
+/** d 512, 6 layers of 8 heads of 64, 1365 hidden, 49 408 words, 256 positions, 128 wide, decoupled loss:
+ *  63 468 297 parameters (19 029 768 and 44 307 200 in the towers). */
 et_mulan_compact_config et_mulan_compact(void);
 
 /* A layer: attention and perceptron, each behind a norm. */
@@ -76,8 +76,8 @@ typedef struct et_mulan_compact_model {
 et_mulan_compact_model *et_mulan_compact_new(et_module *parent, const char *name,
                                              const et_mulan_compact_config *config, et_rng *rng);
 
-/** Unit vectors [B, latent] of power spectrograms x [B, bins, frames], cut to whole patches. ESHAPE for less
- *  than one. */
+/** Unit vectors [B, latent] of power spectrograms x [B, bins, frames], cut to whole patches.
+ *  ESHAPE for less than one. */
 et_tensor *et_mulan_compact_audio(const et_mulan_compact_model *m, et_tensor *x);
 /** Unit vectors [B, latent] of ids int32 [B, T]; those that are `pad` are not looked at. */
 et_tensor *et_mulan_compact_text(const et_mulan_compact_model *m, et_tensor *ids);

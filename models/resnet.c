@@ -89,8 +89,7 @@ et_resnet *et_resnet_new(et_module *parent, const char *name, const et_resnet_co
 
 static et_tensor *bottleneck_forward(const et_bottleneck *b, et_tensor *x)
 {
-    et_scope *inner = et_scope_open(); /* what no backward rule will read goes when the block has been
-                                        * passed */
+    et_scope *inner = et_scope_open(); /* what no backward rule will read goes at the block's end */
 
     if (!inner)
         return NULL;

@@ -29,8 +29,8 @@ typedef struct et_resnet_config {
     int64_t classes;              /* of fc; 0: none */
 } et_resnet_config;
 
-/** ResNet-50: width 64, blocks 3, 4, 6, 3. One channel and no fc: 23 501 760 parameters; three and 1000
- *  classes: 25 557 032. */
+/** ResNet-50: width 64, blocks 3, 4, 6, 3. One channel and no fc: 23 501 760 parameters;
+ *  three and 1000 classes: 25 557 032. */
 et_resnet_config et_resnet_50(int64_t channels, int64_t classes);
 
 typedef struct et_bottleneck {

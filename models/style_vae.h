@@ -36,8 +36,7 @@ typedef struct et_style_vae_config {
     int64_t content, style;        /* widths of z_c and z_s */
     bool discrete_label;           /* the baseline: the label instead of style head and codebook */
     bool add_style;                /* z' = z_c + z_s (equal widths) instead of [z_c, z_s] */
-    bool style_always;             /* the decoder reads z_s (the baseline: the label) beside every event,
-                                    * too */
+    bool style_always;             /* the decoder reads z_s (baseline: the label) beside every event, too */
     double encoder_keep, decoder_keep; /* recurrent dropout: share of candidates kept in training */
     double tau;                    /* temperature of the Gumbel softmax */
     double tau_decay;              /* tau at step t is max(tau, tau_start decay^t); 0: constant */
@@ -50,8 +49,8 @@ typedef struct et_style_vae_config {
                                       less than half of the memory, a fifth more time, the same numbers */
 } et_style_vae_config;
 
-/** P 88, D 32, S 2, HyperLSTM 512/256, z_c 120, z_s 80: 10 985 037 parameters (baseline 9 290 667, layer-norm
- *  LSTM 6 273 869). */
+/** P 88, D 32, S 2, HyperLSTM 512/256, z_c 120, z_s 80:
+ *  10 985 037 parameters (baseline 9 290 667, layer-norm LSTM 6 273 869). */
 et_style_vae_config et_style_vae_paper(void);
 /** GRU 128 (or a HyperLSTM 128/32), heads 128, z_c 8, z_s 32, little room for content so that the style is
  *  left to z_s: for real music on an ordinary computer. */
@@ -112,12 +111,12 @@ typedef struct et_style_loss {
 /** All but the last event of each row is read (END excluded). ET_OK, or the error's status. */
 et_status et_style_vae_encode(const et_style_vae *m, const et_style_batch *b, et_style_posterior *out);
 
-/** Logits [B, T, P + 1 + 2 (D + 1)] of the events of b, each read off the ones before it; z [B, width of
- *  z']. */
+/** Logits [B, T, P + 1 + 2 (D + 1)] of the events of b,
+ *  each read off the ones before it; z [B, width of z']. */
 et_tensor *et_style_vae_decode(const et_style_vae *m, et_tensor *z, const et_style_batch *b);
 
-/** z' [B, ..] of content z_c [B, content] and z_cat [B, S], the weight of each style (one-hot rows, or
- *  drawn). */
+/** z' [B, ..] of content z_c [B, content] and z_cat [B, S],
+ *  the weight of each style (one-hot rows, or drawn). */
 et_tensor *et_style_vae_latent(const et_style_vae *m, et_tensor *z_c, et_tensor *z_cat);
 
 /** The loss at training step `step`, all terms to be minimised:

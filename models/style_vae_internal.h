@@ -12,8 +12,8 @@ et_tensor *et_style_vae_features(const et_style_vae *m, et_tensor *pitch, et_ten
 /** What the decoder reads first, [rows, 1, ..]: the embedding of pitch 0, no dt, no dur. */
 et_tensor *et_style_vae_start(const et_style_vae *m, int64_t rows);
 
-/** What the decoder reads of events x [rows, T, ..]: with style_always z_s of z' [rows or 1, ..] beside
- *  each. */
+/** What the decoder reads of events x [rows, T, ..]:
+ *  with style_always z_s of z' [rows or 1, ..] beside each. */
 et_tensor *et_style_vae_inputs(const et_style_vae *m, et_tensor *z, et_tensor *x);
 
 /** The decoder's state before the first event. */

@@ -62,8 +62,8 @@ static int32_t draw(const float *l, int64_t n, const et_style_sampling *s, et_rn
 
 /* --- steps ------------------------------------------------------------------------------------------- */
 
-/* A step of the decoder for events [rows, 3] (NULL: the first one) of z' [rows or 1, ..]; logits [rows,
- * classes], contiguous. */
+/* A step of the decoder for events [rows, 3] (NULL: the first one) of z' [rows or 1, ..];
+ * logits [rows, classes], contiguous. */
 static et_tensor *step(const et_style_vae *m, et_tensor *z, int64_t rows, const int32_t *events,
                        et_norm_lstm_state *s)
 {
@@ -99,8 +99,8 @@ static void remember(memory *mem, const et_norm_lstm_state *s, int64_t rows)
         mem->of[i] = parts[i] ? et_zeros(parts[i]->dtype, ET_SHAPE(rows, parts[i]->shape[1])) : NULL;
 }
 
-/* Keeps rows index[0 .. n-1] of the state (NULL: the first n) and closes the step's scope; *s are
- * then the kept ones. */
+/* Keeps rows index[0 .. n-1] of the state (NULL: the first n) and closes the step's scope;
+ * *s are then the kept ones. */
 static et_status close_step(et_scope *inner, memory *mem, et_norm_lstm_state *s, int64_t n,
                             const int32_t *index)
 {

@@ -42,8 +42,7 @@ typedef struct et_tagger_config {
     /* Spec */
     int64_t bands;                             /* mel bands, F */
     int64_t channels;                          /* c: branches have c, 2c, 4c, .. channels, 29 c together */
-    int64_t tall[2];                           /* kernel heights, of three vertical branches each (widths 7,
-                                                * 3, 1) */
+    int64_t tall[2];                           /* heights of the vertical branches: each 7, 3 and 1 wide */
     int64_t temporal[ET_TAGGER_HORIZONTAL];    /* kernels of the horizontal branches, odd */
     /* Raw */
     int64_t first;                             /* channels of the convolution of stride 3 */
@@ -94,8 +93,7 @@ typedef struct et_tagger {
     et_tensor *cls;                /* [width], fixed or a parameter (back_end.cls) */
     et_linear_layer *pooler;
     et_linear_layer *classifier;
-    et_rng *rng;                   /* for dropout; NULL: the thread's default generator. Set by
-                                    * et_tagger_set_rng. */
+    et_rng *rng;                   /* for dropout (et_tagger_set_rng); NULL: the thread's default generator */
 } et_tagger;
 
 /** A model under parent and name (both NULL: a root), initialised from rng as the layers are by default. Free

@@ -165,8 +165,8 @@ static et_attention_opts attention_opts(const et_encoder_decoder *m, bool causal
                                .dropout = m->module.training ? m->config.dropout : 0};
 }
 
-/* MultiHead(Q, K, V) = Concat(head_1 .. head_H) W_O,  head_i = softmax(Q_i K_i^T / sqrt(d_k)) V_i   (3.2,
- * 1) */
+/* MultiHead(Q, K, V) = Concat(head_1 .. head_H) W_O                       (section 3.2)
+ * head_i = softmax(Q_i K_i^T / sqrt(d_k)) V_i                             (eq. 1) */
 et_tensor *et_joint_attend(const et_encoder_decoder *m, const et_joint_attention *a, et_tensor *q,
                            et_tensor *k, et_tensor *v, et_tensor *mask, bool causal)
 {

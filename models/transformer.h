@@ -63,13 +63,13 @@ typedef struct et_encoder_decoder {
     et_rng *rng; /* for dropout; NULL: the thread's default generator. May be set. */
 } et_encoder_decoder;
 
-/** A model under parent and name (both NULL: a root). Matrices are Xavier uniform, the embedding N(0,
- *  d^-0.5). NULL on failure: EINVAL for sizes out of range or a width that the heads do not divide. */
+/** A model under parent and name (both NULL: a root). Matrices are Xavier uniform, the embedding
+ *  N(0, d^-0.5). NULL on failure: EINVAL for sizes out of range or a width that the heads do not divide. */
 et_encoder_decoder *et_encoder_decoder_new(et_module *parent, const char *name,
                                            const et_encoder_decoder_config *config, et_rng *rng);
 
-/** The encoder's output [B, S, d] for source tokens int32 [B, S], the first lengths[b] of each (int32 [B], or
- *  NULL for all). */
+/** The encoder's output [B, S, d] for source tokens int32 [B, S],
+ *  the first lengths[b] of each (int32 [B], or NULL for all). */
 et_tensor *et_encoder_decoder_encode(const et_encoder_decoder *m, et_tensor *source, et_tensor *lengths);
 
 /** Logits [B, T, V] of the tokens after each of target int32 [B, T], from the encoder's output `memory`. */

@@ -47,8 +47,8 @@ typedef struct et_two_tower_config {
  *  layers of BERT trained: "model-1". */
 et_two_tower_config et_two_tower_base(void);
 
-/** S-XM's size: 2 layers of width 32 for 14 tokens out of 32, the same for 64 x 16 "sounds", heads to 16, tau
- *  2; everything is trained but the pooler. 40 928 parameters. */
+/** S-XM's size: 2 layers of width 32 for 14 tokens out of 32, the same for 64 x 16 "sounds", heads to 16,
+ *  tau 2; everything is trained but the pooler. 40 928 parameters. */
 et_two_tower_config et_two_tower_small(void);
 
 /* A row of the tables. */

@@ -9,9 +9,10 @@
 extern "C" {
 #endif
 
-/* Parameters: weight (ones), bias (zeros) [channels]. Buffers: running_mean (zeros), running_var (ones) [channels],
- * num_batches_tracked (int32, one element). In training the batch's statistics normalise, and the running ones move
- * towards them by a tenth; in evaluation the running ones normalise. */
+/* Parameters: weight (ones), bias (zeros) [channels].
+ * Buffers: running_mean (zeros), running_var (ones) [channels], num_batches_tracked (int32, one element).
+ * In training the batch's statistics normalise, and the running ones move towards them by a tenth;
+ * in evaluation the running ones normalise. */
 typedef struct et_batch_norm_layer {
     et_module module;
     et_tensor *weight, *bias, *running_mean, *running_var, *num_batches_tracked;

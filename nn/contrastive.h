@@ -31,8 +31,8 @@ et_tensor *et_contrastive_loss(et_contrastive_form form, et_tensor *logits);
 et_tensor *et_contrastive_loss_at(et_contrastive_form form, et_scale_mode mode, double t, et_tensor *f,
                                   et_tensor *g);
 
-/** The loss of f and g [N, d] with a learned t (one element): logits S min(exp(t), limit),
- *  et_scale_logits. */
+/** The loss of f and g [N, d] with a learned t (one element):
+ *  logits S min(exp(t), limit), et_scale_logits. */
 et_tensor *et_contrastive_loss_learned(et_contrastive_form form, et_tensor *t, double limit, et_tensor *f,
                                        et_tensor *g);
 

@@ -1,5 +1,5 @@
-/* Reading modules from safetensors files, with the names of other libraries, and what became of each
- * tensor. */
+/* Reading modules from safetensors files, with the names of other libraries,
+ * and what became of each tensor. */
 #include "config.h"
 
 #include <inttypes.h>

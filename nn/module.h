@@ -152,8 +152,7 @@ typedef struct et_name_list {
 /* What became of a file's tensors. Names are the module's in missing, else the file's. */
 typedef struct et_load_report {
     int64_t loaded;
-    int64_t passed_over;     /* tensors of the file that are not wanted (pass_over, keep and those of
-                              * `rewrite`) */
+    int64_t passed_over;     /* tensors of the file that are not wanted (pass_over, keep, `rewrite`) */
     int64_t kept;            /* tensors of the module that stay as they are (optional, keep) */
     et_name_list missing;    /* in the module, not in the file */
     et_name_list unexpected; /* in the file, not in the module */
@@ -179,8 +178,7 @@ typedef struct et_load_options {
     /* Lists of paths of the module, each meaning what is below it too and ending with NULL; or NULL: */
     const char *const *pass_over; /* of tensors of the file that the module may not have */
     const char *const *optional;  /* of tensors of the module that the file may not have */
-    const char *const *keep;      /* of tensors of the module that are not to be read, whatever the file
-                                   * has */
+    const char *const *keep;      /* of tensors of the module that are not to be read in any case */
     bool compare;                 /* only report: nothing is read, and no misfit is an error */
 } et_load_options;
 

@@ -117,16 +117,17 @@ static bool folds(const et_mha *m, const et_tensor *x, const et_tensor *memory, 
 
 /* Self-attention without keys and values. Of head h's scores
  *
- *   q_h k_h^T = (x W_q^T + b_q) (x W_k^T + b_k)^T = (x A_h^T + a_h) x^T + c,   A_h = W_k^T W_q,  a_h = W_k^T
- *   b_q,
+ *   q_h k_h^T = (x W_q^T + b_q) (x W_k^T + b_k)^T = (x A_h^T + a_h) x^T + c,
+ *   A_h = W_k^T W_q,  a_h = W_k^T b_q,
  *
  * where c is the same for every key, so that softmax does not see it; and of what the heads' weights P_h find
  *
- *   y = sum_h P_h (x W_v^T + 1 b_v^T) W_o^T + b_o = sum_h (P_h [x 1]) U_h^T + b_o,   U_h = W_o [W_v b_v].
+ *   y = sum_h P_h (x W_v^T + 1 b_v^T) W_o^T + b_o = sum_h (P_h [x 1]) U_h^T + b_o,
+ *   U_h = W_o [W_v b_v].
  *
  * The column of ones is needed where dropout changes the sums of P_h's rows; they are 1 else. The x are keys
- * and values of all heads alike, so the H T queries of an item go through as those of one head, as they
- * lie. */
+ * and values of all heads alike, so the H T queries of an item go through, as they lie, as those of one
+ * head. */
 static et_tensor *forward_folded(const et_mha *m, et_tensor *x)
 {
     const et_mha_config *c = &m->config;

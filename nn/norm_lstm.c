@@ -12,8 +12,8 @@ enum { GATES = 4 };
 
 /* --- parameters --------------------------------------------------------------------------------- */
 
-/* W_xh and W_hh of n units. Stored input x output, W_hh's gates are blocks of columns: each an
- * orthogonal matrix. */
+/* W_xh and W_hh of n units. Stored input x output, W_hh's gates are blocks of columns:
+ * each an orthogonal matrix. */
 static void weights(et_module *m, int64_t in, int64_t n, et_tensor **W_xh, et_tensor **W_hh, et_rng *rng)
 {
     *W_xh = et_module_param(m, "W_xh", ET_SHAPE(in, GATES * n));

@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/* Layer-norm LSTM. Parameters: W_xh [m, 4n], W_hh [n, 4n], ln_gamma, ln_beta [4n], lnc_gamma,
- * lnc_beta [n]. */
+/* Layer-norm LSTM. Parameters: W_xh [m, 4n], W_hh [n, 4n], ln_gamma, ln_beta [4n],
+ * lnc_gamma, lnc_beta [n]. */
 typedef struct et_norm_lstm {
     et_module module;
     int64_t in, units; /* m, n */
@@ -65,8 +65,8 @@ typedef struct et_hyper_lstm_config {
     double keep; /* of the large cell's candidates */
 } et_hyper_lstm_config;
 
-/** zw_w 0, zw_b 1, alpha 0.1 / e, so that all scales begin at 0.1; zb_w N(0, 0.01), beta 0; the rest as
- *  above. */
+/** zw_w 0, zw_b 1, alpha 0.1 / e, so that all scales begin at 0.1; zb_w N(0, 0.01), beta 0;
+ *  the rest as above. */
 et_hyper_lstm *et_hyper_lstm_new(et_module *parent, const char *name, const et_hyper_lstm_config *config,
                                  et_rng *rng);
 

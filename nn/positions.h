@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* Sinusoidal: a table that sizes determine, not part of the state. Learned: the parameter
- * weight [max, d]. */
+/* Sinusoidal: a table that sizes determine, not part of the state.
+ * Learned: the parameter weight [max, d]. */
 typedef struct et_positions {
     et_module module;
     et_tensor *table;

@@ -34,8 +34,7 @@ typedef struct et_train_task {
 typedef struct et_train_phase {
     int64_t epochs; /* at least 1; the last phase lasts to the end of the run */
     et_optim_options optim;
-    int64_t patience; /* it ends, the last one with the run, after so many of its epochs without improvement;
-                       * 0: not */
+    int64_t patience; /* epochs without improvement after which it ends, the last one with the run; 0: none */
 } et_train_phase;
 
 typedef struct et_train_event {

@@ -33,8 +33,7 @@ enum {
     BLOCK_BYTES = 384 * 1024, /* gathered lines of a block */
     LONGEST = 512,            /* positions of a block */
     OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
-    LEAST_AREA = 48,          /* positions of a sample whose product with a kernel of one position is worth a
-                               * call */
+    LEAST_AREA = 48,          /* positions of a sample whose product with a 1 x 1 kernel is worth a call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
     SHARDS = 8,               /* of the batch, for gradients of weights */
     SHARD_ELEMS = 64 * 1024   /* up to this many elements; larger ones are cut themselves */
@@ -169,8 +168,7 @@ static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block 
         const run u = run_of(j, at, r);
         const char *x = j->x + (u.sample * s->in + c0) * area * j->es;
         char *to = lines + u.at * j->es;
-        if (j->shared && j->segs == 1 && c1 - c0 < at->runs) { /* whole rows: all of them for a channel in one
-                                                                * go */
+        if (j->shared && j->segs == 1 && c1 - c0 < at->runs) { /* whole rows, a channel's all in one go */
             for (int64_t c = c0; c < c1; c++, x += area * j->es)
                 for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es)
                     j->kr->conv_rows(at->runs, x, s->h, s->w, u.q / s->ow * s->sh - s->ph + i, s->sh, -s->pw,

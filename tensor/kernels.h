@@ -176,8 +176,8 @@ typedef struct et_kernels {
     void (*clamp)(int64_t n, const void *x, double lo, double hi, void *y);
     void (*clamp_bwd)(int64_t n, const void *x, double lo, double hi, const void *dy, void *dx, int acc);
     void (*pow)(int64_t n, const void *x, int sx, const void *e, int se, void *y);
-    /* float32 alone (NULL in float64): y = x as bfloat16, to the nearest, ties to even; the reverse;
-     * and there and back */
+    /* float32 alone (NULL in float64): y = x as bfloat16, to the nearest, ties to even;
+     * the reverse; and there and back */
     void (*to_bf16)(int64_t n, const float *x, uint16_t *y);
     void (*from_bf16)(int64_t n, const uint16_t *x, float *y);
     void (*round_bf16)(int64_t n, const float *x, float *y);
@@ -267,8 +267,8 @@ typedef struct et_kernels {
     /* `count` rows, lds and ldd apart: dst[t] = src[start + t step], 0 outside src[0 .. width), for t < n. */
     void (*conv_gather)(int64_t count, const void *src, int64_t lds, int64_t width, int64_t start,
                         int64_t step, void *dst, int64_t ldd, int64_t n);
-    /* `rows` rows of an image x [h, w]: dst[r ldd + t] = x[first + r sh][start + t sw], 0 outside, for t <
-     * n. */
+    /* `rows` rows of an image x [h, w]: dst[r ldd + t] = x[first + r sh][start + t sw],
+     * 0 outside, for t < n. */
     void (*conv_rows)(int64_t rows, const void *x, int64_t h, int64_t w, int64_t first, int64_t sh,
                       int64_t start, int64_t sw, void *dst, int64_t ldd, int64_t n);
     /* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) of a kernel sees each of
@@ -298,8 +298,8 @@ typedef struct et_kernels {
     void (*max_pool_scatter)(int64_t n, const void *dy, const uint8_t *at, const int64_t *tap, int64_t start,
                              int64_t step, void *dx);
 
-    /* y[t] = scale (x[2 t] + x[2 t + 1]), the sum of `rows` rows; and dx[2 t], dx[2 t + 1] (+)= scale dy[t]
-     * in each row. */
+    /* y[t] = scale (x[2 t] + x[2 t + 1]), the sum of `rows` rows;
+     * and dx[2 t], dx[2 t + 1] (+)= scale dy[t] in each row. */
     void (*avg_pairs)(int64_t n, int64_t rows, const void *x, int64_t ldx, double scale, void *y);
     void (*avg_pairs_bwd)(int64_t n, int64_t rows, const void *dy, double scale, void *dx, int64_t ldx,
                           int acc);
@@ -364,8 +364,8 @@ typedef struct et_kernels {
     /* Its inverse, times 2 scale (roots NULL: the whole of a Hermitian spectrum, times scale), with
      * real and imaginary parts swapped: the passes then transform back. */
     void (*fft_join)(int64_t n, const void *roots, double scale, const void *spectrum, void *rows);
-    /* The bins 0 .. N of one sequence, (re, im) each; work has room for 4 N + 2 lanes reals. NULL
-     * where lanes is 1. */
+    /* The bins 0 .. N of one sequence, (re, im) each;
+     * work has room for 4 N + 2 lanes reals. NULL where lanes is 1. */
     void (*fft_one)(const et_fft_one *s, const void *x, void *work, void *out);
     /* out row i = the sum of the band's rows times its weights; weights of all bands follow each other */
     void (*band_sums)(int64_t n, const et_band *bands, const void *weights, const void *rows, void *out);

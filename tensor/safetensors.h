@@ -45,8 +45,8 @@ const char *et_safetensors_meta(const et_safetensors *file, const char *key);
 /** The i-th metadata pair; false outside. */
 bool et_safetensors_meta_at(const et_safetensors *file, int64_t i, const char **key, const char **value);
 
-/** Reads one tensor. NULL and EINVAL (no such name, an integer beyond int32), EDTYPE, EIO,
- *  EFORMAT, ENOMEM. */
+/** Reads one tensor. NULL and EINVAL (no such name, an integer beyond int32),
+ *  EDTYPE, EIO, EFORMAT, ENOMEM. */
 et_tensor *et_safetensors_load(et_safetensors *file, const char *name);
 /** Reads into dst, which must have the same shape and the dtype that it is read as; reals
  *  and bfloat16 are converted into one another. ESHAPE, EDTYPE besides the above; dst is

@@ -1,5 +1,5 @@
-/* The task S-XM for models of pairs: trained on made-up sounds with captions, judged by finding 128 of
- * them. */
+/* The task S-XM for models of pairs: trained on made-up sounds with captions,
+ * judged by finding 128 of them. */
 #ifndef ETUDE_TESTS_CAPTIONED_H
 #define ETUDE_TESTS_CAPTIONED_H
 
@@ -49,8 +49,8 @@ static inline et_tensor *captioned_ids(const et_wordpiece *w, const et_names *ca
     return rows;
 }
 
-/* `steps` steps of 32 with Adam at 1e-3, all drawn from the seed; then how well 128 captions find their
- * sounds. */
+/* `steps` steps of 32 with Adam at 1e-3, all drawn from the seed;
+ * then how well 128 captions find their sounds. */
 static inline et_retrieval_report captioned_learn(const captioned_model *t, int steps, uint64_t seed)
 {
     et_names captions[2] = {{0, NULL}, {0, NULL}};

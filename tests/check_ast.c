@@ -1,5 +1,5 @@
-/* AST: sizes, the embedding against its formula, halves, pooling, freezing, wrong use, allocation
- * failures. */
+/* AST: sizes, the embedding against its formula, halves, pooling, freezing, wrong use,
+ * allocation failures. */
 #include "config.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* The tape and backward: what can be asked twice, and what happens when things are done in the wrong
- * order. */
+/* The tape and backward: what can be asked twice,
+ * and what happens when things are done in the wrong order. */
 #include "config.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* BERT: sizes, masks and padding, halves, pooling, RoBERTa's positions, freezing, wrong use, allocation
- * failures. */
+/* BERT: sizes, masks and padding, halves, pooling, RoBERTa's positions, freezing, wrong use,
+ * allocation failures. */
 #include "config.h"
 
 #include <math.h>

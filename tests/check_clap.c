@@ -92,8 +92,8 @@ START_TEST(sizes)
 }
 END_TEST
 
-/* tests/fixtures/clap/names.csv: name and shape ("96x1x4x4", "scalar") of every tensor of the published
- * CLAP. */
+/* tests/fixtures/clap/names.csv: name and shape ("96x1x4x4", "scalar")
+ * of every tensor of the published CLAP. */
 START_TEST(names)
 {
     char path[4096], shape[80];

@@ -87,8 +87,8 @@ START_TEST(laion_misfits)
     ck_assert(r.unexpected.n == 26 && r.missing.n == 0 && r.misshaped.n == 0);
     et_load_report_free(&r);
     ck_assert(et_allclose(before, m->text->word->weight, 0, 0, false));
-    /* another tower: two blocks of two convolutions and norms, and fc1; the norm of bands and a head have
-     * other sizes */
+    /* another tower: two blocks of two convolutions and norms, and fc1;
+     * the norm of bands and a head have other sizes */
     ck_assert_int_eq(et_clap_load(m, fixture(path, sizeof path, "clap-cnn14-laion"), &r), ET_ESHAPE);
     et_error_clear();
     ck_assert_msg(r.missing.n > 50 && r.unexpected.n == 22 && r.misshaped.n == 5,

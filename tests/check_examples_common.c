@@ -460,8 +460,8 @@ START_TEST(run_memory)
 }
 END_TEST
 
-/* A child writes as fast as it can, is watched and then killed; whatever the moment, every
- * file is whole. */
+/* A child writes as fast as it can, is watched and then killed;
+ * whatever the moment, every file is whole. */
 START_TEST(killed_while_writing)
 {
     enum { ROUNDS = 12 };

@@ -333,8 +333,8 @@ static int count(const char *text, const char *what)
     return n;
 }
 
-/* Each picture has a line that knows its edges and their times; the script stands once, behind all
- * figures. */
+/* Each picture has a line that knows its edges and their times;
+ * the script stands once, behind all figures. */
 START_TEST(pictures_that_follow_sound)
 {
     const float x[6] = {0, 1, 2, 3, 4, 5};

@@ -1,5 +1,5 @@
-/* Matrix products: every instruction set of this machine, and float64, against the definition
- * summed in long double. */
+/* Matrix products: every instruction set of this machine, and float64,
+ * against the definition summed in long double. */
 #include "config.h"
 
 #include <check.h>

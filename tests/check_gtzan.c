@@ -1,5 +1,5 @@
-/* The GTZAN tables: small folders made here, broken in every way; the real data where they
- * are present. */
+/* The GTZAN tables: small folders made here, broken in every way;
+ * the real data where they are present. */
 #include "config.h"
 
 #include <check.h>

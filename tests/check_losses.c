@@ -1,5 +1,5 @@
-/* Losses and what samples of latent variables are: values and gradients written by hand, golden
- * values, and wrong use. */
+/* Losses and what samples of latent variables are:
+ * values and gradients written by hand, golden values, and wrong use. */
 #include "config.h"
 
 #include "tests/values.h"

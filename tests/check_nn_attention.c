@@ -170,8 +170,8 @@ static et_tensor *forward_and_back(const et_mha *m, et_tensor *x, bool apart)
     return y;
 }
 
-/* The same results and gradients as with keys and values, with and without biases, also of an x that lies
- * apart. */
+/* The same results and gradients as with keys and values, with and without biases,
+ * also of an x that lies apart. */
 START_TEST(folded_is_plain)
 {
     et_mha *m[2] = {wide_heads(&(et_mha_config){.no_bias = _i == 1}),
@@ -188,8 +188,7 @@ START_TEST(folded_is_plain)
     ck_assert(et_allclose(x[0]->grad, x[1]->grad, 1e-11, 1e-11, false));
     for (int64_t i = 0; i < et_module_n_entries(&m[0]->module); i++) {
         const et_entry *a = et_module_entry(&m[0]->module, i), *b = et_module_entry(&m[1]->module, i);
-        const bool key_bias = strcmp(a->name, "k.bias") == 0; /* softmax does not see it: no gradient, or
-                                                               * rounding's */
+        const bool key_bias = strcmp(a->name, "k.bias") == 0; /* softmax does not see it */
         for (int64_t j = 0; key_bias && b->tensor->grad && j < FH * FW; j++)
             ck_assert_double_le(fabs(et_data_f64(b->tensor->grad)[j]), 1e-13);
         if (!key_bias)
@@ -321,8 +320,8 @@ START_TEST(folded_allocations)
 }
 END_TEST
 
-/* Results and gradients, dropout included, have the same bits for any number of threads, in float32 and with products
- * of bfloat16. */
+/* Results and gradients, dropout included, have the same bits for any number of threads,
+ * in float32 and with products of bfloat16. */
 START_TEST(folded_threads)
 {
     static const int threads[] = {1, 2, 3};

@@ -325,8 +325,8 @@ START_TEST(places)
 }
 END_TEST
 
-/* Freezing in between keeps the moments of the others: c goes the way it goes in a run where
- * b is never trained. */
+/* Freezing in between keeps the moments of the others:
+ * c goes the way it goes in a run where b is never trained. */
 START_TEST(freezing)
 {
     et_tensor *end[2];

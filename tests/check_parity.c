@@ -50,8 +50,8 @@ static et_tensor *multi_head(et_tensor **in, et_tensor **weights)
                      in[4], in[5]);
 }
 
-/* in: h [B, T, H], W, b, v, valid [B, T]: softmax over the valid frames of v . tanh(W h + b), and the mean of
- * h with these weights. */
+/* in: h [B, T, H], W, b, v, valid [B, T]:
+ * softmax over the valid frames of v . tanh(W h + b), and the mean of h with these weights. */
 static et_tensor *additive(et_tensor **in, et_tensor **weights)
 {
     et_tensor *score = et_matmul(et_tanh(et_linear(in[0], in[1], in[2])), in[3]);

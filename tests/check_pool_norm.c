@@ -1,5 +1,5 @@
-/* Pooling and batch norm: kernels of every table against definitions, values by hand, running statistics, numbers
- * far from zero, the same bits on any number of threads; wrong use; the layer. */
+/* Pooling and batch norm: kernels of every table against definitions, values by hand, running statistics,
+ * numbers far from zero, the same bits on any number of threads; wrong use; the layer. */
 #include "config.h"
 
 #include <math.h>
@@ -23,7 +23,8 @@ static void reset(void) { et_error_clear(); }
 
 /* --- max pooling --- */
 
-/* Windows over one row of `width` elements, by the definition; NaN is the largest, the first of equals wins. */
+/* Windows over one row of `width` elements, by the definition;
+ * NaN is the largest, the first of equals wins. */
 static int slow_max(const array *a, int64_t ldx, int64_t width, int64_t column, int64_t rows, int64_t i0,
                     int64_t kw, double *most)
 {

@@ -314,8 +314,8 @@ START_TEST(cross_entropies)
 }
 END_TEST
 
-/* Activations of -1, 0.5 and 2; the values are of float64 programs in another library, with ten
- * decimals. */
+/* Activations of -1, 0.5 and 2; the values are of float64 programs in another library,
+ * with ten decimals. */
 START_TEST(golden_activations)
 {
     static const struct {

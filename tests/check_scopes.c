@@ -1,5 +1,5 @@
-/* Scopes: what they release and what they keep, what is not recorded, and what happens when they are closed
- * in the wrong order. */
+/* Scopes: what they release and what they keep, what is not recorded,
+ * and what happens when they are closed in the wrong order. */
 #include "config.h"
 
 #include <stdlib.h>

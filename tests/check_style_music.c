@@ -1,5 +1,5 @@
-/* What style-vae measures of pieces: keys, copies, histograms, piano rolls; the order of its batches; two
- * axes of a cloud. */
+/* What style-vae measures of pieces: keys, copies, histograms, piano rolls;
+ * the order of its batches; two axes of a cloud. */
 #include "config.h"
 
 #include <check.h>
@@ -131,8 +131,8 @@ START_TEST(histograms)
     ck_assert(h.notes == 0 && h.pieces == 0 && h.clarity == 0 && h.range == 0);
     style_data_free(&d);
 
-    /* Means over pieces: an octave's scale on sixteenths, and two notes a fifth apart of which one is between
-     * them. */
+    /* Means over pieces: an octave's scale on sixteenths,
+     * and two notes a fifth apart of which one is between them. */
     static const int scale[] = {0, 2, 4, 5, 7, 9, 11, 12};
     et_event e[12];
     for (int i = 0; i < 8; i++)

@@ -25,8 +25,8 @@ static et_style_vae *model(const et_style_vae_config *c, uint64_t seed)
 
 START_TEST(counts)
 {
-    /* with z_s beside every event: 8 (or 2, the label's) more inputs of four gates of 32 units and 16 hyper
-     * units */
+    /* with z_s beside every event:
+     * 8 (or 2, the label's) more inputs of four gates of 32 units and 16 hyper units */
     static const int64_t want[] = {10985037, 9290667, 6273869, 111877, 105043, 111877 + 8 * 4 * 48,
                                    105043 + 2 * 4 * 48};
     et_style_vae_config c = _i < 3 ? et_style_vae_paper() : et_style_vae_small();
@@ -152,8 +152,8 @@ static void same(et_safetensors *f, const char *name, const char *what, et_tenso
     ck_assert_msg(worst <= tolerance * largest, "%s/%s differs by %g of %g", name, what, worst, largest);
 }
 
-/* Posterior, logits, every term of the loss and every gradient as PyTorch has them (oracle/style_vae.py), in
- * both widths. */
+/* Posterior, logits, every term of the loss and every gradient as PyTorch has them (oracle/style_vae.py),
+ * in both widths. */
 START_TEST(other_implementation)
 {
     static const struct {

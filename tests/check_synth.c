@@ -113,8 +113,8 @@ START_TEST(pitch)
 }
 END_TEST
 
-/* A tone folded back at the Nyquist frequency would stand between the harmonics: a' sharp is no divisor of
- * the rate. */
+/* A tone folded back at the Nyquist frequency would stand between the harmonics:
+ * a' sharp is no divisor of the rate. */
 START_TEST(band)
 {
     static const int programs[] = {0, 4, 6, 16, 19, 24, 30, 38, 56, 57, 80, 81, 104, 114};

@@ -360,7 +360,8 @@ static bool make_model(void *user)
     return m != NULL;
 }
 
-/* The answers with and without attention asked for: the last layer is computed whole only for its attention. */
+/* The answers with and without attention asked for:
+ * the last layer is computed whole only for its attention. */
 START_TEST(last_layer)
 {
     et_tagger_config c = et_tagger_small(ET_FRONT_SPEC, ET_BACK_ATT);

@@ -266,8 +266,8 @@ START_TEST(misfits)
     ck_assert_int_eq(et_ast_load(NULL, path, NULL), ET_EINVAL);
     et_error_clear();
     et_module_free(&s->module);
-    /* a grid with other rows than the file's has no place in its table, a model without a classifier passes
-     * it over */
+    /* a grid with other rows than the file's has no place in its table,
+     * a model without a classifier passes it over */
     a = ast_config("ast");
     a.bands = 20;
     s = et_ast_new(NULL, NULL, &a, NULL);

@@ -165,8 +165,8 @@ static et_status end_in_fourth_epoch(void *user, const et_train_event *e)
     return e->epoch_ended && e->epoch == 3 ? et_raise(ET_EIO, "the end") : ET_OK;
 }
 
-/* A run that ends by force between its checkpoint and the best weights, or before either: what is there is
- * enough. */
+/* A run that ends by force between its checkpoint and the best weights, or before either:
+ * what is there is enough. */
 START_TEST(best_of_a_killed_run)
 {
     static const double falling[] = {8, 7, 6, 5, 4, 3, 2, 1};
@@ -288,8 +288,8 @@ START_TEST(steady)
 }
 END_TEST
 
-/* Functions of the task that come back early, with a scope open: each says so, and the thread is
- * as it was. */
+/* Functions of the task that come back early, with a scope open:
+ * each says so, and the thread is as it was. */
 static int left_open; /* which of them does: 1 begin, 2 next, 3 loss, 4 validate, 5 report */
 
 static void leave(int which)

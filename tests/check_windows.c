@@ -111,8 +111,8 @@ START_TEST(resizing)
 }
 END_TEST
 
-/* A mask of two items over a batch of six: item b takes b mod 2, as if it were repeated; also its
- * gradient. */
+/* A mask of two items over a batch of six: item b takes b mod 2, as if it were repeated;
+ * also its gradient. */
 START_TEST(repeated_mask)
 {
     values_real = values_reals[_i];

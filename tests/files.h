@@ -23,8 +23,8 @@
 /* The same for calls that return a pointer. */
 #define fails_null(call, status_, words) fails((call) == NULL ? et_error_status() : ET_OK, status_, words)
 
-/* What a reader gave: something where the status is OK; else NULL and an error with the words and
- * the name of the file. */
+/* What a reader gave: something where the status is OK;
+ * else NULL and an error with the words and the name of the file. */
 static inline void outcome(const void *got, et_status status, const char *words, const char *name)
 {
     if (status == ET_OK) {

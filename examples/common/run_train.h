@@ -25,8 +25,8 @@ et_status et_run_loop_epoch(et_run_loop *l, int64_t epoch, int64_t items);
 /** True for an event that is a step, which is shown; false at the end of an epoch. */
 bool et_run_loop_step(et_run_loop *l, const et_train_event *e);
 
-/** Writes an epoch's figures to the log, where there is a run. figures[n] has to be there: it becomes
- *  "seconds". */
+/** Writes an epoch's figures to the log, where there is a run.
+ *  figures[n] has to be there: it becomes "seconds". */
 et_status et_run_loop_log(et_run_loop *l, const et_train_event *e, et_figure *figures, int n);
 
 /** et_train_run with these options; filled in are epochs, seed, interrupted, the report's user (the task's),

@@ -93,8 +93,7 @@ typedef struct et_heatmap {
     int n_spans;
     const float *overlay;          /* [cols] 0 .. 1: how strongly each column is tinted; or NULL */
     bool cursor;                   /* a line that et_report_listen moves along the x axis */
-    double left_room, right_room;  /* px that are kept free beside the picture at least, so that pictures line
-                                    * up */
+    double left_room, right_room;  /* px kept free beside the picture at least, so that pictures line up */
 } et_heatmap;
 
 /** A matrix as a picture (an embedded PNG) with axes and a colour scale: a spectrogram

@@ -52,8 +52,8 @@ void et_svg_y_axis(et_strbuf *out, const et_axis *y, double left, double right, 
  *  `over`: NULL, or the class of a line over a picture ("e-over", "e-halo"). */
 void et_svg_series(et_strbuf *out, const et_series *s, int colour, const et_axis *x, const et_axis *y,
                    const char *over);
-/** Rows of the legend (0 without names) and the legend itself, from (left, top). `over`: of
- *  lines over a picture. */
+/** Rows of the legend (0 without names) and the legend itself, from (left, top).
+ *  `over`: of lines over a picture. */
 int et_svg_legend_rows(const et_series *series, int n, double width);
 void et_svg_legend(et_strbuf *out, const et_series *series, int n, double left, double top, double width,
                    bool over);

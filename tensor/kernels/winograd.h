@@ -16,8 +16,8 @@
  * reach beyond the end of a row are stored whole: what is too much is overwritten by the next row's, or is
  * room between channels. */
 
-/* even[t] = row[start + 2 t], odd[t] = row[start + 2 t + 1], 0 outside row[0 .. width), for t < n; both have
- * room for n + LANES. */
+/* even[t] = row[start + 2 t], odd[t] = row[start + 2 t + 1],
+ * 0 outside row[0 .. width), for t < n; both have room for n + LANES. */
 static void wino_split(const real *row, int64_t width, int64_t start, int64_t n, real *even, real *odd)
 {
     int64_t t = 0, inside = width > start ? (width - start) / 2 : 0;
