@@ -127,6 +127,15 @@ et_wordpiece *search_captions_words(const search_captions *c, const char *path, 
     return w;
 }
 
+et_status search_captions_begin(et_run *run, const et_cli *cli, const et_wordpiece *words)
+{
+    et_json_writer w;
+
+    if (et_run_config_begin(run, cli, &w) || et_run_config_end(run, &w))
+        return et_error_status();
+    return search_words_write(words, run);
+}
+
 et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const et_names *list,
                                const int32_t *order, int64_t from, int64_t n, et_tensor **ids,
                                et_tensor **mask)

@@ -32,6 +32,9 @@ et_status search_captions_open(et_cli *cli, et_status (*prepare)(void *job), voi
  * with all special tokens. */
 et_wordpiece *search_captions_words(const search_captions *c, const char *path, int64_t size);
 
+/* Writes what a run begins with: config.json, of the options alone, and vocab.txt. */
+et_status search_captions_begin(et_run *run, const et_cli *cli, const et_wordpiece *words);
+
 /* Rows of list[order[from .. from + n - 1]] (order NULL: in their order): ids int32 and mask uint8 [n, T], of
  * `tokens` at most and cut to the longest; in the open scope. */
 et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const et_names *list,

@@ -275,12 +275,10 @@ static et_status match_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
     et_run *run = j->run;
-    const char *path = et_run_path(run, "vocab.txt");
     const int64_t all = j->captions.train.captions.n, pairs = et_cli_int(cli, "pairs");
     et_retrieval_report before;
-    et_json_writer w;
 
-    if (!path || search_epochs_open(&j->epochs, cli, run, pairs > 0 && pairs < all ? pairs : all) ||
+    if (search_epochs_open(&j->epochs, cli, run, pairs > 0 && pairs < all ? pairs : all) ||
         judge(j, &j->captions.test, &before))
         return et_error_status();
     printf("before training: R@1 %.3f, R@10 %.3f\n", before.r_at_1, before.r_at_10);
@@ -289,8 +287,7 @@ static et_status match_job(job *j, et_train_result *result)
     const et_optim_group groups[] = {{.prefix = "text", .lr_scale = et_cli_real(cli, "base-lr")},
                                      {.prefix = NULL}};
     et_optim *opt = et_optim_new(&j->model->module, &how, groups, 2);
-    if (!opt || et_run_config_begin(run, cli, &w) || et_run_config_end(run, &w) ||
-        et_vocabulary_write(et_wordpiece_vocabulary(j->words), path)) {
+    if (!opt || search_captions_begin(run, cli, j->words)) {
         et_optim_free(opt);
         return et_error_status();
     }

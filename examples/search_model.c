@@ -103,11 +103,11 @@ void search_model_describe(const search_model *m, et_json_writer *w)
     write_names(w, "genres", &m->genres);
 }
 
-et_status search_model_write(const search_model *m, et_run *run)
+et_status search_words_write(const et_wordpiece *words, et_run *run)
 {
     const char *path = et_run_path(run, "vocab.txt");
 
-    return path ? et_vocabulary_write(et_wordpiece_vocabulary(m->words), path) : et_error_status();
+    return path ? et_vocabulary_write(et_wordpiece_vocabulary(words), path) : et_error_status();
 }
 
 et_status search_input_read(et_run *run, search_input *out)

@@ -72,7 +72,7 @@ void search_model_free(search_model *m);
 /* What building the model again takes:
  * the members "input", "tags" and "genres" of config.json, and vocab.txt. */
 void search_model_describe(const search_model *m, et_json_writer *w);
-et_status search_model_write(const search_model *m, et_run *run);
+et_status search_words_write(const et_wordpiece *words, et_run *run);
 /* The trained model of a run, in evaluation mode. EFORMAT for a broken folder. */
 search_model *search_model_open(const et_cli *cli, et_run *run);
 /* The input that config.json tells of. */

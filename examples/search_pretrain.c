@@ -370,16 +370,13 @@ static et_status pretrain_job(job *j, et_train_result *result)
 {
     et_cli *cli = j->cli;
     et_run *run = j->run;
-    const char *path = et_run_path(run, "vocab.txt");
     et_retrieval_report before[LAYERS];
-    et_json_writer w;
 
-    if (!path || search_epochs_open(&j->epochs, cli, run, j->train.n) ||
+    if (search_epochs_open(&j->epochs, cli, run, j->train.n) ||
         (j->captions.test.aspects.n > 0 && retrieve(j, before)))
         return et_error_status();
     et_optim *opt = et_adamw_new(&j->model->module, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
-    if (!opt || et_run_config_begin(run, cli, &w) || et_run_config_end(run, &w) ||
-        et_vocabulary_write(et_wordpiece_vocabulary(j->words), path)) {
+    if (!opt || search_captions_begin(run, cli, j->words)) {
         et_optim_free(opt);
         return et_error_status();
     }

@@ -316,7 +316,7 @@ static et_status train_job(job *j, et_train_result *result)
         (j->model->network->start && j->model->network->start(j->model->root, cli)))
         return et_error_status();
     et_optim *opt = et_adamw_new(j->model->root, et_cli_real(cli, "lr"), et_cli_real(cli, "weight-decay"));
-    if (!opt || write_config(j) || search_model_write(j->model, j->run) ||
+    if (!opt || write_config(j) || search_words_write(j->model->words, j->run) ||
         !(j->bases = search_bases_open(j->model, d, j->run, cli))) {
         et_optim_free(opt);
         return et_error_status();
