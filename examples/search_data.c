@@ -12,6 +12,7 @@
 #include "datasets/corpora.h"
 #include "datasets/corpus.h"
 #include "datasets/folder.h"
+#include "datasets/sound_fit.h"
 #include "datasets/synthetic.h"
 #include "examples/common/progress.h"
 #include "tensor/alloc.h"
@@ -46,20 +47,25 @@ int search_kind_of(const char *dir, const char *task)
     return et_raise(ET_EINVAL, "%s: no logmel96x128.npy, musiccaps.csv or clips.csv there", dir);
 }
 
-et_status search_input_of(search_kind kind, bool ast, search_input *out)
+static bool hears_with(const search_input *input, const char *front_end)
+{
+    return strcmp(input->front_end, front_end) == 0;
+}
+
+et_status search_input_of(search_kind kind, const char *front_end, search_input *out)
 {
     *out = (search_input){.frames = 64, .bins = 16};
     if (kind == SEARCH_TASK)
         return ET_OK;
-    ast = ast && kind != SEARCH_RENDERED;
-    snprintf(out->front_end, sizeof out->front_end, "%s", ast ? "ast128" : "mel96");
+    snprintf(out->front_end, sizeof out->front_end, "%s",
+             front_end && kind != SEARCH_RENDERED ? front_end : "mel96");
     et_front_end *fe = et_front_end_new(out->front_end);
     if (!fe)
         return et_error_status();
     out->seconds = kind == SEARCH_RENDERED ? 6 : 10;
     out->bins = et_front_end_bins(fe);
     /* The sizes that these models were published with, or that the table has. */
-    out->frames = ast ? 1024
+    out->frames = hears_with(out, "ast128") ? 1024
                   : kind == SEARCH_RENDERED
                       ? 128
                       : et_front_end_frames(fe, (int64_t)(out->seconds * (double)et_front_end_rate(fe)));
@@ -67,17 +73,40 @@ et_status search_input_of(search_kind kind, bool ast, search_input *out)
     return ET_OK;
 }
 
+et_status search_hear(const search_input *input, const et_front_end *fe, et_audio *a)
+{
+    if (et_audio_to_mono(a) || et_audio_to_rate(a, et_front_end_rate(fe)))
+        return et_error_status();
+    if (!hears_with(input, "laion64"))
+        return ET_OK;
+    const int64_t n = a->samples->numel, want = (int64_t)(input->seconds * (double)a->rate);
+    if (et_sound_quantise(et_data_mut(a->samples), n))
+        return et_error_status();
+    if (n == 0 || n >= want)
+        return ET_OK;
+    et_tensor *filled = et_dataset_tensor(ET_F32, ET_SHAPE(1, want));
+    if (!filled || et_sound_fit(et_data(a->samples), n, ET_FIT_REPEAT_PAD, NULL, want, et_data_mut(filled))) {
+        et_free(filled);
+        return et_error_status();
+    }
+    et_free(a->samples);
+    a->samples = filled;
+    return ET_OK;
+}
+
 void search_scale(const search_input *input, int64_t n, float *x)
 {
-    if (strcmp(input->front_end, "mel96") == 0)
+    if (hears_with(input, "mel96"))
         for (int64_t i = 0; i < n; i++)
             x[i] = 4 * (x[i] < 0 ? 0 : x[i] > 1 ? 1 : x[i]) - 2;
 }
 
 float search_silence(const search_input *input)
 {
-    return strcmp(input->front_end, "mel96") == 0 ? -2 : strcmp(input->front_end, "ast128") == 0
-           ? 0.4670324f : 0;
+    return hears_with(input, "mel96")     ? -2
+           : hears_with(input, "ast128")  ? 0.4670324f
+           : hears_with(input, "laion64") ? -100 /* dB */
+                                          : 0;
 }
 
 /* --- splits ------------------------------------------------------------------------------------ */
@@ -201,9 +230,23 @@ static bool shown(int64_t done, int64_t total, void *user)
     return true;
 }
 
+/* Of a collection whose source is the data: their sound as the model hears it. */
+static et_status load_heard(const et_collection *c, int64_t i, et_audio *out)
+{
+    const search_data *d = c->source;
+
+    if (d->c->load(d->c, i, out))
+        return et_error_status();
+    if (!search_hear(&d->input, d->fe, out))
+        return ET_OK;
+    et_audio_free(out);
+    return et_error_status();
+}
+
 /* Sounds to features, once. */
 static et_status open_cache(search_data *d)
 {
+    et_collection heard = *d->c;
     char key[64];
     et_progress progress;
     const char *why;
@@ -211,11 +254,13 @@ static et_status open_cache(search_data *d)
     d->fe = et_front_end_new(d->input.front_end);
     if (!d->fe)
         return et_error_status();
+    heard.source = d;
+    heard.load = d->c->load ? load_heard : NULL;
     snprintf(key, sizeof key, "%s songs=%lld seconds=%g", kinds[d->from.kind], (long long)d->from.songs,
              d->input.seconds);
     et_progress_begin(&progress, stdout, et_collection_size(d->c),
                       d->from.kind == SEARCH_CORPUS ? "playing the built-in corpus" : "reading sounds");
-    d->cache = et_feature_cache_open(d->c, d->fe,
+    d->cache = et_feature_cache_open(&heard, d->fe,
                                      &(et_feature_cache_options){.path = d->from.cache, .key = key,
                                                                  .threads = et_get_num_threads(),
                                                                  .progress = shown, .user = &progress});

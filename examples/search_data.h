@@ -33,9 +33,12 @@ typedef struct search_input {
     double seconds;                   /* of one chunk; 0 for S-XM */
 } search_input;
 
-/* The input for a kind of data;
- * `ast` asks for the front end of AST where there is sound to compute it from. */
-et_status search_input_of(search_kind kind, bool ast, search_input *out);
+/* The input for a kind of data: where there is sound to compute it from, of that front end (NULL: mel96). */
+et_status search_input_of(search_kind kind, const char *front_end, search_input *out);
+
+/* A recording as the model hears it: mono, at the front end's rate; with laion64 as LAION's CLAP was trained:
+ * of 16 bits, and one that is too short again and again, as often as it fits whole, then silence. */
+et_status search_hear(const search_input *input, const et_front_end *fe, et_audio *a);
 
 typedef struct search_source {
     search_kind kind;

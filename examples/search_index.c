@@ -112,7 +112,7 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, cons
 
     if (et_audio_read(path, &a))
         return NULL;
-    if (et_audio_to_mono(&a) || et_audio_to_rate(&a, et_front_end_rate(fe))) {
+    if (search_hear(in, fe, &a)) {
         et_audio_free(&a);
         return NULL;
     }

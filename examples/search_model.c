@@ -19,7 +19,7 @@ static const search_network *const networks[] = {&search_two_tower, &search_clap
                                                  &search_tags};
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
 
-static const search_network *network_of(const char *name)
+const search_network *search_network_named(const char *name)
 {
     for (int i = 0; i < NETWORKS; i++)
         if (strcmp(networks[i]->name, name) == 0)
@@ -42,7 +42,7 @@ search_model *search_model_new(const et_cli *cli, const search_input *input, et_
         return NULL;
     }
     m->words = words;
-    m->network = network_of(et_cli_text(cli, "model"));
+    m->network = search_network_named(et_cli_text(cli, "model"));
     m->sizes = (search_sizes){*input, et_vocabulary_size(et_wordpiece_vocabulary(words)),
                               et_cli_int(cli, "tokens"), tags->n};
     if (m->network && !et_names_copy(&m->tags, tags) && (m->root = m->network->make(cli, &m->sizes, &rng)))

@@ -24,7 +24,8 @@ typedef struct search_texts {
 } search_texts;
 
 typedef struct search_network {
-    const char *name; /* as --model takes it */
+    const char *name;      /* as --model takes it */
+    const char *front_end; /* that its published size hears with */
     /* Under no parent; NULL on failure. cli: the options of train. */
     et_module *(*make)(const et_cli *cli, const search_sizes *sizes, et_rng *rng);
     /* Reads the weights of pre-trained towers that the options name; or NULL. */
@@ -47,8 +48,9 @@ typedef struct search_network {
 
 extern const search_network search_two_tower, search_clap, search_mulan, search_tags;
 
-/* Their names for the option --model. */
+/* Their names for the option --model, and the one of that name (EINVAL for others). */
 #define SEARCH_MODELS "two-tower|clap|mulan|tags"
+const search_network *search_network_named(const char *name);
 
 /* The text tower: BERT-base, or a small one for texts of `tokens` at most. */
 et_bert_config search_text_tower(bool base, int64_t vocabulary, int64_t tokens);

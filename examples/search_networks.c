@@ -161,6 +161,7 @@ static et_tensor *two_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor *
 
 const search_network search_two_tower = {
     .name = "two-tower",
+    .front_end = "ast128",
     .make = make_two_tower,
     .start = start_two_tower,
     .width = two_width,
@@ -227,5 +228,5 @@ static et_tensor *tag_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor *
 }
 
 const search_network search_tags = {
-    .name = "tags", .make = make_tags, .width = tag_width, .text = tag_text, .audio = tag_audio,
-    .loss = tag_loss};
+    .name = "tags", .front_end = "ast128", .make = make_tags, .width = tag_width, .text = tag_text,
+    .audio = tag_audio, .loss = tag_loss};

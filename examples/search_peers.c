@@ -95,9 +95,9 @@ static et_tensor *clap_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor 
     return et_clap_pair_loss((const et_clap *)m, f, g);
 }
 
-const search_network search_clap = {.name = "clap", .make = make_clap, .start = start_clap,
-                                    .width = clap_width, .text = clap_text, .audio = clap_audio,
-                                    .loss = clap_loss};
+const search_network search_clap = {.name = "clap", .front_end = "laion64", .make = make_clap,
+                                    .start = start_clap, .width = clap_width, .text = clap_text,
+                                    .audio = clap_audio, .loss = clap_loss};
 
 /* --- MuLan ------------------------------------------------------------------------------------------- */
 
@@ -134,6 +134,6 @@ static et_tensor *mulan_loss(et_module *m, et_tensor *f, et_tensor *g, et_tensor
     return et_mulan_pair_loss((const et_mulan *)m, f, g);
 }
 
-const search_network search_mulan = {.name = "mulan", .make = make_mulan, .start = start_mulan,
-                                     .width = mulan_width, .text = mulan_text, .audio = mulan_audio,
-                                     .loss = mulan_loss};
+const search_network search_mulan = {.name = "mulan", .front_end = "ast128", .make = make_mulan,
+                                     .start = start_mulan, .width = mulan_width, .text = mulan_text,
+                                     .audio = mulan_audio, .loss = mulan_loss};

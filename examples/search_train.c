@@ -61,12 +61,17 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
     const char *cache = et_run_cache_fits(run, cli) ? et_cli_text(cli, "cache") : NULL;
     const et_run_data given = input ? et_run_data_given(run, cli) : ET_RUN_DATA_OWN;
     const bool whole = given != ET_RUN_DATA_OWN;
-    int kind = search_kind_of(dir, et_cli_text(cli, "task"));
+    const int kind = search_kind_of(dir, et_cli_text(cli, "task"));
     search_input fitting;
 
-    if (kind < 0 || (!input && search_input_of((search_kind)kind,
-                                               strcmp(et_cli_text(cli, "size"), "base") == 0, &fitting)))
+    if (kind < 0)
         return NULL;
+    if (!input) {
+        const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;
+        const search_network *network = search_network_named(et_cli_text(cli, "model"));
+        if (!network || search_input_of((search_kind)kind, base ? network->front_end : NULL, &fitting))
+            return NULL;
+    }
     const search_input *in = input ? input : &fitting;
     if ((kind == SEARCH_TASK) != (in->front_end[0] == '\0')) {
         et_raise(ET_EINVAL, "%s: the model learned %s", dir ? dir : et_cli_text(cli, "task"),

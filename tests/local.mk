@@ -68,6 +68,7 @@ check_PROGRAMS += \
 	tests/check_safetensors \
 	tests/check_scopes \
 	tests/check_search \
+	tests/check_search_data \
 	tests/check_search_epochs \
 	tests/check_shape_ops \
 	tests/check_synth \
@@ -155,6 +156,8 @@ tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_scopes_LDADD = $(TEST_LDADD)
 tests_check_search_LDADD = $(TEST_LDADD)
+tests_check_search_data_SOURCES = examples/search_data.c tests/check_search_data.c
+tests_check_search_data_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_search_epochs_SOURCES = examples/search_epochs.c tests/check_search_epochs.c
 tests_check_search_epochs_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_shape_ops_LDADD = $(TEST_LDADD)
