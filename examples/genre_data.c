@@ -164,8 +164,7 @@ static et_dataset *load_gtzan(genre_kind kind, const char *dir)
 
 enum { PLANTED_TRAIN = 2400, PLANTED_VALID = 600, PLANTED_TEST = 1000 };
 
-/* Gives ds a split: the first n_train items are "train", the others "valid". */
-static et_status mark_splits(et_dataset *ds, int64_t n_train)
+et_status genre_mark_splits(et_dataset *ds, int64_t n_train)
 {
     int64_t n = et_dataset_size(ds);
 
@@ -188,7 +187,7 @@ et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_
     } else if (kind == GENRE_PLANTED) {
         et_planted_options o = et_planted_defaults();
         *ds = et_planted(PLANTED_TRAIN + PLANTED_VALID, &o);
-        if (*ds && mark_splits(*ds, PLANTED_TRAIN))
+        if (*ds && genre_mark_splits(*ds, PLANTED_TRAIN))
             return et_error_status();
     } else {
         *ds = load_gtzan(kind, from->dir);

@@ -61,6 +61,9 @@ typedef struct genre_source {
     int64_t songs;   /* of each genre, in the corpus */
 } genre_source;
 
+/* Gives ds the splits "train", its first n_train items, and "valid", the others. */
+et_status genre_mark_splits(et_dataset *ds, int64_t n_train);
+
 /* The data for training: sets "train" and "valid", not yet standardised. The
  * caller frees data and indices. */
 et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_dataset **ds,

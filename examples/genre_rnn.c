@@ -16,6 +16,7 @@
 #include "datasets/batch.h"
 #include "examples/common/cli.h"
 #include "examples/common/interrupt.h"
+#include "examples/common/run_model.h"
 #include "examples/common/run_train.h"
 #include "examples/genre_data.h"
 #include "examples/genre_judge.h"
@@ -425,10 +426,7 @@ static int explain(et_cli *cli)
     }
     if (!status && wanted && left == et_cli_int(cli, "count"))
         status = et_raise(ET_EINVAL, "no item is called %s", wanted);
-    const char *path = status ? NULL : et_run_path(s.run, "explain.html");
-    if (!status && !(status = path ? et_report_write(r, path) : et_error_status()))
-        printf("pictures: %s\n", path);
-    et_report_free(r);
+    status = et_run_page_end(r, s.run, "explain.html", status);
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }

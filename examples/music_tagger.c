@@ -124,13 +124,10 @@ static const char *picture_folder(et_run *run)
 }
 
 /* Ends a page of pictures. */
-static et_status write_page(et_report *r, et_run *run, const char *name, et_status status)
+static et_status end_pictures(et_report *r, et_run *run, const char *name, et_status status)
 {
-    const char *path = status ? NULL : et_run_path(run, name);
-
-    if (!status && !(status = path ? et_report_write(r, path) : et_error_status()))
-        printf("page: %s\npictures: %s\n", path, et_run_path(run, "pictures"));
-    et_report_free(r);
+    if (!(status = et_run_page_end(r, run, name, status)))
+        printf("pictures: %s\n", et_run_path(run, "pictures"));
     return status;
 }
 
@@ -188,7 +185,7 @@ static int explain(et_cli *cli)
     }
     if (!status && wanted && shown == 0)
         status = et_raise(ET_EINVAL, "no item is called %s", wanted);
-    status = write_page(r, s.run, "explain.html", status);
+    status = end_pictures(r, s.run, "explain.html", status);
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }
@@ -248,7 +245,7 @@ static int splice(et_cli *cli)
         status = et_error_status();
     if (!status)
         status = tagger_splice(r, stdout, s.model, s.d, items, tags, s.rows, folder);
-    status = write_page(r, s.run, "splice.html", status);
+    status = end_pictures(r, s.run, "splice.html", status);
     tagger_verdict_free(&v);
     tagger_batches_free(b);
     close_reading(&s);

@@ -388,12 +388,7 @@ int style_verb_judge(et_cli *cli)
         status = judge_style(&c, (int32_t)k);
     if (!status)
         status = show(&c);
-    const char *path = status ? NULL : et_run_path(c.run.run, "judge.html");
-    if (!status)
-        status = path ? et_report_write(c.report, path) : et_error_status();
-    if (!status)
-        printf("page: %s\n", path);
-    et_report_free(c.report);
+    status = et_run_page_end(c.report, c.run.run, "judge.html", status);
     style_copies_free(&c.copies);
     if (c.listener)
         et_module_free(&c.listener->module);

@@ -127,13 +127,8 @@ static et_status page_begin(page *p, const et_cli *cli, style_reading *s, const 
 /* Writes the page of a verb that came as far as `status`, closes what it opened, and says the exit code. */
 static int verb_end(const et_cli *cli, page *p, style_reading *s, et_scope *scope, et_status status)
 {
-    const char *path = status ? NULL : et_run_path(s->run, p->file);
-
-    if (!status)
-        status = path ? et_report_write(p->report, path) : et_error_status();
-    if (!status)
-        printf("files: %s\npage: %s\n", p->dir, path);
-    et_report_free(p->report);
+    if (!(status = et_run_page_end(p->report, s->run, p->file, status)))
+        printf("files: %s\n", p->dir);
     et_scope_close(scope);
     style_close(s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;

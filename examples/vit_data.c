@@ -10,6 +10,7 @@
 #include "datasets/gtzan.h"
 #include "datasets/standardize.h"
 #include "datasets/synthetic.h"
+#include "examples/genre_data.h"
 #include "tensor/alloc.h"
 
 vit_recipe vit_recipe_of(vit_kind kind, bool paper)
@@ -71,20 +72,6 @@ bool vit_standardizes(vit_kind kind) { return kind == VIT_SPECTROGRAM; }
 
 enum { WAVES_TRAIN = 2400, WAVES_VALID = 600, WAVES_TEST = 1000 };
 
-/* Gives ds the splits "train" and "valid": the first n items, and the others. */
-static et_status mark_splits(et_dataset *ds, int64_t n_train)
-{
-    int64_t n = et_dataset_size(ds);
-
-    ds->split = et_dataset_tensor(ET_I32, 1, &n);
-    if (!ds->split || et_names_add(&ds->splits, "train") || et_names_add(&ds->splits, "valid"))
-        return et_error_status();
-    int32_t *split = et_data_mut(ds->split);
-    for (int64_t i = 0; i < n; i++)
-        split[i] = i >= n_train;
-    return ET_OK;
-}
-
 static et_status load_music(bool test, vit_source *out)
 {
     et_corpus_options o = et_corpus_defaults();
@@ -143,7 +130,7 @@ static et_dataset *load_waves(bool test)
 
     o.part = test;
     et_dataset *ds = et_waves(test ? WAVES_TEST : WAVES_TRAIN + WAVES_VALID, &o);
-    if (ds && !test && mark_splits(ds, WAVES_TRAIN)) {
+    if (ds && !test && genre_mark_splits(ds, WAVES_TRAIN)) {
         et_dataset_free(ds);
         return NULL;
     }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "examples/common/runfolder.h"
+#include "examples/common/run_model.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
 
@@ -105,10 +105,7 @@ int vit_explain(et_cli *cli)
     }
     if (!status && wanted && shown == 0)
         status = et_raise(ET_EINVAL, "no item is called %s", wanted);
-    const char *path = status ? NULL : et_run_path(s.run, "explain.html");
-    if (!status && !(status = path ? et_report_write(r, path) : et_error_status()))
-        printf("pictures: %s\n", path);
-    et_report_free(r);
+    status = et_run_page_end(r, s.run, "explain.html", status);
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }

@@ -72,3 +72,13 @@ et_status et_run_report_end(et_report *r, et_run *run, const et_module *m)
     et_report_free(r);
     return status;
 }
+
+et_status et_run_page_end(et_report *page, et_run *run, const char *name, et_status status)
+{
+    const char *path = status ? NULL : et_run_path(run, name);
+
+    if (!status && !(status = path ? et_report_write(page, path) : et_error_status()))
+        printf("page: %s\n", path);
+    et_report_free(page);
+    return status;
+}

@@ -17,4 +17,8 @@ void et_run_report_curves(et_report *r, const et_run *run, const char *train, co
 /** Ends a report, which is released: the model's layers, the run's options, and writes report.html. */
 et_status et_run_report_end(et_report *r, et_run *run, const et_module *m);
 
+/** Ends a page, which is released, of work that came as far as `status`: where that is ET_OK, writes it into
+ *  the run's folder by that name and says where. Returns the status, or that of writing. */
+et_status et_run_page_end(et_report *page, et_run *run, const char *name, et_status status);
+
 #endif
