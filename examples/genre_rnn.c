@@ -489,9 +489,9 @@ static const et_program program = {
     .summary = "music genres from a recurrent network with attention",
     .about =
         "Without --data it learns the genres of pieces that it composes and plays itself, with --task "
-             "planted to find prototypes hidden in noise. With the GTZAN tables it learns genres from "
-             "recordings. Defaults of the training options depend on the data and are written to "
-             "config.json.",
+        "planted to find prototypes hidden in noise. With the GTZAN tables it learns genres from "
+        "recordings. Defaults of the training options depend on the data and are written to "
+        "config.json.",
     .verbs = verbs,
     .options = options,
 };

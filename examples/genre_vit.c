@@ -101,9 +101,9 @@ static const et_program program = {
     .summary = "music genres from patches of spectrograms",
     .about =
         "Without --data it learns a task that it makes itself. With GTZAN's spectrograms or a folder of "
-             "recordings it learns genres; a recording is cut into segments of 5.94 s. "
-             "--config paper is the paper's model and training. Defaults depend on data and configuration "
-             "and are written to config.json.",
+        "recordings it learns genres; a recording is cut into segments of 5.94 s. "
+        "--config paper is the paper's model and training. Defaults depend on data and configuration "
+        "and are written to config.json.",
     .verbs = verbs,
     .options = options,
 };

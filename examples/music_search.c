@@ -321,9 +321,9 @@ static const et_program program = {
     .summary = "finding music by describing it",
     .about =
         "A text tower (BERT) reads captions, an audio tower (AST) hears sounds, and both lead into one "
-             "space. Without --data it learns from pieces that it composes, plays and describes itself. "
-             "Defaults of the training options depend on --config and the data and are written to "
-             "config.json.",
+        "space. Without --data it learns from pieces that it composes, plays and describes itself. "
+        "Defaults of the training options depend on --config and the data and are written to "
+        "config.json.",
     .verbs = verbs,
     .options = options,
 };

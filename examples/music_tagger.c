@@ -346,8 +346,8 @@ static const et_program program = {
     .summary = "tags for music, and what the model listens to",
     .about =
         "Without --data it learns the tags of pieces that it composes and plays itself. --config paper is "
-             "the paper's model and training. Defaults depend on data and configuration and are written to "
-             "config.json.",
+        "the paper's model and training. Defaults depend on data and configuration and are written to "
+        "config.json.",
     .verbs = verbs,
     .options = options,
 };

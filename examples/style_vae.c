@@ -161,9 +161,9 @@ static const et_program program = {
     .summary = "music written in a chosen style by a variational autoencoder",
     .about =
         "It learns from segments of four bars what of them is style and what is content, and writes new "
-             "ones: in a style that is asked for, with the content of a given piece, or on the way from one "
-             "piece to another. What it writes stands as MIDI, WAV and piano roll (SVG) in a folder, and on "
-             "a page with players.",
+        "ones: in a style that is asked for, with the content of a given piece, or on the way from one "
+        "piece to another. What it writes stands as MIDI, WAV and piano roll (SVG) in a folder, and on "
+        "a page with players.",
     .verbs = verbs,
     .options = options,
 };

@@ -410,8 +410,8 @@ static const et_program program = {
     .summary = "the Transformer on two small tasks of translation",
     .about =
         "Without --data it learns to reverse sequences of eight symbols (letters a to i on the command "
-             "line). With MusicCaps it learns to write the first sentence of a clip's caption from the list "
-             "of its aspects. --config paper is the original's base model.",
+        "line). With MusicCaps it learns to write the first sentence of a clip's caption from the list "
+        "of its aspects. --config paper is the original's base model.",
     .verbs = verbs,
     .options = options,
 };
