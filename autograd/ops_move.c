@@ -155,9 +155,9 @@ static et_tensor *pad_one(et_tensor *x, int dim, int64_t before, int64_t after, 
     return by_index(x, dim, before + size + after, mode == ET_PAD_REFLECT ? mirrored : clamped, before);
 }
 
-/** x with widths[2 i] elements before and widths[2 i + 1] after dimension -1 - i, i <
- *  n_dims: the last dimension first, as in torch.nn.functional.pad. value is for
- *  ET_PAD_CONSTANT. ESHAPE where a reflection is wider than the tensor. */
+/** x with widths[2 i] elements before and widths[2 i + 1] after dimension -1 - i, for i < n_dims: the last
+ *  dimension first, as in torch.nn.functional.pad. value is for ET_PAD_CONSTANT. ESHAPE where a reflection is
+ *  wider than the tensor. */
 et_tensor *(et_pad)(et_tensor *x, int n_dims, const int64_t *widths, et_pad_mode mode, double value)
 {
     if (!x || !widths || n_dims < 0 || n_dims > x->ndim) {

@@ -201,8 +201,8 @@ static const et_sample merge_samples[] = {{.name = "4 x 6", .n_in = 1, .in = {{4
                                            .call = merge_call}};
 const et_op et_op_patch_merge = {.name = "patch_merge", .args = "r", .n_out = 1, ET_SAMPLES(merge_samples)};
 
-/** Blocks of 2 x 2 tokens of x [B, H, W, C] side by side: [B, H/2, W/2, 4 C], in the order (row, column) =
- *  (even, even), (odd, even), (even, odd), (odd, odd). ESHAPE unless H and W are even. */
+/** Blocks of 2 x 2 tokens of x [B, H, W, C] side by side: [B, H/2, W/2, 4 C], in the order
+ *  (row, column) = (even, even), (odd, even), (even, odd), (odd, odd). ESHAPE unless H and W are even. */
 et_tensor *(et_patch_merge)(et_tensor *x)
 {
     if (!x || x->ndim != 4 || x->shape[1] % 2 || x->shape[2] % 2) {

@@ -24,8 +24,8 @@ uint64_t search_epochs_seed(const search_epochs *e);
 /* An order of 0 .. n-1 that depends on n, seed and epoch alone. */
 et_status search_epochs_order(int64_t n, uint64_t seed, int64_t epoch, int32_t *order);
 
-/* Parts of a training task: the epoch's order and progress; items of the next batch, order[at - size .. at -
- * 1]. A last batch that is not full is left out. */
+/* Parts of a training task: the epoch's order and progress; items of the next batch,
+ * order[at - size .. at - 1]. A last batch that is not full is left out. */
 et_status search_epochs_begin(search_epochs *e, int64_t epoch);
 int64_t search_epochs_next(search_epochs *e);
 /* Of texts, after search_epochs_begin: brings those of much the same length together, so that little of a

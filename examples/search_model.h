@@ -35,8 +35,8 @@ typedef struct search_network {
     et_tensor *(*text)(et_module *m, const search_texts *texts);
     et_tensor *(*audio)(et_module *m, et_tensor *x);
     /* The same in two steps, the first of which is always the same for the same input, so that training
-     * computes it once (NULL: nothing is frozen). A base of texts is [n, T, ..] or [n, ..], of sounds [n,
-     * ..]. */
+     * computes it once (NULL: nothing is frozen). A base of texts is [n, T, ..] or [n, ..],
+     * of sounds [n, ..]. */
     bool (*text_frozen)(const et_module *m), (*audio_frozen)(const et_module *m);
     et_tensor *(*text_base)(et_module *m, const search_texts *texts);
     et_tensor *(*text_rest)(et_module *m, et_tensor *base, const search_texts *texts);

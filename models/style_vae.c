@@ -1,7 +1,7 @@
 /* Style-conditioned variational autoencoder: see style_vae.h; generation is in style_vae_sample.c.
  *
- * Shapes: events [B, T, 3], features [B, T, E + 2 (D + 1)] with E the pitch embedding, states [B, ..], z' [B,
- * ..], logits [B, T, P + 1 + 2 (D + 1)]. T counts END.
+ * Shapes: events [B, T, 3], features [B, T, E + 2 (D + 1)] with E the pitch embedding, states [B, ..],
+ * z' [B, ..], logits [B, T, P + 1 + 2 (D + 1)]. T counts END.
  *
  * Differs from the text: the divergence is added (its bound is minimised), z_c = mu + sigma eps, the style's
  * cross entropy is that of the logits, not of the noisy draw (style_loss_of_sample: of the draw), mu-forcing

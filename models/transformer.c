@@ -1,6 +1,6 @@
 /* The Transformer: see transformer.h; decoding token by token is in transformer_decode.c. Numbers are
- * the sections and equations of arXiv 1706.03762. Shapes: tokens [B, T], x [B, T, d], heads [B, H, T,
- * d/H]. */
+ * the sections and equations of arXiv 1706.03762. Shapes: tokens [B, T], x [B, T, d],
+ * heads [B, H, T, d/H]. */
 #include "config.h"
 
 #include <inttypes.h>

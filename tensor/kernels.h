@@ -216,8 +216,8 @@ typedef struct et_kernels {
                            const void *rstd, const void *dy, void *dx, int acc, void *dgamma, void *dbeta);
 
     /* --- attention: scores s [rows, cols] contiguous to weights, in place; mask as in softmax --- */
-    /* s = exp(s + mask - max); inv [rows] = 1 / sum of what s holds then, and lse [rows] (may be NULL) =
-     * ln sum exp(s + mask). A row of -inf: zeros, lse -inf, inv 0. */
+    /* s = exp(s + mask - max); inv [rows] = 1 / sum of what s holds then, and
+     * lse [rows] = ln sum exp(s + mask), may be NULL. A row of -inf: zeros, lse -inf, inv 0. */
     void (*attn_softmax)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, void *lse,
                          void *inv);
     /* s = exp(s + mask - lse); zeros where lse is -inf */
@@ -234,8 +234,8 @@ typedef struct et_kernels {
     /* --- matrix products: the inner part of tensor/gemm.c (users call et_gemm) --- */
     int gemm_vecs;                      /* a panel of B is at most gemm_vecs lanes columns wide */
     int gemm_rows[ET_TILE_VECS + 1];    /* [v]: most rows of a tile v vectors wide */
-    /* [v][r]: `count` tiles of r rows and v vectors side by side: c = alpha a b + beta c +
-     * bias. A has any strides; row p of B's panel t starts at b + t bstep + p ldb; bias may
+    /* [v][r]: `count` tiles of r rows and v vectors side by side:
+     * c = alpha a b + beta c + bias. A has any strides; row p of B's panel t starts at b + t bstep + p ldb; bias may
      * be NULL; with beta 0, c is not read. Rows of the last panel must be whole vectors. */
     void (*gemm_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a,
                                                           int64_t rsa, int64_t csa, const void *b,

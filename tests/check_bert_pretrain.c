@@ -201,8 +201,8 @@ START_TEST(pairs)
 END_TEST
 
 /* Sentences count upwards in steps of one; the second goes on where the first ended, or somewhere else. A
- * masked word can be told from its neighbours, and both tasks are learned: from ln 8 = 2.08 and ln 2 =
- * 0.69. */
+ * masked word can be told from its neighbours, and both tasks are learned:
+ * from ln 8 = 2.08 and ln 2 = 0.69. */
 START_TEST(learns)
 {
     enum { B = 16, T = 12, STEPS = 1500, N = 8 };
