@@ -164,6 +164,31 @@ START_TEST(numbers_of_threads)
 }
 END_TEST
 
+static void note_threads(int64_t lo, int64_t hi, void *user)
+{
+    (void)hi;
+    ((int *)user)[lo] = et_threads_for(1e12);
+}
+
+/* A thread for each piece of work that is worth one, as many as there are at most; one inside of a body. */
+START_TEST(worth)
+{
+    const int before = et_get_num_threads();
+    int inside[2] = {0, 0};
+
+    et_set_num_threads(4);
+    const int most = et_get_num_threads(); /* 1 without OpenMP */
+    ck_assert_int_eq(et_threads_for(0), 1);
+    ck_assert_int_eq(et_threads_for(1.9 * ET_GRAIN_FLOPS), 1);
+    ck_assert_int_eq(et_threads_for(2.0 * ET_GRAIN_FLOPS), most < 2 ? most : 2);
+    ck_assert_int_eq(et_threads_for(3.9 * ET_GRAIN_FLOPS), most < 3 ? most : 3);
+    ck_assert_int_eq(et_threads_for(1e12), most);
+    et_parallel_for(2, 1, note_threads, inside);
+    ck_assert(inside[0] == 1 && inside[1] == 1);
+    et_set_num_threads(before);
+}
+END_TEST
+
 /* The environment is read when the number is first asked for: each test is a process. */
 START_TEST(environment)
 {
@@ -240,6 +265,7 @@ int main(void)
     tcase_add_test(tc, same_bits);
     tcase_add_test(tc, nested);
     tcase_add_test(tc, numbers_of_threads);
+    tcase_add_test(tc, worth);
     if (suite_forks())
         tcase_add_loop_test(tc, environment, 0, 5);
     tcase_add_test(tc, isa_by_name);
