@@ -103,8 +103,8 @@ static double linear_flops(const et_node *n, bool backward)
 
 /* --- backward ------------------------------------------------------------------------ */
 
-/* What goes over the rows of the output's gradient once: through the activation, and into the bias's gradient,
- * in shards that the number of rows decides, so that a thread reads what it wrote. */
+/* What goes over the rows of the output's gradient once: through the activation, and into the bias's
+ * gradient, in shards that the number of rows decides, so that a thread reads what it wrote. */
 typedef struct rows_job {
     const et_kernels *kr;
     int64_t rows, width, es, shard; /* rows of a shard */

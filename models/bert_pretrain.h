@@ -32,7 +32,8 @@ et_bert_pretrain *et_bert_pretrain_new(et_module *parent, const char *name, cons
                                        et_rng *rng);
 
 /** Sets c to the logarithm of each word's share, ln((counts[v] + 1) / (sum of counts + V)): a new model then
- *  begins near the loss that frequencies alone give. counts: [V], none negative, their sum finite (EINVAL). */
+ *  begins near the loss that frequencies alone give. counts: [V], none negative, their sum finite;
+ *  EINVAL. */
 et_status et_bert_pretrain_frequencies(et_bert_pretrain *m, const double *counts);
 
 /** Reads a file with the public names, as et_bert_load, but with the heads. Errors as et_module_load. */

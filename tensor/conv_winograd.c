@@ -2,10 +2,10 @@
  * products for each 2 x 2 results and pair of channels instead of 36, with 3 taps along one axis 4 for 2
  * results instead of 6.
  *
- * Patches of 4 x 4 (4) of a block of tiles are transformed, V[16][in][tiles]; kernels are, U[16][out][in]; then
- * sixteen (four) matrix products M = U V for a group of output channels at a time, and M transformed back. Where
- * a sample has many tiles, U is made once for all; where all tiles are one block, V is, and U for each group
- * when its turn comes, so that it need not leave the cache.
+ * Patches of 4 x 4 (4) of a block of tiles are transformed, V[16][in][tiles]; kernels are, U[16][out][in];
+ * then sixteen (four) matrix products M = U V for a group of output channels at a time, and M transformed
+ * back. Where a sample has many tiles, U is made once for all; where all tiles are one block, V is, and U for
+ * each group when its turn comes, so that it need not leave the cache.
  *
  * Only for float32: an element's rounding error is a few times that of the plain sum, and an infinity among x
  * makes NaN of all four results of its tiles. Sums run in an order that sizes alone decide. */
@@ -210,10 +210,11 @@ et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight
         return et_error_status();
     if (j.alone) {
         j.v = memory;
-        status = run(&j, c->in, 4.0 * (double)j.matrices * (double)(c->in * t->rows * t->cols), j.lines, patches_body);
+        status = run(&j, c->in, 4.0 * (double)j.matrices * (double)(c->in * t->rows * t->cols), j.lines,
+                     patches_body);
         if (!status)
-            status = run(&j, ceil_div(c->out, SMALL_GROUP), flops, j.matrices * SMALL_GROUP * c->in + j.m_size,
-                         outs_body);
+            status = run(&j, ceil_div(c->out, SMALL_GROUP), flops,
+                         j.matrices * SMALL_GROUP * c->in + j.m_size, outs_body);
     } else {
         j.u = memory;
         et_parallel_for(c->out, et_row_grain(c->out, 2 * j.matrices * c->in), weights_body, &j);

@@ -235,8 +235,9 @@ typedef struct et_kernels {
     int gemm_vecs;                      /* a panel of B is at most gemm_vecs lanes columns wide */
     int gemm_rows[ET_TILE_VECS + 1];    /* [v]: most rows of a tile v vectors wide */
     /* [v][r]: `count` tiles of r rows and v vectors side by side:
-     * c = alpha a b + beta c + bias. A has any strides; row p of B's panel t starts at b + t bstep + p ldb; bias may
-     * be NULL; with beta 0, c is not read. Rows of the last panel must be whole vectors. */
+     * c = alpha a b + beta c + bias. A has any strides; row p of B's panel t starts at
+     * b + t bstep + p ldb; bias may be NULL; with beta 0, c is not read. Rows of the last panel
+     * must be whole vectors. */
     void (*gemm_tile[ET_TILE_VECS + 1][ET_TILE_ROWS + 1])(int64_t count, int64_t k, const void *a,
                                                           int64_t rsa, int64_t csa, const void *b,
                                                           int64_t ldb, int64_t bstep, void *c, int64_t ldc,

@@ -203,9 +203,9 @@ START_TEST(blocks)
 }
 END_TEST
 
-/* 3 x 3 kernels that go in tiles of 2 x 2 results, kernels of 3 in tiles of 2: odd and even sizes, rows shorter and longer than a vector,
- * no and wide padding, one block and several, groups of channels, sums in several parts; and kernels of one
- * position. */
+/* 3 x 3 kernels that go in tiles of 2 x 2 results, kernels of 3 in tiles of 2: odd and even sizes, rows
+ * shorter and longer than a vector, no and wide padding, one block and several, groups of channels, sums in
+ * several parts; and kernels of one position. */
 START_TEST(tiles_and_points)
 {
     const et_kernels *k = use_table(_i);

@@ -589,7 +589,8 @@ START_TEST(by_products_are_removed)
         ck_assert_msg(exists(name), "%s is gone", name);
     }
 
-    /* what cannot be removed is an error, and the checkpoint stays, so that nobody takes the folder for empty */
+    /* what cannot be removed is an error;
+     * the checkpoint stays, so that nobody takes the folder for empty */
     put("by/config.json", "{}");
     put("by/last.ckpt", "old");
     ck_assert_int_eq(mkdir(in_base("by/judge.safetensors"), 0777), 0);
