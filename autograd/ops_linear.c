@@ -6,6 +6,7 @@
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 #include "tensor/gemm.h"
+#include "tensor/ints.h"
 
 #if 0
 /* ops.h: begin */
@@ -171,8 +172,8 @@ static const void *before_act(et_node *n, int64_t rows, int64_t width)
     if (bias && (!gb || !w.sums))
         return NULL;
     if (rows && width) {
-        w.shard = (rows + shards - 1) / shards;
-        shards = (rows + w.shard - 1) / w.shard;
+        w.shard = ceil_div(rows, shards);
+        shards = ceil_div(rows, w.shard);
         et_parallel_for(shards, et_row_grain(shards, w.shard * width), rows_body, &w);
     } else {
         shards = 0;
