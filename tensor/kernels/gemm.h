@@ -110,6 +110,11 @@ typedef real gemm_vec_u;
 #define GEMM_EACH_2(F, i) GEMM_EACH_1(F, i) F(i, 1)
 #define GEMM_EACH_3(F, i) GEMM_EACH_2(F, i) F(i, 2)
 #define GEMM_EACH_4(F, i) GEMM_EACH_3(F, i) F(i, 3)
+#define GEMM_WANT(i, v) __builtin_prefetch(c + (i) * ldc + (v) * LANES, 1);
+#define GEMM_WANT_1(i) GEMM_EACH_1(GEMM_WANT, i)
+#define GEMM_WANT_2(i) GEMM_EACH_2(GEMM_WANT, i)
+#define GEMM_WANT_3(i) GEMM_EACH_3(GEMM_WANT, i)
+#define GEMM_WANT_4(i) GEMM_EACH_4(GEMM_WANT, i)
 #define GEMM_SCALE(i, v) x##i##_##v *= al;
 #define GEMM_BETA(i, v) x##i##_##v += be * GEMM_LD(cp + (v) * LANES);
 #define GEMM_BIAS(i, v) x##i##_##v += GEMM_LD(bias + (v) * LANES);
@@ -148,6 +153,7 @@ typedef real gemm_vec_u;
             const real *a9 = a + (R > 9 ? 9 : 0) * rsa;                                                     \
             real *cp = c;                                                                                   \
             GEMM_ROWS_##R(GEMM_ZERO_##N)                                                                    \
+            GEMM_ROWS_##R(GEMM_WANT_##N)                                                                    \
             for (int64_t p = 0; p < k; p++) {                                                               \
                 GEMM_LOAD_##N                                                                               \
                 GEMM_ROWS_##R(GEMM_FMA_##N)                                                                 \
