@@ -64,7 +64,28 @@ static et_status open_batch(const char *what, sequences *s, et_tensor *x, const 
 
 static int64_t steps_of(const sequences *s, int64_t i) { return s->lengths ? s->lengths[i] : s->T; }
 
-et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps, et_rng *rng)
+/* `take` of n steps of `width` numbers in a row from a random place. */
+static void take_run(const float *from, int64_t n, int64_t take, int64_t width, float *to, et_rng *rng)
+{
+    memcpy(to, from + et_rng_below(rng, n - take + 1) * width, (size_t)(take * width) * sizeof *to);
+}
+
+/* Any `take` of them, in their order: each is taken with the chance that what is still wanted has among what
+ * is left (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm S). */
+static void take_any(const float *from, int64_t n, int64_t take, int64_t width, float *to, et_rng *rng)
+{
+    for (int64_t t = 0; take > 0; t++)
+        if (et_rng_below(rng, n - t) < take) {
+            memcpy(to, from + t * width, (size_t)width * sizeof *to);
+            to += width;
+            take--;
+        }
+}
+
+typedef void taking(const float *from, int64_t n, int64_t take, int64_t width, float *to, et_rng *rng);
+
+static et_tensor *shorten(const char *what, const et_tensor *x, et_tensor *lengths, int64_t steps,
+                          taking *how, et_rng *rng)
 {
     int64_t shape[3], T, F;
     int32_t *len = NULL;
@@ -73,15 +94,15 @@ et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps
     et_tensor *out;
 
     if (!rng) {
-        et_raise(ET_EINVAL, "crop: no generator");
+        et_raise(ET_EINVAL, "%s: no generator", what);
         return NULL;
     }
-    if (check_x("crop", x) < 0 || check_lengths("crop", lengths, x->shape[0], x->shape[1]) < 0)
+    if (check_x(what, x) < 0 || check_lengths(what, lengths, x->shape[0], x->shape[1]) < 0)
         return NULL;
     T = x->shape[1];
     F = x->shape[2];
     if (steps < 1 || steps > T) {
-        et_raise(ET_EINVAL, "crop: %" PRId64 " of %" PRId64 " steps", steps, T);
+        et_raise(ET_EINVAL, "%s: %" PRId64 " of %" PRId64 " steps", what, steps, T);
         return NULL;
     }
     shape[0] = x->shape[0];
@@ -93,17 +114,26 @@ et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps
     if (dst && lengths)
         len = et_data_mut(lengths);
     if (!dst || (lengths && !len))
-        return et_fail("crop");
+        return et_fail(what);
     for (int64_t i = 0; i < shape[0]; i++) {
         int64_t n = len ? len[i] : T, take = n < steps ? n : steps;
-        int64_t from = et_rng_below(rng, n - take + 1);
         float *row = dst + i * steps * F;
-        memcpy(row, src + (i * T + from) * F, (size_t)(take * F) * sizeof *row);
+        how(src + i * T * F, n, take, F, row, rng);
         memset(row + take * F, 0, (size_t)((steps - take) * F) * sizeof *row);
         if (len)
             len[i] = (int32_t)take;
     }
     return out;
+}
+
+et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps, et_rng *rng)
+{
+    return shorten("crop", x, lengths, steps, take_run, rng);
+}
+
+et_tensor *et_augment_pick(const et_tensor *x, et_tensor *lengths, int64_t steps, et_rng *rng)
+{
+    return shorten("pick", x, lengths, steps, take_any, rng);
 }
 
 /* A random run of 0 .. max places among n. */
@@ -254,6 +284,37 @@ et_status et_augment_feature_shift(et_tensor *x, const et_tensor *lengths, doubl
             for (int64_t t = 0; t < steps_of(&s, i); t++)
                 s.x[(i * s.T + t) * s.F + f] += shift;
         }
+    return ET_OK;
+}
+
+/* The width numbers of a run move by n places, |n| < width; its ends are repeated. */
+static void move(float *run, int64_t width, int64_t n)
+{
+    const float first = run[0], last = run[width - 1];
+
+    memmove(run + (n > 0 ? n : 0), run - (n < 0 ? n : 0), (size_t)(width - (n < 0 ? -n : n)) * sizeof *run);
+    for (int64_t f = 0; f < n; f++)
+        run[f] = first;
+    for (int64_t f = width + n; f < width; f++)
+        run[f] = last;
+}
+
+et_status et_augment_transpose(et_tensor *x, const et_tensor *lengths, int64_t groups, int64_t most,
+                               et_rng *rng)
+{
+    sequences s;
+
+    if (open_batch("transpose", &s, x, lengths, rng) < 0)
+        return et_error_status();
+    if (groups < 1 || s.F % groups)
+        return et_raise(ET_EINVAL, "transpose: %" PRId64 " features in %" PRId64 " groups", s.F, groups);
+    if (most < 0 || most >= s.F / groups)
+        return et_raise(ET_EINVAL, "transpose: by %" PRId64 " of %" PRId64 " features", most, s.F / groups);
+    for (int64_t i = 0; i < s.B; i++) {
+        const int64_t n = et_rng_below(rng, 2 * most + 1) - most;
+        for (int64_t j = 0; j < steps_of(&s, i) * groups; j++)
+            move(s.x + i * s.T * s.F + j * (s.F / groups), s.F / groups, n);
+    }
     return ET_OK;
 }
 

@@ -21,6 +21,10 @@ extern "C" {
  *  min(length, steps). 1 <= steps <= T. */
 et_tensor *et_augment_crop(const et_tensor *x, et_tensor *lengths, int64_t steps, et_rng *rng);
 
+/** [B, steps, F]: of each sequence `steps` of its steps in their order, every choice equally likely: all of
+ *  the recording at another pace. Shorter sequences, lengths and errors as et_augment_crop. */
+et_tensor *et_augment_pick(const et_tensor *x, et_tensor *lengths, int64_t steps, et_rng *rng);
+
 /** Sets `count` runs of 0 .. max_width steps (uniform) in each sequence to `value`: time
  *  masking of Park et al., "SpecAugment" (2019). Of standardised data 0 is the mean. */
 et_status et_augment_time_mask(et_tensor *x, const et_tensor *lengths, int count, int64_t max_width,
@@ -59,6 +63,13 @@ et_status et_augment_gain(et_tensor *x, const et_tensor *lengths, double scale, 
  *  all its steps: another recording's colour. Where few recordings share an artist or a
  *  studio, this keeps a model from learning theirs. */
 et_status et_augment_feature_shift(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng);
+
+/** Moves the features of each sequence by n places, n uniform in -most .. most and the same at all its steps:
+ *  x[t][f] -> x[t][f - n]. The features are `groups` runs of as many, each of which moves by itself; places
+ *  that come free repeat the run's first or last feature. Of bands of about equal pitch: another key. EINVAL
+ *  for groups that do not divide F, for `most` below 0 or not below F / groups. */
+et_status et_augment_transpose(et_tensor *x, const et_tensor *lengths, int64_t groups, int64_t most,
+                               et_rng *rng);
 
 /** x -> x + std n with a draw for every element. */
 et_status et_augment_noise(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng);

@@ -147,6 +147,94 @@ START_TEST(crop)
 }
 END_TEST
 
+/* Any set of steps, in order, all of them equally often. */
+START_TEST(pick)
+{
+    et_rng r = et_rng_make(8, 0), again = et_rng_make(8, 0);
+    enum { ROWS = 1200 };
+    et_tensor *x = et_empty(ET_F32, ET_SHAPE(ROWS, 4, 2)), *y, *len = some_lengths(), *z;
+    float *p = et_data_mut(x);
+    int seen[4][4] = {{0}};
+
+    for (int i = 0; i < ROWS * 4 * 2; i++)
+        p[i] = (float)(i % 8); /* step t: 2t, 2t + 1 */
+    y = et_augment_pick(x, NULL, 2, &r);
+    ck_assert(y && y->shape[0] == ROWS && y->shape[1] == 2 && y->shape[2] == 2);
+    for (int b = 0; b < ROWS; b++) {
+        const float *q = et_data_f32(y) + b * 4;
+        ck_assert(q[1] == q[0] + 1 && q[3] == q[2] + 1 && q[0] < q[2]);
+        seen[(int)q[0] / 2][(int)q[2] / 2]++;
+    }
+    for (int t = 0; t < 4; t++)
+        for (int u = t + 1; u < 4; u++)
+            near(seen[t][u], ROWS / 6.0, 5 * sqrt(ROWS * 5.0 / 36));
+    ck_assert(et_equal(y, et_augment_pick(x, NULL, 2, &again)));
+    ck_assert(et_equal(x, et_augment_pick(x, NULL, 4, &r)));
+
+    x = batch();
+    z = et_augment_pick(x, len, 5, &r);
+    for (int b = 0; b < B; b++) {
+        const int had = 3 + b % 10, has = had < 5 ? had : 5;
+        const float *q = et_data_f32(z) + b * 5 * F;
+        ck_assert_int_eq(et_data_i32(len)[b], has);
+        for (int t = 0, last = -1; t < has; t++) {
+            const int from = ((int)q[t * F] - 1000 * b - 1) / 10;
+            ck_assert(from > last && from < had);
+            ck_assert(memcmp(q + t * F, et_data_f32(x) + (b * T + from) * F, F * sizeof *q) == 0);
+            last = from;
+        }
+        for (int j = has * F; j < 5 * F; j++)
+            ck_assert(q[j] == 0);
+    }
+    fails_null(et_augment_pick(x, NULL, 0, &r), ET_EINVAL, "pick: 0 of 12 steps");
+    fails_null(et_augment_pick(x, NULL, 13, &r), ET_EINVAL, "13 of 12");
+    fails_null(et_augment_pick(x, NULL, 5, NULL), ET_EINVAL, "no generator");
+    fails_null(et_augment_pick(x, et_full(ET_I32, ET_SHAPE(B), 13), 5, &r), ET_EINVAL, "length 13");
+    fails_null(et_augment_pick(et_zeros(ET_I32, ET_SHAPE(1, 2, 3)), NULL, 1, &r), ET_EDTYPE, "int32");
+}
+END_TEST
+
+/* x[t][f] -> x[t][f - n] within each group, for one n of each sequence. */
+START_TEST(transpose)
+{
+    et_rng r = et_rng_make(9, 0), again = et_rng_make(9, 0);
+    const int width = F / 2;
+    et_tensor *x = batch(), *was = batch(), *y = batch(), *len = some_lengths();
+    int seen[5] = {0};
+
+    ok(et_augment_transpose(x, len, 2, 2, &r));
+    ok(et_augment_transpose(y, len, 2, 2, &again));
+    ck_assert(et_equal(x, y));
+    for (int b = 0; b < B; b++) {
+        const float *p = et_data_f32(x) + b * T * F, *q = et_data_f32(was) + b * T * F;
+        /* middle of a run of three: 1 moved by n shows 1 - n, held at 0 and 2; the ends tell the rest */
+        const int n = p[0] == q[2] ? -2 : p[2] == q[0] ? 2 : (int)(q[1] - p[1]);
+        ck_assert(n >= -2 && n <= 2);
+        seen[n + 2]++;
+        for (int t = 0; t < T; t++)
+            for (int f = 0; f < F; f++) {
+                const int from = f % width - n, held = from < 0 ? 0 : from >= width ? width - 1 : from;
+                ck_assert(p[t * F + f] == q[t * F + (t < 3 + b % 10 ? f / width * width + held : f)]);
+            }
+    }
+    for (int n = 0; n < 5; n++)
+        ck_assert_int_gt(seen[n], 0); /* 40 draws of five */
+    y = et_clone(x);
+    ok(et_augment_transpose(x, NULL, 6, 0, &r));
+    ck_assert(et_equal(x, y));
+    fails(et_augment_transpose(x, NULL, 4, 1, &r), ET_EINVAL, "6 features in 4 groups");
+    fails(et_augment_transpose(x, NULL, 0, 1, &r), ET_EINVAL, "0 groups");
+    fails(et_augment_transpose(x, NULL, -1, 1, &r), ET_EINVAL, "-1 groups");
+    fails(et_augment_transpose(x, NULL, 2, 3, &r), ET_EINVAL, "by 3 of 3 features");
+    fails(et_augment_transpose(x, NULL, 2, -1, &r), ET_EINVAL, "by -1 of 3");
+    fails(et_augment_transpose(x, NULL, 7, 0, &r), ET_EINVAL, "7 groups");
+    fails(et_augment_transpose(x, NULL, 2, 1, NULL), ET_EINVAL, "no generator");
+    fails(et_augment_transpose(NULL, NULL, 2, 1, &r), ET_EINVAL, "NULL");
+    fails(et_augment_transpose(x, et_zeros(ET_I32, ET_SHAPE(3)), 2, 1, &r), ET_ESHAPE, "lengths");
+    ck_assert(et_equal(x, y)); /* a refused call changes nothing */
+}
+END_TEST
+
 START_TEST(masks)
 {
     et_rng r = et_rng_make(2, 0);
@@ -621,6 +709,8 @@ int main(void)
     tcase_add_test(tc, sound_bits);
     tcase_add_test(tc, sound_lengths);
     tcase_add_test(tc, crop);
+    tcase_add_test(tc, pick);
+    tcase_add_test(tc, transpose);
     tcase_add_test(tc, masks);
     tcase_add_test(tc, time_warp);
     tcase_add_test(tc, spec_augment);
