@@ -33,9 +33,11 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
                             .heads = 4, .head_width = 16, .hidden = 128, .act_once = true,
                             .pooling = ET_VIT_MEAN, .dropout = 0.1, .head_dropout = 0.3};
     r.window = 28;
-    r.epochs = 80;
+    r.spread = true;
+    r.shift = 4;
+    r.epochs = 60;
     r.batch = 16;
-    r.lr = 1e-3;
+    r.lr = 3e-3;
     r.weight_decay = 0.5;
     r.mixup = 0.4;
     r.smoothing = 0.1;
@@ -48,7 +50,10 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
         r.net.patch_h = 8;
         r.net.patch_w = 8;
         r.window = 0;
+        r.spread = false;
+        r.shift = 0;
         r.epochs = 30;
+        r.lr = 1e-3;
         r.weight_decay = 0.05;
         r.members = 1;
     }
@@ -183,7 +188,15 @@ genre_inputs vit_inputs(const vit_source *s)
     return s->sounds ? (genre_inputs){vit_sounds_read, s->sounds} : (genre_inputs){0};
 }
 
-et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count)
+/* The frame of T that is number t of window k of `count` with `window` frames each. */
+static int64_t frame_of(int64_t T, int64_t window, int64_t t, int64_t k, int64_t count, bool spread)
+{
+    if (spread)
+        return (t * T + k * T / count) / window;
+    return t + (count > 1 ? (T - window) * k / (count - 1) : (T - window) / 2);
+}
+
+et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count, bool spread)
 {
     int64_t n = et_dataset_size(ds), T = ds->x->shape[1], F = ds->x->shape[2];
 
@@ -205,10 +218,9 @@ et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count)
         et_dataset_free(out);
         return NULL;
     }
-    for (int64_t i = 0; i < n * count; i++) {
-        int64_t k = i % count, begin = count > 1 ? (T - window) * k / (count - 1) : (T - window) / 2;
-        memcpy(to + i * window * F, et_data_f32(ds->x) + (i / count * T + begin) * F,
-               (size_t)(window * F) * sizeof *to);
+    for (int64_t i = 0; i < n * count * window; i++) {
+        const int64_t w = i / window, frame = frame_of(T, window, i % window, w % count, count, spread);
+        memcpy(to + i * F, et_data_f32(ds->x) + (w / count * T + frame) * F, (size_t)F * sizeof *to);
     }
     et_free(out->x);
     out->x = x;

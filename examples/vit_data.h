@@ -20,7 +20,9 @@ typedef enum vit_kind {
 typedef struct vit_recipe {
     et_vit_config net;  /* without the data's sizes */
     int64_t members;
-    int64_t window;     /* frames that the model sees: a random stretch in training; 0: all */
+    int64_t window;     /* frames that the model sees; 0: all */
+    bool spread;        /* they are any frames of an item, in their order, else a stretch of it */
+    int64_t shift;      /* bands by which a training item's spectra move up or down at most */
     int64_t epochs, batch;
     int64_t folds;      /* parts of the data, of which two are held out in turn; 0: the data's own split */
     double lr, weight_decay, mixup, smoothing, clip;
@@ -65,9 +67,10 @@ genre_inputs vit_inputs(const vit_source *source);
 /* True if features are to be standardised with the training part's means and deviations. */
 bool vit_standardizes(vit_kind kind);
 
-/* For data in memory: each item as `count` stretches of `window` frames, evenly spaced, the first at its
- * begin and the last at its end; stretches of an item share its group. window 0 or all frames: one
- * stretch. */
-et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count);
+/* For data in memory: each item as `count` windows of `window` frames, which share its group. They are
+ * stretches, evenly spaced, the first at the item's begin and the last at its end; or, `spread`, evenly
+ * spaced frames of all of it, each window's a little later than those of the one before. window 0 or all
+ * frames: one. */
+et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count, bool spread);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "models/vit.h"
 
+enum { WINDOWS = 3 /* of an item that is longer than the model's window, in judging */ };
+
 static et_module *make_vit(const void *config, et_module *parent, const char *name, et_rng *rng)
 {
     et_vit *m = et_vit_new(parent, name, config, rng);
@@ -73,7 +75,7 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
         {"head-width", r.net.head_width}, {"hidden", r.net.hidden}, {"head1", r.net.head[0]},
         {"head2", r.net.head[1]},
         {"acts", r.net.act_once ? 1 : 2}, {"window", r.window}, {"epochs", r.epochs}, {"batch", r.batch},
-        {"members", r.members}, {"folds", r.folds}};
+        {"members", r.members}, {"folds", r.folds}, {"shift", r.shift}};
     const struct { const char *name; double value; } reals[] = {
         {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
         {"head-dropout", r.net.head_dropout},
@@ -85,9 +87,22 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
         et_cli_default_real(cli, reals[i].name, reals[i].value);
     et_cli_default(cli, "pooling", poolings[r.net.pooling]);
     et_cli_default(cli, "schedule", r.cosine ? "cosine" : "constant");
+    et_cli_default(cli, "frames", r.spread ? "spread" : "stretch");
     if (strcmp(et_cli_verb(cli)->name, "train") == 0)
         et_cli_default(cli, "keep", r.by_accuracy ? "accuracy" : "loss");
     return et_error_status();
+}
+
+bool vit_spreads(const et_cli *cli)
+{
+    const char *frames = et_cli_text(cli, "frames");
+
+    return frames && strcmp(frames, "spread") == 0;
+}
+
+et_dataset *vit_windows_of(const et_cli *cli, const et_dataset *ds)
+{
+    return vit_windows(ds, et_cli_int(cli, "window"), WINDOWS, vit_spreads(cli));
 }
 
 genre_model *vit_build(const et_cli *cli, const et_vit_config *c)

@@ -9,6 +9,12 @@
 /* Sets the defaults that depend on data and configuration. */
 et_status vit_defaults(et_cli *cli, vit_kind kind);
 
+/* True if a window's frames come from all of an item, not from a stretch of it as where a run does not say. */
+bool vit_spreads(const et_cli *cli);
+
+/* The items of data in memory as the model's windows, which it judges. */
+et_dataset *vit_windows_of(const et_cli *cli, const et_dataset *ds);
+
 /* Sizes of a model for inputs of `frames` frames of `features` features. */
 et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, int64_t features,
                             int64_t classes);

@@ -35,8 +35,7 @@ static et_status open_reading(et_cli *cli, reading *s)
         vit_load((vit_kind)kind, dir, et_run_cache_fits(s->run, cli) ? et_cli_text(cli, "cache") : NULL, true,
                  &s->source))
         return et_error_status();
-    s->windows = s->source.sounds ? s->source.ds
-                                  : vit_windows(s->source.ds, et_cli_int(cli, "window"), VIT_STRETCHES);
+    s->windows = s->source.sounds ? s->source.ds : vit_windows_of(cli, s->source.ds);
     et_status status = s->windows ? et_split_all(s->windows, &s->items) : et_error_status();
     if (!status) {
         et_vit_config c = vit_config_of(cli, s->source.kind,

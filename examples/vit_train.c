@@ -28,7 +28,8 @@ static int64_t next_batch(void *user)
 {
     vit_job *j = user;
     const genre_inputs inputs = vit_inputs(j->source);
-    double mixup = et_cli_real(j->cli, "mixup");
+    const double mixup = et_cli_real(j->cli, "mixup");
+    const int64_t shift = et_cli_int(j->cli, "shift");
     et_batch *b = &j->batch;
 
     if (!et_batches_more(j->batches))
@@ -38,7 +39,11 @@ static int64_t next_batch(void *user)
     if (inputs.read)
         b->x = inputs.read(inputs.user, b->index, b->n);
     if (b->x && j->frames < b->x->shape[1])
-        b->x = et_augment_crop(b->x, NULL, j->frames, &j->augment);
+        b->x = vit_spreads(j->cli) ? et_augment_pick(b->x, NULL, j->frames, &j->augment)
+                                   : et_augment_crop(b->x, NULL, j->frames, &j->augment);
+    if (b->x && shift > 0 &&
+        et_augment_transpose(b->x, NULL, vit_channels(j->source->kind), shift, &j->augment))
+        return et_error_status();
     j->targets = et_augment_one_hot(b->y, et_dataset_classes(j->ds), et_cli_real(j->cli, "smoothing"));
     if (!b->x || !j->targets || (mixup > 0 && et_augment_mixup(b->x, j->targets, NULL, mixup, &j->augment)))
         return et_error_status();
@@ -160,7 +165,7 @@ et_status vit_job_load(vit_job *j)
     if (!status && j->source->sounds && window > 0)
         status = et_raise(ET_EINVAL, "--window is for tables: segments of sound have %d frames", VIT_SEGMENT);
     if (!status)
-        j->windows = j->source->sounds ? j->ds : vit_windows(j->ds, window, VIT_STRETCHES);
+        j->windows = j->source->sounds ? j->ds : vit_windows_of(j->cli, j->ds);
     if (!status && !j->windows)
         status = et_error_status();
     j->frames = j->windows && !j->source->sounds ? j->windows->x->shape[1] : VIT_SEGMENT;

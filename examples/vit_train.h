@@ -7,14 +7,12 @@
 #include "examples/genre_judge.h"
 #include "examples/vit_model.h"
 
-enum { VIT_STRETCHES = 3 /* of an item that is longer than the model's window, in judging */ };
-
 /* What the training loop's callbacks work on: one fold. */
 typedef struct vit_job {
     et_cli *cli;
     const vit_source *source;
     et_dataset *ds;       /* whole items */
-    et_dataset *windows;  /* what is judged: stretches of them, or ds itself */
+    et_dataset *windows;  /* what is judged: vit_windows_of them, or ds itself */
     et_indices train_items, valid_items;     /* of ds */
     et_indices train_windows, valid_windows; /* of windows */
     int64_t fold;         /* which part is held out */
