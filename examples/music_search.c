@@ -40,8 +40,8 @@ static et_status open_model(et_cli *cli, reading *s)
         return et_error_status();
     const char *verb = et_run_verb(s->run);
     if (verb[0] && strcmp(verb, "train") != 0)
-        return et_raise(ET_EINVAL, "%s was made by %s, which leaves a text tower alone: %s is for what train "
-                        "makes", et_run_dir(s->run), verb, et_cli_verb(cli)->name);
+        return et_raise(ET_EINVAL, "%s was made by %s and is a text tower alone: %s is for what train makes",
+                        et_run_dir(s->run), verb, et_cli_verb(cli)->name);
     return (s->model = search_model_open(cli, s->run)) ? ET_OK : et_error_status();
 }
 

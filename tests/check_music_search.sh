@@ -124,7 +124,7 @@ cp -r matched3 before
 for verb in pretrain train; do
     misuse "matched3 was made by music-search match, not by music-search $verb" $verb --resume --out matched3
 done
-misuse "matched3 was made by match, which leaves a text tower alone: eval is for what train makes" eval --out matched3
+misuse "matched3 was made by match and is a text tower alone: eval is for what train makes" eval --out matched3
 expect "nothing changed" diff -r before matched3
 expect "it goes on" run match --resume --out matched3 --epochs 3
 
