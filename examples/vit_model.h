@@ -9,7 +9,7 @@
 /* Sets the defaults that depend on data and configuration. */
 et_status vit_defaults(et_cli *cli, vit_kind kind);
 
-/* True if a window's frames come from all of an item, not from a stretch of it as where a run does not say. */
+/* True if a window's frames come from all of an item; else, or where a run says nothing, from a stretch. */
 bool vit_spreads(const et_cli *cli);
 
 /* The items of data in memory as the model's windows, which it judges. */
