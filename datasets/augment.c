@@ -318,6 +318,37 @@ et_status et_augment_transpose(et_tensor *x, const et_tensor *lengths, int64_t g
     return ET_OK;
 }
 
+et_status et_augment_equalise(et_tensor *x, const et_tensor *lengths, int64_t features, int64_t terms,
+                              double most, et_rng *rng)
+{
+    const double pi = 3.14159265358979323846;
+    sequences s;
+    float *curve;
+
+    if (!(most >= 0) || !isfinite(most))
+        return et_raise(ET_EINVAL, "equalise: by %g", most);
+    if (open_batch("equalise", &s, x, lengths, rng) < 0)
+        return et_error_status();
+    if (features < 1 || features > s.F || terms < 0 || terms > features)
+        return et_raise(ET_EINVAL, "equalise: %" PRId64 " terms, %" PRId64 " of %" PRId64 " features", terms,
+                        features, s.F);
+    if (!(curve = et_pool_alloc((size_t)features * sizeof *curve)))
+        return et_fail_status("equalise");
+    for (int64_t i = 0; i < s.B; i++) {
+        memset(curve, 0, (size_t)features * sizeof *curve);
+        for (int64_t k = 0; k < terms; k++) {
+            const double a = most * (2 * et_rng_uniform(rng) - 1);
+            for (int64_t f = 0; f < features; f++)
+                curve[f] += (float)(a * cos(pi * (double)k * ((double)f + 0.5) / (double)features));
+        }
+        for (int64_t t = 0; t < steps_of(&s, i); t++)
+            for (int64_t f = 0; f < features; f++)
+                s.x[(i * s.T + t) * s.F + f] += curve[f];
+    }
+    et_pool_free(curve);
+    return ET_OK;
+}
+
 et_status et_augment_noise(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng)
 {
     sequences s;

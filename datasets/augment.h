@@ -71,6 +71,12 @@ et_status et_augment_feature_shift(et_tensor *x, const et_tensor *lengths, doubl
 et_status et_augment_transpose(et_tensor *x, const et_tensor *lengths, int64_t groups, int64_t most,
                                et_rng *rng);
 
+/** Adds a smooth curve to the first `features` of each sequence, the same at all its steps: the sum over
+ *  k < terms of a_k cos(pi k (f + 1/2) / features), every a_k uniform in -most .. most: level, tilt and tone
+ *  of another recording. EINVAL for features outside 1 .. F, terms outside 0 .. features. ENOMEM besides. */
+et_status et_augment_equalise(et_tensor *x, const et_tensor *lengths, int64_t features, int64_t terms,
+                              double most, et_rng *rng);
+
 /** x -> x + std n with a draw for every element. */
 et_status et_augment_noise(et_tensor *x, const et_tensor *lengths, double std, et_rng *rng);
 

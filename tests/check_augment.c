@@ -235,6 +235,52 @@ START_TEST(transpose)
 }
 END_TEST
 
+/* What is added is the same at all steps, and made of the first cosines alone, evenly spread up to `most`. */
+START_TEST(equalise)
+{
+    et_rng r = et_rng_make(10, 0), again = et_rng_make(10, 0);
+    enum { ROWS = 500, BANDS = 5, TERMS = 3 };
+    et_tensor *x = et_zeros(ET_F32, ET_SHAPE(ROWS, 4, BANDS + 1)), *y = et_clone(x),
+              *len = et_full(ET_I32, ET_SHAPE(ROWS), 3);
+    double square[BANDS] = {0}, greatest[BANDS] = {0};
+
+    ok(et_augment_equalise(x, len, BANDS, TERMS, 0.5, &r));
+    ok(et_augment_equalise(y, len, BANDS, TERMS, 0.5, &again));
+    ck_assert(et_equal(x, y));
+    for (int b = 0; b < ROWS; b++) {
+        const float *p = et_data_f32(x) + b * 4 * (BANDS + 1);
+        for (int f = 0; f <= BANDS; f++) {
+            ck_assert(p[f] == p[BANDS + 1 + f] && p[f] == p[2 * (BANDS + 1) + f]);
+            ck_assert(p[3 * (BANDS + 1) + f] == 0 && p[BANDS] == 0);
+        }
+        for (int k = 0; k < BANDS; k++) { /* the cosines are orthogonal: this is a_k */
+            double a = 0;
+            for (int f = 0; f < BANDS; f++)
+                a += p[f] * cos(acos(-1) * k * (f + 0.5) / BANDS) * (k ? 2.0 : 1.0) / BANDS;
+            square[k] += a * a / ROWS;
+            greatest[k] = fmax(greatest[k], fabs(a));
+        }
+    }
+    for (int k = 0; k < BANDS; k++) {
+        near(square[k], k < TERMS ? 0.25 / 3 : 0, k < TERMS ? 0.017 : 1e-12); /* 5 deviations of the mean */
+        ck_assert(k < TERMS ? greatest[k] > 0.48 && greatest[k] < 0.5 + 1e-6 : greatest[k] < 1e-6);
+    }
+    y = et_clone(x);
+    ok(et_augment_equalise(x, NULL, BANDS, TERMS, 0, &r));
+    ok(et_augment_equalise(x, NULL, BANDS, 0, 1, &r));
+    ck_assert(et_equal(x, y));
+    fails(et_augment_equalise(x, NULL, BANDS + 2, 1, 1, &r), ET_EINVAL, "7 of 6 features");
+    fails(et_augment_equalise(x, NULL, 0, 0, 1, &r), ET_EINVAL, "0 of 6 features");
+    fails(et_augment_equalise(x, NULL, 3, 4, 1, &r), ET_EINVAL, "4 terms");
+    fails(et_augment_equalise(x, NULL, 3, -1, 1, &r), ET_EINVAL, "-1 terms");
+    fails(et_augment_equalise(x, NULL, 3, 1, -1, &r), ET_EINVAL, "by -1");
+    fails(et_augment_equalise(x, NULL, 3, 1, NAN, &r), ET_EINVAL, "by nan");
+    fails(et_augment_equalise(x, NULL, 3, 1, 1, NULL), ET_EINVAL, "no generator");
+    fails(et_augment_equalise(NULL, NULL, 3, 1, 1, &r), ET_EINVAL, "NULL");
+    ck_assert(et_equal(x, y)); /* a refused call changes nothing */
+}
+END_TEST
+
 START_TEST(masks)
 {
     et_rng r = et_rng_make(2, 0);
@@ -711,6 +757,7 @@ int main(void)
     tcase_add_test(tc, crop);
     tcase_add_test(tc, pick);
     tcase_add_test(tc, transpose);
+    tcase_add_test(tc, equalise);
     tcase_add_test(tc, masks);
     tcase_add_test(tc, time_warp);
     tcase_add_test(tc, spec_augment);
