@@ -19,7 +19,7 @@
     "blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window frames "
 #define TRAINING_OPTIONS \
     "data cache task config seed threads epochs batch lr weight-decay schedule clip mixup smoothing shift " \
-    "precision standardize folds split "
+    "equalise precision standardize folds split "
 /* What eval and explain take from the run. */
 #define OF_THE_RUN                                                                                           \
     "task@ members@ pooling@ image-height@ image-width@ transpose@ patch-height@ patch-width@ step-height@ " \
@@ -76,11 +76,14 @@ static const et_option options[] = {
      "Blocks, from the first, whose insides backward computes again instead of keeping them: less memory, "
      "more time"},
     {"window", ET_OPTION_INT, "N", NULL, 0, 100000,
-     "Frames that the model sees: random ones in training, three windows of as many in judging; 0: all"},
+     "Frames that the model sees: random ones in training, three such windows of an item in judging; 0: all"},
     {"frames", ET_OPTION_CHOICE, "stretch|spread", NULL, 0, 0,
      "Which they are: a stretch of the item, or single ones from all of it, in their order"},
     {"shift", ET_OPTION_INT, "N", NULL, 0, 4096,
      "In training, spectra move up or down by up to N bands, as if in another key"},
+    {"equalise", ET_OPTION_REAL, "X", NULL, 0, 100,
+     "In training, a random smooth curve along frequency, four cosines of up to X each, is added to the "
+     "levels"},
     {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0,
      "The rate over time; cosine begins with a warm-up"},
     {"clip", ET_OPTION_REAL, "X", NULL, 0, 1e6, "Clip a member's gradient to this norm; 0: not"},

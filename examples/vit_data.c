@@ -35,6 +35,7 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
     r.window = 28;
     r.spread = true;
     r.shift = 4;
+    r.equalise = 0.3;
     r.epochs = 60;
     r.batch = 16;
     r.lr = 3e-3;
@@ -52,6 +53,7 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
         r.window = 0;
         r.spread = false;
         r.shift = 0;
+        r.equalise = 0;
         r.epochs = 30;
         r.lr = 1e-3;
         r.weight_decay = 0.05;

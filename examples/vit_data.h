@@ -25,6 +25,7 @@ typedef struct vit_recipe {
     int64_t shift;      /* bands by which a training item's spectra move up or down at most */
     int64_t epochs, batch;
     int64_t folds;      /* parts of the data, of which two are held out in turn; 0: the data's own split */
+    double equalise;    /* the greatest height of each cosine that is added to their levels */
     double lr, weight_decay, mixup, smoothing, clip;
     bool cosine;
     bool by_accuracy;   /* kept is the epoch with the best validation accuracy, else the least loss */

@@ -78,8 +78,8 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
         {"members", r.members}, {"folds", r.folds}, {"shift", r.shift}};
     const struct { const char *name; double value; } reals[] = {
         {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
-        {"head-dropout", r.net.head_dropout},
-        {"drop-path", r.net.drop_path}, {"mixup", r.mixup}, {"smoothing", r.smoothing}, {"clip", r.clip}};
+        {"head-dropout", r.net.head_dropout}, {"drop-path", r.net.drop_path}, {"equalise", r.equalise},
+        {"mixup", r.mixup}, {"smoothing", r.smoothing}, {"clip", r.clip}};
 
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         et_cli_default_int(cli, ints[i].name, ints[i].value);

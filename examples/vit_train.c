@@ -9,7 +9,7 @@
 #include "nn/optim.h"
 #include "tensor/alloc.h"
 
-enum { STREAM_AUGMENT = 1000 };
+enum { STREAM_AUGMENT = 1000, CURVE_TERMS = 4 /* cosines of a random equaliser */ };
 
 /* --- the loop's callbacks --------------------------------------------------------------------- */
 
@@ -24,26 +24,35 @@ static et_status begin_epoch(void *user, int64_t epoch)
     return et_batches_start(j->batches, epoch);
 }
 
+/* Inputs x [B, T, F] of a batch as training sees them: windows, moved and coloured. */
+static et_tensor *vary(vit_job *j, et_tensor *x)
+{
+    const int64_t channels = vit_channels(j->source->kind), shift = et_cli_int(j->cli, "shift");
+    const double equalise = et_cli_real(j->cli, "equalise");
+
+    if (x && j->frames < x->shape[1])
+        x = vit_spreads(j->cli) ? et_augment_pick(x, NULL, j->frames, &j->augment)
+                                : et_augment_crop(x, NULL, j->frames, &j->augment);
+    if (x && shift > 0 && et_augment_transpose(x, NULL, channels, shift, &j->augment))
+        return NULL;
+    if (x && equalise > 0 &&
+        et_augment_equalise(x, NULL, x->shape[2] / channels, CURVE_TERMS, equalise, &j->augment))
+        return NULL;
+    return x;
+}
+
 static int64_t next_batch(void *user)
 {
     vit_job *j = user;
     const genre_inputs inputs = vit_inputs(j->source);
-    const double mixup = et_cli_real(j->cli, "mixup");
-    const int64_t shift = et_cli_int(j->cli, "shift");
+    double mixup = et_cli_real(j->cli, "mixup");
     et_batch *b = &j->batch;
 
     if (!et_batches_more(j->batches))
         return 0;
     if (et_batches_next(j->batches, b))
         return et_error_status();
-    if (inputs.read)
-        b->x = inputs.read(inputs.user, b->index, b->n);
-    if (b->x && j->frames < b->x->shape[1])
-        b->x = vit_spreads(j->cli) ? et_augment_pick(b->x, NULL, j->frames, &j->augment)
-                                   : et_augment_crop(b->x, NULL, j->frames, &j->augment);
-    if (b->x && shift > 0 &&
-        et_augment_transpose(b->x, NULL, vit_channels(j->source->kind), shift, &j->augment))
-        return et_error_status();
+    b->x = vary(j, inputs.read ? inputs.read(inputs.user, b->index, b->n) : b->x);
     j->targets = et_augment_one_hot(b->y, et_dataset_classes(j->ds), et_cli_real(j->cli, "smoothing"));
     if (!b->x || !j->targets || (mixup > 0 && et_augment_mixup(b->x, j->targets, NULL, mixup, &j->augment)))
         return et_error_status();

@@ -50,19 +50,22 @@ expect "the options of the model" run train --task waves --out shaped --epochs 1
 expect "eval finds them in the run" run eval --out shaped
 windows="--task waves --window 12"
 # shellcheck disable=SC2086
-expect "frames from all of an item, spectra that move" run train --out moved $windows --frames spread --shift 2 --epochs 2
+expect "frames from all of an item, spectra that move, an equaliser" run train --out moved $windows --frames spread --shift 2 --equalise 0.2 --epochs 2
 expect "windows of them" says '^2400 training and 600 validation items of 12 frames'
 # shellcheck disable=SC2086
-expect "one epoch of it" run train --out onward $windows --frames spread --shift 2 --epochs 1 --threads 3
+expect "one epoch of it" run train --out onward $windows --frames spread --shift 2 --equalise 0.2 --epochs 1 --threads 3
 cp onward/best.safetensors first
 expect "and another" run train --out onward --resume --epochs 2 --threads 3
 expect "the same with three threads and a break" cmp -s onward/last.ckpt moved/last.ckpt
 # shellcheck disable=SC2086
-expect "without moving" run train --out still $windows --frames spread --epochs 1
+expect "without an equaliser" run train --out still $windows --frames spread --shift 2 --epochs 1
 expect "which is not the same" sh -c '! cmp -s still/best.safetensors first'
 # shellcheck disable=SC2086
+expect "nor moved" run train --out calm $windows --frames spread --epochs 1
+expect "nor is that" sh -c '! cmp -s calm/best.safetensors still/best.safetensors'
+# shellcheck disable=SC2086
 expect "stretches of the items" run train --out near $windows --epochs 1
-expect "nor is that" sh -c '! cmp -s near/best.safetensors still/best.safetensors'
+expect "nor is that" sh -c '! cmp -s near/best.safetensors calm/best.safetensors'
 expect "eval takes such windows" run eval --out moved
 expect "three of an item" says '^test: 3000 segments'
 misuse "transpose: by 16 of 16 features" train --task waves --shift 16 --out bad --epochs 1
