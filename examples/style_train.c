@@ -28,11 +28,11 @@ et_status style_recipe_defaults(et_cli *cli)
 
     et_cli_default(cli, "tracks", paper ? "all" : "melody");
     et_cli_default_int(cli, "longest", paper ? 0 : 40);
-    et_cli_default_int(cli, "epochs", paper ? 400 : medium ? 5 : 60);
+    et_cli_default_int(cli, "epochs", paper ? 400 : medium ? 20 : 60);
     et_cli_default_int(cli, "batch", paper ? 64 : 32);
     et_cli_default_real(cli, "lr", paper ? 5e-4 * pow(0.95, -2) : 3e-3);
     et_cli_default(cli, "schedule", paper ? "exponential" : "cosine");
-    et_cli_default_int(cli, "transpose", medium ? 0 : 5);
+    et_cli_default_int(cli, "transpose", 5);
     return style_model_defaults(cli);
 }
 

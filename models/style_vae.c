@@ -31,7 +31,7 @@ et_style_vae_config et_style_vae_medium(void)
     et_style_vae_config c = et_style_vae_paper();
 
     c.cell = ET_VAE_GRU;
-    c.units = 128;
+    c.units = 256;
     c.hyper_units = 32;
     c.hyper_embedding = 8;
     c.head = 128;
@@ -40,6 +40,7 @@ et_style_vae_config et_style_vae_medium(void)
     c.kl_weight = 1.2;
     c.kl_k = 60;
     c.mu_threshold = 0.8;
+    c.style_always = true;
     return c;
 }
 

@@ -52,8 +52,8 @@ typedef struct et_style_vae_config {
 /** P 88, D 32, S 2, HyperLSTM 512/256, z_c 120, z_s 80:
  *  10 985 037 parameters (baseline 9 290 667, layer-norm LSTM 6 273 869). */
 et_style_vae_config et_style_vae_paper(void);
-/** GRU 128 (or a HyperLSTM 128/32), heads 128, z_c 8, z_s 32, little room for content so that the style is
- *  left to z_s: for real music on an ordinary computer. */
+/** GRU 256 (or a HyperLSTM 256/32), heads 128, z_c 8, z_s 32 beside every event, little room for content so
+ *  that the style is left to z_s: for real music on an ordinary computer. */
 et_style_vae_config et_style_vae_medium(void);
 /** P 24, D 8, S 2, HyperLSTM 32/16, z_c 16, z_s 8: 111 877 parameters (baseline 105 043). */
 et_style_vae_config et_style_vae_small(void);
