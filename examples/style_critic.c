@@ -142,7 +142,7 @@ static et_status judge_style(critic *c, int32_t k)
 
     if (!status)
         status = style_write_chosen(c->run.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how,
-                                    et_cli_int(c->cli, "tries"), &rng, &pieces);
+                                    style_tries(c->cli, c->run.model, &how), &rng, &pieces);
     if (!status)
         status = style_listen(c->listener, &pieces, heard);
     for (int64_t i = 0; !status && i < n; i++) {

@@ -194,6 +194,16 @@ static et_status choose(int64_t n, const et_segments *from, const int64_t *which
     return ET_OK;
 }
 
+int64_t style_tries(const et_cli *cli, const et_style_vae *m, const et_style_sampling *how)
+{
+    enum { TRIES = 4 };
+    const bool drawn = how->temperature > 0 && how->beam <= 1;
+
+    if (et_cli_given(cli, "tries"))
+        return et_cli_int(cli, "tries");
+    return drawn && !m->config.discrete_label ? TRIES : 1;
+}
+
 et_status style_write_chosen(const et_style_vae *m, et_tensor *z_c, et_tensor *styles,
                              const et_style_sampling *how, int64_t tries, et_rng *rng, et_segments *out)
 {

@@ -110,6 +110,8 @@ et_tensor *style_content(const et_style_vae *m, const et_style_batch *b, et_tens
 /* Pieces of z_c [n, content] in styles [n]. The caller releases *out. */
 et_status style_write_events(const et_style_vae *m, et_tensor *z_c, et_tensor *styles,
                              const et_style_sampling *how, et_rng *rng, et_segments *out);
+/* --tries; where it is not given 4, or 1 without a style head and where nothing is drawn. */
+int64_t style_tries(const et_cli *cli, const et_style_vae *m, const et_style_sampling *how);
 /* The same, each piece the one of `tries` drawings of its content in which the model's own style head hears
  * the style most surely. EINVAL for more than one try without a style head. */
 et_status style_write_chosen(const et_style_vae *m, et_tensor *z_c, et_tensor *styles,

@@ -138,8 +138,9 @@ static const et_option options[] = {
     {"style", ET_OPTION_TEXT, "NAME", NULL, 0, 0,
      "The style to write in; where it is not required: as the piece is heard"},
     {"count", ET_OPTION_INT, "N", "8", 1, 10000, "Pieces to write"},
-    {"tries", ET_OPTION_INT, "N", "1", 1, 64,
-     "Draw each piece so often and keep the one in which the model's own style head hears the style best"},
+    {"tries", ET_OPTION_INT, "N", NULL, 1, 64,
+     "Draw each piece so often and keep the one in which the model's own style head hears the style best; 4, "
+     "with --greedy, --beam and in models of labels 1"},
     {"steps", ET_OPTION_INT, "N", "7", 2, 1000, "Pieces on the way, both ends counted"},
     {"temperature", ET_OPTION_REAL, "X", "0.8", 0, 100,
      "Of the softmax that events are drawn from; 0: the likeliest"},

@@ -171,7 +171,7 @@ int style_verb_generate(et_cli *cli)
         status = z ? et_fill_normal(z, &rng, 0, 1) : et_error_status();
         if (!status)
             status = style_write_chosen(s.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how,
-                                        et_cli_int(cli, "tries"), &rng, &pieces);
+                                        style_tries(cli, s.model, &how), &rng, &pieces);
     }
     if (!status)
         et_report_section(p.report, style);

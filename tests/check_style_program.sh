@@ -68,6 +68,9 @@ expect "greedily" run generate --out learned --style leap --count 1 --greedy --t
 expect "elsewhere" test -s elsewhere/leap-1.mid
 expect "by beam search" run generate --out learned --style leap --count 1 --beam 3
 expect "chosen among tries" run generate --out learned --style leap --count 2 --tries 3
+expect "among four" run generate --out learned --style up --count 3 --temperature 0.5 --tries 4
+expect "as by itself" cmp -s first.mid learned/generate/up-1.mid
+expect "drawn once" run generate --out learned --style up --count 3 --temperature 0.5 --tries 1
 expect "among the likeliest" run generate --out learned --style leap --count 2 --top-k 2 --max-events 10
 expect "rebuilds a piece" run reconstruct --out learned data/up/3.mid --greedy
 expect "in the style it is heard in" says "^heard as up$"
