@@ -30,6 +30,7 @@ static et_style_vae_config sizes(const et_cli *cli)
     c.style = 16;
     c.tau = 0.1;
     c.kl_k = 60;
+    c.style_always = false;
     return c;
 }
 
@@ -44,9 +45,9 @@ et_status style_model_defaults(et_cli *cli)
     et_cli_default_int(cli, "hyper-embedding", c.hyper_embedding);
     et_cli_default_int(cli, "head", c.head);
     et_cli_default_int(cli, "content", c.content);
-    et_cli_default_int(cli, "style-width", strcmp(et_cli_text(cli, "combine"),
-                                                  "add") ? c.style : et_cli_int(cli, "content"));
-    et_cli_default(cli, "style-at", c.style_always ? "every-event" : "start");
+    const bool sum = strcmp(et_cli_text(cli, "combine"), "add") == 0;
+    et_cli_default_int(cli, "style-width", sum ? et_cli_int(cli, "content") : c.style);
+    et_cli_default(cli, "style-at", c.style_always && !sum ? "every-event" : "start");
     et_cli_default_real(cli, "encoder-keep", c.encoder_keep);
     et_cli_default_real(cli, "decoder-keep", c.decoder_keep);
     et_cli_default_real(cli, "tau", c.tau);
