@@ -19,12 +19,12 @@
 #include "tensor/alloc.h"
 #include "tensor/bytes.h"
 #include "tensor/file.h"
+#include "tensor/hash.h"
 #include "tensor/strbuf.h"
 #include "tensor/wire.h"
 
 enum { MAGIC = 8, FOOTER = 32, BLOCK = 1 << 16 };
 static const unsigned char magic[MAGIC] = {'E', 'T', 'F', 'E', 'A', 'T', 0, 1};
-static const uint64_t sum_start = 0xcbf29ce484222325u;
 
 /* Where an item's features are, and what they were made of. */
 typedef struct entry {
@@ -43,19 +43,11 @@ struct et_feature_cache {
     const char *why;
 };
 
-/* FNV-1a over words of four bytes (n is a multiple of 4), or over bytes. */
+/* As et_hash, over words of four bytes (n is a multiple of 4). */
 static uint64_t sum_words(uint64_t h, const unsigned char *p, size_t n)
 {
     for (size_t i = 0; i + 4 <= n; i += 4)
-        h = (h ^ et_load_u32le(p + i)) * 0x100000001b3u;
-    return h;
-}
-
-static uint64_t sum_bytes(const unsigned char *p, size_t n)
-{
-    uint64_t h = sum_start;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 0x100000001b3u;
+        h = (h ^ et_load_u32le(p + i)) * ET_HASH_PRIME;
     return h;
 }
 
@@ -181,7 +173,7 @@ static et_status make_file(const et_collection *c, const et_front_end *fe, const
                             .size = sizeof(made), .work = make_item, .drop = drop_item, .user = &k};
     et_strbuf index = ET_STRBUF_INIT;
     int64_t bins = et_front_end_bins(fe);
-    uint64_t sum = sum_start, offset = MAGIC;
+    uint64_t sum = ET_HASH_START, offset = MAGIC;
     unsigned char footer[FOOTER];
     et_writer *w = et_writer_open(o->path);
     et_ordered *work = w ? et_ordered_start(&jobs) : NULL;
@@ -222,7 +214,7 @@ static et_status make_file(const et_collection *c, const et_front_end *fe, const
     if (status == ET_OK) {
         et_store_u64le(footer, offset);
         et_store_u64le(footer + 8, sum);
-        et_store_u64le(footer + 16, sum_bytes((const unsigned char *)index.data, index.size));
+        et_store_u64le(footer + 16, et_hash(ET_HASH_START, index.data, index.size));
         memcpy(footer + 24, magic, MAGIC);
         et_writer_put(w, index.data, index.size);
         et_writer_put(w, footer, FOOTER);
@@ -317,7 +309,7 @@ static et_status read_entries(et_feature_cache *cache, cursor *k, const et_colle
 static et_status check_features(et_reader *r, uint64_t end, uint64_t want, const char **why)
 {
     unsigned char *block = et_alloc(BLOCK);
-    uint64_t sum = sum_start;
+    uint64_t sum = ET_HASH_START;
     et_status status = block ? ET_OK : et_error_status();
 
     for (uint64_t at = MAGIC; status == ET_OK && at < end;) {
@@ -359,7 +351,7 @@ static et_status examine(et_feature_cache *cache, const et_collection *c, const 
         goto end;
     }
     k.p = index;
-    if (sum_bytes(index, k.size) != et_load_u64le(footer + 16))
+    if (et_hash(ET_HASH_START, index, k.size) != et_load_u64le(footer + 16))
         goto end;
     put_head(&want, c, fe, key);
     if (want.failed) {

@@ -9,6 +9,7 @@
 #include "autograd/autograd.h"
 #include "examples/common/progress.h"
 #include "tensor/alloc.h"
+#include "tensor/hash.h"
 #include "tensor/safetensors.h"
 
 enum { BATCH = 16, KEY = 80 };
@@ -22,17 +23,8 @@ struct search_bases {
 
 /* --- what the bases depend on ------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, const void *bytes, size_t n) /* FNV-1a */
-{
-    const unsigned char *p = bytes;
-
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 1099511628211u;
-    return h;
-}
-
-static uint64_t mix_text(uint64_t h, const char *text) { return mix(h, text, strlen(text) + 1); }
-static uint64_t mix_int(uint64_t h, int64_t v) { return mix(h, &v, sizeof v); }
+static uint64_t mix_text(uint64_t h, const char *text) { return et_hash(h, text, strlen(text) + 1); }
+static uint64_t mix_int(uint64_t h, int64_t v) { return et_hash(h, &v, sizeof v); }
 
 /* The weights of the model's frozen part, and what else decides what it makes of an input. */
 static uint64_t mix_model(uint64_t h, const search_model *m, const et_cli *cli)
@@ -45,7 +37,7 @@ static uint64_t mix_model(uint64_t h, const search_model *m, const et_cli *cli)
     for (int64_t i = 0; i < et_module_n_entries(m->root); i++) {
         const et_entry *e = et_module_entry(m->root, i);
         if (!e->tensor->requires_grad && e->tensor->dtype == ET_F32)
-            h = mix(h, et_data(e->tensor), (size_t)e->tensor->numel * sizeof(float));
+            h = et_hash(h, et_data(e->tensor), (size_t)e->tensor->numel * sizeof(float));
     }
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         h = mix_text(h, et_cli_text(cli, texts[i]));
@@ -54,7 +46,7 @@ static uint64_t mix_model(uint64_t h, const search_model *m, const et_cli *cli)
     for (int32_t v = 0; v < et_vocabulary_size(words); v++)
         h = mix_text(h, et_vocabulary_text(words, v, NULL));
     h = mix_int(mix_int(mix_text(h, in->front_end), in->frames), in->bins);
-    return mix(h, &in->seconds, sizeof in->seconds);
+    return et_hash(h, &in->seconds, sizeof in->seconds);
 }
 
 /* The items, their captions, and their sounds. */
@@ -65,7 +57,7 @@ static uint64_t mix_data(uint64_t h, const search_bases *b, const search_data *d
     for (int64_t i = 0; i < b->n; i++) {
         h = mix_text(mix_int(h, b->items[i]), d->captions.items[b->items[i]]);
         if (!d->cache)
-            h = mix(h, (const char *)et_data(d->ds->x) + (size_t)b->items[i] * size, size);
+            h = et_hash(h, (const char *)et_data(d->ds->x) + (size_t)b->items[i] * size, size);
     }
     if (!d->cache)
         return h;
@@ -224,7 +216,7 @@ search_bases *search_bases_open(search_model *m, const search_data *d, et_run *r
     }
     if (!text && !audio)
         return b;
-    const uint64_t of = mix_data(mix_model(14695981039346656037u, m, cli), b, d);
+    const uint64_t of = mix_data(mix_model(ET_HASH_START, m, cli), b, d);
     snprintf(key, sizeof key, "%s %" PRId64 " %.16" PRIx64, search_kind_name(d->from.kind), b->n, of);
     read_file(b, m, d, text, audio, path, key);
     bool made = false;

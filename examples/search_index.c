@@ -13,6 +13,7 @@
 #include "examples/common/progress.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
+#include "tensor/hash.h"
 #include "tensor/safetensors.h"
 
 enum { DEEPEST = 32, KEY = 32 };
@@ -88,14 +89,11 @@ static et_status model_key(et_run *run, char out[KEY])
     const char *path = et_run_path(run, ET_RUN_BEST);
     unsigned char *data = NULL;
     size_t size = 0;
-    uint64_t h = 1469598103934665603u; /* FNV-1a */
 
     if (!path || et_file_read(path, (size_t)1 << 40, &data, &size))
         return et_error_status();
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ data[i]) * 1099511628211u;
+    snprintf(out, KEY, "%.16" PRIx64, et_hash(ET_HASH_START, data, size));
     et_dealloc(data);
-    snprintf(out, KEY, "%.16" PRIx64, h);
     return ET_OK;
 }
 

@@ -7,6 +7,7 @@
 
 #include "examples/style_write.h"
 #include "tensor/alloc.h"
+#include "tensor/hash.h"
 #include "tensor/sort.h"
 
 /* --- histograms ------------------------------------------------------------------------------------ */
@@ -110,15 +111,15 @@ double style_overlap(int64_t n, const double *p, const double *q)
 
 /* --- copies ---------------------------------------------------------------------------------------- */
 
-/* A hash of the 15 intervals and times of 16 notes (FNV-1a): two different stretches agree by accident with a
- * chance of about n 2^-64. */
+/* A hash of the 15 intervals and times of 16 notes, as et_hash but over numbers: two different stretches agree
+ * by accident with a chance of about n 2^-64. */
 static uint64_t hash(const et_event *e)
 {
-    uint64_t h = 14695981039346656037u;
+    uint64_t h = ET_HASH_START;
 
     for (int t = 1; t < STYLE_STRETCH; t++) {
-        h = (h ^ (uint64_t)(e[t].pitch - e[t - 1].pitch + 128)) * 1099511628211u;
-        h = (h ^ (uint64_t)(e[t].dt + 1)) * 1099511628211u;
+        h = (h ^ (uint64_t)(e[t].pitch - e[t - 1].pitch + 128)) * ET_HASH_PRIME;
+        h = (h ^ (uint64_t)(e[t].dt + 1)) * ET_HASH_PRIME;
     }
     return h;
 }

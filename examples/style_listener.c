@@ -11,6 +11,8 @@
 #include "nn/optim.h"
 #include "nn/train.h"
 #include "tensor/alloc.h"
+#include "tensor/bytes.h"
+#include "tensor/hash.h"
 #include "tensor/safetensors.h"
 
 enum {
@@ -152,20 +154,20 @@ et_status style_listener_train(et_rnn_attention *l, const style_data *d)
 
 /* --- files ----------------------------------------------------------------------------------------- */
 
-/* FNV-1a over the segments of the training part and their styles. */
+/* A hash of the segments of the training part and their styles. */
 static void key_of(const style_data *d, char out[KEY])
 {
     const int64_t T = d->ds->x->shape[1];
     const int32_t *y = et_data_i32(d->ds->y), *lengths = et_data_i32(d->ds->lengths);
-    uint64_t h = 14695981039346656037u;
+    uint64_t h = ET_HASH_START;
 
     for (int64_t i = 0; i < d->train.n; i++) {
         const int32_t at = d->train.items[i];
         const float *x = et_data_f32(d->ds->x) + at * T * 3;
         for (int64_t k = -2; k < 3 * (int64_t)lengths[at]; k++) {
-            const uint32_t word = (uint32_t)(k == -2 ? y[at] : k == -1 ? lengths[at] : (int32_t)x[k]);
-            for (int byte = 0; byte < 4; byte++)
-                h = (h ^ (word >> (8 * byte) & 255)) * 1099511628211u;
+            unsigned char word[4];
+            et_store_u32le(word, (uint32_t)(k == -2 ? y[at] : k == -1 ? lengths[at] : (int32_t)x[k]));
+            h = et_hash(h, word, sizeof word);
         }
     }
     snprintf(out, KEY, "%.16" PRIx64, h);

@@ -29,6 +29,7 @@ libetude_la_SOURCES += \
 	tensor/gemm.c \
 	tensor/gemm_bf16.c \
 	tensor/internal.h \
+	tensor/hash.h \
 	tensor/ints.h \
 	tensor/iter.c \
 	tensor/iter.h \
