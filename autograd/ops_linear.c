@@ -132,12 +132,12 @@ static void rows_body(int64_t lo, int64_t hi, void *user)
 {
     enum { BLOCK = 8192 }; /* elements */
     const rows_job *w = user;
-    const int64_t some = w->width < BLOCK ? BLOCK / w->width : 1;
+    const int64_t some = max64(1, BLOCK / w->width);
 
     for (int64_t i = lo; i < hi; i++) {
-        const int64_t from = i * w->shard, to = from + w->shard < w->rows ? from + w->shard : w->rows;
+        const int64_t from = i * w->shard, to = min64(from + w->shard, w->rows);
         for (int64_t r = from; r < to; r += some) {
-            const int64_t n = to - r < some ? to - r : some;
+            const int64_t n = min64(some, to - r);
             if (w->act != ET_ACT_NONE)
                 through_act(w, r * w->width, n * w->width);
             if (w->sums)
@@ -152,7 +152,7 @@ static const void *before_act(et_node *n, int64_t rows, int64_t width)
 {
     enum { SHARDS = 16, LEAST = 32 };
     rows_job w = {.kr = et_k(n), .rows = rows, .width = width, .act = ET_ATTR(n, linear_attr)->act};
-    int64_t shards = rows / LEAST < 1 ? 1 : rows / LEAST < SHARDS ? rows / LEAST : SHARDS;
+    int64_t shards = max64(1, min64(rows / LEAST, SHARDS));
     const bool bias = et_needs(n, 2);
     int acc;
 
@@ -202,6 +202,7 @@ static void halves_body(int64_t lo, int64_t hi, void *user)
  * rows, which are nearer to the thread that made them. */
 static et_status weight_grad(et_node *n, const void *gz, int64_t rows, int64_t width, int64_t depth)
 {
+    enum { MANY_ROWS = 1024, SMALL = 16 /* times a weight's elements are not more than those of dZ and X */ };
     const et_tensor *x = n->in[0];
     et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth,
                       .alpha = 1};
@@ -211,7 +212,7 @@ static et_status weight_grad(et_node *n, const void *gz, int64_t rows, int64_t w
     h.to = et_gx(n, 1, &h.acc);
     if (!g.b || !h.to)
         return et_error_status();
-    if (rows < 1024 || rows % 2 || 16 * h.size > rows * (width + depth)) {
+    if (rows < MANY_ROWS || rows % 2 || SMALL * h.size > rows * (width + depth)) {
         g.c = h.to;
         g.beta = h.acc;
         return et_product(n, x->dtype, &g);

@@ -107,6 +107,27 @@ static et_status sum_any(const sum_job *j, int64_t numel)
     return ET_OK;
 }
 
+/* Rows of j->src, each to the place of its own in j->dst. */
+static void add_rows(int64_t lo, int64_t hi, void *user)
+{
+    const sum_job *j = user;
+    const int last = j->it.ndim - 1;
+    const int64_t sd = j->it.strides[0][last], ss = j->it.strides[1][last];
+
+    for (int64_t r = lo; r < hi; r++) {
+        char *d = j->dst + (size_t)et_iter_offset(&j->it, 0, r) * j->size;
+        const char *s = j->src + (size_t)et_iter_offset(&j->it, 1, r) * j->size;
+        if (sd == 1 && ss == 1)
+            j->k->axpby(j->it.n, 1, s, 1, d);
+        else if (j->size == sizeof(double))
+            for (int64_t i = 0; i < j->it.n; i++)
+                ((double *)d)[i * sd] += ((const double *)s)[i * ss];
+        else
+            for (int64_t i = 0; i < j->it.n; i++)
+                ((float *)d)[i * sd] += ((const float *)s)[i * ss];
+    }
+}
+
 /* Elements lo .. hi - 1 of rows that are one, without gaps. */
 static void add_part(int64_t lo, int64_t hi, void *user)
 {
@@ -115,7 +136,16 @@ static void add_part(int64_t lo, int64_t hi, void *user)
     j->k->axpby(hi - lo, 1, j->src + (size_t)lo * j->size, 1, j->dst + (size_t)lo * j->size);
 }
 
-static void add_row(sum_job *j) { et_parallel_for(j->it.n, et_row_grain(j->it.n, 1), add_part, j); }
+/* dst += src, every element to a place of its own. */
+static void add(sum_job *j)
+{
+    const et_iter *it = &j->it;
+
+    if (it->ndim == 1 && it->strides[0][0] == 1 && it->strides[1][0] == 1)
+        et_parallel_for(it->n, et_row_grain(it->n, 1), add_part, j);
+    else
+        et_parallel_for(it->rows, et_row_grain(it->rows, it->n), add_rows, j);
+}
 
 et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
 {
@@ -142,12 +172,8 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
                 src = et_raw_view(src, dst->ndim, dst->shape, src->strides + more, src->offset);
             return src ? et_copy_into(dst, src) : et_error_status();
         }
-        if (et_same_shape(dst, src))
-            return et_add_into(dst, src);
-        if (it->ndim == 1 && sd == 1 && ss == 1) {
-            add_row(&j);
-            return ET_OK;
-        }
+        add(&j);
+        return ET_OK;
     } else if (sd == 0 && ss == 1 && kept_outside && before_kept) {
         et_parallel_for(it->rows, et_row_grain(it->rows, it->n), sum_rows, &j);
         return ET_OK;
@@ -163,27 +189,6 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
     return sum_any(&j, dst->numel);
 }
 
-/* Rows of j->src, each to the place of its own in j->dst. */
-static void add_rows(int64_t lo, int64_t hi, void *user)
-{
-    const sum_job *j = user;
-    const int last = j->it.ndim - 1;
-    const int64_t sd = j->it.strides[0][last], ss = j->it.strides[1][last];
-
-    for (int64_t r = lo; r < hi; r++) {
-        char *d = j->dst + (size_t)et_iter_offset(&j->it, 0, r) * j->size;
-        const char *s = j->src + (size_t)et_iter_offset(&j->it, 1, r) * j->size;
-        if (sd == 1 && ss == 1)
-            j->k->axpby(j->it.n, 1, s, 1, d);
-        else if (j->size == sizeof(double))
-            for (int64_t i = 0; i < j->it.n; i++)
-                ((double *)d)[i * sd] += ((const double *)s)[i * ss];
-        else
-            for (int64_t i = 0; i < j->it.n; i++)
-                ((float *)d)[i * sd] += ((const float *)s)[i * ss];
-    }
-}
-
 et_status et_add_into(et_tensor *dst, const et_tensor *src)
 {
     sum_job j = {.k = et_kernels_for(dst->dtype), .size = et_dtype_size(dst->dtype)};
@@ -195,9 +200,6 @@ et_status et_add_into(et_tensor *dst, const et_tensor *src)
     j.src = et_data(src);
     if (!j.dst || !j.src)
         return et_error_status();
-    if (j.it.ndim == 1 && j.it.strides[0][0] == 1 && j.it.strides[1][0] == 1)
-        add_row(&j);
-    else
-        et_parallel_for(j.it.rows, et_row_grain(j.it.rows, j.it.n), add_rows, &j);
+    add(&j);
     return ET_OK;
 }

@@ -64,7 +64,7 @@ static et_winograd part_of(const wino_job *j, int64_t block)
 {
     et_winograd t = j->tiles;
 
-    if (j->matrices == 4) {
+    if (one_axis(&j->s)) {
         t.col0 = block * j->per;
         t.cols = min64(j->per, j->tiles.cols - t.col0);
     } else {
