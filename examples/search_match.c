@@ -255,11 +255,8 @@ static et_status prepare(void *user)
     et_cli *cli = j->cli;
     const char *vocab = et_cli_text(cli, "vocab");
 
-    if (defaults(cli))
+    if (defaults(cli) || search_check_weights(cli))
         return et_error_status();
-    if (et_cli_text(cli, "text-weights") && !vocab)
-        return et_raise(ET_EINVAL,
-                        "--text-weights needs the vocabulary that they were trained with: --vocab");
     if (et_cli_text(cli, "data") && search_captions_read(cli, &j->captions))
         return et_error_status();
     if (j->captions.train.aspects.n < 1)

@@ -103,6 +103,14 @@ void search_model_describe(const search_model *m, et_json_writer *w)
     write_names(w, "genres", &m->genres);
 }
 
+et_status search_check_weights(const et_cli *cli)
+{
+    if (et_cli_text(cli, "text-weights") && !et_cli_text(cli, "vocab"))
+        return et_raise(ET_EINVAL,
+                        "--text-weights needs the vocabulary that they were trained with: --vocab");
+    return ET_OK;
+}
+
 et_status search_words_write(const et_wordpiece *words, et_run *run)
 {
     const char *path = et_run_path(run, "vocab.txt");

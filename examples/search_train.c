@@ -367,9 +367,8 @@ static et_status check_options(et_cli *cli)
     if (et_cli_real(cli, "shorten") > 0 && two_towers && et_cli_int(cli, "train-text") != ET_TWO_TOWER_ALL)
         return et_raise(ET_EINVAL,
                         "--shorten: of a text tower that is frozen in part only whole captions are known");
-    if (et_cli_text(cli, "text-weights") && !vocab)
-        return et_raise(ET_EINVAL,
-                        "--text-weights needs the vocabulary that they were trained with: --vocab");
+    if (search_check_weights(cli))
+        return et_error_status();
     et_wordpiece_free(vocab ? et_wordpiece_read(vocab) : NULL);
     return et_error_status();
 }
