@@ -13,19 +13,17 @@
 #include "examples/vit_read.h"
 #include "examples/vit_train.h"
 
-#define MODEL_OPTIONS                                                                                     \
+#define MODEL_OPTIONS \
     "members pooling image-height image-width transpose patch-height patch-width step-height step-width " \
-    "width "                                                                                              \
-    "blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window frames "
+    "width blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window frames "
 #define TRAINING_OPTIONS \
     "data cache task config seed threads epochs batch lr weight-decay schedule clip mixup smoothing shift " \
     "equalise precision standardize folds split "
 /* What eval and explain take from the run. */
-#define OF_THE_RUN                                                                                           \
+#define OF_THE_RUN \
     "task@ members@ pooling@ image-height@ image-width@ transpose@ patch-height@ patch-width@ step-height@ " \
-    "step-width@ width@ blocks@ heads@ head-width@ hidden@ acts@ head1@ head2@ dropout@ head-dropout@ "      \
-    "drop-path@ "                                                                                            \
-    "window@ frames@ standardize@ seed@ "
+    "step-width@ width@ blocks@ heads@ head-width@ hidden@ acts@ head1@ head2@ dropout@ head-dropout@ " \
+    "drop-path@ window@ frames@ standardize@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder", TRAINING_OPTIONS MODEL_OPTIONS

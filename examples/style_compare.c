@@ -111,8 +111,8 @@ double style_overlap(int64_t n, const double *p, const double *q)
 
 /* --- copies ---------------------------------------------------------------------------------------- */
 
-/* A hash of the 15 intervals and times of 16 notes, as et_hash but over numbers: two different stretches agree
- * by accident with a chance of about n 2^-64. */
+/* A hash of the 15 intervals and times of 16 notes, as et_hash but over numbers: two different stretches
+ * agree by accident with a chance of about n 2^-64. */
 static uint64_t hash(const et_event *e)
 {
     uint64_t h = ET_HASH_START;
