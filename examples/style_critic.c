@@ -32,7 +32,7 @@ typedef struct critic {
     style_result *of;   /* [S] */
     int64_t *counts;    /* [S, S] asked for, heard */
     double accuracy, majority;
-    int64_t held;
+    int64_t held, tries; /* segments of the validation part; drawings of a piece */
     const char *dir;
     et_report *report;
     char (*names)[48];  /* of the measured pieces [S SHOWN] */
@@ -140,9 +140,10 @@ static et_status judge_style(critic *c, int32_t k)
     et_tensor *z = et_zeros(ET_F32, ET_SHAPE(n, c->run.model->config.content));
     et_status status = z && heard ? et_fill_normal(z, &rng, 0, 1) : et_error_status();
 
+    c->tries = style_tries(c->cli, c->run.model, &how);
     if (!status)
-        status = style_write_chosen(c->run.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how,
-                                    style_tries(c->cli, c->run.model, &how), &rng, &pieces);
+        status = style_write_chosen(c->run.model, z, et_full(ET_I32, ET_SHAPE(n), k), &how, c->tries, &rng,
+                                    &pieces);
     if (!status)
         status = style_listen(c->listener, &pieces, heard);
     for (int64_t i = 0; !status && i < n; i++) {
@@ -216,9 +217,9 @@ static void show_table(critic *c, double hit, double copied)
         printf("%-12s %7s %9s %11s %7s   pitch classes %s, durations %s, intervals %s\n", cells[k * COLS],
                text[k][1], text[k][2], text[k][3], text[k][4], text[k][5], text[k][6], text[k][7]);
     }
-    printf("hit rate %.3f, copies of %d notes %.3f; the judge names %.3f of %" PRId64
-           " held-out segments rightly (largest style: %.3f)\n", hit, (int)STYLE_STRETCH, copied, c->accuracy,
-           c->held, c->majority);
+    printf("hit rate %.3f (of %" PRId64 " drawings each), copies of %d notes %.3f; the judge names %.3f of "
+           "%" PRId64 " held-out segments rightly (largest style: %.3f)\n", hit, c->tries,
+           (int)STYLE_STRETCH, copied, c->accuracy, c->held, c->majority);
     if (text && cells)
         et_report_table(c->report,
                         "Generated pieces by style. Overlap of histograms: 1 for equal ones; in brackets "
@@ -332,6 +333,10 @@ static et_status show(critic *c)
                    "The judge is a bidirectional recurrent network with attention that has learned from the "
                               "real training segments alone. A copy is a stretch of 16 notes whose intervals "
                               "and times stand in a training piece.");
+    if (c->tries > 1)
+        et_report_text(c->report,
+                       "Each piece was drawn %" PRId64 " times and is the one in which the model's own style "
+                       "head heard the style best; the judge had no part in that.", c->tries);
     show_table(c, hit, copied);
     print_confusion(c);
     show_measures(c);
@@ -349,8 +354,8 @@ static et_status show(critic *c)
               r->real.intervals, r->made.intervals);
     }
     const et_figure figures[] = {{"hit_rate", hit}, {"copies", copied}, {"judge_accuracy", c->accuracy},
-                                 {"pieces", (double)(S * c->of[0].n)}};
-    return status ? status : et_run_metrics(c->run.run, "judge", figures, 4);
+                                 {"pieces", (double)(S * c->of[0].n)}, {"tries", (double)c->tries}};
+    return status ? status : et_run_metrics(c->run.run, "judge", figures, 5);
 }
 
 int style_verb_judge(et_cli *cli)

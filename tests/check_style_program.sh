@@ -80,8 +80,11 @@ expect "transfers" run transfer --out learned data/up/3.mid --style leap --greed
 expect "the new piece" test -s learned/transfer/transfer-1.mid
 expect "interpolates" run interpolate --out learned data/up/3.mid data/leap/4.mid --steps 3
 expect "three pieces" test -s learned/interpolate/step-3.mid
-expect "is judged" run judge --out learned --count 12 --temperature 0.5
-expect "style hit rate" at_least "$(figure learned judge hit_rate)" 0.8
+expect "is judged by the best of four drawings" run judge --out learned --count 2 --temperature 0.5
+expect "says how often it drew" test "$(figure learned judge tries)" -eq 4
+expect "on the page too" grep -q "drawn 4 times" learned/judge.html
+expect "is judged" run judge --out learned --count 12 --temperature 0.5 --tries 1
+expect "style hit rate, drawn once" at_least "$(figure learned judge hit_rate)" 0.8
 expect "the judge on real pieces" at_least "$(figure learned judge judge_accuracy)" 0.95
 expect "nothing hangs" says ", 0 hanging; best (up|leap)-[1-4], worst"
 expect "what was heard instead" says "^heard as +leap +up$"
