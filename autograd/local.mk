@@ -16,7 +16,6 @@ op_sources = \
 	autograd/ops_contrastive.c \
 	autograd/ops_conv.c \
 	autograd/ops_expand.c \
-	autograd/ops_gates.c \
 	autograd/ops_index.c \
 	autograd/ops_latent.c \
 	autograd/ops_linalg.c \
@@ -25,6 +24,7 @@ op_sources = \
 	autograd/ops_mask.c \
 	autograd/ops_move.c \
 	autograd/ops_norm.c \
+	autograd/ops_norm_lstm.c \
 	autograd/ops_patch.c \
 	autograd/ops_position.c \
 	autograd/ops_pool.c \
@@ -70,10 +70,15 @@ libetude_la_SOURCES += \
 	autograd/gradcheck_op.c \
 	autograd/internal.h \
 	autograd/mixed.c \
+	autograd/norm_lstm.c \
+	autograd/norm_lstm.h \
+	autograd/norm_lstm_bwd.c \
 	autograd/ops_table.c \
 	autograd/profile.c \
 	autograd/recurrent.c \
 	autograd/recurrent.h \
 	autograd/recurrent_bwd.c \
+	autograd/shards.c \
+	autograd/shards.h \
 	autograd/sum_to.c \
 	autograd/tape.c

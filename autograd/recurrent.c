@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "autograd/recurrent.h"
+#include "autograd/shards.h"
 
 #include <string.h>
 
@@ -62,21 +63,10 @@ et_status et_rec_shape(et_node *n)
         (status = check(n, at.b_ih, "b_ih", gates * H, -1, "[gates H], here")) ||
         (status = check(n, at.b_hh, "b_hh", gates * H, -1, "[gates H], here")) ||
         (status = check(n, at.h0, "h0", B, H, "[B, H], here")) ||
-        (status = check(n, at.lengths, "lengths", B, -1, "[B], here")))
+        (status = et_check_lengths(n, at.lengths, B, T)))
         return status;
     if (at.c0 >= 0 && (status = check(n, at.c0, "c0", B, H, "[B, H], here")))
         return status;
-    if (n->in[at.lengths])
-        for (int64_t b = 0; b < B; b++) {
-            const int32_t *p = et_data_i32(n->in[at.lengths]);
-            int32_t length;
-            if (!p)
-                return et_error_status();
-            length = p[b * n->in[at.lengths]->strides[0]];
-            if (length < 0 || length > T)
-                return et_op_raise(n, ET_EINVAL, "lengths[%lld] is %d, but must be in 0 .. T = %lld",
-                                   (long long)b, (int)length, (long long)T);
-        }
     if ((status = et_out(n, 0, x->dtype, ET_SHAPE(B, T, H))) ||
         (status = et_out(n, 1, x->dtype, ET_SHAPE(B, H))))
         return status;
@@ -113,22 +103,6 @@ double et_rec_flops(const et_node *n, bool backward)
 
 /* --- the call ------------------------------------------------------------------------ */
 
-/* Rows of a shard: whole tiles of eight rows, work enough for a thread, at most eight shards
- * and fewer when the shards' copies of the weights' gradients would grow beyond 4 M reals. */
-static int64_t shard_rows(const et_rec_call *c)
-{
-    const double weights = (double)c->gates * (double)c->H * (double)(c->F + c->H);
-    const double row = 2.0 * weights * (double)c->T, copies = 4e6 / weights;
-    const int64_t most = copies >= 8 ? 8 : copies <= 2 ? 2 : (int64_t)copies;
-    int64_t rows = ceil_div(c->B, most);
-
-    if (row * (double)rows < (double)ET_GRAIN_FLOPS)
-        rows = row * (double)c->B <= (double)ET_GRAIN_FLOPS ? c->B
-                                                            : (int64_t)((double)ET_GRAIN_FLOPS / row) + 1;
-    rows = (rows + 7) / 8 * 8;
-    return rows < c->B ? rows : c->B;
-}
-
 static bool operand(et_node *n, int i, const void **out)
 {
     *out = NULL;
@@ -159,7 +133,7 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
     c->F = x->shape[2];
     c->H = n->in[at.w_hh]->shape[1];
     c->ldh = c->k->rec_packed(1, c->H, 1);
-    c->rows = shard_rows(c);
+    c->rows = et_shard_rows(c->B, c->T, (double)c->gates * (double)c->H * (double)(c->F + c->H));
     c->n_shards = c->rows > 0 ? ceil_div(c->B, c->rows) : 0;
     if (!operand(n, at.w_hh, &c->w_hh) || !operand(n, at.h0, &c->h0) || !operand(n, at.lengths, &lengths))
         return et_error_status();

@@ -11,19 +11,12 @@
 #include "config.h"
 
 #include "autograd/recurrent.h"
+#include "autograd/shards.h"
 
 #include <string.h>
 
 #include "tensor/alloc.h"
 #include "tensor/gemm.h"
-
-/* A weight's gradient: where it goes, and the sums of the shards. */
-typedef struct grad {
-    void *to;      /* NULL: not needed */
-    int acc;
-    void *parts;   /* [n_shards][count]; with one shard `to` itself */
-    int64_t count;
-} grad;
 
 typedef struct backward {
     et_rec_call c;
@@ -34,7 +27,7 @@ typedef struct backward {
     void *x_valid;                   /* [B, T, F] x with zeros past the lengths; or NULL: x itself */
     void *dx, *dh0, *dc0;            /* NULL: not needed */
     int dx_acc, dh0_acc, dc0_acc;
-    grad w_ih, w_hh_grad, bias;      /* bias: [n_grads H], of both */
+    et_shard_grad w_ih, w_hh_grad, bias;     /* bias: [n_grads H], of both */
     char *own;
     size_t own_bytes, dc_at, g_at, first_at, rows_at;
     et_status *status;               /* [n_shards] */
@@ -204,41 +197,6 @@ static void backward_shards(int64_t lo, int64_t hi, void *user)
     }
 }
 
-/* --- the sums over the shards ------------------------------------------------------------ */
-
-typedef struct summing {
-    const et_rec_call *c;
-    const grad *g;
-} summing;
-
-static void sum_parts(int64_t lo, int64_t hi, void *user)
-{
-    const summing *s = user;
-
-    for (int64_t i = 0; i < s->c->n_shards; i++)
-        s->c->k->axpby(hi - lo, 1, et_rec_at(s->c, s->g->parts, i * s->g->count + lo), i > 0 || s->g->acc,
-                       et_rec_at(s->c, s->g->to, lo));
-}
-
-static void sum_shards(const et_rec_call *c, const grad *g)
-{
-    summing s = {c, g};
-
-    if (g->to && g->parts != g->to)
-        et_parallel_for(g->count, ET_GRAIN_ELEMS, sum_parts, &s);
-}
-
-/* The gradients of the weights of operand i: asks for the memory. */
-static et_status open_grad(et_node *n, const et_rec_call *c, int i, int64_t count, grad *g)
-{
-    g->count = count;
-    if (!et_needs(n, i))
-        return ET_OK;
-    g->to = et_gx(n, i, &g->acc);
-    g->parts = c->n_shards == 1 ? g->to : et_scratch(n, (size_t)(c->n_shards * count) * c->size);
-    return g->to && g->parts ? ET_OK : et_error_status();
-}
-
 /* db_ih from the first `gates` sums of d; db_hh takes n's from W_hn h for a GRU. */
 static et_status write_biases(et_node *n, const backward *p)
 {
@@ -320,8 +278,8 @@ et_status et_rec_bwd(et_node *n)
         return et_error_status();
     if (lstm && et_needs(n, c->at.c0) && !(p.dc0 = et_gx(n, c->at.c0, &p.dc0_acc)))
         return et_error_status();
-    if ((status = open_grad(n, c, c->at.w_ih, c->gates * c->H * c->F, &p.w_ih)) ||
-        (status = open_grad(n, c, c->at.w_hh, c->gates * c->H * c->H, &p.w_hh_grad)))
+    if ((status = et_shard_grad_open(n, c->at.w_ih, c->n_shards, c->gates * c->H * c->F, &p.w_ih)) ||
+        (status = et_shard_grad_open(n, c->at.w_hh, c->n_shards, c->gates * c->H * c->H, &p.w_hh_grad)))
         return status;
     if (et_needs(n, c->at.b_ih) || et_needs(n, c->at.b_hh)) {
         p.bias.count = c->n_grads * c->H;
@@ -338,8 +296,8 @@ et_status et_rec_bwd(et_node *n)
     for (int64_t i = 0; i < c->n_shards; i++)
         if (p.status[i])
             return et_op_raise(n, p.status[i], "a product of the backward pass failed");
-    sum_shards(c, &p.w_ih);
-    sum_shards(c, &p.w_hh_grad);
-    sum_shards(c, &p.bias);
+    et_shard_grad_sum(c->k, c->n_shards, &p.w_ih);
+    et_shard_grad_sum(c->k, c->n_shards, &p.w_hh_grad);
+    et_shard_grad_sum(c->k, c->n_shards, &p.bias);
     return write_biases(n, &p);
 }

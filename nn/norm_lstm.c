@@ -1,12 +1,11 @@
 /* Layer-norm LSTM and HyperLSTM: see norm_lstm.h. Shapes: x_t [B, m], h and c [B, n], the small
- * LSTM's u [B, k]. A step's products are here, the rest of it is et_norm_lstm_gates. */
+ * LSTM's u [B, k]. The products of the inputs are here, the walk through time is et_norm_lstm_walk. */
 #include "config.h"
 
 #include <inttypes.h>
 
 #include "nn/init.h"
 #include "nn/norm_lstm.h"
-#include "tensor/alloc.h"
 
 enum { GATES = 4 };
 
@@ -120,89 +119,17 @@ et_hyper_lstm *et_hyper_lstm_new(et_module *parent, const char *name, const et_h
 
 /* --- over time ------------------------------------------------------------------------------------ */
 
-/* A walk through time. Products of the input with all weights are made for all steps at once. */
-typedef struct {
-    int64_t B, T, n;
-    et_dtype dtype;
-    const int32_t *lengths;
-    int64_t shortest, longest;
-} walk;
-
-/* Reads sizes and lengths; *x becomes time-major [T, B, m]. False after an error. */
-static bool begin(walk *w, const char *layer, et_tensor **x, et_tensor *lengths, bool reverse, int64_t in,
-                  int64_t n)
+static bool good_input(const et_module *m, const et_tensor *x, int64_t in)
 {
-    if (!*x || et_error_status())
-        return false;
     char text[ET_SHAPE_TEXT];
-    if ((*x)->ndim != 3 || (*x)->shape[2] != in || (*x)->shape[1] < 1) {
-        et_raise(ET_ESHAPE, "%s: x is %s, expected [B, T, %" PRId64 "]", layer,
-                 et_shape_text(text, (*x)->ndim, (*x)->shape), in);
+
+    if (!x || et_error_status())
         return false;
-    }
-    *w = (walk){.B = (*x)->shape[0], .T = (*x)->shape[1], .n = n, .dtype = (*x)->dtype};
-    w->shortest = w->longest = w->T;
-    if (lengths) {
-        if (lengths->dtype != ET_I32 || lengths->ndim != 1 || lengths->shape[0] != w->B) {
-            et_raise(ET_ESHAPE, "%s: lengths are %s %s, expected int32 [%" PRId64 "]", layer,
-                     et_dtype_name(lengths->dtype), et_shape_text(text, lengths->ndim, lengths->shape), w->B);
-            return false;
-        }
-        lengths = et_contiguous(lengths);
-        if (!lengths)
-            return false;
-        w->lengths = et_data(lengths);
-        w->longest = 0;
-        for (int64_t b = 0; b < w->B; b++) {
-            const int64_t len = w->lengths[b];
-            if (len < 0 || len > w->T) {
-                et_raise(ET_EINVAL, "%s: length %" PRId64 " of row %" PRId64 " is outside 0 .. %" PRId64,
-                         layer, len, b, w->T);
-                return false;
-            }
-            w->shortest = len < w->shortest ? len : w->shortest;
-            w->longest = len > w->longest ? len : w->longest;
-        }
-    }
-    if (reverse)
-        *x = lengths ? et_reverse_by_length(*x, lengths) : et_flip(*x, 1);
-    *x = et_contiguous(et_permute(*x, ET_DIMS(1, 0, 2)));
-    return *x != NULL;
-}
-
-/* uint8 [B, 1]: rows that go on at step t; NULL: all of them. */
-static et_tensor *alive(const walk *w, int64_t t)
-{
-    if (t < w->shortest)
-        return NULL;
-    et_tensor *m = et_zeros(ET_U8, ET_SHAPE(w->B, 1));
-    uint8_t *p = m ? et_data_mut(m) : NULL;
-    for (int64_t b = 0; p && b < w->B; b++)
-        p[b] = t < w->lengths[b];
-    return m;
-}
-
-static et_tensor *go_on(et_tensor *mask, et_tensor *next, et_tensor *old)
-{
-    return mask ? et_where(mask, next, old) : next;
-}
-
-/* Factor of the candidates, [B, n]; NULL for none. */
-static et_tensor *keep_mask(const walk *w, double keep, bool training, et_rng *rng)
-{
-    return training && keep < 1 ? et_dropout(et_ones(w->dtype, ET_SHAPE(w->B, w->n)), 1 - keep, true, rng)
-                                : NULL;
-}
-
-/* [B, T, n] of the T states [B, n]. */
-static et_tensor *collect(const walk *w, et_tensor *const *h, et_tensor *lengths, bool reverse)
-{
-    et_tensor *y = et_concat((int)w->T, h, 0);
-
-    y = et_permute(et_view(y, ET_SHAPE(w->T, w->B, w->n)), ET_DIMS(1, 0, 2));
-    if (!reverse)
-        return y;
-    return lengths ? et_reverse_by_length(y, lengths) : et_flip(y, 1);
+    if (x->ndim == 3 && x->shape[2] == in && x->shape[1] >= 1)
+        return true;
+    et_raise(ET_ESHAPE, "%s: x is %s, expected [B, T, %" PRId64 "]", m->path,
+             et_shape_text(text, x->ndim, x->shape), in);
+    return false;
 }
 
 static et_tensor *zeros_unless(et_tensor *t, et_dtype dtype, int64_t rows, int64_t columns)
@@ -210,9 +137,34 @@ static et_tensor *zeros_unless(et_tensor *t, et_dtype dtype, int64_t rows, int64
     return t ? t : et_zeros(dtype, ET_SHAPE(rows, columns));
 }
 
-/* Ends a forward: hands out the result, and no states after an error. */
-static et_tensor *finish(const et_module *m, et_tensor *y, et_norm_lstm_state *state)
+/* Factors of the candidates, [B, T, n]; NULL for none. */
+static et_tensor *keep_mask(const et_module *m, const et_tensor *x, int64_t n, double keep, et_rng *rng)
 {
+    if (!m->training || keep == 1)
+        return NULL;
+    return et_dropout(et_ones(x->dtype, ET_SHAPE(x->shape[0], x->shape[1], n)), 1 - keep, true, rng);
+}
+
+/* Gains and shifts as the op reads them. */
+static et_tensor *joined_norms(et_tensor *gamma, et_tensor *beta, et_tensor *gamma_c, et_tensor *beta_c)
+{
+    return et_concat(4, (et_tensor *const[]){gamma, beta, gamma_c, beta_c}, 0);
+}
+
+/* Columns lo .. hi - 1 of the last state, handed out of the layer's scope. */
+static et_tensor *part(et_scope *own, et_tensor *last, int64_t lo, int64_t hi)
+{
+    return lo < hi && last ? et_scope_return(own, et_contiguous(et_slice(last, 1, lo, hi, 1))) : NULL;
+}
+
+/* Ends a forward and its scope: hands out the result and the parts of the last state, none after an error. */
+static et_tensor *finish(const et_module *m, et_scope *own, et_tensor *y, et_tensor *last, int64_t n,
+                         int64_t k, et_norm_lstm_state *state)
+{
+    *state = (et_norm_lstm_state){part(own, last, 0, n), part(own, last, n + k, 2 * n + k),
+                                  part(own, last, n, n + k), part(own, last, 2 * n + k, 2 * (n + k))};
+    y = et_scope_return(own, y);
+    et_scope_close(own);
     if (y && !et_error_status())
         return y;
     *state = (et_norm_lstm_state){NULL, NULL, NULL, NULL};
@@ -222,97 +174,56 @@ static et_tensor *finish(const et_module *m, et_tensor *y, et_norm_lstm_state *s
 et_tensor *et_norm_lstm_forward(const et_norm_lstm *l, et_tensor *x, et_tensor *lengths, bool reverse,
                                 et_norm_lstm_state *state)
 {
-    et_tensor **hs, *y = NULL;
-    walk w;
+    if (!l || !good_input(&l->module, x, l->in))
+        return finish(l ? &l->module : NULL, NULL, NULL, NULL, 0, 0, state);
+    et_scope *own = et_scope_open();
+    const int64_t B = x->shape[0], n = l->units;
+    et_tensor *h = zeros_unless(state->h, x->dtype, B, n), *c = zeros_unless(state->c, x->dtype, B, n), *last;
+    et_tensor *y =
+        et_norm_lstm_walk(et_matmul(x, l->W_xh), et_concat(2, (et_tensor *const[]){h, c}, 1), l->W_hh,
+                          joined_norms(l->ln_gamma, l->ln_beta, l->lnc_gamma, l->lnc_beta), NULL,
+                          keep_mask(&l->module, x, n, l->keep, l->rng), lengths, NULL, l->eps, reverse,
+                          &last);
 
-    if (!l || !begin(&w, l->module.path, &x, lengths, reverse, l->in, l->units))
-        return finish(l ? &l->module : NULL, NULL, state);
-    hs = et_alloc_zero((size_t)w.T, sizeof(et_tensor *));
-    state->h = zeros_unless(state->h, w.dtype, w.B, w.n);
-    state->c = zeros_unless(state->c, w.dtype, w.B, w.n);
-    et_tensor *xw = et_matmul(x, l->W_xh); /* [T, B, 4n] */
-    for (int64_t t = 0; hs && t < w.T && !et_error_status(); t++) {
-        et_scope *step = et_scope_open();
-        et_tensor *c, *h, *mask = alive(&w, t), *keep = keep_mask(&w, l->keep, l->module.training, l->rng);
-        /* z = x W_x + h W_h, layer-normalised gate by gate */
-        h = et_norm_lstm_gates(et_select(xw, 0, t), et_matmul(state->h, l->W_hh), NULL, NULL, state->c,
-                               l->ln_gamma, l->ln_beta, l->lnc_gamma, l->lnc_beta, keep, l->eps, &c);
-        state->h = hs[t] = et_scope_return(step, go_on(mask, h, state->h));
-        state->c = et_scope_return(step, go_on(mask, c, state->c));
-        et_scope_close(step);
-    }
-    if (hs && !et_error_status())
-        y = collect(&w, hs, lengths, reverse);
-    et_dealloc(hs);
-    return finish(&l->module, y, state);
+    return finish(&l->module, own, y, last, n, 0, state);
 }
 
-/* The weights of a HyperLSTM as its steps read them. */
-typedef struct {
-    et_tensor *inner;  /* [n + k, 4k]: of [h, u] */
-    et_tensor *zw, *zb; /* [k, 12e], [12e] */
-    et_tensor *alpha;  /* [12, e, n] */
-} joined;
-
-static joined join(const et_hyper_lstm *l)
+/* The small cell as the op reads it. */
+static et_hyper_cell small_cell(const et_hyper_lstm *l, et_tensor *x)
 {
+    const et_norm_lstm *u = l->hyper;
+    const int64_t m = l->in, n = l->units;
     et_tensor *zw[12], *zb[12], *a[12];
-    joined j;
 
     for (int i = 0; i < 12; i++) {
         zw[i] = i < 8 ? l->zw_w[i] : l->zb_w[i - 8];
         zb[i] = i < 8 ? l->zw_b[i] : et_zeros(l->W_xh->dtype, ET_SHAPE(l->embedding));
         a[i] = i < 8 ? l->alpha[i] : l->beta[i - 8];
     }
-    et_tensor *of_h = et_slice(l->hyper->W_xh, 0, l->in, l->in + l->units, 1);
-    j.inner = et_concat(2, (et_tensor *const[]){of_h, l->hyper->W_hh}, 0);
-    j.zw = et_concat(12, zw, 1);
-    j.zb = et_concat(12, zb, 0);
-    j.alpha = et_stack(12, a, 0);
-    return j;
+    return (et_hyper_cell){
+        .xu = et_matmul(x, et_slice(u->W_xh, 0, 0, m, 1)),
+        .w_u = et_concat(2, (et_tensor *const[]){et_slice(u->W_xh, 0, m, m + n, 1), u->W_hh}, 0),
+        .norm = joined_norms(u->ln_gamma, u->ln_beta, u->lnc_gamma, u->lnc_beta),
+        .zw = et_concat(12, zw, 1), .zb = et_concat(12, zb, 0), .alpha = et_stack(12, a, 0)};
 }
 
 et_tensor *et_hyper_lstm_forward(const et_hyper_lstm *l, et_tensor *x, et_tensor *lengths, bool reverse,
                                  et_norm_lstm_state *state)
 {
-    et_tensor **hs, *y = NULL;
-    walk w;
+    if (!l || !good_input(&l->module, x, l->in))
+        return finish(l ? &l->module : NULL, NULL, NULL, NULL, 0, 0, state);
+    et_scope *own = et_scope_open();
+    const int64_t B = x->shape[0], n = l->units, k = l->hyper_units;
+    et_tensor *first[] = {zeros_unless(state->h, x->dtype, B, n),
+                          zeros_unless(state->hyper_h, x->dtype, B, k),
+                          zeros_unless(state->c, x->dtype, B, n),
+                          zeros_unless(state->hyper_c, x->dtype, B, k)};
+    const et_hyper_cell hyper = small_cell(l, x);
+    et_tensor *last;
+    et_tensor *y = et_norm_lstm_walk(et_matmul(x, l->W_xh), et_concat(4, first, 1), l->W_hh,
+                                     joined_norms(l->ln_gamma, l->ln_beta, l->lnc_gamma, l->lnc_beta),
+                                     l->bias, keep_mask(&l->module, x, n, l->keep, l->rng), lengths, &hyper,
+                                     l->eps, reverse, &last);
 
-    if (!l || !begin(&w, l->module.path, &x, lengths, reverse, l->in, l->units))
-        return finish(l ? &l->module : NULL, NULL, state);
-    const et_norm_lstm *in = l->hyper;
-    const int64_t k = l->hyper_units, e = l->embedding;
-    hs = et_alloc_zero((size_t)w.T, sizeof(et_tensor *));
-    state->h = zeros_unless(state->h, w.dtype, w.B, w.n);
-    state->c = zeros_unless(state->c, w.dtype, w.B, w.n);
-    state->hyper_h = zeros_unless(state->hyper_h, w.dtype, w.B, k);
-    state->hyper_c = zeros_unless(state->hyper_c, w.dtype, w.B, k);
-    const joined weight = join(l);
-    et_tensor *xw = et_matmul(x, l->W_xh);                                /* [T, B, 4n] */
-    et_tensor *xi = et_matmul(x, et_slice(in->W_xh, 0, 0, l->in, 1)); /* [T, B, 4k] */
-    for (int64_t t = 0; hs && t < w.T && !et_error_status(); t++) {
-        et_scope *step = et_scope_open();
-        et_tensor *u, *cu, *h, *c, *mask = alive(&w, t), *keep = keep_mask(&w, l->keep, l->module.training,
-                                                                           l->rng);
-        /* 1. the small LSTM on [x, h]: u */
-        et_tensor *hu = et_concat(2, (et_tensor *const[]){state->h, state->hyper_h}, 1);
-        u = et_norm_lstm_gates(et_select(xi, 0, t), et_matmul(hu, weight.inner), NULL, NULL, state->hyper_c,
-                               in->ln_gamma, in->ln_beta, in->lnc_gamma, in->lnc_beta, NULL, in->eps, &cu);
-        /* 2. a_gs = (u Z_gs + z0_gs) A_gs,  d_g = (u Zb_g) D_g: [12, B, n] */
-        et_tensor *z = et_view(et_add(et_matmul(u, weight.zw), weight.zb), ET_SHAPE(w.B, 12, e));
-        et_tensor *scale = et_matmul(et_permute(z, ET_DIMS(1, 0, 2)), weight.alpha);
-        /* 3, 4. pre_g = a_gx (x W_x)_g + a_gh (h W_h)_g + d_g + bias_g, layer norm, gates */
-        h = et_norm_lstm_gates(et_select(xw, 0, t), et_matmul(state->h, l->W_hh), scale, l->bias, state->c,
-                               l->ln_gamma, l->ln_beta, l->lnc_gamma, l->lnc_beta, keep, l->eps, &c);
-        /* 5. the state: h, u, c and the small LSTM's cell */
-        state->h = hs[t] = et_scope_return(step, go_on(mask, h, state->h));
-        state->hyper_h = et_scope_return(step, go_on(mask, u, state->hyper_h));
-        state->c = et_scope_return(step, go_on(mask, c, state->c));
-        state->hyper_c = et_scope_return(step, go_on(mask, cu, state->hyper_c));
-        et_scope_close(step);
-    }
-    if (hs && !et_error_status())
-        y = collect(&w, hs, lengths, reverse);
-    et_dealloc(hs);
-    return finish(&l->module, y, state);
+    return finish(&l->module, own, y, last, n, k, state);
 }

@@ -244,7 +244,10 @@ static void private_piece(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0,
         do {
             const int64_t kb = min64(w->kc, g->k - p);
             panels b;
-            if (w->direct) {
+            if (g->packed) {
+                const int64_t from = p * round_up(g->n, w->kr->lanes) + j * kb;
+                b = packed_panels(w, at(w, g->packed, from), j, je, kb);
+            } else if (w->direct) {
                 const char *first = at(w, g->b, p * g->rsb + j);
                 int64_t full = (je - j) / w->nr * w->nr, edge = je - j - full;
                 b = (panels){first, g->rsb, w->nr, first + full * w->es, g->rsb};
@@ -312,9 +315,9 @@ static void plan_blocks(gemm_job *w)
     w->nr = (int64_t)w->kr->gemm_vecs * w->kr->lanes;
     w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
     w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
-    w->direct = g->csb == 1 && (g->m <= FEW_ROWS || (g->m <= SOME_ROWS && (g->rsb * w->es % 4096 != 0 ||
-                                                                          g->k * g->n * w->es <= L2_BYTES /
-                                                                          2)));
+    w->direct = !g->packed && g->csb == 1 &&
+                (g->m <= FEW_ROWS || (g->m <= SOME_ROWS && (g->rsb * w->es % 4096 != 0 ||
+                                                            g->k * g->n * w->es <= L2_BYTES / 2)));
     /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are
      * narrow and read A often, and where the lines fall onto each other in the cache (strides of a power of
      * two) and A is more than the second level holds. */
@@ -333,6 +336,8 @@ static void plan_slot(gemm_job *w, int64_t n)
 {
     int64_t width = w->direct ? (w->g.n % w->kr->lanes ? w->nr : 0) : round_up(min64(n, w->nc), w->kr->lanes);
 
+    if (w->g.packed)
+        width = 0;
     w->slot = round_up(width * w->kc * w->es, 64) + w->slot_a;
 }
 
@@ -387,7 +392,7 @@ static et_status product(gemm_job *w, int threads)
     char *heap = NULL;
 
     plan_pieces(w, g->n, threads);
-    if (w->row_chunks > 1 && !w->direct && g->k * g->n > PRIVATE_ELEMS)
+    if (w->row_chunks > 1 && !w->direct && !g->packed && g->k * g->n > PRIVATE_ELEMS)
         return shared_product(w, threads);
     plan_slot(w, w->cols_per < g->n ? w->cols_per : g->n);
     int64_t pieces = w->row_chunks * w->col_chunks, bytes = pieces * w->slot;
@@ -485,7 +490,7 @@ static bool wants_dots(const gemm_job *w)
     const et_gemm_args *g = &w->g;
     const int64_t few = w->kr->lanes == 16 && g->k >= 384 ? 32 : g->k >= 128 ? 8 : 4;
 
-    if (g->k < 8 || (g->batch * g->batch2 > 1 && (g->csa != 1 || g->rsb != 1)))
+    if (g->packed || g->k < 8 || (g->batch * g->batch2 > 1 && (g->csa != 1 || g->rsb != 1)))
         return false;
     return (g->n <= FEW_COLS && g->csa == 1 && g->m > 1) || (g->m <= few && g->rsb == 1 && g->csb != 1);
 }
@@ -495,8 +500,8 @@ static void column_to_row(et_gemm_args *g)
 {
     et_gemm_args t = *g;
 
-    if (g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->residual || g->deriv ||
-        g->batch * g->batch2 > 1)
+    if (g->packed || g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->residual ||
+        g->deriv || g->batch * g->batch2 > 1)
         return;
     t.m = 1;
     t.n = g->m;
@@ -536,6 +541,22 @@ static void merge_batch(et_gemm_args *g)
         g->m *= g->batch;
         g->batch = 1;
     }
+}
+
+size_t et_gemm_packed_bytes(et_dtype dtype, int64_t k, int64_t n)
+{
+    return (size_t)(k * round_up(n, et_kernels_for(dtype)->lanes)) * et_dtype_size(dtype);
+}
+
+/* Blocks of k behind each other, each of all panels. */
+void et_gemm_pack(et_dtype dtype, int64_t k, int64_t n, const void *b, int64_t rsb, int64_t csb, void *packed)
+{
+    gemm_job w = {.g = {.m = 1, .n = n, .k = k, .b = b, .rsb = rsb, .csb = csb, .packed = packed},
+                  .kr = et_kernels_for(dtype), .es = (int64_t)et_dtype_size(dtype)};
+
+    plan_blocks(&w);
+    for (int64_t p = 0; p < k; p += w.kc)
+        pack_panels(&w, 0, n, p, min64(w.kc, k - p), at_mut(&w, packed, p * round_up(n, w.kr->lanes)));
 }
 
 et_status et_gemm(et_dtype dtype, const et_gemm_args *args)

@@ -16,6 +16,7 @@ typedef struct et_gemm_args {
     int64_t m, n, k;
     const void *a; int64_t rsa, csa; /* A [m,k]: element (i,p) at a + i rsa + p csa */
     const void *b; int64_t rsb, csb; /* B [k,n]: element (p,j) at b + p rsb + j csb */
+    const void *packed;              /* or B as et_gemm_pack left it: b is not read; no batch */
     void *c; int64_t ldc;            /* C [m,n]: rows contiguous, ldc >= n apart */
     double alpha, beta;              /* beta 0: C is not read */
     const void *bias;                /* [n], added to every row; or NULL */
@@ -33,6 +34,13 @@ typedef struct et_gemm_args {
  *  bits do not depend on their number. dtype float32 or float64. k = 0 gives beta C + ....
  *  Errors: ENOMEM (packing buffers), EDTYPE. */
 et_status et_gemm(et_dtype dtype, const et_gemm_args *args);
+
+/** For a B of many products, which need not pack it each time, nor ask for memory then: the bytes of a packed
+ *  B [k,n], and B packed into so many (aligned to 64) by this thread. Readable by the kernels that are chosen
+ *  at the time alone. */
+size_t et_gemm_packed_bytes(et_dtype dtype, int64_t k, int64_t n);
+void et_gemm_pack(et_dtype dtype, int64_t k, int64_t n, const void *b, int64_t rsb, int64_t csb,
+                  void *packed);
 
 /** The same with A and B in bfloat16 and sums in float32: arrays of bfloat16 (from ET_BF16), or of
  *  float32 whose elements are rounded to the nearest bfloat16, ties to even, on the way (from

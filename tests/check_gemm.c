@@ -252,6 +252,33 @@ START_TEST(blocks_of_k)
 }
 END_TEST
 
+/* A B that was packed before, over few rows and many, on one thread and three. */
+START_TEST(packed_before)
+{
+    et_dtype dtype;
+    const et_kernels *kr = use_table(_i, &dtype);
+    const int64_t nr = (int64_t)kr->gemm_vecs * kr->lanes, ms[] = {1, 13, 70}, ns[] = {1, nr, 2 * nr + 5};
+    const int64_t ks[] = {1, 33, KC + 9};
+
+    for (int s = 0; s < 27; s++)
+        for (int t = 0; t < 2; t++) {
+            problem p = make_problem(dtype, ms[s % 3], ns[s / 3 % 3], ks[s / 9], LAYOUT_N, t, 1);
+            array packed = make(dtype, (int64_t)(et_gemm_packed_bytes(dtype, p.g.k, p.g.n) /
+                                                 et_dtype_size(dtype)), 0);
+            p.g.bias = p.bias.data;
+            et_gemm_pack(dtype, p.g.k, p.g.n, p.g.b, p.g.rsb, p.g.csb, packed.data);
+            p.g.packed = packed.data;
+            for (int threads = 1; threads <= 3; threads += 2) {
+                ck_assert_int_eq(et_set_num_threads(threads), ET_OK);
+                run_and_compare(&p, kr->name);
+            }
+            free(packed.data);
+            free_problem(&p);
+        }
+    ck_assert_int_eq(et_set_num_threads(1), ET_OK);
+}
+END_TEST
+
 /* A transposed A whose lines are a power of two apart is packed, some rows at a time. */
 START_TEST(packed_rows)
 {
@@ -474,6 +501,7 @@ int main(void)
     tcase_add_loop_test(tc, tile_edges, 0, tables);
     tcase_add_loop_test(tc, blocks_of_k, 0, tables);
     tcase_add_loop_test(tc, packed_rows, 0, tables);
+    tcase_add_loop_test(tc, packed_before, 0, tables);
     tcase_add_loop_test(tc, epilogues, 0, tables);
     tcase_add_loop_test(tc, batches, 0, tables);
     tcase_add_loop_test(tc, empty, 0, tables);

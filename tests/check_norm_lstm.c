@@ -3,9 +3,11 @@
 
 #include <check.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nn/norm_lstm.h"
+#include "tensor/parallel.h"
 #include "tests/alloc_sweep.h"
 #include "tests/suite.h"
 
@@ -184,26 +186,84 @@ START_TEST(recurrent_dropout)
 }
 END_TEST
 
-static bool forward_once(void *user)
+/* Two shards of the batch, rows of several lengths: the same bits on any number of threads. */
+START_TEST(threads)
 {
-    const et_hyper_lstm *l = user;
+    enum { B = 40, T = 9, M = 6 };
+    const et_hyper_lstm_config config = {.in = M,
+                                         .units = 96,
+                                         .hyper_units = 48,
+                                         .embedding = 8,
+                                         .keep = 0.7};
+    static const int counts[] = {1, 2, 3, 8};
+    float *first = NULL;
+    et_rng rng = et_rng_make(3, 0);
+    et_hyper_lstm *l = et_hyper_lstm_new(NULL, NULL, &config, &rng);
+    int32_t len[B];
+
+    ck_assert_msg(l != NULL, "%s", et_error_message());
+    for (int b = 0; b < B; b++)
+        len[b] = b % (T + 1);
+    for (int i = 0; i < 4; i++) {
+        int64_t at = 0;
+        ck_assert_int_eq(et_set_num_threads(counts[i]), ET_OK);
+        et_seed(5);
+        et_rng draws = et_rng_make(4, 0);
+        et_scope *scope = et_scope_open();
+        et_tensor *x = et_zeros(ET_F32, ET_SHAPE(B, T, M));
+        et_norm_lstm_state s = {NULL, NULL, NULL, NULL};
+        et_fill_normal(x, &draws, 0, 1);
+        et_tensor *y = et_hyper_lstm_forward(l, x, et_from(ET_I32, ET_SHAPE(B), len), true, &s);
+        ck_assert_msg(y != NULL, "%s", et_error_message());
+        const int64_t all = y->numel + et_module_count(&l->module);
+        float *now = malloc((size_t)all * sizeof *now);
+        ck_assert_ptr_nonnull(now);
+        memcpy(now, et_data_f32(y), (size_t)y->numel * sizeof *now);
+        ck_assert_msg(et_backward(et_sum(et_square(y), 0, NULL, false)) == ET_OK, "%s", et_error_message());
+        at = y->numel;
+        for (int64_t p = 0; p < et_module_n_entries(&l->module); p++) {
+            const et_tensor *g = et_module_entry(&l->module, p)->tensor->grad;
+            ck_assert_ptr_nonnull(g);
+            memcpy(now + at, et_data_f32(g), (size_t)g->numel * sizeof *now);
+            at += g->numel;
+        }
+        ck_assert_int_eq(at, all);
+        et_scope_close(scope);
+        et_zero_grad(&l->module);
+        if (first)
+            ck_assert_msg(!memcmp(first, now, (size_t)all * sizeof *now), "%d threads differ", counts[i]);
+        free(i ? now : NULL);
+        first = i ? first : now;
+    }
+    free(first);
+    et_set_num_threads(1);
+    et_module_free(&l->module);
+}
+END_TEST
+
+static bool once(void *user)
+{
+    et_hyper_lstm *l = et_hyper_lstm_new(NULL, NULL, user, NULL);
     et_norm_lstm_state s = {NULL, NULL, NULL, NULL};
+
+    if (!l)
+        return false;
     et_scope *scope = et_scope_open();
     et_tensor *x = et_zeros(ET_F32, ET_SHAPE(2, 3, 3));
-    et_tensor *y = et_hyper_lstm_forward(l, x, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){3, 1}),
-                                         true, &s);
+    et_tensor *y =
+        et_hyper_lstm_forward(l, x, et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){3, 1}), true, &s);
+    const bool good = y && et_backward(et_sum(y, 0, NULL, false)) == ET_OK;
 
     et_scope_close(scope);
-    return y != NULL;
+    et_module_free(&l->module);
+    return good;
 }
 
 START_TEST(out_of_memory)
 {
-    et_hyper_lstm *l = et_hyper_lstm_new(NULL, NULL, &(et_hyper_lstm_config){3, 4, 3, 2, 1}, NULL);
+    et_hyper_lstm_config config = {3, 4, 3, 2, 1};
 
-    ck_assert_msg(l != NULL, "%s", et_error_message());
-    ck_assert_int_gt(alloc_sweep("HyperLSTM", forward_once, l), 0);
-    et_module_free(&l->module);
+    ck_assert_int_gt(alloc_sweep("HyperLSTM", once, &config), 50);
 }
 END_TEST
 
@@ -248,6 +308,7 @@ int main(void)
     tcase_add_test(tc, counts);
     tcase_add_loop_test(tc, lengths, 0, 4);
     tcase_add_test(tc, recurrent_dropout);
+    tcase_add_test(tc, threads);
     tcase_add_test(tc, out_of_memory);
     tcase_add_test(tc, misuse);
     suite_add_tcase(suite, tc);

@@ -311,7 +311,7 @@ CASE("dropout/eval", et_dropout(in[0], 0.3, false, NULL))
 CASE("drop_path/eval", et_drop_path(in[0], 0.3, false, NULL))
 NO_CASE("reparameterize", "draws numbers; tests/check_losses.c")
 NO_CASE("gumbel_softmax", "draws numbers; tests/check_losses.c")
-NO_CASE("norm_lstm_gates",
+NO_CASE("norm_lstm_walk",
         "PyTorch has no such cell; tests/check_norm_lstm.c compares with golden values of both cells")
 NO_CASE("checkpoint",
         "is a way of computing, not a function; tests/check_autograd.c compares it with plain calls")
