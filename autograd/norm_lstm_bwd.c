@@ -18,7 +18,7 @@
 #include "autograd/shards.h"
 #include "tensor/ints.h"
 
-enum { GATES = ET_NL_GATES, SCALES = ET_NL_SCALES, CHUNK_ROWS = 256 /* of the products for the weights */ };
+enum { GATES = ET_NL_GATES, SCALES = ET_NL_SCALES, CHUNK_ROWS = 128 /* of the products for the weights */ };
 
 /* Operands whose gradients are sums over the shards. */
 static const int weights[] = {ET_NL_W_HH, ET_NL_NORM, ET_NL_BIAS, ET_NL_W_U, ET_NL_NORM_U, ET_NL_ZW, ET_NL_ZB,

@@ -235,7 +235,7 @@ static size_t align_up(size_t bytes)
 /* Rows of a chunk's products: with what they multiply their d take half of a second-level cache. */
 static int64_t chunk_rows(const et_rec_call *c)
 {
-    enum { LEAST = 256, BYTES = 512 * 1024 };
+    enum { LEAST = 128, BYTES = 512 * 1024 };
     const int64_t rows = BYTES / ((c->n_grads * c->H + c->F + c->H) * (int64_t)c->size);
 
     return rows > LEAST ? rows : LEAST;
