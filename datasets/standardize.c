@@ -243,6 +243,17 @@ et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds)
     return ET_OK;
 }
 
+/* Takes the mean off n numbers that are `stride` apart. */
+static void centre(float *x, int64_t n, int64_t stride)
+{
+    double sum = 0;
+
+    for (int64_t j = 0; j < n; j++)
+        sum += x[j * stride];
+    for (int64_t j = 0; j < n; j++)
+        x[j * stride] = (float)(x[j * stride] - sum / (double)n);
+}
+
 et_status et_centre_items(et_dataset *ds)
 {
     int64_t n, item = 1, step = 1;
@@ -259,14 +270,29 @@ et_status et_centre_items(et_dataset *ds)
     if (!(x = et_data_mut(ds->x)))
         return et_fail_status("centre items");
     n = et_dataset_size(ds);
-    for (int64_t i = 0; i < n; i++, x += item) {
-        int64_t valid = lengths ? lengths[i] * step : item;
-        double sum = 0;
-        for (int64_t j = 0; j < valid; j++)
-            sum += x[j];
-        for (int64_t j = 0; j < valid; j++)
-            x[j] = (float)(x[j] - sum / (double)valid);
-    }
+    for (int64_t i = 0; i < n; i++, x += item)
+        centre(x, lengths ? lengths[i] * step : item, 1);
+    return ET_OK;
+}
+
+et_status et_centre_features(et_dataset *ds, int64_t n)
+{
+    float *x;
+
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
+    if (ds->x->ndim != 3)
+        return et_raise(ET_ESHAPE, "centre features: items have %d dimensions, expected sequences [T, F]",
+                        ds->x->ndim - 1);
+    const int64_t T = ds->x->shape[1], F = ds->x->shape[2];
+    if (n < 0 || n > F)
+        return et_raise(ET_EINVAL, "centre features: %" PRId64 " features of %" PRId64, n, F);
+    const int32_t *lengths = ds->lengths ? et_data_i32(ds->lengths) : NULL;
+    if (!(x = et_data_mut(ds->x)))
+        return et_fail_status("centre features");
+    for (int64_t i = 0; i < et_dataset_size(ds); i++)
+        for (int64_t f = 0; f < (n ? n : F); f++)
+            centre(x + i * T * F + f, lengths ? lengths[i] : T, F);
     return ET_OK;
 }
 

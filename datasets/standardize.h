@@ -44,6 +44,12 @@ et_status et_standardizer_apply(const et_standardizer *s, et_dataset *ds);
  *  level no longer matters. Needs no fitting; apply it before a standardizer is fitted. */
 et_status et_centre_items(et_dataset *ds);
 
+/** Subtracts from the first n features (0: all) of each sequence [T, F] their own means over its valid steps,
+ *  in place. Of levels of bands, what is constant goes: the mean spectrum, and with it how a recording was
+ *  made; how the sound changes stays (Furui 1981, for cepstral coefficients). ESHAPE for other items, EINVAL
+ *  for n outside 0 .. F. */
+et_status et_centre_features(et_dataset *ds, int64_t n);
+
 /** Widens sequences [N, T, F] to [N, T, 2F]: behind each frame's features come their flux,
  *  |x_t - x_(t-1)|, which is 0 at the first frame and past a sequence's end. ESHAPE for
  *  other items, ENOMEM. */

@@ -15,7 +15,7 @@
 
 #define MODEL_OPTIONS \
     "members pooling image-height image-width transpose patch-height patch-width step-height step-width " \
-    "width blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window frames "
+    "width blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window frames centre "
 #define TRAINING_OPTIONS \
     "data cache task config seed threads epochs batch lr weight-decay schedule clip mixup smoothing shift " \
     "equalise precision standardize folds split "
@@ -23,7 +23,7 @@
 #define OF_THE_RUN \
     "task@ members@ pooling@ image-height@ image-width@ transpose@ patch-height@ patch-width@ step-height@ " \
     "step-width@ width@ blocks@ heads@ head-width@ hidden@ acts@ head1@ head2@ dropout@ head-dropout@ " \
-    "drop-path@ window@ frames@ standardize@ seed@ "
+    "drop-path@ window@ frames@ centre@ standardize@ seed@ "
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder", TRAINING_OPTIONS MODEL_OPTIONS
@@ -73,13 +73,16 @@ static const et_option options[] = {
     {"recompute", ET_OPTION_INT, "N", "0", 0, 64,
      "Blocks, from the first, whose insides backward computes again instead of keeping them: less memory, "
      "more time"},
-    {"window", ET_OPTION_INT, "N", NULL, 0, 100000,
+    {"window", ET_OPTION_INT, "N", "0", 0, 100000,
      "Frames that the model sees: random ones in training, three such windows of an item in judging; 0: all"},
     {"frames", ET_OPTION_CHOICE, "stretch|spread", NULL, 0, 0,
      "Which they are: a stretch of the item, or single ones from all of it, in their order"},
+    {"centre", ET_OPTION_CHOICE, "track|bands", NULL, 0, 0,
+     "What is taken off the levels of GTZAN's spectrograms: a track's mean level, or the mean of each of its "
+     "bands, so that only what changes in a band is left of them"},
     {"shift", ET_OPTION_INT, "N", NULL, 0, 4096,
      "In training, spectra move up or down by up to N bands, as if in another key"},
-    {"equalise", ET_OPTION_REAL, "X", NULL, 0, 100,
+    {"equalise", ET_OPTION_REAL, "X", "0", 0, 100,
      "In training, a random smooth curve along frequency, four cosines of up to X each, is added to the "
      "levels"},
     {"schedule", ET_OPTION_CHOICE, "constant|cosine", NULL, 0, 0,

@@ -85,7 +85,8 @@ int vit_ablate(et_cli *cli)
     et_status status = kind < 0 ? et_error_status() : vit_defaults(cli, (vit_kind)kind);
 
     if (!status)
-        status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), false, &source);
+        status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), vit_centres_bands(cli),
+                          false, &source);
     if (!status)
         printf("%-24s %10s %8s %8s %8s\n", "variant", "parameters", "segment", "track", "loss");
     for (int i = 0; !status && i < VARIANTS; i++)

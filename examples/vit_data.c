@@ -28,15 +28,15 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
         r.lr = 1e-3;
         return r;
     }
-    /* Little music: a small encoder with a mean over tokens, and all that keeps it from learning by heart. */
-    r.net = (et_vit_config){.height = 28, .width = 128, .patch_h = 1, .patch_w = 128, .d = 64, .layers = 2,
+    /* Little music: a small encoder, mean and deviation over tokens, and all that keeps it from learning by
+     * heart. */
+    r.net = (et_vit_config){.height = 57, .width = 128, .patch_h = 1, .patch_w = 128, .d = 64, .layers = 2,
                             .heads = 4, .head_width = 16, .hidden = 128, .act_once = true,
-                            .pooling = ET_VIT_MEAN, .dropout = 0.1, .head_dropout = 0.3};
-    r.window = 28;
+                            .pooling = ET_VIT_STATISTICS, .dropout = 0.1, .head_dropout = 0.3};
     r.spread = true;
+    r.bands = true;
     r.shift = 4;
-    r.equalise = 0.3;
-    r.epochs = 60;
+    r.epochs = 30;
     r.batch = 16;
     r.lr = 3e-3;
     r.weight_decay = 0.5;
@@ -50,11 +50,10 @@ vit_recipe vit_recipe_of(vit_kind kind, bool paper)
         r.net.width = 32;
         r.net.patch_h = 8;
         r.net.patch_w = 8;
-        r.window = 0;
+        r.net.pooling = ET_VIT_MEAN;
         r.spread = false;
+        r.bands = false;
         r.shift = 0;
-        r.equalise = 0;
-        r.epochs = 30;
         r.lr = 1e-3;
         r.weight_decay = 0.05;
         r.members = 1;
@@ -118,13 +117,14 @@ static et_status load_audio(const char *dir, const char *cache, vit_source *out)
     return status;
 }
 
-static et_dataset *load_gtzan(const char *dir)
+static et_dataset *load_gtzan(const char *dir, bool apart)
 {
     et_dataset *ds = et_gtzan_load(dir, ET_GTZAN_SPECTROGRAM);
 
     int64_t bands = ds ? ds->x->shape[2] : 0;
 
-    if (ds && (et_centre_items(ds) || et_append_flux(ds) || et_append_roughness(ds, bands))) {
+    if (ds && (et_centre_items(ds) || et_append_flux(ds) || et_append_roughness(ds, bands) ||
+               (apart && et_centre_features(ds, bands)))) {
         et_dataset_free(ds);
         return NULL;
     }
@@ -161,14 +161,16 @@ int vit_kind_of(const char *dir, const char *task)
     return VIT_AUDIO;
 }
 
-et_status vit_load(vit_kind kind, const char *dir, const char *cache, bool test, vit_source *out)
+et_status vit_load(vit_kind kind, const char *dir, const char *cache, bool bands, bool test, vit_source *out)
 {
     *out = (vit_source){.kind = kind};
+    if (bands && kind != VIT_SPECTROGRAM)
+        return et_raise(ET_EINVAL, "--centre bands is for GTZAN's spectrograms");
     if (kind == VIT_MUSIC)
         return load_music(test, out);
     if (kind == VIT_AUDIO)
         return load_audio(dir, cache, out);
-    out->ds = kind == VIT_WAVES ? load_waves(test) : load_gtzan(dir);
+    out->ds = kind == VIT_WAVES ? load_waves(test) : load_gtzan(dir, bands);
     return out->ds ? ET_OK : et_error_status();
 }
 

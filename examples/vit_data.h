@@ -20,12 +20,11 @@ typedef enum vit_kind {
 typedef struct vit_recipe {
     et_vit_config net;  /* without the data's sizes */
     int64_t members;
-    int64_t window;     /* frames that the model sees; 0: all */
-    bool spread;        /* they are any frames of an item, in their order, else a stretch of it */
+    bool bands;         /* each band's mean is taken off a track's levels, else their mean level */
+    bool spread;        /* windows have any frames of an item, in their order, else a stretch of it */
     int64_t shift;      /* bands by which a training item's spectra move up or down at most */
     int64_t epochs, batch;
     int64_t folds;      /* parts of the data, of which two are held out in turn; 0: the data's own split */
-    double equalise;    /* the greatest height of each cosine that is added to their levels */
     double lr, weight_decay, mixup, smoothing, clip;
     bool cosine;
     bool by_accuracy;   /* kept is the epoch with the best validation accuracy, else the least loss */
@@ -52,10 +51,10 @@ typedef struct vit_source {
 int vit_kind_of(const char *dir, const char *task);
 
 /* Reads them. `test`: a test set, every item of it; else training and validation data. GTZAN's levels are
- * those about the track's mean; segments of sound have mean 0 and deviation 1 each, the segments of a piece
- * or recording share their group. cache: a file for the features of recordings, or NULL. Release with
- * vit_unload, whatever is returned. */
-et_status vit_load(vit_kind kind, const char *dir, const char *cache, bool test, vit_source *out);
+ * those about the track's mean, with `bands` about the mean of each of its bands (EINVAL for other data);
+ * segments of sound have mean 0 and deviation 1 each, the segments of a piece or recording share their group.
+ * cache: a file for the features of recordings, or NULL. Release with vit_unload, whatever is returned. */
+et_status vit_load(vit_kind kind, const char *dir, const char *cache, bool bands, bool test, vit_source *out);
 void vit_unload(vit_source *source);
 
 /* Frames and features of an item. */

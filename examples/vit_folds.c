@@ -191,7 +191,8 @@ int vit_train(et_cli *cli)
     if (!status)
         status = et_interrupt_catch();
     if (!status)
-        status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), false, &source);
+        status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), vit_centres_bands(cli),
+                          false, &source);
     if (!status && !run) {
         vit_job j = {.cli = cli, .source = &source, .fold = folds[0]};
         if (!(status = vit_job_load(&j)))

@@ -74,11 +74,11 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
         {"patch-width", r.net.patch_w}, {"width", r.net.d}, {"blocks", r.net.layers}, {"heads", r.net.heads},
         {"head-width", r.net.head_width}, {"hidden", r.net.hidden}, {"head1", r.net.head[0]},
         {"head2", r.net.head[1]},
-        {"acts", r.net.act_once ? 1 : 2}, {"window", r.window}, {"epochs", r.epochs}, {"batch", r.batch},
+        {"acts", r.net.act_once ? 1 : 2}, {"epochs", r.epochs}, {"batch", r.batch},
         {"members", r.members}, {"folds", r.folds}, {"shift", r.shift}};
     const struct { const char *name; double value; } reals[] = {
         {"lr", r.lr}, {"weight-decay", r.weight_decay}, {"dropout", r.net.dropout},
-        {"head-dropout", r.net.head_dropout}, {"drop-path", r.net.drop_path}, {"equalise", r.equalise},
+        {"head-dropout", r.net.head_dropout}, {"drop-path", r.net.drop_path},
         {"mixup", r.mixup}, {"smoothing", r.smoothing}, {"clip", r.clip}};
 
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
@@ -87,6 +87,7 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
         et_cli_default_real(cli, reals[i].name, reals[i].value);
     et_cli_default(cli, "pooling", poolings[r.net.pooling]);
     et_cli_default(cli, "schedule", r.cosine ? "cosine" : "constant");
+    et_cli_default(cli, "centre", r.bands ? "bands" : "track");
     et_cli_default(cli, "frames", r.spread ? "spread" : "stretch");
     if (strcmp(et_cli_verb(cli)->name, "train") == 0)
         et_cli_default(cli, "keep", r.by_accuracy ? "accuracy" : "loss");
@@ -98,6 +99,13 @@ bool vit_spreads(const et_cli *cli)
     const char *frames = et_cli_text(cli, "frames");
 
     return frames && strcmp(frames, "spread") == 0;
+}
+
+bool vit_centres_bands(const et_cli *cli)
+{
+    const char *centre = et_cli_text(cli, "centre");
+
+    return centre && strcmp(centre, "bands") == 0;
 }
 
 et_dataset *vit_windows_of(const et_cli *cli, const et_dataset *ds)

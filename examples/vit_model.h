@@ -12,6 +12,10 @@ et_status vit_defaults(et_cli *cli, vit_kind kind);
 /* True if a window's frames come from all of an item; else, or where a run says nothing, from a stretch. */
 bool vit_spreads(const et_cli *cli);
 
+/* True if GTZAN's levels are those about each band's mean; else, or where a run says nothing, about the
+ * track's. */
+bool vit_centres_bands(const et_cli *cli);
+
 /* The items of data in memory as the model's windows, which it judges. */
 et_dataset *vit_windows_of(const et_cli *cli, const et_dataset *ds);
 

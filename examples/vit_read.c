@@ -32,8 +32,8 @@ static et_status open_reading(et_cli *cli, reading *s)
         return et_raise(ET_EINVAL, "%s learned %s: judge it with%s --data", et_run_dir(s->run),
                         learned_data ? "recordings" : "a built-in task", learned_data ? "" : "out");
     if ((kind = vit_kind_of(dir, et_cli_text(cli, "task"))) < 0 ||
-        vit_load((vit_kind)kind, dir, et_run_cache_fits(s->run, cli) ? et_cli_text(cli, "cache") : NULL, true,
-                 &s->source))
+        vit_load((vit_kind)kind, dir, et_run_cache_fits(s->run, cli) ? et_cli_text(cli, "cache") : NULL,
+                 vit_centres_bands(cli), true, &s->source))
         return et_error_status();
     s->windows = s->source.sounds ? s->source.ds : vit_windows_of(cli, s->source.ds);
     et_status status = s->windows ? et_split_all(s->windows, &s->items) : et_error_status();

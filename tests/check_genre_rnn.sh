@@ -89,35 +89,6 @@ expect "bits of another seed" sh -c '! cmp -s again/best.safetensors other/best.
 
 # --- tables of the form of GTZAN -----------------------------------------------------------------
 
-# spectrogram FOLDER TRACKS-OF-A-GENRE GENRES: tracks whose genre shows in its bands
-spectrogram()
-{
-    mkdir -p "$1"
-    awk -v each="$2" -v genres="$3" 'BEGIN {
-        split("blues classical country disco hiphop jazz metal pop reggae rock", name)
-        print "row,track,genre,genre_id,split"
-        for (g = 0; g < genres; g++)
-            for (i = 0; i < each; i++)
-                printf "%d,%s.%05d,%s,%d,%s\n", row++, name[g + 1], i, name[g + 1], g, i % 3 == 2 ? "valid" : "train"
-    }' > "$1/tracks.csv"
-    {
-        printf '\223NUMPY\001\000\166\000'
-        printf "%-117s\n" "{'descr': '|u1', 'fortran_order': False, 'shape': ($(($2 * $3)), 128, 57), }"
-        g=0
-        while [ "$g" -lt "$3" ]; do
-            i=0
-            while [ "$i" -lt "$2" ]; do
-                level=$((i + 2)) # some differ from others
-                dd if=/dev/zero bs=57 count=$((g * 12)) 2> /dev/null | tr '\000' "\\04$((level % 8))"
-                dd if=/dev/zero bs=57 count=12 2> /dev/null | tr '\000' "\\30$((level % 8))"
-                dd if=/dev/zero bs=57 count=$((116 - g * 12)) 2> /dev/null | tr '\000' "\\04$((level % 8))"
-                i=$((i + 1))
-            done
-            g=$((g + 1))
-        done
-    } > "$1/spec128x57.npy"
-}
-
 # segments FOLDER TRACKS-OF-A-GENRE
 segments()
 {

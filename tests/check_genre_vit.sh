@@ -76,6 +76,28 @@ expect "variants of another model" run ablate --task waves --epochs 1 --pooling 
 expect "seven of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 7
 expect "its own pooling is not one" says '^class token +the same as "as configured"$'
 
+# A table of spectrograms like GTZAN's: levels about each band's mean, unless it is the track's.
+spectrogram ten 6 10
+table="--data ten --epochs 2 --batch 8 --mixup 0 --members 1 --lr 0.01"
+# shellcheck disable=SC2086
+expect "learns from a table" run train --out table $table --epochs 8
+expect "accuracy on it" at_least "$(figure table valid accuracy)" 0.9
+expect "judged frames" says '^40 training and 20 validation items of 57 frames, 384 features'
+# shellcheck disable=SC2086
+expect "about the track's mean" run train --out track $table --centre track
+# shellcheck disable=SC2086
+expect "and about the bands'" run train --out bands $table --centre bands
+expect "which is not the same" sh -c '! cmp -s track/best.safetensors bands/best.safetensors'
+# shellcheck disable=SC2086
+expect "but what a table has without being asked" run train --out unasked $table
+expect "bit by bit" cmp unasked/best.safetensors bands/best.safetensors
+expect "eval centres alike" run eval --out bands --data ten
+figure bands test loss > alike
+sed 's/"centre": "bands"/"centre": "track"/' bands/config.json > config
+mv config bands/config.json
+expect "or as the run says" run eval --out bands --data ten
+expect "which is not the same" test "$(figure bands test loss)" != "$(cat alike)"
+
 # Recordings: a folder for each genre; what cannot be used is counted and left out.
 maker=${MUSIC_DATA:-$(dirname "$program")/music-data}
 "$maker" make-corpus tree --songs 5 --clips 1 > "$dir/output" 2>&1 || failed "a corpus to learn from"
@@ -117,6 +139,7 @@ misuse "expected numbers from 0 to 2" train --task waves --folds 3 --fold 3 --ou
 misuse "expected numbers from 0 to 2" train --task waves --folds 3 --fold 1,1 --out bad
 misuse "two parts or more" train --task waves --folds 1 --out bad
 misuse "have 512 frames" train --data tree --cache features --window 20 --out bad
+misuse "is for GTZAN's spectrograms" train --task waves --centre bands --out bad
 misuse "smaller than a patch" train --task waves --out bad --patch-height 33
 misuse "neither GTZAN's spectrograms" train --out bad --data "$dir/half"
 misuse "pooling" train --out bad --pooling most

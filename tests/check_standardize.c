@@ -98,6 +98,33 @@ START_TEST(centred_items)
 }
 END_TEST
 
+/* Of the first two features each sequence's own means are off; the third stays. */
+START_TEST(centred_features)
+{
+    et_dataset *ds = small_set();
+    const float *item = et_data_f32(ds->x) + 4 * T * F; /* 400 + 10 t + f, three steps */
+
+    et_set(ds->x, (const int64_t[]){4, 1, 1}, 501);     /* 401, 501, 421: mean 441 */
+    ok(et_centre_features(ds, 2));
+    near(item[0], -10, 1e-4);
+    near(item[F], 0, 1e-4);
+    near(item[2 * F], 10, 1e-4);
+    near(item[1], -40, 1e-4);
+    near(item[F + 1], 60, 1e-4);
+    near(item[2 * F + 1], -20, 1e-4);
+    near(item[2], 402, 0);
+    near(item[2 * F + 2], 422, 0);
+    near(item[3 * F], 0, 0); /* behind the end */
+    ok(et_centre_features(ds, 0));
+    near(item[2], -10, 1e-4);
+    near(item[2 * F + 1], -20, 1e-4);
+    fails(et_centre_features(ds, F + 1), ET_EINVAL, "features of");
+    fails(et_centre_features(ds, -1), ET_EINVAL, "features of");
+    fails(et_centre_features(NULL, 0), ET_EINVAL, "NULL");
+    et_dataset_free(ds);
+}
+END_TEST
+
 /* Flux is the change since the frame before: 0 at the first frame and behind the end. */
 START_TEST(flux)
 {
@@ -183,6 +210,7 @@ int main(void)
     tcase_add_test(tc, standardize_kinds);
     tcase_add_test(tc, standardize_wrong);
     tcase_add_test(tc, centred_items);
+    tcase_add_test(tc, centred_features);
     tcase_add_test(tc, flux);
     tcase_add_test(tc, roughness);
     suite_add_tcase(suite, tc);

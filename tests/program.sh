@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What the tests of programs as users meet them share: a folder for their files, and counting. To be read
+# What the tests of programs as users meet them share: a folder for their files, counting, a table. To be read
 # by a script (". program.sh") that has set `program` to the program's path, which becomes absolute; the
 # current folder is then a new one that is removed at the end. The script's last line is `finish`.
 
@@ -100,6 +100,35 @@ broken()
         # shellcheck disable=SC2086
         misuse "hurt/$3" $2 --out hurt
     done
+}
+
+# spectrogram FOLDER TRACKS-OF-A-GENRE GENRES: GTZAN's table of spectrograms, of tracks whose genre shows in its bands
+spectrogram()
+{
+    mkdir -p "$1"
+    awk -v each="$2" -v genres="$3" 'BEGIN {
+        split("blues classical country disco hiphop jazz metal pop reggae rock", name)
+        print "row,track,genre,genre_id,split"
+        for (g = 0; g < genres; g++)
+            for (i = 0; i < each; i++)
+                printf "%d,%s.%05d,%s,%d,%s\n", row++, name[g + 1], i, name[g + 1], g, i % 3 == 2 ? "valid" : "train"
+    }' > "$1/tracks.csv"
+    {
+        printf '\223NUMPY\001\000\166\000'
+        printf "%-117s\n" "{'descr': '|u1', 'fortran_order': False, 'shape': ($(($2 * $3)), 128, 57), }"
+        g=0
+        while [ "$g" -lt "$3" ]; do
+            i=0
+            while [ "$i" -lt "$2" ]; do
+                level=$((i + 2)) # some differ from others
+                dd if=/dev/zero bs=57 count=$((g * 12)) 2> /dev/null | tr '\000' "\\04$((level % 8))"
+                dd if=/dev/zero bs=57 count=12 2> /dev/null | tr '\000' "\\30$((level % 8))"
+                dd if=/dev/zero bs=57 count=$((116 - g * 12)) 2> /dev/null | tr '\000' "\\04$((level % 8))"
+                i=$((i + 1))
+            done
+            g=$((g + 1))
+        done
+    } > "$1/spec128x57.npy"
 }
 
 # The exit status of the script.
