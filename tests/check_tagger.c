@@ -295,14 +295,6 @@ END_TEST
 
 /* --- wrong use --- */
 
-static et_tagger *spec_att(void)
-{
-    static et_tagger *m;
-    const et_tagger_config c = tiny(ET_FRONT_SPEC, ET_BACK_ATT);
-
-    return m ? m : (m = fresh(&c));
-}
-
 static et_tagger_config wrong(int which)
 {
     et_tagger_config c = tiny(which == 4 ? ET_FRONT_RAW : ET_FRONT_SPEC,
@@ -332,7 +324,8 @@ END_TEST
 
 START_TEST(wrong_calls)
 {
-    et_tagger *m = spec_att();
+    const et_tagger_config c = tiny(ET_FRONT_SPEC, ET_BACK_ATT);
+    et_tagger *m = fresh(&c);
     et_scope *s = et_scope_open();
 
     ck_assert_ptr_null(et_tagger_forward(m, et_ones(ET_F32, ET_SHAPE(2, 11, 20)), NULL));
@@ -348,6 +341,7 @@ START_TEST(wrong_calls)
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     et_error_clear();
     et_scope_close(s);
+    et_module_free(&m->module);
 }
 END_TEST
 
