@@ -46,7 +46,7 @@ typedef struct et_style_vae_config {
     et_variance_of mu_variance;    /* what it bounds: mean over dimensions, or half the sum */
     bool style_loss_of_sample;     /* cross entropy of the drawn category instead of its logits */
     bool recompute;                /* in training backward runs the encoder again instead of keeping its
-                                    * steps: less than half of the memory, a fifth more time, equal numbers */
+                                    * steps: half of the memory, a fifth more time, equal numbers */
 } et_style_vae_config;
 
 /** P 88, D 32, S 2, HyperLSTM 512/256, z_c 120, z_s 80:
