@@ -15,7 +15,8 @@
 
 #define MODEL_OPTIONS \
     "members pooling image-height image-width transpose patch-height patch-width step-height step-width " \
-    "width blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window frames centre "
+    "width blocks heads head-width hidden acts head1 head2 dropout head-dropout drop-path window frames " \
+    "centre "
 #define TRAINING_OPTIONS \
     "data cache task config seed threads epochs batch lr weight-decay schedule clip mixup smoothing shift " \
     "equalise precision standardize folds split "
