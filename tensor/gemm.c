@@ -341,15 +341,20 @@ static void plan_slot(gemm_job *w, int64_t n)
     w->slot = round_up(width * w->kc * w->es, 64) + w->slot_a;
 }
 
-/* Cuts C into at most `threads` pieces: by rows where that is even, else by columns or both. */
+/* Cuts C into at most `threads` pieces: by rows, which then stay with their thread from one product to the
+ * next; by columns where B is more than A and C, for what a thread packs of it stays in its own cache. The
+ * other way, or both, where that is clearly more even. */
 static void plan_pieces(gemm_job *w, int64_t n, int threads)
 {
-    int64_t rows = ceil_div(w->g.m, ROW_GROUP), cols = ceil_div(n, w->nr), best = INT64_MAX;
+    const int64_t rows = ceil_div(w->g.m, ROW_GROUP), cols = ceil_div(n, w->nr);
+    const bool by_cols = w->g.m * (w->g.k + n) < w->g.k * n;
+    int64_t best = INT64_MAX;
 
-    for (int64_t pc = 1; pc <= threads; pc++) {
-        int64_t pr = min64(threads / pc, rows), pcols = min64(pc, cols);
-        int64_t span = ceil_div(rows, pr) * ceil_div(cols, pcols);
-        if (best == INT64_MAX || span + span / 16 < best) { /* columns only for a real gain */
+    for (int64_t i = 1; i <= threads; i++) {
+        const int64_t pc = by_cols ? threads + 1 - i : i;
+        const int64_t pr = min64(threads / pc, rows), pcols = min64(pc, cols);
+        const int64_t span = ceil_div(rows, pr) * ceil_div(cols, pcols);
+        if (best == INT64_MAX || span + span / 16 < best) {
             best = span;
             w->rows_per = ceil_div(rows, pr) * ROW_GROUP;
             w->cols_per = ceil_div(cols, pcols) * w->nr;
