@@ -6,7 +6,8 @@
 #include "autograd/batch_norm.h"
 
 enum { FLAT = 16 };            /* rows up to this length are shorter than what a call for each is worth */
-enum { GROUP_BYTES = 2 << 20 }; /* both passes go over so much at a time: the second finds it in a cache */
+enum { GROUP_BYTES = 2 << 20, FINE_GROUP_BYTES = 512 }; /* both passes go over so much at a time: the second
+                                                           finds it in a cache */
 
 et_status et_bn_check(et_node *n)
 {
@@ -71,7 +72,8 @@ et_status et_bn_start(et_node *n, et_bn_job *j, bool flat)
 
 int64_t et_bn_group(const et_bn_job *j, int64_t tensors)
 {
-    const int64_t bytes = j->rows * j->n * j->size * tensors, fit = GROUP_BYTES / (bytes ? bytes : 1);
+    const int64_t bytes = j->rows * j->n * j->size * tensors;
+    const int64_t fit = et_cut(GROUP_BYTES, FINE_GROUP_BYTES) / (bytes ? bytes : 1);
 
     return fit < 1 ? 1 : fit < j->channels ? fit : j->channels;
 }
@@ -79,10 +81,10 @@ int64_t et_bn_group(const et_bn_job *j, int64_t tensors)
 void et_bn_over(et_bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi, void *user),
                  void (*flat)(int64_t lo, int64_t hi, void *user))
 {
-    enum { WIDE = 64 }; /* columns, so that threads do not meet in a line of memory */
+    const int64_t wide = et_cut(64, 2); /* columns, so that threads do not meet in a line of memory */
 
     if (j->flat)
-        et_parallel_for(j->some * j->rows, (ET_GRAIN_ELEMS / (cost * j->n) / WIDE + 1) * WIDE, flat, j);
+        et_parallel_for(j->some * j->rows, (et_elem_grain() / (cost * j->n) / wide + 1) * wide, flat, j);
     else
         et_parallel_for(j->rows * j->some, et_row_grain(j->rows * j->some, cost * j->n), piece, j);
 }

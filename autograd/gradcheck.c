@@ -352,16 +352,19 @@ et_status et_gc_second_order(et_gc *gc)
 
 /* --- the same at other tensors ------------------------------------------------------------------ */
 
-et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, double rel)
+/* Values and gradients in another way against those at the point. */
+static et_status same(et_gc *gc, const char *what, et_gc_way there, double rel)
 {
     double *y = et_gc_new_values(gc), *g = et_gc_new_grads(gc), *g2 = et_gc_new_grads(gc);
     et_status status = y && g && g2 ? ET_OK : et_gc_failed(gc, what, NULL);
     char text[128];
 
     for (int started = 0; started < 2 && status == ET_OK; started++) {
-        et_gc_way here = {.needs = gc->active, .outs = all_outs(gc), .started = started}, there = here;
+        et_gc_way here = {.needs = gc->active, .outs = all_outs(gc), .started = started};
 
-        there.in = in;
+        there.needs = here.needs;
+        there.outs = here.outs;
+        there.started = started;
         status = et_gc_run(gc, &here, NULL, g);
         if (status == ET_OK)
             status = et_gc_run(gc, &there, y, g2);
@@ -375,6 +378,33 @@ et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, doubl
     et_dealloc(y);
     et_dealloc(g);
     et_dealloc(g2);
+    return status;
+}
+
+et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, double rel)
+{
+    return same(gc, what, (et_gc_way){.in = in}, rel);
+}
+
+et_status et_gc_finely(et_gc *gc)
+{
+    static const char what[] = "gradients, pieces from the last to the first: every bit";
+    et_gc_way way = {.needs = gc->active, .outs = all_outs(gc), .started = true};
+    double *g = et_gc_new_grads(gc), *reversed = et_gc_new_grads(gc);
+    et_status status = same(gc, "work cut finely", (et_gc_way){.cutting = ET_CUT_FINE}, 1e-12);
+
+    if (status == ET_OK && (!g || !reversed))
+        status = et_gc_failed(gc, what, NULL);
+    way.cutting = ET_CUT_FINE;
+    if (status == ET_OK)
+        status = et_gc_run(gc, &way, NULL, g);
+    way.cutting = ET_CUT_FINE_REVERSED;
+    if (status == ET_OK)
+        status = et_gc_run(gc, &way, NULL, reversed);
+    if (status == ET_OK)
+        status = et_gc_agree(gc, what, true, g, reversed, 0);
+    et_dealloc(g);
+    et_dealloc(reversed);
     return status;
 }
 

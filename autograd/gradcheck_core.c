@@ -373,6 +373,7 @@ et_status et_gc_run(et_gc *gc, const et_gc_way *way, double *y, double *g)
         if (et_dtype_is_real(in[i]->dtype))
             et_set_requires_grad(in[i], et_gc_bit(way->needs, i));
     }
+    et_set_cutting(way->cutting);
     status = call(gc, in, out, what);
     if (way->twice && status == ET_OK)
         status = call(gc, in, out + gc->n_out, what);
@@ -394,6 +395,7 @@ et_status et_gc_run(et_gc *gc, const et_gc_way *way, double *y, double *g)
         }
     }
     et_scope_close(scope);
+    et_set_cutting(ET_CUT_USUAL);
     for (int i = 0; i < gc->n_in; i++) {
         et_zero_grad_of(in[i]);
         if (et_dtype_is_real(in[i]->dtype))

@@ -4,6 +4,7 @@
 #define ETUDE_AUTOGRAD_GRADCHECK_INTERNAL_H
 
 #include "autograd/gradcheck.h"
+#include "tensor/parallel.h"
 
 /* One partial derivative, or (element -1) one along the input's direction. */
 typedef struct et_gc_probe {
@@ -44,6 +45,7 @@ typedef struct et_gc_way {
     const double *cot;     /* NULL: gc->cot */
     int flags;             /* of et_grad */
     int backward;          /* > 0: et_backward_from, this many times */
+    et_cutting cutting;    /* of work into pieces */
     bool twice;            /* call fn twice, the second time with cot2 */
     bool started;          /* the inputs count as outputs too, with cotangents gc->start: their
                               gradients are there before any rule adds to them */
@@ -91,6 +93,8 @@ et_status et_gc_alias(et_gc *gc, int i, int j);
 et_status et_gc_second_order(et_gc *gc);
 /* Values and gradients with `in` in place of gc->in; rel is the error allowed against gc->in. */
 et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, double rel);
+/* The same in place, with work cut finely: every loop in many pieces, in any order. */
+et_status et_gc_finely(et_gc *gc);
 /* The same with the real inputs in float32. */
 et_status et_gc_float32(et_gc *gc, const char *what);
 

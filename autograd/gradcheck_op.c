@@ -381,6 +381,8 @@ static et_status check_sample(const et_op *op, int index, const et_gradcheck_opt
         status = et_gc_begin(&gc, t.label, call_sample, &t, t.sample->n_in, t.in, active, &with, report);
     if (status == ET_OK) {
         status = active ? check_gradients(&t, &gc) : check_values(&gc);
+        if (status == ET_OK)
+            status = et_gc_finely(&gc);
         for (int how = 0; how < N_LAYOUTS && status == ET_OK; how++)
             status = check_layout(&t, &gc, (layout)how);
         if (status == ET_OK)

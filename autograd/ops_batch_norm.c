@@ -157,6 +157,19 @@ static et_tensor *norm_halves(et_tensor *const *in)
     return et_batch_norm_relu(x, NULL, NULL, scale, in[2], true, 0.1, 1e-5);
 }
 
+/* Numbers whose sums float32 holds, but not their means. */
+static et_tensor *norm_far(et_tensor *const *in)
+{
+    double far[2 * 3 * 35];
+    et_tensor *x = et_mul_scalar(in[0], 1); /* NULL where no scope would own the numbers */
+
+    for (int i = 0; i < 2 * 3 * 35; i++)
+        far[i] = 4096 + i * 7 % 5 * 0.25;
+    x = x ? et_add(x, et_to(et_from(ET_F64, ET_SHAPE(2, 3, 35), far), x->dtype)) : NULL;
+    return et_batch_norm(x, NULL, NULL, in[1], in[2], true, 0.1, 1e-5);
+}
+
+ET_CALL(bn_far, norm_far(in))
 ET_CALL(bn_affine, et_batch_norm(in[0], NULL, NULL, in[1], in[2], true, 0.1, 1e-5))
 ET_CALL(bn_plain, et_batch_norm(in[0], NULL, NULL, NULL, NULL, true, 0.1, 1e-3))
 ET_CALL(bn_eval, et_batch_norm(in[0], in[1], in[2], in[3], in[4], false, 0.1, 1e-5))
@@ -172,6 +185,8 @@ static const et_sample bn_samples[] = {
     {.name = "sequences past a vector", .n_in = 3, .in = {{3, {3, 2, 37}}, {1, {2}}, {1, {2}}},
      .call = bn_affine},
     {.name = "vectors", .n_in = 3, .in = {{2, {9, 5}}, {1, {5}}, {1, {5}}}, .call = bn_affine},
+    {.name = "far from zero", .n_in = 3, .in = {{3, {2, 3, 35}, -1e-6, 1e-6}, {1, {3}}, {1, {3}}},
+     .call = bn_far},
     {.name = "last axis", .n_in = 3, .in = {{3, {2, 7, 3}}, {1, {3}}, {1, {3}}}, .call = bn_axis},
     {.name = "one sample", .n_in = 3, .in = {{3, {1, 3, 6}}, {1, {3}}, {1, {3}}}, .call = bn_affine},
     {.name = "past a block", .n_in = 3, .in = {{3, {1, 1, 4100}}, {1, {1}}, {1, {1}}}, .call = bn_affine},

@@ -10,13 +10,15 @@
 
 enum {
     MOST_TAPS = 256 /* the place of a maximum is kept in a byte */,
-    BLOCK = 8192 /* elements of a block, at most */
+    BLOCK = 8192 /* elements of a block, at most; more than two windows */,
+    FINE_BLOCK = 12
 };
 
 /* A row of bn is a plane [h, w] of one sample and channel, cut into blocks: parts of a row of windows. */
 typedef struct bnp_job {
     et_bn_job bn; /* y and gy are the pooled ones, dx the gradient of x */
     int64_t h, w, kh, kw, oh, ow;
+    int64_t block;  /* elements of a block, at most, where that is two windows */
     int64_t part;   /* windows of a block */
     int64_t cost;   /* of an element */
     char *dx;
@@ -56,7 +58,9 @@ static et_status bnp_start(et_node *n, bnp_job *j, int64_t cost)
         return et_error_status();
     j->oh = j->h / j->kh;
     j->ow = j->w / j->kw;
-    j->part = j->kh * j->w <= BLOCK ? j->ow : BLOCK / (j->kh * j->kw) - 1; /* the last has a remainder */
+    j->block = et_cut(BLOCK, FINE_BLOCK);
+    j->part = j->kh * j->w <= j->block ? j->ow
+                                       : max64(1, j->block / (j->kh * j->kw) - 1); /* the last has a remainder */
     j->cost = cost;
     return ET_OK;
 }
@@ -207,7 +211,7 @@ static void bwd_piece(int64_t lo, int64_t hi, void *user)
         const int64_t from = et_bn_row(&j->bn, r) / j->bn.size, end = j->h * j->w;
         memset(g, 0, j->oh * j->kh < j->h ? sizeof memory : 0);
         for (int64_t at = j->oh * j->kh * j->w, n; at < end; at += n) {
-            n = end - at < BLOCK ? end - at : BLOCK;
+            n = min64(end - at, j->block);
             give_line(j, r, from + at, n, g);
         }
     }
@@ -264,7 +268,7 @@ ET_CALL(bnp_columns, pooled(in, 4, 1))
 static const et_sample bnp_samples[] = {
     {.name = "thirds", .n_in = 3, .in = {D3(2, 12), SCALE, {1, {3}}}, .call = bnp_thirds},
     {.name = "thirds with a remainder", .n_in = 3, .in = {D3(2, 23), SCALE, {1, {3}}}, .call = bnp_thirds},
-    {.name = "tiles with remainders", .n_in = 3, .in = {D4(1, 5, 7), SCALE, {1, {3}}}, .call = bnp_tiles},
+    {.name = "tiles with remainders", .n_in = 3, .in = {D4(1, 5, 13), SCALE, {1, {3}}}, .call = bnp_tiles},
     {.name = "whole columns", .n_in = 3, .in = {D4(2, 4, 5), SCALE, {1, {3}}}, .call = bnp_columns},
     {.name = "one value a row", .n_in = 3, .in = {D4(6, 4, 1), SCALE, {1, {3}}}, .call = bnp_columns},
     {.name = "empty", .n_in = 3, .in = {{3, {0, 3, 4}}, {1, {3}}, {1, {3}}}, .call = bnp_thirds},

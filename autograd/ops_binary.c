@@ -60,7 +60,7 @@ static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const
 
     if (!y->numel)
         return ET_OK;
-    if (y->numel <= ET_GRAIN_ELEMS && et_same_shape(a, y) && et_same_shape(b, y) && et_is_contiguous(a) &&
+    if (y->numel <= et_elem_grain() && et_same_shape(a, y) && et_same_shape(b, y) && et_is_contiguous(a) &&
         et_is_contiguous(b)) { /* the usual small case, without ado */
         void *py = et_data_mut(y);
         const void *pa = et_data(a), *pb = et_data(b);
@@ -83,7 +83,7 @@ static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const
     j.b = et_data(ops[2]);
     if (!j.y || !j.a || !j.b)
         return et_error_status();
-    j.piece = ET_GRAIN_ELEMS;
+    j.piece = et_elem_grain();
     j.per_row = ceil_div(j.it.n, j.piece);
     int64_t cost = j.it.n < j.piece ? j.it.n : j.piece;
     et_parallel_for(j.it.rows * j.per_row, et_row_grain(j.it.rows * j.per_row, cost), binary_piece, &j);

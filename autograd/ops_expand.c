@@ -49,7 +49,7 @@ static et_status expand_fwd(et_node *n)
     return et_out_view(n, a->ndim, shape, strides, x->offset);
 }
 
-static et_status expand_bwd(et_node *n) { return et_needs(n, 0) ? et_gx_sum(n, 0, et_gy(n, 0)) : ET_OK; }
+static et_status expand_bwd(et_node *n) { return et_gx_sum(n, 0, et_gy(n, 0)); }
 
 static et_status expand_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
@@ -104,8 +104,6 @@ static et_status sum_to_size_bwd(et_node *n)
 {
     int acc;
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     const et_tensor *gy = et_gy(n, 0), *x = n->in[0];
     const et_kernels *k = et_k(n);
     et_tensor *t = et_temp(n, x->ndim, x->shape);

@@ -6,6 +6,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 
 typedef struct {
     int dim;
@@ -95,8 +96,6 @@ static et_status gather_bwd(et_node *n)
     const void *gy = et_gy_data(n, 0);
     const int32_t *id = et_contig(n, index);
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     void *gx = et_gx_add(n, 0);
     if (!gy || !id || !gx)
         return et_error_status();
@@ -360,14 +359,12 @@ static et_status embedding_bwd(et_node *n)
     embedding_job j = {.k = et_k(n), .ids = ids->numel, .width = w->shape[1], .size = et_dtype_size(w->dtype),
                        .padding = ET_ATTR(n, index_attr)->padding};
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     j.id = et_contig(n, ids);
     j.gy = et_gy_data(n, 0);
     j.gw = et_gx_add(n, 0);
     if (!j.id || !j.gy || !j.gw)
         return et_error_status();
-    int64_t grain = j.ids ? (ET_GRAIN_ELEMS + j.ids - 1) / j.ids : j.width;
+    int64_t grain = j.ids ? ceil_div(et_elem_grain(), j.ids) : j.width;
     et_parallel_for(j.width, (grain + 63) / 64 * 64, embedding_columns, &j);
     return ET_OK;
 }

@@ -104,6 +104,15 @@ static double linear_flops(const et_node *n, bool backward)
 
 /* --- backward ------------------------------------------------------------------------ */
 
+/* How work is cut, usually and finely. */
+enum {
+    SHARDS = 16 /* of the rows, at most */,
+    LEAST = 32 /* rows of a shard */, FINE_LEAST = 2,
+    BLOCK = 8192 /* elements that go through together */, FINE_BLOCK = 8,
+    MANY_ROWS = 1024 /* and more are halved, where */, FINE_MANY_ROWS = 2,
+    SMALL = 16 /* times a weight's elements are not more than those of dZ and X */, FINE_SMALL = 1
+};
+
 /* What goes over the rows of the output's gradient once: through the activation, and into the bias's
  * gradient, in shards that the number of rows decides, so that a thread reads what it wrote. */
 typedef struct rows_job {
@@ -130,9 +139,8 @@ static void through_act(const rows_job *w, int64_t at, int64_t count)
 
 static void rows_body(int64_t lo, int64_t hi, void *user)
 {
-    enum { BLOCK = 8192 }; /* elements */
     const rows_job *w = user;
-    const int64_t some = max64(1, BLOCK / w->width);
+    const int64_t some = max64(1, et_cut(BLOCK, FINE_BLOCK) / w->width);
 
     for (int64_t i = lo; i < hi; i++) {
         const int64_t from = i * w->shard, to = min64(from + w->shard, w->rows);
@@ -150,9 +158,8 @@ static void rows_body(int64_t lo, int64_t hi, void *user)
 /* Gradient of what goes into the activation; adds up that of the bias on the way. */
 static const void *before_act(et_node *n, int64_t rows, int64_t width)
 {
-    enum { SHARDS = 16, LEAST = 32 };
     rows_job w = {.kr = et_k(n), .rows = rows, .width = width, .act = ET_ATTR(n, linear_attr)->act};
-    int64_t shards = max64(1, min64(rows / LEAST, SHARDS));
+    int64_t shards = max64(1, min64(rows / et_cut(LEAST, FINE_LEAST), SHARDS));
     const bool bias = et_needs(n, 2);
     int acc;
 
@@ -202,7 +209,7 @@ static void halves_body(int64_t lo, int64_t hi, void *user)
  * rows, which are nearer to the thread that made them. */
 static et_status weight_grad(et_node *n, const void *gz, int64_t rows, int64_t width, int64_t depth)
 {
-    enum { MANY_ROWS = 1024, SMALL = 16 /* times a weight's elements are not more than those of dZ and X */ };
+    const int64_t many = et_cut(MANY_ROWS, FINE_MANY_ROWS), small = et_cut(SMALL, FINE_SMALL);
     const et_tensor *x = n->in[0];
     et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth,
                       .alpha = 1};
@@ -212,7 +219,7 @@ static et_status weight_grad(et_node *n, const void *gz, int64_t rows, int64_t w
     h.to = et_gx(n, 1, &h.acc);
     if (!g.b || !h.to)
         return et_error_status();
-    if (rows < MANY_ROWS || rows % 2 || SMALL * h.size > rows * (width + depth)) {
+    if (rows < many || rows % 2 || small * h.size > rows * (width + depth)) {
         g.c = h.to;
         g.beta = h.acc;
         return et_product(n, x->dtype, &g);

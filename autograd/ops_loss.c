@@ -7,6 +7,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 
 #if 0
 /* ops.h: begin */
@@ -144,14 +145,16 @@ static double targets(const ce_attr *a, const et_tensor *x, const void *w, int32
     return sum;
 }
 
+enum { BLOCK_BYTES = 16384, FINE_BLOCK_BYTES = 64 };
+
 /* Without weights and smoothing the gradient is scale (softmax - 1 at the label): made in place, some rows at
  * a time, so that they stay in the first-level cache. */
 static void ce_plain_piece(int64_t lo, int64_t hi, void *user)
 {
-    enum { BLOCK_BYTES = 16 * 1024 };
     const ce_job *j = user;
     const bool each = j->a->o.reduction == ET_REDUCE_NONE;
-    const int64_t fit = BLOCK_BYTES / (j->cols * (int64_t)j->size), block = fit > 1 ? fit : 1;
+    const int64_t fit = et_cut(BLOCK_BYTES, FINE_BLOCK_BYTES) / (j->cols * (int64_t)j->size);
+    const int64_t block = max64(1, fit);
 
     for (int64_t first = lo; first < hi; first += block) {
         const int64_t rows = hi - first < block ? hi - first : block;
@@ -248,7 +251,7 @@ static const et_cross_entropy_opts opts_none = {.reduction = ET_REDUCE_NONE, .ig
 
 static et_tensor *weighted(et_tensor *const *in)
 {
-    et_cross_entropy_opts o = {.label_smoothing = 0.2, .weight = in[2]};
+    et_cross_entropy_opts o = {.label_smoothing = 0.2, .ignore = true, .ignore_index = 1, .weight = in[2]};
 
     return et_cross_entropy_with(in[0], in[1], &o);
 }
@@ -272,7 +275,7 @@ static const et_sample cross_entropy_with_samples[] = {
      .call = ce_none},
     {.name = "none, past a block", .n_in = 2, .in = {{2, {90, 41}}, {1, {90}, 0, 41, ET_ARG_INDEX}},
      .call = ce_none},
-    {.name = "weighted, smoothed", .n_in = 3,
+    {.name = "weighted, smoothed, some ignored", .n_in = 3,
      .in = {{2, {6, 3}}, {1, {6}, 0, 3, ET_ARG_INDEX}, {1, {3}, 0.5, 2, ET_ARG_CONST}}, .call = ce_weighted},
 };
 const et_op et_op_cross_entropy = {

@@ -141,8 +141,6 @@ static et_status cast_bwd(et_node *n)
 {
     const et_tensor *x = n->in[0];
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     et_tensor *g = et_gx_tensor(n, 0), *t = et_empty_owned(x->dtype, x->ndim, x->shape);
     et_status status = g && t ? et_copy_into(t, et_gy(n, 0)) : et_error_status();
     if (!status)
@@ -258,7 +256,7 @@ static et_status sort_bwd(et_node *n)
 
     for (int d = a->dim + 1; d < x->ndim; d++)
         inner *= x->shape[d];
-    if (!et_needs(n, 0) || !gy)
+    if (!gy)
         return ET_OK;
     const int32_t *at = et_data(n->out[1]);
     void *gx = et_gx_add(n, 0);

@@ -21,8 +21,7 @@ typedef struct pool_job {
     const char *x; /* or dy */
     char *y;       /* or dx */
     uint8_t *at;
-    char *lines;   /* averages: scratch memory of each piece */
-    int64_t grain, slot;
+    int64_t grain;
     int acc;
 } pool_job;
 
@@ -212,11 +211,14 @@ et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int
 
 /* --- means --- */
 
+enum { WIDE = 256, FINE_WIDE = 8 }; /* windows that go through together */
+
 static void avg_piece(int64_t lo, int64_t hi, void *user)
 {
     const pool_job *j = user;
     const pool_attr *a = &j->a;
-    char *line = j->lines + lo / j->grain * j->slot;
+    const int64_t wide = et_cut(WIDE, FINE_WIDE);
+    double line[WIDE];
 
     for (int64_t p = lo; p < hi; p++)
         for (int64_t s = 0; s < j->oh; s++) {
@@ -226,13 +228,16 @@ static void avg_piece(int64_t lo, int64_t hi, void *user)
                                 1 / (double)(a->kh * 2), y);
                 continue;
             }
-            for (int64_t t = 0; t < a->kh * a->kw; t++) {
-                const char *x = j->x + (p * j->h + s * a->sh + t / a->kw) * j->w * j->size;
-                j->k->conv_gather(1, x, 0, j->w, t % a->kw, a->sw, t ? line : y, 0, j->ow);
-                if (t)
-                    j->k->binary[ET_B_ADD](j->ow, y, 1, line, 1, y);
+            for (int64_t at = 0; at < j->ow; at += wide, y += wide * j->size) {
+                const int64_t n = min64(wide, j->ow - at);
+                for (int64_t t = 0; t < a->kh * a->kw; t++) {
+                    const char *x = j->x + (p * j->h + s * a->sh + t / a->kw) * j->w * j->size;
+                    j->k->conv_gather(1, x, 0, j->w, t % a->kw + at * a->sw, a->sw, t ? (char *)line : y, 0, n);
+                    if (t)
+                        j->k->binary[ET_B_ADD](n, y, 1, line, 1, y);
+                }
+                j->k->affine(n, y, 1 / (double)(a->kh * a->kw), 0, y);
             }
-            j->k->affine(j->ow, y, 1 / (double)(a->kh * a->kw), 0, y);
         }
 }
 
@@ -240,7 +245,8 @@ static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
 {
     const pool_job *j = user;
     const pool_attr *a = &j->a;
-    char *line = j->lines + lo / j->grain * j->slot;
+    const int64_t wide = et_cut(WIDE, FINE_WIDE);
+    double line[WIDE];
     const bool pairs = a->kw == 2 && a->sw == 2 && a->kh == a->sh,
                whole = pairs && 2 * j->ow == j->w && j->oh * a->kh == j->h;
 
@@ -249,28 +255,21 @@ static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
         if (!j->acc && !whole)
             memset(dx, 0, (size_t)(j->h * j->w * j->size));
         for (int64_t s = 0; s < j->oh; s++) {
+            const char *dy = j->x + (p * j->oh + s) * j->ow * j->size;
             if (pairs) {
-                j->k->avg_pairs_bwd(j->ow, a->kh, j->x + (p * j->oh + s) * j->ow * j->size,
-                                    1 / (double)(a->kh * 2), dx + s * a->kh * j->w * j->size, j->w, j->acc);
+                j->k->avg_pairs_bwd(j->ow, a->kh, dy, 1 / (double)(a->kh * 2),
+                                    dx + s * a->kh * j->w * j->size, j->w, j->acc);
                 continue;
             }
-            j->k->affine(j->ow, j->x + (p * j->oh + s) * j->ow * j->size, 1 / (double)(a->kh * a->kw),
-                         0, line);
-            for (int64_t t = 0; t < a->kh * a->kw; t++)
-                j->k->conv_scatter(1, line, 0, dx + (s * a->sh + t / a->kw) * j->w * j->size, 0, j->w,
-                                   t % a->kw, a->sw, j->ow);
+            for (int64_t at = 0; at < j->ow; at += wide) {
+                const int64_t n = min64(wide, j->ow - at);
+                j->k->affine(n, dy + at * j->size, 1 / (double)(a->kh * a->kw), 0, line);
+                for (int64_t t = 0; t < a->kh * a->kw; t++)
+                    j->k->conv_scatter(1, line, 0, dx + (s * a->sh + t / a->kw) * j->w * j->size, 0, j->w,
+                                       t % a->kw + at * a->sw, a->sw, n);
+            }
         }
     }
-}
-
-/* A row of outputs for each piece. */
-static et_status lines_for(et_node *n, pool_job *j)
-{
-    const int64_t pieces = ceil_div(planes(n), j->grain);
-
-    j->slot = (j->ow * j->size + 63) / 64 * 64;
-    j->lines = et_scratch(n, (size_t)(pieces * j->slot));
-    return j->lines ? ET_OK : et_error_status();
 }
 
 static et_status avg_fwd(et_node *n)
@@ -280,7 +279,7 @@ static et_status avg_fwd(et_node *n)
     start(n, &j);
     j.x = et_contig(n, n->in[0]);
     j.y = et_out_data(n, 0);
-    if (!j.x || !j.y || lines_for(n, &j))
+    if (!j.x || !j.y)
         return et_error_status();
     et_parallel_for(planes(n), j.grain, avg_piece, &j);
     return ET_OK;
@@ -292,7 +291,7 @@ static et_status avg_bwd(et_node *n)
 
     start(n, &j);
     j.x = et_gy_data(n, 0);
-    if (!j.x || lines_for(n, &j) || !(j.y = et_gx(n, 0, &j.acc)))
+    if (!j.x || !(j.y = et_gx(n, 0, &j.acc)))
         return et_error_status();
     et_parallel_for(planes(n), j.grain, avg_bwd_piece, &j);
     return ET_OK;
@@ -303,6 +302,7 @@ ET_CALL(avg1d_over, et_avg_pool1d(in[0], 3, 2))
 ET_CALL(avg2d_tiles, et_avg_pool2d(in[0], 2, 2, 2, 2))
 ET_CALL(avg2d_over, et_avg_pool2d(in[0], 2, 3, 1, 2))
 ET_CALL(avg2d_lap, et_avg_pool2d(in[0], 3, 2, 1, 2))
+ET_CALL(avg2d_half, et_avg_pool2d(in[0], 2, 3, 2, 2))
 ET_CALL(avg2d_one, et_avg_pool2d(in[0], 1, 1, 1, 1))
 static const et_sample avg1d_samples[] = {
     {.name = "quarters", .n_in = 1, .in = {{3, {2, 3, 18}}}, .call = avg1d_quarter},
@@ -329,6 +329,7 @@ static const et_sample avg2d_samples[] = {
     {.name = "2 x 2 of even size", .n_in = 1, .in = {{4, {2, 1, 4, 36}}}, .call = avg2d_tiles},
     {.name = "rows that overlap", .n_in = 1, .in = {{4, {1, 2, 4, 10}}}, .call = avg2d_lap},
     {.name = "overlapping", .n_in = 1, .in = {{4, {1, 2, 4, 9}}}, .call = avg2d_over},
+    {.name = "half size", .n_in = 1, .in = {{4, {1, 3, 5, 21}}}, .call = avg2d_half},
     {.name = "1 x 1", .n_in = 1, .in = {{4, {1, 2, 2, 3}}}, .call = avg2d_one},
 };
 const et_op et_op_avg_pool2d = {

@@ -52,7 +52,7 @@ static et_status dropout_fwd(et_node *n)
     j.y = et_out_data(n, 0);
     if (!j.x || !j.y)
         return et_error_status();
-    et_parallel_for(x->numel, ET_GRAIN_ELEMS, dropout_piece, &j);
+    et_parallel_for(x->numel, et_elem_grain(), dropout_piece, &j);
     return ET_OK;
 }
 
@@ -61,14 +61,12 @@ static et_status dropout_bwd(et_node *n)
     dropout_job j = {.k = et_k(n), .scale = 1 / (1 - ET_ATTR(n, dropout_attr)->p),
                      .size = et_dtype_size(n->in[0]->dtype)};
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     j.m = et_data(n->saved[0]);
     j.x = et_gy_data(n, 0);
     j.y = et_gx_inplace(n, 0, &j.acc);
     if (!j.x || !j.y)
         return et_error_status();
-    et_parallel_for(n->in[0]->numel, ET_GRAIN_ELEMS, dropout_piece, &j);
+    et_parallel_for(n->in[0]->numel, et_elem_grain(), dropout_piece, &j);
     return ET_OK;
 }
 

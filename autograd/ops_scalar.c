@@ -32,7 +32,7 @@ static et_status forward(et_node *n, void (*piece)(int64_t lo, int64_t hi, void 
     j.y = et_out_data(n, 0);
     if (!j.x || !j.y)
         return et_error_status();
-    et_parallel_for(n->in[0]->numel, ET_GRAIN_ELEMS, piece, &j);
+    et_parallel_for(n->in[0]->numel, et_elem_grain(), piece, &j);
     return ET_OK;
 }
 
@@ -42,15 +42,13 @@ static et_status backward(et_node *n, void (*piece)(int64_t lo, int64_t hi, void
     const scalar_attr *at = ET_ATTR(n, scalar_attr);
     scalar_job j = {.k = et_k(n), .size = et_dtype_size(n->in[0]->dtype), .a = at->a, .b = at->b};
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     if (n->saves && !(j.x = et_contig(n, n->in[0])))
         return et_error_status();
     j.gy = et_gy_data(n, 0);
     j.y = et_gx_inplace(n, 0, &j.acc);
     if (!j.gy || !j.y)
         return et_error_status();
-    et_parallel_for(n->in[0]->numel, ET_GRAIN_ELEMS, piece, &j);
+    et_parallel_for(n->in[0]->numel, et_elem_grain(), piece, &j);
     return ET_OK;
 }
 
@@ -77,7 +75,7 @@ static void add_piece(int64_t lo, int64_t hi, void *user)
 }
 
 static et_status add_scalar_fwd(et_node *n) { return forward(n, add_piece); }
-static et_status add_scalar_bwd(et_node *n) { return et_needs(n, 0) ? et_gx_pass(n, 0) : ET_OK; }
+static et_status add_scalar_bwd(et_node *n) { return et_gx_pass(n, 0); }
 
 static et_status add_scalar_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {

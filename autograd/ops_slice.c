@@ -53,8 +53,6 @@ static et_status slice_bwd(et_node *n)
 {
     const slice_attr *a = ET_ATTR(n, slice_attr);
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     et_tensor *g = et_gx_tensor(n, 0);
     if (!g)
         return et_error_status();

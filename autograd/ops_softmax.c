@@ -209,7 +209,7 @@ static et_status log_softmax_bwd(et_node *n)
 {
     row_job j = {.k = et_k(n), .rows_bwd = et_k(n)->log_softmax_bwd};
 
-    return et_needs(n, 0) ? row_bwd(n, 0, &j) : ET_OK;
+    return row_bwd(n, 0, &j);
 }
 
 static et_status log_softmax_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
@@ -278,7 +278,7 @@ static et_status logsumexp_bwd(et_node *n)
     size_t size = et_dtype_size(x->dtype);
     int acc;
 
-    if (!et_needs(n, 0) || !x->numel)
+    if (!x->numel)
         return ET_OK;
     const char *px = et_contig(n, x), *py = et_data(n->out[0]), *gy = et_gy_data(n, 0);
     char *gx = et_gx(n, 0, &acc), *t = et_scratch(n, (size_t)cols * size);

@@ -7,8 +7,6 @@
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 
-enum { GRAIN = ET_GRAIN_ELEMS };
-
 typedef struct {
     const et_kernels *k;
     et_unary f;
@@ -58,7 +56,7 @@ static et_status unary_fwd(et_node *n)
     }
     if (!j.x || !j.y)
         return et_error_status();
-    et_parallel_for(x->numel, GRAIN, unary_piece, &j);
+    et_parallel_for(x->numel, et_elem_grain(), unary_piece, &j);
     return ET_OK;
 }
 
@@ -66,8 +64,6 @@ static et_status unary_bwd(et_node *n)
 {
     unary_job j = {.k = et_k(n), .f = *ET_ATTR(n, et_unary), .size = et_dtype_size(n->in[0]->dtype)};
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     if (n->n_saved)
         j.d = et_data_mut(n->saved[0]);
     else if (n->saves == ET_SAVE_IN(0))
@@ -78,7 +74,7 @@ static et_status unary_bwd(et_node *n)
     j.y = et_gx_inplace(n, 0, &j.acc);
     if (!j.x || !j.y || (n->saves && !j.s))
         return et_error_status();
-    et_parallel_for(n->in[0]->numel, GRAIN, unary_bwd_piece, &j);
+    et_parallel_for(n->in[0]->numel, et_elem_grain(), unary_bwd_piece, &j);
     return ET_OK;
 }
 
@@ -99,7 +95,7 @@ static unsigned derivative_or_x(const et_node *n) { return n->n_saved ? ET_SAVE_
     static const et_sample NAME##_samples[] = {                                                           \
         {.name = "matrix", .n_in = 1, .in = {{2, {3, 5}, LO, HI, KIND}}, .call = NAME##_call},            \
         {.name = "past a vector", .n_in = 1, .in = {{1, {37}, LO, HI, KIND}}, .call = NAME##_call},       \
-        {.name = "past a piece", .n_in = 1, .in = {{1, {GRAIN + 5}, LO, HI, KIND}}, .call = NAME##_call}, \
+        {.name = "past a piece", .n_in = 1, .in = {{1, {ET_GRAIN_ELEMS + 5}, LO, HI, KIND}}, .call = NAME##_call}, \
         {.name = "scalar", .n_in = 1, .in = {{0, {0}, LO, HI, KIND}}, .call = NAME##_call},               \
         {.name = "empty", .n_in = 1, .in = {{2, {0, 3}, LO, HI, KIND}}, .call = NAME##_call},             \
     };                                                                                                    \

@@ -98,10 +98,7 @@ static et_status view_fwd(et_node *n)
     return et_out_view(n, a->ndim, a->shape, strides, n->in[0]->offset);
 }
 
-static et_status pass(et_node *n)
-{
-    return et_needs(n, 0) ? et_gx_pass(n, 0) : ET_OK;
-}
+static et_status pass(et_node *n) { return et_gx_pass(n, 0); }
 
 static et_status view_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
@@ -271,8 +268,6 @@ static et_status permute_bwd(et_node *n)
     int back[ET_MAX_DIMS] = {0};
     et_tensor *g;
 
-    if (!et_needs(n, 0))
-        return ET_OK;
     if (!gy)
         return et_error_status();
     inverse(ET_ATTR(n, permute_attr), back);

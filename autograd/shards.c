@@ -7,11 +7,12 @@
 int64_t et_shard_rows(int64_t B, int64_t T, double weights)
 {
     const double row = 2.0 * weights * (double)T, copies = 4e6 / weights;
+    const double least = (double)et_cut(ET_GRAIN_FLOPS, ET_FINE_FLOPS);
     const int64_t most = copies >= 8 ? 8 : copies <= 2 ? 2 : (int64_t)copies;
     int64_t rows = ceil_div(B, most);
 
-    if (row * (double)rows < (double)ET_GRAIN_FLOPS)
-        rows = row * (double)B <= (double)ET_GRAIN_FLOPS ? B : (int64_t)((double)ET_GRAIN_FLOPS / row) + 1;
+    if (row * (double)rows < least)
+        rows = row * (double)B <= least ? B : (int64_t)(least / row) + 1;
     rows = (rows + 7) / 8 * 8;
     return rows < B ? rows : B;
 }
@@ -59,7 +60,7 @@ void et_shard_grad_sum(const et_kernels *k, int64_t n_shards, const et_shard_gra
     summing s = {k, n_shards, g};
 
     if (g->to && g->parts != g->to)
-        et_parallel_for(g->count, ET_GRAIN_ELEMS, sum_parts, &s);
+        et_parallel_for(g->count, et_elem_grain(), sum_parts, &s);
 }
 
 et_status et_shard_grad_open(et_node *n, int i, int64_t n_shards, int64_t count, et_shard_grad *g)

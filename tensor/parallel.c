@@ -14,6 +14,7 @@ enum { MAX_THREADS = 256 };
 
 static atomic_int threads; /* 0: not decided yet */
 static _Thread_local bool inside;
+static _Thread_local et_cutting cutting;
 
 /* The number that an environment variable holds, or starts with; 0 if none in range. */
 static int number_in(const char *variable)
@@ -61,6 +62,12 @@ int et_get_num_threads(void)
 
 void et_parallel_alone(bool on) { inside = on; }
 
+void et_set_cutting(et_cutting how) { cutting = how; }
+
+int64_t et_cut(int64_t usual, int64_t fine) { return cutting == ET_CUT_USUAL ? usual : fine; }
+
+int64_t et_elem_grain(void) { return et_cut(ET_GRAIN_ELEMS, ET_FINE_ELEMS); }
+
 bool et_in_parallel(void)
 {
     return inside;
@@ -69,7 +76,7 @@ bool et_in_parallel(void)
 int et_threads_for(double flops)
 {
     const int most = inside ? 1 : et_get_num_threads();
-    const double worth = flops / ET_GRAIN_FLOPS;
+    const double worth = flops / (double)et_cut(ET_GRAIN_FLOPS, ET_FINE_FLOPS);
 
     return worth < 2 ? 1 : worth < most ? (int)worth : most;
 }
@@ -78,8 +85,8 @@ int et_threads_for(double flops)
 static void run_pieces(int64_t first, int64_t last, int64_t n, int64_t grain,
                        void (*body)(int64_t lo, int64_t hi, void *user), void *user)
 {
-    for (int64_t p = first; p < last; p++) {
-        int64_t lo = p * grain;
+    for (int64_t i = first; i < last; i++) {
+        const int64_t p = cutting == ET_CUT_FINE_REVERSED ? last - 1 - (i - first) : i, lo = p * grain;
 
         body(lo, n - lo < grain ? n : lo + grain, user);
     }
@@ -99,6 +106,7 @@ void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t 
     if (pieces > 1 && !inside) {
         const int64_t most = et_get_num_threads();
         const int team = (int)(pieces < most ? pieces : most);
+        const et_cutting as_here = cutting;
 
         if (team > 1) {
 #pragma omp parallel num_threads(team)
@@ -109,8 +117,10 @@ void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t 
                 const int64_t first = rank * each + (rank < more ? rank : more);
 
                 inside = true;
+                cutting = as_here;
                 run_pieces(first, first + each + (rank < more), n, grain, body, user);
                 inside = false;
+                cutting = rank == 0 ? as_here : ET_CUT_USUAL;
             }
             return;
         }
@@ -131,6 +141,6 @@ int64_t et_row_grain(int64_t n, int64_t cost)
 
     if (cost < 1)
         cost = 1;
-    grain = (ET_GRAIN_ELEMS - 1) / cost + 1;
+    grain = (et_elem_grain() - 1) / cost + 1;
     return grain > n ? (n > 0 ? n : 1) : grain;
 }

@@ -16,6 +16,9 @@ extern "C" {
 /* Below about this much work a piece is not worth a thread. */
 enum { ET_GRAIN_ELEMS = 32 * 1024, ET_GRAIN_FLOPS = 2 * 1000 * 1000 };
 
+/* The same for work that is cut finely. */
+enum { ET_FINE_ELEMS = 8, ET_FINE_FLOPS = 64 };
+
 /** Number of threads to use: ETUDE_NUM_THREADS or OMP_NUM_THREADS at start, else
  *  the processors that the process may run on. EINVAL unless 1 <= n <= 256. */
 et_status et_set_num_threads(int n);
@@ -32,6 +35,25 @@ void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t 
 /** From now on (or no longer) this thread runs parallel loops by itself, as inside of a parallel body: for
  *  threads that a program starts, one of which is to be one. */
 void et_parallel_alone(bool on);
+
+/* How work is cut into pieces, blocks and groups. */
+typedef enum et_cutting {
+    ET_CUT_USUAL,
+    ET_CUT_FINE,         /* so small that even a tensor of a few elements makes several */
+    ET_CUT_FINE_REVERSED /* and each thread runs its pieces from the last to the first */
+} et_cutting;
+
+/** How this thread, and the parallel bodies that it starts, cut work from now on. For checks, which are quick on
+ *  small tensors and are to see what happens from the second piece on; for nothing else: fine pieces are slow
+ *  and add up in another order than usual ones. Reversed, all bits must be those of ET_CUT_FINE, or else the
+ *  pieces are not independent. An op's forward and backward are to run with the same cutting. */
+void et_set_cutting(et_cutting how);
+
+/** `usual`, a size that decides how work is cut; `fine` where it is cut finely. */
+int64_t et_cut(int64_t usual, int64_t fine);
+
+/** Elements of a piece: ET_GRAIN_ELEMS, or ET_FINE_ELEMS. */
+int64_t et_elem_grain(void);
 
 /** True inside a parallel body. */
 bool et_in_parallel(void);

@@ -24,7 +24,7 @@ MUTATION_FILES = $(op_sources) \
 	tensor/conv.c=conv1d,conv2d \
 	tensor/kernels/conv.h=conv1d,conv2d \
 	tensor/kernels/elementwise.h=$(unary_ops) \
-	tensor/kernels/pool.h=max_pool1d,max_pool2d,batch_norm,batch_norm_relu \
+	tensor/kernels/pool.h=max_pool1d,max_pool2d,avg_pool1d,avg_pool2d,batch_norm,batch_norm_relu,batch_norm_relu_max_pool \
 	tensor/kernels/recurrent_cells.h=rnn,gru,lstm \
 	tensor/kernels/rows.h=softmax,log_softmax,layer_norm
 
