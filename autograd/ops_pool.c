@@ -211,7 +211,7 @@ et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int
 
 /* --- means --- */
 
-enum { WIDE = 256, FINE_WIDE = 8 }; /* windows that go through together */
+enum { WIDE = 256, FINE_WIDE = 3 }; /* windows that go through together */
 
 static void avg_piece(int64_t lo, int64_t hi, void *user)
 {

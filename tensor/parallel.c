@@ -10,7 +10,7 @@
 #include <omp.h>
 #endif
 
-enum { MAX_THREADS = 256 };
+enum { MAX_THREADS = 256, FINE_THREADS = 4 };
 
 static atomic_int threads; /* 0: not decided yet */
 static _Thread_local bool inside;
@@ -75,7 +75,7 @@ bool et_in_parallel(void)
 
 int et_threads_for(double flops)
 {
-    const int most = inside ? 1 : et_get_num_threads();
+    const int most = inside ? 1 : cutting == ET_CUT_USUAL ? et_get_num_threads() : FINE_THREADS;
     const double worth = flops / (double)et_cut(ET_GRAIN_FLOPS, ET_FINE_FLOPS);
 
     return worth < 2 ? 1 : worth < most ? (int)worth : most;

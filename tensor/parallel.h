@@ -59,7 +59,8 @@ int64_t et_elem_grain(void);
 bool et_in_parallel(void);
 
 /** How many threads so many multiplications and additions are worth here: 1 inside a parallel body, never
- *  more than et_get_num_threads. Pieces that are cut by it must not change results. */
+ *  more than et_get_num_threads (where work is cut finely, than a fixed number). Pieces that are cut by it
+ *  must not change results. */
 int et_threads_for(double flops);
 
 /** Grain for n rows of `cost` elementary operations each, so that a piece is worth a

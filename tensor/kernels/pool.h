@@ -497,10 +497,9 @@ static void avg_pairs(int64_t n, int64_t rows, const void *vx, int64_t ldx, doub
 {
     const real *x = vx;
     real *y = vy;
-    int64_t t = 0;
 
 #if defined(GEMM_EVEN)
-    for (; t < n; t += LANES) {
+    for (int64_t t = 0; t < n; t += LANES) {
         const int k = n - t < LANES ? (int)(n - t) : LANES;
         vr a = v_set(0), b = a, d;
         for (int64_t r = 0; r < rows; r++) {
@@ -509,13 +508,14 @@ static void avg_pairs(int64_t n, int64_t rows, const void *vx, int64_t ldx, doub
         }
         v_store_k(y + t, (GEMM_EVEN(a, b) + GEMM_ODD(a, b)) * v_set((real)scale), k, k == LANES);
     }
-#endif
-    for (; t < n; t++) {
+#else
+    for (int64_t t = 0; t < n; t++) {
         real total = 0;
         for (int64_t r = 0; r < rows; r++)
             total += x[r * ldx + 2 * t] + x[r * ldx + 2 * t + 1];
         y[t] = total * (real)scale;
     }
+#endif
 }
 
 /* The way back: dx[2 t] and dx[2 t + 1] of `rows` rows (+)= scale dy[t]. */
@@ -524,10 +524,9 @@ static void avg_pairs_bwd(int64_t n, int64_t rows, const void *vdy, double scale
 {
     const real *dy = vdy;
     real *dx = vdx;
-    int64_t t = 0;
 
 #if defined(GEMM_EVEN)
-    for (; t < n; t += LANES) {
+    for (int64_t t = 0; t < n; t += LANES) {
         const int k = n - t < LANES ? (int)(n - t) : LANES, low = 2 * k < LANES ? 2 * k : LANES,
                   high = 2 * k - low;
         const vr d = v_load_k(dy + t, k, k == LANES) * v_set((real)scale), a = GEMM_LO(d, d),
@@ -540,11 +539,12 @@ static void avg_pairs_bwd(int64_t n, int64_t rows, const void *vdy, double scale
                           high == LANES);
         }
     }
-#endif
-    for (; t < n; t++)
+#else
+    for (int64_t t = 0; t < n; t++)
         for (int64_t r = 0; r < rows; r++)
             for (int64_t j = 2 * t; j < 2 * t + 2; j++)
                 dx[r * ldx + j] = dy[t] * (real)scale + (acc ? dx[r * ldx + j] : (real)0);
+#endif
 }
 
 #define POOL_TABLE                                                                         \

@@ -22,7 +22,8 @@
  *
  * For each mutant the file is rewritten below WORK, compiled and linked with everything else
  * unchanged, and the driver runs the checks of the ops concerned. A failure, a crash or 20 seconds count as
- * caught; what does not compile is not counted. Exit status 0 if at least 98 % are caught. */
+ * caught; what does not compile is not counted, nor what compiles to the same object (as in a branch that
+ * the preprocessor leaves out). Exit status 0 if at least 98 % are caught. */
 #include "config.h"
 
 #include <errno.h>
@@ -41,7 +42,7 @@
 
 enum { MAX_JOBS = 16, SECONDS = 20, GOAL = 98 };
 
-enum { CAUGHT = 0, SURVIVED = 10, NOT_BUILT = 11 }; /* exit status of a worker */
+enum { CAUGHT = 0, SURVIVED = 10, NOT_BUILT = 11, SAME = 12 }; /* exit status of a worker */
 
 typedef struct settings {
     const char *top, *work, *cc, *flags, *link, *rest, *kernels, *equivalent, *only, *done;
@@ -57,7 +58,7 @@ typedef struct job {
 } job;
 
 typedef struct score {
-    int caught, survived, equivalent, not_built, done, total;
+    int caught, survived, equivalent, not_built, same, done, total;
 } score;
 
 static char *equivalents; /* the reviewed list, as one text */
@@ -94,6 +95,7 @@ static void make_folders(char *path)
     }
 }
 
+/* The source with the mutant in it; m NULL: as it is. */
 static void write_mutant(const source *s, const mutant *m, char *path)
 {
     FILE *out;
@@ -102,9 +104,13 @@ static void write_mutant(const source *s, const mutant *m, char *path)
     out = fopen(path, "wb");
     if (!out)
         _exit(NOT_BUILT);
-    fwrite(s->text, 1, m->start, out);
-    fputs(m->with, out);
-    fwrite(s->text + m->end, 1, s->size - m->end, out);
+    if (m) {
+        fwrite(s->text, 1, m->start, out);
+        fputs(m->with, out);
+        fwrite(s->text + m->end, 1, s->size - m->end, out);
+    } else {
+        fwrite(s->text, 1, s->size, out);
+    }
     if (fclose(out))
         _exit(NOT_BUILT);
 }
@@ -122,11 +128,11 @@ static void list_ops(const source *s, const mutant *m, char *out, size_t size)
                 snprintf(out + strlen(out), size - strlen(out), " %s", s->ops[o].name);
 }
 
-static void run_mutant(const settings *set, const job *j)
+/* Writes the source of slot j->number, with or without mutant, and compiles it to `object`, below WORK. */
+static void compile(const settings *set, const job *j, const char *object)
 {
-    char path[4096], command[16384], ops[4096];
+    char path[4096], command[16384];
     bool header = strcmp(j->s->path + strlen(j->s->path) - 2, ".h") == 0;
-    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
 
     snprintf(command, sizeof command, "rm -rf %s/%d", set->work, j->number);
     run_shell(command, NOT_BUILT); /* a changed header must not meet the next mutant */
@@ -134,9 +140,20 @@ static void run_mutant(const settings *set, const job *j)
     write_mutant(j->s, j->m, path);
     if (header)
         snprintf(path, sizeof path, "%s", set->kernels);
-    snprintf(command, sizeof command, "%s -I%s/%d %s -c %s -o %s/%d/mutant.o", set->cc, set->work, j->number,
-             set->flags, path, set->work, j->number);
+    snprintf(command, sizeof command, "%s -I%s/%d %s -c %s -o %s/%s", set->cc, set->work, j->number,
+             set->flags, path, set->work, object);
     run_shell(command, NOT_BUILT);
+}
+
+static void run_mutant(const settings *set, const job *j)
+{
+    char command[16384], ops[4096], object[64];
+    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
+
+    snprintf(object, sizeof object, "%d/mutant.o", j->number);
+    compile(set, j, object);
+    snprintf(command, sizeof command, "! cmp -s %s/%s %s/original.o", set->work, object, set->work);
+    run_shell(command, SAME);
     snprintf(command, sizeof command, "%s %s/%d/mutant.o %s -o %s/%d/driver", set->link, set->work, j->number,
              set->rest, set->work, j->number);
     run_shell(command, NOT_BUILT);
@@ -193,6 +210,8 @@ static void judge(const job *j, int status, score *sc)
     sc->done++;
     if (code == NOT_BUILT) {
         sc->not_built++;
+    } else if (code == SAME) {
+        sc->same++;
     } else if (code == SURVIVED) {
         char *key = mutant_key(j->s, j->m);
 
@@ -211,14 +230,47 @@ static void judge(const job *j, int status, score *sc)
     }
 }
 
+/* Waits for one of the jobs to end. */
+static void collect(const settings *set, job *jobs, score *sc, time_t start)
+{
+    int status;
+    const pid_t pid = wait(&status);
+
+    for (int j = 0; j < set->jobs; j++) {
+        if (jobs[j].pid != pid)
+            continue;
+        judge(&jobs[j], status, sc);
+        jobs[j].pid = 0;
+        show_progress(sc, start);
+    }
+}
+
+/* The object of the source as it is, to compare those of mutants with. No job runs. */
+static void compile_original(const settings *set, const source *s)
+{
+    const pid_t pid = fork();
+    char path[4096];
+
+    if (pid == 0) {
+        snprintf(path, sizeof path, "%s/", set->work);
+        make_folders(path);
+        compile(set, &(job){0, set->jobs, s, NULL}, "original.o");
+        _exit(0);
+    }
+    if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+        exit(2);
+}
+
 static void run_all(const settings *set, const source *sources, mutants *found, int n, score *sc)
 {
     job jobs[MAX_JOBS] = {{0}};
-    int running = 0, status;
     time_t start = time(NULL);
     pid_t pid;
 
     for (int f = 0; f < n; f++) {
+        bool original = false;
+        int running = 0;
+
         for (int i = 0; i <= found[f].n; i++) {
             const mutant *m = i < found[f].n ? &found[f].all[i] : NULL;
 
@@ -231,17 +283,11 @@ static void run_all(const settings *set, const source *sources, mutants *found, 
                 sc->caught++;
                 continue;
             }
-            while (running == set->jobs || (!m && f == n - 1 && running > 0)) {
-                pid = wait(&status);
-                for (int j = 0; j < set->jobs; j++) {
-                    if (jobs[j].pid != pid)
-                        continue;
-                    judge(&jobs[j], status, sc);
-                    jobs[j].pid = 0;
-                    running--;
-                    show_progress(sc, start);
-                }
-            }
+            for (; running == set->jobs || (!m && running > 0); running--)
+                collect(set, jobs, sc, start);
+            if (m && !original)
+                compile_original(set, &sources[f]);
+            original = true;
             for (int j = 0; m && j < set->jobs; j++) {
                 if (jobs[j].pid)
                     continue;
@@ -386,8 +432,9 @@ int main(int argc, char **argv)
     if (!set.list) {
         run_all(&set, sources, found, n, &sc);
         int judged = sc.caught + sc.survived;
-        printf("\ncaught %d of %d mutants (%.1f %%); %d equivalent, %d do not compile\n", sc.caught, judged,
-               judged ? 100.0 * sc.caught / judged : 100.0, sc.equivalent, sc.not_built);
+        printf("\ncaught %d of %d mutants (%.1f %%); %d equivalent, %d compile to the same, %d do not compile\n",
+               sc.caught, judged, judged ? 100.0 * sc.caught / judged : 100.0, sc.equivalent, sc.same,
+               sc.not_built);
         if (100 * sc.caught < GOAL * judged)
             printf("the goal is %d %%\n", GOAL);
     }
