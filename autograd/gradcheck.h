@@ -112,7 +112,7 @@ struct et_op;
 /**
  * Checks an op (op.h) on all its samples: everything that et_gradcheck knows, with inputs
  * contiguous, transposed, cut out of a larger tensor and expanded; with work cut into pieces of a
- * few elements (et_set_cutting), as that on large tensors is; float32 with every instruction set of this
+ * few elements (et_set_cutting), in both orders; float32 with every instruction set of this
  * machine. An op flagged ONCE must refuse ET_CREATE_GRAPH by name;
  * of one flagged NODIFF only the values are checked. options->fixed is not used.
  *

@@ -164,7 +164,7 @@ static et_tensor *norm_far(et_tensor *const *in)
     et_tensor *x = et_mul_scalar(in[0], 1); /* NULL where no scope would own the numbers */
 
     for (int i = 0; i < 2 * 3 * 35; i++)
-        far[i] = 4096 + i * 7 % 5 * 0.25;
+        far[i] = 4096 + i * 7 % 9 * 0.25;
     x = x ? et_add(x, et_to(et_from(ET_F64, ET_SHAPE(2, 3, 35), far), x->dtype)) : NULL;
     return et_batch_norm(x, NULL, NULL, in[1], in[2], true, 0.1, 1e-5);
 }

@@ -267,6 +267,7 @@ ET_CALL(bnp_columns, pooled(in, 4, 1))
 #define SCALE {.ndim = 1, .shape = {3}, .lo = 0.5, .hi = 2}
 static const et_sample bnp_samples[] = {
     {.name = "thirds", .n_in = 3, .in = {D3(2, 12), SCALE, {1, {3}}}, .call = bnp_thirds},
+    {.name = "two channels and one", .n_in = 3, .in = {D3(1, 15), SCALE, {1, {3}}}, .call = bnp_thirds},
     {.name = "thirds with a remainder", .n_in = 3, .in = {D3(2, 23), SCALE, {1, {3}}}, .call = bnp_thirds},
     {.name = "tiles with remainders", .n_in = 3, .in = {D4(1, 5, 13), SCALE, {1, {3}}}, .call = bnp_tiles},
     {.name = "whole columns", .n_in = 3, .in = {D4(2, 4, 5), SCALE, {1, {3}}}, .call = bnp_columns},

@@ -288,13 +288,13 @@ static et_status logsumexp_bwd(et_node *n)
         double y = size == 8 ? ((const double *)py)[r] : (double)((const float *)py)[r];
         double g = size == 8 ? ((const double *)gy)[r] : (double)((const float *)gy)[r];
         size_t at = (size_t)(r * cols) * size;
-        if (!isfinite(y)) {
-            if (!acc)
-                k->fill(cols, 0, gx + at);
-            continue;
+        if (isfinite(y)) {
+            k->affine(cols, px + at, 1, -y, t);
+            k->unary[ET_U_EXP](cols, t, t);
+        } else {
+            k->fill(cols, 0, t);
+            g = 0;
         }
-        k->affine(cols, px + at, 1, -y, t);
-        k->unary[ET_U_EXP](cols, t, t);
         k->axpby(cols, g, t, acc, gx + at);
     }
     return ET_OK;

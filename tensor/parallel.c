@@ -103,7 +103,7 @@ void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t 
     pieces = (n - 1) / grain + 1;
 
 #if defined(_OPENMP)
-    if (pieces > 1 && !inside) {
+    if (pieces > 1 && !inside && cutting != ET_CUT_FINE_REVERSED) {
         const int64_t most = et_get_num_threads();
         const int team = (int)(pieces < most ? pieces : most);
         const et_cutting as_here = cutting;

@@ -40,13 +40,13 @@ void et_parallel_alone(bool on);
 typedef enum et_cutting {
     ET_CUT_USUAL,
     ET_CUT_FINE,         /* so small that even a tensor of a few elements makes several */
-    ET_CUT_FINE_REVERSED /* and each thread runs its pieces from the last to the first */
+    ET_CUT_FINE_REVERSED /* and this thread alone runs the pieces, from the last to the first */
 } et_cutting;
 
-/** How this thread, and the parallel bodies that it starts, cut work from now on. For checks, which are quick on
- *  small tensors and are to see what happens from the second piece on; for nothing else: fine pieces are slow
- *  and add up in another order than usual ones. Reversed, all bits must be those of ET_CUT_FINE, or else the
- *  pieces are not independent. An op's forward and backward are to run with the same cutting. */
+/** How this thread, and the parallel bodies that it starts, cut work from now on. For checks alone, which are
+ *  quick on small tensors and are to see what happens from the second piece on: fine pieces are slow and add up
+ *  in another order than usual ones. Reversed, all bits must be those of ET_CUT_FINE, or else the pieces are not
+ *  independent. An op's forward and backward must run with the same cutting. */
 void et_set_cutting(et_cutting how);
 
 /** `usual`, a size that decides how work is cut; `fine` where it is cut finely. */

@@ -20,15 +20,16 @@ typedef enum fault {
     /* right backward, wrong elsewhere */
     GRAPH_SIGN, GRAPH_LOST_HISTORY, GRAPH_IGNORES_W, UNSTEADY, FLOAT32_OFF, BACKWARD_FAILS,
     N_FAULTS,
-    /* shown by the layouts of et_gradcheck_op */
-    IGNORES_STRIDES = N_FAULTS, ALL_FAULTS
+    /* shown by the layouts of et_gradcheck_op, and by its cutting into pieces */
+    IGNORES_STRIDES = N_FAULTS, LATER_PIECES, SHARED_SUM, ALL_FAULTS
 } fault;
 
 static const char *const fault_name[ALL_FAULTS] = {
     "right", "wrong sign", "lost factor", "= for +=", "+= for =", "swapped operands", "no broadcast sum",
     "mean for sum", "NaN", "ignores x", "ignores w", "needs inverted", "empty", "off by one",
     "garbage in one element", "sign in bwd_graph", "bwd_graph without history", "bwd_graph ignores w",
-    "values that change", "float32 differs", "backward fails", "ignores strides"};
+    "values that change", "float32 differs", "backward fails", "ignores strides",
+    "wrong from the second piece on", "pieces that add to one sum"};
 
 static fault the_fault;
 static int calls;
@@ -94,6 +95,49 @@ static void define(void *p, int64_t n, et_dtype t, int acc)
 
 static int wrong_acc(int acc) { return the_fault == ASSIGNS ? 0 : the_fault == ADDS ? 1 : acc; }
 
+/* The rule in pieces. */
+typedef struct pieces {
+    et_dtype t;
+    int64_t cols;
+    const void *x, *w, *dy;
+    void *dx, *dw;
+} pieces;
+
+static void x_piece(int64_t lo, int64_t hi, void *user)
+{
+    const pieces *p = user;
+
+    for (int64_t i = lo; i < hi; i++) {
+        double v = load(p->w, p->t, i % p->cols);
+        store(p->dx, p->t, the_fault == LATER_PIECES ? i - lo : i, v * v * load(p->dy, p->t, i), 1);
+    }
+}
+
+static void w_piece(int64_t lo, int64_t hi, void *user)
+{
+    const pieces *p = user;
+
+    for (int64_t i = lo * p->cols; i < hi * p->cols; i++)
+        store(p->dw, p->t, i % p->cols,
+              2 * load(p->w, p->t, i % p->cols) * load(p->x, p->t, i) * load(p->dy, p->t, i), 1);
+}
+
+static et_status in_pieces(et_node *n, const void *x, const void *w, const void *dy)
+{
+    const int64_t rows = n->in[0]->shape[0], cols = n->in[0]->shape[1];
+    pieces p = {n->in[0]->dtype, cols, x, w, dy, NULL, NULL};
+
+    if (et_needs(n, 0) && !(p.dx = et_gx_add(n, 0)))
+        return ET_ENOMEM;
+    if (et_needs(n, 1) && !(p.dw = et_gx_add(n, 1)))
+        return ET_ENOMEM;
+    if (p.dx)
+        et_parallel_for(rows * cols, et_row_grain(rows * cols, 1), x_piece, &p);
+    if (p.dw)
+        et_parallel_for(rows, the_fault == SHARED_SUM ? et_cut(rows, 1) : rows, w_piece, &p);
+    return ET_OK;
+}
+
 static et_status scale_bwd(et_node *n)
 {
     et_dtype t = n->in[0]->dtype;
@@ -107,6 +151,8 @@ static et_status scale_bwd(et_node *n)
         return et_op_raise(n, ET_EINVAL, "this rule fails");
     if (the_fault == EMPTY)
         return ET_OK;
+    if (the_fault == LATER_PIECES || the_fault == SHARED_SUM)
+        return in_pieces(n, x, w, dy);
     if (wants(n, 0) && the_fault != IGNORES_X) {
         void *dx = et_gx(n, 0, &acc);
         if (!dx)
@@ -230,6 +276,7 @@ START_TEST(faults_of_an_op)
 {
     et_gradcheck_report r;
 
+    ck_assert_int_eq(et_set_num_threads(1), ET_OK); /* SHARED_SUM would be a race */
     the_fault = (fault)_i;
     et_status status = et_gradcheck_op(&scale_op, NULL, &r);
     if (the_fault == RIGHT) {
@@ -237,6 +284,10 @@ START_TEST(faults_of_an_op)
     } else {
         ck_assert_msg(status == ET_EGRAD, "%s was not caught", fault_name[_i]);
         ck_assert_ptr_nonnull(strstr(et_error_message(), "scale, sample 0 (3 x 4)"));
+        if (the_fault == LATER_PIECES)
+            ck_assert_ptr_nonnull(strstr(r.check, "work cut finely"));
+        if (the_fault == SHARED_SUM)
+            ck_assert_ptr_nonnull(strstr(r.check, "from the last to the first"));
     }
 }
 END_TEST

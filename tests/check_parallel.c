@@ -189,6 +189,75 @@ START_TEST(worth)
 }
 END_TEST
 
+typedef struct order {
+    int64_t n, first[8];
+    int64_t cut; /* as seen from inside */
+} order;
+
+static void note_order(int64_t lo, int64_t hi, void *user)
+{
+    order *o = user;
+
+    (void)hi;
+    o->first[o->n++] = lo;
+    o->cut = et_cut(100, 3);
+}
+
+/* Fine cutting makes several pieces of a few elements; bodies cut in the same way; reversed, one thread runs
+ * them from the last to the first. */
+START_TEST(cutting)
+{
+    order usual = {0}, fine = {0}, reversed = {0};
+
+    et_set_num_threads(1);
+    ck_assert_int_eq(et_cut(100, 3), 100);
+    et_parallel_for(40, et_row_grain(40, 1), note_order, &usual);
+    ck_assert_int_eq(usual.n, 1);
+    ck_assert_int_eq(et_elem_grain(), ET_GRAIN_ELEMS);
+    et_set_cutting(ET_CUT_FINE);
+    ck_assert_int_eq(et_cut(100, 3), 3);
+    ck_assert_int_eq(et_elem_grain(), ET_FINE_ELEMS);
+    ck_assert_int_gt(et_threads_for(1000), 1); /* whatever the number of threads */
+    et_parallel_for(40, et_row_grain(40, 1), note_order, &fine);
+    ck_assert_int_eq(fine.n, 5);
+    ck_assert_int_eq(fine.cut, 3);
+    et_set_cutting(ET_CUT_FINE_REVERSED);
+    et_set_num_threads(3);
+    et_parallel_for(40, et_row_grain(40, 1), note_order, &reversed);
+    ck_assert_int_eq(reversed.n, 5);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(fine.first[i], 8 * i);
+        ck_assert_int_eq(reversed.first[i], 8 * (4 - i));
+    }
+    et_set_cutting(ET_CUT_USUAL);
+    ck_assert_int_eq(et_cut(100, 3), 100);
+    ck_assert_int_eq(et_row_grain(40, 1), 40);
+}
+END_TEST
+
+static void note_cut(int64_t lo, int64_t hi, void *user)
+{
+    for (; lo < hi; lo++)
+        ((int64_t *)user)[lo] = et_cut(100, 3);
+}
+
+/* Threads of a team cut as the one that calls, and as usual again afterwards. */
+START_TEST(cutting_of_a_team)
+{
+    int64_t cut[64];
+
+    et_set_num_threads(4);
+    et_set_cutting(ET_CUT_FINE);
+    et_parallel_for(64, 1, note_cut, cut);
+    for (int i = 0; i < 64; i++)
+        ck_assert_int_eq(cut[i], 3);
+    et_set_cutting(ET_CUT_USUAL);
+    et_parallel_for(64, 1, note_cut, cut);
+    for (int i = 0; i < 64; i++)
+        ck_assert_int_eq(cut[i], 100);
+}
+END_TEST
+
 /* The environment is read when the number is first asked for: each test is a process. */
 START_TEST(environment)
 {
@@ -266,6 +335,8 @@ int main(void)
     tcase_add_test(tc, nested);
     tcase_add_test(tc, numbers_of_threads);
     tcase_add_test(tc, worth);
+    tcase_add_test(tc, cutting);
+    tcase_add_test(tc, cutting_of_a_team);
     if (suite_forks())
         tcase_add_loop_test(tc, environment, 0, 5);
     tcase_add_test(tc, isa_by_name);
