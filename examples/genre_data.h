@@ -19,7 +19,8 @@ typedef enum genre_kind {
 /* How a kind of data is trained on: defaults of the command line. */
 typedef struct genre_recipe {
     int64_t members;   /* networks that learn side by side */
-    int64_t epochs, batch, hidden, attention, crop; /* crop: frames of a training sequence, 0: all */
+    int64_t epochs, batch, hidden, attention, crop, /* crop: frames of a training sequence, 0: all */
+        shift;                               /* bands that a spectrum moves by in training, at most */
     double lr, dropout, input_dropout, mixup, feature_shift, smoothing, clip_norm;
     bool cosine;       /* the rate falls to zero along a half cosine; else it is constant */
     int64_t patience;  /* epochs without a better validation loss before training stops; 0: never */
@@ -45,6 +46,7 @@ typedef struct genre_prep {
     bool centre;        /* each item's own mean taken away */
     bool flux;          /* each frame's features followed by their change since the frame before */
     bool roughness;     /* and by their second difference along the features */
+    bool centre_features; /* each feature's own mean over the item taken from it; not from flux and roughness */
     double clip;        /* after standardising by feature: limit in deviations, 0: none */
 } genre_prep;
 

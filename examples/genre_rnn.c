@@ -70,10 +70,11 @@ static et_status choose_data(et_cli *cli, genre_kind *kind)
     return genre_is_made(*kind) ? ET_OK : et_cli_default(cli, "table", genre_kind_name(*kind));
 }
 
-/* The defaults that depend on the data, from its recipe. */
-static et_status recipe_defaults(et_cli *cli, genre_kind kind)
+/* The defaults that depend on the data, from its recipe; for a run that is gone on with, its config. */
+static et_status recipe_defaults(et_cli *cli, genre_kind kind, const et_json_value *config)
 {
     const genre_recipe *r = &genre_recipes[kind];
+    const bool moves = !config || et_json_get(et_json_get(config, "options"), "shift");
     bool paper = strcmp(et_cli_text(cli, "config"), "paper") == 0;
     double lr = r->lr;
 
@@ -86,6 +87,7 @@ static et_status recipe_defaults(et_cli *cli, genre_kind kind)
     et_cli_default_int(cli, "attention", paper ? 64 : r->attention);
     et_cli_default_int(cli, "members", r->members);
     et_cli_default_int(cli, "crop", r->crop);
+    et_cli_default_int(cli, "shift", moves ? r->shift : 0); /* runs begun before there was this option */
     et_cli_default_real(cli, "dropout", paper && r->dropout == 0 ? 0.3 : r->dropout);
     et_cli_default_real(cli, "input-dropout", r->input_dropout);
     et_cli_default_real(cli, "mixup", r->mixup);
@@ -153,15 +155,18 @@ static et_status begin_epoch(void *user, int64_t epoch)
     return et_batches_start(j->batches, epoch);
 }
 
-/* Crops, mixes and smooths a batch; targets [B, K] are probabilities then. */
+/* Crops, moves, mixes and smooths a batch; targets [B, K] are probabilities then. */
 static et_tensor *augment(job *j, et_batch *b)
 {
     int64_t crop = et_cli_int(j->cli, "crop"), T = b->x->shape[1];
     double smoothing = et_cli_real(j->cli, "smoothing"), mixup = et_cli_real(j->cli, "mixup");
-    double shift = et_cli_real(j->cli, "feature-shift");
+    const double shift = et_cli_real(j->cli, "feature-shift");
+    const int64_t bands = et_cli_int(j->cli, "shift"), channels = 1 + j->prep.flux + j->prep.roughness;
 
     if (crop > 0 && crop < T)
         b->x = et_augment_crop(b->x, b->lengths, crop, &j->augment);
+    if (bands > 0 && b->x && et_augment_transpose(b->x, b->lengths, channels, bands, &j->augment))
+        return NULL;
     if (shift > 0 && b->x && et_augment_feature_shift(b->x, b->lengths, shift, &j->augment))
         return NULL;
     et_tensor *targets = et_augment_one_hot(b->y, et_dataset_classes(j->ds), smoothing);
@@ -298,8 +303,11 @@ static et_status load(job *j)
 {
     const et_json_value *config = j->run ? et_run_config(j->run) : NULL;
 
-    if (choose_data(j->cli, &j->kind) ||
-        genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep))
+    if (choose_data(j->cli, &j->kind))
+        return et_error_status();
+    if (j->kind == GENRE_SEGMENTS && et_cli_given(j->cli, "shift") && et_cli_int(j->cli, "shift") > 0)
+        return et_raise(ET_EINVAL, "--shift is for spectra: the features of segments are no bands");
+    if (genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep))
         return et_error_status();
     genre_source from = {j->kind, et_cli_text(j->cli, "data"), et_cli_int(j->cli, "songs")};
     return genre_load_train(&from, &j->prep, &j->ds, &j->train_items, &j->valid_items);
@@ -314,7 +322,7 @@ static et_status open_job(job *j)
     if (!resume && load(j))
         return et_error_status();
     j->run = et_run_for_training(j->cli);
-    if (!j->run || (resume && load(j)) || recipe_defaults(j->cli, j->kind))
+    if (!j->run || (resume && load(j)) || recipe_defaults(j->cli, j->kind, resume ? et_run_config(j->run) : NULL))
         return et_error_status();
     return et_interrupt_catch();
 }
@@ -441,7 +449,7 @@ static int explain(et_cli *cli)
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
      "data table task songs config members cell score pooling bidirectional attend-input hidden attention "
-     "dropout input-dropout seed threads epochs batch lr crop mixup feature-shift smoothing weight-decay "
+     "dropout input-dropout seed threads epochs batch lr crop shift mixup feature-shift smoothing weight-decay "
      "precision patience out resume overwrite profile",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
@@ -475,6 +483,8 @@ static const et_option options[] = {
     {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the attended state"},
     {"input-dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the frames"},
     {"crop", ET_OPTION_INT, "N", NULL, 0, 1000000, "Frames of a random crop in training; 0: all"},
+    {"shift", ET_OPTION_INT, "N", NULL, 0, 4096,
+     "In training, spectra move up or down by up to N bands, as if in another key"},
     {"feature-shift", ET_OPTION_REAL, "S", NULL, 0, 100,
      "Shift each feature of each training sequence by S standard deviations times a normal draw; 0: none"},
     {"weight-decay", ET_OPTION_REAL, "X", "0", 0, 10, "Decoupled weight decay (AdamW)"},

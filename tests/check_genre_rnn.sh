@@ -68,7 +68,7 @@ done << 'END'
 --cell gru --pooling mean
 --cell gru --attend-input --score general
 --cell lstm --pooling last --dropout 0.3 --input-dropout 0.1
---crop 32 --mixup 0.4 --smoothing 0.1 --weight-decay 0.01 --patience 1 --seed 0
+--crop 32 --shift 2 --mixup 0.4 --smoothing 0.1 --weight-decay 0.01 --patience 1 --seed 0
 --cell lstm --pooling mean --lr 0.01 --score dot --config paper
 END
 
@@ -190,6 +190,7 @@ misuse "no GTZAN tables there" train --data nowhere --out new
 misuse "no GTZAN tables there" train --data learned --out new
 misuse "no GTZAN tables there" train --data ten/tracks.csv --out new
 misuse "files of the table segments are not there" train --data ten --table segments --out new
+misuse "--shift is for spectra" train --data five --shift 2 --out new
 misuse "files of the table spectrogram are not there" train --data five --table spectrogram --out new
 misuse "files of the table spectrogram are not there" eval --out spectrograms --data five
 misuse "files of the table segments are not there" eval --out segments --data ten
@@ -268,6 +269,9 @@ expect "eval obeys the preprocessing" test "$before" != "$(figure hurt test loss
 sed 's/"centre": false/"centre": true/' learned/config.json > hurt/config.json
 expect "eval with centred items" run eval --out hurt
 expect "eval obeys the centring" test "$before" != "$(figure hurt test loss)"
+sed 's/"centre_features": false/"centre_features": true/' learned/config.json > hurt/config.json
+expect "eval with centred features" run eval --out hurt
+expect "eval obeys their centring" test "$before" != "$(figure hurt test loss)"
 sed 's/"centre"/"whiten"/' learned/config.json > hurt/config.json
 misuse 'does not know the preprocessing "whiten"' eval --out hurt
 misuse 'does not know the preprocessing "whiten"' train --resume --out hurt
