@@ -232,13 +232,14 @@ static size_t align_up(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+enum { CHUNK_LEAST = 128, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 524288 };
+
 /* Rows of a chunk's products: with what they multiply their d take half of a second-level cache. */
 static int64_t chunk_rows(const et_rec_call *c)
 {
-    enum { LEAST = 128, BYTES = 512 * 1024 };
-    const int64_t rows = BYTES / ((c->n_grads * c->H + c->F + c->H) * (int64_t)c->size);
+    const int64_t rows = CHUNK_BYTES / ((c->n_grads * c->H + c->F + c->H) * (int64_t)c->size);
 
-    return rows > LEAST ? rows : LEAST;
+    return et_cut(max64(rows, CHUNK_LEAST), CHUNK_FINE);
 }
 
 /* Memory of the walk. */
