@@ -66,6 +66,17 @@ static et_status check_epochs(const et_cli *cli, const et_run *run, int folds)
     return ET_OK;
 }
 
+/* What a run that is gone on with leaves unsaid is as it was when it was made, before there was a choice. */
+static void keep_as_made(et_cli *cli, et_run *run)
+{
+    const et_json_value *options = et_json_get(et_run_config(run), "options");
+
+    if (!et_json_get(options, "centre"))
+        et_cli_default(cli, "centre", "track");
+    if (!et_json_get(options, "frames"))
+        et_cli_default(cli, "frames", "stretch");
+}
+
 /* The first fold's trained model on its training and validation data: metrics.json and report.html. */
 static et_status conclude(vit_job *j)
 {
@@ -184,6 +195,8 @@ int vit_train(et_cli *cli)
     int kind = status ? -1 : vit_kind_of(dir, et_cli_text(cli, "task"));
     if (!status)
         status = kind < 0 ? et_error_status() : vit_defaults(cli, (vit_kind)kind);
+    if (!status && run && et_run_config(run))
+        keep_as_made(cli, run);
     if (!status && (n_folds = folds_of(cli, folds)) == 0)
         status = et_error_status();
     if (!status && run && et_run_config(run))

@@ -98,6 +98,25 @@ mv config bands/config.json
 expect "or as the run says" run eval --out bands --data ten
 expect "which is not the same" test "$(figure bands test loss)" != "$(cat alike)"
 
+# A run from before there was a choice goes on, and is judged, about the track's mean.
+older()
+{
+    sed '/"centre"/d' "$1/config.json" > config
+    mv config "$1/config.json"
+}
+table="$table --schedule constant --centre track"
+# shellcheck disable=SC2086
+expect "two epochs" run train --out whole $table
+# shellcheck disable=SC2086
+expect "one" run train --out older $table --epochs 1
+older older
+expect "and another" run train --out older --resume --epochs 2
+expect "the same as in one go" cmp -s older/last.ckpt whole/last.ckpt
+older older
+expect "eval of the one" run eval --out older --data ten
+expect "and of the other" run eval --out whole --data ten
+expect "the same loss" test "$(figure older test loss)" = "$(figure whole test loss)"
+
 # Recordings: a folder for each genre; what cannot be used is counted and left out.
 maker=${MUSIC_DATA:-$(dirname "$program")/music-data}
 "$maker" make-corpus tree --songs 5 --clips 1 > "$dir/output" 2>&1 || failed "a corpus to learn from"
