@@ -211,12 +211,11 @@ static et_status back_step(const shard *s, int64_t step, int64_t first)
 static et_status add_product(const shard *s, int operand, int64_t r, int64_t m, const void *a, int64_t lda,
                              int64_t cols, const void *b, int64_t ldb, int64_t count)
 {
+    if (!s->p->sum[operand].to)
+        return ET_OK;
     const et_gemm_args args = {.m = m, .n = cols, .k = r, .a = a, .rsa = 1, .csa = lda, .b = b, .rsb = ldb,
                                .csb = 1, .c = sum_of(s, operand), .ldc = cols, .alpha = 1, .beta = 1,
                                .batch = count, .sa = m, .sb = cols, .sc = m * cols};
-
-    if (!s->p->sum[operand].to)
-        return ET_OK;
     return s->p->c.mixed ? et_gemm_bf16(ET_F32, &args) : et_gemm(s->p->c.dtype, &args);
 }
 
@@ -279,7 +278,7 @@ static et_status backward_shard(const backward *p, int64_t index)
     lay_out(p, &s);
     for (int i = 0; i < N_WEIGHTS; i++) {
         const et_shard_grad *g = &p->sum[weights[i]];
-        if (g->count && !(g->to && g->parts == g->to && g->acc))
+        if ((g->to || p->unread[weights[i]]) && !(g->to && g->parts == g->to && g->acc))
             c->kr->fill(g->count, 0, sum_of(&s, weights[i]));
     }
     for (int64_t i = 0; i < s.rows; i++)
@@ -333,6 +332,13 @@ static et_status open_walk(et_node *n, backward *p)
     return ET_OK;
 }
 
+/* True if rows add to the gradient of operand i one by one; the others are products, left out where nobody
+ * needs them. */
+static bool row_adds(int i)
+{
+    return i == ET_NL_NORM || i == ET_NL_NORM_U || i == ET_NL_BIAS || i == ET_NL_ZB;
+}
+
 /* Memory for the gradients, those of operands that need none included where rows add to them. */
 static et_status open_gradients(et_node *n, backward *p)
 {
@@ -351,7 +357,7 @@ static et_status open_gradients(et_node *n, backward *p)
             continue;
         if (et_shard_grad_open(n, w, c->n_shards, n->in[w]->numel, &p->sum[w]))
             return et_error_status();
-        if (!p->sum[w].to &&
+        if (!p->sum[w].to && row_adds(w) &&
             !(p->unread[w] = et_scratch(n, (size_t)(c->n_shards * p->sum[w].count) * c->size)))
             return et_error_status();
     }

@@ -16,7 +16,8 @@ typedef struct et_gemm_args {
     int64_t m, n, k;
     const void *a; int64_t rsa, csa; /* A [m,k]: element (i,p) at a + i rsa + p csa */
     const void *b; int64_t rsb, csb; /* B [k,n]: element (p,j) at b + p rsb + j csb */
-    const void *packed;              /* or B as et_gemm_pack left it: b is not read; no batch */
+    const void *packed;              /* or B as et_gemm_pack left it, for et_gemm alone: b is not read;
+                                        no batch */
     void *c; int64_t ldc;            /* C [m,n]: rows contiguous, ldc >= n apart */
     double alpha, beta;              /* beta 0: C is not read */
     const void *bias;                /* [n], added to every row; or NULL */
