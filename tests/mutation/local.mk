@@ -20,6 +20,7 @@ MUTATION_JOBS = 2
 MUTATION_FLAGS =
 MUTATION_FILES = $(op_sources) \
 	autograd/attention.c=attention,attention_qkv,attention_weights \
+	autograd/norm_lstm_bwd.c=norm_lstm_walk \
 	autograd/recurrent_bwd.c=rnn,gru,lstm \
 	tensor/conv.c=conv1d,conv2d \
 	tensor/kernels/conv.h=conv1d,conv2d \
