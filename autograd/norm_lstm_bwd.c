@@ -18,7 +18,8 @@
 #include "autograd/shards.h"
 #include "tensor/ints.h"
 
-enum { GATES = ET_NL_GATES, SCALES = ET_NL_SCALES, CHUNK_ROWS = 128 /* of the products for the weights */ };
+enum { GATES = ET_NL_GATES, SCALES = ET_NL_SCALES, CHUNK_ROWS = 128 /* of the products for the weights */,
+       CHUNK_FINE = 2 };
 
 /* Operands whose gradients are sums over the shards. */
 static const int weights[] = {ET_NL_W_HH, ET_NL_NORM, ET_NL_BIAS, ET_NL_W_U, ET_NL_NORM_U, ET_NL_ZW, ET_NL_ZB,
@@ -317,7 +318,7 @@ static et_status open_walk(et_node *n, backward *p)
     for (int i = 0; i < (c->k ? ET_NL_SAVED : ET_NL_PRE_U); i++)
         if (!(c->saved[i] = et_data_mut(n->saved[i])))
             return et_error_status();
-    p->chunk = max64(1, min64(c->T, CHUNK_ROWS / c->rows));
+    p->chunk = max64(1, min64(c->T, et_cut(CHUNK_ROWS, CHUNK_FINE) / c->rows));
     p->own_bytes = lay_out(p, &none);
     p->own = et_scratch(n, p->own_bytes * (size_t)c->n_shards);
     p->status = et_scratch(n, (size_t)c->n_shards * sizeof *p->status);
@@ -347,8 +348,8 @@ static et_status open_gradients(et_node *n, backward *p)
     p->dy = et_gy(n, 0) ? et_gy_data(n, 0) : NULL;
     p->dlast = et_gy(n, 1) ? et_gy_data(n, 1) : NULL;
     if ((et_needs(n, ET_NL_XW) && !(p->dxw = et_gx(n, ET_NL_XW, &p->dxw_acc))) ||
-        (et_needs(n, ET_NL_XU) && !(p->dxu = et_gx(n, ET_NL_XU, &p->dxu_acc))) ||
         (et_needs(n, ET_NL_KEEP) && !(p->dkeep = et_gx_add(n, ET_NL_KEEP))) ||
+        (et_needs(n, ET_NL_XU) && !(p->dxu = et_gx(n, ET_NL_XU, &p->dxu_acc))) ||
         (et_needs(n, ET_NL_STATE) && !(p->dstate = et_gx(n, ET_NL_STATE, &p->dstate_acc))))
         return et_error_status();
     for (int i = 0; i < N_WEIGHTS; i++) {

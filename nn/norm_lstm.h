@@ -52,7 +52,7 @@ et_tensor *et_norm_lstm_forward(const et_norm_lstm *l, et_tensor *x, et_tensor *
 typedef struct et_hyper_lstm {
     et_module module;
     int64_t in, units, hyper_units, embedding; /* m, n, k, e */
-    double keep, eps;
+    double keep, eps; /* eps: of the layer norms of both cells; hyper->eps is not read */
     et_tensor *W_xh, *W_hh, *bias, *ln_gamma, *ln_beta, *lnc_gamma, *lnc_beta;
     et_norm_lstm *hyper;
     et_tensor *zw_w[8], *zw_b[8], *alpha[8]; /* ix, jx, fx, ox, ih, jh, fh, oh */
