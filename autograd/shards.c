@@ -4,6 +4,8 @@
 #include "autograd/shards.h"
 #include "tensor/ints.h"
 
+enum { TOGETHER = 8, FINE_TOGETHER = 2 }; /* rows of a shard: a multiple */
+
 int64_t et_shard_rows(int64_t B, int64_t T, double weights)
 {
     const double row = 2.0 * weights * (double)T, copies = 4e6 / weights;
@@ -13,7 +15,7 @@ int64_t et_shard_rows(int64_t B, int64_t T, double weights)
 
     if (row * (double)rows < least)
         rows = row * (double)B <= least ? B : (int64_t)(least / row) + 1;
-    rows = (rows + 7) / 8 * 8;
+    rows = round_up(rows, et_cut(TOGETHER, FINE_TOGETHER));
     return rows < B ? rows : B;
 }
 

@@ -302,6 +302,7 @@ int main(void)
 {
     Suite *suite = suite_create("layer-norm LSTM, HyperLSTM");
     TCase *tc = tcase_create("layers");
+    tcase_set_timeout(tc, 60);
 
     tcase_add_test(tc, golden_norm_lstm);
     tcase_add_test(tc, golden_hyper_lstm);
