@@ -28,8 +28,8 @@ bool et_grad_enabled(void);
 /** Mixed precision: float32 calls of et_matmul, et_matmul_t, et_linear, et_linear_act and attention
  *  between these round what they multiply to bfloat16 and sum in float32 (et_gemm_bf16), and so do their
  *  backward rules, whenever they run. Recurrent layers do in backward, where they multiply over many
- *  steps at once (dx, dW), and compute forward as without. Results, gradients and parameters, and all other ops,
- *  stay float32; float64 is not touched. They nest. For this thread.
+ *  steps at once (dx, dW), and compute forward as without. Results, gradients and parameters, and all
+ *  other ops, stay float32; float64 is not touched. They nest. For this thread.
  *
  *      et_mixed_begin();
  *      et_tensor *loss = model(x);

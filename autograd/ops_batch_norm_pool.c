@@ -59,8 +59,8 @@ static et_status bnp_start(et_node *n, bnp_job *j, int64_t cost)
     j->oh = j->h / j->kh;
     j->ow = j->w / j->kw;
     j->block = et_cut(BLOCK, FINE_BLOCK);
-    j->part = j->kh * j->w <= j->block ? j->ow
-                                       : max64(1, j->block / (j->kh * j->kw) - 1); /* the last has a remainder */
+    /* the last has a remainder */
+    j->part = j->kh * j->w <= j->block ? j->ow : max64(1, j->block / (j->kh * j->kw) - 1);
     j->cost = cost;
     return ET_OK;
 }
