@@ -205,7 +205,6 @@ typedef struct forward {
     char *own;          /* [n_shards][own_bytes]: scales of a step, then a row's numbers */
     size_t own_bytes;
     int64_t row_at;     /* reals */
-    et_status *status;  /* [n_shards] */
 } forward;
 
 /* Reals that a row of a cell of u units needs beside those that are kept: act, tanh_c, stats, pre. */
@@ -286,8 +285,9 @@ static et_status large_step(const forward *f, int64_t lo, int64_t rows, int64_t 
     return status;
 }
 
-static et_status forward_shard(const forward *f, int64_t shard)
+static et_status forward_shard(const void *user, int64_t shard)
 {
+    const forward *f = user;
     const et_norm_call *c = &f->c;
     const int64_t lo = shard * c->rows, rows = min64(c->rows, c->B - lo), both = c->n + c->k;
     char *own = f->own + (size_t)shard * f->own_bytes;
@@ -317,15 +317,6 @@ static et_status forward_shard(const forward *f, int64_t shard)
     return status;
 }
 
-static void forward_shards(int64_t lo, int64_t hi, void *user)
-{
-    const forward *f = user;
-
-    for (; lo < hi; lo++)
-        if ((f->status[lo] = forward_shard(f, lo)))
-            et_error_clear(); /* raised again by the thread that called */
-}
-
 et_status et_norm_lstm_fwd(et_node *n)
 {
     forward f = {.own = NULL};
@@ -348,8 +339,7 @@ et_status et_norm_lstm_fwd(et_node *n)
     f.row_at = c->k ? c->rows * SCALES * c->n : 0;
     f.own_bytes = (size_t)round_up((f.row_at + row_reals(max64(c->n, c->k))) * (int64_t)c->size, 64);
     f.own = et_scratch(n, f.own_bytes * (size_t)c->n_shards);
-    f.status = et_scratch(n, (size_t)c->n_shards * sizeof *f.status);
-    if (!f.own || !f.status ||
+    if (!f.own ||
         et_step_matrix_open(n, c, c->n, GATES * c->n, c->in[ET_NL_W_HH], GATES * c->n, 1, &f.w_hh))
         return et_error_status();
     if (c->k &&
@@ -357,9 +347,5 @@ et_status et_norm_lstm_fwd(et_node *n)
          et_step_matrix_open(n, c, c->k, SCALES * c->e, c->in[ET_NL_ZW], SCALES * c->e, 1, &f.zw) ||
          et_norm_alpha_open(n, c, false, f.alpha)))
         return et_error_status();
-    et_parallel_for(c->n_shards, 1, forward_shards, &f);
-    for (int64_t i = 0; i < c->n_shards; i++)
-        if (f.status[i])
-            return et_op_raise(n, f.status[i], "a product failed");
-    return ET_OK;
+    return et_shards_run(n, c->n_shards, forward_shard, &f);
 }

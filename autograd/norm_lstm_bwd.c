@@ -38,7 +38,6 @@ typedef struct backward {
     int64_t chunk;                                    /* steps whose gradients are together */
     char *own;                                        /* [n_shards][own_bytes] */
     size_t own_bytes;
-    et_status *status;                                /* [n_shards] */
 } backward;
 
 /* A shard at work; what holds a chunk has its steps in the order of time. */
@@ -268,8 +267,9 @@ static void open_state(const shard *s)
     }
 }
 
-static et_status backward_shard(const backward *p, int64_t index)
+static et_status backward_shard(const void *user, int64_t index)
 {
+    const backward *p = user;
     const et_norm_call *c = &p->c;
     const int64_t lo = index * c->rows, both = c->n + c->k;
     shard s = {.p = p, .lo = lo, .rows = min64(c->rows, c->B - lo), .index = index,
@@ -299,15 +299,6 @@ static et_status backward_shard(const backward *p, int64_t index)
     return status;
 }
 
-static void backward_shards(int64_t lo, int64_t hi, void *user)
-{
-    const backward *p = user;
-
-    for (; lo < hi; lo++)
-        if ((p->status[lo] = backward_shard(p, lo)))
-            et_error_clear(); /* raised again by the thread that called */
-}
-
 /* Memory and packed weights. */
 static et_status open_walk(et_node *n, backward *p)
 {
@@ -321,8 +312,7 @@ static et_status open_walk(et_node *n, backward *p)
     p->chunk = max64(1, min64(c->T, et_cut(CHUNK_ROWS, CHUNK_FINE) / c->rows));
     p->own_bytes = lay_out(p, &none);
     p->own = et_scratch(n, p->own_bytes * (size_t)c->n_shards);
-    p->status = et_scratch(n, (size_t)c->n_shards * sizeof *p->status);
-    if (!p->own || !p->status ||
+    if (!p->own ||
         et_step_matrix_open(n, c, GATES * c->n, c->n, c->in[ET_NL_W_HH], 1, GATES * c->n, &p->w_hh))
         return et_error_status();
     if (c->k &&
@@ -378,12 +368,9 @@ et_status et_norm_lstm_bwd(et_node *n)
                 return et_error_status();
         return ET_OK;
     }
-    if (open_gradients(n, &p) != ET_OK || open_walk(n, &p) != ET_OK)
+    if (open_gradients(n, &p) != ET_OK || open_walk(n, &p) != ET_OK ||
+        et_shards_run(n, c->n_shards, backward_shard, &p) != ET_OK)
         return et_error_status();
-    et_parallel_for(c->n_shards, 1, backward_shards, &p);
-    for (int64_t i = 0; i < c->n_shards; i++)
-        if (p.status[i])
-            return et_op_raise(n, p.status[i], "a product of the backward pass failed");
     for (int i = 0; i < N_WEIGHTS; i++)
         et_shard_grad_sum(c->kr, c->n_shards, &p.sum[weights[i]]);
     return ET_OK;

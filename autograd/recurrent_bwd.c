@@ -30,7 +30,6 @@ typedef struct backward {
     int64_t chunk;                   /* steps whose products are made together */
     char *own;                       /* a shard's: dh, dc, g of a step; d, x, h of a chunk; row pointers */
     size_t own_bytes, dc_at, g_at, d_at, x_at, h_at, rows_at;
-    et_status *status;               /* [n_shards] */
 } backward;
 
 /* The state before the step that row b took at `frame`. */
@@ -156,8 +155,9 @@ static void back_step(const shard *s, int64_t step, int64_t at, et_rec_back *bac
         c->k->rec_product(1, c->H, s->rows, back->ldg, back->g, back->ldg, p->w_hh, NULL, back->dh);
 }
 
-static et_status backward_shard(const backward *p, int64_t index)
+static et_status backward_shard(const void *user, int64_t index)
 {
+    const backward *p = user;
     const et_rec_call *c = &p->c;
     const int64_t lo = index * c->rows, rows = c->B - lo < c->rows ? c->B - lo : c->rows;
     const shard s =
@@ -189,17 +189,6 @@ static et_status backward_shard(const backward *p, int64_t index)
     if (p->dc0)
         c->k->rec_untile(c->H, rows, back.dc, et_rec_at(c, p->dc0, lo * c->H), c->H, p->dc0_acc);
     return status;
-}
-
-static void backward_shards(int64_t lo, int64_t hi, void *user)
-{
-    const backward *p = user;
-
-    for (; lo < hi; lo++) {
-        p->status[lo] = backward_shard(p, lo);
-        if (p->status[lo])
-            et_error_clear(); /* raised again by the thread that called */
-    }
 }
 
 /* db_ih from the first `gates` sums of d; db_hh takes n's from W_hn h for a GRU. */
@@ -260,10 +249,9 @@ static et_status open_walk(et_node *n, backward *p)
     p->rows_at = p->h_at + align_up((size_t)(all * c->H) * c->size);
     p->own_bytes = p->rows_at + align_up(4 * (size_t)c->rows * sizeof(void *));
     p->own = et_scratch(n, p->own_bytes * (size_t)c->n_shards);
-    p->status = et_scratch(n, (size_t)c->n_shards * sizeof *p->status);
     p->zeros = zeros = et_scratch(n, (size_t)c->H * c->size);
     p->w_hh = et_scratch(n, (size_t)c->k->rec_packed(1, c->H, G) * c->size);
-    if (!p->own || !p->status || !zeros || !p->w_hh)
+    if (!p->own || !zeros || !p->w_hh)
         return et_error_status();
     memset(zeros, 0, (size_t)c->H * c->size);
     c->k->rec_pack(1, c->H, G, c->w_hh, 1, c->H, p->w_hh);
@@ -308,10 +296,8 @@ et_status et_rec_bwd(et_node *n)
     }
     if ((status = open_walk(n, &p)))
         return status;
-    et_parallel_for(c->n_shards, 1, backward_shards, &p);
-    for (int64_t i = 0; i < c->n_shards; i++)
-        if (p.status[i])
-            return et_op_raise(n, p.status[i], "a product of the backward pass failed");
+    if ((status = et_shards_run(n, c->n_shards, backward_shard, &p)))
+        return status;
     et_shard_grad_sum(c->k, c->n_shards, &p.w_ih);
     et_shard_grad_sum(c->k, c->n_shards, &p.w_hh_grad);
     et_shard_grad_sum(c->k, c->n_shards, &p.bias);

@@ -40,6 +40,35 @@ et_status et_check_lengths(const et_node *n, int i, int64_t B, int64_t T)
     return ET_OK;
 }
 
+typedef struct running {
+    et_status (*body)(const void *user, int64_t shard);
+    const void *user;
+    et_status *status; /* [n_shards] */
+} running;
+
+static void run_shards(int64_t lo, int64_t hi, void *user)
+{
+    const running *r = user;
+
+    for (; lo < hi; lo++)
+        if ((r->status[lo] = r->body(r->user, lo)))
+            et_error_clear(); /* raised again by the thread that called */
+}
+
+et_status et_shards_run(et_node *n, int64_t n_shards, et_status (*body)(const void *user, int64_t shard),
+                        const void *user)
+{
+    running r = {body, user, et_scratch(n, (size_t)n_shards * sizeof *r.status)};
+
+    if (!r.status)
+        return et_error_status();
+    et_parallel_for(n_shards, 1, run_shards, &r);
+    for (int64_t i = 0; i < n_shards; i++)
+        if (r.status[i])
+            return et_op_raise(n, r.status[i], "a product failed");
+    return ET_OK;
+}
+
 typedef struct summing {
     const et_kernels *k;
     int64_t n_shards;

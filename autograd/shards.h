@@ -22,6 +22,11 @@ typedef struct et_shard_grad {
     int64_t count;
 } et_shard_grad;
 
+/* Calls body(user, shard) for every shard, each on one thread. The first that failed is raised as this
+ * op's by the thread that called. ENOMEM besides. */
+et_status et_shards_run(et_node *n, int64_t n_shards, et_status (*body)(const void *user, int64_t shard),
+                        const void *user);
+
 /* Asks for the memory of the gradient of operand i. */
 et_status et_shard_grad_open(et_node *n, int i, int64_t n_shards, int64_t count, et_shard_grad *g);
 
