@@ -232,7 +232,8 @@ static void avg_piece(int64_t lo, int64_t hi, void *user)
                 const int64_t n = min64(wide, j->ow - at);
                 for (int64_t t = 0; t < a->kh * a->kw; t++) {
                     const char *x = j->x + (p * j->h + s * a->sh + t / a->kw) * j->w * j->size;
-                    j->k->conv_gather(1, x, 0, j->w, t % a->kw + at * a->sw, a->sw, t ? (char *)line : y, 0, n);
+                    j->k->conv_gather(1, x, 0, j->w, t % a->kw + at * a->sw, a->sw,
+                                      t ? (char *)line : y, 0, n);
                     if (t)
                         j->k->binary[ET_B_ADD](n, y, 1, line, 1, y);
                 }

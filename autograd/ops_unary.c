@@ -95,7 +95,8 @@ static unsigned derivative_or_x(const et_node *n) { return n->n_saved ? ET_SAVE_
     static const et_sample NAME##_samples[] = {                                                           \
         {.name = "matrix", .n_in = 1, .in = {{2, {3, 5}, LO, HI, KIND}}, .call = NAME##_call},            \
         {.name = "past a vector", .n_in = 1, .in = {{1, {37}, LO, HI, KIND}}, .call = NAME##_call},       \
-        {.name = "past a piece", .n_in = 1, .in = {{1, {ET_GRAIN_ELEMS + 5}, LO, HI, KIND}}, .call = NAME##_call}, \
+        {.name = "past a piece", .n_in = 1, .in = {{1, {ET_GRAIN_ELEMS + 5}, LO, HI, KIND}},              \
+         .call = NAME##_call},                                                                            \
         {.name = "scalar", .n_in = 1, .in = {{0, {0}, LO, HI, KIND}}, .call = NAME##_call},               \
         {.name = "empty", .n_in = 1, .in = {{2, {0, 3}, LO, HI, KIND}}, .call = NAME##_call},             \
     };                                                                                                    \

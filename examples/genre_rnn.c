@@ -322,7 +322,8 @@ static et_status open_job(job *j)
     if (!resume && load(j))
         return et_error_status();
     j->run = et_run_for_training(j->cli);
-    if (!j->run || (resume && load(j)) || recipe_defaults(j->cli, j->kind, resume ? et_run_config(j->run) : NULL))
+    if (!j->run || (resume && load(j)) ||
+        recipe_defaults(j->cli, j->kind, resume ? et_run_config(j->run) : NULL))
         return et_error_status();
     return et_interrupt_catch();
 }
@@ -449,8 +450,8 @@ static int explain(et_cli *cli)
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
      "data table task songs config members cell score pooling bidirectional attend-input hidden attention "
-     "dropout input-dropout seed threads epochs batch lr crop shift mixup feature-shift smoothing weight-decay "
-     "precision patience out resume overwrite profile",
+     "dropout input-dropout seed threads epochs batch lr crop shift mixup feature-shift smoothing "
+     "weight-decay precision patience out resume overwrite profile",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
      NULL, 0, 0, eval},

@@ -44,9 +44,9 @@ typedef enum et_cutting {
 } et_cutting;
 
 /** How this thread, and the parallel bodies that it starts, cut work from now on. For checks alone, which are
- *  quick on small tensors and are to see what happens from the second piece on: fine pieces are slow and add up
- *  in another order than usual ones. Reversed, all bits must be those of ET_CUT_FINE, or else the pieces are not
- *  independent. An op's forward and backward must run with the same cutting. */
+ *  quick on small tensors and are to see what happens from the second piece on: fine pieces are slow and
+ *  add up in another order than usual ones. Reversed, all bits must be those of ET_CUT_FINE, or else the
+ *  pieces are not independent. An op's forward and backward must run with the same cutting. */
 void et_set_cutting(et_cutting how);
 
 /** `usual`, a size that decides how work is cut; `fine` where it is cut finely. */
