@@ -7,7 +7,8 @@
  * packed where a tile is wide. Threads share C by rows, by columns or both, in whole tiles.
  * An element's sum runs over p ascending within a block of k and over the blocks in turn,
  * whatever tile or thread computes it, so its bits depend on the shapes and strides alone.
- * Few rows or columns do not pay for packing: they read B where it lies, or are dot products.
+ * Few rows or columns do not pay for packing: they read B where it lies, or are dot products. Nor do short rows
+ * of B under a transposed A.
  *
  * Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008;
  * Van Zee and van de Geijn, "BLIS", 2015. */
@@ -22,7 +23,9 @@
 #include "tensor/pool.h"
 
 enum {
-    KC = 512,                     /* longest block of k */
+    KC = 512,                     /* longest block of k, */
+    KC_ACROSS = 128,              /* where lines of a transposed A meet short rows of B: */
+    SHORT_ROW = 128,              /* so many bytes for each lane of a vector */
     L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
     SHARED_BYTES = 8 << 20,       /* packed B that threads share */
     PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself */
@@ -31,7 +34,8 @@ enum {
     A_GAP = 16,                   /* elements between packed tiles' rows, against equal places in the cache */
     MIN_TALL = 4,                 /* least height of the widest tile */
     FEW_ROWS = 24,                /* packing B does not pay for so few, */
-    SOME_ROWS = 64,               /* nor for these where its rows do not fall onto each other in the cache */
+    SOME_ROWS = 64,               /* nor for these where its rows do not fall onto each other in the cache, */
+    MORE_ROWS = 512,              /* nor for these where its rows are short and A is transposed */
     FEW_COLS = 4,                 /* columns for which a tile would be mostly padding */
     STACK_BYTES = 4096            /* packed without asking the pool */
 };
@@ -310,14 +314,17 @@ static void shared_body(int64_t lo, int64_t hi, void *user)
 static void plan_blocks(gemm_job *w)
 {
     const et_gemm_args *g = &w->g;
-    int64_t blocks = max64(1, ceil_div(g->k, KC));
+    const bool across = g->csa != 1 && g->csb == 1 && !g->packed && g->m <= MORE_ROWS &&
+                        g->rsb * w->es <= SHORT_ROW * w->kr->lanes;
+    const int64_t blocks = max64(1, ceil_div(g->k, across ? KC_ACROSS : KC));
 
     w->nr = (int64_t)w->kr->gemm_vecs * w->kr->lanes;
     w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
     w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
     w->direct = !g->packed && g->csb == 1 &&
-                (g->m <= FEW_ROWS || (g->m <= SOME_ROWS && (g->rsb * w->es % 4096 != 0 ||
-                                                            g->k * g->n * w->es <= L2_BYTES / 2)));
+                (across || g->m <= FEW_ROWS ||
+                 (g->m <= SOME_ROWS &&
+                  (g->rsb * w->es % 4096 != 0 || g->k * g->n * w->es <= L2_BYTES / 2)));
     /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are
      * narrow and read A often, and where the lines fall onto each other in the cache (strides of a power of
      * two) and A is more than the second level holds. */
