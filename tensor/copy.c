@@ -55,6 +55,19 @@ typedef struct {
             dd[i * sd] = ss[i * st];                      \
     } while (0)
 
+/* d[0 .. n] = the element at s, in pieces that stay in the first-level cache. */
+static void repeat(char *d, const char *s, size_t size, int64_t n)
+{
+    const int64_t piece = 4096 / (int64_t)size;
+
+    if (n > 0)
+        memmove(d, s, size);
+    for (int64_t done = 1, more; done < n; done += more) {
+        more = min64(min64(done, piece), n - done);
+        memcpy(d + (size_t)done * size, d, (size_t)more * size);
+    }
+}
+
 static void copy_row(et_dtype to, char *d, int64_t sd, et_dtype from, const char *s, int64_t st, int64_t n)
 {
     size_t zd = et_dtype_size(to), zs = et_dtype_size(from);
@@ -62,6 +75,8 @@ static void copy_row(et_dtype to, char *d, int64_t sd, et_dtype from, const char
     if (to == from) {
         if (sd == 1 && st == 1)
             memmove(d, s, (size_t)n * zd);
+        else if (sd == 1 && st == 0)
+            repeat(d, s, zd, n);
         else if (zd == 4)
             COPY_LOOP(uint32_t);
         else if (zd == 8)
