@@ -41,7 +41,7 @@ mutation_isa = -DET_ISA_F64
 endif
 
 .PHONY: mutation
-mutation: libetude.la tests/mutation/mutate$(EXEEXT) tests/mutation/driver.$(OBJEXT)
+mutation: all tests/mutation/mutate$(EXEEXT) tests/mutation/driver.$(OBJEXT)
 	@test -f .libs/libetude.a || { echo 'mutation: needs the static library (--enable-static)'; exit 1; }
 	tests/mutation/mutate$(EXEEXT) --top $(srcdir) --work mutants \
 	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) $(mutation_isa) $(CPPFLAGS) $(ET_CFLAGS) $(OPENMP_CFLAGS) -w -O1' \
