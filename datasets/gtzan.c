@@ -473,6 +473,20 @@ et_dataset *et_gtzan_load(const char *dir, et_gtzan_table table)
     return ds;
 }
 
+/* Whether ds has the features of that table, `ndim` dimensions (0: any). */
+static et_status check_features(const et_dataset *ds, et_gtzan_table table, int ndim)
+{
+    const int F = et_gtzan_features(table);
+    char text[ET_SHAPE_TEXT];
+
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
+    if (ds->x->shape[ds->x->ndim - 1] == F && (ndim == 0 || ds->x->ndim == ndim))
+        return ET_OK;
+    return et_raise(ET_ESHAPE, "gtzan: the data are %s, %d features expected",
+                    et_shape_text(text, ds->x->ndim, ds->x->shape), F);
+}
+
 et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table)
 {
     int64_t F, steps, n;
@@ -481,14 +495,9 @@ et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table)
 
     if (table != ET_GTZAN_SEGMENTS && table != ET_GTZAN_TRACKS)
         return et_raise(ET_EINVAL, "gtzan: table %d has no variances", (int)table);
-    if (et_dataset_check(ds) < 0)
+    if (check_features(ds, table, 0))
         return et_error_status();
     F = et_gtzan_features(table);
-    if (ds->x->shape[ds->x->ndim - 1] != F) {
-        char text[ET_SHAPE_TEXT];
-        return et_raise(ET_ESHAPE, "gtzan: the data are %s, %" PRId64 " features expected",
-                        et_shape_text(text, ds->x->ndim, ds->x->shape), F);
-    }
     n = et_dataset_size(ds);
     steps = n > 0 ? ds->x->numel / (n * F) : 0;
     lengths = ds->lengths ? et_data_i32(ds->lengths) : NULL;
@@ -504,6 +513,43 @@ et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table)
                 float *v = &x[(i * steps + t) * F + f];
                 *v = (float)log((*v > 0 ? *v : 0.0) + 1e-8);
             }
+    }
+    return ET_OK;
+}
+
+/* x[0], x[stride], ... x[(n - 1) stride] less `part` of their mean. */
+static void pull(float *x, int64_t n, int64_t stride, double part)
+{
+    double sum = 0;
+
+    for (int64_t t = 0; t < n; t++)
+        sum += x[t * stride];
+    for (int64_t t = 0; t < n; t++)
+        x[t * stride] = (float)(x[t * stride] - part * sum / (double)n);
+}
+
+et_status et_gtzan_centre_recordings(et_dataset *ds, et_gtzan_table table, double colour)
+{
+    float *x;
+
+    if (table != ET_GTZAN_SEGMENTS)
+        return et_raise(ET_EINVAL, "gtzan: table %d has no segments", (int)table);
+    if (!(colour >= 0 && colour <= 1))
+        return et_raise(ET_EINVAL, "gtzan: colour %g, expected 0 .. 1", colour);
+    if (check_features(ds, table, 3))
+        return et_error_status();
+    const int64_t n = et_dataset_size(ds), T = ds->x->shape[1], F = ds->x->shape[2];
+    const int32_t *lengths = ds->lengths ? et_data_i32(ds->lengths) : NULL;
+    if (!(x = et_data_mut(ds->x)))
+        return et_fail_status("gtzan");
+    for (int f = 0; f < F; f++) {
+        char name[32];
+        const bool rms = strcmp(et_gtzan_feature(table, f, name), "rms_mean") == 0;
+        if (!rms && (strncmp(name, "mfcc", 4) != 0 || !strstr(name, "_mean")))
+            continue;
+        const double part = rms || strcmp(name, "mfcc1_mean") == 0 ? 1 : colour;
+        for (int64_t i = 0; i < n; i++)
+            pull(x + i * T * F + f, lengths ? lengths[i] : T, F, part);
     }
     return ET_OK;
 }

@@ -11,7 +11,7 @@
 typedef enum genre_kind {
     GENRE_PLANTED,     /* noise with one of six prototypes in it, [64, 16] */
     GENRE_SPECTROGRAM, /* spec128x57.npy: the first 5 s, [57, 128], ten genres */
-    GENRE_SEGMENTS,    /* features3_seq.csv: segments of 3 s, [10, 52], five genres */
+    GENRE_SEGMENTS,    /* features3_seq.csv: segments of 3 s, [10, 53], five genres */
     GENRE_CORPUS,      /* the library's own pieces in ten genres, 6 s of mel spectra, [94, 64] */
     GENRE_KINDS
 } genre_kind;
@@ -43,6 +43,7 @@ bool genre_is_made(genre_kind kind);
  * a model is judged on data prepared as its training data was. */
 typedef struct genre_prep {
     bool log_variances; /* logarithms of the variances among the features (segments only) */
+    double colour;      /* the part of each track's colour taken off, with all its level; 0: none (segments only) */
     bool centre;        /* each item's own mean taken away */
     bool flux;          /* each frame's features followed by their change since the frame before */
     bool roughness;     /* and by their second difference along the features */
@@ -52,7 +53,8 @@ typedef struct genre_prep {
 
 genre_prep genre_prep_default(genre_kind kind);
 /* The member "preprocessing" of config.json, and back. A configuration without it is of a run with
- * the defaults. EFORMAT, with the path, for a step or value that this program does not know. */
+ * the defaults, one without "colour" of a run with none of it taken off. EFORMAT, with
+ * the path, for a step or value that this program does not know. */
 void genre_prep_write(const genre_prep *p, et_json_writer *w);
 et_status genre_prep_read(const et_json_value *config, const char *path, genre_kind kind, genre_prep *out);
 

@@ -71,7 +71,8 @@ static et_status choose_data(et_cli *cli, genre_kind *kind)
 }
 
 /* The defaults that depend on the data, from its recipe; for a run that is gone on with, its config. */
-static et_status recipe_defaults(et_cli *cli, genre_kind kind, const et_json_value *config)
+static et_status recipe_defaults(et_cli *cli, genre_kind kind, const genre_prep *prep,
+                                 const et_json_value *config)
 {
     const genre_recipe *r = &genre_recipes[kind];
     const bool moves = !config || et_json_get(et_json_get(config, "options"), "shift");
@@ -88,6 +89,7 @@ static et_status recipe_defaults(et_cli *cli, genre_kind kind, const et_json_val
     et_cli_default_int(cli, "members", r->members);
     et_cli_default_int(cli, "crop", r->crop);
     et_cli_default_int(cli, "shift", moves ? r->shift : 0); /* runs begun before there was this option */
+    et_cli_default_real(cli, "colour", prep->colour);
     et_cli_default_real(cli, "dropout", paper && r->dropout == 0 ? 0.3 : r->dropout);
     et_cli_default_real(cli, "input-dropout", r->input_dropout);
     et_cli_default_real(cli, "mixup", r->mixup);
@@ -298,6 +300,21 @@ static et_status train_job(job *j, et_train_result *result)
     return status;
 }
 
+/* What --colour says, where it is given; of a run that is gone on with, what has been. */
+static et_status choose_colour(et_cli *cli, genre_kind kind, bool begun, genre_prep *prep)
+{
+    if (!et_cli_given(cli, "colour"))
+        return ET_OK;
+    const double colour = et_cli_real(cli, "colour");
+    if (kind != GENRE_SEGMENTS && colour > 0)
+        return et_raise(ET_EINVAL, "--colour is for the features of segments: other data have no cepstra");
+    if (begun && colour != prep->colour)
+        return et_raise(ET_EINVAL, "--colour differs from the run: %g of it was taken off there",
+                        prep->colour);
+    prep->colour = colour;
+    return ET_OK;
+}
+
 /* A run that is gone on with says how its data was prepared. */
 static et_status load(job *j)
 {
@@ -307,7 +324,8 @@ static et_status load(job *j)
         return et_error_status();
     if (j->kind == GENRE_SEGMENTS && et_cli_given(j->cli, "shift") && et_cli_int(j->cli, "shift") > 0)
         return et_raise(ET_EINVAL, "--shift is for spectra: the features of segments are no bands");
-    if (genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep))
+    if (genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep) ||
+        choose_colour(j->cli, j->kind, config != NULL, &j->prep))
         return et_error_status();
     genre_source from = {j->kind, et_cli_text(j->cli, "data"), et_cli_int(j->cli, "songs")};
     return genre_load_train(&from, &j->prep, &j->ds, &j->train_items, &j->valid_items);
@@ -323,7 +341,7 @@ static et_status open_job(job *j)
         return et_error_status();
     j->run = et_run_for_training(j->cli);
     if (!j->run || (resume && load(j)) ||
-        recipe_defaults(j->cli, j->kind, resume ? et_run_config(j->run) : NULL))
+        recipe_defaults(j->cli, j->kind, &j->prep, resume ? et_run_config(j->run) : NULL))
         return et_error_status();
     return et_interrupt_catch();
 }
@@ -450,7 +468,7 @@ static int explain(et_cli *cli)
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
      "data table task songs config members cell score pooling bidirectional attend-input hidden attention "
-     "dropout input-dropout seed threads epochs batch lr crop shift mixup feature-shift smoothing "
+     "dropout input-dropout seed threads epochs batch lr colour crop shift mixup feature-shift smoothing "
      "weight-decay precision patience out resume overwrite profile",
      NULL, 0, 0, train},
     {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
@@ -465,7 +483,7 @@ static const et_option options[] = {
      "A folder with the GTZAN tables (spec128x57.npy and tracks.csv, or features3_seq.csv); without it the "
      "program makes its data itself, see --task"},
     {"table", ET_OPTION_CHOICE, "auto|spectrogram|segments", "auto", 0, 0,
-     "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 52 features "
+     "Which table of the folder: 57 frames of 128 bands in ten genres, or segments of 3 s with 53 features "
      "in five; auto takes the first that is there"},
     {"task", ET_OPTION_CHOICE, "corpus|planted", "corpus", 0, 0,
      "Without --data: pieces in ten genres that the program composes and plays, or noise in which one of six "
@@ -484,6 +502,9 @@ static const et_option options[] = {
     {"dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the attended state"},
     {"input-dropout", ET_OPTION_REAL, "P", NULL, 0, 0.99, "Dropout on the frames"},
     {"crop", ET_OPTION_INT, "N", NULL, 0, 1000000, "Frames of a random crop in training; 0: all"},
+    {"colour", ET_OPTION_REAL, "P", NULL, 0, 1,
+     "Of segments: the part of a recording's colour that is taken off, the mean of each cepstral coefficient "
+     "over the track; its mean level goes wholly. 0: neither"},
     {"shift", ET_OPTION_INT, "N", NULL, 0, 4096,
      "In training, spectra move up or down by up to N bands, as if in another key"},
     {"feature-shift", ET_OPTION_REAL, "S", NULL, 0, 100,

@@ -129,9 +129,34 @@ expect "its name" grep -q "^jazz.00001: jazz" "$dir/output"
 # shellcheck disable=SC2086
 expect "segments" run train --out segments --data five $tables
 expect "accuracy on segments" at_least "$(figure segments valid accuracy)" 0.9
+expect "their preprocessing" grep -q '"colour": 0.7' segments/config.json
 expect "a test set" run eval --out segments --data both
 expect "all of it was judged" test "$(figure segments test n)" -eq 30
 expect "explain of segments" run explain --out segments --data both --count 1
+
+# What belongs to a recording is taken off; --colour says how much, and a run that is read or gone on with
+# has what it began with. A run from before there was the option has none of it.
+tested=$(figure segments test loss)
+rm -rf hurt
+cp -r segments hurt
+sed 's/"colour": 0.7/"colour": 0.2/' segments/config.json > hurt/config.json
+expect "eval with another colour" run eval --out hurt --data both
+expect "eval obeys the colour" test "$tested" != "$(figure hurt test loss)"
+sed '/"preprocessing"/,/}/s/"colour": 0.7/"colour": 2/' segments/config.json > hurt/config.json
+misuse 'that value of the preprocessing "colour"' eval --out hurt --data both
+misuse "--colour differs from the run" train --resume --out segments --colour 0.5
+# shellcheck disable=SC2086
+expect "colour left as it is" run train --out plainly --data five $tables --colour 0 --epochs 2
+# shellcheck disable=SC2086
+expect "all of it taken off" run train --out bare --data five $tables --colour 1 --epochs 2
+expect "other weights" sh -c '! cmp -s plainly/best.safetensors bare/best.safetensors'
+expect "its resuming" run train --out bare --resume --epochs 3
+expect "with its preprocessing" test "$(grep -c '"colour": 1,' bare/config.json)" -eq 2
+sed '/"colour"/d' plainly/config.json > old.json
+cp old.json plainly/config.json
+expect "an old run goes on" run train --out plainly --resume --epochs 3
+expect "with its colour" grep -q '"colour": 0,' plainly/config.json
+expect "eval of an old run" run eval --out plainly --data both
 
 # A table without splits, or with others: eval judges every row, train splits for itself.
 mkdir plain renamed
@@ -190,6 +215,10 @@ misuse "no GTZAN tables there" train --data nowhere --out new
 misuse "no GTZAN tables there" train --data learned --out new
 misuse "no GTZAN tables there" train --data ten/tracks.csv --out new
 misuse "files of the table segments are not there" train --data ten --table segments --out new
+misuse "outside 0 .. 1" train --data five --colour 1.5 --out new
+misuse "not a finite number" train --data five --colour much --out new
+misuse "--colour is for the features of segments" train --data ten --colour 0.5 --out new
+misuse "--colour is for the features of segments" train --task planted --colour 0.5 --out new
 misuse "--shift is for spectra" train --data five --shift 2 --out new
 misuse "files of the table spectrogram are not there" train --data five --table spectrogram --out new
 misuse "files of the table spectrogram are not there" eval --out spectrograms --data five

@@ -214,6 +214,10 @@ START_TEST(features)
     ck_assert(et_data_f32(ds->x)[14] == (float)log(2.14f + 1e-8));
     ck_assert(et_data_f32(ds->x)[3 * 53 + 7] == 0); /* behind the end */
     fails(et_gtzan_log_variances(ds, ET_GTZAN_TRACKS), ET_ESHAPE, "[2, 10, 53], 57 features");
+    fails(et_gtzan_centre_recordings(ds, ET_GTZAN_TRACKS, 1), ET_EINVAL, "table 2 has no segments");
+    fails(et_gtzan_centre_recordings(ds, ET_GTZAN_SEGMENTS, 1.5), ET_EINVAL, "colour 1.5, expected 0 .. 1");
+    fails(et_gtzan_centre_recordings(ds, ET_GTZAN_SEGMENTS, -0.5), ET_EINVAL, "colour -0.5");
+    fails(et_gtzan_centre_recordings(ds, ET_GTZAN_SEGMENTS, NAN), ET_EINVAL, "colour nan");
     fails(et_gtzan_log_variances(ds, ET_GTZAN_SPECTROGRAM), ET_EINVAL, "no variances");
     et_dataset_free(ds);
 
@@ -234,6 +238,47 @@ START_TEST(features)
     ck_assert_str_eq(et_gtzan_genre(4), "hiphop");
     et_error_clear();
     ck_assert_ptr_null(et_gtzan_genre(10));
+}
+END_TEST
+
+/* Whether features a and b are of the same value, to the last digits of a float. */
+static bool near(float a, double b) { return fabs(a - b) < 1e-5; }
+
+/* Item "b" holds r + f/100 with r = 2, 0, 4 at feature f, mean 2 + f/100; "a" r = 1, 5, 3, mean 3 + f/100. */
+START_TEST(recordings)
+{
+    static const char *const rows[] = {"b,1,4,train", "a,0,9,test",  "b,0,4,train",
+                                       "a,2,9,test",  "b,2,4,train", "a,1,9,test"};
+    static const double first[] = {2, 1}, last[] = {4, 3}, mean[] = {2, 3}, parts[] = {0, 0.7, 1};
+
+    text("features3_seq.csv", feature_table(ET_GTZAN_SEGMENTS, 6, rows, NULL));
+    for (int p = 0; p < 3; p++) {
+        et_dataset *ds = load(ET_GTZAN_SEGMENTS);
+        ck_assert_int_eq(et_gtzan_centre_recordings(ds, ET_GTZAN_SEGMENTS, parts[p]), ET_OK);
+        for (int i = 0; i < 2; i++)
+            for (int f = 0; f < 53; f++) {
+                /* 2: rms_mean; 13: mfcc1_mean; 15, 17, .. 51: the other cepstral means */
+                const double part = f == 2 || f == 13 ? 1 : f > 13 && f % 2 ? parts[p] : 0,
+                             off = f / 100.0 - part * (mean[i] + f / 100.0);
+                const float *x = et_data_f32(ds->x) + i * 530 + f;
+                ck_assert_msg(near(x[0], first[i] + off) && near(x[2 * 53], last[i] + off),
+                              "item %d, feature %d: %g and %g", i, f, x[0], x[2 * 53]);
+                ck_assert(x[3 * 53] == 0); /* behind the end */
+            }
+        et_dataset_free(ds);
+    }
+}
+END_TEST
+
+START_TEST(recordings_of_tracks)
+{
+    static const char *const tracks[] = {"x,3,train", "y,9,"};
+    et_dataset *ds;
+
+    text("features30.csv", feature_table(ET_GTZAN_TRACKS, 2, tracks, NULL));
+    ds = load(ET_GTZAN_TRACKS);
+    fails(et_gtzan_centre_recordings(ds, ET_GTZAN_SEGMENTS, 1), ET_ESHAPE, "[2, 57], 53 features expected");
+    et_dataset_free(ds);
 }
 END_TEST
 
@@ -363,6 +408,8 @@ int main(void)
     tcase_add_test(tc, spectrogram);
     tcase_add_test(tc, spectrogram_broken);
     tcase_add_test(tc, features);
+    tcase_add_test(tc, recordings);
+    tcase_add_test(tc, recordings_of_tracks);
     tcase_add_test(tc, features_broken);
     tcase_add_test(tc, out_of_memory);
     tcase_add_test(tc, real_tables);
