@@ -24,7 +24,7 @@
 
 enum {
     KC = 512,                     /* longest block of k, */
-    KC_ACROSS = 128,              /* where lines of a transposed A meet short rows of B: */
+    KC_ACROSS = 128,              /* where a transposed A is copied or meets short rows of B: */
     SHORT_ROW = 128,              /* so many bytes for each lane of a vector */
     L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
     SHARED_BYTES = 8 << 20,       /* packed B that threads share */
@@ -314,13 +314,11 @@ static void shared_body(int64_t lo, int64_t hi, void *user)
 static void plan_blocks(gemm_job *w)
 {
     const et_gemm_args *g = &w->g;
+    const int64_t stride = g->csa * w->es;
     const bool across = g->csa != 1 && g->csb == 1 && !g->packed && g->m <= MORE_ROWS &&
                         g->rsb * w->es <= SHORT_ROW * w->kr->lanes;
-    const int64_t blocks = max64(1, ceil_div(g->k, across ? KC_ACROSS : KC));
 
     w->nr = (int64_t)w->kr->gemm_vecs * w->kr->lanes;
-    w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
-    w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
     w->direct = !g->packed && g->csb == 1 &&
                 (across || g->m <= FEW_ROWS ||
                  (g->m <= SOME_ROWS &&
@@ -328,11 +326,15 @@ static void plan_blocks(gemm_job *w)
     /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are
      * narrow and read A often, and where the lines fall onto each other in the cache (strides of a power of
      * two) and A is more than the second level holds. */
-    const int64_t stride = g->csa * w->es;
     w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
                 (w->kr->lanes < 16 ? stride >= 1024
                                    : stride >= 2048 && (stride & (stride - 1)) == 0 &&
                                    g->m * g->k * w->es > 2 * L2_BYTES);
+    /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew. */
+    const bool shallow = across || (w->pack_a && !g->packed && w->kr->lanes > 4);
+    const int64_t blocks = max64(1, ceil_div(g->k, shallow ? KC_ACROSS : KC));
+    w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
+    w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
     w->group = w->pack_a ? A_GROUP : ROW_GROUP;
     w->slot_a = w->pack_a ? (w->kc * A_GROUP + A_GROUP / MIN_TALL * A_GAP) * w->es : 0;
     w->slot_a = round_up(w->slot_a, 64);
