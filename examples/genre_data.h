@@ -43,11 +43,11 @@ bool genre_is_made(genre_kind kind);
  * a model is judged on data prepared as its training data was. */
 typedef struct genre_prep {
     bool log_variances; /* logarithms of the variances among the features (segments only) */
-    double colour;      /* the part of each track's colour taken off, with all its level; 0: none (segments only) */
+    double colour;      /* the part of a track's colour taken off, with all its level; 0: none (segments) */
     bool centre;        /* each item's own mean taken away */
     bool flux;          /* each frame's features followed by their change since the frame before */
     bool roughness;     /* and by their second difference along the features */
-    bool centre_features; /* each feature's own mean over the item taken from it; not from flux and roughness */
+    bool centre_features; /* each feature's mean over the item taken from it; not from flux and roughness */
     double clip;        /* after standardising by feature: limit in deviations, 0: none */
 } genre_prep;
 

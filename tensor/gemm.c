@@ -7,8 +7,8 @@
  * packed where a tile is wide. Threads share C by rows, by columns or both, in whole tiles.
  * An element's sum runs over p ascending within a block of k and over the blocks in turn,
  * whatever tile or thread computes it, so its bits depend on the shapes and strides alone.
- * Few rows or columns do not pay for packing: they read B where it lies, or are dot products. Nor do short rows
- * of B under a transposed A.
+ * Few rows or columns do not pay for packing: they read B where it lies, or are dot products.
+ * Nor do short rows of B under a transposed A.
  *
  * Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008;
  * Van Zee and van de Geijn, "BLIS", 2015. */

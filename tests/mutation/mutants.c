@@ -175,12 +175,15 @@ static void mutate_word(const source *s, int f, int i, mutants *out)
                                           NULL};
     const token *t = tok(s, i);
     size_t n = t->end - t->start;
+    int from = i; /* of a member, where the name of what it belongs to begins */
 
+    while ((token_is(s, from - 1, "->") || token_is(s, from - 1, ".")) && tok(s, from - 2)->kind == T_WORD)
+        from -= 2;
     if (n >= 3 && memcmp(s->text + t->start, "acc", 3) == 0 &&
-        (n == 3 || !isalpha((unsigned char)s->text[t->start + 3])) && !is_type(s, i - 1) &&
-        !token_is(s, i - 1, "&") && !token_is(s, i + 1, "=") && !token_is(s, i - 1, "*")) {
-        add(s, out, f, "assigns instead of adding", t->start, t->end, "0");
-        add(s, out, f, "adds instead of assigning", t->start, t->end, "1");
+        (n == 3 || !isalpha((unsigned char)s->text[t->start + 3])) && !is_type(s, from - 1) &&
+        !token_is(s, from - 1, "&") && !token_is(s, i + 1, "=") && !token_is(s, from - 1, "*")) {
+        add(s, out, f, "assigns instead of adding", tok(s, from)->start, t->end, "0");
+        add(s, out, f, "adds instead of assigning", tok(s, from)->start, t->end, "1");
     } else if (token_is(s, i, "if") && token_is(s, i + 1, "(")) {
         int close = token_match(s, i + 1);
         bool of_needs = false;
