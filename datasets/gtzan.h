@@ -59,7 +59,8 @@ et_dataset *et_gtzan_load(const char *dir, et_gtzan_table table);
 et_status et_gtzan_log_variances(et_dataset *ds, et_gtzan_table table);
 
 /** Takes from each track of the segments what belongs to its recording, in place: from rms_mean and
- *  mfcc1_mean (how loud it was mastered) their mean over the track's segments, from mfcc2_mean .. mfcc20_mean
+ *  mfcc1_mean (how loud it was mastered) their mean over the track's segments (of a single one: all of
+ *  them), from mfcc2_mean .. mfcc20_mean
  *  (its colour) `colour` times that, 0 .. 1; with 1, whole, it is cepstral mean subtraction (Furui 1981).
  *  Needs no fitting; to be done before standardising, before or after the logarithms. EINVAL for another
  *  table or colour, ESHAPE if ds is not of that table. */

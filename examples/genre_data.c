@@ -63,7 +63,7 @@ int genre_kind_of(const char *dir, const char *table, const char *task)
 /* --- preprocessing ------------------------------------------------------------------------- */
 
 enum { SEGMENT_CLIP = 5 };
-static const double segment_colour = 0.7; /* 0.6 .. 0.8 judge alike: doc/results.md */
+static const double segment_colour = 0.7; /* what was tried: doc/results.md */
 
 genre_prep genre_prep_default(genre_kind kind)
 {

@@ -300,18 +300,14 @@ static et_status train_job(job *j, et_train_result *result)
     return status;
 }
 
-/* What --colour says, where it is given; of a run that is gone on with, what has been. */
-static et_status choose_colour(et_cli *cli, genre_kind kind, bool begun, genre_prep *prep)
+/* What --colour says, where it is given. */
+static et_status choose_colour(et_cli *cli, genre_kind kind, genre_prep *prep)
 {
     if (!et_cli_given(cli, "colour"))
         return ET_OK;
-    const double colour = et_cli_real(cli, "colour");
-    if (kind != GENRE_SEGMENTS && colour > 0)
+    prep->colour = et_cli_real(cli, "colour");
+    if (kind != GENRE_SEGMENTS && prep->colour > 0)
         return et_raise(ET_EINVAL, "--colour is for the features of segments: other data have no cepstra");
-    if (begun && colour != prep->colour)
-        return et_raise(ET_EINVAL, "--colour differs from the run: %g of it was taken off there",
-                        prep->colour);
-    prep->colour = colour;
     return ET_OK;
 }
 
@@ -325,7 +321,7 @@ static et_status load(job *j)
     if (j->kind == GENRE_SEGMENTS && et_cli_given(j->cli, "shift") && et_cli_int(j->cli, "shift") > 0)
         return et_raise(ET_EINVAL, "--shift is for spectra: the features of segments are no bands");
     if (genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep) ||
-        choose_colour(j->cli, j->kind, config != NULL, &j->prep))
+        (!config && choose_colour(j->cli, j->kind, &j->prep)))
         return et_error_status();
     genre_source from = {j->kind, et_cli_text(j->cli, "data"), et_cli_int(j->cli, "songs")};
     return genre_load_train(&from, &j->prep, &j->ds, &j->train_items, &j->valid_items);

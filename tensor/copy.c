@@ -55,7 +55,7 @@ typedef struct {
             dd[i * sd] = ss[i * st];                      \
     } while (0)
 
-/* d[0 .. n] = the element at s, in pieces that stay in the first-level cache. */
+/* d[0 .. n - 1] = the element at s, in pieces that stay in the first-level cache. */
 static void repeat(char *d, const char *s, size_t size, int64_t n)
 {
     const int64_t piece = 4096 / (int64_t)size;

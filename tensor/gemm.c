@@ -23,9 +23,9 @@
 #include "tensor/pool.h"
 
 enum {
-    KC = 512,                     /* longest block of k, */
-    KC_ACROSS = 128,              /* where a transposed A is copied or meets short rows of B: */
-    SHORT_ROW = 128,              /* so many bytes for each lane of a vector */
+    KC = 512,                     /* longest block of k */
+    KC_ACROSS = 128,              /* the same for a transposed A that is copied or meets short rows of B */
+    SHORT_ROW = 128,              /* bytes of a short row of B for each lane of a vector */
     L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
     SHARED_BYTES = 8 << 20,       /* packed B that threads share */
     PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself */
@@ -330,7 +330,8 @@ static void plan_blocks(gemm_job *w)
                 (w->kr->lanes < 16 ? stride >= 1024
                                    : stride >= 2048 && (stride & (stride - 1)) == 0 &&
                                    g->m * g->k * w->es > 2 * L2_BYTES);
-    /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew. */
+    /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew. (With four lanes a
+     * tile's products do not pay for reading C so often.) */
     const bool shallow = across || (w->pack_a && !g->packed && w->kr->lanes > 4);
     const int64_t blocks = max64(1, ceil_div(g->k, shallow ? KC_ACROSS : KC));
     w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));

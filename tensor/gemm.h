@@ -49,7 +49,7 @@ void et_gemm_pack(et_dtype dtype, int64_t k, int64_t n, const void *b, int64_t r
  *
  *  Where the CPU multiplies bfloat16 by itself (et_bf16_native) it does; subnormal numbers count as
  *  zero then. Elsewhere the operands are widened, and the bits are those of et_gemm on rounded
- *  operands. Each is the same for any number of threads. Errors: as et_gemm. */
+ *  operands without gaps. Each is the same for any number of threads. Errors: as et_gemm. */
 et_status et_gemm_bf16(et_dtype from, const et_gemm_args *args);
 
 /** Whether the chosen instruction set is AVX-512 and the CPU has VDPBF16PS. */

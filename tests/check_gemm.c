@@ -252,17 +252,20 @@ START_TEST(blocks_of_k)
 }
 END_TEST
 
-/* A B that was packed before, over few rows and many, on one thread and three. */
+/* A B that was packed before, over few rows and many, on one thread and three. How it lies must not
+ * depend on A: 300 transposed rows would read a plain B in place, 1023, a power of two apart, are copied. */
 START_TEST(packed_before)
 {
     et_dtype dtype;
     const et_kernels *kr = use_table(_i, &dtype);
-    const int64_t nr = (int64_t)kr->gemm_vecs * kr->lanes, ms[] = {1, 13, 70}, ns[] = {1, nr, 2 * nr + 5};
-    const int64_t ks[] = {1, 33, KC + 9};
+    const int64_t nr = (int64_t)kr->gemm_vecs * kr->lanes, ms[] = {1, 13, 70, 300, 1023};
+    const int64_t ns[] = {1, nr, 2 * nr + 5}, ks[] = {1, 33, KC + 9};
 
-    for (int s = 0; s < 27; s++)
-        for (int t = 0; t < 2; t++) {
-            problem p = make_problem(dtype, ms[s % 3], ns[s / 3 % 3], ks[s / 9], LAYOUT_N, t, 1);
+    for (int s = 0; s < 45; s++)
+        for (int t = 0; t < 2 * N_LAYOUTS; t++) {
+            if (suite_skips(s + t) || (s % 5 >= 3 && (t / 2 != LAYOUT_T || s < 30)))
+                continue;
+            problem p = make_problem(dtype, ms[s % 5], ns[s / 5 % 3], ks[s / 15], t / 2, t % 2, 1);
             array packed = make(dtype, (int64_t)(et_gemm_packed_bytes(dtype, p.g.k, p.g.n) /
                                                  et_dtype_size(dtype)), 0);
             p.g.bias = p.bias.data;
@@ -290,7 +293,7 @@ START_TEST(packed_rows)
         for (int t = 0; t < N_LAYOUTS; t++) {
             if (suite_skips(l * N_LAYOUTS + t))
                 continue;
-            problem p = make_problem(dtype, 511, 2 * nr + 5, ks[l], LAYOUT_T, t, 1);
+            problem p = make_problem(dtype, 1023, 2 * nr + 5, ks[l], LAYOUT_T, t, 1);
             ck_assert_int_eq(p.g.csa & (p.g.csa - 1), 0);
             run_and_compare(&p, kr->name);
             free_problem(&p);
@@ -419,7 +422,8 @@ START_TEST(threads)
     static const struct { int64_t m, n, k; int la, lb; int64_t batch; } shapes[] = {
         {300, 200, 150, LAYOUT_N, LAYOUT_N, 1},  /* rows, B packed by each thread */
         {300, 700, 600, LAYOUT_T, LAYOUT_T, 1},  /* rows, B packed once */
-        {511, 200, 150, LAYOUT_T, LAYOUT_N, 1},  /* A packed as well */
+        {511, 200, 150, LAYOUT_T, LAYOUT_N, 1},  /* B read in place under a transposed A */
+        {1023, 200, 150, LAYOUT_T, LAYOUT_N, 1}, /* A packed as well */
         {511, 700, 600, LAYOUT_T, LAYOUT_N, 1},
         {70, 2500, 130, LAYOUT_N, LAYOUT_T, 1},  /* columns */
         {20, 3000, 130, LAYOUT_N, LAYOUT_N, 1},  /* B read in place */

@@ -156,7 +156,12 @@ sed '/"colour"/d' plainly/config.json > old.json
 cp old.json plainly/config.json
 expect "an old run goes on" run train --out plainly --resume --epochs 3
 expect "with its colour" grep -q '"colour": 0,' plainly/config.json
+expect "its eval" run eval --out plainly --data both
+tested=$(figure plainly test loss)
+sed '/"colour"/d' plainly/config.json > old.json
+cp old.json plainly/config.json
 expect "eval of an old run" run eval --out plainly --data both
+expect "as it was prepared" test "$tested" = "$(figure plainly test loss)"
 
 # A table without splits, or with others: eval judges every row, train splits for itself.
 mkdir plain renamed

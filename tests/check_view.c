@@ -101,6 +101,29 @@ START_TEST(ones_and_nothing)
 }
 END_TEST
 
+/* One element into many, pieces of 4096 bytes and what is left over. */
+START_TEST(one_into_many)
+{
+    const et_dtype dtypes[] = {ET_U8, ET_BF16, ET_F32, ET_F64};
+
+    for (int d = 0; d < 4; d++) {
+        const int64_t piece = 4096 / (int64_t)et_dtype_size(dtypes[d]);
+        const int64_t sizes[] = {1, 2, 3, piece - 1, piece, piece + 1, 3 * piece + 1};
+        for (int i = 0; i < 7; i++) {
+            et_tensor *x = et_full(dtypes[d], ET_SHAPE(2, sizes[i]), 7);
+            for (int64_t j = 0; j < x->numel; j++)
+                ck_assert(et_get(x, (const int64_t[]){j / sizes[i], j % sizes[i]}) == 7);
+            if (!et_dtype_is_real(dtypes[d]))
+                continue;
+            et_set(x, (const int64_t[]){1, 0}, 5);
+            et_tensor *y = et_contiguous(et_expand(et_slice(x, 1, 0, 1, 1), ET_SHAPE(2, sizes[i])));
+            for (int64_t j = 0; j < y->numel; j++)
+                ck_assert(et_get(y, (const int64_t[]){j / sizes[i], j % sizes[i]}) == (j < sizes[i] ? 7 : 5));
+        }
+    }
+}
+END_TEST
+
 START_TEST(misuse)
 {
     et_tensor *x = numbers(ET_F32), *none = et_zeros(ET_F32, ET_SHAPE(0, 3));
@@ -140,6 +163,7 @@ int main(void)
     tcase_add_loop_test(tc, views_share, 0, 3);
     tcase_add_test(tc, permuted_elements);
     tcase_add_test(tc, ones_and_nothing);
+    tcase_add_test(tc, one_into_many);
     tcase_add_test(tc, misuse);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

@@ -131,9 +131,10 @@ typedef real gemm_vec_u;
 
 enum { GEMM_NEXT = 16 }; /* rows of A, or lines of a transposed one, that a tile asks for ahead of time */
 
-/* Asking for memory ahead of time. Wide vectors leave room for it in each step: a line of C that the tile
- * will be written to, and one of A's that the next tiles read. (C's lines all at once keep those of B
- * waiting, and A's, not asked for, come too late: a tenth of a product whose A and C come from memory.) */
+/* Asking for memory ahead of time. Wide vectors leave room for it in each step: a line of C that this tile or
+ * the next will be written to (all of this one's from k = 32 on, 64 for tall tiles), and one of A's that the
+ * next tiles read. (C's lines all at once keep those of B waiting, and A's, not asked for, come too late: a
+ * tenth of a product whose A and C come from memory.) */
 #if LANES == 16
 #define GEMM_WANT_ROW(R) (p & (R > 8 ? 15 : 7))
 #define GEMM_WANT_VEC(R, N) (p >> (R > 8 ? 4 : 3) & (N > 2 ? 3 : N - 1))

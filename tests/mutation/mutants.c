@@ -179,6 +179,8 @@ static void mutate_word(const source *s, int f, int i, mutants *out)
 
     while ((token_is(s, from - 1, "->") || token_is(s, from - 1, ".")) && tok(s, from - 2)->kind == T_WORD)
         from -= 2;
+    if (token_is(s, from - 1, "->") || token_is(s, from - 1, "."))
+        return; /* of something that is not named */
     if (n >= 3 && memcmp(s->text + t->start, "acc", 3) == 0 &&
         (n == 3 || !isalpha((unsigned char)s->text[t->start + 3])) && !is_type(s, from - 1) &&
         !token_is(s, from - 1, "&") && !token_is(s, i + 1, "=") && !token_is(s, from - 1, "*")) {
