@@ -435,8 +435,6 @@ GEMM_FN static void gemm_transpose(const real *in, int64_t ldi, int64_t n, real 
 }
 #endif
 
-enum { GEMM_AHEAD = 256 / sizeof(real) }; /* elements along k that packing asks for ahead of time */
-
 /* One panel: out[p][j] = b(p, j) for j < n and 0 for n <= j < width, a multiple of LANES. */
 GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb, int64_t csb, void *vout,
                               int64_t width)
@@ -458,13 +456,12 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
     }
     int64_t p = 0;
 #if defined(GEMM_LINES)
-    if (rsb == 1) /* a panel has more columns than the hardware follows at once: they are asked for */
-        for (; p + LANES <= k; p += LANES)
-            for (int64_t j = 0; j < width; j += LANES) {
-                for (int64_t i = j; i < j + LANES && i < n && p + GEMM_AHEAD < k; i++)
-                    V_PREFETCH(b + p + GEMM_AHEAD + i * csb);
-                gemm_transpose(b + p + j * csb, csb, n - j, out + p * width + j, width);
-            }
+    if (rsb == 1) { /* some columns to their ends: no more streams than the hardware follows at once */
+        p = k / LANES * LANES;
+        for (int64_t j = 0; j < width; j += LANES)
+            for (int64_t q = 0; q < p; q += LANES)
+                gemm_transpose(b + q + j * csb, csb, n - j, out + q * width + j, width);
+    }
 #endif
     for (; p < k; p++) {
         for (int64_t j = 0; j < n; j++)
