@@ -10,8 +10,8 @@
 
 /* The planted task is the specification's: GRU 32, attention 16, Adam 3e-3, clip 1. For
  * GTZAN the recipes were chosen by training on one part of the artist-aware split and judging
- * on the other, both ways: random crops, mixup, and moved spectra or a random colour of each
- * recording do most of the work against 443 training tracks. */
+ * on the other, both ways: against 443 training tracks random crops, mixup and moved spectra do most
+ * of the work, for segments a random colour of each recording. */
 const genre_recipe genre_recipes[GENRE_KINDS] = {
     [GENRE_PLANTED] = {.members = 1, .epochs = 8, .batch = 32, .hidden = 32, .attention = 16, .lr = 3e-3,
                        .clip_norm = 1, .patience = 4},

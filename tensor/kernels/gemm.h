@@ -129,27 +129,30 @@ typedef real gemm_vec_u;
 #define GEMM_STORE_3(i) GEMM_STORE(i, 3)
 #define GEMM_STORE_4(i) GEMM_STORE(i, 4)
 
-enum { GEMM_NEXT = 16 }; /* rows of A, or lines of a transposed one, that a tile asks for ahead of time */
-
-/* Asking for memory ahead of time. Wide vectors leave room for it in each step: a line of C that this tile or
- * the next will be written to (all of this one's from k = 32 on, 64 for tall tiles), and one of A's that the
- * next tiles read. (C's lines all at once keep those of B waiting, and A's, not asked for, come too late: a
- * tenth of a product whose A and C come from memory.) */
+/* Asking for memory ahead of time. Wide vectors leave room for it in each step: a line of C that this tile
+ * or the next will be written to (all of this one's from k = 32 on, 64 for tall tiles), and one of A's in the
+ * sixteen rows behind the tile or, if A is transposed, of the sixteenth step from here. (C's lines all at
+ * once keep those of B waiting, and A's, not asked for, come too late: a tenth of a product whose A and C
+ * come from memory.) */
 #if LANES == 16
+#define GEMM_WANT_OPEN(R)                             \
+    const int64_t mask = csa == 1 ? 15 : 0;           \
+    const real *next = a + (csa == 1 ? R * rsa : 16 * csa);
+#define GEMM_WANT_FIRST(R, N)
 #define GEMM_WANT_ROW(R) (p & (R > 8 ? 15 : 7))
 #define GEMM_WANT_VEC(R, N) (p >> (R > 8 ? 4 : 3) & (N > 2 ? 3 : N - 1))
 #define GEMM_WANT(R, N)                                                                    \
     __builtin_prefetch(c + GEMM_WANT_ROW(R) * ldc + GEMM_WANT_VEC(R, N) * LANES, 1);       \
     __builtin_prefetch(next + (p & mask) * rsa + (p & ~mask) * csa);
-#define GEMM_WANT_FIRST(R, N)
 #else
-#define GEMM_WANT(R, N) (void)next, (void)mask;
+#define GEMM_WANT_OPEN(R)
 #define GEMM_WANT_C(i, v) __builtin_prefetch(c + (i) * ldc + (v) * LANES, 1);
 #define GEMM_WANT_1(i) GEMM_EACH_1(GEMM_WANT_C, i)
 #define GEMM_WANT_2(i) GEMM_EACH_2(GEMM_WANT_C, i)
 #define GEMM_WANT_3(i) GEMM_EACH_3(GEMM_WANT_C, i)
 #define GEMM_WANT_4(i) GEMM_EACH_4(GEMM_WANT_C, i)
 #define GEMM_WANT_FIRST(R, N) GEMM_ROWS_##R(GEMM_WANT_##N)
+#define GEMM_WANT(R, N)
 #endif
 
 /* `count` tiles side by side: c[R, count N LANES] = alpha a b + beta c + bias. Element
@@ -164,8 +167,7 @@ enum { GEMM_NEXT = 16 }; /* rows of A, or lines of a transposed one, that a tile
         const real *a = va, *b = vb, *bias = vbias;                                                         \
         real *c = vc;                                                                                       \
         const real al = (real)alpha, be = (real)beta;                                                       \
-        const int64_t mask = csa == 1 ? GEMM_NEXT - 1 : 0;                                                  \
-        const real *next = csa == 1 ? a + R * rsa : a + GEMM_NEXT * csa;                                    \
+        GEMM_WANT_OPEN(R)                                                                                   \
                                                                                                             \
         for (; count > 0; count--) {                                                                        \
             const real *a0 = a, *bp = b;                                                                    \
