@@ -86,17 +86,17 @@ noinst_LTLIBRARIES += tensor/kernels/libgeneric.la tensor/kernels/libf64.la
 libetude_la_LIBADD += tensor/kernels/libgeneric.la tensor/kernels/libf64.la
 tensor_kernels_libgeneric_la_SOURCES = $(kernel_sources)
 tensor_kernels_libgeneric_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_GENERIC
-tensor_kernels_libgeneric_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
+tensor_kernels_libgeneric_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(PLAIN_CFLAGS)
 tensor_kernels_libf64_la_SOURCES = $(kernel_sources)
 tensor_kernels_libf64_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_F64
-tensor_kernels_libf64_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
+tensor_kernels_libf64_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(PLAIN_CFLAGS)
 
 if WITH_SSE2
 noinst_LTLIBRARIES += tensor/kernels/libsse2.la
 libetude_la_LIBADD += tensor/kernels/libsse2.la
 tensor_kernels_libsse2_la_SOURCES = $(kernel_sources)
 tensor_kernels_libsse2_la_CPPFLAGS = $(AM_CPPFLAGS) -DET_ISA_SSE2
-tensor_kernels_libsse2_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(SSE2_CFLAGS)
+tensor_kernels_libsse2_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS) $(PLAIN_CFLAGS) $(SSE2_CFLAGS)
 endif
 
 if WITH_AVX2

@@ -15,7 +15,8 @@
  *   ET_ISA_F64       double, 1 lane, libm's functions
  *
  * Conventions: partial loads fill with zeros; v_min(a, b) is `a < b ? a : b` and
- * v_max(a, b) is `a > b ? a : b`, so that b comes out when either is NaN. */
+ * v_max(a, b) is `a > b ? a : b`, so that b comes out when either is NaN. v_fma(a, b, c)
+ * is a b + c, rounded once where V_HAS_FMA says so; v_fnma(a, b, c) is c - a b. */
 #ifndef ETUDE_TENSOR_KERNELS_VEC_H
 #define ETUDE_TENSOR_KERNELS_VEC_H
 
@@ -67,7 +68,8 @@
 #error "define one of ET_ISA_GENERIC, _SSE2, _AVX2, _AVX512, _NEON, _F64"
 #endif
 
-#if defined(ET_ISA_AVX512) || defined(ET_ISA_AVX2) || defined(ET_ISA_NEON)
+#if defined(ET_ISA_AVX512) || defined(ET_ISA_AVX2) || defined(ET_ISA_NEON) || \
+    (LANES == 1 && (defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMA)))
 #define V_HAS_FMA 1 /* v_fma rounds once */
 #endif
 
@@ -111,8 +113,13 @@ V_INLINE vr v_max(vr a, vr b) { return a > b ? a : b; }
 V_INLINE vr v_abs(vr a) { return V_FN(fabs)(a); }
 V_INLINE vr v_copysign(vr a, vr b) { return V_FN(copysign)(a, b); }
 V_INLINE vr v_sqrt(vr a) { return V_FN(sqrt)(a); }
+#if defined(V_HAS_FMA)
+V_INLINE vr v_fma(vr a, vr b, vr c) { return V_FN(fma)(a, b, c); }
+V_INLINE vr v_fnma(vr a, vr b, vr c) { return V_FN(fma)(-a, b, c); }
+#else
 V_INLINE vr v_fma(vr a, vr b, vr c) { return a * b + c; }
 V_INLINE vr v_fnma(vr a, vr b, vr c) { return c - a * b; }
+#endif
 V_INLINE real v_hsum(vr a) { return a; }
 V_INLINE real v_hmax(vr a) { return a; }
 V_INLINE real v_hmin(vr a) { return a; }
@@ -130,7 +137,11 @@ V_INLINE vm m_bits(vi a, uint32_t bits) { return (a & bits) != 0; }
 V_INLINE vw w_zero(void) { vw w = {0}; return w; }
 V_INLINE vw w_from(vr a) { vw w; w.lo = (double)a; return w; }
 V_INLINE vw w_add(vw a, vw b) { a.lo += b.lo; return a; }
+#if defined(V_HAS_FMA)
+V_INLINE vw w_fma(vw a, vw b, vw c) { a.lo = fma(a.lo, b.lo, c.lo); return a; }
+#else
 V_INLINE vw w_fma(vw a, vw b, vw c) { a.lo = a.lo * b.lo + c.lo; return a; }
+#endif
 V_INLINE vr w_narrow(vw a) { return (real)a.lo; }
 V_INLINE double w_sum(vw a) { return a.lo; }
 
