@@ -80,27 +80,22 @@ static et_status conv_fwd(et_node *n)
 
 /* --- backward --- */
 
-typedef struct bias_job {
-    const et_kernels *k;
-    const char *dy;
-    char *db;
-    int64_t batch, out, area, es;
-    int acc;
-} bias_job;
-
-static void bias_body(int64_t lo, int64_t hi, void *user)
+/* The gradient of the bias from its channels' sums. */
+static et_status give_bias(et_node *n, const double *sums)
 {
-    const bias_job *j = user;
+    const int64_t out = n->in[2]->shape[0];
+    int acc;
+    void *db = et_gx(n, 2, &acc);
 
-    for (int64_t o = lo; o < hi; o++) {
-        double total = 0;
-        for (int64_t b = 0; b < j->batch; b++)
-            total += j->k->sum(j->area, j->dy + (b * j->out + o) * j->area * j->es);
-        if (j->k->dtype == ET_F64)
-            ((double *)j->db)[o] = total + (j->acc ? ((double *)j->db)[o] : 0);
+    if (!db)
+        return et_error_status();
+    for (int64_t o = 0; o < out; o++) {
+        if (n->in[0]->dtype == ET_F64)
+            ((double *)db)[o] = sums[o] + (acc ? ((double *)db)[o] : 0);
         else
-            ((float *)j->db)[o] = (float)(total + (j->acc ? (double)((float *)j->db)[o] : 0));
+            ((float *)db)[o] = (float)(sums[o] + (acc ? (double)((float *)db)[o] : 0));
     }
+    return ET_OK;
 }
 
 static et_status conv_bwd(et_node *n)
@@ -108,10 +103,11 @@ static et_status conv_bwd(et_node *n)
     const et_conv c = sizes(n);
     const et_dtype dtype = n->in[0]->dtype;
     const void *dy = et_gy_data(n, 0);
+    double *sums = et_needs(n, 2) ? et_scratch(n, (size_t)c.out * sizeof(double)) : NULL;
     et_status status = ET_OK;
     int acc;
 
-    if (!dy)
+    if (!dy || (et_needs(n, 2) && !sums))
         return et_error_status();
     if (et_needs(n, 0)) {
         const void *w = et_contig(n, n->in[1]);
@@ -121,15 +117,12 @@ static et_status conv_bwd(et_node *n)
     if (status == ET_OK && et_needs(n, 1)) {
         const void *x = et_contig(n, n->in[0]);
         void *dw = et_gx(n, 1, &acc);
-        status = x && dw ? et_conv_weight_grad(dtype, &c, x, dy, dw, acc) : et_error_status();
+        status = x && dw ? et_conv_weight_grad(dtype, &c, x, dy, dw, acc, sums) : et_error_status();
+    } else if (sums) {
+        et_conv_sums(dtype, &c, dy, sums);
     }
-    if (status == ET_OK && et_needs(n, 2)) {
-        bias_job j = {.k = et_k(n), .dy = dy, .batch = c.batch, .out = c.out, .area = c.oh * c.ow,
-                      .es = (int64_t)et_dtype_size(dtype)};
-        if (!(j.db = et_gx(n, 2, &j.acc)))
-            return et_error_status();
-        et_parallel_for(c.out, et_row_grain(c.out, c.batch * j.area), bias_body, &j);
-    }
+    if (status == ET_OK && sums)
+        status = give_bias(n, sums);
     return status;
 }
 

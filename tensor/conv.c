@@ -13,7 +13,8 @@
  * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
  * there are few channels or little padding for large kernels, the patches' gradients are made for a block of
  * positions and added where they came from. The gradient of the weight is a product over positions,
- * w[p, o] += patch[p, q] dy[o, q], with dy transposed into panels.
+ * w[p, o] += patch[p, q] dy[o, q], with dy transposed into panels; small weights, whose sums cost less than
+ * that, are left to tensor/conv_small.c.
  *
  * Work is cut along samples and positions, for large weights' gradients along the weight; sums run in an
  * order that sizes alone decide. */
@@ -31,7 +32,9 @@
 enum {
     ROWS = 512,               /* taps x channels of a block, about */
     BLOCK_BYTES = 384 * 1024, /* gathered lines of a block */
-    LONGEST = 512,            /* positions of a block */
+    LONGEST = 512,            /* positions of a block, */
+    SHORT_BYTES = 32 * 1024,  /* more where its lines are no longer than this together */
+    FEW_TAPS = 64,            /* x channels, where rows of the weight are so short that each may pass alone */
     OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
     LEAST_AREA = 48,          /* positions of a sample whose product with a 1 x 1 kernel is worth a call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
@@ -78,7 +81,10 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
     int64_t c_blocks = ceil_div(s->in, max64(1, ROWS / j->taps));
     j->channels = ceil_div(s->in, c_blocks);
     int64_t most = BLOCK_BYTES / (j->channels * j->lines * j->es) / nr * nr;
-    most = max64(nr, min64(most, LONGEST));
+    int64_t longest = LONGEST;
+    if (!shortest) /* few taps: rows of y in long runs */
+        longest = max64(longest, SHORT_BYTES / (j->channels * j->lines * j->es));
+    most = max64(nr, min64(most, longest));
     if (j->shared) {
         j->segs = ceil_div(s->ow, most);
         j->seg = j->segs == 1 ? s->ow : round_up(ceil_div(s->ow, j->segs), nr);
@@ -292,7 +298,7 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
 {
     const conv_job *j = user;
     const et_conv *s = &j->s;
-    const int64_t k = s->in * j->taps;
+    const int64_t k = s->in * j->taps, group = k <= FEW_TAPS ? j->kr->gemm_rows[j->kr->gemm_vecs] : ROW_GROUP;
     char *lines = slot_of(j, lo);
 
     for (int64_t item = lo; item < hi; item++) {
@@ -304,7 +310,7 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
                               .ldc = j->positions, .stretch = j->positions, .next = s->out * j->positions,
                               .bias = c0 ? NULL : j->bias, .acc = c0 > 0 || j->acc};
             gather_block(j, c0, c1, &at, lines);
-            for (int64_t o = 0; o < s->out; o += ROW_GROUP)
+            for (int64_t o = 0; o < s->out; o += group)
                 for (int64_t r = 0; r < (j->shared ? at.runs : 1); r++) {
                     if (j->shared) {
                         const run u = run_of(j, &at, r);
@@ -312,7 +318,7 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
                         g.n = u.n;
                         g.b = lines + u.at * j->es;
                     }
-                    rows_times_lines(j, &g, o, min64(o + ROW_GROUP, s->out));
+                    rows_times_lines(j, &g, o, min64(o + group, s->out));
                 }
         }
     }
@@ -578,14 +584,17 @@ static void turn_back_body(int64_t lo, int64_t hi, void *user)
 }
 
 et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight,
-                              int acc)
+                              int acc, double *sums)
 {
     conv_job j = {.x = x, .dy = dy};
     const int64_t k = c->in * c->kh * c->kw;
+    const bool some = c->batch && c->out && c->oh && c->ow && k;
 
-    if (!c->out || !k)
-        return ET_OK;
-    if (!c->batch || !c->oh || !c->ow) {
+    if (some && et_conv_small_fits(c))
+        return et_conv_small_weight_grad(dtype, c, x, dy, dweight, acc, sums);
+    if (sums)
+        et_conv_sums(dtype, c, dy, sums);
+    if (!some) {
         if (!acc)
             memset(dweight, 0, (size_t)(c->out * k) * et_dtype_size(dtype));
         return ET_OK;

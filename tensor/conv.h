@@ -21,9 +21,12 @@ et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const
 /** dx (acc 0: =, 1: +=) the gradient of x from that of y. */
 et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy, void *dx,
                              int acc);
-/** dweight (+)= the gradient of the weight. */
+/** dweight (+)= the gradient of the weight; sums [out], unless NULL, = the sums of dy, the bias's
+ *  gradient. */
 et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight,
-                              int acc);
+                              int acc, double *sums);
+/** The sums of dy alone. */
+void et_conv_sums(et_dtype dtype, const et_conv *c, const void *dy, double *sums);
 
 /** Whether the forward product of c (and, being one, the gradient of x) goes by et_conv_winograd: 3 x 3
  *  taps, or 3 along one axis, stride 1, float32, enough channels and positions. */
@@ -31,5 +34,11 @@ bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c);
 /** As et_conv_forward (acc 1: y is added to) in less arithmetic, with errors a few times as large. ENOMEM. */
 et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
                            int acc);
+
+/** Whether the weight is so small, and rows so long, that its gradient goes by et_conv_small_weight_grad. */
+bool et_conv_small_fits(const et_conv *c);
+/** As et_conv_weight_grad, without transposing dy; sizes none of which is 0. */
+et_status et_conv_small_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy,
+                                    void *dweight, int acc, double *sums);
 
 #endif

@@ -281,6 +281,10 @@ typedef struct et_kernels {
     /* dst[start + t step] += src[t] inside dst[0 .. width), for t < n. */
     void (*conv_scatter)(int64_t count, const void *src, int64_t lds, void *dst, int64_t ldd, int64_t width,
                          int64_t start, int64_t step, int64_t n);
+    /* sums[o taps + t] += the sum over r < rows, q < n of dy[o ld_out + r ld_row + q]
+     * lines[off[t] + r step + q]. */
+    void (*conv_dots)(int64_t outs, int64_t taps, int64_t rows, int64_t n, const void *dy, int64_t ld_out,
+                      int64_t ld_row, const void *lines, const int64_t *off, int64_t step, double *sums);
 
     /* --- convolutions with 3 (x 3) taps in tiles of 2 (x 2) results: for tensor/conv_winograd.c --- */
     et_winograd_kernels winograd[3]; /* by the number of axes, 1 or 2 */

@@ -17,6 +17,7 @@ libetude_la_SOURCES += \
 	tensor/bytes.h \
 	tensor/conv.c \
 	tensor/conv.h \
+	tensor/conv_small.c \
 	tensor/conv_winograd.c \
 	tensor/copy.c \
 	tensor/cpu.c \

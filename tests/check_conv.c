@@ -107,7 +107,10 @@ static void check_one(const et_kernels *k, et_conv c)
                   ny = c.batch * c.out * c.oh * c.ow;
     pair x = pair_of(d, nx, 1), w = pair_of(d, nw, 2), y = pair_of(d, ny, 3), bias = pair_of(d, c.out, 4);
     pair gx = pair_of(d, nx, 5), gw = pair_of(d, nw, 6), out = pair_of(d, ny, 7);
+    double sums[2][300];
 
+    ck_assert_int_le(c.out, 300);
+    et_conv_sums(d, &c, y.real, sums[1]);
     ck_assert_int_eq(et_conv_forward(d, &c, x.real, w.real, bias.real, out.real), ET_OK);
     for (int64_t i = 0; i < ny; i++)
         out.exact[i] = bias.exact[i / (c.oh * c.ow) % c.out];
@@ -115,7 +118,7 @@ static void check_one(const et_kernels *k, et_conv c)
     compare(k, &c, "y", out.real, out.exact, ny, (double)(c.in * c.kh * c.kw));
     for (int acc = 1; acc >= 0; acc--) { /* added to what is there, then overwritten */
         ck_assert_int_eq(et_conv_input_grad(d, &c, w.real, y.real, gx.real, acc), ET_OK);
-        ck_assert_int_eq(et_conv_weight_grad(d, &c, x.real, y.real, gw.real, acc), ET_OK);
+        ck_assert_int_eq(et_conv_weight_grad(d, &c, x.real, y.real, gw.real, acc, sums[0]), ET_OK);
         if (!acc) {
             memset(gx.exact, 0, (size_t)nx * sizeof(double));
             memset(gw.exact, 0, (size_t)nw * sizeof(double));
@@ -124,6 +127,15 @@ static void check_one(const et_kernels *k, et_conv c)
         slow(&c, 2, x.exact, gw.exact, y.exact);
         compare(k, &c, "dx", gx.real, gx.exact, nx, (double)(c.out * c.kh * c.kw));
         compare(k, &c, "dw", gw.real, gw.exact, nw, (double)(c.batch * c.oh * c.ow));
+    }
+    for (int64_t o = 0; o < c.out; o++) {
+        double sum = 0;
+        for (int64_t i = 0; i < ny; i++)
+            if (i / (c.oh * c.ow) % c.out == o)
+                sum += y.exact[i];
+        for (int i = 0; i < 2; i++)
+            ck_assert_msg(fabs(sums[i][o] - sum) < 1e-9, "%s: sum %d of dy is %g, expected %g", k->name,
+                          (int)o, sums[i][o], sum);
     }
     pair_free(&x), pair_free(&w), pair_free(&y), pair_free(&bias), pair_free(&gx), pair_free(&gw),
     pair_free(&out);
@@ -248,6 +260,68 @@ START_TEST(tiles_and_points)
 }
 END_TEST
 
+/* Weights so small that their gradient is made of dot products: numbers of channels and taps around those of
+ * a tile, rows with and without a rest, of one part and of several, bands of rows, wide padding, strides;
+ * and the first sizes that are not. */
+START_TEST(small_weights)
+{
+    const et_kernels *k = use_table(_i);
+    static const et_conv cases[] = {
+        {.batch = 2, .in = 1, .h = 13, .w = 64, .out = 7, .kh = 3, .kw = 3, .sh = 1, .sw = 1,
+         .ph = 1, .pw = 1},
+        {.batch = 3, .in = 1, .h = 5, .w = 39, .out = 8, .kh = 3, .kw = 3, .sh = 1, .sw = 1,
+         .ph = 1, .pw = 1},
+        {.batch = 1, .in = 3, .h = 9, .w = 47, .out = 6, .kh = 3, .kw = 3, .sh = 2, .sw = 1,
+         .ph = 1, .pw = 1},
+        {.batch = 1, .in = 2, .h = 150, .w = 34, .out = 4, .kh = 5, .kw = 3, .sh = 1, .sw = 1,
+         .ph = 2, .pw = 0},
+        {.batch = 2, .in = 1, .h = 4, .w = 1100, .out = 2, .kh = 2, .kw = 4, .sh = 3, .sw = 1,
+         .ph = 1, .pw = 3},
+        {.batch = 1, .in = 1, .h = 1, .w = 2083, .out = 5, .kh = 1, .kw = 31, .sh = 1, .sw = 1, .pw = 15},
+        {.batch = 1, .in = 5, .h = 1, .w = 40, .out = 1, .kh = 1, .kw = 2, .sh = 1, .sw = 1, .pw = 3},
+        {.batch = 20, .in = 1, .h = 2, .w = 32, .out = 13, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
+        {.batch = 1, .in = 32, .h = 3, .w = 35, .out = 3, .kh = 1, .kw = 1, .sh = 1, .sw = 1, .ph = 1},
+        {.batch = 1, .in = 4, .h = 6, .w = 35, .out = 3, .kh = 4, .kw = 2, .sh = 5, .sw = 1,
+         .ph = 3, .pw = 0},
+        {.batch = 1, .in = 1, .h = 6, .w = 70, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 2,
+         .ph = 1, .pw = 1},
+        {.batch = 1, .in = 33, .h = 3, .w = 35, .out = 3, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
+        {.batch = 1, .in = 1, .h = 3, .w = 31, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1,
+         .ph = 1, .pw = 1},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        et_conv c = cases[i];
+        c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
+        ck_assert_msg(et_conv_small_fits(&c) == (i < 10), "case %d", (int)i);
+        check_one(k, c);
+    }
+}
+END_TEST
+
+/* What x holds behind a row's end, where a vector of dy has no positions any more, does not matter: an
+ * infinity that no position of a tap sees must not come into its sum. */
+START_TEST(infinity_behind_the_end)
+{
+    const et_kernels *k = use_table(_i);
+    /* without padding the last column of x belongs to the last tap alone */
+    const et_conv c = {.batch = 1, .in = 1, .h = 2, .w = 41, .out = 2, .kh = 1, .kw = 3, .sh = 1, .sw = 1,
+                       .oh = 2, .ow = 39};
+    pair x = pair_of(k->dtype, 2 * 41, 1), dy = pair_of(k->dtype, 4 * 39, 2), dw = pair_of(k->dtype, 6, 3);
+
+    ck_assert(et_conv_small_fits(&c));
+    if (k->dtype == ET_F32)
+        ((float *)x.real)[40] = INFINITY;
+    else
+        ((double *)x.real)[40] = (double)INFINITY;
+    ck_assert_int_eq(et_conv_weight_grad(k->dtype, &c, x.real, dy.real, dw.real, 0, NULL), ET_OK);
+    for (int i = 0; i < 6; i++)
+        ck_assert_msg(isfinite(get_real(k->dtype, dw.real, i)) == (i % 3 != 2), "%s: dw %d is %g", k->name, i,
+                      get_real(k->dtype, dw.real, i));
+    pair_free(&x), pair_free(&dy), pair_free(&dw);
+}
+END_TEST
+
 /* Results on one thread and on several, to the bit. */
 START_TEST(threads)
 {
@@ -265,6 +339,8 @@ START_TEST(threads)
          .oh = 1, .ow = 1300},
         {.batch = 7, .in = 16, .h = 1, .w = 3000, .out = 64, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1,
          .oh = 1, .ow = 1000},
+        {.batch = 3, .in = 1, .h = 90, .w = 200, .out = 40, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1, .oh = 90, .ow = 200}, /* small weight */
         {.batch = 13, .in = 96, .h = 7, .w = 7, .out = 128, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
          .pw = 1, .oh = 7, .ow = 7},
     };
@@ -283,7 +359,7 @@ START_TEST(threads)
             ck_assert_int_eq(et_set_num_threads(count[t]), ET_OK);
             ck_assert_int_eq(et_conv_forward(ET_F32, c, x.real, w.real, NULL, y[n].real), ET_OK);
             ck_assert_int_eq(et_conv_input_grad(ET_F32, c, w.real, dy.real, dx[n].real, 0), ET_OK);
-            ck_assert_int_eq(et_conv_weight_grad(ET_F32, c, x.real, dy.real, dw[n].real, 0), ET_OK);
+            ck_assert_int_eq(et_conv_weight_grad(ET_F32, c, x.real, dy.real, dw[n].real, 0, NULL), ET_OK);
             if (!n)
                 continue;
             ck_assert_int_eq(memcmp(y[0].real, y[1].real, (size_t)ny * 4), 0);
@@ -387,6 +463,8 @@ int main(void)
     tcase_add_loop_test(t, tile_edges, 0, table_count());
     tcase_add_loop_test(t, blocks, 0, table_count());
     tcase_add_loop_test(t, tiles_and_points, 0, table_count());
+    tcase_add_loop_test(t, small_weights, 0, table_count());
+    tcase_add_loop_test(t, infinity_behind_the_end, 0, table_count());
     tcase_add_test(t, threads);
     tcase_add_loop_test(t, conv_misuses, 0, N_conv_misuses);
     tcase_add_test(t, layer);

@@ -237,10 +237,101 @@ static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vds
     }
 }
 
+/* --- gradients of small weights, as dot products --- */
+
+/* Sums of the products of some channels' rows with the rows that some taps see stay in registers while
+ * positions run. gcc would read a row's vector again for each channel, and these are the reads that cross
+ * lines of the cache: HOLD keeps it. The rows of the channels that come next are asked for: their first reads
+ * would wait for memory otherwise. */
+#if defined(__GNUC__) && defined(ET_ISA_AVX512)
+#define CONV_DOT_HOLD(w) __asm__("" : "+v"(w));
+#else
+#define CONV_DOT_HOLD(w)
+#endif
+#if defined(__GNUC__)
+#define CONV_DOT_WANT(o) __builtin_prefetch(d##o + ahead + p, 0, 2);
+#else
+#define CONV_DOT_WANT(o)
+#endif
+#if LANES == 16 || defined(__aarch64__)
+enum { CONV_DOT_OUTS = 3, CONV_DOT_TAPS = 9 };
+#define CONV_DOT_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9)
+#define CONV_DOT_OUT(F) F(0) F(1) F(2)
+#define CONV_DOT_SUM(t) gemm_vec s0_##t = zero, s1_##t = zero, s2_##t = zero;
+#define CONV_DOT_MADD(t, v) \
+    { gemm_vec w = v; CONV_DOT_HOLD(w) s0_##t += w * y0; s1_##t += w * y1; s2_##t += w * y2; }
+#define CONV_DOT_GIVE(t) CONV_DOT_GIVE_1(t, 0) CONV_DOT_GIVE_1(t, 1) CONV_DOT_GIVE_1(t, 2)
+#else
+enum { CONV_DOT_OUTS = 2, CONV_DOT_TAPS = 5 };
+#define CONV_DOT_TILES(X) X(1) X(2) X(3) X(4) X(5)
+#define CONV_DOT_OUT(F) F(0) F(1)
+#define CONV_DOT_SUM(t) gemm_vec s0_##t = zero, s1_##t = zero;
+#define CONV_DOT_MADD(t, v) { gemm_vec w = v; CONV_DOT_HOLD(w) s0_##t += w * y0; s1_##t += w * y1; }
+#define CONV_DOT_GIVE(t) CONV_DOT_GIVE_1(t, 0) CONV_DOT_GIVE_1(t, 1)
+#endif
+#define CONV_DOT_ROW(o) const real *d##o = dy + ((o) < outs ? (o) : outs - 1) * ld_out;
+#define CONV_DOT_TAP(t) const real *q##t = lines + off[t];
+#define CONV_DOT_LD(o) const gemm_vec y##o = GEMM_LD(d##o + p);
+#define CONV_DOT_FMA(t) CONV_DOT_MADD(t, GEMM_LD(q##t + p))
+#define CONV_DOT_LD_N(o) const gemm_vec y##o = v_load_n(d##o + p, (int)(n - p));
+#define CONV_DOT_FMA_N(t) CONV_DOT_MADD(t, v_load_n(q##t + p, (int)(n - p)))
+#define CONV_DOT_NEXT(o) d##o += ld_row;
+#define CONV_DOT_DOWN(t) q##t += step;
+#define CONV_DOT_GIVE_1(t, o) if ((o) < outs) sums[(o) * ld + (t)] += (double)v_hsum(s##o##_##t);
+
+#define CONV_DOT(T)                                                                                         \
+    GEMM_FN static void conv_dot_##T(int64_t outs, int64_t rows, int64_t n, const real *dy, int64_t ld_out, \
+                                     int64_t ld_row, const real *lines, const int64_t *off, int64_t step,   \
+                                     double *sums, int64_t ld)                                              \
+    {                                                                                                       \
+        const gemm_vec zero = (gemm_vec){0};                                                                \
+        const int64_t ahead = CONV_DOT_OUTS * ld_out;                                                       \
+        (void)ahead;                                                                                        \
+        CONV_DOT_OUT(CONV_DOT_ROW)                                                                          \
+        GEMM_ROWS_##T(CONV_DOT_TAP)                                                                         \
+        GEMM_ROWS_##T(CONV_DOT_SUM)                                                                         \
+        for (; rows > 0; rows--) {                                                                          \
+            int64_t p = 0;                                                                                  \
+            for (; p + LANES <= n; p += LANES) {                                                            \
+                CONV_DOT_OUT(CONV_DOT_WANT)                                                                 \
+                CONV_DOT_OUT(CONV_DOT_LD)                                                                   \
+                GEMM_ROWS_##T(CONV_DOT_FMA)                                                                 \
+            }                                                                                               \
+            if (p < n) {                                                                                    \
+                CONV_DOT_OUT(CONV_DOT_LD_N)                                                                 \
+                GEMM_ROWS_##T(CONV_DOT_FMA_N)                                                               \
+            }                                                                                               \
+            CONV_DOT_OUT(CONV_DOT_NEXT)                                                                     \
+            GEMM_ROWS_##T(CONV_DOT_DOWN)                                                                    \
+        }                                                                                                   \
+        GEMM_ROWS_##T(CONV_DOT_GIVE)                                                                        \
+    }
+CONV_DOT_TILES(CONV_DOT)
+
+/* sums[o, t] += the sum over `rows` rows of n positions of dy[o ld_out + r ld_row + q]
+ * lines[off[t] + r step + q]. */
+static void conv_dots(int64_t outs, int64_t taps, int64_t rows, int64_t n, const void *vdy, int64_t ld_out,
+                      int64_t ld_row, const void *lines, const int64_t *off, int64_t step, double *sums)
+{
+    typedef void dot(int64_t, int64_t, int64_t, const real *, int64_t, int64_t, const real *, const int64_t *,
+                     int64_t, double *, int64_t);
+#define CONV_DOT_NAME(T) conv_dot_##T,
+    static dot *const by_taps[] = {CONV_DOT_TILES(CONV_DOT_NAME)};
+#undef CONV_DOT_NAME
+    const int64_t groups = (taps + CONV_DOT_TAPS - 1) / CONV_DOT_TAPS;
+
+    for (int64_t o = 0; o < outs; o += CONV_DOT_OUTS)
+        for (int64_t g = 0; g < groups; g++) {
+            const int64_t t = g * taps / groups, many = (g + 1) * taps / groups - t;
+            by_taps[many - 1](outs - o, rows, n, (const real *)vdy + o * ld_out, ld_out, ld_row, lines,
+                              off + t, step, sums + o * taps + t, taps);
+        }
+}
+
 #define CONV_TILE_FIELD(R, N) [N][R] = conv_tile_##R##x##N,
 #define CONV_WTILE_FIELD(R, N) [N][R] = conv_wtile_##R##x##N,
 #define CONV_TABLE                                    \
     .conv_tile = {GEMM_TILES(CONV_TILE_FIELD)},       \
     .conv_wtile = {GEMM_TILES(CONV_WTILE_FIELD)},     \
     .conv_gather = conv_gather, .conv_rows = conv_rows, .conv_lines = conv_lines, \
-    .conv_scatter = conv_scatter
+    .conv_scatter = conv_scatter, .conv_dots = conv_dots

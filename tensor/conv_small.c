@@ -1,0 +1,147 @@
+/* The gradient of small weights, those of first layers: dw[o, (c, i, j)] is the dot product of channel o of
+ * dy with channel c of x as tap (i, j) sees it. Rows of x are gathered with their padding once for a block of
+ * positions, where all taps find theirs, and dy is read as it lies: the product of matrices of
+ * tensor/conv.c would transpose it first, which for so few taps costs more than the sums themselves. The sums
+ * of dy, the gradient of the bias, are taken on the way.
+ *
+ * Each block's sums are added in double. Shards of the blocks have sums of their own, added in order: sizes
+ * alone decide on both. */
+#include "config.h"
+
+#include "tensor/conv.h"
+#include "tensor/ints.h"
+#include "tensor/kernels.h"
+#include "tensor/parallel.h"
+#include "tensor/pool.h"
+
+enum {
+    MOST_TAPS = 32,      /* of all channels: beyond, transposing is worth it */
+    LEAST_ROW = 32,      /* positions */
+    BLOCK = 4096,        /* positions of a block, about */
+    LONGEST = 1024,      /* of a row's part */
+    SOME = 12,           /* output channels between sums of their own, which find them in a cache */
+    SHARDS = 16
+};
+
+typedef struct small_job {
+    et_conv s;
+    const et_kernels *kr;
+    int64_t es, taps;            /* of all channels */
+    int64_t seg, segs;           /* positions of a part of a row, parts */
+    int64_t rows, bands;         /* rows of a block, blocks below each other */
+    int64_t height, ld;          /* gathered rows of a channel, elements of each */
+    int64_t shards, slot;        /* bytes a shard */
+    int64_t off[MOST_TAPS];
+    const char *x, *dy;
+    char *scratch;
+    void *dw;
+    double *bias;
+    int acc;
+} small_job;
+
+bool et_conv_small_fits(const et_conv *c)
+{
+    return c->sw == 1 && c->in * c->kh * c->kw <= MOST_TAPS && c->ow >= LEAST_ROW;
+}
+
+static double *sums_of(const small_job *j, int64_t shard) { return (double *)(j->scratch + shard * j->slot); }
+
+static void block_sums(const small_job *j, int64_t item, double *sums, char *lines)
+{
+    const et_conv *s = &j->s;
+    const int64_t part = item % j->segs, band = item / j->segs % j->bands, b = item / j->segs / j->bands;
+    const int64_t q = part * j->seg, n = min64(j->seg, s->ow - q), r = band * j->rows;
+    const int64_t rows = min64(j->rows, s->oh - r), area = s->oh * s->ow;
+    double *bias = sums + s->out * j->taps;
+
+    for (int64_t c = 0; c < s->in; c++)
+        j->kr->conv_rows((rows - 1) * s->sh + s->kh, j->x + (b * s->in + c) * s->h * s->w * j->es, s->h, s->w,
+                         r * s->sh - s->ph, 1, q - s->pw, 1, lines + c * j->height * j->ld * j->es, j->ld,
+                         n + s->kw - 1);
+    for (int64_t o = 0; o < s->out; o += SOME) {
+        const int64_t outs = min64(SOME, s->out - o);
+        const char *dy = j->dy + ((b * s->out + o) * area + r * s->ow + q) * j->es;
+        j->kr->conv_dots(outs, j->taps, rows, n, dy, area, s->ow, lines, j->off, s->sh * j->ld,
+                         sums + o * j->taps);
+        for (int64_t i = o; j->bias && i < o + outs; i++, dy += area * j->es)
+            for (int64_t k = 0; k < (j->segs == 1 ? 1 : rows); k++) /* whole rows follow each other */
+                bias[i] += j->kr->sum(j->segs == 1 ? rows * n : n, dy + k * s->ow * j->es);
+    }
+}
+
+static void small_body(int64_t lo, int64_t hi, void *user)
+{
+    const small_job *j = user;
+    const int64_t items = j->s.batch * j->bands * j->segs, many = j->s.out * (j->taps + 1);
+
+    for (int64_t g = lo; g < hi; g++) {
+        double *sums = sums_of(j, g);
+        for (int64_t i = 0; i < many; i++)
+            sums[i] = 0;
+        for (int64_t item = g * items / j->shards; item < (g + 1) * items / j->shards; item++)
+            block_sums(j, item, sums, (char *)sums + round_up(many * (int64_t)sizeof(double), 64));
+    }
+}
+
+et_status et_conv_small_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy,
+                                    void *dweight, int acc, double *bias)
+{
+    small_job j = {.s = *c, .kr = et_kernels_for(dtype), .es = (int64_t)et_dtype_size(dtype),
+                   .taps = c->in * c->kh * c->kw, .x = x, .dy = dy, .bias = bias};
+    const int64_t lanes = j.kr->lanes, many = c->out * (j.taps + 1);
+
+    j.segs = ceil_div(c->ow, LONGEST);
+    j.seg = j.segs == 1 ? c->ow : round_up(ceil_div(c->ow, j.segs), lanes);
+    j.segs = ceil_div(c->ow, j.seg);
+    j.bands = ceil_div(c->oh, max64(1, BLOCK / j.seg));
+    j.rows = ceil_div(c->oh, j.bands);
+    j.bands = ceil_div(c->oh, j.rows);
+    j.height = (j.rows - 1) * c->sh + c->kh;
+    j.ld = round_up(j.seg + c->kw - 1, lanes);
+    for (int64_t i = 0, t = 0; i < c->in * c->kh; i++)
+        for (int64_t k = 0; k < c->kw; k++)
+            j.off[t++] = (i / c->kh * j.height + i % c->kh) * j.ld + k;
+    const int64_t items = c->batch * j.bands * j.segs;
+    j.shards = min64(SHARDS, items);
+    j.slot = round_up(many * (int64_t)sizeof(double), 64) + round_up(c->in * j.height * j.ld * j.es, 64);
+    if (!(j.scratch = et_pool_alloc((size_t)(j.shards * j.slot))))
+        return et_error_status();
+    const double flops = 2.0 * (double)(c->batch * c->out) * (double)(c->oh * c->ow) * (double)j.taps;
+    et_parallel_for(j.shards, ceil_div(j.shards, et_threads_for(flops)), small_body, &j);
+    double *all = sums_of(&j, 0);
+    for (int64_t g = 1; g < j.shards; g++)
+        for (int64_t i = 0; i < many; i++)
+            all[i] += sums_of(&j, g)[i];
+    for (int64_t i = 0; i < c->out * j.taps; i++) {
+        if (dtype == ET_F64)
+            ((double *)dweight)[i] = all[i] + (acc ? ((double *)dweight)[i] : 0);
+        else
+            ((float *)dweight)[i] = (float)(all[i] + (acc ? (double)((float *)dweight)[i] : 0));
+    }
+    for (int64_t o = 0; bias && o < c->out; o++)
+        bias[o] = all[c->out * j.taps + o];
+    et_pool_free(j.scratch);
+    return ET_OK;
+}
+
+/* --- sums of dy alone --- */
+
+static void sums_body(int64_t lo, int64_t hi, void *user)
+{
+    const small_job *j = user;
+    const int64_t area = j->s.oh * j->s.ow;
+
+    for (int64_t o = lo; o < hi; o++) {
+        j->bias[o] = 0;
+        for (int64_t b = 0; b < j->s.batch; b++)
+            j->bias[o] += j->kr->sum(area, j->dy + (b * j->s.out + o) * area * j->es);
+    }
+}
+
+void et_conv_sums(et_dtype dtype, const et_conv *c, const void *dy, double *sums)
+{
+    small_job j = {.s = *c, .kr = et_kernels_for(dtype), .es = (int64_t)et_dtype_size(dtype), .dy = dy,
+                   .bias = sums};
+
+    et_parallel_for(c->out, et_row_grain(c->out, c->batch * c->oh * c->ow), sums_body, &j);
+}
