@@ -89,7 +89,7 @@ START_TEST(spectrogram)
         for (int s = 0; s < 57; s += 8)
             for (int f = 0; f < 128; f += 9)
                 ck_assert(et_data_f32(ds->x)[(i * 57 + s) * 128 + f] ==
-                          (float)(((i * 128 + f) * 57 + s) * 7 % 256) / 255.0f);
+                          (float)((((i * 128 + f) * 57 + s) * 7 % 256) / 255.0));
     et_dataset_free(ds);
     ck_assert(et_gtzan_has(test_dir, ET_GTZAN_SPECTROGRAM) && !et_gtzan_has(test_dir, ET_GTZAN_TRACKS));
 
@@ -203,15 +203,15 @@ START_TEST(features)
     ck_assert_str_eq(ds->classes.items[et_data_i32(ds->y)[1]], "rock");
     ck_assert(et_data_i32(ds->lengths)[0] == 3 && et_data_i32(ds->lengths)[1] == 3);
     /* Item "b": rows 2, 0, 4 in the order of the segments. */
-    ck_assert(et_data_f32(ds->x)[7] == 2.07f && et_data_f32(ds->x)[53 + 52] == 0.52f &&
-              et_data_f32(ds->x)[106] == 4.0f);
+    ck_assert(et_data_f32(ds->x)[7] == (float)2.07 && et_data_f32(ds->x)[53 + 52] == (float)0.52 &&
+              et_data_f32(ds->x)[106] == 4);
     ck_assert(et_data_f32(ds->x)[3 * 53] == 0);
     ck_assert(et_data_f32(ds->x)[530 + 53] == 5.0f);
     ck_assert_int_eq(et_gtzan_log_variances(ds, ET_GTZAN_SEGMENTS), ET_OK);
-    ck_assert(et_data_f32(ds->x)[7] == (float)log(2.07f + 1e-8)); /* spectral_bandwidth_var */
-    ck_assert(et_data_f32(ds->x)[6] == 2.06f && et_data_f32(ds->x)[12] == 2.12f &&
-              et_data_f32(ds->x)[13] == 2.13f);
-    ck_assert(et_data_f32(ds->x)[14] == (float)log(2.14f + 1e-8));
+    ck_assert(et_data_f32(ds->x)[7] == (float)log((float)2.07 + 1e-8)); /* spectral_bandwidth_var */
+    ck_assert(et_data_f32(ds->x)[6] == (float)2.06 && et_data_f32(ds->x)[12] == (float)2.12 &&
+              et_data_f32(ds->x)[13] == (float)2.13);
+    ck_assert(et_data_f32(ds->x)[14] == (float)log((float)2.14 + 1e-8));
     ck_assert(et_data_f32(ds->x)[3 * 53 + 7] == 0); /* behind the end */
     fails(et_gtzan_log_variances(ds, ET_GTZAN_TRACKS), ET_ESHAPE, "[2, 10, 53], 57 features");
     fails(et_gtzan_centre_recordings(ds, ET_GTZAN_TRACKS, 1), ET_EINVAL, "table 2 has no segments");
@@ -382,7 +382,7 @@ START_TEST(real_tables)
     ck_assert_msg(ds != NULL, "%s", et_error_message());
     ck_assert(ds->x->shape[0] == 640 && ds->x->shape[1] == 57);
     ck_assert_str_eq(ds->names.items[0], "blues.00029");
-    ck_assert(et_data_f32(ds->x)[0] == 0.2803566f);
+    ck_assert(et_data_f32(ds->x)[0] == (float)0.2803566);
     et_dataset_free(ds);
 
     ds = et_gtzan_load(path, ET_GTZAN_SEGMENTS);
@@ -394,7 +394,7 @@ START_TEST(real_tables)
     for (int i = 0; i < 324; i++)
         nine += et_data_i32(ds->lengths)[i] == 9;
     ck_assert_int_eq(nine, 2);
-    ck_assert(et_data_f32(ds->x)[53] == 0.3089882f);
+    ck_assert(et_data_f32(ds->x)[53] == (float)0.3089882);
     et_dataset_free(ds);
 }
 END_TEST
