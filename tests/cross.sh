@@ -4,8 +4,8 @@
 #     tests/cross.sh ARCH [BUILD-DIR [PROGRAM...]]
 #
 # ARCH is Debian's name of it: arm64 (the NEON kernels), s390x (big-endian). PROGRAMs are suites, such as
-# check_npy; without any, all are run. Needs a cross compiler (gcc-aarch64-linux-gnu,
-# gcc-s390x-linux-gnu), whose C library is in SYSROOT (/usr/HOST), and qemu-user. The Check library for
+# check_npy; without any, all are run; with ETUDE_BRIEF=1, of many alike cases a part. Needs a cross
+# compiler (gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu), whose C library is in SYSROOT (/usr/HOST), and qemu-user. The Check library for
 # ARCH is taken from CHECK_DIR, a folder with usr/include and usr/lib, or else downloaded with apt-get into
 # the build folder, whose package lists are its own: the system stays as it is. The sources must have their
 # `configure` (./bootstrap) and must not be built in place.
@@ -57,6 +57,11 @@ if [ ! -f Makefile ]; then
         CHECK_CFLAGS="-I$check/usr/include" \
         CHECK_LIBS="-L$check/usr/lib/$host -lcheck -lsubunit -lrt -lm -lpthread"
 fi
+jobs=${JOBS:-2}
+CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-100} # emulation is some fifty times slower
+OMP_WAIT_POLICY=passive
+export CK_TIMEOUT_MULTIPLIER OMP_WAIT_POLICY
+make -s -j"$jobs" all # first, for it may have to make the Makefile again, with much to say
 programs=
 for name; do
     programs="$programs tests/$name"
@@ -65,11 +70,6 @@ if [ -z "$programs" ]; then
     printf 'include Makefile\nprint-programs:\n\t@echo $(check_PROGRAMS)\n' > programs.mk
     programs=$(make -s -f programs.mk print-programs)
 fi
-jobs=${JOBS:-2}
-CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-100} # emulation is some fifty times slower
-OMP_WAIT_POLICY=passive
-export CK_TIMEOUT_MULTIPLIER OMP_WAIT_POLICY
-make -s -j"$jobs" all
 # shellcheck disable=SC2086
 make -s -j"$jobs" $programs
 failed=0
