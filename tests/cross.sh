@@ -5,10 +5,10 @@
 #
 # ARCH is Debian's name of it: arm64 (the NEON kernels), s390x (big-endian). PROGRAMs are suites, such as
 # check_npy; without any, all are run; with ETUDE_BRIEF=1, of many alike cases a part. Needs a cross
-# compiler (gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu), whose C library is in SYSROOT (/usr/HOST), and qemu-user. The Check library for
-# ARCH is taken from CHECK_DIR, a folder with usr/include and usr/lib, or else downloaded with apt-get into
-# the build folder, whose package lists are its own: the system stays as it is. The sources must have their
-# `configure` (./bootstrap) and must not be built in place.
+# compiler (gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu), whose C library is in SYSROOT (/usr/HOST), and
+# qemu-user. The Check library for ARCH is taken from CHECK_DIR, a folder with usr/include and usr/lib, or
+# else downloaded with apt-get into the build folder, whose package lists are its own: the system stays as
+# it is. The sources must have their `configure` (./bootstrap) and must not be built in place.
 set -eu
 
 arch=${1:?usage: tests/cross.sh arm64 or s390x [BUILD-DIR [PROGRAM...]]}
