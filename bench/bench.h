@@ -120,7 +120,8 @@ bool bench_style(bench_report *r, const bench_options *o);
 bool bench_pairs(bench_report *r, const bench_options *o);
 bool bench_tagger(bench_report *r, const bench_options *o);
 
-/** Works step by step as its standard input says (compare and compare-audio drive it): a line
+/** Says that it is ready, and the memory that step(user) takes at most beyond what it leaves behind; then
+ *  works as its standard input says (compare and compare-audio drive it): a line
  *  with a number of seconds calls step(user) for so long and answers with the number of steps
  *  and, in seconds, the median of a step by the wall, the shortest, and the mean by the
  *  processor's clock. Ends with the input, or when a step fails. */

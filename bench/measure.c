@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "tensor/os.h"
+#include "tensor/pool.h"
 
 double bench_cpu_seconds(void)
 {
@@ -71,13 +72,18 @@ bench_summary bench_measure(const bench_options *o, void (*body)(void *user), vo
 bool bench_serve(bool (*step)(void *user), void *user)
 {
     static bench_samples s;
+    et_pool_stats pool;
     char line[64];
     bool good = true;
 
     for (int i = 0; i < 3 && good; i++)
         good = step(user);
-    if (good) {
-        printf("ready\n");
+    et_pool_get_stats(&pool);
+    const double at_rest = (double)pool.current;
+    et_pool_reset_peak();
+    if (good && (good = step(user))) {
+        et_pool_get_stats(&pool);
+        printf("ready, %.1f MiB beyond\n", ((double)pool.peak - at_rest) / (1 << 20));
         fflush(stdout);
     }
     while (good && fgets(line, sizeof line, stdin)) {

@@ -27,39 +27,42 @@ typedef struct op_case {
     kind kind;
     int64_t rows, cols, out, heads;
     bool brief;
+    int again; /* so many of an encoder's blocks are computed again in backward */
 } op_case;
 
 static const op_case cases[] = {
-    {"op/exp-512K", EXP, 4096, 128, 0, 0, true},
-    {"op/exp-8M", EXP, 65536, 128, 0, 0, false},
-    {"op/tanh-512K", TANH, 4096, 128, 0, 0, true},
-    {"op/tanh-8M", TANH, 65536, 128, 0, 0, false},
-    {"op/sigmoid-512K", SIGMOID, 4096, 128, 0, 0, false},
-    {"op/sigmoid-8M", SIGMOID, 65536, 128, 0, 0, false},
-    {"op/gelu-512K", GELU, 4096, 128, 0, 0, true},
-    {"op/gelu-8M", GELU, 65536, 128, 0, 0, false},
-    {"op/softmax-512K", SOFTMAX, 8192, 64, 0, 0, true},
-    {"op/softmax-8M", SOFTMAX, 32768, 256, 0, 0, false},
-    {"op/layernorm-512K", NORM, 4096, 128, 0, 0, true},
-    {"op/layernorm-8M", NORM, 10923, 768, 0, 0, false},
-    {"op/crossentropy-512K", CROSS, 4096, 128, 0, 0, true},
-    {"op/crossentropy-8M", CROSS, 8192, 1024, 0, 0, false},
-    {"op/embedding-512K", EMBED, 4096, 128, 0, 0, true},
-    {"op/embedding-8M", EMBED, 65536, 128, 0, 0, false},
-    {"op/adam-512K", ADAM, 4096, 128, 0, 0, true},
-    {"op/adam-8M", ADAM, 65536, 128, 0, 0, false},
-    {"op/linear-128-384", LINEAR, 4096, 128, 384, 0, true},
-    {"op/linear-512", LINEAR, 4096, 512, 512, 0, false},
-    {"attention/64", ATTENTION, 64, 32, 64, 4, true},
-    {"attention/256", ATTENTION, 16, 64, 256, 8, false},
-    {"attention/1212", ATTENTION, 1, 64, 1212, 12, false},
-    {"encoder/8x128", ENCODER, 64, 128, 64, 4, true},
+    {"op/exp-512K", EXP, 4096, 128, 0, 0, true, 0},
+    {"op/exp-8M", EXP, 65536, 128, 0, 0, false, 0},
+    {"op/tanh-512K", TANH, 4096, 128, 0, 0, true, 0},
+    {"op/tanh-8M", TANH, 65536, 128, 0, 0, false, 0},
+    {"op/sigmoid-512K", SIGMOID, 4096, 128, 0, 0, false, 0},
+    {"op/sigmoid-8M", SIGMOID, 65536, 128, 0, 0, false, 0},
+    {"op/gelu-512K", GELU, 4096, 128, 0, 0, true, 0},
+    {"op/gelu-8M", GELU, 65536, 128, 0, 0, false, 0},
+    {"op/softmax-512K", SOFTMAX, 8192, 64, 0, 0, true, 0},
+    {"op/softmax-8M", SOFTMAX, 32768, 256, 0, 0, false, 0},
+    {"op/layernorm-512K", NORM, 4096, 128, 0, 0, true, 0},
+    {"op/layernorm-8M", NORM, 10923, 768, 0, 0, false, 0},
+    {"op/crossentropy-512K", CROSS, 4096, 128, 0, 0, true, 0},
+    {"op/crossentropy-8M", CROSS, 8192, 1024, 0, 0, false, 0},
+    {"op/embedding-512K", EMBED, 4096, 128, 0, 0, true, 0},
+    {"op/embedding-8M", EMBED, 65536, 128, 0, 0, false, 0},
+    {"op/adam-512K", ADAM, 4096, 128, 0, 0, true, 0},
+    {"op/adam-8M", ADAM, 65536, 128, 0, 0, false, 0},
+    {"op/linear-128-384", LINEAR, 4096, 128, 384, 0, true, 0},
+    {"op/linear-512", LINEAR, 4096, 512, 512, 0, false, 0},
+    {"attention/64", ATTENTION, 64, 32, 64, 4, true, 0},
+    {"attention/256", ATTENTION, 16, 64, 256, 8, false, 0},
+    {"attention/1212", ATTENTION, 1, 64, 1212, 12, false, 0},
+    {"encoder/8x128", ENCODER, 64, 128, 64, 4, true, 0},
+    {"encoder/8x128-half", ENCODER, 64, 128, 64, 4, false, 4},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0], BLOCKS = 8, CLASSES = 10, MOST_LEAVES = 3 };
 
 typedef struct block {
     et_layer_norm_layer *norm1, *norm2;
     et_linear_layer *qkv, *out, *up, *down;
+    int heads;
 } block;
 
 /* The encoder, or the one tensor that Adam trains. */
@@ -91,6 +94,7 @@ static net *encoder_new(const op_case *c, et_rng *rng)
     for (int i = 0; m && i < BLOCKS; i++) {
         block *b = &m->blocks[i];
 #define NAMED(what) (snprintf(name, sizeof name, "%s%d", what, i), name)
+        b->heads = (int)c->heads;
         b->norm1 = et_layer_norm_layer_new(&m->module, NAMED("norm1_"), d, 1e-5);
         b->qkv = et_linear_layer_new(&m->module, NAMED("qkv_"), d, 3 * d, true, rng);
         b->out = et_linear_layer_new(&m->module, NAMED("out_"), d, d, true, rng);
@@ -106,13 +110,16 @@ static net *encoder_new(const op_case *c, et_rng *rng)
     return et_module_done(&m->module);
 }
 
-static et_tensor *block_forward(const block *b, et_tensor *x, int heads)
+static et_tensor *block_forward(et_tensor *const *in, int n, void *user)
 {
     const et_attention_opts merged = {.merge_heads = true};
+    const block *b = user;
     et_scope *scope = et_scope_open();
 
-    et_tensor *y = et_linear_layer_forward(b->qkv, et_layer_norm_layer_forward(b->norm1, x));
-    x = et_add(x, et_linear_layer_forward(b->out, et_attention_qkv(y, heads, NULL, &merged)));
+    (void)n;
+    et_tensor *y = et_linear_layer_forward(b->qkv, et_layer_norm_layer_forward(b->norm1, in[0]));
+    y = et_attention_qkv(y, b->heads, NULL, &merged);
+    et_tensor *x = et_add(in[0], et_linear_layer_forward(b->out, y));
     y = et_linear_layer_forward_act(b->up, et_layer_norm_layer_forward(b->norm2, x), ET_ACT_GELU);
     x = et_scope_return(scope, et_add(x, et_linear_layer_forward(b->down, y)));
     et_scope_close(scope);
@@ -123,8 +130,10 @@ static et_tensor *encoder_loss(const work *w)
 {
     et_tensor *x = w->leaf[0];
 
-    for (int i = 0; i < BLOCKS; i++)
-        x = block_forward(&w->net->blocks[i], x, (int)w->c->heads);
+    for (int i = 0; i < BLOCKS; i++) {
+        block *b = &w->net->blocks[i];
+        x = i < w->c->again ? et_checkpoint(block_forward, &x, 1, b) : block_forward(&x, 1, b);
+    }
     x = et_layer_norm_layer_forward(w->net->norm, x);
     x = et_linear_layer_forward(w->net->head, et_mean(x, 1, (const int[]){1}, false));
     return et_cross_entropy(x, w->ids);

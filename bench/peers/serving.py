@@ -76,6 +76,17 @@ def forget_peak():
         f.write("5")
 
 
+def memory_beyond(make):
+    """make() -> (name -> parameter, step, ..). MiB by which the process grows at most in making them and three steps, less 16
+    bytes a parameter: weight, gradient, two moments."""
+    forget_peak()
+    before = megabytes("VmRSS")
+    parameters, step = make()[:2]
+    for _ in range(3):
+        step()
+    return megabytes("VmHWM") - before - 16 * sum(t.numel() for t in parameters.values()) / 2**20
+
+
 def cpu_seconds(step, times):
     """A step's median time by the processor's clock."""
     spent = []
@@ -94,11 +105,11 @@ def fastest(variants, times=3):
     return best, step
 
 
-def serve(step, greeting):
-    """Says that it is ready; then each line of standard input, a number of seconds, calls step() for so long.
+def serve(step, greeting, beyond=None):
+    """Says that it is ready, and how much memory a step takes; then each line of standard input, a number of seconds, calls step() for so long.
     The answer is the number of steps and, in seconds, the median by the wall, the shortest, and the mean by the
     processor's clock."""
-    print("ready " + greeting, flush=True)
+    print("ready " + greeting + (", %.1f MiB beyond" % beyond if beyond is not None else ""), flush=True)
     for line in sys.stdin:
         walls, cpu0, end = [], time.process_time(), time.perf_counter() + float(line)
         while len(walls) < 3 or time.perf_counter() < end:

@@ -14,7 +14,7 @@ import sys
 from typing import Tuple
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, forget_peak, megabytes, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, memory_beyond, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -138,13 +138,11 @@ def trainer(foreach, training):
     return p, step
 
 
-forget_peak()
-before = megabytes("VmRSS")
+beyond = memory_beyond(lambda: trainer(False, True))
 p, step = trainer(False, False)
 with torch.no_grad():
     errors = [agree("logits", logits, forward(p, False)[0], 1e-3)]
 errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), 1e-3))
-beyond = megabytes("VmHWM") - before - 16 * sum(t.numel() for t in p.values()) / 2**20
 del p, step
 best, step = fastest({"adam loop": trainer(False, True)[1], "adam foreach": trainer(True, True)[1]})
-serve(step, "agreement %.1e %.1e %s, %.0f MiB beyond" % (*errors, best, beyond))
+serve(step, "agreement %.1e %.1e %s" % (*errors, best), beyond)

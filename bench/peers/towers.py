@@ -10,7 +10,7 @@ number of seconds, is answered as in serving.py."""
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, memory_beyond, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -85,7 +85,8 @@ def trainer(foreach, dropping, autocast):
     for i in range(LAYERS - TRAINED, LAYERS):
         for name in [n for n in p if n.startswith("encoder.layer.%d." % i)]:
             own[name] = torch.nn.Parameter(p[name].clone())
-    adam = torch.optim.Adam([t for t in own.values() if t.requires_grad], lr=1e-4, foreach=foreach)
+    trained = {name: t for name, t in own.items() if t.requires_grad}
+    adam = torch.optim.Adam(trained.values(), lr=1e-4, foreach=foreach)
 
     def step():
         adam.zero_grad(set_to_none=True)
@@ -95,19 +96,20 @@ def trainer(foreach, dropping, autocast):
         loss.backward()
         adam.step()
         return float(loss.detach())
-    return step
+    return trained, step
 
 
+beyond = memory_beyond(lambda: trainer(False, True, False)) if training else None
 errors = [agree("hidden states", reference, forward_only(False)(), MOST)]
 if training:
-    step = trainer(False, False, False)
+    step = trainer(False, False, False)[1]
     errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), MOST))
-    variants = {" adam loop": trainer(False, True, False), " adam foreach": trainer(True, True, False)}
+    variants = {" adam loop": trainer(False, True, False)[1], " adam foreach": trainer(True, True, False)[1]}
     if args.autocast:
-        variants[" adam loop autocast"] = trainer(False, True, True)
+        variants[" adam loop autocast"] = trainer(False, True, True)[1]
 else:
     variants = {"": forward_only(False)}
     if args.autocast:
         variants[" autocast"] = forward_only(True)
 best, step = fastest(variants)
-serve(step, "agreement " + " ".join("%.1e" % e for e in errors) + best)
+serve(step, "agreement " + " ".join("%.1e" % e for e in errors) + best, beyond)

@@ -12,7 +12,7 @@ moments, and beyond what the process had with its libraries and the batch.
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, forget_peak, megabytes, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, memory_beyond, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -79,12 +79,7 @@ def trainer(foreach, training, autocast):
     return p, step
 
 
-forget_peak()
-before = megabytes("VmRSS")
-p, step = trainer(False, True, False)
-for _ in range(2):
-    step()
-beyond = megabytes("VmHWM") - before - 16 * sum(t.numel() for t in p.values()) / 2**20
+beyond = memory_beyond(lambda: trainer(False, True, False))
 p, step = trainer(False, False, False)
 with torch.no_grad():
     errors = [agree("logits", logits, forward(p, False), MOST)]
@@ -94,4 +89,4 @@ variants = {"adam loop": trainer(False, True, False)[1], "adam foreach": trainer
 if args.autocast:
     variants["adam loop autocast"] = trainer(False, True, True)[1]
 best, step = fastest(variants)
-serve(step, "agreement %.1e %.1e %s, %.0f MiB beyond" % (*errors, best, beyond))
+serve(step, "agreement %.1e %.1e %s" % (*errors, best), beyond)
