@@ -96,19 +96,18 @@ static uint32_t *group_at(const job *w, int64_t i, int64_t group)
     return w->a + i * PAIRS * w->groups * LANES + group * LANES * pairs_of(w, i);
 }
 
+/* Lines of LANES columns to their ends, which are few enough for the hardware to follow at once. */
 static void pack_b(int64_t lo, int64_t hi, void *user)
 {
     const job *w = user;
     const et_gemm_args *g = &w->g;
 
-    for (int64_t t = lo; t < hi; t++) {
-        const int64_t i = t % w->blocks, panel = t / w->blocks, cols = cols_of(w, panel);
-        const int64_t width = round_up(cols, LANES);
-        uint32_t *out = panel_at(w, i, panel);
-        for (int64_t j = 0; j < cols; j += LANES)
-            w->kr->pack(w->from, k_of(w, i), min64(LANES, cols - j),
-                        element(w, g->b, i * 2 * PAIRS * g->rsb + (panel * COLS + j) * g->csb), g->csb,
-                        g->rsb, out + j, width);
+    for (int64_t col = lo * LANES; col < hi * LANES; col += LANES) {
+        const int64_t panel = col / COLS, width = round_up(cols_of(w, panel), LANES);
+        for (int64_t i = 0; i < w->blocks; i++)
+            w->kr->pack(w->from, k_of(w, i), min64(LANES, g->n - col),
+                        element(w, g->b, i * 2 * PAIRS * g->rsb + col * g->csb), g->csb, g->rsb,
+                        panel_at(w, i, panel) + col % COLS, width);
     }
 }
 
@@ -184,7 +183,9 @@ static void pack_rows(job *w, int64_t row0)
 
 static void pack_panels(job *w)
 {
-    et_parallel_for(w->panels * w->blocks, et_row_grain(w->panels * w->blocks, COLS * 2 * PAIRS), pack_b, w);
+    const int64_t groups = ceil_div(w->g.n, LANES);
+
+    et_parallel_for(groups, et_row_grain(groups, LANES * w->g.k), pack_b, w);
 }
 
 /* The packed rows times the packed panels. */

@@ -14,42 +14,31 @@ extern const et_bf16_kernels et_bf16_avx512;
 
 /* --- packing -------------------------------------------------------------------------------- */
 
-/* The upper halves of words, rounded to the nearest, ties to even; NaN stays one, and quiet. */
-INLINE __m512i rounded(__m512i u)
-{
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-    const __m512i up = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
-    const __mmask16 nan = _mm512_cmp_ps_mask(_mm512_castsi512_ps(u), _mm512_castsi512_ps(u), _CMP_UNORD_Q);
-
-    return _mm512_mask_or_epi32(up, nan, u, _mm512_set1_epi32(0x400000));
-}
-
-/* n elements from p on, in the upper halves of words; zero beyond. */
-INLINE __m512i load(et_dtype from, const void *p, int64_t at, int64_t n)
+/* Elements at .. at + n - 1 from p, widened to float32; zero beyond sixteen or n. */
+INLINE __m512 load(et_dtype from, const void *p, int64_t at, int64_t n)
 {
     const __mmask16 m = n >= LANES ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1);
 
     if (from == ET_F32)
-        return rounded(_mm512_maskz_loadu_epi32(m, (const float *)p + at));
-    return _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, (const uint16_t *)p + at)),
-                             16);
+        return _mm512_maskz_loadu_ps(m, (const float *)p + at);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(
+        _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, (const uint16_t *)p + at)), 16));
 }
 
-INLINE __m512i paired(__m512i even, __m512i odd)
-{
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000u);
-
-    return _mm512_or_si512(_mm512_srli_epi32(even, 16), _mm512_and_si512(odd, upper));
-}
+/* The elements of a, then those of b, rounded to the nearest bfloat16, ties to even: sixteen words of two. */
+INLINE __m512i rounded(__m512 a, __m512 b) { return (__m512i)_mm512_cvtne2ps_pbh(b, a); }
 
 /* Lines side by side: element q of all of them is one load. */
 INLINE void pack_across(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ks, uint32_t *out,
                         int64_t step)
 {
+    const __m512i paired = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+                                            22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+
     for (int64_t q = 0; q < k; q += 2) {
-        const __m512i even = load(from, src, q * ks, lines);
-        const __m512i odd = load(from, src, (q + 1) * ks, q + 1 < k ? lines : 0);
-        _mm512_storeu_si512(out + q / 2 * step, paired(even, odd));
+        const __m512 even = load(from, src, q * ks, lines);
+        const __m512 odd = load(from, src, (q + 1) * ks, q + 1 < k ? lines : 0);
+        _mm512_storeu_si512(out + q / 2 * step, _mm512_permutexvar_epi16(paired, rounded(even, odd)));
     }
 }
 
@@ -83,18 +72,13 @@ INLINE void transpose(__m512i r[LANES])
 INLINE void pack_along(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ls, uint32_t *out,
                        int64_t step)
 {
-    const __m512i low = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-    const __m512i high = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-
     for (int64_t q = 0; q < k; q += 2 * LANES) {
         const int64_t pairs = (k - q + 1) / 2 < LANES ? (k - q + 1) / 2 : LANES;
         __m512i r[LANES];
 
         for (int j = 0; j < LANES; j++) {
             const int64_t n = j < lines ? k - q : 0;
-            const __m512i a = load(from, src, j * ls + q, n), b = load(from, src, j * ls + q + LANES,
-                                                                       n - LANES);
-            r[j] = paired(_mm512_permutex2var_epi32(a, low, b), _mm512_permutex2var_epi32(a, high, b));
+            r[j] = rounded(load(from, src, j * ls + q, n), load(from, src, j * ls + q + LANES, n - LANES));
         }
         transpose(r);
         for (int64_t p = 0; p < pairs; p++)
