@@ -4,8 +4,10 @@
  * of the weight with a matrix of patches that never exists as a whole: for a block of positions q and of
  * channels, its rows are gathered into a buffer in the second-level cache, and the weight's rows go past.
  * With stride 1 along the row, the rows for taps j = 0 .. kw-1 are one gathered row (*line*) read from
- * j elements further on; the gathering costs 1/kw of what a copy for each tap would. Where rows are short,
- * positions of several rows are packed densely instead, with a line for each tap.
+ * j elements further on; the gathering costs 1/kw of what a copy for each tap would. With stride 1 down the
+ * column too, the line of tap i + 1 is that of tap i from the next row on: each row is gathered once for a
+ * block. Where rows are short, positions of several rows are packed densely instead, with a line for each
+ * tap.
  *
  * Kernels of one position and stride 1 on maps that fill a panel are plain matrix products; those of 3 x 3
  * or 3 taps with enough channels and positions are left to tensor/conv_winograd.c.
@@ -35,6 +37,8 @@ enum {
     LONGEST = 512,            /* positions of a block, */
     SHORT_BYTES = 32 * 1024,  /* more where its lines are no longer than this together */
     FEW_TAPS = 64,            /* x channels, where rows of the weight are so short that each may pass alone */
+    PANEL_ELEMS = 128 * 1024, /* of dy, transposed, for a block */
+    LEAST_BLOCKS = 16,        /* of all samples */
     OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
     LEAST_AREA = 48,          /* positions of a sample whose product with a 1 x 1 kernel is worth a call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
@@ -47,13 +51,15 @@ typedef struct conv_job {
     const et_kernels *kr;
     int64_t es;
     int64_t taps, positions;
-    bool shared;              /* one line serves all taps of a row */
+    bool shared;              /* one line serves all taps of a row, */
+    bool lapped;              /* and the lines of taps below each other are the same rows */
     int64_t lines;            /* a channel's */
     int64_t seg;              /* shared: positions of a segment (part of an output row), */
     int64_t seg_ld, segs;     /* elements from one to the next in a line, segments a row */
     int64_t per_block;        /* shared: segments of a block; else positions */
     int64_t channels;         /* of a block */
-    int64_t ld;               /* elements of a line */
+    int64_t ld;               /* elements from the line of a tap (shared: of a row of taps) to the next's, */
+    int64_t channel;          /* from those of a channel to the next's */
     int64_t *off;             /* [channels taps] where the row of (c, i, j) starts */
     const char *x, *w, *bias, *dy;
     char *y, *dw, *scratch;
@@ -90,18 +96,27 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
         j->seg = j->segs == 1 ? s->ow : round_up(ceil_div(s->ow, j->segs), nr);
         j->segs = ceil_div(s->ow, j->seg);
         j->seg_ld = round_up(round_up(j->seg, lanes) + s->kw - 1, lanes);
+        j->lapped = s->sh == 1 && s->kh > 1 && j->segs == 1;
+        if (j->lapped && most / j->seg_ld < s->kh) { /* what there is room for, or several threads' work */
+            const int64_t fit = BLOCK_BYTES / (j->channels * j->seg_ld * j->es) - s->kh + 1;
+            const int64_t some = shortest ? PANEL_ELEMS / min64(round_up(s->out, lanes), OUT_CHUNK) / j->seg
+                                          : ceil_div(s->oh, ceil_div(LEAST_BLOCKS, samples));
+            most = max64(most, min64(fit, some) * j->seg_ld);
+        }
         j->per_block = min64(s->oh * j->segs, max64(1, most / j->seg_ld));
-        j->ld = j->per_block * j->seg_ld;
+        j->ld = j->lapped ? j->seg_ld : j->per_block * j->seg_ld;
+        j->channel = j->lapped ? (j->per_block + s->kh - 1) * j->seg_ld : j->lines * j->ld;
     } else {
         if (!shortest)
             most = nr; /* a panel of a matrix product */
         const int64_t all = samples * j->positions, blocks = ceil_div(all, most);
         j->per_block = min64(all, round_up(ceil_div(all, blocks), nr));
         j->ld = round_up(j->per_block, lanes);
+        j->channel = j->lines * j->ld;
     }
 }
 
-static int64_t lines_bytes(const conv_job *j) { return round_up(j->channels * j->lines * j->ld * j->es, 64); }
+static int64_t lines_bytes(const conv_job *j) { return round_up(j->channels * j->channel * j->es, 64); }
 
 static int64_t off_bytes(const conv_job *j)
 {
@@ -116,8 +131,7 @@ static void set_offsets(conv_job *j, void *memory)
     for (int64_t c = 0; c < j->channels; c++)
         for (int64_t i = 0; i < j->s.kh; i++)
             for (int64_t k = 0; k < j->s.kw; k++)
-                j->off[r++] = j->shared ? (c * j->lines + i) * j->ld + k
-                                        : (c * j->lines + i * j->s.kw + k) * j->ld;
+                j->off[r++] = c * j->channel + (j->shared ? i * j->ld + k : (i * j->s.kw + k) * j->ld);
 }
 
 /* A block: segments of one sample where a line is shared; else positions, those of a sample behind those of
@@ -174,6 +188,12 @@ static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block 
         const run u = run_of(j, at, r);
         const char *x = j->x + (u.sample * s->in + c0) * area * j->es;
         char *to = lines + u.at * j->es;
+        if (j->lapped) {
+            for (int64_t c = c0; c < c1; c++, x += area * j->es, to += j->channel * j->es)
+                j->kr->conv_rows(at->runs + s->kh - 1, x, s->h, s->w, u.q / s->ow - s->ph, 1, -s->pw, 1, to,
+                                 j->seg_ld, round_up(u.n, lanes) + s->kw - 1);
+            return;
+        }
         if (j->shared && j->segs == 1 && c1 - c0 < at->runs) { /* whole rows, a channel's all in one go */
             for (int64_t c = c0; c < c1; c++, x += area * j->es)
                 for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es)
@@ -186,7 +206,7 @@ static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block 
                 const int64_t row = u.q / s->ow * s->sh - s->ph + i;
                 const bool inside = row >= 0 && row < s->h;
                 j->kr->conv_gather(c1 - c0, x + (inside ? row * s->w : 0) * j->es, area, inside ? s->w : 0,
-                                   u.q % s->ow - s->pw, 1, to, j->lines * j->ld,
+                                   u.q % s->ow - s->pw, 1, to, j->channel,
                                    round_up(u.n, lanes) + s->kw - 1);
             }
             continue;

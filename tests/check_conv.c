@@ -187,6 +187,12 @@ START_TEST(blocks)
         {.batch = 2, .in = 5, .h = 4, .w = 130, .out = 6, .kh = 2, .kw = 4, .sh = 1, .sw = 1, .pw = 3},
         /* tall */
         {.batch = 2, .in = 1, .h = 30, .w = 64, .out = 16, .kh = 26, .kw = 7, .sh = 1, .sw = 1, .pw = 3},
+        /* tall, rows of several positions' lines lapping over each other, in one block and in several */
+        {.batch = 16, .in = 1, .h = 15, .w = 96, .out = 3, .kh = 11, .kw = 4, .sh = 1, .sw = 1, .ph = 2,
+         .pw = 2},
+        {.batch = 2, .in = 3, .h = 37, .w = 128, .out = 5, .kh = 13, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 1, .in = 40, .h = 9, .w = 112, .out = 4, .kh = 7, .kw = 2, .sh = 1, .sw = 1, .ph = 4},
         /* more than shards */
         {.batch = 11, .in = 2, .h = 6, .w = 6, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1},
         /* large weight */
@@ -341,6 +347,8 @@ START_TEST(threads)
          .oh = 1, .ow = 1000},
         {.batch = 3, .in = 1, .h = 90, .w = 200, .out = 40, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
          .pw = 1, .oh = 90, .ow = 200}, /* small weight */
+        {.batch = 3, .in = 2, .h = 60, .w = 128, .out = 20, .kh = 20, .kw = 5, .sh = 1, .sw = 1, .pw = 2,
+         .oh = 41, .ow = 128}, /* tall */
         {.batch = 13, .in = 96, .h = 7, .w = 7, .out = 128, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
          .pw = 1, .oh = 7, .ow = 7},
     };
