@@ -313,6 +313,35 @@ static void norm_apply(int64_t n, const void *vx, const et_norm *norm, void *vy)
 /* dy where the output is above 0 */
 #define NORM_OPEN(d) v_sel(v_lt(zero, v_fma(LD(xs) - m, s, b)), (d), zero)
 
+/* As ROW_SUM of D and of D * (LD(xs) - m), in one pass: xs and dy come from a far cache. */
+#define NORM_TERM(t, p, at, lanes, whole)    \
+    {                                        \
+        const int64_t i = (at);              \
+        enum { full = (whole) };             \
+        const int k = (lanes);               \
+        (void)k;                             \
+        const vr d = D;                      \
+        t = t + d;                           \
+        p = p + d * (LD(xs) - m);            \
+    }
+#define NORM_TWO_SUMS(size)                                                            \
+    for (int64_t end, at = 0; at < (size); at = end) {                                 \
+        vr t0 = v_set(0), t1 = t0, t2 = t0, t3 = t0, p0 = t0, p1 = t0, p2 = t0, p3 = t0; \
+        end = (size) - at > ROW_BLOCK ? at + ROW_BLOCK : (size);                       \
+        for (; at <= end - 4 * LANES; at += 4 * LANES) {                               \
+            NORM_TERM(t0, p0, at, LANES, 1)                                            \
+            NORM_TERM(t1, p1, at + LANES, LANES, 1)                                    \
+            NORM_TERM(t2, p2, at + 2 * LANES, LANES, 1)                                \
+            NORM_TERM(t3, p3, at + 3 * LANES, LANES, 1)                                \
+        }                                                                              \
+        for (; at <= end - LANES; at += LANES)                                         \
+            NORM_TERM(t0, p0, at, LANES, 1)                                            \
+        if (at < end)                                                                  \
+            NORM_TERM(t1, p1, at, (int)(end - at), 0)                                  \
+        total += (double)v_hsum((t0 + t1) + (t2 + t3));                                \
+        product += (double)v_hsum((p0 + p1) + (p2 + p3));                              \
+    }
+
 static void norm_sums(int64_t n, const void *vx, const et_norm *norm, const void *vdy, double *sum,
                       double *dot)
 {
@@ -324,19 +353,13 @@ static void norm_sums(int64_t n, const void *vx, const et_norm *norm, const void
     for (int64_t begin = 0; begin < n; begin += MOMENT_BLOCK, xs += MOMENT_BLOCK, ds += MOMENT_BLOCK) {
         const int64_t size = n - begin < MOMENT_BLOCK ? n - begin : MOMENT_BLOCK;
         if (norm->relu) {
-#define TERM v_keep_k(NORM_OPEN(LD(ds)), zero, k, full)
-            ROW_SUM(total, size);
-#undef TERM
-#define TERM v_keep_k(NORM_OPEN(LD(ds)) * (LD(xs) - m), zero, k, full)
-            ROW_SUM(product, size);
-#undef TERM
+#define D v_keep_k(NORM_OPEN(LD(ds)), zero, k, full)
+            NORM_TWO_SUMS(size)
+#undef D
         } else {
-#define TERM LD(ds)
-            ROW_SUM(total, size);
-#undef TERM
-#define TERM LD(ds) * (LD(xs) - m)
-            ROW_SUM(product, size);
-#undef TERM
+#define D LD(ds)
+            NORM_TWO_SUMS(size)
+#undef D
         }
     }
     *sum = total;
