@@ -32,8 +32,8 @@ INLINE __m512i rounded(__m512 a, __m512 b) { return (__m512i)_mm512_cvtne2ps_pbh
 INLINE void pack_across(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ks, uint32_t *out,
                         int64_t step)
 {
-    const __m512i paired = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
-                                            22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i paired = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
+                                            7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
 
     for (int64_t q = 0; q < k; q += 2) {
         const __m512 even = load(from, src, q * ks, lines);
