@@ -88,8 +88,9 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
     j->channels = ceil_div(s->in, c_blocks);
     int64_t most = BLOCK_BYTES / (j->channels * j->lines * j->es) / nr * nr;
     int64_t longest = LONGEST;
-    if (!shortest) /* few taps: rows of y in long runs */
-        longest = max64(longest, SHORT_BYTES / (j->channels * j->lines * j->es));
+    if (!shortest) /* few taps: rows of y in long runs, of which several threads have some */
+        longest = max64(longest, min64(SHORT_BYTES / (j->channels * j->lines * j->es),
+                                       samples * j->positions / LEAST_BLOCKS));
     most = max64(nr, min64(most, longest));
     if (j->shared) {
         j->segs = ceil_div(s->ow, most);

@@ -19,8 +19,9 @@ enum {
     LEAST_ROW = 32,      /* positions */
     BLOCK = 4096,        /* positions of a block, about */
     LONGEST = 1024,      /* of a row's part */
-    SOME = 12,           /* output channels between sums of their own, which find them in a cache */
-    SHARDS = 16
+    SOME = 12,           /* output channels at a time: dy is in a cache when summed for the bias */
+    SHARDS = 16,         /* at most, */
+    SUMS = 1 << 17       /* with so many sums together */
 };
 
 typedef struct small_job {
@@ -102,7 +103,7 @@ et_status et_conv_small_weight_grad(et_dtype dtype, const et_conv *c, const void
         for (int64_t k = 0; k < c->kw; k++)
             j.off[t++] = (i / c->kh * j.height + i % c->kh) * j.ld + k;
     const int64_t items = c->batch * j.bands * j.segs;
-    j.shards = min64(SHARDS, items);
+    j.shards = min64(min64(SHARDS, items), max64(1, SUMS / many));
     j.slot = round_up(many * (int64_t)sizeof(double), 64) + round_up(c->in * j.height * j.ld * j.es, 64);
     if (!(j.scratch = et_pool_alloc((size_t)(j.shards * j.slot))))
         return et_error_status();

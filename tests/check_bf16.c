@@ -317,25 +317,61 @@ START_TEST(nothing)
 END_TEST
 
 /* Infinities and NaN go through; which way is taken can be asked. */
+static float float_of(uint32_t bits)
+{
+    float f;
+
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+typedef struct special {
+    uint32_t x, native, widened; /* what x rounds to */
+} special;
+
+/* [2, 3] of `from`, zero but for x at (row, p), with any strides, times 2^100 three times over. */
+static void one_special(const special *s, et_dtype from, int64_t rs, int64_t cs, int row, int p)
+{
+    const float by = 0x1p100f;
+    const uint32_t rounded = et_bf16_native() && from == ET_F32 ? s->native : s->widened;
+    const bool zero = et_bf16_native() && fpclassify(float_of(rounded)) == FP_SUBNORMAL;
+    const float y = zero ? 0 : by * float_of(rounded);
+    float a[16] = {0}, b[3] = {by, by, by}, c[2] = {9, 9};
+    uint16_t a16[16] = {0}, b16[3];
+
+    a[row * rs + p * cs] = float_of(s->x);
+    a16[row * rs + p * cs] = (uint16_t)(s->widened >> 16);
+    for (int i = 0; i < 3; i++)
+        b16[i] = et_f32_to_bf16(by);
+    et_gemm_args g = {.m = 2, .n = 1, .k = 3, .a = a, .rsa = rs, .csa = cs, .b = b, .rsb = 1, .csb = 1,
+                      .c = c, .ldc = 1, .alpha = 1};
+    if (from == ET_BF16) {
+        g.a = a16;
+        g.b = b16;
+    }
+    ck_assert_int_eq(et_gemm_bf16(from, &g), ET_OK);
+    ck_assert_msg(isnan(y) ? isnan(c[row]) : c[row] == y, "%08x, %s, strides %d, %d, at %d, %d: %g, not %g",
+                  (unsigned)s->x, et_dtype_name(from), (int)rs, (int)cs, row, p, (double)c[row], (double)y);
+    ck_assert(c[1 - row] == 0);
+}
+
+/* Infinities, overflow, ties, subnormal numbers, NaN: side by side along k, across it, and with gaps. */
 START_TEST(specials)
 {
-    float a[4] = {INFINITY, 1, NAN, 1}, b[2] = {1, 2}, c[2];
-    et_gemm_args g = {.m = 2,
-                      .n = 1,
-                      .k = 2,
-                      .a = a,
-                      .rsa = 2,
-                      .csa = 1,
-                      .b = b,
-                      .rsb = 1,
-                      .csb = 1,
-                      .c = c,
-                      .ldc = 1,
-                      .alpha = 1};
+    static const special all[] = {{0x7f800000, 0x7f800000, 0x7f800000}, {0xff800000, 0xff800000, 0xff800000},
+                                  {0x7f7fffff, 0x7f800000, 0x7f800000}, {0x3f808000, 0x3f800000, 0x3f800000},
+                                  {0x3f818000, 0x3f820000, 0x3f820000}, {0x3f808001, 0x3f810000, 0x3f810000},
+                                  {0x007fffff, 0x00000000, 0x00800000}, {0x80400000, 0x80000000, 0x80400000},
+                                  {0x7f800001, 0x7fc00000, 0x7fc00000}, {0xffc12345, 0xffc10000, 0xffc10000}};
+    static const int64_t strides[3][2] = {{3, 1}, {1, 2}, {7, 3}};
 
     use_isa(_i);
-    ck_assert_int_eq(et_gemm_bf16(ET_F32, &g), ET_OK);
-    ck_assert(isinf(c[0]) && isnan(c[1]));
+    for (size_t s = 0; s < sizeof all / sizeof all[0]; s++)
+        for (int l = 0; l < 3; l++)
+            for (int at = 0; at < 6; at++) {
+                one_special(&all[s], ET_F32, strides[l][0], strides[l][1], at / 3, at % 3);
+                one_special(&all[s], ET_BF16, strides[l][0], strides[l][1], at / 3, at % 3);
+            }
     ck_assert(!et_bf16_native() || strcmp(et_isa(), "avx512") == 0);
 }
 END_TEST

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <immintrin.h>
+#include <math.h>
 
 #include "tensor/bf16.h"
 
@@ -86,9 +87,13 @@ INLINE void pack_along(et_dtype from, int64_t k, int64_t lines, const void *src,
     }
 }
 
+/* One element, rounded; of float32 a subnormal number is zero, as it is to the instruction that rounds. */
 static uint32_t bits(et_dtype from, const void *p, int64_t at)
 {
-    return from == ET_F32 ? et_f32_to_bf16(((const float *)p)[at]) : ((const uint16_t *)p)[at];
+    if (from == ET_BF16)
+        return ((const uint16_t *)p)[at];
+    const float x = ((const float *)p)[at];
+    return et_f32_to_bf16(fpclassify(x) == FP_SUBNORMAL ? copysignf(0, x) : x);
 }
 
 static void pack(et_dtype from, int64_t k, int64_t lines, const void *src, int64_t ls, int64_t ks,

@@ -23,6 +23,7 @@ MUTATION_FILES = $(op_sources) \
 	autograd/norm_lstm_bwd.c=norm_lstm_walk \
 	autograd/recurrent_bwd.c=rnn,gru,lstm \
 	tensor/conv.c=conv1d,conv2d \
+	tensor/conv_small.c=conv1d,conv2d \
 	tensor/kernels/conv.h=conv1d,conv2d \
 	tensor/kernels/elementwise.h=$(unary_ops) \
 	tensor/kernels/pool.h=max_pool1d,max_pool2d,avg_pool1d,avg_pool2d,batch_norm,batch_norm_relu,batch_norm_relu_max_pool \
