@@ -149,7 +149,7 @@ et_status et_apply(const et_op *op, int n_in, et_tensor *const *in, const void *
     n.scratch = NULL;
     n.saves = 0;
     n.mixed = et_mixed_enabled();
-    n.released = false;
+    n.released = n.remade = false;
     n.id = -1;
     n.in_version = NULL;
     for (int k = 0; k < ET_MAX_OUT; k++)

@@ -99,14 +99,22 @@ et_status et_gx_expand(et_node *n, int i, const et_tensor *g, double alpha)
     return ET_OK;
 }
 
-/* True if the gradient of output 0 is not needed once the running rule is done, and that
- * of operand i is still to be started. */
+/* True if the gradient of output 0 is not needed once the running rule is done. */
+static bool spent(const et_node *n)
+{
+    const et_tensor *y = n->out[0];
+
+    return y->acc && !y->keep && y != running->root && !(running->capture && y->mark == running->mark + 1);
+}
+
+void *et_gy_over(et_node *n) { return spent(n) ? et_data_mut(n->out[0]->acc) : NULL; }
+
+/* True if that gradient may become the one of operand i, which is still to be started. */
 static bool may_hand_on(const et_node *n, int i)
 {
-    const et_tensor *y = n->out[0], *x = n->in[i];
+    const et_tensor *x = n->in[i];
 
-    return y->acc && x->node && !x->acc && !y->keep && y != running->root && x->numel == y->numel &&
-           !(running->capture && y->mark == running->mark + 1);
+    return spent(n) && x->node && !x->acc && x->numel == n->out[0]->numel;
 }
 
 static et_tensor *hand_on(et_node *n, int i)
@@ -122,6 +130,17 @@ static et_tensor *hand_on(et_node *n, int i)
     }
     n->out[0]->acc = NULL;
     return x->acc = g;
+}
+
+void *et_gx_over(et_node *n, int i, int *acc)
+{
+    et_tensor *x = n->in[i];
+
+    if (running->retain || !x->node || !x->on_tape || x->keep || x->acc || x == running->root ||
+        !(n->saves & ET_SAVE_IN(i)) || x->saved_by != 1 || !(x->acc = et_scope_salvage(x)))
+        return et_error_status() ? NULL : et_gx(n, i, acc);
+    *acc = 0;
+    return et_data_mut(x->acc);
 }
 
 void *et_gx_inplace(et_node *n, int i, int *acc)
@@ -153,9 +172,17 @@ et_status et_gx_pass(et_node *n, int i)
 
 /* --- the sweep --------------------------------------------------------------------------- */
 
-/* Saved tensors must be there and be what they were. */
+static et_status make_again(et_tensor *t);
+
+/* Saved tensors must be there, if need be again, and be what they were. */
 static et_status check_saved(const et_node *n)
 {
+    for (int i = 0; i < n->n_in && i < 16; i++) {
+        et_tensor *t = n->in[i];
+        if (t && n->saves & ET_SAVE_IN(i) && !t->storage && t->remakable && t->node && !t->node->released &&
+            make_again(t))
+            return et_error_status();
+    }
     if (n->file)
         et_here(n->file, n->line);
     for (int i = 0; i < n->n_in && i < 16; i++) {
@@ -179,6 +206,33 @@ static et_status check_saved(const et_node *n)
             return et_op_raise(n, ET_EVERSION, "backward: the result was changed after the op had made it");
     }
     return ET_OK;
+}
+
+/* The elements that went with the scope of t. What its op reads for them is not made again itself (see
+ * et_tape_record), so this goes no deeper. */
+static et_status make_again(et_tensor *t)
+{
+    et_node *n = t->node;
+    et_status status = check_saved(n);
+    et_span span;
+
+    if (status)
+        return status;
+    if (et_profiled)
+        et_span_begin(&span);
+    void *y = et_scope_restore(t);
+    status = y ? n->op->remake(n, y) : et_error_status();
+    et_scratch_free(n);
+    if (et_profiled)
+        et_span_end(&span, n, ET_PROFILE_FORWARD, 0, status ? 0 : et_span_bytes(n, false));
+    if (!status) {
+        n->remade = true;
+        return ET_OK;
+    }
+    et_release(t);
+    if (!et_error_status())
+        et_op_raise(n, status, "its result could not be made again");
+    return et_fail_status(n->op->name);
 }
 
 /* For a capture sweep: needs[i] only where operand i leads to a wanted input. */

@@ -70,6 +70,7 @@ struct et_node {
     bool recording;                   /* in fwd: a backward may follow, so extras are of use */
     bool mixed;                       /* called between et_mixed_begin and et_mixed_end */
     bool released;                    /* backward has run and given the buffers back */
+    bool remade;                      /* `remake` has run */
     int64_t id;                       /* position on the tape */
     const char *file;                 /* where the user called the op, or NULL */
     int line;
@@ -137,6 +138,11 @@ struct et_op {
     /* Checks sizes and attributes and declares each output with et_out. */
     et_status (*shape)(et_node *n);
     et_status (*fwd)(et_node *n);
+    /* For a result that costs little beside its room: writes output 0 to y once more, the same bits, from
+     * what this node saves: operands, of which remake_reads tells, and extras (without any the output is
+     * kept). Such an output goes with its scope; this is called when backward comes to an op that reads it. */
+    et_status (*remake)(et_node *n, void *y);
+    unsigned remake_reads;
     /* Adds to the gradients of the operands (et_gx_*), for those with n->needs[i]. */
     et_status (*bwd)(et_node *n);
     /* The same rule composed of differentiable ops: gy[k] are the outputs' gradients
@@ -251,6 +257,11 @@ et_status et_gx_pass(et_node *n, int i);
  *  return the memory of et_gy(n, 0) itself, which is not needed afterwards. Call it for
  *  the last gradient that reads gy. */
 void *et_gx_inplace(et_node *n, int i, int *acc);
+/** As et_gx, for a rule that will not read operand i any more: may return the operand's own memory, where
+ *  this is the last backward to read it. */
+void *et_gx_over(et_node *n, int i, int *acc);
+/** The gradient of output 0 as memory that the rule may overwrite, or NULL where others are to see it. */
+void *et_gy_over(et_node *n);
 /** A real tensor of n's dtype that lives until the rule returns. */
 et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape);
 

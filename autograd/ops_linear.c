@@ -88,12 +88,38 @@ static et_status linear_fwd(et_node *n)
         return et_error_status();
     if (g.act == ET_ACT_GELU && n->recording) {
         const et_tensor *y = n->out[0];
-        et_tensor *deriv = et_save_extra(n, 0, y->dtype, y->ndim, y->shape);
-        if (!deriv || !(g.deriv = et_data_mut(deriv)))
+        et_tensor *z = et_save_extra(n, 0, y->dtype, y->ndim, y->shape);
+        if (!z || !(g.pre = et_data_mut(z)))
             return et_error_status();
-        g.ldd = g.ldc;
+        g.ldp = g.ldc;
     }
     return et_product(n, x->dtype, &g);
+}
+
+typedef struct gelu_job {
+    const et_kernels *kr;
+    int64_t es;
+    char *z, *y;
+} gelu_job;
+
+static void gelu_body(int64_t lo, int64_t hi, void *user)
+{
+    const gelu_job *j = user;
+    char *z = j->z + lo * j->es;
+
+    j->kr->unary_d[ET_U_GELU](hi - lo, z, j->y + lo * j->es, z);
+}
+
+/* GELU's result; z, which was kept for it, becomes the derivative, which backward asks for next. */
+static et_status linear_remake(et_node *n, void *y)
+{
+    const et_tensor *z = n->saved[0];
+    gelu_job j = {.kr = et_k(n), .es = (int64_t)et_dtype_size(z->dtype), .y = y};
+
+    if (!(j.z = et_data_mut(n->saved[0])))
+        return et_error_status();
+    et_parallel_for(z->numel, et_elem_grain(), gelu_body, &j);
+    return ET_OK;
 }
 
 static double linear_flops(const et_node *n, bool backward)
@@ -119,6 +145,7 @@ typedef struct rows_job {
     const et_kernels *kr;
     int64_t rows, width, es, shard; /* rows of a shard */
     et_act act;
+    bool slope;                     /* s is the derivative itself */
     const char *s, *gy;             /* what the derivative reads; the output's gradient */
     char *gz;                       /* gradient of what goes into the activation */
     char *sums;                     /* [shards, width] or NULL */
@@ -129,11 +156,12 @@ static void through_act(const rows_job *w, int64_t at, int64_t count)
     const char *s = w->s + at * w->es, *gy = w->gy + at * w->es;
     char *gz = w->gz + at * w->es;
 
-    if (w->act == ET_ACT_GELU)
+    if (w->slope)
         w->kr->binary[ET_B_MUL](count, s, 1, gy, 1, gz);
     else
         w->kr->unary_bwd[w->act == ET_ACT_RELU   ? ET_U_RELU
                          : w->act == ET_ACT_TANH ? ET_U_TANH
+                         : w->act == ET_ACT_GELU ? ET_U_GELU
                                                  : ET_U_SIGMOID](count, s, gy, gz, 0);
 }
 
@@ -170,7 +198,9 @@ static const void *before_act(et_node *n, int64_t rows, int64_t width)
     w.gz = (char *)(uintptr_t)w.gy;
     if (w.act != ET_ACT_NONE) {
         w.s = et_data(w.act == ET_ACT_GELU ? n->saved[0] : n->out[0]);
-        w.gz = et_scratch(n, (size_t)(rows * width * w.es));
+        w.slope = n->remade;
+        w.gz = et_gy_over(n);
+        w.gz = w.gz ? w.gz : et_scratch(n, (size_t)(rows * width * w.es));
         if (!w.s || !w.gz)
             return NULL;
     }
@@ -246,14 +276,16 @@ static et_status linear_bwd(et_node *n)
 
     if (!gz)
         return et_error_status();
-    if (et_needs(n, 0)) { /* dX = dZ W */
+    if (et_needs(n, 1))
+        status = weight_grad(n, gz, rows, width, depth);
+    if (status == ET_OK && et_needs(n, 0)) { /* dX = dZ W, over X, which is not read any more */
         et_gemm_args g = {.m = rows, .n = depth, .k = width, .a = gz, .rsa = width, .csa = 1, .b = et_data(w),
                           .rsb = w->strides[0], .csb = w->strides[1], .ldc = depth, .alpha = 1};
-        g.c = et_gx(n, 0, &acc);
+        g.c = et_gx_over(n, 0, &acc);
         g.beta = acc;
         status = g.b && g.c ? et_product(n, x->dtype, &g) : et_error_status();
     }
-    return status == ET_OK && et_needs(n, 1) ? weight_grad(n, gz, rows, width, depth) : status;
+    return status;
 }
 
 static unsigned linear_saves(const et_node *n)
@@ -349,6 +381,7 @@ const et_op et_op_linear_act = {
     .saves_for = linear_saves,
     .shape = linear_shape,
     .fwd = linear_fwd,
+    .remake = linear_remake,
     .flops = linear_flops,
     .bwd = linear_bwd,
     ET_SAMPLES(linear_act_samples),
@@ -376,7 +409,7 @@ et_tensor *(et_linear)(et_tensor *x, et_tensor *weight, et_tensor *bias)
  * Linear layer and activation in one pass: y = act(x W^T + b).
  *
  * As et_linear; act is ET_ACT_NONE, ET_ACT_RELU, ET_ACT_TANH, ET_ACT_SIGMOID or ET_ACT_GELU (the exact
- * form). Backward reads the output, for GELU its derivative, saved instead of what went into it. Can be
+ * form). Backward reads the output, for GELU what went into it, which is saved beside it. Can be
  * differentiated once; compose et_linear and the activation for more.
  * Errors: as et_linear; EINVAL for an unknown activation.
  */

@@ -57,7 +57,8 @@ static void norm_piece(int64_t lo, int64_t hi, void *user)
                      j->mean ? j->mean + row : NULL, j->rstd ? j->rstd + row : NULL);
 }
 
-static et_status norm_fwd(et_node *n)
+/* y, and for backward each row's moments. */
+static et_status norm_into(et_node *n, void *y, bool moments)
 {
     norm_job j;
 
@@ -65,10 +66,10 @@ static et_status norm_fwd(et_node *n)
     j.x = et_contig(n, n->in[0]);
     j.gamma = n->in[1] ? et_contig(n, n->in[1]) : NULL;
     j.beta = n->in[2] ? et_contig(n, n->in[2]) : NULL;
-    j.y = et_out_data(n, 0);
+    j.y = y;
     if (!j.x || !j.y || (n->in[1] && !j.gamma) || (n->in[2] && !j.beta))
         return et_error_status();
-    if (n->recording) {
+    if (moments) {
         et_tensor *mean = et_save_extra(n, 0, n->in[0]->dtype, 1, &j.rows);
         et_tensor *rstd = et_save_extra(n, 1, n->in[0]->dtype, 1, &j.rows);
         if (!mean || !rstd)
@@ -79,6 +80,13 @@ static et_status norm_fwd(et_node *n)
     et_parallel_for(j.rows, et_row_grain(j.rows, 4 * j.cols), norm_piece, &j);
     return ET_OK;
 }
+
+static et_status norm_fwd(et_node *n)
+{
+    return norm_into(n, et_out_data(n, 0), n->recording);
+}
+
+static et_status norm_remake(et_node *n, void *y) { return norm_into(n, y, false); }
 
 /* One shard of rows: its part of dx, and its own sums for dgamma and dbeta. */
 static void norm_bwd_shard(int64_t lo, int64_t hi, void *user)
@@ -159,7 +167,11 @@ static et_status norm_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
     return et_error_status();
 }
 
-static unsigned norm_saves(const et_node *n) { return ET_SAVE_IN(0) | (n->in[1] ? ET_SAVE_IN(1) : 0u); }
+/* beta is read for the result alone, when it is made again. */
+static unsigned norm_saves(const et_node *n)
+{
+    return ET_SAVE_IN(0) | (n->in[1] ? ET_SAVE_IN(1) : 0u) | (n->in[2] ? ET_SAVE_IN(2) : 0u);
+}
 
 ET_CALL(norm_affine, et_layer_norm(in[0], in[1], in[2], 1e-5))
 ET_CALL(norm_gain, et_layer_norm(in[0], in[1], NULL, 1e-3))
@@ -182,7 +194,8 @@ static const et_sample layer_norm_samples[] = {
 };
 const et_op et_op_layer_norm = {
     .name = "layer_norm", .args = "r r? r?", .n_out = 1, .saves_for = norm_saves, .shape = norm_shape,
-    .fwd = norm_fwd, .bwd = norm_bwd, .bwd_graph = norm_graph, ET_SAMPLES(layer_norm_samples),
+    .fwd = norm_fwd, .remake = norm_remake, .remake_reads = ET_SAVE_IN(0) | ET_SAVE_IN(1) | ET_SAVE_IN(2),
+    .bwd = norm_bwd, .bwd_graph = norm_graph, ET_SAMPLES(layer_norm_samples),
 };
 
 /** Layer normalisation over the last dimension (Ba, Kiros and Hinton 2016, eq. 3-4).

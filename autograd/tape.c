@@ -158,7 +158,13 @@ et_status et_tape_record(const et_node *n)
         if (i < 16 && m->saves & ET_SAVE_IN(i)) {
             m->in[i]->saved_by++;
             m->in_version[i] = et_version(m->in[i]);
+            if (m->op->remake_reads & ET_SAVE_IN(i)) /* it is to be there then */
+                m->in[i]->remakable = false;
         }
+    }
+    if (m->op->remake && m->n_saved) {
+        m->out[0]->remakable = true;
+        m->out[0]->made_version = et_version(m->out[0]);
     }
     for (int k = 0; k < m->n_out; k++) {
         m->out[k]->recorded = true;

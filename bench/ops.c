@@ -55,7 +55,7 @@ static const op_case cases[] = {
     {"attention/256", ATTENTION, 16, 64, 256, 8, false, 0},
     {"attention/1212", ATTENTION, 1, 64, 1212, 12, false, 0},
     {"encoder/8x128", ENCODER, 64, 128, 64, 4, true, 0},
-    {"encoder/8x128-half", ENCODER, 64, 128, 64, 4, false, 4},
+    {"encoder/8x128-half", ENCODER, 64, 128, 64, 4, false, 2},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0], BLOCKS = 8, CLASSES = 10, MOST_LEAVES = 3 };
 

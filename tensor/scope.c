@@ -72,6 +72,12 @@ et_scope *et_scope_open(void)
 
 et_scope *et_scope_open_root(void) { return open_scope(true); }
 
+/* True if its op can give the elements back as they are now, and nobody else has them. */
+static bool may_be_remade(const et_tensor *t)
+{
+    return t->remakable && t->storage && t->storage->refs == 1 && t->storage->version == t->made_version;
+}
+
 et_status et_scope_close(et_scope *scope)
 {
     if (!scope)
@@ -88,7 +94,7 @@ et_status et_scope_close(et_scope *scope)
              * elements while a backward rule is to read them. */
             et_scope_link(scope->root, t);
             t->on_tape = true;
-            if (!t->saved_by && !t->keep)
+            if (!t->keep && (!t->saved_by || may_be_remade(t)))
                 et_release(t);
         } else {
             et_tensor_destroy(t);

@@ -11,7 +11,8 @@
  * Scopes close last-in first-out on the thread that opened them. There is one tape
  * (autograd.h) per outermost scope. An inner scope bounds storage only: when it
  * closes, buffers that no backward rule will read are recycled at once and the saved
- * ones pass to the tape. */
+ * ones pass to the tape, but for those that cost little to make again (layer norm's,
+ * GELU's): these are recycled too, and made again when backward comes to them. */
 #ifndef ETUDE_TENSOR_SCOPE_H
 #define ETUDE_TENSOR_SCOPE_H
 
@@ -51,6 +52,12 @@ int et_scope_depth(void);
 et_scope *et_scope_open_root(void);
 /** The scope whose tape ops record on: the nearest enclosing root, or NULL. */
 et_scope *et_scope_root(void);
+/** Memory for the elements of a tensor that went as remakable with its scope, of the version they had: the
+ *  elements, for the op that makes them again. NULL and ENOMEM on failure. */
+void *et_scope_restore(et_tensor *t);
+/** A tensor of the caller's with the elements of t, which has none from then on. NULL, and t as it was,
+ *  where others share them or they have gaps; NULL and ENOMEM on failure. */
+et_tensor *et_scope_salvage(et_tensor *t);
 /** The tape that hangs on a root scope; drop(tape) is called when the scope closes,
  *  before its tensors go. */
 void *et_scope_tape(const et_scope *root);

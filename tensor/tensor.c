@@ -168,6 +168,26 @@ void et_release(et_tensor *x)
     x->storage = NULL;
 }
 
+void *et_scope_restore(et_tensor *t)
+{
+    if (!(t->storage = storage_new((size_t)t->numel * dtypes[t->dtype].size)))
+        return NULL;
+    t->storage->version = t->made_version;
+    return storage_data(t->storage);
+}
+
+et_tensor *et_scope_salvage(et_tensor *t)
+{
+    if (!t->storage || t->storage->refs != 1 || t->offset || !et_is_contiguous(t))
+        return NULL;
+    et_tensor *own = et_handle_new(NULL, t->dtype, t->ndim, t->shape);
+    if (own) {
+        own->storage = t->storage;
+        t->storage = NULL;
+    }
+    return own;
+}
+
 void et_tensor_destroy(et_tensor *t)
 {
     if (t->grad)

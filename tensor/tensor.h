@@ -52,6 +52,9 @@ struct et_tensor {
     bool recorded;                /* an op on a tape reads or made it */
     bool on_tape;                 /* its scope is closed, the tape still refers to it */
     bool blank;                   /* a gradient set to zero: its elements are, once somebody asks for them */
+    bool remakable;               /* the op that made it can make it again: its elements go with its scope,
+                                     and backward has them made when it needs them */
+    uint32_t made_version;        /* of a remakable one's elements when its op had made them */
     int32_t saved_by;             /* recorded ops whose backward is still to read it */
     const char *name;             /* of a parameter, for messages; not owned; or NULL */
     et_storage *storage;          /* NULL once released */

@@ -66,6 +66,7 @@ check_PROGRAMS += \
 	tests/check_rng_fill \
 	tests/check_resample \
 	tests/check_safetensors \
+	tests/check_remake \
 	tests/check_scopes \
 	tests/check_search \
 	tests/check_search_data \
@@ -154,6 +155,7 @@ tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
+tests_check_remake_LDADD = $(TEST_LDADD)
 tests_check_scopes_LDADD = $(TEST_LDADD)
 tests_check_search_LDADD = $(TEST_LDADD)
 tests_check_search_data_SOURCES = examples/search_data.c tests/check_search_data.c

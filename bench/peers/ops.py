@@ -10,7 +10,7 @@ as in serving.py.
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, memory_beyond, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, prepared_torch, read_tensors, serve, tell_memory  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -88,7 +88,6 @@ def encoder_program(foreach):
     return p, step
 
 
-beyond = None
 if kind == ADAM:
     weight, step = adam_program(False)
     for _ in range(3):
@@ -96,7 +95,7 @@ if kind == ADAM:
     worst = agree("weight", t["y"], weight.detach(), MOST)
     variants = {"": adam_program(False)[1], " adam foreach": adam_program(True)[1]}
 elif kind == ENCODER:
-    beyond = memory_beyond(lambda: encoder_program(False))
+    tell_memory(lambda: encoder_program(False))
     step = encoder_program(False)[1]
     worst = agree("losses", t["y"], torch.tensor([step() for _ in range(3)]), MOST)
     variants = {"": encoder_program(False)[1], " adam foreach": encoder_program(True)[1]}
@@ -107,4 +106,4 @@ else:
         worst = max(worst, agree(name + ".grad", t[name + ".grad"], leaf.grad, MOST))
     variants = {"": step}
 best, step = fastest(variants, 7)
-serve(step, "agreement %.1e%s" % (worst, best), beyond)
+serve(step, "agreement %.1e%s" % (worst, best))

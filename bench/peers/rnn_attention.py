@@ -13,7 +13,7 @@ input, a number of seconds, is answered as in serving.py.
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, memory_beyond, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, prepared_torch, read_tensors, serve, tell_memory  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -62,11 +62,11 @@ def trainer(foreach):
     return dict(model.named_parameters()), step, model
 
 
-beyond = memory_beyond(lambda: trainer(False))
+tell_memory(lambda: trainer(False))
 _, step, model = trainer(False)
 with torch.no_grad():
     errors = [agree("logits", tensors["logits"], model(x), 1e-4)]
 errors.append(agree("losses of five steps", tensors["losses"], torch.tensor([float(step()) for _ in range(5)]), 1e-4))
 
 best, step = fastest({"adam loop": trainer(False)[1], "adam foreach": trainer(True)[1]}, 12)
-serve(step, "agreement %.1e %.1e %s" % (*errors, best), beyond)
+serve(step, "agreement %.1e %.1e %s" % (*errors, best))

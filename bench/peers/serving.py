@@ -66,39 +66,29 @@ def mixed_precision(torch, on):
 
 
 def megabytes(field):
-    """Resident memory: VmRSS, that of now; VmHWM, the most since the last call of forget_peak."""
+    """Resident memory: VmRSS, that of now; VmHWM, the most since clear_refs was written."""
     with open("/proc/self/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith(field)) / 1024
 
 
-def forget_peak():
-    gc.collect()
-    with open("/proc/self/clear_refs", "w") as f:
-        f.write("5")
-
-
-def give_back():
-    """What nobody holds any more, to the system."""
-    gc.collect()
-    program = ctypes.CDLL(None)
-    for name, *arguments in ("MallocExtension_ReleaseFreeMemory",), ("malloc_trim", 0):
-        if hasattr(program, name):
-            getattr(program, name)(*arguments)
-
-
-def memory_beyond(make):
-    """make() -> (name -> parameter, step, ..). MiB by which the process grows at most in making them and three steps,
-    less 16 bytes a parameter: weight, gradient, two moments. All of it is done twice, and counts the second time, when
-    the libraries have what they keep."""
-    for _ in range(2):
-        parameters = step = None
-        give_back()
-        forget_peak()
+def tell_memory(make):
+    """make() -> (_, step, ..). Where bench/compare asks for it (it has malloc give every large block back at once, so
+    that resident memory is what is in use): prints the MiB that a step takes more, at most, than what is there between
+    two of them, which is weights, gradients, moments, batch and what the libraries keep; and ends the program."""
+    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        return
+    step, beyond = make()[1], []
+    for _ in range(4):
+        step()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        with open("/proc/self/clear_refs", "w") as f:
+            f.write("5")
         before = megabytes("VmRSS")
-        parameters, step = make()[:2]
-        for _ in range(3):
-            step()
-    return megabytes("VmHWM") - before - 16 * sum(t.numel() for t in parameters.values()) / 2**20
+        step()
+        beyond.append(megabytes("VmHWM") - before)
+    print("ready, %.1f MiB beyond" % max(beyond))
+    sys.exit()
 
 
 def cpu_seconds(step, times):
@@ -119,12 +109,11 @@ def fastest(variants, times=3):
     return best, step
 
 
-def serve(step, greeting, beyond=None):
-    """Says that it is ready, and how much memory a step takes; then each line of standard input, a number of seconds, calls step() for so long.
+def serve(step, greeting):
+    """Says that it is ready; then each line of standard input, a number of seconds, calls step() for so long.
     The answer is the number of steps and, in seconds, the median by the wall, the shortest, and the mean by the
     processor's clock."""
-    memory = "" if beyond is None else ", %.1f MiB beyond" % beyond
-    print("ready " + greeting + memory, flush=True)
+    print("ready " + greeting, flush=True)
     for line in sys.stdin:
         walls, cpu0, end = [], time.process_time(), time.perf_counter() + float(line)
         while len(walls) < 3 or time.perf_counter() < end:

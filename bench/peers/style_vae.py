@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""The training step of "etude-bench --model style/paper" (or style/gru; -half: the same step, of which only Etude computes a part again) in PyTorch: same model, weights, batch, loss,
-clipping and optimiser. bench/compare runs it; it installs nothing.
+"""The training step of "etude-bench --model style/paper" (or style/gru; -half: the same step, of which only Etude
+computes a part again) in PyTorch: same model, weights, batch, loss, clipping and optimiser. bench/compare runs it; it
+installs nothing.
 
 PyTorch at its best: denormals flushed; the HyperLSTM as a scripted module whose input products and joined weights stand
 before the loop over time, one layer norm for the four gates; nn.GRU for the other cell; the faster form of Adam.
 --reference FILE is what etude-bench --save wrote: logits and the losses of three steps in evaluation mode must agree with
 it to 1e-3 of the largest before anything is timed, in training mode (draws of content, style and dropout are each
-program's own). The greeting says the memory at its peak beyond weights, gradients and moments, and beyond what the process
-had with its libraries and the batch.
+program's own).
 """
 import math
 import sys
 from typing import Tuple
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, memory_beyond, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, prepared_torch, read_tensors, serve, tell_memory  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -138,11 +138,11 @@ def trainer(foreach, training):
     return p, step
 
 
-beyond = memory_beyond(lambda: trainer(False, True))
+tell_memory(lambda: trainer(False, True))
 p, step = trainer(False, False)
 with torch.no_grad():
     errors = [agree("logits", logits, forward(p, False)[0], 1e-3)]
 errors.append(agree("losses of three steps", losses, torch.tensor([step() for _ in range(3)]), 1e-3))
 del p, step
 best, step = fastest({"adam loop": trainer(False, True)[1], "adam foreach": trainer(True, True)[1]})
-serve(step, "agreement %.1e %.1e %s" % (*errors, best), beyond)
+serve(step, "agreement %.1e %.1e %s" % (*errors, best))

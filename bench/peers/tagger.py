@@ -3,17 +3,17 @@
 bench/compare runs it; it installs nothing.
 
 --reference FILE is what etude-bench --save wrote: logits and the losses of three steps in evaluation mode must agree with
-it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed, in training mode. PyTorch at its best: denormals flushed, q, k and v in one product, maxima over frequency by amax, the
-faster form of Adam, of contiguous and channels-last convolutions in two dimensions the faster; "tagger/spec-att-bf16"
-takes the faster of float32 and its own automatic mixed precision. Then each line of standard input, a number of
-seconds, is answered as in serving.py. The greeting says the memory at its peak beyond weights, gradients and
-moments, and beyond what the process had with its libraries and the batch.
+it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed, in training mode.
+PyTorch at its best: denormals flushed, q, k and v in one product, maxima over frequency by amax, the faster form of
+Adam, of contiguous and channels-last convolutions in two dimensions the faster; "tagger/spec-att-bf16" takes the faster
+of float32 and its own automatic mixed precision. Then each line of standard input, a number of seconds, is answered as
+in serving.py.
 """
 import itertools
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, memory_beyond, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, mixed_precision, prepared_torch, read_tensors, serve, tell_memory  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -122,7 +122,7 @@ def trainer(foreach, channels_last, autocast, training=True):
     return model.p, step, model
 
 
-beyond = memory_beyond(lambda: trainer(False, False, False))
+tell_memory(lambda: trainer(False, False, False))
 _, step, model = trainer(False, False, False, False)
 with torch.no_grad():
     errors = [agree("logits", logits, model.forward(), MOST)]
@@ -134,4 +134,4 @@ if cls is not None:
 if args.autocast:
     variants["adam loop autocast"] = trainer(False, False, True)[1]
 best, step = fastest(variants)
-serve(step, "agreement %.1e %.1e %s" % (*errors, best), beyond)
+serve(step, "agreement %.1e %.1e %s" % (*errors, best))

@@ -10,7 +10,7 @@ number of seconds, is answered as in serving.py."""
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, memory_beyond, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, mixed_precision, prepared_torch, read_tensors, serve, tell_memory  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -99,7 +99,8 @@ def trainer(foreach, dropping, autocast):
     return trained, step
 
 
-beyond = memory_beyond(lambda: trainer(False, True, False)) if training else None
+if training:
+    tell_memory(lambda: trainer(False, True, False))
 errors = [agree("hidden states", reference, forward_only(False)(), MOST)]
 if training:
     step = trainer(False, False, False)[1]
@@ -112,4 +113,4 @@ else:
     if args.autocast:
         variants[" autocast"] = forward_only(True)
 best, step = fastest(variants)
-serve(step, "agreement " + " ".join("%.1e" % e for e in errors) + best, beyond)
+serve(step, "agreement " + " ".join("%.1e" % e for e in errors) + best)

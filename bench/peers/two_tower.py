@@ -10,7 +10,7 @@ own automatic mixed precision. Then each line of standard input, a number of sec
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, memory_beyond, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, mixed_precision, prepared_torch, read_tensors, serve, tell_memory  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -61,7 +61,7 @@ def trainer(foreach, autocast):
     return p, step, forward
 
 
-beyond = memory_beyond(lambda: trainer(False, False))
+tell_memory(lambda: trainer(False, False))
 _, step, forward = trainer(False, False)
 with torch.no_grad():
     errors = [agree("similarities", similarity, forward(), MOST)]
@@ -70,4 +70,4 @@ variants = {"adam loop": trainer(False, False)[1], "adam foreach": trainer(True,
 if args.autocast:
     variants["adam loop autocast"] = trainer(False, True)[1]
 best, step = fastest(variants, 5)
-serve(step, "agreement %.1e %.1e %s" % (*errors, best), beyond)
+serve(step, "agreement %.1e %.1e %s" % (*errors, best))

@@ -6,13 +6,12 @@ bench/compare runs it; it installs nothing.
 it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed, with dropout.
 PyTorch at its best: denormals flushed, q, k and v in one product, the faster form of AdamW; "vit/paper-bf16" takes
 the faster of float32 and its own automatic mixed precision. Then each line of standard input, a number of
-seconds, is answered as in serving.py. The greeting says the memory at its peak beyond weights, gradients and
-moments, and beyond what the process had with its libraries and the batch.
+seconds, is answered as in serving.py.
 """
 import sys
 
 sys.dont_write_bytecode = True
-from serving import agree, arguments, fastest, memory_beyond, mixed_precision, prepared_torch, read_tensors, serve  # noqa: E402
+from serving import agree, arguments, fastest, mixed_precision, prepared_torch, read_tensors, serve, tell_memory  # noqa: E402
 
 args = arguments(__doc__)
 torch = prepared_torch(args.threads)
@@ -79,7 +78,7 @@ def trainer(foreach, training, autocast):
     return p, step
 
 
-beyond = memory_beyond(lambda: trainer(False, True, False))
+tell_memory(lambda: trainer(False, True, False))
 p, step = trainer(False, False, False)
 with torch.no_grad():
     errors = [agree("logits", logits, forward(p, False), MOST)]
@@ -89,4 +88,4 @@ variants = {"adam loop": trainer(False, True, False)[1], "adam foreach": trainer
 if args.autocast:
     variants["adam loop autocast"] = trainer(False, True, True)[1]
 best, step = fastest(variants)
-serve(step, "agreement %.1e %.1e %s" % (*errors, best), beyond)
+serve(step, "agreement %.1e %.1e %s" % (*errors, best))
