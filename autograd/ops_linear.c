@@ -89,9 +89,12 @@ static et_status linear_fwd(et_node *n)
     if (g.act == ET_ACT_GELU && n->recording) {
         const et_tensor *y = n->out[0];
         et_tensor *z = et_save_extra(n, 0, y->dtype, y->ndim, y->shape);
-        if (!z || !(g.pre = et_data_mut(z)))
+        if (!z)
             return et_error_status();
-        g.ldp = g.ldc;
+        g.out = g.c;
+        g.ldo = g.ldc;
+        if (!(g.c = et_data_mut(z)))
+            return et_error_status();
     }
     return et_product(n, x->dtype, &g);
 }

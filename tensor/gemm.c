@@ -70,31 +70,31 @@ static char *at_mut(const gemm_job *w, void *base, int64_t elems)
 
 /* --- the epilogue that tiles do not do --- */
 
-/* pre, if given, receives c as it was. */
-static void activate(const gemm_job *w, int64_t n, void *c, void *pre)
+/* out = act(c); they may be the same. */
+static void activate(const gemm_job *w, int64_t n, const void *c, void *out)
 {
     static const et_unary unary[] = {[ET_ACT_RELU] = ET_U_RELU,
                                      [ET_ACT_TANH] = ET_U_TANH,
                                      [ET_ACT_SIGMOID] = ET_U_SIGMOID,
                                      [ET_ACT_GELU] = ET_U_GELU};
 
-    if (pre)
-        memcpy(pre, c, (size_t)(n * w->es));
     if (w->g.act != ET_ACT_NONE)
-        w->kr->unary[unary[w->g.act]](n, c, c);
+        w->kr->unary[unary[w->g.act]](n, c, out);
+    else if (out != c)
+        memcpy(out, c, (size_t)(n * w->es));
 }
 
 static void finish(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
 {
     const et_gemm_args *g = &w->g;
 
-    if (!g->residual && g->act == ET_ACT_NONE && !g->pre)
+    if (!g->residual && g->act == ET_ACT_NONE && !g->out)
         return;
     for (int64_t i = i0; i < i1; i++) {
         char *c = at_mut(w, g->c, i * g->ldc + j0);
         if (g->residual)
             w->kr->binary[ET_B_ADD](j1 - j0, c, 1, at(w, g->residual, i * g->ldr + j0), 1, c);
-        activate(w, j1 - j0, c, g->pre ? at_mut(w, g->pre, i * g->ldp + j0) : NULL);
+        activate(w, j1 - j0, c, g->out ? at_mut(w, g->out, i * g->ldo + j0) : c);
     }
 }
 
@@ -467,8 +467,8 @@ static et_gemm_args nth_product(const gemm_job *w, int64_t i)
     g.c = at_mut(w, g.c, outer * g.sc2 + inner * g.sc);
     if (g.residual)
         g.residual = at(w, g.residual, outer * g.sr2 + inner * g.sr);
-    if (g.pre)
-        g.pre = at_mut(w, g.pre, outer * g.sp2 + inner * g.sp);
+    if (g.out)
+        g.out = at_mut(w, g.out, outer * g.so2 + inner * g.so);
     return g;
 }
 
@@ -506,7 +506,7 @@ static void column_to_row(et_gemm_args *g)
     et_gemm_args t = *g;
 
     if (g->packed || g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->residual ||
-        g->pre || g->batch * g->batch2 > 1)
+        g->out || g->batch * g->batch2 > 1)
         return;
     t.m = 1;
     t.n = g->m;
@@ -534,7 +534,7 @@ static void settle_strides(et_gemm_args *g)
     if (g->batch == 1) {
         g->batch = g->batch2;
         g->batch2 = 1;
-        g->sa = g->sa2, g->sb = g->sb2, g->sc = g->sc2, g->sr = g->sr2, g->sp = g->sp2;
+        g->sa = g->sa2, g->sb = g->sb2, g->sc = g->sc2, g->sr = g->sr2, g->so = g->so2;
     }
 }
 
@@ -542,7 +542,7 @@ static void settle_strides(et_gemm_args *g)
 static void merge_batch(et_gemm_args *g)
 {
     if (g->batch > 1 && g->sb == 0 && g->sa == g->m * g->rsa && g->sc == g->m * g->ldc &&
-        (!g->residual || g->sr == g->m * g->ldr) && (!g->pre || g->sp == g->m * g->ldp)) {
+        (!g->residual || g->sr == g->m * g->ldr) && (!g->out || g->so == g->m * g->ldo)) {
         g->m *= g->batch;
         g->batch = 1;
     }

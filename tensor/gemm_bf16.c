@@ -53,8 +53,8 @@ static et_gemm_args nth(et_dtype from, const et_gemm_args *args, int64_t i2, int
     g.c = (float *)g.c + i2 * g.sc2 + i1 * g.sc;
     if (g.residual)
         g.residual = (const float *)g.residual + i2 * g.sr2 + i1 * g.sr;
-    if (g.pre)
-        g.pre = (float *)g.pre + i2 * g.sp2 + i1 * g.sp;
+    if (g.out)
+        g.out = (float *)g.out + i2 * g.so2 + i1 * g.so;
     g.batch = g.batch2 = 1;
     return g;
 }
@@ -218,7 +218,7 @@ static et_status finish(const et_gemm_args *g)
 {
     et_gemm_args rest = *g;
 
-    if (!g->residual && g->act == ET_ACT_NONE && !g->pre)
+    if (!g->residual && g->act == ET_ACT_NONE && !g->out)
         return ET_OK;
     rest.k = 0;
     rest.beta = 1;

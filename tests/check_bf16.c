@@ -162,7 +162,7 @@ typedef struct options {
     int64_t batch;
     bool share_b;
     double alpha, beta;
-    bool bias, residual, pre;
+    bool bias, residual, out;
     et_act act;
     bool threads; /* on three, too */
 } options;
@@ -175,15 +175,15 @@ static void check_product(int64_t m, int64_t n, int64_t k, const options *o)
     const int64_t ld = n + 3, size_c = (m + 1) * ld;
 
     g.batch = o->batch;
-    g.ldc = g.ldr = g.ldp = ld;
+    g.ldc = g.ldr = g.ldo = ld;
     g.sa = size_a;
     g.sb = o->share_b ? 0 : size_b;
-    g.sc = g.sr = g.sp = size_c;
+    g.sc = g.sr = g.so = size_c;
     thrice a = make(size_a * o->batch, 1), b = make(size_b * o->batch, 2), c = make(size_c * o->batch, 3);
-    thrice bias = make(n, 4), residual = make(size_c * o->batch, 5), pre = make(size_c * o->batch, 6);
+    thrice bias = make(n, 4), residual = make(size_c * o->batch, 5), out = make(size_c * o->batch, 6);
     const size_t bytes = (size_t)(size_c * o->batch) * sizeof(float);
-    float *got = malloc(bytes), *before = malloc(bytes), *first = malloc(bytes);
-    ck_assert(got && before && first);
+    float *got = malloc(bytes), *acted = malloc(bytes), *first = malloc(bytes);
+    ck_assert(got && acted && first);
     for (int64_t i = 0; i < size_c * o->batch; i++) /* what is added is not rounded */
         c.d[i] = c.f[i], residual.d[i] = residual.f[i];
     for (int64_t i = 0; i < n; i++)
@@ -193,7 +193,7 @@ static void check_product(int64_t m, int64_t n, int64_t k, const options *o)
     want.a = a.d, want.b = b.d, want.c = c.d;
     want.bias = o->bias ? bias.d : NULL;
     want.residual = o->residual ? residual.d : NULL;
-    want.pre = o->pre ? pre.d : NULL;
+    want.out = o->out ? out.d : NULL;
     ck_assert_int_eq(et_gemm(ET_F64, &want), ET_OK);
     g.bias = o->bias ? bias.f : NULL;
     g.residual = o->residual ? residual.f : NULL;
@@ -201,8 +201,8 @@ static void check_product(int64_t m, int64_t n, int64_t k, const options *o)
     for (int way = 0; way < (o->threads ? 4 : 2); way++) {
         const et_dtype from = way & 1 ? ET_BF16 : ET_F32;
         memcpy(got, c.f, bytes);
-        memcpy(before, pre.f, bytes);
-        g.pre = o->pre ? before : NULL;
+        memcpy(acted, out.f, bytes);
+        g.out = o->out ? acted : NULL;
         g.a = way & 1 ? (const void *)a.h : a.f;
         g.b = way & 1 ? (const void *)b.h : b.f;
         ck_assert_int_eq(et_set_num_threads(way & 2 ? 3 : 1), ET_OK);
@@ -219,21 +219,21 @@ static void check_product(int64_t m, int64_t n, int64_t k, const options *o)
             if (!(fabs(got[i] - expected) <= (inside ? tol : 0)))
                 ck_abort_msg("%s: %dx%dx%d, element %d of row %d is %.9g, expected %.9g", et_isa(), (int)m,
                              (int)n, (int)k, (int)col, (int)row, (double)got[i], expected);
-            if (o->pre &&
-                !(fabs(before[i] - (inside ? pre.d[i] : (double)pre.f[i])) <= (inside ? tol : 0)))
-                ck_abort_msg("%s: before act, %d of row %d is %.9g", et_isa(), (int)col, (int)row,
-                             (double)before[i]);
+            if (o->out &&
+                !(fabs(acted[i] - (inside ? out.d[i] : (double)out.f[i])) <= (inside ? tol : 0)))
+                ck_abort_msg("%s: act, %d of row %d is %.9g", et_isa(), (int)col, (int)row,
+                             (double)acted[i]);
         }
     }
     free(got);
-    free(before);
+    free(acted);
     free(first);
     drop(&a);
     drop(&b);
     drop(&c);
     drop(&bias);
     drop(&residual);
-    drop(&pre);
+    drop(&out);
 }
 
 START_TEST(edges)
@@ -292,7 +292,7 @@ START_TEST(epilogues)
                                      .bias = t & 4,
                                      .residual = t & 8,
                                      .act = acts[t % 4],
-                                     .pre = t % 4 && t & 16});
+                                     .out = t % 4 && t & 16});
 }
 END_TEST
 

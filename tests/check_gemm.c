@@ -78,7 +78,7 @@ static long double act_ref(et_act act, long double x)
 /* Operands with room around C: rows ldc = n + 3 apart and one more row at the end, to see writes outside. */
 typedef struct problem {
     et_gemm_args g;
-    array a, b, c, bias, residual, pre;
+    array a, b, c, bias, residual, out;
 } problem;
 
 enum { LAYOUT_N, LAYOUT_T, LAYOUT_STRIDED, N_LAYOUTS };
@@ -95,16 +95,16 @@ static problem make_problem(et_dtype dtype, int64_t m, int64_t n, int64_t k, int
     problem p = {.g = {.m = m, .n = n, .k = k, .alpha = 1, .batch = batch}};
     int64_t size_a = layout(la, m, k, &p.g.rsa, &p.g.csa), size_b = layout(lb, k, n, &p.g.rsb, &p.g.csb);
 
-    p.g.ldc = p.g.ldr = p.g.ldp = n + 3;
+    p.g.ldc = p.g.ldr = p.g.ldo = n + 3;
     p.g.sa = size_a;
     p.g.sb = size_b;
-    p.g.sc = p.g.sr = p.g.sp = (m + 1) * (n + 3);
+    p.g.sc = p.g.sr = p.g.so = (m + 1) * (n + 3);
     p.a = make(dtype, size_a * batch, 1);
     p.b = make(dtype, size_b * batch, 2);
     p.c = make(dtype, p.g.sc * batch, 0);
     p.bias = make(dtype, n, 3);
     p.residual = make(dtype, p.g.sr * batch, 4);
-    p.pre = make(dtype, p.g.sp * batch, 0);
+    p.out = make(dtype, p.g.so * batch, 0);
     for (int64_t i = 0; i < batch * (m + 1); i++)
         for (int64_t j = 0; j < n; j++)
             if (i % (m + 1) < m)
@@ -122,7 +122,7 @@ static void free_problem(problem *p)
     free(p->c.data);
     free(p->bias.data);
     free(p->residual.data);
-    free(p->pre.data);
+    free(p->out.data);
 }
 
 /* Runs the product and compares every element, and what lies around C. */
@@ -140,7 +140,7 @@ static void run_and_compare(problem *p, const char *what)
                 int64_t at = q * g->sc + i * g->ldc + j;
                 if (i == g->m || j >= g->n) {
                     ck_assert_msg(get(&p->c, at) == get(&before, at) &&
-                                  (!g->pre || get(&p->pre, at) == GUARD),
+                                  (!g->out || get(&p->out, at) == GUARD),
                                   "%s: wrote outside C at %ld, %ld", what, (long)i, (long)j);
                     continue;
                 }
@@ -161,14 +161,15 @@ static void run_and_compare(problem *p, const char *what)
                     sum += get(&p->residual, at), size += 1;
                 long double want = act_ref(g->act, sum);
                 double tol = eps * ((4 + sqrt((double)g->k)) * (double)size + (g->act ? 16 : 0));
-                ck_assert_msg(fabsl(get(&p->c, at) - want) <= tol,
+                const double got = get(g->out ? &p->out : &p->c, at);
+                ck_assert_msg(fabsl(got - want) <= tol,
                               "%s: %ldx%ldx%ld C[%ld][%ld][%ld] is %.9g, expected %.9g, tolerance %.2g", what,
-                              (long)g->m, (long)g->n, (long)g->k, (long)q, (long)i, (long)j, get(&p->c, at),
+                              (long)g->m, (long)g->n, (long)g->k, (long)q, (long)i, (long)j, got,
                               (double)want, tol);
-                if (g->pre)
-                    ck_assert_msg(fabsl(get(&p->pre, at) - sum) <= tol,
+                if (g->out)
+                    ck_assert_msg(fabsl(get(&p->c, at) - sum) <= tol,
                                   "%s: before act [%ld][%ld] is %.9g, expected %.9g", what, (long)i, (long)j,
-                                  get(&p->pre, at), (double)sum);
+                                  get(&p->c, at), (double)sum);
             }
     free(before.data);
 }
@@ -304,7 +305,7 @@ START_TEST(epilogues)
             if (variant & 2)
                 p.g.residual = p.residual.data;
             if (variant & 4)
-                p.g.pre = p.pre.data;
+                p.g.out = p.out.data;
             if (variant & 8) {
                 uint32_t seed = 9;
                 for (int64_t i = 0; i < p.c.n; i++)
@@ -427,22 +428,22 @@ START_TEST(threads)
         const int counts[] = {2, 3, 8};
         p.g.bias = p.bias.data;
         p.g.act = ET_ACT_RELU;
-        p.g.pre = p.pre.data;
+        p.g.out = p.out.data;
         ck_assert_int_eq(et_gemm(dtype, &p.g), ET_OK);
-        array first = copy_of(&p.c), before = copy_of(&p.pre);
+        array first = copy_of(&p.c), outs = copy_of(&p.out);
         for (int t = 0; t < 3; t++) {
             for (int64_t i = 0; i < p.c.n; i++)
-                put(&p.pre, i, GUARD);
+                put(&p.out, i, GUARD);
             ck_assert_int_eq(et_set_num_threads(counts[t]), ET_OK);
             ck_assert_int_eq(et_gemm(dtype, &p.g), ET_OK);
             ck_assert_msg(!memcmp(first.data, p.c.data, et_dtype_size(dtype) * (size_t)p.c.n) &&
-                              !memcmp(before.data, p.pre.data, et_dtype_size(dtype) * (size_t)p.c.n),
+                              !memcmp(outs.data, p.out.data, et_dtype_size(dtype) * (size_t)p.c.n),
                           "%s: %ldx%ldx%ld differs on %d threads", kr->name, (long)p.g.m, (long)p.g.n,
                           (long)p.g.k, counts[t]);
         }
         ck_assert_int_eq(et_set_num_threads(1), ET_OK);
         free(first.data);
-        free(before.data);
+        free(outs.data);
         free_problem(&p);
     }
 }
