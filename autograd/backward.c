@@ -174,12 +174,12 @@ et_status et_gx_pass(et_node *n, int i)
 
 static et_status make_again(et_tensor *t);
 
-/* Saved tensors must be there, if need be again, and be what they were. */
-static et_status check_saved(const et_node *n)
+/* The tensors that n saves, of which `saves` tells, must be there, if need be again, and be what they were. */
+static et_status check_saved(const et_node *n, unsigned saves)
 {
     for (int i = 0; i < n->n_in && i < 16; i++) {
         et_tensor *t = n->in[i];
-        if (t && n->saves & ET_SAVE_IN(i) && !t->storage && t->remakable && t->node && !t->node->released &&
+        if (t && saves & ET_SAVE_IN(i) && !t->storage && t->remakable && t->node && !t->node->released &&
             make_again(t))
             return et_error_status();
     }
@@ -187,7 +187,7 @@ static et_status check_saved(const et_node *n)
         et_here(n->file, n->line);
     for (int i = 0; i < n->n_in && i < 16; i++) {
         const et_tensor *t = n->in[i];
-        if (!t || !(n->saves & ET_SAVE_IN(i)))
+        if (!t || !(saves & ET_SAVE_IN(i)))
             continue;
         if (!t->storage)
             return et_op_raise(n, ET_ESCOPE, "backward: operand %d was released", i);
@@ -198,7 +198,7 @@ static et_status check_saved(const et_node *n)
     }
     for (int k = 0; k < n->n_out; k++) {
         const et_tensor *t = n->out[k];
-        if (!(n->saves & ET_SAVE_OUT(k)))
+        if (!(saves & ET_SAVE_OUT(k)))
             continue;
         if (!t->storage)
             return et_op_raise(n, ET_ESCOPE, "backward: the result was released");
@@ -213,7 +213,7 @@ static et_status check_saved(const et_node *n)
 static et_status make_again(et_tensor *t)
 {
     et_node *n = t->node;
-    et_status status = check_saved(n);
+    et_status status = check_saved(n, n->saves & n->op->remake_reads);
     et_span span;
 
     if (status)
@@ -224,12 +224,13 @@ static et_status make_again(et_tensor *t)
     status = y ? n->op->remake(n, y) : et_error_status();
     et_scratch_free(n);
     if (et_profiled)
-        et_span_end(&span, n, ET_PROFILE_FORWARD, 0, status ? 0 : et_span_bytes(n, false));
+        et_span_end(&span, n, ET_PROFILE_FORWARD, 0, 2.0 * (double)t->numel * (double)et_dtype_size(t->dtype));
     if (!status) {
         n->remade = true;
         return ET_OK;
     }
     et_release(t);
+    t->remakable = true;
     if (!et_error_status())
         et_op_raise(n, status, "its result could not be made again");
     return et_fail_status(n->op->name);
@@ -289,7 +290,7 @@ static et_status check_new_gradients(const et_node *n)
 /* Backward of one node, into memory. */
 static et_status step(et_node *n)
 {
-    et_status status = check_saved(n);
+    et_status status = check_saved(n, n->saves);
 
     if (status)
         return status;
@@ -309,7 +310,7 @@ static et_status step(et_node *n)
 static et_status step_graph(et_node *n)
 {
     et_tensor *gy[ET_MAX_OUT], *few[ET_MAX_ARGS], **gx = few;
-    et_status status = check_saved(n);
+    et_status status = check_saved(n, n->saves);
 
     if (status)
         return status;

@@ -75,7 +75,8 @@ et_scope *et_scope_open_root(void) { return open_scope(true); }
 /* True if its op can give the elements back as they are now, and nobody else has them. */
 static bool may_be_remade(const et_tensor *t)
 {
-    return t->remakable && t->storage && t->storage->refs == 1 && t->storage->version == t->made_version;
+    return t->remakable && t->node && t->storage && t->storage->refs == 1 &&
+           t->storage->version == t->made_version;
 }
 
 et_status et_scope_close(et_scope *scope)
@@ -94,8 +95,11 @@ et_status et_scope_close(et_scope *scope)
              * elements while a backward rule is to read them. */
             et_scope_link(scope->root, t);
             t->on_tape = true;
-            if (!t->keep && (!t->saved_by || may_be_remade(t)))
+            const bool again = t->saved_by && may_be_remade(t);
+            if (!t->keep && (!t->saved_by || again)) {
                 et_release(t);
+                t->remakable = again;
+            }
         } else {
             et_tensor_destroy(t);
         }
@@ -147,6 +151,7 @@ et_tensor *et_scope_return(et_scope *scope, et_tensor *t)
         t->node = NULL;
         t->requires_grad = false;
         t->on_tape = false;
+        t->remakable = false;
     }
     return t;
 }

@@ -56,7 +56,7 @@ et_scope *et_scope_root(void);
  *  elements, for the op that makes them again. NULL and ENOMEM on failure. */
 void *et_scope_restore(et_tensor *t);
 /** A tensor of the caller's with the elements of t, which has none from then on. NULL, and t as it was,
- *  where others share them or they have gaps; NULL and ENOMEM on failure. */
+ *  where others share them or they are a part of more; NULL and ENOMEM on failure. */
 et_tensor *et_scope_salvage(et_tensor *t);
 /** The tape that hangs on a root scope; drop(tape) is called when the scope closes,
  *  before its tensors go. */

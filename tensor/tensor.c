@@ -166,6 +166,7 @@ void et_release(et_tensor *x)
         return;
     storage_drop(x->storage);
     x->storage = NULL;
+    x->remakable = false;
 }
 
 void *et_scope_restore(et_tensor *t)
@@ -178,7 +179,8 @@ void *et_scope_restore(et_tensor *t)
 
 et_tensor *et_scope_salvage(et_tensor *t)
 {
-    if (!t->storage || t->storage->refs != 1 || t->offset || !et_is_contiguous(t))
+    if (!t->storage || t->storage->refs != 1 || !et_is_contiguous(t) ||
+        t->storage->bytes != (size_t)t->numel * dtypes[t->dtype].size)
         return NULL;
     et_tensor *own = et_handle_new(NULL, t->dtype, t->ndim, t->shape);
     if (own) {
