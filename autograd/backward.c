@@ -174,7 +174,7 @@ et_status et_gx_pass(et_node *n, int i)
 
 static et_status make_again(et_tensor *t);
 
-/* The tensors that n saves, of which `saves` tells, must be there, if need be again, and be what they were. */
+/* What n saves, as far as `saves` says, must be there, if need be again, and be what it was. */
 static et_status check_saved(const et_node *n, unsigned saves)
 {
     for (int i = 0; i < n->n_in && i < 16; i++) {
@@ -208,7 +208,7 @@ static et_status check_saved(const et_node *n, unsigned saves)
     return ET_OK;
 }
 
-/* The elements that went with the scope of t. What its op reads for them is not made again itself (see
+/* The elements that went with the scope of t. What `remake` reads for them is never such itself (see
  * et_tape_record), so this goes no deeper. */
 static et_status make_again(et_tensor *t)
 {
@@ -224,7 +224,8 @@ static et_status make_again(et_tensor *t)
     status = y ? n->op->remake(n, y) : et_error_status();
     et_scratch_free(n);
     if (et_profiled)
-        et_span_end(&span, n, ET_PROFILE_FORWARD, 0, 2.0 * (double)t->numel * (double)et_dtype_size(t->dtype));
+        et_span_end(&span, n, ET_PROFILE_FORWARD, 0,
+                    2.0 * (double)t->numel * (double)et_dtype_size(t->dtype)); /* read, written */
     if (!status) {
         n->remade = true;
         return ET_OK;

@@ -31,7 +31,8 @@ typedef enum et_profile_kind {
     ET_PROFILE_PART      /* what et_profile_part_begin named */
 } et_profile_kind;
 
-/* All calls of one op in one direction, or all parts of one name. */
+/* All calls of one op in one direction, or all parts of one name. A result that backward has made again
+ * (op.h, remake) is a call of forward. */
 typedef struct et_profile_row {
     const char *name; /* valid as long as the profile */
     et_profile_kind kind;
