@@ -140,7 +140,7 @@ struct et_op {
     et_status (*fwd)(et_node *n);
     /* For a result that costs little beside its room: writes output 0 to y once more, the same bits, from
      * what this node saves: operands, of which remake_reads tells, and extras (without any the output is
-     * kept). Such an output goes with its scope; this runs once, when backward comes to who reads it. */
+     * kept). Such an output goes with its scope; this runs once, before the first backward that reads it. */
     et_status (*remake)(et_node *n, void *y);
     unsigned remake_reads;
     /* Adds to the gradients of the operands (et_gx_*), for those with n->needs[i]. */

@@ -82,7 +82,6 @@ START_TEST(same_bits)
 {
     net n = make_net(_i ? ET_F64 : ET_F32);
     et_tensor *want[N_PARAMS], *y;
-    const et_storage *none = NULL;
     between b;
 
     y = et_keep(apply(&n, &b));
@@ -92,12 +91,12 @@ START_TEST(same_bits)
 
     et_tensor *again = et_keep(apply_scoped(&n, &b));
     ck_assert(et_equal(y, again));
-    ck_assert_ptr_eq(b.norm->storage, none);
-    ck_assert_ptr_eq(b.hidden->storage, none);
+    ck_assert_ptr_null(b.norm->storage);
+    ck_assert_ptr_null(b.hidden->storage);
     WORKS(et_backward_from(again, gy, 0));
     check_gradients(&n, want, "scoped");
-    ck_assert_ptr_eq(b.norm->storage, none); /* made, read, and given back */
-    ck_assert_ptr_eq(b.hidden->storage, none);
+    ck_assert_ptr_null(b.norm->storage); /* made, read, and given back */
+    ck_assert_ptr_null(b.hidden->storage);
     FAILS_STATUS(et_backward_from(again, gy, 0), ET_ESCOPE, "pass ET_RETAIN_GRAPH");
 }
 END_TEST
@@ -314,7 +313,7 @@ START_TEST(gradient_in_place)
         ck_assert_ptr_null(h->storage);
     }
     ck_assert_uint_lt(after.peak, before.current + (size_t)(rows * width) * sizeof(float));
-    /* y = 1 W1^T W2^T: dW1 = sum of rows of 1 W2, times x. */
+    /* Twice dW1[o, i] = sum over rows r of (1 W2)[r, o] x[r, i]. */
     ck_assert_double_eq_tol(et_get(et_grad_of(w[0]), (const int64_t[]){0, 0}), 2 * rows * width * 0.02, 1);
 }
 END_TEST

@@ -62,11 +62,11 @@ check_PROGRAMS += \
 	tests/check_recordings \
 	tests/check_recurrent \
 	tests/check_reduce_ops \
+	tests/check_remake \
 	tests/check_rng \
 	tests/check_rng_fill \
 	tests/check_resample \
 	tests/check_safetensors \
-	tests/check_remake \
 	tests/check_scopes \
 	tests/check_search \
 	tests/check_search_data \
@@ -151,11 +151,11 @@ tests_check_recordings_LDADD = $(TEST_LDADD)
 tests_check_recurrent_SOURCES = tests/check_recurrent.c tests/recurrent_slow.h
 tests_check_recurrent_LDADD = $(TEST_LDADD)
 tests_check_reduce_ops_LDADD = $(TEST_LDADD)
+tests_check_remake_LDADD = $(TEST_LDADD)
 tests_check_rng_LDADD = $(TEST_LDADD)
 tests_check_rng_fill_LDADD = $(TEST_LDADD)
 tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
-tests_check_remake_LDADD = $(TEST_LDADD)
 tests_check_scopes_LDADD = $(TEST_LDADD)
 tests_check_search_LDADD = $(TEST_LDADD)
 tests_check_search_data_SOURCES = examples/search_data.c tests/check_search_data.c
