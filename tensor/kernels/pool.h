@@ -350,17 +350,14 @@ static void norm_sums(int64_t n, const void *vx, const et_norm *norm, const void
     const real centre = norm_centre(norm, &shift);
     const vr m = v_set(centre), s = v_set((real)norm->scale), b = v_set((real)shift), zero = v_set(0);
 
-    for (int64_t begin = 0; begin < n; begin += MOMENT_BLOCK, xs += MOMENT_BLOCK, ds += MOMENT_BLOCK) {
-        const int64_t size = n - begin < MOMENT_BLOCK ? n - begin : MOMENT_BLOCK;
-        if (norm->relu) {
+    if (norm->relu) {
 #define D v_keep_k(NORM_OPEN(LD(ds)), zero, k, full)
-            NORM_TWO_SUMS(size)
+        NORM_TWO_SUMS(n)
 #undef D
-        } else {
+    } else {
 #define D LD(ds)
-            NORM_TWO_SUMS(size)
+        NORM_TWO_SUMS(n)
 #undef D
-        }
     }
     *sum = total;
     *dot = product + ((double)centre - norm->mean) * total;
