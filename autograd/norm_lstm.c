@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "autograd/norm_lstm.h"
-#include "autograd/shards.h"
 #include "tensor/ints.h"
 
 enum { GATES = ET_NL_GATES, I = ET_NL_I, J = ET_NL_J, F = ET_NL_F, O = ET_NL_O, SCALES = ET_NL_SCALES };
@@ -97,7 +96,7 @@ et_status et_norm_open(et_node *n, unsigned operands, et_norm_call *c)
                            (double)(c->n + c->k) * (double)(GATES * c->k) +
                            (double)(SCALES * c->e) * (double)(c->k + c->n);
     c->rows = et_shard_rows(c->B, c->T, weights);
-    c->n_shards = c->rows ? ceil_div(c->B, c->rows) : 0;
+    c->lanes = et_lanes_for(c->rows ? ceil_div(c->B, c->rows) : 0);
     for (int i = 0; i < ET_NL_IN; i++)
         if (n->in[i] && operands & ET_SAVE_IN(i) && !(c->in[i] = et_contig(n, n->in[i])))
             return et_error_status();
@@ -202,7 +201,7 @@ typedef struct forward {
     et_norm_call c;
     et_step_matrix w_hh, w_u, zw, alpha[SCALES];
     void *y, *last;
-    char *own;          /* [n_shards][own_bytes]: scales of a step, then a row's numbers */
+    char *own;          /* [lanes][own_bytes]: scales of a step, then a row's numbers */
     size_t own_bytes;
     int64_t row_at;     /* reals */
 } forward;
@@ -285,12 +284,12 @@ static et_status large_step(const forward *f, int64_t lo, int64_t rows, int64_t 
     return status;
 }
 
-static et_status forward_shard(const void *user, int64_t shard)
+static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
 {
     const forward *f = user;
     const et_norm_call *c = &f->c;
     const int64_t lo = shard * c->rows, rows = min64(c->rows, c->B - lo), both = c->n + c->k;
-    char *own = f->own + (size_t)shard * f->own_bytes;
+    char *own = f->own + (size_t)lane * f->own_bytes;
     const size_t bytes = (size_t)both * c->size;
     et_status status = ET_OK;
     int64_t steps = 0;
@@ -338,7 +337,7 @@ et_status et_norm_lstm_fwd(et_node *n)
     }
     f.row_at = c->k ? c->rows * SCALES * c->n : 0;
     f.own_bytes = (size_t)round_up((f.row_at + row_reals(max64(c->n, c->k))) * (int64_t)c->size, 64);
-    f.own = et_scratch(n, f.own_bytes * (size_t)c->n_shards);
+    f.own = et_scratch(n, f.own_bytes * (size_t)c->lanes.count);
     if (!f.own ||
         et_step_matrix_open(n, c, c->n, GATES * c->n, c->in[ET_NL_W_HH], GATES * c->n, 1, &f.w_hh))
         return et_error_status();
@@ -347,5 +346,5 @@ et_status et_norm_lstm_fwd(et_node *n)
          et_step_matrix_open(n, c, c->k, SCALES * c->e, c->in[ET_NL_ZW], SCALES * c->e, 1, &f.zw) ||
          et_norm_alpha_open(n, c, false, f.alpha)))
         return et_error_status();
-    return et_shards_run(n, c->n_shards, forward_shard, &f);
+    return et_shards_run(n, &c->lanes, forward_shard, &f);
 }

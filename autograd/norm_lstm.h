@@ -7,6 +7,7 @@
 #define ETUDE_AUTOGRAD_NORM_LSTM_H
 
 #include "autograd/op.h"
+#include "autograd/shards.h"
 
 typedef struct et_norm_lstm_attr {
     bool reverse;
@@ -81,7 +82,8 @@ typedef struct et_norm_call {
     bool reverse;
     size_t size;            /* of a real */
     int64_t B, T, n, k, e;
-    int64_t rows, n_shards; /* rows of a shard (the last may have fewer) */
+    int64_t rows;           /* of a shard (the last may have fewer) */
+    et_lanes lanes;
     const void *in[ET_NL_IN];
     const int32_t *lengths; /* or NULL: all T */
     et_norm_cell cell, small;

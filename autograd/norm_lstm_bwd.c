@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "autograd/norm_lstm.h"
-#include "autograd/shards.h"
 #include "tensor/ints.h"
 
 enum { GATES = ET_NL_GATES, SCALES = ET_NL_SCALES, CHUNK_ROWS = 128 /* of the products for the weights */,
@@ -34,16 +33,16 @@ typedef struct backward {
     void *dxw, *dxu, *dkeep, *dstate;                 /* NULL: not needed */
     int dxw_acc, dxu_acc, dstate_acc;
     et_shard_grad sum[ET_NL_IN];                      /* of the weights */
-    void *unread[ET_NL_IN];                           /* where gradients go that nobody needs */
+    void *unread[ET_NL_IN];                           /* [lanes] where gradients go that nobody needs */
     int64_t chunk;                                    /* steps whose gradients are together */
-    char *own;                                        /* [n_shards][own_bytes] */
+    char *own;                                        /* [lanes][own_bytes] */
     size_t own_bytes;
 } backward;
 
 /* A shard at work; what holds a chunk has its steps in the order of time. */
 typedef struct shard {
     const backward *p;
-    int64_t lo, rows, steps, index;
+    int64_t lo, rows, steps, index, lane;
     char *dhu, *dcv;   /* [rows][n + k]: gradients of the state */
     char *dhw;         /* chunk: [rows][4n] */
     char *dscale;      /* chunk: [rows][12][n] */
@@ -85,9 +84,11 @@ static size_t lay_out(const backward *p, shard *s)
 /* The shard's sum for the gradient of operand i. */
 static void *sum_of(const shard *s, int i)
 {
+    const et_norm_call *c = &s->p->c;
     const et_shard_grad *g = &s->p->sum[i];
 
-    return et_norm_at(&s->p->c, g->to ? g->parts : s->p->unread[i], s->index * g->count);
+    return g->to ? et_shard_part(c->kr, &c->lanes, g, s->index)
+                 : et_norm_at(c, s->p->unread[i], s->lane * g->count);
 }
 
 /* The row's memory; what a step makes of its preactivations. */
@@ -267,20 +268,20 @@ static void open_state(const shard *s)
     }
 }
 
-static et_status backward_shard(const void *user, int64_t index)
+static et_status backward_shard(const void *user, int64_t index, int64_t lane)
 {
     const backward *p = user;
     const et_norm_call *c = &p->c;
     const int64_t lo = index * c->rows, both = c->n + c->k;
     shard s = {.p = p, .lo = lo, .rows = min64(c->rows, c->B - lo), .index = index,
-               .dhu = p->own + (size_t)index * p->own_bytes};
+               .lane = lane, .dhu = p->own + (size_t)lane * p->own_bytes};
     et_status status = ET_OK;
 
     lay_out(p, &s);
     for (int i = 0; i < N_WEIGHTS; i++) {
-        const et_shard_grad *g = &p->sum[weights[i]];
-        if ((g->to || p->unread[weights[i]]) && !(g->to && g->parts == g->to && g->acc))
-            c->kr->fill(g->count, 0, sum_of(&s, weights[i]));
+        et_shard_begin(c->kr, &c->lanes, &p->sum[weights[i]], index);
+        if (p->unread[weights[i]])
+            c->kr->fill(p->sum[weights[i]].count, 0, sum_of(&s, weights[i]));
     }
     for (int64_t i = 0; i < s.rows; i++)
         s.steps = max64(s.steps, et_norm_length(c, lo + i));
@@ -291,6 +292,8 @@ static et_status backward_shard(const void *user, int64_t index)
         if (step == from && !status)
             status = add_chunk(&s, from, min64(p->chunk, s.steps - from));
     }
+    for (int i = 0; i < N_WEIGHTS; i++)
+        et_shard_end(c->kr, &c->lanes, &p->sum[weights[i]], index);
     for (int64_t i = 0; p->dstate && i < s.rows; i++) {
         char *d = et_norm_at(c, p->dstate, (lo + i) * 2 * both);
         c->kr->axpby(both, 1, et_norm_at(c, s.dhu, i * both), p->dstate_acc, d);
@@ -311,7 +314,7 @@ static et_status open_walk(et_node *n, backward *p)
             return et_error_status();
     p->chunk = max64(1, min64(c->T, et_cut(CHUNK_ROWS, CHUNK_FINE) / c->rows));
     p->own_bytes = lay_out(p, &none);
-    p->own = et_scratch(n, p->own_bytes * (size_t)c->n_shards);
+    p->own = et_scratch(n, p->own_bytes * (size_t)c->lanes.count);
     if (!p->own ||
         et_step_matrix_open(n, c, GATES * c->n, c->n, c->in[ET_NL_W_HH], 1, GATES * c->n, &p->w_hh))
         return et_error_status();
@@ -346,10 +349,10 @@ static et_status open_gradients(et_node *n, backward *p)
         const int w = weights[i];
         if (!n->in[w])
             continue;
-        if (et_shard_grad_open(n, w, c->n_shards, n->in[w]->numel, &p->sum[w]))
+        if (et_shard_grad_open(n, w, &c->lanes, n->in[w]->numel, &p->sum[w]))
             return et_error_status();
         if (!p->sum[w].to && row_adds(w) &&
-            !(p->unread[w] = et_scratch(n, (size_t)(c->n_shards * p->sum[w].count) * c->size)))
+            !(p->unread[w] = et_scratch(n, (size_t)(c->lanes.count * p->sum[w].count) * c->size)))
             return et_error_status();
     }
     return et_error_status();
@@ -369,9 +372,9 @@ et_status et_norm_lstm_bwd(et_node *n)
         return ET_OK;
     }
     if (open_gradients(n, &p) != ET_OK || open_walk(n, &p) != ET_OK ||
-        et_shards_run(n, c->n_shards, backward_shard, &p) != ET_OK)
+        et_shards_run(n, &c->lanes, backward_shard, &p) != ET_OK)
         return et_error_status();
     for (int i = 0; i < N_WEIGHTS; i++)
-        et_shard_grad_sum(c->kr, c->n_shards, &p.sum[weights[i]]);
+        et_shard_grad_sum(c->kr, &c->lanes, &p.sum[weights[i]]);
     return ET_OK;
 }

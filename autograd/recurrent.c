@@ -7,7 +7,6 @@
 #include "config.h"
 
 #include "autograd/recurrent.h"
-#include "autograd/shards.h"
 
 #include <string.h>
 
@@ -134,7 +133,7 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
     c->H = n->in[at.w_hh]->shape[1];
     c->ldh = c->k->rec_packed(1, c->H, 1);
     c->rows = et_shard_rows(c->B, c->T, (double)c->gates * (double)c->H * (double)(c->F + c->H));
-    c->n_shards = c->rows > 0 ? ceil_div(c->B, c->rows) : 0;
+    c->lanes = et_lanes_for(c->rows > 0 ? ceil_div(c->B, c->rows) : 0);
     if (!operand(n, at.w_hh, &c->w_hh) || !operand(n, at.h0, &c->h0) || !operand(n, at.lengths, &lengths))
         return et_error_status();
     c->lengths = lengths;
@@ -161,14 +160,14 @@ int64_t et_rec_steps(const et_rec_call *c, int64_t lo, int64_t hi)
 
 /* --- forward --------------------------------------------------------------------------- */
 
-/* What the shards share, and where shard s has its own memory. */
+/* What the shards share, and where a lane has its own memory. */
 typedef struct forward {
     et_rec_call c;
     int64_t chunk;               /* steps whose input products are made at once */
     void *w_ih, *w_hh;           /* packed */
     void *b_in, *b_rec;          /* packed: added to the input product; to W_hn h of a GRU */
     void *y, *h_n, *c_n, *saved;
-    char *own;                   /* [n_shards][own_bytes] */
+    char *own;                   /* [lanes][own_bytes] */
     size_t own_bytes, inputs_at, state_at, next_at, cell_at, rows_at; /* offsets in own */
 } forward;
 
@@ -202,12 +201,13 @@ static void write_state(const et_rec_call *c, const void *from, int64_t lo, int6
         memcpy(et_rec_at(c, to, (lo + i) * c->H), et_rec_at(c, from, i * c->ldh), (size_t)c->H * c->size);
 }
 
-static void forward_shard(const forward *f, int64_t shard)
+static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
 {
+    const forward *f = user;
     const et_rec_call *c = &f->c;
     const int64_t lo = shard * c->rows, rows = c->B - lo < c->rows ? c->B - lo : c->rows;
     const int64_t steps = et_rec_steps(c, lo, lo + rows);
-    char *own = f->own + (size_t)shard * f->own_bytes;
+    char *own = f->own + (size_t)lane * f->own_bytes;
     void *inputs = own + f->inputs_at, *state = own + f->state_at, *next = own + f->next_at;
     void **y = (void **)(void *)(own + f->rows_at);
     et_rec_step s = {.rows = rows, .units = c->H, .weights = f->w_hh, .bias = f->b_rec, .input = inputs,
@@ -243,12 +243,7 @@ static void forward_shard(const forward *f, int64_t shard)
     write_state(c, state, lo, rows, f->h_n);
     if (c->cell == ET_CELL_LSTM)
         write_state(c, s.cell, lo, rows, f->c_n);
-}
-
-static void forward_shards(int64_t lo, int64_t hi, void *user)
-{
-    for (; lo < hi; lo++)
-        forward_shard(user, lo);
+    return ET_OK;
 }
 
 /* Packs the weights and biases. Both biases go into the input product, except that of a
@@ -321,9 +316,6 @@ et_status et_rec_fwd(et_node *n)
     f.cell_at = f.next_at + state;
     f.rows_at = f.cell_at + state;
     f.own_bytes = f.rows_at + align_up((size_t)c->rows * sizeof(void *));
-    f.own = et_scratch(n, f.own_bytes * (size_t)c->n_shards);
-    if (!f.own)
-        return et_error_status();
-    et_parallel_for(c->n_shards, 1, forward_shards, &f);
-    return ET_OK;
+    f.own = et_scratch(n, f.own_bytes * (size_t)c->lanes.count);
+    return f.own ? et_shards_run(n, &c->lanes, forward_shard, &f) : et_error_status();
 }

@@ -7,6 +7,7 @@
 #define ETUDE_AUTOGRAD_RECURRENT_H
 
 #include "autograd/op.h"
+#include "autograd/shards.h"
 
 /* The attributes of the three ops. */
 typedef struct et_rec_attr {
@@ -49,7 +50,8 @@ typedef struct et_rec_call {
     bool reverse;
     int64_t B, T, F, H;
     int64_t ldh;                /* H in whole vectors */
-    int64_t rows, n_shards;     /* rows of a shard (the last may have fewer) */
+    int64_t rows;               /* of a shard (the last may have fewer) */
+    et_lanes lanes;
     const void *x, *h0, *c0, *w_ih, *w_hh, *b_ih, *b_hh;
     const int32_t *lengths;     /* or NULL: all T */
 } et_rec_call;

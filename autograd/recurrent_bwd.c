@@ -12,7 +12,6 @@
 #include "config.h"
 
 #include "autograd/recurrent.h"
-#include "autograd/shards.h"
 
 #include <string.h>
 
@@ -28,7 +27,7 @@ typedef struct backward {
     int dx_acc, dh0_acc, dc0_acc;
     et_shard_grad w_ih, w_hh_grad, bias;     /* bias: [n_grads H], of both */
     int64_t chunk;                   /* steps whose products are made together */
-    char *own;                       /* a shard's: dh, dc, g of a step; d, x, h of a chunk; row pointers */
+    char *own;                       /* a lane's: dh, dc, g of a step; d, x, h of a chunk; row pointers */
     size_t own_bytes, dc_at, g_at, d_at, x_at, h_at, rows_at;
 } backward;
 
@@ -79,7 +78,7 @@ typedef struct shard {
 /* Start of the shard's part of a weight's gradient. */
 static void *part(const shard *s, const et_shard_grad *g)
 {
-    return et_rec_at(&s->p->c, g->parts, s->index * g->count);
+    return et_shard_part(s->p->c.k, &s->p->c.lanes, g, s->index);
 }
 
 /* The products of `count` steps from step `from` on. What lies in x past a row's length may be anything, and
@@ -155,21 +154,20 @@ static void back_step(const shard *s, int64_t step, int64_t at, et_rec_back *bac
         c->k->rec_product(1, c->H, s->rows, back->ldg, back->g, back->ldg, p->w_hh, NULL, back->dh);
 }
 
-static et_status backward_shard(const void *user, int64_t index)
+static et_status backward_shard(const void *user, int64_t index, int64_t lane)
 {
     const backward *p = user;
     const et_rec_call *c = &p->c;
     const int64_t lo = index * c->rows, rows = c->B - lo < c->rows ? c->B - lo : c->rows;
     const shard s =
-        {p, index, lo, rows, et_rec_steps(c, lo, lo + rows), p->own + (size_t)index * p->own_bytes};
+        {p, index, lo, rows, et_rec_steps(c, lo, lo + rows), p->own + (size_t)lane * p->own_bytes};
     const et_shard_grad *sums[] = {&p->w_ih, &p->w_hh_grad, &p->bias};
     et_rec_back back = {.rows = rows, .units = c->H, .g = s.own + p->g_at, .ldg = c->gates * c->H,
                         .dh = s.own, .dc = s.own + p->dc_at};
     et_status status = ET_OK;
 
     for (int i = 0; i < 3; i++)
-        if (sums[i]->to && !(sums[i]->parts == sums[i]->to && sums[i]->acc))
-            c->k->fill(sums[i]->count, 0, part(&s, sums[i]));
+        et_shard_begin(c->k, &c->lanes, sums[i], index);
     c->k->rec_tile(c->H, rows, p->dh_n ? et_rec_at(c, p->dh_n, lo * c->H) : NULL, c->H, back.dh);
     if (c->cell == ET_CELL_LSTM)
         c->k->rec_tile(c->H, rows, p->dc_n ? et_rec_at(c, p->dc_n, lo * c->H) : NULL, c->H, back.dc);
@@ -179,6 +177,8 @@ static et_status backward_shard(const void *user, int64_t index)
         if (step == from)
             status = add_chunk(&s, from, s.steps - from < p->chunk ? s.steps - from : p->chunk);
     }
+    for (int i = 0; i < 3; i++)
+        et_shard_end(c->k, &c->lanes, sums[i], index);
     for (int64_t b = lo; p->dx && !p->dx_acc && b < lo + rows; b++) {
         const int64_t length = et_rec_length(c, b);
         memset(et_rec_at(c, p->dx, (b * c->T + length) * c->F), 0,
@@ -248,7 +248,7 @@ static et_status open_walk(et_node *n, backward *p)
     p->h_at = p->x_at + align_up((size_t)(all * c->F) * c->size);
     p->rows_at = p->h_at + align_up((size_t)(all * c->H) * c->size);
     p->own_bytes = p->rows_at + align_up(4 * (size_t)c->rows * sizeof(void *));
-    p->own = et_scratch(n, p->own_bytes * (size_t)c->n_shards);
+    p->own = et_scratch(n, p->own_bytes * (size_t)c->lanes.count);
     p->zeros = zeros = et_scratch(n, (size_t)c->H * c->size);
     p->w_hh = et_scratch(n, (size_t)c->k->rec_packed(1, c->H, G) * c->size);
     if (!p->own || !zeros || !p->w_hh)
@@ -284,22 +284,21 @@ et_status et_rec_bwd(et_node *n)
         return et_error_status();
     if (lstm && et_needs(n, c->at.c0) && !(p.dc0 = et_gx(n, c->at.c0, &p.dc0_acc)))
         return et_error_status();
-    if ((status = et_shard_grad_open(n, c->at.w_ih, c->n_shards, c->gates * c->H * c->F, &p.w_ih)) ||
-        (status = et_shard_grad_open(n, c->at.w_hh, c->n_shards, c->gates * c->H * c->H, &p.w_hh_grad)))
+    if ((status = et_shard_grad_open(n, c->at.w_ih, &c->lanes, c->gates * c->H * c->F, &p.w_ih)) ||
+        (status = et_shard_grad_open(n, c->at.w_hh, &c->lanes, c->gates * c->H * c->H, &p.w_hh_grad)))
         return status;
     if (et_needs(n, c->at.b_ih) || et_needs(n, c->at.b_hh)) {
         p.bias.count = c->n_grads * c->H;
         p.bias.to = et_scratch(n, (size_t)p.bias.count * c->size);
-        p.bias.parts = et_scratch(n, (size_t)(c->n_shards * p.bias.count) * c->size);
-        if (!p.bias.to || !p.bias.parts)
+        if (!p.bias.to || (status = et_shard_parts_open(n, &c->lanes, c->size, &p.bias)))
             return et_error_status();
     }
     if ((status = open_walk(n, &p)))
         return status;
-    if ((status = et_shards_run(n, c->n_shards, backward_shard, &p)))
+    if ((status = et_shards_run(n, &c->lanes, backward_shard, &p)))
         return status;
-    et_shard_grad_sum(c->k, c->n_shards, &p.w_ih);
-    et_shard_grad_sum(c->k, c->n_shards, &p.w_hh_grad);
-    et_shard_grad_sum(c->k, c->n_shards, &p.bias);
+    et_shard_grad_sum(c->k, &c->lanes, &p.w_ih);
+    et_shard_grad_sum(c->k, &c->lanes, &p.w_hh_grad);
+    et_shard_grad_sum(c->k, &c->lanes, &p.bias);
     return write_biases(n, &p);
 }

@@ -40,67 +40,109 @@ et_status et_check_lengths(const et_node *n, int i, int64_t B, int64_t T)
     return ET_OK;
 }
 
-typedef struct running {
-    et_status (*body)(const void *user, int64_t shard);
-    const void *user;
-    et_status *status; /* [n_shards] */
-} running;
+/* --- lanes ------------------------------------------------------------------------------- */
 
-static void run_shards(int64_t lo, int64_t hi, void *user)
+et_lanes et_lanes_for(int64_t n_shards)
 {
-    const running *r = user;
+    const int64_t threads = et_threads_for((double)n_shards * (double)et_cut(ET_GRAIN_FLOPS, ET_FINE_FLOPS));
+    const int64_t count = threads < n_shards ? threads : n_shards;
 
-    for (; lo < hi; lo++)
-        if ((r->status[lo] = r->body(r->user, lo)))
-            et_error_clear(); /* raised again by the thread that called */
+    return (et_lanes){n_shards, count, count ? ceil_div(n_shards, count) : 0};
 }
 
-et_status et_shards_run(et_node *n, int64_t n_shards, et_status (*body)(const void *user, int64_t shard),
-                        const void *user)
+typedef struct running {
+    const et_lanes *lanes;
+    et_status (*body)(const void *user, int64_t shard, int64_t lane);
+    const void *user;
+    et_status *status; /* [lanes] */
+} running;
+
+static void run_lanes(int64_t lo, int64_t hi, void *user)
 {
-    running r = {body, user, et_scratch(n, (size_t)n_shards * sizeof *r.status)};
+    const running *r = user;
+    const int64_t each = r->lanes->shards / r->lanes->count, more = r->lanes->shards % r->lanes->count;
+
+    for (int64_t lane = lo; lane < hi; lane++) {
+        const int64_t from = lane * each + (lane < more ? lane : more), to = from + each + (lane < more);
+        r->status[lane] = ET_OK;
+        for (int64_t shard = from; shard < to && !r->status[lane]; shard++)
+            if ((r->status[lane] = r->body(r->user, shard, lane)))
+                et_error_clear(); /* raised again by the thread that called */
+    }
+}
+
+et_status et_shards_run(et_node *n, const et_lanes *lanes,
+                        et_status (*body)(const void *user, int64_t shard, int64_t lane), const void *user)
+{
+    running r = {lanes, body, user, et_scratch(n, (size_t)lanes->count * sizeof *r.status)};
 
     if (!r.status)
         return et_error_status();
-    et_parallel_for(n_shards, 1, run_shards, &r);
-    for (int64_t i = 0; i < n_shards; i++)
+    et_parallel_for(lanes->count, 1, run_lanes, &r);
+    for (int64_t i = 0; i < lanes->count; i++)
         if (r.status[i])
             return et_op_raise(n, r.status[i], "a product failed");
     return ET_OK;
 }
 
+/* --- gradients of weights ---------------------------------------------------------------- */
+
+et_status et_shard_parts_open(et_node *n, const et_lanes *lanes, size_t size, et_shard_grad *g)
+{
+    const int64_t waiting = lanes->shards - lanes->first + (lanes->first > 1); /* lane 0 has one at a time */
+
+    g->parts = waiting > 0 ? et_scratch(n, (size_t)(waiting * g->count) * size) : NULL;
+    return waiting > 0 && !g->parts ? et_error_status() : ET_OK;
+}
+
+et_status et_shard_grad_open(et_node *n, int i, const et_lanes *lanes, int64_t count, et_shard_grad *g)
+{
+    g->count = count;
+    if (!et_needs(n, i))
+        return ET_OK;
+    g->to = et_gx(n, i, &g->acc);
+    return g->to ? et_shard_parts_open(n, lanes, et_dtype_size(n->in[i]->dtype), g) : et_error_status();
+}
+
+void *et_shard_part(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard)
+{
+    const int64_t at = shard < lanes->first ? 0 : shard - lanes->first + (lanes->first > 1);
+
+    return shard == 0 ? g->to : (char *)g->parts + (size_t)(at * g->count) * et_dtype_size(k->dtype);
+}
+
+void et_shard_begin(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard)
+{
+    if (g->to && (shard > 0 || !g->acc))
+        k->fill(g->count, 0, et_shard_part(k, lanes, g, shard));
+}
+
+void et_shard_end(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard)
+{
+    if (g->to && shard > 0 && shard < lanes->first)
+        k->axpby(g->count, 1, et_shard_part(k, lanes, g, shard), 1, g->to);
+}
+
 typedef struct summing {
     const et_kernels *k;
-    int64_t n_shards;
+    const et_lanes *lanes;
     const et_shard_grad *g;
 } summing;
 
 static void sum_parts(int64_t lo, int64_t hi, void *user)
 {
     const summing *s = user;
-    const size_t size = et_dtype_size(s->k->dtype);
-    char *to = (char *)s->g->to + (size_t)lo * size;
+    const size_t from = (size_t)lo * et_dtype_size(s->k->dtype);
 
-    for (int64_t i = 0; i < s->n_shards; i++)
-        s->k->axpby(hi - lo, 1, (char *)s->g->parts + (size_t)(i * s->g->count + lo) * size,
-                    i > 0 || s->g->acc, to);
+    for (int64_t i = s->lanes->first; i < s->lanes->shards; i++)
+        s->k->axpby(hi - lo, 1, (char *)et_shard_part(s->k, s->lanes, s->g, i) + from, 1,
+                    (char *)s->g->to + from);
 }
 
-void et_shard_grad_sum(const et_kernels *k, int64_t n_shards, const et_shard_grad *g)
+void et_shard_grad_sum(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g)
 {
-    summing s = {k, n_shards, g};
+    summing s = {k, lanes, g};
 
-    if (g->to && g->parts != g->to)
+    if (g->to && lanes->first < lanes->shards)
         et_parallel_for(g->count, et_elem_grain(), sum_parts, &s);
-}
-
-et_status et_shard_grad_open(et_node *n, int i, int64_t n_shards, int64_t count, et_shard_grad *g)
-{
-    g->count = count;
-    if (!et_needs(n, i))
-        return ET_OK;
-    g->to = et_gx(n, i, &g->acc);
-    g->parts =
-        n_shards == 1 ? g->to : et_scratch(n, (size_t)(n_shards * count) * et_dtype_size(n->in[i]->dtype));
-    return g->to && g->parts ? ET_OK : et_error_status();
 }

@@ -1,5 +1,5 @@
 /* Layers that walk through time cut the batch into shards, each of which runs its whole sequence by itself:
- * the cut, and the gradients of weights as sums over the shards. */
+ * the cut, who walks which shard, and the gradients of weights as sums over the shards. */
 #ifndef ETUDE_AUTOGRAD_SHARDS_H
 #define ETUDE_AUTOGRAD_SHARDS_H
 
@@ -14,23 +14,44 @@ int64_t et_shard_rows(int64_t B, int64_t T, double weights);
 /* Operand i, int32 [B], holds 0 .. T: ESHAPE or EINVAL if not. Absent: ET_OK. */
 et_status et_check_lengths(const et_node *n, int i, int64_t B, int64_t T);
 
-/* A weight's gradient: where it goes, and the sums of the shards. */
+/* How shards are shared out. A lane is walked by one thread, shard after shard, with the same memory. */
+typedef struct et_lanes {
+    int64_t shards, count;
+    int64_t first; /* shards of lane 0, which are the first ones */
+} et_lanes;
+
+/* As many lanes as threads may run at once; the shards of a lane follow each other. */
+et_lanes et_lanes_for(int64_t n_shards);
+
+/* A weight's gradient: where it goes, and sums over single shards. Those of lane 0 are added to it one by
+ * one, those of others wait in memory of their own for their turn: the order is that of the shards. */
 typedef struct et_shard_grad {
     void *to;      /* NULL: not needed */
-    int acc;
-    void *parts;   /* [n_shards][count]; with one shard `to` itself */
+    int acc;       /* there is something in it, to be added to */
+    void *parts;   /* [sums that wait][count]; the first sum is `to` itself */
     int64_t count;
 } et_shard_grad;
 
-/* Calls body(user, shard) for every shard, each on one thread. The first that failed is raised as this
- * op's by the thread that called. ENOMEM besides. */
-et_status et_shards_run(et_node *n, int64_t n_shards, et_status (*body)(const void *user, int64_t shard),
-                        const void *user);
+/* Calls body(user, shard, lane) for every shard. The first that failed is raised as this op's by the thread
+ * that called. ENOMEM besides. */
+et_status et_shards_run(et_node *n, const et_lanes *lanes,
+                        et_status (*body)(const void *user, int64_t shard, int64_t lane), const void *user);
 
 /* Asks for the memory of the gradient of operand i. */
-et_status et_shard_grad_open(et_node *n, int i, int64_t n_shards, int64_t count, et_shard_grad *g);
+et_status et_shard_grad_open(et_node *n, int i, const et_lanes *lanes, int64_t count, et_shard_grad *g);
 
-/* to (+)= the sum of the parts; nothing with one shard. */
-void et_shard_grad_sum(const et_kernels *k, int64_t n_shards, const et_shard_grad *g);
+/* The memory of the sums beside g->to, which the caller has set. ENOMEM. */
+et_status et_shard_parts_open(et_node *n, const et_lanes *lanes, size_t size, et_shard_grad *g);
+
+/* The sum over this shard. */
+void *et_shard_part(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard);
+
+/* Before and after the walk through a shard: sets its sum to zero; adds it up if it need not wait. Nothing
+ * where g->to is NULL. */
+void et_shard_begin(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard);
+void et_shard_end(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard);
+
+/* After all shards: adds up the sums that waited. */
+void et_shard_grad_sum(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g);
 
 #endif
