@@ -33,6 +33,7 @@ op_sources = \
 	autograd/ops_reduce.c \
 	autograd/ops_resize.c \
 	autograd/ops_scalar.c \
+	autograd/ops_scores.c \
 	autograd/ops_slice.c \
 	autograd/ops_softmax.c \
 	autograd/ops_unary.c \

@@ -83,6 +83,8 @@ unsigned et_rec_saves(const et_node *n)
         saves |= ET_SAVE_IN(at.w_ih);
     if (n->in[at.h0])
         saves |= ET_SAVE_IN(at.h0);
+    if (ET_ATTR(n, et_rec_attr)->cell == ET_CELL_GRU && n->in[at.b_hh])
+        saves |= ET_SAVE_IN(at.b_hh);
     if (n->in[at.lengths])
         saves |= ET_SAVE_IN(at.lengths);
     return saves;
@@ -95,8 +97,11 @@ double et_rec_flops(const et_node *n, bool backward)
     const double in = (double)w_ih->numel, again = (double)w_hh->numel;
     double weights = in + again;
 
-    if (backward) /* dh goes through w_hh always */
+    if (backward) { /* dh goes through w_hh always */
         weights = again + et_needs(n, at.x) * in + et_needs(n, at.w_ih) * in + et_needs(n, at.w_hh) * again;
+        if (ET_ATTR(n, et_rec_attr)->cell == ET_CELL_GRU) /* W_hn h */
+            weights += again / 3;
+    }
     return 2 * (double)(x->shape[0] * x->shape[1]) * weights;
 }
 
@@ -106,6 +111,16 @@ static bool operand(et_node *n, int i, const void **out)
 {
     *out = NULL;
     return i < 0 || !n->in[i] || (*out = et_contig(n, n->in[i])) != NULL;
+}
+
+enum { CHUNK_LEAST = 128, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 524288 };
+
+/* Rows of a chunk's products: with what they multiply their d take half of a second-level cache. */
+static int64_t chunk_rows(const et_rec_call *c)
+{
+    const int64_t rows = CHUNK_BYTES / ((c->n_grads * c->H + c->F + c->H) * (int64_t)c->size);
+
+    return et_cut(max64(rows, CHUNK_LEAST), CHUNK_FINE);
 }
 
 et_status et_rec_open(et_node *n, et_rec_call *c)
@@ -124,7 +139,7 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
     c->cell = attr->cell;
     c->at = at;
     c->gates = cell_gates(attr->cell);
-    c->n_saved = c->cell == ET_CELL_GRU ? 4 : c->cell == ET_CELL_LSTM ? 5 : 0;
+    c->n_saved = c->cell == ET_CELL_GRU ? 3 : c->cell == ET_CELL_LSTM ? 4 : 0;
     c->n_grads = c->gates == 1 ? 1 : 4;
     c->reverse = attr->reverse;
     c->B = x->shape[0];
@@ -134,12 +149,15 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
     c->ldh = c->k->rec_packed(1, c->H, 1);
     c->rows = et_shard_rows(c->B, c->T, (double)c->gates * (double)c->H * (double)(c->F + c->H));
     c->lanes = et_lanes_for(c->rows > 0 ? ceil_div(c->B, c->rows) : 0);
+    c->chunk = c->rows > 0 ? max64(1, min64(c->T, chunk_rows(c) / c->rows)) : 1;
+    c->n_chunks = ceil_div(c->T, c->chunk);
     if (!operand(n, at.w_hh, &c->w_hh) || !operand(n, at.h0, &c->h0) || !operand(n, at.lengths, &lengths))
         return et_error_status();
     c->lengths = lengths;
     /* What backward does not read may be gone by then. */
-    if (forward &&
-        (!operand(n, at.c0, &c->c0) || !operand(n, at.b_ih, &c->b_ih) || !operand(n, at.b_hh, &c->b_hh)))
+    if (forward && (!operand(n, at.c0, &c->c0) || !operand(n, at.b_ih, &c->b_ih)))
+        return et_error_status();
+    if ((forward || c->cell == ET_CELL_GRU) && !operand(n, at.b_hh, &c->b_hh))
         return et_error_status();
     if ((forward || et_needs(n, at.w_ih)) && !operand(n, at.x, &c->x))
         return et_error_status();
@@ -166,7 +184,7 @@ typedef struct forward {
     int64_t chunk;               /* steps whose input products are made at once */
     void *w_ih, *w_hh;           /* packed */
     void *b_in, *b_rec;          /* packed: added to the input product; to W_hn h of a GRU */
-    void *y, *h_n, *c_n, *saved;
+    void *y, *h_n, *c_n, *saved, *cells;
     char *own;                   /* [lanes][own_bytes] */
     size_t own_bytes, inputs_at, state_at, next_at, cell_at, rows_at; /* offsets in own */
 } forward;
@@ -225,6 +243,8 @@ static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
             c->k->rec_product(c->gates, c->H, s.input_rows, c->F, own, c->F, f->w_ih, f->b_in, inputs);
         }
         s.input_row = in_chunk * rows;
+        if (f->cells && step % c->chunk == 0)
+            memcpy(et_rec_cells(c, f->cells, lo, rows, step), s.cell, (size_t)(rows * c->ldh) * c->size);
         s.state = state;
         s.next = next;
         if (f->saved)
@@ -301,6 +321,10 @@ et_status et_rec_fwd(et_node *n)
     if (n->recording && c->n_saved > 0) {
         et_tensor *saved = et_save_extra(n, 0, c->dtype, ET_SHAPE(c->B * c->T * c->n_saved * c->ldh));
         if (!saved || !(f.saved = et_data_mut(saved)))
+            return et_error_status();
+        if (c->cell == ET_CELL_LSTM &&
+            (!(saved = et_save_extra(n, 1, c->dtype, ET_SHAPE(c->B * c->n_chunks * c->ldh))) ||
+             !(f.cells = et_data_mut(saved))))
             return et_error_status();
     }
     /* 64 rows: the weights' panels are read once for eight tiles, and what is computed

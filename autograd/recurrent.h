@@ -17,7 +17,9 @@ typedef struct et_rec_attr {
 } et_rec_attr;
 
 /* Saved-extra slot 0: the gates, as the step kernels lay them out:
- * [shards][steps in the order they ran][et_rec_step.saved]. */
+ * [shards][steps in the order they ran][et_rec_step.saved]. Slot 1, LSTM: c before the first step of every
+ * chunk, [shards][chunks][rows][ldh]. What lies between backward makes again: a GRU's W_hn h + b_hn of the
+ * states, an LSTM's c of the gates. */
 
 /* Operand numbers; c0 is -1 where there is none. */
 typedef struct et_rec_operands {
@@ -45,12 +47,13 @@ typedef struct et_rec_call {
     et_cell cell;
     et_rec_operands at;
     int gates;                  /* of the weights: 1, 3 or 4 */
-    int n_saved;                /* reals saved a unit: 0, 4 or 5 */
+    int n_saved;                /* reals saved a unit: 0, 3 or 4 */
     int n_grads;                /* gate gradients a unit: 1, 4 or 4 */
     bool reverse;
     int64_t B, T, F, H;
     int64_t ldh;                /* H in whole vectors */
     int64_t rows;               /* of a shard (the last may have fewer) */
+    int64_t chunk, n_chunks;    /* steps whose products backward makes together */
     et_lanes lanes;
     const void *x, *h0, *c0, *w_ih, *w_hh, *b_ih, *b_hh;
     const int32_t *lengths;     /* or NULL: all T */
@@ -69,6 +72,13 @@ static inline void *et_rec_at(const et_rec_call *c, const void *p, int64_t i)
 static inline int64_t et_rec_length(const et_rec_call *c, int64_t b)
 {
     return c->lengths ? c->lengths[b] : c->T;
+}
+
+/* c before step `step`, the first of a chunk, of the rows from lo on. */
+static inline void *et_rec_cells(const et_rec_call *c, const void *cells, int64_t lo, int64_t rows,
+                                 int64_t step)
+{
+    return et_rec_at(c, cells, (lo * c->n_chunks + step / c->chunk * rows) * c->ldh);
 }
 
 /* Steps that the longest of rows lo..hi-1 takes. */

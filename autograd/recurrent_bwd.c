@@ -8,7 +8,10 @@
  *
  *   dx = d' W_ih,  dW_ih = sum d'^T x,  dW_hh = sum d''^T h,  db_ih = sum d',  db_hh = sum d''
  *
- * summed over a shard's rows and steps by itself and then over the shards in their order. */
+ * summed over a shard's rows and steps by itself and then over the shards in their order.
+ *
+ * A step kernel also reads q = W_hn h + b_hn of a GRU, made again step by step, and c of an LSTM, made
+ * again for a chunk of steps from the one that was kept. */
 #include "config.h"
 
 #include "autograd/recurrent.h"
@@ -21,14 +24,15 @@
 typedef struct backward {
     et_rec_call c;
     void *w_hh;                      /* packed for the product with d'' */
+    void *w_hn, *b_hn;               /* GRU: packed */
     const void *dy, *dh_n, *dc_n;    /* NULL: zero */
-    const void *y, *saved, *zeros;   /* zeros: [H] */
+    const void *y, *saved, *cells, *zeros; /* zeros: [H] */
     void *dx, *dh0, *dc0;            /* NULL: not needed */
     int dx_acc, dh0_acc, dc0_acc;
     et_shard_grad w_ih, w_hh_grad, bias;     /* bias: [n_grads H], of both */
-    int64_t chunk;                   /* steps whose products are made together */
-    char *own;                       /* a lane's: dh, dc, g of a step; d, x, h of a chunk; row pointers */
-    size_t own_bytes, dc_at, g_at, d_at, x_at, h_at, rows_at;
+    /* A lane's: dh, dc, g, q of a step; d, x, h, c of a chunk; row pointers. */
+    char *own;
+    size_t own_bytes, dc_at, g_at, q_at, d_at, x_at, h_at, c_at, rows_at;
 } backward;
 
 /* The state before the step that row b took at `frame`. */
@@ -81,6 +85,14 @@ static void *part(const shard *s, const et_shard_grad *g)
     return et_shard_part(s->p->c.k, &s->p->c.lanes, g, s->index);
 }
 
+/* What forward saved of a step. */
+static const void *saved_at(const shard *s, int64_t step)
+{
+    const et_rec_call *c = &s->p->c;
+
+    return et_rec_at(c, s->p->saved, (s->lo * c->T + step * s->rows) * c->n_saved * c->ldh);
+}
+
 /* The products of `count` steps from step `from` on. What lies in x past a row's length may be anything, and
  * 0 times NaN is NaN: zeros stand for it. */
 static et_status add_chunk(const shard *s, int64_t from, int64_t count)
@@ -89,20 +101,17 @@ static et_status add_chunk(const shard *s, int64_t from, int64_t count)
     const et_rec_call *c = &p->c;
     const int64_t width = c->n_grads * c->H, G = c->gates * c->H, k = count * s->rows;
     const char *d = s->own + p->d_at;
-    char *x = s->own + p->x_at, *h = s->own + p->h_at;
+    const char *h = s->own + p->h_at;
+    char *x = s->own + p->x_at;
     et_status status = ET_OK;
 
-    for (int64_t at = 0; at < k; at++) {
+    for (int64_t at = 0; p->w_ih.to && at < k; at++) {
         const int64_t b = s->lo + at % s->rows, frame = et_rec_frame(c, from + at / s->rows, s->steps);
-        const bool valid = frame < et_rec_length(c, b);
-        if (p->w_ih.to && valid)
+        if (frame < et_rec_length(c, b))
             memcpy(et_rec_at(c, x, at * c->F), et_rec_at(c, c->x, (b * c->T + frame) * c->F),
                    (size_t)c->F * c->size);
-        else if (p->w_ih.to)
+        else
             memset(et_rec_at(c, x, at * c->F), 0, (size_t)c->F * c->size);
-        if (p->w_hh_grad.to)
-            memcpy(et_rec_at(c, h, at * c->H), valid ? state_before(p, b, frame) : p->zeros,
-                   (size_t)c->H * c->size);
     }
     if (p->w_ih.to)
         status = add_product(c, G, c->F, k, d, width, x, part(s, &p->w_ih));
@@ -124,6 +133,25 @@ static et_status add_chunk(const shard *s, int64_t from, int64_t count)
     return status;
 }
 
+/* LSTM: c before each of `count` steps from step `from` on. */
+static void cells_again(const shard *s, int64_t from, int64_t count)
+{
+    const backward *p = s->p;
+    const et_rec_call *c = &p->c;
+    const int64_t all = s->rows * c->ldh;
+    char *cells = s->own + p->c_at;
+    void **runs = (void **)(void *)(s->own + p->rows_at);
+
+    memcpy(cells, et_rec_cells(c, p->cells, s->lo, s->rows, from), (size_t)all * c->size);
+    for (int64_t step = from; step < from + count - 1; step++) {
+        et_rec_back back = {.rows = s->rows, .units = c->H, .saved = saved_at(s, step), .d = runs,
+                            .c = et_rec_at(c, cells, (step - from) * all), .ldh = c->ldh};
+        for (int64_t i = 0; i < s->rows; i++)
+            runs[i] = et_rec_frame(c, step, s->steps) < et_rec_length(c, s->lo + i) ? cells : NULL;
+        c->k->rec_cell(&back, et_rec_at(c, cells, (step - from + 1) * all));
+    }
+}
+
 /* One step: its d, in place `at` of the chunk's rows, and dh before it. */
 static void back_step(const shard *s, int64_t step, int64_t at, et_rec_back *back)
 {
@@ -132,6 +160,7 @@ static void back_step(const shard *s, int64_t step, int64_t at, et_rec_back *bac
     const int64_t width = c->n_grads * c->H, frame = et_rec_frame(c, step, s->steps);
     void **d = (void **)(void *)(s->own + p->rows_at);
     const void **dy = (const void **)(d + s->rows), **y = dy + s->rows, **h = y + s->rows;
+    char *states = et_rec_at(c, s->own + p->h_at, at * c->H);
 
     for (int64_t i = 0; i < s->rows; i++) {
         const int64_t row = (s->lo + i) * c->T + frame;
@@ -141,14 +170,19 @@ static void back_step(const shard *s, int64_t step, int64_t at, et_rec_back *bac
             memset(to, 0, (size_t)width * c->size);
         dy[i] = p->dy ? et_rec_at(c, p->dy, row * c->H) : p->zeros;
         y[i] = et_rec_at(c, p->y, row * c->H);
-        h[i] = state_before(p, s->lo + i, frame);
+        h[i] = memcpy(et_rec_at(c, states, i * c->H), d[i] ? state_before(p, s->lo + i, frame) : p->zeros,
+                      (size_t)c->H * c->size);
     }
     back->d = d;
     back->dy = dy;
     back->y = y;
     back->h = h;
     if (c->n_saved > 0)
-        back->saved = et_rec_at(c, p->saved, (s->lo * c->T + step * s->rows) * c->n_saved * c->ldh);
+        back->saved = saved_at(s, step);
+    if (c->cell == ET_CELL_GRU)
+        c->k->rec_product(1, c->H, s->rows, c->H, states, c->H, p->w_hn, p->b_hn, s->own + p->q_at);
+    if (c->cell == ET_CELL_LSTM)
+        back->c = et_rec_at(c, s->own + p->c_at, at * c->ldh);
     c->k->rec_back[c->cell](back);
     if (step > 0 || p->dh0)
         c->k->rec_product(1, c->H, s->rows, back->ldg, back->g, back->ldg, p->w_hh, NULL, back->dh);
@@ -163,7 +197,7 @@ static et_status backward_shard(const void *user, int64_t index, int64_t lane)
         {p, index, lo, rows, et_rec_steps(c, lo, lo + rows), p->own + (size_t)lane * p->own_bytes};
     const et_shard_grad *sums[] = {&p->w_ih, &p->w_hh_grad, &p->bias};
     et_rec_back back = {.rows = rows, .units = c->H, .g = s.own + p->g_at, .ldg = c->gates * c->H,
-                        .dh = s.own, .dc = s.own + p->dc_at};
+                        .q = s.own + p->q_at, .dh = s.own, .dc = s.own + p->dc_at, .ldh = c->ldh};
     et_status status = ET_OK;
 
     for (int i = 0; i < 3; i++)
@@ -172,10 +206,12 @@ static et_status backward_shard(const void *user, int64_t index, int64_t lane)
     if (c->cell == ET_CELL_LSTM)
         c->k->rec_tile(c->H, rows, p->dc_n ? et_rec_at(c, p->dc_n, lo * c->H) : NULL, c->H, back.dc);
     for (int64_t step = s.steps - 1; step >= 0 && !status; step--) {
-        const int64_t from = step / p->chunk * p->chunk;
+        const int64_t from = step / c->chunk * c->chunk, count = min64(c->chunk, s.steps - from);
+        if (c->cell == ET_CELL_LSTM && step == from + count - 1)
+            cells_again(&s, from, count);
         back_step(&s, step, (step - from) * rows, &back);
         if (step == from)
-            status = add_chunk(&s, from, s.steps - from < p->chunk ? s.steps - from : p->chunk);
+            status = add_chunk(&s, from, count);
     }
     for (int i = 0; i < 3; i++)
         et_shard_end(c->k, &c->lanes, sums[i], index);
@@ -221,32 +257,23 @@ static size_t align_up(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-enum { CHUNK_LEAST = 128, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 524288 };
-
-/* Rows of a chunk's products: with what they multiply their d take half of a second-level cache. */
-static int64_t chunk_rows(const et_rec_call *c)
-{
-    const int64_t rows = CHUNK_BYTES / ((c->n_grads * c->H + c->F + c->H) * (int64_t)c->size);
-
-    return et_cut(max64(rows, CHUNK_LEAST), CHUNK_FINE);
-}
-
 /* Memory of the walk. */
 static et_status open_walk(et_node *n, backward *p)
 {
     const et_rec_call *c = &p->c;
-    const int64_t width = c->n_grads * c->H, G = c->gates * c->H;
+    const int64_t width = c->n_grads * c->H, G = c->gates * c->H, all = c->chunk * c->rows;
+    const bool gru = c->cell == ET_CELL_GRU, lstm = c->cell == ET_CELL_LSTM;
     const size_t tiled = align_up((size_t)c->k->rec_packed(1, c->H, c->rows) * c->size);
     void *zeros;
 
-    p->chunk = max64(1, min64(c->T, chunk_rows(c) / c->rows));
-    const int64_t all = p->chunk * c->rows;
     p->dc_at = tiled;
-    p->g_at = p->dc_at + tiled;
-    p->d_at = p->g_at + align_up((size_t)(c->rows * G) * c->size);
+    p->g_at = p->dc_at + (lstm ? tiled : 0);
+    p->q_at = p->g_at + align_up((size_t)(c->rows * G) * c->size);
+    p->d_at = p->q_at + (gru ? tiled : 0);
     p->x_at = p->d_at + align_up((size_t)(all * width) * c->size);
     p->h_at = p->x_at + align_up((size_t)(all * c->F) * c->size);
-    p->rows_at = p->h_at + align_up((size_t)(all * c->H) * c->size);
+    p->c_at = p->h_at + align_up((size_t)(all * c->H) * c->size);
+    p->rows_at = p->c_at + (lstm ? align_up((size_t)(all * c->ldh) * c->size) : 0);
     p->own_bytes = p->rows_at + align_up(4 * (size_t)c->rows * sizeof(void *));
     p->own = et_scratch(n, p->own_bytes * (size_t)c->lanes.count);
     p->zeros = zeros = et_scratch(n, (size_t)c->H * c->size);
@@ -255,6 +282,14 @@ static et_status open_walk(et_node *n, backward *p)
         return et_error_status();
     memset(zeros, 0, (size_t)c->H * c->size);
     c->k->rec_pack(1, c->H, G, c->w_hh, 1, c->H, p->w_hh);
+    if (!gru)
+        return ET_OK;
+    p->w_hn = et_scratch(n, (size_t)c->k->rec_packed(1, c->H, c->H) * c->size);
+    p->b_hn = et_scratch(n, (size_t)c->k->rec_packed(1, c->H, 1) * c->size);
+    if (!p->w_hn || !p->b_hn)
+        return et_error_status();
+    c->k->rec_pack(1, c->H, c->H, et_rec_at(c, c->w_hh, 2 * c->H * c->H), c->H, 1, p->w_hn);
+    c->k->rec_pack(1, c->H, 1, c->b_hh ? et_rec_at(c, c->b_hh, 2 * c->H) : zeros, 1, 0, p->b_hn);
     return ET_OK;
 }
 
@@ -273,7 +308,8 @@ et_status et_rec_bwd(et_node *n)
                 return et_error_status();
         return ET_OK;
     }
-    if (!(p.y = et_data(n->out[0])) || (c->n_saved > 0 && !(p.saved = et_data(n->saved[0]))))
+    if (!(p.y = et_data(n->out[0])) || (c->n_saved > 0 && !(p.saved = et_data(n->saved[0]))) ||
+        (lstm && !(p.cells = et_data(n->saved[1]))))
         return et_error_status();
     p.dy = et_gy_data(n, 0);
     p.dh_n = et_gy_data(n, 1);

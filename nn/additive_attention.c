@@ -40,20 +40,21 @@ et_additive_attention *et_additive_attention_new(et_module *parent, const char *
     return et_module_done(m);
 }
 
-/* [B, T, 1] */
+/* [B, T] */
 static et_tensor *scores(const et_additive_attention *a, et_tensor *u)
 {
-    et_tensor *e;
+    const int64_t shape[] = {u->shape[0], u->shape[1]};
+    et_tensor *b;
 
     switch (a->kind) {
-    case ET_SCORE_DOT: /* e_t = u_t . s */ return et_linear(u, et_view(a->s, ET_SHAPE(1, -1)), NULL);
+    case ET_SCORE_DOT: /* e_t = u_t . s */
+        return et_view(et_linear(u, et_view(a->s, ET_SHAPE(1, -1)), NULL), 2, shape);
     case ET_SCORE_GENERAL: /* e_t = s . (W u_t) */
-        return et_linear(et_linear_layer_forward(a->W, u), et_view(a->s, ET_SHAPE(1, -1)), NULL);
+        return et_view(et_linear(et_linear_layer_forward(a->W, u), et_view(a->s, ET_SHAPE(1, -1)), NULL), 2,
+                       shape);
     default: /* e_t = v . tanh(W u_t + b), or v . tanh(W u_t + U s + b) */
-        if (!a->U)
-            return et_linear_layer_forward(a->v, et_linear_layer_forward_act(a->W, u, ET_ACT_TANH));
-        e = et_add(et_linear_layer_forward(a->W, u), et_linear_layer_forward(a->U, a->s));
-        return et_linear_layer_forward(a->v, et_tanh(e));
+        b = a->U ? et_add(et_linear_layer_forward(a->U, a->s), a->W->bias) : a->W->bias;
+        return et_additive_scores(u, a->W->weight, b, a->v->weight);
     }
 }
 
@@ -79,7 +80,7 @@ et_tensor *et_additive_attention_forward(const et_additive_attention *a, et_tens
     }
     if (lengths && !(mask = et_mask_additive(lengths, T, u->dtype)))
         return et_fail(a->module.path);
-    e = et_view(scores(a, u), ET_SHAPE(B, T));
+    e = scores(a, u);
     /* alpha = softmax(e) over the valid steps;  c = sum_t alpha_t u_t */
     w = mask ? et_softmax_masked(e, mask, -1) : et_softmax(e, -1);
     c = et_view(et_matmul(et_view(w, ET_SHAPE(B, 1, T)), u), ET_SHAPE(B, H));

@@ -68,7 +68,7 @@ typedef struct et_rec_step {
     void *cell;          /* LSTM: [rows, ldh] c, before and after */
     int64_t ldh;         /* units rounded up to whole vectors */
     void *const *y;      /* [rows] where the output's row goes; NULL: the row pauses, its state stays */
-    void *saved;         /* or NULL; receives for backward [blocks of units, rows, GRU 4, LSTM 5, lanes] */
+    void *saved;         /* or NULL; receives for backward [blocks of units, rows, GRU 3, LSTM 4, lanes] */
 } et_rec_step;
 
 /* The same backward: from dh after the step to the gradients of the gates. dh before the step
@@ -79,6 +79,9 @@ typedef struct et_rec_back {
     const void *const *dy;   /* [rows] gradients of the step's output */
     const void *const *y;    /* tanh, relu: [rows] the step's output */
     const void *const *h;    /* GRU: [rows] h before the step */
+    const void *q;           /* GRU: tiled, W_hn h + b_hn */
+    const void *c;           /* LSTM: [rows, ldh] c before the step */
+    int64_t ldh;
     void *const *d;          /* [rows] receive the gates' gradients: units each of a | r, z, n,
                                 W_hn h + b_hn | i, f, g, o */
     void *g;                 /* [rows, ldg] receives what W_hh is multiplied with, gates units a row */
@@ -345,6 +348,8 @@ typedef struct et_kernels {
     void (*rec_untile)(int64_t units, int64_t rows, const void *tiled, void *to, int64_t ld, int acc);
     void (*rec_step[ET_N_CELLS])(const et_rec_step *s);
     void (*rec_back[ET_N_CELLS])(const et_rec_back *s);
+    /* LSTM: next [rows, ldh] = c after the step, of rows, units, saved, c, ldh and d (NULL: c stays) */
+    void (*rec_cell)(const et_rec_back *s, void *next);
 
     /* --- spectra: the inner part of datasets/fft_rows.c. A row is `lanes` reals, one of each of
      * `lanes` sequences side by side; a complex row is a row of real and one of imaginary parts --- */

@@ -1,5 +1,5 @@
-/* matmul, linear and attention against their definitions: values, layouts, threads, misuse. Their
- * gradients are checked with all other operators'. */
+/* matmul, linear, additive scores and attention against their definitions: values, layouts, threads, misuse.
+ * Their gradients are checked with all other operators'. */
 #include "config.h"
 
 #include <check.h>
@@ -159,6 +159,53 @@ START_TEST(linear_values)
                 ck_near(at3(bare, i, r, o), sum, 2e-6);
                 ck_near(at3(y, i, r, o), act_value(act, sum + et_get(b, &o)), 3e-6);
             }
+}
+END_TEST
+
+/* --- additive scores ------------------------------------------------------------------ */
+
+enum { STATES, INNER, SHIFT, OUTER, N_SCORED };
+
+/* u [2, 700, 12] as columns 1 .. 12 of 15, w [7, 12], b, v; gradients of all in g. Composed or in one op. */
+static et_tensor *score(et_dtype dtype, bool composed, et_tensor **g)
+{
+    et_tensor *wide = et_set_requires_grad(random_tensor(dtype, ET_SHAPE(2, 700, 15), 1), true), *e;
+    et_tensor *u = et_slice(wide, 2, 1, 13, 1), *p[N_SCORED] = {wide};
+
+    p[INNER] = et_set_requires_grad(random_tensor(dtype, ET_SHAPE(7, 12), 2), true);
+    p[SHIFT] = et_set_requires_grad(random_tensor(dtype, ET_SHAPE(7), 3), true);
+    p[OUTER] = et_set_requires_grad(random_tensor(dtype, ET_SHAPE(1, 7), 4), true);
+    e = composed ? et_view(et_linear(et_tanh(et_linear(u, p[INNER], p[SHIFT])), p[OUTER], NULL),
+                           ET_SHAPE(2, 700))
+                 : et_additive_scores(u, p[INNER], p[SHIFT], p[OUTER]);
+    ck_assert_ptr_nonnull(et_keep(e));
+    ck_assert_int_eq(et_grad(1, &e, (et_tensor *const[]){random_tensor(dtype, ET_SHAPE(2, 700), 5)}, N_SCORED,
+                             p, g, 0),
+                     ET_OK);
+    return e;
+}
+
+START_TEST(additive_scores)
+{
+    et_tensor *want[N_SCORED], *got[N_SCORED], *first[N_SCORED];
+    et_tensor *y = score(ET_F64, true, want), *e = score(ET_F64, false, got);
+
+    for (int i = -1; i < N_SCORED; i++) {
+        const et_tensor *a = i < 0 ? y : want[i], *b = i < 0 ? e : got[i];
+        ck_assert(et_same_shape(a, b));
+        for (int64_t j = 0; j < a->numel; j++)
+            ck_assert_double_eq_tol(et_data_f64(a)[j], et_data_f64(b)[j], 1e-12);
+    }
+    const int before = et_get_num_threads(), threads[] = {1, 2, 3, 8};
+    for (int t = 0; t < 4; t++) {
+        ck_assert_int_eq(et_set_num_threads(threads[t]), ET_OK);
+        e = score(ET_F32, false, t ? got : first);
+        y = t ? y : e;
+        ck_assert(et_equal(e, y));
+        for (int i = 0; t && i < N_SCORED; i++)
+            ck_assert_msg(et_equal(got[i], first[i]), "%d threads: gradient %d", threads[t], i);
+    }
+    ck_assert_int_eq(et_set_num_threads(before), ET_OK);
 }
 END_TEST
 
@@ -424,7 +471,7 @@ static bool whole_step(void *user)
         ok = ok && leaves[i] && et_set_requires_grad(leaves[i], true);
     if (ok) {
         y = et_attention_qkv(et_linear_act(x, w, b, ET_ACT_GELU), 2, bias, &opts);
-        y = et_matmul(m, y);
+        y = et_mul(et_matmul(m, y), et_unsqueeze(et_additive_scores(x, w, b, b), -1));
         ok = y && et_backward_from(y, NULL, 0) == ET_OK;
     }
     if (own)
@@ -435,7 +482,7 @@ static bool whole_step(void *user)
 START_TEST(memory_runs_out)
 {
     ck_assert(whole_step(NULL));
-    ck_assert_int_gt(alloc_sweep("linear, attention, matmul", whole_step, NULL), 20);
+    ck_assert_int_gt(alloc_sweep("linear, attention, matmul, scores", whole_step, NULL), 20);
 }
 END_TEST
 
@@ -450,6 +497,7 @@ int main(void)
     tcase_add_test(tc, matmul_vectors);
     tcase_add_test(tc, matmul_transposes);
     tcase_add_loop_test(tc, linear_values, ET_ACT_NONE, ET_ACT_GELU + 1);
+    tcase_add_test(tc, additive_scores);
     tcase_add_loop_test(tc, attention_values, 0, 2 * (int)(sizeof cases / sizeof cases[0]));
     tcase_add_test(tc, attention_packed);
     tcase_add_test(tc, attention_dropout);

@@ -221,6 +221,11 @@ MISUSE_TABLE(shapes, SHAPES)
     X(et_linear(f.x, NULL, NULL), ET_EINVAL, "linear: operand 1 is NULL")                                  \
     X(et_linear(f.x, f.x, f.d), ET_EDTYPE, "linear")                                                       \
     X(et_linear_act(f.x, ZEROS(5, 3), NULL, (et_act)77), ET_EINVAL, "unknown activation 77")               \
+    X(et_additive_scores(f.x, f.y, NULL, f.y), ET_ESHAPE, "w must be [A, H], it is [4]")                   \
+    X(et_additive_scores(f.x, ZEROS(5, 4), NULL, f.y), ET_ESHAPE, "u is [2, 3], its last size must be")    \
+    X(et_additive_scores(f.x, ZEROS(5, 3), f.y, f.y), ET_ESHAPE, "b must be [5] for w [5, 3], it is [4]")  \
+    X(et_additive_scores(f.x, ZEROS(5, 3), NULL, f.y), ET_ESHAPE, "v must be [5] or [1, 5] for w [5, 3]")  \
+    X(et_additive_scores(f.x, ZEROS(5, 3), NULL, NULL), ET_EINVAL, "additive_scores: operand 3 is NULL")   \
     X(et_attention(f.x, f.x, f.x, NULL, NULL), ET_ESHAPE, "attention: q, k and v must be [B, H, T, d]")    \
     X(et_attention(ZEROS(1, 2, 3, 4), ZEROS(1, 2, 3, 5), ZEROS(1, 2, 3, 4), NULL, NULL), ET_ESHAPE,        \
       "widths of q and k differ")                                                                          \

@@ -146,7 +146,8 @@ START_TEST(arithmetic_and_bytes)
     ck_assert_double_eq(row_of(p, "attention", ET_PROFILE_FORWARD).flops, 2.0 * 6 * 5 * 7 * (4 + 6));
     ck_assert_double_eq(row_of(p, "attention", ET_PROFILE_BACKWARD).flops, 2.0 * 6 * 5 * 7 * (3 * 4 + 2 * 6));
     ck_assert_double_eq(row_of(p, "gru", ET_PROFILE_FORWARD).flops, 2.0 * B * T * 3 * H * (F + H));
-    ck_assert_double_eq(row_of(p, "gru", ET_PROFILE_BACKWARD).flops, 2.0 * B * T * 3 * H * (F + 2 * H));
+    ck_assert_double_eq(row_of(p, "gru", ET_PROFILE_BACKWARD).flops,
+                        2.0 * B * T * (3 * H * (F + 2 * H) + H * H));
     ck_assert_double_eq(row_of(p, "permute", ET_PROFILE_FORWARD).bytes, 0);
     et_profile_free(p);
     et_tensor *all[] = {a, b, q, k, v, x, w_ih, w_hh};

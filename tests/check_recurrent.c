@@ -12,6 +12,7 @@
 #include "autograd/ops.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
+#include "tensor/pool.h"
 #include "tensor/scope.h"
 #include "tests/alloc_sweep.h"
 #include "tests/recurrent_slow.h"
@@ -309,6 +310,85 @@ START_TEST(each_gradient_by_itself)
 }
 END_TEST
 
+static et_tensor *plain_layer(int cell, et_tensor *x, et_tensor *w_ih, et_tensor *w_hh, et_tensor *b)
+{
+    const et_rnn_opts opts = {.relu = cell == SLOW_RELU};
+
+    if (cell == SLOW_LSTM)
+        return et_lstm(x, NULL, NULL, w_ih, w_hh, b, b, NULL, &opts, NULL, NULL);
+    return cell == SLOW_GRU ? et_gru(x, NULL, w_ih, w_hh, b, b, NULL, &opts, NULL)
+                            : et_rnn(x, NULL, w_ih, w_hh, b, b, NULL, &opts, NULL);
+}
+
+typedef struct plain {
+    et_tensor *x, *w_ih, *w_hh, *b;
+} plain;
+
+static plain make_plain(int cell, int64_t B, int64_t T, int64_t F, int64_t H)
+{
+    const int64_t G = slow_gates(cell) * H;
+    et_rng rng = et_rng_make(7, 1);
+    plain p = {et_empty(ET_F32, ET_SHAPE(B, T, F)), et_empty(ET_F32, ET_SHAPE(G, F)),
+               et_empty(ET_F32, ET_SHAPE(G, H)), et_empty(ET_F32, ET_SHAPE(G))};
+    et_tensor *const all[] = {p.x, p.w_ih, p.w_hh, p.b};
+
+    for (int i = 0; i < 4; i++) {
+        ck_assert_ptr_nonnull(all[i]);
+        ck_assert_int_eq(et_fill_uniform(all[i], &rng, i ? -0.2 : -1, i ? 0.2 : 1), ET_OK);
+        if (i)
+            et_set_requires_grad(all[i], true);
+    }
+    return p;
+}
+
+/* Backward leaves what forward has saved as it was. */
+START_TEST(twice_through_one_graph)
+{
+    et_scope *scope = et_scope_open();
+    const plain p = make_plain(_i, 24, 40, 5, 20);
+    et_tensor *const weights[] = {p.w_ih, p.w_hh, p.b};
+    et_tensor *once[3], *y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b);
+
+    ck_assert_int_eq(et_backward_from(y, NULL, ET_RETAIN_GRAPH), ET_OK);
+    for (int i = 0; i < 3; i++) {
+        once[i] = et_clone(et_grad_of(weights[i]));
+        et_zero_grad_of(weights[i]);
+    }
+    ck_assert_int_eq(et_backward_from(y, NULL, 0), ET_OK);
+    for (int i = 0; i < 3; i++)
+        same_bits(et_grad_of(weights[i]), once[i], cell_name[_i], "the second gradient");
+    ck_assert_int_eq(et_scope_close(scope), ET_OK);
+}
+END_TEST
+
+/* Kept are the output and three gates of a GRU, four of an LSTM; backward works in a thread's memory, which
+ * does not grow with the batch. */
+START_TEST(memory)
+{
+    enum { B = 64, T = 256, F = 8, H = 64 };
+    const size_t unit = (size_t)B * T * H * sizeof(float);
+    const size_t kept[] = {1, 1, 4, 5};
+    et_scope *scope = et_scope_open();
+    const plain p = make_plain(_i, B, T, F, H);
+    et_pool_stats before, forward, after;
+
+    ck_assert_int_eq(et_set_num_threads(1), ET_OK);
+    for (int turn = 0; turn < 2; turn++) { /* the first makes the weights' gradients */
+        et_scope *inner = et_scope_open();
+        et_pool_get_stats(&before);
+        et_tensor *y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b), *gy = et_ones(ET_F32, ET_SHAPE(B, T, H));
+        et_pool_get_stats(&forward);
+        et_pool_reset_peak();
+        ck_assert_int_eq(et_backward_from(y, gy, 0), ET_OK);
+        et_pool_get_stats(&after);
+        ck_assert_int_eq(et_scope_close(inner), ET_OK);
+    }
+    ck_assert_uint_lt(forward.current - before.current, (kept[_i] + 1) * unit + unit / 2);
+    ck_assert_uint_lt(after.peak - forward.current, unit / 3);
+    ck_assert_int_eq(et_scope_close(scope), ET_OK);
+}
+END_TEST
+
 /* What lies past a row's length is not looked at. */
 START_TEST(padding_may_be_anything)
 {
@@ -494,6 +574,8 @@ int main(void)
     tcase_add_loop_test(values, float32_is_near_the_definition, 0, 4);
     tcase_add_loop_test(values, threads_do_not_change_bits, 0, 4);
     tcase_add_loop_test(values, each_gradient_by_itself, 0, 4);
+    tcase_add_loop_test(values, twice_through_one_graph, 0, 4);
+    tcase_add_loop_test(values, memory, 0, 4);
     tcase_add_loop_test(values, padding_may_be_anything, 0, 4);
     tcase_add_loop_test(values, reverse_mirrors, 0, 4);
     tcase_add_test(values, strided_operands);

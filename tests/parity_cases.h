@@ -313,5 +313,6 @@ NO_CASE("reparameterize", "draws numbers; tests/check_losses.c")
 NO_CASE("gumbel_softmax", "draws numbers; tests/check_losses.c")
 NO_CASE("norm_lstm_walk",
         "PyTorch has no such cell; tests/check_norm_lstm.c compares with golden values of both cells")
+NO_CASE("additive_scores", "is two linear layers and tanh, with which tests/check_linalg.c compares it")
 NO_CASE("checkpoint",
         "is a way of computing, not a function; tests/check_autograd.c compares it with plain calls")

@@ -57,7 +57,7 @@ static void rnn_relu_step(const et_rec_step *s)
 }
 
 /* r = sigmoid(.), z = sigmoid(.), q = W_hn h + b_hn, n = tanh(input_n + r q),
- * h' = n + z (h - n). Saved: r, z, n, q. */
+ * h' = n + z (h - n). Saved: r, z, n. */
 static void gru_step(const et_rec_step *s)
 {
     const int64_t blocks = rec_blocks(s->units);
@@ -67,7 +67,7 @@ static void gru_step(const et_rec_step *s)
     for (u = 0; u < blocks; u++) {
         const int64_t first = u * LANES;
         const real *in = (const real *)s->input + 3 * (u * s->input_rows + s->input_row) * LANES;
-        real *saved = s->saved ? (real *)s->saved + 4 * u * s->rows * LANES : NULL;
+        real *saved = s->saved ? (real *)s->saved + 3 * u * s->rows * LANES : NULL;
         for (r = 0; r < s->rows; r += n) {
             n = s->rows - r < REC_MR ? s->rows - r : REC_MR;
             rec_group(n, s->units, (const real *)s->state + r * s->ldh, s->ldh,
@@ -75,23 +75,21 @@ static void gru_step(const et_rec_step *s)
                       (const real *)s->bias + 3 * u * LANES, 0, tile, 3 * LANES);
             for (i = 0; i < n; i++) {
                 const real *t = tile + i * 3 * LANES, *x = in + (r + i) * 3 * LANES;
-                vr reset, keep, q, cand, h;
+                vr reset, keep, cand, h;
                 if (!s->y[r + i]) {
                     rec_pause(s, r + i, first);
                     continue;
                 }
                 reset = v_sigmoid(v_load(t) + v_load(x));
                 keep = v_sigmoid(v_load(t + LANES) + v_load(x + LANES));
-                q = v_load(t + 2 * LANES);
-                cand = v_tanh(v_load(x + 2 * LANES) + reset * q);
+                cand = v_tanh(v_load(x + 2 * LANES) + reset * v_load(t + 2 * LANES));
                 h = v_load((const real *)s->state + (r + i) * s->ldh + first);
                 rec_emit(s, r + i, first, cand + keep * (h - cand));
                 if (saved) {
-                    real *to = saved + (r + i) * 4 * LANES;
+                    real *to = saved + (r + i) * 3 * LANES;
                     v_store(to, reset);
                     v_store(to + LANES, keep);
                     v_store(to + 2 * LANES, cand);
-                    v_store(to + 3 * LANES, q);
                 }
             }
         }
@@ -99,7 +97,7 @@ static void gru_step(const et_rec_step *s)
 }
 
 /* i, f, o = sigmoid(.), g = tanh(.), c' = f c + i g, h' = o tanh(c').
- * Saved: i, f, g, o, c (before the step). */
+ * Saved: i, f, g, o. */
 static void lstm_step(const et_rec_step *s)
 {
     const int64_t blocks = rec_blocks(s->units);
@@ -108,7 +106,7 @@ static void lstm_step(const et_rec_step *s)
     for (u = 0; u < blocks; u++) {
         const int64_t first = u * LANES;
         real *in = (real *)s->input + 4 * (u * s->input_rows + s->input_row) * LANES;
-        real *saved = s->saved ? (real *)s->saved + 5 * u * s->rows * LANES : NULL;
+        real *saved = s->saved ? (real *)s->saved + 4 * u * s->rows * LANES : NULL;
         for (r = 0; r < s->rows; r += n) {
             n = s->rows - r < REC_MR ? s->rows - r : REC_MR;
             rec_group(n, s->units, (const real *)s->state + r * s->ldh, s->ldh,
@@ -117,7 +115,7 @@ static void lstm_step(const et_rec_step *s)
             for (i = 0; i < n; i++) {
                 const real *t = in + (r + i) * 4 * LANES;
                 real *cell = (real *)s->cell + (r + i) * s->ldh + first;
-                vr in_gate, forget, cand, out, c, c1;
+                vr in_gate, forget, cand, out, c1;
                 if (!s->y[r + i]) {
                     rec_pause(s, r + i, first);
                     continue;
@@ -126,17 +124,15 @@ static void lstm_step(const et_rec_step *s)
                 forget = v_sigmoid(v_load(t + LANES));
                 cand = v_tanh(v_load(t + 2 * LANES));
                 out = v_sigmoid(v_load(t + 3 * LANES));
-                c = v_load(cell);
-                c1 = forget * c + in_gate * cand;
+                c1 = forget * v_load(cell) + in_gate * cand;
                 v_store(cell, c1);
                 rec_emit(s, r + i, first, out * v_tanh(c1));
                 if (saved) {
-                    real *to = saved + (r + i) * 5 * LANES;
+                    real *to = saved + (r + i) * 4 * LANES;
                     v_store(to, in_gate);
                     v_store(to + LANES, forget);
                     v_store(to + 2 * LANES, cand);
                     v_store(to + 3 * LANES, out);
-                    v_store(to + 4 * LANES, c);
                 }
             }
         }
@@ -211,9 +207,9 @@ static inline void rec_rnn_relu(const et_rec_back *s, int64_t row, int64_t first
 static inline void rec_gru(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block)
 {
     const int64_t n = s->units - first;
-    const real *saved = (const real *)s->saved + block * 4 * LANES;
+    const real *saved = (const real *)s->saved + block * 3 * LANES;
     const vr one = v_set(1), reset = v_load(saved), keep = v_load(saved + LANES);
-    const vr cand = v_load(saved + 2 * LANES), q = v_load(saved + 3 * LANES);
+    const vr cand = v_load(saved + 2 * LANES), q = v_load((const real *)s->q + at);
     const vr h = rec_load((const real *)s->h[row] + first, n);
     real *carried = (real *)s->dh + at;
     const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
@@ -233,9 +229,10 @@ static inline void rec_gru(const et_rec_back *s, int64_t row, int64_t first, int
 static inline void rec_lstm(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block)
 {
     const int64_t n = s->units - first;
-    const real *saved = (const real *)s->saved + block * 5 * LANES;
+    const real *saved = (const real *)s->saved + block * 4 * LANES;
     const vr one = v_set(1), in_gate = v_load(saved), forget = v_load(saved + LANES);
-    const vr cand = v_load(saved + 2 * LANES), out = v_load(saved + 3 * LANES), c = v_load(saved + 4 * LANES);
+    const vr cand = v_load(saved + 2 * LANES), out = v_load(saved + 3 * LANES);
+    const vr c = v_load((const real *)s->c + row * s->ldh + first);
     real *carried = (real *)s->dh + at, *cell = (real *)s->dc + at;
     const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
     const vr t = v_tanh(forget * c + in_gate * cand);
@@ -249,6 +246,21 @@ static inline void rec_lstm(const et_rec_back *s, int64_t row, int64_t first, in
     rec_gate(s, row, first, 1, 1, dcf * c * (one - forget));
     rec_gate(s, row, first, 2, 2, dci * (one - cand * cand));
     rec_gate(s, row, first, 3, 3, dho * t * (one - out));
+}
+
+/* c' = f c + i g, as lstm_step has made it. */
+static void lstm_cell(const et_rec_back *s, void *next)
+{
+    const int64_t blocks = rec_blocks(s->units);
+
+    for (int64_t u = 0; u < blocks; u++)
+        for (int64_t i = 0; i < s->rows; i++) {
+            const real *saved = (const real *)s->saved + 4 * (u * s->rows + i) * LANES;
+            const int64_t at = i * s->ldh + u * LANES;
+            const vr c = v_load((const real *)s->c + at);
+            v_store((real *)next + at,
+                    s->d[i] ? v_load(saved + LANES) * c + v_load(saved) * v_load(saved + 2 * LANES) : c);
+        }
 }
 
 static void rnn_tanh_back(const et_rec_back *s)
@@ -278,4 +290,5 @@ static void lstm_back(const et_rec_back *s)
     .rec_step = {[ET_CELL_TANH] = rnn_tanh_step, [ET_CELL_RELU] = rnn_relu_step,                        \
                  [ET_CELL_GRU] = gru_step, [ET_CELL_LSTM] = lstm_step},                                 \
     .rec_back = {[ET_CELL_TANH] = rnn_tanh_back, [ET_CELL_RELU] = rnn_relu_back,                        \
-                 [ET_CELL_GRU] = gru_back, [ET_CELL_LSTM] = lstm_back}
+                 [ET_CELL_GRU] = gru_back, [ET_CELL_LSTM] = lstm_back},                                \
+    .rec_cell = lstm_cell
