@@ -10,7 +10,8 @@
  * tap.
  *
  * Kernels of one position and stride 1 on maps that fill a panel are plain matrix products; those of 3 x 3
- * or 3 taps with enough channels and positions are left to tensor/conv_winograd.c.
+ * or 3 taps with enough channels and positions are left to tensor/conv_winograd.c, those of several rows with
+ * few input channels, and the gradient of their weight, to tensor/conv_tall.c.
  *
  * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
  * there are few channels or little padding for large kernels, the patches' gradients are made for a block of
@@ -376,6 +377,8 @@ static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, co
         return products(dtype, c, x, weight, bias, y, acc);
     if (et_conv_winograd_fits(dtype, c))
         return et_conv_winograd(c, x, weight, bias, y, acc);
+    if (et_conv_tall_fits(dtype, c))
+        return et_conv_tall(c, x, weight, bias, y, acc);
     plan(&j, dtype, c, 0, c->batch);
     const int64_t items = blocks_of(&j, 0, c->batch);
     if (cut(&j, items, flops_of(c), lines_bytes(&j)))
@@ -613,6 +616,8 @@ et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, c
 
     if (some && et_conv_small_fits(c))
         return et_conv_small_weight_grad(dtype, c, x, dy, dweight, acc, sums);
+    if (some && et_conv_tall_fits(dtype, c))
+        return et_conv_tall_weight_grad(c, x, dy, dweight, acc, sums);
     if (sums)
         et_conv_sums(dtype, c, dy, sums);
     if (!some) {

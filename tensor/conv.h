@@ -35,6 +35,16 @@ bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c);
 et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
                            int acc);
 
+/** Whether the forward product of c goes by et_conv_tall and its weight's gradient by
+ *  et_conv_tall_weight_grad: kernels of several rows, stride 1, float32, few input channels. */
+bool et_conv_tall_fits(et_dtype dtype, const et_conv *c);
+/** As et_conv_forward (acc 1: y is added to) in about half of the arithmetic. ENOMEM. */
+et_status et_conv_tall(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
+                       int acc);
+/** As et_conv_weight_grad. ENOMEM. */
+et_status et_conv_tall_weight_grad(const et_conv *c, const float *x, const float *dy, float *dweight, int acc,
+                                   double *sums);
+
 /** Whether the weight is so small, and rows so long, that its gradient goes by et_conv_small_weight_grad. */
 bool et_conv_small_fits(const et_conv *c);
 /** As et_conv_weight_grad, without transposing dy; sizes none of which is 0. */

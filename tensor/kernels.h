@@ -137,6 +137,11 @@ typedef struct et_winograd {
 /* Elements of half a row of patches: cols + 1, and room for vectors behind. */
 #define WINO_LINE(cols, lanes) (((cols) + 2 * (lanes)) / (lanes) * (lanes) + (lanes))
 
+/* The points of tensor/kernels/conv_tall.h beside 0 and infinity are +-A and +-B. Of those with short squares
+ * and cubes these gave about the smallest errors. */
+#define ET_TALL_A 0.625
+#define ET_TALL_B 1.5
+
 /* The transforms, 4 matrices for one axis, 16 for two. */
 typedef struct et_winograd_kernels {
     /* v[k step + c ld + t] = element k of the transformed patch of tile t and channel c; x is a sample's
@@ -291,6 +296,17 @@ typedef struct et_kernels {
 
     /* --- convolutions with 3 (x 3) taps in tiles of 2 (x 2) results: for tensor/conv_winograd.c --- */
     et_winograd_kernels winograd[3]; /* by the number of axes, 1 or 2 */
+
+    /* --- convolutions with tall kernels, four rows of results and three taps at a time:
+     * for tensor/conv_tall.c. Rows are whole vectors, but for n of tall_output. --- */
+    /* v[k step + r ld + t] = element k of the transformed x[r .. r + 5][t], rows ld apart. */
+    void (*tall_input)(int64_t rows, int64_t ld, const void *x, void *v, int64_t step);
+    /* The results of m[k step + o ld + t], k < 6, t < n, to `rows` (up to 4) rows of y,
+     * y[o area + r w + t] (+)= ... + bias[o]; bias [outs] or NULL. */
+    void (*tall_output)(int64_t outs, int64_t n, const void *m, int64_t ld, int64_t step, int rows,
+                        const void *bias, int acc, void *y, int64_t area, int64_t w);
+    /* The reverse: m[k step + t] from the gradients of four rows, dy[r n + t]. */
+    void (*tall_output_grad)(int64_t n, const void *dy, void *m, int64_t step);
 
     /* --- pooling: for autograd/ops_pool.c --- */
     /* One row of outputs: y[t] = max over taps i0 .. i0 + rows - 1 along the column and j < kw along the row

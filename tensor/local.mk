@@ -18,6 +18,7 @@ libetude_la_SOURCES += \
 	tensor/conv.c \
 	tensor/conv.h \
 	tensor/conv_small.c \
+	tensor/conv_tall.c \
 	tensor/conv_winograd.c \
 	tensor/copy.c \
 	tensor/cpu.c \
@@ -66,6 +67,7 @@ kernel_sources = \
 	tensor/kernels/variant.c \
 	tensor/kernels/attention.h \
 	tensor/kernels/conv.h \
+	tensor/kernels/conv_tall.h \
 	tensor/kernels/elementwise.h \
 	tensor/kernels/fft.h \
 	tensor/kernels/gemm.h \

@@ -266,6 +266,148 @@ START_TEST(tiles_and_points)
 }
 END_TEST
 
+/* Kernels of several rows, taken three at a time for four rows of results: one group and many, full ones and
+ * not, the same with tiles; wide padding, one channel and several, one column and more, rows of one block and
+ * of several, not a multiple of any vector; bands of tiles; and shapes that go another way. */
+START_TEST(tall_kernels)
+{
+    const et_kernels *k = use_table(_i);
+    static const et_conv cases[] = {
+        {.batch = 2, .in = 1, .h = 96, .w = 70, .out = 16, .kh = 86, .kw = 7, .sh = 1, .sw = 1, .pw = 3},
+        {.batch = 1, .in = 1, .h = 47, .w = 256, .out = 5, .kh = 38, .kw = 3, .sh = 1, .sw = 1, .pw = 1},
+        {.batch = 1, .in = 1, .h = 30, .w = 300, .out = 33, .kh = 27, .kw = 4, .sh = 1, .sw = 1, .ph = 1},
+        {.batch = 3, .in = 1, .h = 24, .w = 47, .out = 49, .kh = 21, .kw = 1, .sh = 1, .sw = 1},
+        {.batch = 1, .in = 1, .h = 18, .w = 94, .out = 17, .kh = 13, .kw = 7, .sh = 1, .sw = 1, .ph = 3,
+         .pw = 2},
+        {.batch = 20, .in = 1, .h = 16, .w = 41, .out = 7, .kh = 10, .kw = 11, .sh = 1, .sw = 1, .ph = 9,
+         .pw = 7},
+        {.batch = 2, .in = 3, .h = 20, .w = 62, .out = 9, .kh = 11, .kw = 4, .sh = 1, .sw = 1, .ph = 4,
+         .pw = 2},
+        {.batch = 1, .in = 7, .h = 170, .w = 49, .out = 18, .kh = 6, .kw = 3, .sh = 1, .sw = 1, .ph = 2,
+         .pw = 1},
+        {.batch = 2, .in = 16, .h = 28, .w = 160, .out = 26, .kh = 5, .kw = 5, .sh = 1, .sw = 1, .ph = 2,
+         .pw = 2},
+        {.batch = 1, .in = 12, .h = 8, .w = 31, .out = 40, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
+         .pw = 1},
+        {.batch = 1, .in = 1, .h = 40, .w = 64, .out = 16, .kh = 38, .kw = 3, .sh = 2, .sw = 1, .pw = 1},
+        {.batch = 1, .in = 1, .h = 40, .w = 64, .out = 16, .kh = 38, .kw = 3, .sh = 1, .sw = 2, .pw = 1},
+        {.batch = 1, .in = 1, .h = 40, .w = 64, .out = 16, .kh = 8, .kw = 3, .sh = 1, .sw = 1, .pw = 1},
+        {.batch = 1, .in = 1, .h = 38, .w = 64, .out = 16, .kh = 38, .kw = 3, .sh = 1, .sw = 1, .pw = 1},
+        {.batch = 1, .in = 48, .h = 20, .w = 32, .out = 32, .kh = 20, .kw = 3, .sh = 1, .sw = 1, .ph = 9},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        et_conv c = cases[i];
+        c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
+        c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
+        ck_assert_msg(et_conv_tall_fits(ET_F32, &c) == (i < 10), "case %d", (int)i);
+        ck_assert(!et_conv_tall_fits(ET_F64, &c));
+        check_one(k, c);
+    }
+}
+END_TEST
+
+/* What tensor/conv_tall.c says of errors, measured against the largest result. */
+START_TEST(tall_errors)
+{
+    const et_kernels *k = use_table(_i);
+    static const et_conv cases[] = {
+        {.batch = 4, .in = 1, .h = 96, .w = 96, .out = 8, .kh = 86, .kw = 7, .sh = 1, .sw = 1, .pw = 3,
+         .oh = 11, .ow = 96},
+        {.batch = 2, .in = 1, .h = 96, .w = 96, .out = 8, .kh = 38, .kw = 3, .sh = 1, .sw = 1, .pw = 1,
+         .oh = 59, .ow = 96},
+    };
+
+    for (size_t i = 0; k->dtype == ET_F32 && i < 2; i++) {
+        const et_conv *c = &cases[i];
+        const int64_t n[3] = {c->batch * c->h * c->w, c->out * c->kh * c->kw,
+                              c->batch * c->out * c->oh * c->ow};
+        pair x = pair_of(ET_F32, n[0], 1), w = pair_of(ET_F32, n[1], 2), dy = pair_of(ET_F32, n[2], 3);
+        pair dw = pair_of(ET_F32, n[1], 4), y = pair_of(ET_F32, n[2], 5);
+        const pair *made[] = {&y, &dw};
+
+        ck_assert(et_conv_tall_fits(ET_F32, c));
+        ck_assert_int_eq(et_conv_forward(ET_F32, c, x.real, w.real, NULL, y.real), ET_OK);
+        ck_assert_int_eq(et_conv_weight_grad(ET_F32, c, x.real, dy.real, dw.real, 0, NULL), ET_OK);
+        memset(y.exact, 0, (size_t)n[2] * sizeof(double));
+        memset(dw.exact, 0, (size_t)n[1] * sizeof(double));
+        slow(c, 0, x.exact, w.exact, y.exact);
+        slow(c, 2, x.exact, dw.exact, dy.exact);
+        for (int p = 0; p < 2; p++) {
+            double most = 0, error = 0;
+            for (int64_t e = 0; e < made[p]->n; e++) {
+                most = fmax(most, fabs(made[p]->exact[e]));
+                error = fmax(error, fabs(get_real(ET_F32, made[p]->real, e) - made[p]->exact[e]));
+            }
+            ck_assert_msg(error <= 2e-6 * most, "%s: %s of %d taps: %g of the largest", k->name,
+                          p ? "dw" : "y", (int)(c->kh * c->kw), error / most);
+        }
+        pair_free(&x), pair_free(&w), pair_free(&dy), pair_free(&dw), pair_free(&y);
+    }
+}
+END_TEST
+
+/* An infinity in x reaches all results and taps that see it, and none that are more than five rows away from
+ * those or in other columns. */
+START_TEST(tall_infinity)
+{
+    const et_kernels *k = use_table(_i);
+    const et_conv c = {.batch = 1, .in = 1, .h = 45, .w = 60, .out = 8, .kh = 22, .kw = 5, .sh = 1, .sw = 1,
+                       .pw = 2, .oh = 24, .ow = 60};
+    const int64_t rows[] = {0, 10, 23, 40, 44}, col = 1;
+
+    for (size_t i = 0; k->dtype == ET_F32 && i < sizeof rows / sizeof rows[0]; i++) {
+        pair x = pair_of(ET_F32, c.h * c.w, 1), w = pair_of(ET_F32, c.out * c.kh * c.kw, 2);
+        pair y = pair_of(ET_F32, c.out * c.oh * c.ow, 3), dw = pair_of(ET_F32, w.n, 4);
+        const int64_t r = rows[i];
+
+        ck_assert(et_conv_tall_fits(ET_F32, &c));
+        ((float *)x.real)[r * c.w + col] = INFINITY;
+        ck_assert_int_eq(et_conv_weight_grad(ET_F32, &c, x.real, y.real, dw.real, 0, NULL), ET_OK);
+        ck_assert_int_eq(et_conv_forward(ET_F32, &c, x.real, w.real, NULL, y.real), ET_OK);
+        for (int64_t e = 0; e < y.n; e++) {
+            const int64_t row = e / c.ow % c.oh, q = e % c.ow; /* sees rows row .. row + kh - 1 */
+            const bool sees = q <= col + c.pw, in = r >= row && r < row + c.kh;
+            const bool near = r >= row - 5 && r < row + c.kh + 5;
+            const bool finite = isfinite(get_real(ET_F32, y.real, e));
+            ck_assert_msg(sees && in ? !finite : finite || (sees && near), "%s: row %d, y %d", k->name,
+                          (int)r, (int)e);
+        }
+        for (int64_t e = 0; e < w.n; e++) {
+            const int64_t tap = e / c.kw % c.kh, q = e % c.kw; /* sees rows tap .. tap + oh - 1 */
+            const bool sees = q <= col + c.pw, in = r >= tap && r < tap + c.oh;
+            const bool near = r >= tap - 5 && r < tap + c.oh + 5;
+            const bool finite = isfinite(get_real(ET_F32, dw.real, e));
+            ck_assert_msg(sees && in ? !finite : finite || (sees && near), "%s: row %d, dw %d", k->name,
+                          (int)r, (int)e);
+        }
+        pair_free(&x), pair_free(&w), pair_free(&y), pair_free(&dw);
+    }
+}
+END_TEST
+
+static bool run_tall(void *user)
+{
+    const et_conv *c = user;
+    pair x = pair_of(ET_F32, c->batch * c->h * c->w, 1), w = pair_of(ET_F32, c->out * c->kh * c->kw, 2);
+    pair y = pair_of(ET_F32, c->batch * c->out * c->oh * c->ow, 3);
+    double sums[16];
+    const bool ok = et_conv_tall(c, x.real, w.real, NULL, y.real, 0) == ET_OK &&
+                    et_conv_tall_weight_grad(c, x.real, y.real, w.real, 0, sums) == ET_OK;
+
+    pair_free(&x), pair_free(&w), pair_free(&y);
+    return ok;
+}
+
+START_TEST(tall_memory)
+{
+    et_conv c = {.batch = 2, .in = 1, .h = 40, .w = 64, .out = 16, .kh = 38, .kw = 3, .sh = 1, .sw = 1,
+                 .ph = 10, .oh = 23, .ow = 62};
+
+    ck_assert_int_gt(alloc_sweep("convolution with a tall kernel", run_tall, &c), 0);
+}
+END_TEST
+
 /* Weights so small that their gradient is made of dot products: numbers of channels and taps around those of
  * a tile, rows with and without a rest, of one part and of several, bands of rows, wide padding, strides;
  * and the first sizes that are not. */
@@ -349,6 +491,10 @@ START_TEST(threads)
          .pw = 1, .oh = 90, .ow = 200}, /* small weight */
         {.batch = 3, .in = 2, .h = 60, .w = 128, .out = 20, .kh = 20, .kw = 5, .sh = 1, .sw = 1, .pw = 2,
          .oh = 41, .ow = 128}, /* tall */
+        {.batch = 1, .in = 1, .h = 96, .w = 250, .out = 16, .kh = 86, .kw = 7, .sh = 1, .sw = 1, .pw = 3,
+         .oh = 11, .ow = 250},
+        {.batch = 1, .in = 4, .h = 400, .w = 60, .out = 40, .kh = 9, .kw = 5, .sh = 1, .sw = 1, .ph = 4,
+         .pw = 2, .oh = 400, .ow = 60},
         {.batch = 13, .in = 96, .h = 7, .w = 7, .out = 128, .kh = 3, .kw = 3, .sh = 1, .sw = 1, .ph = 1,
          .pw = 1, .oh = 7, .ow = 7},
     };
@@ -475,6 +621,10 @@ int main(void)
     tcase_add_loop_test(t, tile_edges, 0, table_count());
     tcase_add_loop_test(t, blocks, 0, table_count());
     tcase_add_loop_test(t, tiles_and_points, 0, table_count());
+    tcase_add_loop_test(t, tall_kernels, 0, table_count());
+    tcase_add_loop_test(t, tall_errors, 0, table_count());
+    tcase_add_loop_test(t, tall_infinity, 0, table_count());
+    tcase_add_test(t, tall_memory);
     tcase_add_loop_test(t, small_weights, 0, table_count());
     tcase_add_loop_test(t, infinity_behind_the_end, 0, table_count());
     tcase_add_test(t, threads);

@@ -17,6 +17,7 @@
 #include "tensor/kernels/gemm.h"
 #include "tensor/kernels/conv.h"
 #include "tensor/kernels/winograd.h"
+#include "tensor/kernels/conv_tall.h"
 #include "tensor/kernels/pool.h"
 #include "tensor/kernels/recurrent.h"
 #include "tensor/kernels/recurrent_cells.h"
@@ -68,6 +69,7 @@ const et_kernels V_TABLE = {
     GEMM_TABLE,
     CONV_TABLE,
     WINO_TABLE,
+    TALL_TABLE,
     POOL_TABLE,
     REC_TABLE,
     FFT_TABLE,
