@@ -314,12 +314,11 @@ static void plan_blocks(gemm_job *w)
                  (g->m <= SOME_ROWS &&
                   (g->rsb * w->es % 4096 != 0 || g->k * g->n * w->es <= L2_BYTES / 2)));
     /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are
-     * narrow and read A often, and where the lines fall onto each other in the cache (strides of a power of
-     * two) and A is more than the second level holds. */
+     * narrow and read A often, and where the lines fall onto each other in the cache (strides of half pages)
+     * and A is more than the second level holds. */
     w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
                 (w->kr->lanes < 16 ? stride >= 1024
-                                   : stride >= 2048 && (stride & (stride - 1)) == 0 &&
-                                   g->m * g->k * w->es > 2 * L2_BYTES);
+                                   : stride % 2048 == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
     /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew. (With four lanes a
      * tile's products do not pay for reading C so often.) */
     const bool shallow = across || (w->pack_a && !g->packed && w->kr->lanes > 4);

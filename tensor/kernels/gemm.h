@@ -115,7 +115,9 @@ typedef real gemm_vec_u;
 #define GEMM_BIAS(i, v) x##i##_##v += GEMM_LD(bias + (v) * LANES);
 #define GEMM_OUT(i, v) GEMM_ST(cp + (v) * LANES, x##i##_##v);
 #define GEMM_STORE(i, N)           \
-    GEMM_EACH_##N(GEMM_SCALE, i)   \
+    if (al != 1) {                 \
+        GEMM_EACH_##N(GEMM_SCALE, i) \
+    }                              \
     if (be != 0) {                 \
         GEMM_EACH_##N(GEMM_BETA, i) \
     }                              \
@@ -133,7 +135,9 @@ typedef real gemm_vec_u;
  * or the next will be written to (all of this one's from k = 32 on, 64 for tall tiles), and one of A's in the
  * sixteen rows behind the tile or, if A is transposed, of the sixteenth step from here. (C's lines all at
  * once keep those of B waiting, and A's, not asked for, come too late: a tenth of a product whose A and C
- * come from memory.) */
+ * come from memory.) Rows of A are asked into the second level only: where they are a multiple of a page
+ * apart, sixteen lines ahead would push this tile's own out of their one set of eight (a sixth of a product
+ * whose k is 3072). */
 #if LANES == 16
 #define GEMM_WANT_OPEN(R)                             \
     const int64_t mask = csa == 1 ? 15 : 0;           \
@@ -143,7 +147,10 @@ typedef real gemm_vec_u;
 #define GEMM_WANT_VEC(R, N) (p >> (R > 8 ? 4 : 3) & (N > 2 ? 3 : N - 1))
 #define GEMM_WANT(R, N)                                                                    \
     __builtin_prefetch(c + GEMM_WANT_ROW(R) * ldc + GEMM_WANT_VEC(R, N) * LANES, 1);       \
-    __builtin_prefetch(next + (p & mask) * rsa + (p & ~mask) * csa);
+    if (mask)                                                                              \
+        __builtin_prefetch(next + (p & mask) * rsa + (p & ~mask) * csa, 0, 2);             \
+    else                                                                                   \
+        __builtin_prefetch(next + p * csa);
 #else
 #define GEMM_WANT_OPEN(R)
 #define GEMM_WANT_C(i, v) __builtin_prefetch(c + (i) * ldc + (v) * LANES, 1);
@@ -458,11 +465,15 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
     }
     int64_t p = 0;
 #if defined(GEMM_LINES)
-    if (rsb == 1) { /* some columns to their ends: no more streams than the hardware follows at once */
+    if (rsb == 1) { /* some columns to their ends: no more streams than the hardware follows at once; the
+                       next ones are asked for meanwhile */
         p = k / LANES * LANES;
         for (int64_t j = 0; j < width; j += LANES)
-            for (int64_t q = 0; q < p; q += LANES)
+            for (int64_t q = 0; q < p; q += LANES) {
+                for (int64_t i = j + LANES; i < j + 2 * LANES; i++)
+                    V_PREFETCH_L2(b + q + i * csb);
                 gemm_transpose(b + q + j * csb, csb, n - j, out + q * width + j, width);
+            }
     }
 #endif
     for (; p < k; p++) {

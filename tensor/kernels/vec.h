@@ -30,10 +30,12 @@
 #define V_INLINE static inline __attribute__((always_inline, unused))
 #define V_LIKELY(x) __builtin_expect(!!(x), 1)
 #define V_PREFETCH(p) __builtin_prefetch(p)
+#define V_PREFETCH_L2(p) __builtin_prefetch(p, 0, 2) /* into the second level alone */
 #else
 #define V_INLINE static inline
 #define V_LIKELY(x) (x)
 #define V_PREFETCH(p) ((void)0)
+#define V_PREFETCH_L2(p) ((void)0)
 #endif
 
 #if defined(ET_ISA_AVX512)
