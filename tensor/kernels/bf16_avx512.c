@@ -77,6 +77,12 @@ INLINE void pack_along(et_dtype from, int64_t k, int64_t lines, const void *src,
         const int64_t pairs = (k - q + 1) / 2 < LANES ? (k - q + 1) / 2 : LANES;
         __m512i r[LANES];
 
+        for (int j = 0; j < LANES; j++) { /* the sixteen lines after these are asked for meanwhile */
+            const char *next = (const char *)src + ((LANES + j) * ls + q) * (from == ET_F32 ? 4 : 2);
+            _mm_prefetch(next, _MM_HINT_T1);
+            if (from == ET_F32)
+                _mm_prefetch(next + 64, _MM_HINT_T1);
+        }
         for (int j = 0; j < LANES; j++) {
             const int64_t n = j < lines ? k - q : 0;
             r[j] = rounded(load(from, src, j * ls + q, n), load(from, src, j * ls + q + LANES, n - LANES));
@@ -121,12 +127,16 @@ static void pack(et_dtype from, int64_t k, int64_t lines, const void *src, int64
 
 INLINE void finish(__m512 sum, float *c, __mmask16 m, float alpha, float beta, const float *bias)
 {
-    sum = _mm512_mul_ps(sum, _mm512_set1_ps(alpha));
+    if (alpha != 1)
+        sum = _mm512_mul_ps(sum, _mm512_set1_ps(alpha));
     if (bias)
         sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(m, bias));
     if (beta != 0)
         sum = _mm512_fmadd_ps(_mm512_set1_ps(beta), _mm512_maskz_loadu_ps(m, c), sum);
-    _mm512_mask_storeu_ps(c, m, sum);
+    if (m == 0xffff)
+        _mm512_storeu_ps(c, sum);
+    else
+        _mm512_mask_storeu_ps(c, m, sum);
 }
 
 #define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
@@ -141,6 +151,7 @@ INLINE void tile_of(int vecs, int64_t rows, int64_t cols, int64_t pairs, const u
 #undef ZERO
 
     for (int64_t p = 0; p < pairs; p++) {
+        __builtin_prefetch(c + (p & 7) * ldc + (p >> 3 & 3) * LANES, 1);
         const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
         const __m512bh b1 = vecs > 1 ? (__m512bh)_mm512_loadu_si512(b + LANES) : b0;
         const __m512bh b2 = vecs > 2 ? (__m512bh)_mm512_loadu_si512(b + 2 * LANES) : b0;
