@@ -59,6 +59,7 @@ static const et_rnn_opts backwards = {.reverse = true};
 
 SAMPLE(rnn_all, et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], in[6], NULL, &out[1]))
 SAMPLE(rnn_reverse, et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], in[6], &backwards, &out[1]))
+SAMPLE(rnn_square, et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], NULL, NULL, &out[1]))
 SAMPLE(rnn_bare, et_rnn(in[0], NULL, in[1], in[2], NULL, NULL, NULL, NULL, &out[1]))
 
 /* relu, every preactivation away from 0: its sign is that of its row of the weights. */
@@ -83,6 +84,7 @@ static const et_sample rnn_samples[] = {
      {X(3, 4, 2), M(3, 5), M(5, 2), M(5, 5), V(5), V(5), LENGTHS(3, 0, 4)}, rnn_reverse, 0},
     {"only what must be there", 3, {X(2, 3, 4), M(3, 4), M(3, 3)}, rnn_bare, 0},
     {"one frame of one row", 3, {X(1, 1, 2), M(2, 2), M(2, 2)}, rnn_bare, 0},
+    {"h0 of w_hh's shape", 6, {X(3, 2, 3), M(3, 3), M(3, 3), M(3, 3), V(3), V(3)}, rnn_square, 0},
     {"no rows", 3, {X(0, 3, 2), M(2, 2), M(2, 2)}, rnn_bare, 0},
     {"relu", 3, {POSITIVE(3, 2, 3, 2), POSITIVE(2, 5, 2), POSITIVE(2, 5, 5)}, rnn_relu, 0},
     {"relu, past a vector", 3, {POSITIVE(3, 2, 3, 2), POSITIVE(2, 21, 2), POSITIVE(2, 21, 21)}, rnn_relu, 0},

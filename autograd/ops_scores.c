@@ -204,7 +204,9 @@ static const et_sample scores_samples[] = {
     {"v as a row", 4, {M(3, 4), M(5, 4), V1(5), M(1, 5)}, scores_all, 0},
     {"no b", 3, {B3(2, 3, 4), M(5, 4), V1(5)}, scores_bare, 0},
     {"one state", 4, {V1(4), M(3, 4), V1(3), V1(3)}, scores_all, 0},
-    {"past a block", 4, {B3(31, 17, 3), M(2, 3), V1(2), V1(2)}, scores_all, 0},
+    {"u of w's shape", 4, {M(4, 4), M(4, 4), V1(4), V1(4)}, scores_all, 0},
+    {"all vectors of one size", 4, {V1(4), M(4, 4), V1(4), V1(4)}, scores_all, 0},
+    {"many states", 4, {B3(31, 17, 3), M(2, 3), V1(2), V1(2)}, scores_all, 0},
     {"no states", 4, {B3(2, 0, 4), M(5, 4), V1(5), V1(5)}, scores_all, 0},
     {"no inputs", 4, {M(3, 0), M(5, 0), V1(5), V1(5)}, scores_all, 0},
 };
@@ -225,14 +227,15 @@ const et_op et_op_additive_scores = {
 /**
  * Scores of additive attention: e = v . tanh(W u + b).
  *
- * u       [.., H]   states
- * w       [A, H]
+ * u       [.., H]   states, H wide
+ * w       [A, H]    to the A units that are compared with v
  * b       [A], or NULL for none
  * v       [A] or [1, A]
  * return  [..]      one score a state
  *
- * Saves tanh(W u + b), u for w's gradient and w for u's. Multiplies bfloat16 in mixed precision
- * (et_mixed_begin). Can be differentiated once; compose et_linear, et_tanh and et_linear for more.
+ * Saves tanh(W u + b); u for w's gradient, w for u's, and v for those of u, w and b. Multiplies bfloat16 in
+ * mixed precision (et_mixed_begin). Can be differentiated once; compose et_linear, et_tanh and et_linear for
+ * more.
  * Errors: ESHAPE; ENOMEM. Source: Bahdanau, Cho and Bengio 2015 (arXiv 1409.0473), appendix A.1.2.
  */
 et_tensor *(et_additive_scores)(et_tensor *u, et_tensor *w, et_tensor *b, et_tensor *v)

@@ -181,7 +181,7 @@ int64_t et_rec_steps(const et_rec_call *c, int64_t lo, int64_t hi)
 /* What the shards share, and where a lane has its own memory. */
 typedef struct forward {
     et_rec_call c;
-    int64_t chunk;               /* steps whose input products are made at once */
+    int64_t stretch;             /* steps whose input products are made at once */
     void *w_ih, *w_hh;           /* packed */
     void *b_in, *b_rec;          /* packed: added to the input product; to W_hn h of a GRU */
     void *y, *h_n, *c_n, *saved, *cells;
@@ -235,14 +235,14 @@ static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
     if (c->cell == ET_CELL_LSTM)
         read_state(c, c->c0, lo, rows, s.cell);
     for (int64_t step = 0; step < steps; step++) {
-        const int64_t in_chunk = step % f->chunk, frame = et_rec_frame(c, step, steps);
-        if (in_chunk == 0) {
-            const int64_t count = steps - step < f->chunk ? steps - step : f->chunk;
+        const int64_t in_stretch = step % f->stretch, frame = et_rec_frame(c, step, steps);
+        if (in_stretch == 0) {
+            const int64_t count = steps - step < f->stretch ? steps - step : f->stretch;
             gather(c, lo, rows, step, count, steps, own);
             s.input_rows = count * rows;
             c->k->rec_product(c->gates, c->H, s.input_rows, c->F, own, c->F, f->w_ih, f->b_in, inputs);
         }
-        s.input_row = in_chunk * rows;
+        s.input_row = in_stretch * rows;
         if (f->cells && step % c->chunk == 0)
             memcpy(et_rec_cells(c, f->cells, lo, rows, step), s.cell, (size_t)(rows * c->ldh) * c->size);
         s.state = state;
@@ -329,13 +329,13 @@ et_status et_rec_fwd(et_node *n)
     }
     /* 64 rows: the weights' panels are read once for eight tiles, and what is computed
      * ahead stays in the second-level cache. */
-    f.chunk = ceil_div(64, c->rows);
-    if (f.chunk > c->T && c->T > 0)
-        f.chunk = c->T;
+    f.stretch = ceil_div(64, c->rows);
+    if (f.stretch > c->T && c->T > 0)
+        f.stretch = c->T;
     state = align_up((size_t)(c->rows * c->ldh) * c->size);
-    f.inputs_at = align_up((size_t)(f.chunk * c->rows * c->F) * c->size);
+    f.inputs_at = align_up((size_t)(f.stretch * c->rows * c->F) * c->size);
     f.state_at = f.inputs_at +
-                 align_up((size_t)c->k->rec_packed(c->gates, c->H, f.chunk * c->rows) * c->size);
+                 align_up((size_t)c->k->rec_packed(c->gates, c->H, f.stretch * c->rows) * c->size);
     f.next_at = f.state_at + state;
     f.cell_at = f.next_at + state;
     f.rows_at = f.cell_at + state;

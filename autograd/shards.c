@@ -97,11 +97,20 @@ et_status et_shard_parts_open(et_node *n, const et_lanes *lanes, size_t size, et
 
 et_status et_shard_grad_open(et_node *n, int i, const et_lanes *lanes, int64_t count, et_shard_grad *g)
 {
+    const size_t size = et_dtype_size(n->in[i] ? n->in[i]->dtype : ET_F32);
+
     g->count = count;
     if (!et_needs(n, i))
         return ET_OK;
     g->to = et_gx(n, i, &g->acc);
-    return g->to ? et_shard_parts_open(n, lanes, et_dtype_size(n->in[i]->dtype), g) : et_error_status();
+    for (int j = 0; g->to && j < n->n_in; j++)
+        if (j != i && n->in[j] == n->in[i] && !g->shared) { /* others write there while shards run */
+            g->shared = g->to;
+            g->shared_acc = g->acc;
+            g->acc = 0;
+            g->to = et_scratch(n, (size_t)count * size);
+        }
+    return g->to ? et_shard_parts_open(n, lanes, size, g) : et_error_status();
 }
 
 void *et_shard_part(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard)
@@ -145,4 +154,6 @@ void et_shard_grad_sum(const et_kernels *k, const et_lanes *lanes, const et_shar
 
     if (g->to && lanes->first < lanes->shards)
         et_parallel_for(g->count, et_elem_grain(), sum_parts, &s);
+    if (g->shared)
+        k->axpby(g->count, 1, g->to, g->shared_acc, g->shared);
 }

@@ -1,5 +1,6 @@
-/* Layers that walk through time cut the batch into shards, each of which runs its whole sequence by itself:
- * the cut, who walks which shard, and the gradients of weights as sums over the shards. */
+/* Layers that walk through time cut the batch into shards, each of which runs its whole sequence by itself;
+ * scores, which have no time, are cut in the same way (T 1). Here: the cut, who walks which shard, and the
+ * gradients of weights as sums over the shards. */
 #ifndef ETUDE_AUTOGRAD_SHARDS_H
 #define ETUDE_AUTOGRAD_SHARDS_H
 
@@ -20,7 +21,7 @@ typedef struct et_lanes {
     int64_t first; /* shards of lane 0, which are the first ones */
 } et_lanes;
 
-/* As many lanes as threads may run at once; the shards of a lane follow each other. */
+/* As many lanes as threads may run at once, at most one a shard; the shards of a lane follow each other. */
 et_lanes et_lanes_for(int64_t n_shards);
 
 /* A weight's gradient: where it goes, and sums over single shards. Those of lane 0 are added to it one by
@@ -30,6 +31,8 @@ typedef struct et_shard_grad {
     int acc;       /* there is something in it, to be added to */
     void *parts;   /* [sums that wait][count]; the first sum is `to` itself */
     int64_t count;
+    void *shared;  /* the tensor's gradient where it is several operands, else NULL: `to` is then memory of */
+    int shared_acc; /* its own, added (0: assigned) to it in the end */
 } et_shard_grad;
 
 /* Calls body(user, shard, lane) for every shard. The first that failed is raised as this op's by the thread
@@ -37,7 +40,7 @@ typedef struct et_shard_grad {
 et_status et_shards_run(et_node *n, const et_lanes *lanes,
                         et_status (*body)(const void *user, int64_t shard, int64_t lane), const void *user);
 
-/* Asks for the memory of the gradient of operand i. */
+/* Asks for the memory of the gradient of operand i, after operands whose gradients are written row by row. */
 et_status et_shard_grad_open(et_node *n, int i, const et_lanes *lanes, int64_t count, et_shard_grad *g);
 
 /* The memory of the sums beside g->to, which the caller has set. ENOMEM. */
@@ -51,7 +54,7 @@ void *et_shard_part(const et_kernels *k, const et_lanes *lanes, const et_shard_g
 void et_shard_begin(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard);
 void et_shard_end(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard);
 
-/* After all shards: adds up the sums that waited. */
+/* After all shards, in the order in which gradients were opened: adds up the sums that waited. */
 void et_shard_grad_sum(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g);
 
 #endif

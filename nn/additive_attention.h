@@ -7,6 +7,8 @@
  *
  *   alpha = softmax(e) over the valid steps;  c = sum_t alpha_t u_t
  *
+ * The additive score is differentiated once (et_additive_scores).
+ *
  * Sources: Bahdanau et al. 2015 (arXiv 1409.0473); Raffel and Ellis 2015 (arXiv 1512.08756);
  * Yang et al. 2016 (hierarchical attention networks). */
 #ifndef ETUDE_NN_ADDITIVE_ATTENTION_H

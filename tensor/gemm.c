@@ -318,7 +318,7 @@ static void plan_blocks(gemm_job *w)
      * and A is more than the second level holds. */
     w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
                 (w->kr->lanes < 16 ? stride >= 1024
-                                   : stride % 2048 == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
+                                   : stride && stride % 2048 == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
     /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew. (With four lanes a
      * tile's products do not pay for reading C so often.) */
     const bool shallow = across || (w->pack_a && !g->packed && w->kr->lanes > 4);

@@ -121,6 +121,7 @@ START_TEST(arithmetic_and_bytes)
     et_tensor *q = leaf(4, (int64_t[]){2, 3, 5, 4}, 3), *k = leaf(4, (int64_t[]){2, 3, 7, 4}, 4);
     et_tensor *v = leaf(4, (int64_t[]){2, 3, 7, 6}, 5), *x = leaf(3, (int64_t[]){B, T, F}, 6);
     et_tensor *w_ih = leaf(2, (int64_t[]){3 * H, F}, 7), *w_hh = leaf(2, (int64_t[]){3 * H, H}, 8);
+    et_tensor *w = leaf(2, (int64_t[]){7, F}, 9), *shift = leaf(1, (int64_t[]){7}, 10);
     et_profile *p = et_profile_begin(0);
     et_scope *scope = et_scope_open();
 
@@ -130,6 +131,7 @@ START_TEST(arithmetic_and_bytes)
     et_backward(et_sum(et_mul(q, q), 0, NULL, false));
     et_backward(et_sum(et_attention(q, k, v, NULL, NULL), 0, NULL, false));
     et_backward(et_sum(et_gru(x, NULL, w_ih, w_hh, NULL, NULL, NULL, NULL, NULL), 0, NULL, false));
+    et_backward(et_sum(et_additive_scores(x, w, shift, shift), 0, NULL, false));
     et_tensor *turned = et_transpose(q, 0, 1);
     ck_assert_ptr_nonnull(turned);
     ck_assert_str_eq(et_error_message(), "");
@@ -145,13 +147,15 @@ START_TEST(arithmetic_and_bytes)
     ck_assert_double_eq(row_of(p, "mul", ET_PROFILE_FORWARD).bytes, 4 * 3 * 120);
     ck_assert_double_eq(row_of(p, "attention", ET_PROFILE_FORWARD).flops, 2.0 * 6 * 5 * 7 * (4 + 6));
     ck_assert_double_eq(row_of(p, "attention", ET_PROFILE_BACKWARD).flops, 2.0 * 6 * 5 * 7 * (3 * 4 + 2 * 6));
+    ck_assert_double_eq(row_of(p, "additive_scores", ET_PROFILE_FORWARD).flops, 2.0 * B * T * 7 * (F + 1));
+    ck_assert_double_eq(row_of(p, "additive_scores", ET_PROFILE_BACKWARD).flops, 2.0 * B * T * 7 * (F + 1));
     ck_assert_double_eq(row_of(p, "gru", ET_PROFILE_FORWARD).flops, 2.0 * B * T * 3 * H * (F + H));
     ck_assert_double_eq(row_of(p, "gru", ET_PROFILE_BACKWARD).flops,
                         2.0 * B * T * (3 * H * (F + 2 * H) + H * H));
     ck_assert_double_eq(row_of(p, "permute", ET_PROFILE_FORWARD).bytes, 0);
     et_profile_free(p);
-    et_tensor *all[] = {a, b, q, k, v, x, w_ih, w_hh};
-    for (int i = 0; i < 8; i++)
+    et_tensor *all[] = {a, b, q, k, v, x, w_ih, w_hh, w, shift};
+    for (int i = 0; i < 10; i++)
         et_free(all[i]);
 }
 END_TEST

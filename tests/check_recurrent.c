@@ -262,8 +262,8 @@ static void same_bits(const et_tensor *a, const et_tensor *b, const char *what, 
 START_TEST(threads_do_not_change_bits)
 {
     for (int k = 0; k < 3; k++) {
-        const int B[] = {33, 100, 5};
-        const layer l = {_i, B[k], 40, 20, 36, .reverse = k == 1, .state = true, .b_ih = true, .b_hh = true,
+        const int B[] = {33, 100, 5}, T[] = {200, 40, 40}; /* several chunks; several shards; one of each */
+        const layer l = {_i, B[k], T[k], 20, 36, .reverse = k == 1, .state = true, .b_ih = true, .b_hh = true,
                          .lengths = k > 0, .needs = ALL, .cotangents = 7};
         data d = make_data(&l);
         for (int dtype = ET_F32; dtype <= ET_F64; dtype++) {

@@ -148,9 +148,9 @@ typedef real gemm_vec_u;
 #define GEMM_WANT(R, N)                                                                    \
     __builtin_prefetch(c + GEMM_WANT_ROW(R) * ldc + GEMM_WANT_VEC(R, N) * LANES, 1);       \
     if (mask)                                                                              \
-        __builtin_prefetch(next + (p & mask) * rsa + (p & ~mask) * csa, 0, 2);             \
+        V_PREFETCH_L2(next + (p & mask) * rsa + (p & ~mask) * csa);                        \
     else                                                                                   \
-        __builtin_prefetch(next + p * csa);
+        V_PREFETCH(next + p * csa);
 #else
 #define GEMM_WANT_OPEN(R)
 #define GEMM_WANT_C(i, v) __builtin_prefetch(c + (i) * ldc + (v) * LANES, 1);
