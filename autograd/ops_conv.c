@@ -173,6 +173,10 @@ const et_op et_op_conv1d = {
  * bias    [out], or NULL for none
  * return  [B, out, (L + 2 padding - kernel) / stride + 1], rounded down
  *
+ * Kernels of 3 in float32 with stride 1 and many channels go by minimal filtering: an infinity or NaN in x
+ * makes NaN of results, and one in the gradient of y of gradients of x, up to one place beyond those that see
+ * it.
+ *
  * Errors: ESHAPE if sizes do not fit or the kernel is longer than the padded row; EINVAL for a stride below 1
  * or a padding below 0. Can be differentiated once.
  */
@@ -222,6 +226,10 @@ const et_op et_op_conv2d = {
  * weight  [out, in, kernel height, kernel width]
  * bias    [out], or NULL for none
  * return  [B, out, H', W'] with H' = (H + 2 pad_h - kernel height) / stride_h + 1, rounded down, and W' alike
+ *
+ * In float32 with stride 1, kernels of 3 x 3 with many channels and those of several rows with few go by
+ * minimal filtering: an infinity or NaN in x makes NaN of results beyond those that see it too, up to one row
+ * and column, or five rows in the same columns; likewise in gradients.
  *
  * Errors: as et_conv1d. Can be differentiated once.
  */

@@ -13,9 +13,10 @@
  * or 3 taps with enough channels and positions are left to tensor/conv_winograd.c, those of several rows with
  * few input channels, and the gradient of their weight, to tensor/conv_tall.c.
  *
- * The gradient of x is, for stride 1, the convolution of dy with the weight turned around; else, and where
- * there are few channels or little padding for large kernels, the patches' gradients are made for a block of
- * positions and added where they came from. The gradient of the weight is a product over positions,
+ * The gradient of x is, for stride 1, the convolution of dy with the weight turned around, and goes by any of
+ * these ways (by that of tall kernels where there are few outputs); else, and where there are fewer than four
+ * channels or little padding for large kernels, the patches' gradients are made for a block of positions and
+ * added where they came from. The gradient of the weight is a product over positions,
  * w[p, o] += patch[p, q] dy[o, q], with dy transposed into panels; small weights, whose sums cost less than
  * that, are left to tensor/conv_small.c.
  *

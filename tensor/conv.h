@@ -35,10 +35,11 @@ bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c);
 et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
                            int acc);
 
-/** Whether the forward product of c goes by et_conv_tall and its weight's gradient by
- *  et_conv_tall_weight_grad: kernels of several rows, stride 1, float32, few input channels. */
+/** Whether the forward product of c (and, being one, the gradient of x, whose input channels are those of dy)
+ *  goes by et_conv_tall and its weight's gradient by et_conv_tall_weight_grad: kernels of several rows,
+ *  stride 1, float32, few input channels. */
 bool et_conv_tall_fits(et_dtype dtype, const et_conv *c);
-/** As et_conv_forward (acc 1: y is added to) in about half of the arithmetic. ENOMEM. */
+/** As et_conv_forward (acc 1: y is added to, bias must be NULL) in about half of the arithmetic. ENOMEM. */
 et_status et_conv_tall(const et_conv *c, const float *x, const float *weight, const float *bias, float *y,
                        int acc);
 /** As et_conv_weight_grad. ENOMEM. */

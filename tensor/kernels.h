@@ -302,7 +302,7 @@ typedef struct et_kernels {
     /* v[k step + r ld + t] = element k of the transformed x[r .. r + 5][t], rows ld apart. */
     void (*tall_input)(int64_t rows, int64_t ld, const void *x, void *v, int64_t step);
     /* The results of m[k step + o ld + t], k < 6, t < n, to `rows` (up to 4) rows of y,
-     * y[o area + r w + t] (+)= ... + bias[o]; bias [outs] or NULL. */
+     * y[o area + r w + t] = ... + bias[o], bias [outs] or NULL; acc 1: += ..., bias must be NULL. */
     void (*tall_output)(int64_t outs, int64_t n, const void *m, int64_t ld, int64_t step, int rows,
                         const void *bias, int acc, void *y, int64_t area, int64_t w);
     /* The reverse: m[k step + t] from the gradients of four rows, dy[r n + t]. */
