@@ -80,6 +80,8 @@ static et_status check_args(const et_node *n)
                 continue;
             return et_op_raise(n, ET_EINVAL, "operand %d is NULL", i);
         }
+        if (t->blank && !et_data(t)) /* a gradient set to zero */
+            return et_error_status();
         if (!t->storage)
             return et_op_raise(n, ET_ESCOPE,
                                "the elements of operand %d, shape %s, were released by backward or with "

@@ -33,6 +33,20 @@ const void *et_gy_data(et_node *n, int k)
     return g ? et_data(g) : NULL;
 }
 
+/* A copy of its own in place of a gradient whose elements another tensor's shares (et_gx_share). */
+static bool unshare(et_tensor **g)
+{
+    et_tensor *own = et_empty_owned((*g)->dtype, (*g)->ndim, (*g)->shape);
+
+    if (!own || et_copy_into(own, *g)) {
+        et_free(own);
+        return false;
+    }
+    et_free(*g);
+    *g = own;
+    return true;
+}
+
 /* The tensor that gathers the gradient of t; *acc tells whether there is something in it. */
 static et_tensor *gather_in(et_tensor *t, int *acc)
 {
@@ -43,9 +57,14 @@ static et_tensor *gather_in(et_tensor *t, int *acc)
     if (!*slot)
         *slot = et_empty_owned(t->dtype, t->ndim, t->shape);
     if (*slot && leaf) {
+        if ((*slot)->blank) { /* the zeros need not be written: they are overwritten */
+            if (!et_blank_open(*slot))
+                return NULL;
+            *acc = 0;
+        }
         t->reached = true;
-        if (!*acc) /* zeros that are about to be overwritten need not be written */
-            (*slot)->blank = false;
+    } else if (*slot && et_storage_shared(*slot) && !unshare(slot)) {
+        return NULL;
     }
     return *slot;
 }
@@ -107,7 +126,10 @@ static bool spent(const et_node *n)
     return y->acc && !y->keep && y != running->root && !(running->capture && y->mark == running->mark + 1);
 }
 
-void *et_gy_over(et_node *n) { return spent(n) ? et_data_mut(n->out[0]->acc) : NULL; }
+void *et_gy_over(et_node *n)
+{
+    return spent(n) && !et_storage_shared(n->out[0]->acc) ? et_data_mut(n->out[0]->acc) : NULL;
+}
 
 /* True if that gradient may become the one of operand i, which is still to be started. */
 static bool may_hand_on(const et_node *n, int i)
@@ -145,10 +167,21 @@ void *et_gx_over(et_node *n, int i, int *acc)
 
 void *et_gx_inplace(et_node *n, int i, int *acc)
 {
-    if (!may_hand_on(n, i))
+    if (!may_hand_on(n, i) || et_storage_shared(n->out[0]->acc))
         return et_gx(n, i, acc);
     *acc = 0;
     return et_data_mut(hand_on(n, i));
+}
+
+et_status et_gx_share(et_node *n, int i)
+{
+    const et_tensor *gy = et_gy(n, 0);
+    et_tensor *x = n->in[i];
+
+    if (!gy || running->capture || !x->node || x->acc || x->keep || !et_same_shape(gy, x))
+        return et_gx_sum(n, i, gy);
+    x->acc = et_own(et_detach(gy));
+    return x->acc ? ET_OK : et_error_status();
 }
 
 et_status et_gx_pass(et_node *n, int i)
@@ -410,6 +443,10 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
             if (!t->acc || (s->capture && t->mark == s->mark + 1))
                 continue;
             if (!graph && t->keep && !s->capture) { /* kept: its gradient can be looked at */
+                if (et_storage_shared(t->acc) && !unshare(&t->acc)) {
+                    status = et_error_status();
+                    break;
+                }
                 if (t->grad)
                     et_free(t->grad);
                 t->grad = t->acc;
@@ -418,6 +455,8 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
             }
             t->acc = NULL;
         }
+        if (status)
+            break;
         if (!s->retain && !n->released) {
             et_tensor *held[ET_MAX_OUT]; /* wanted gradients survive the release */
             for (int k = 0; k < n->n_out; k++) {

@@ -253,6 +253,9 @@ et_status et_gx_expand(et_node *n, int i, const et_tensor *g, double alpha);
 /** Adds the gradient of output 0, in the same order of elements, to that of operand i
  *  (views, sums); the memory itself is handed on where possible, so call it last. */
 et_status et_gx_pass(et_node *n, int i);
+/** As et_gx_sum of the gradient of output 0; where the shapes are the same both may have the same elements
+ *  until one of them is written. */
+et_status et_gx_share(et_node *n, int i);
 /** As et_gx, where the rule computes dx from dy element by element (same shape): may
  *  return the memory of et_gy(n, 0) itself, which is not needed afterwards. Call it for
  *  the last gradient that reads gy. */

@@ -169,7 +169,7 @@ static unsigned saves_other(const et_node *n)
 
 static et_status add_bwd(et_node *n)
 {
-    et_status status = et_needs(n, 1) ? et_gx_sum(n, 1, et_gy(n, 0)) : ET_OK;
+    et_status status = et_needs(n, 1) ? et_gx_share(n, 1) : ET_OK;
 
     return !status && et_needs(n, 0) ? et_gx_pass(n, 0) : status;
 }

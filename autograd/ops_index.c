@@ -263,7 +263,7 @@ et_tensor *(et_reverse_by_length)(et_tensor *x, et_tensor *lengths)
 {
     int64_t strides[ET_MAX_DIMS] = {0};
 
-    if (!x || !lengths || !lengths->storage || !x->storage)
+    if (!x || !lengths || !lengths->storage || (!x->storage && !x->blank))
         return et_gather(x, 0, lengths);
     if (!et_op_scope("reverse_by_length"))
         return NULL;

@@ -194,7 +194,7 @@ const et_op et_op_contiguous = {
  */
 et_tensor *(et_contiguous)(et_tensor *x)
 {
-    if (x && x->storage && et_is_contiguous(x))
+    if (x && (x->storage || x->blank) && et_is_contiguous(x))
         return x;
     return et_apply1(&et_op_contiguous, 1, (et_tensor *const[]){x}, NULL, 0);
 }
@@ -266,14 +266,15 @@ static et_status permute_bwd(et_node *n)
     int64_t shape[ET_MAX_DIMS], strides[ET_MAX_DIMS];
     const et_tensor *gy = et_gy(n, 0);
     int back[ET_MAX_DIMS] = {0};
-    et_tensor *g;
 
     if (!gy)
         return et_error_status();
     inverse(ET_ATTR(n, permute_attr), back);
     permuted(gy, back, shape, strides);
-    g = et_raw_view(gy, gy->ndim, shape, strides, gy->offset);
-    return g ? et_gx_sum(n, 0, g) : et_error_status();
+    et_tensor *g = et_raw_view(gy, gy->ndim, shape, strides, gy->offset);
+    et_status status = g ? et_gx_sum(n, 0, g) : et_error_status();
+    et_scope_let_go(g);
+    return status;
 }
 
 static et_status permute_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)

@@ -168,9 +168,12 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
     if (dst->numel == src->numel) {
         if (!acc) { /* leading dimensions of size one are all that src may have more */
             const int more = src->ndim - dst->ndim;
-            if (more > 0)
-                src = et_raw_view(src, dst->ndim, dst->shape, src->strides + more, src->offset);
-            return src ? et_copy_into(dst, src) : et_error_status();
+            if (more <= 0)
+                return et_copy_into(dst, src);
+            et_tensor *same = et_raw_view(src, dst->ndim, dst->shape, src->strides + more, src->offset);
+            et_status status = same ? et_copy_into(dst, same) : et_error_status();
+            et_scope_let_go(same);
+            return status;
         }
         add(&j);
         return ET_OK;

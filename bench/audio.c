@@ -111,7 +111,7 @@ bool bench_audio_serve(const bench_options *o)
         const et_named_tensor out[] = {{"x", w.x}, {"y", w.y}};
         good = et_safetensors_write(o->save, out, 2, NULL, 0) == ET_OK;
     }
-    good = good && bench_serve(step, &w);
+    good = good && bench_serve(step, &w, NULL);
     work_free(&w);
     return good;
 }

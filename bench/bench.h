@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nn/optim.h"
 #include "tensor/json.h"
 
 typedef struct bench_options {
@@ -120,12 +121,16 @@ bool bench_style(bench_report *r, const bench_options *o);
 bool bench_pairs(bench_report *r, const bench_options *o);
 bool bench_tagger(bench_report *r, const bench_options *o);
 
-/** Says that it is ready, and the memory that step(user) takes at most beyond what it leaves behind; then
+/** The pool's bytes between two steps: what is there now, and the gradients of a training step's
+ *  optimiser (NULL: none), which hold no memory then. */
+double bench_at_rest(const et_optim *optim);
+
+/** Says that it is ready, and the memory that step(user) takes at most beyond bench_at_rest(optim); then
  *  works as its standard input says (compare and compare-audio drive it): a line
  *  with a number of seconds calls step(user) for so long and answers with the number of steps
  *  and, in seconds, the median of a step by the wall, the shortest, and the mean by the
  *  processor's clock. Ends with the input, or when a step fails. */
-bool bench_serve(bool (*step)(void *user), void *user);
+bool bench_serve(bool (*step)(void *user), void *user, const et_optim *optim);
 
 /** Serve what o->model names: training steps; a layer of the workload "conv", forward and
  *  backward; spectra, "audio/...". False after an error of the library, which stays pending. */

@@ -204,7 +204,7 @@ bool bench_conv_serve(const bench_options *o)
     const conv_case *c = find(o->model);
     layer l = {0};
     bool good = c && layer_make(&l, c) && (!o->save || save(&l, o->save)) &&
-                bench_serve(serve_step, &(served){&l, o->threads});
+                bench_serve(serve_step, &(served){&l, o->threads}, NULL);
 
     layer_free(&l);
     return good;

@@ -85,7 +85,7 @@ static void run_adam(void *user)
 {
     arrays *a = user;
 
-    a->k->adam(N, a->y, a->x, a->d, a->e, 1e-6, 0.9, 0.999, 1e-8, 0, 0, 0.1, 0.001, 1, 0);
+    a->k->adam(N, a->y, a->x, a->d, a->e, 1e-6, 0.9, 0.999, 1e-8, 0, 0, 0.1, 0.001, 1);
 }
 
 /* ns an element, or NaN where there is no kernel. */

@@ -69,7 +69,15 @@ bench_summary bench_measure(const bench_options *o, void (*body)(void *user), vo
     return bench_summarise(&s);
 }
 
-bool bench_serve(bool (*step)(void *user), void *user)
+double bench_at_rest(const et_optim *optim)
+{
+    et_pool_stats pool;
+
+    et_pool_get_stats(&pool);
+    return (double)pool.current + (double)et_optim_size(optim) * sizeof(float);
+}
+
+bool bench_serve(bool (*step)(void *user), void *user, const et_optim *optim)
 {
     static bench_samples s;
     et_pool_stats pool;
@@ -78,8 +86,7 @@ bool bench_serve(bool (*step)(void *user), void *user)
 
     for (int i = 0; i < 3 && good; i++)
         good = step(user);
-    et_pool_get_stats(&pool);
-    const double at_rest = (double)pool.current;
+    const double at_rest = bench_at_rest(optim);
     et_pool_reset_peak();
     if (good && (good = step(user))) {
         et_pool_get_stats(&pool);

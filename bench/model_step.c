@@ -71,7 +71,7 @@ bool bench_model_save(const bench_model *m, const char *path, const et_named_ten
 
 static bool train(void *user) { return !isnan(bench_model_step(user, NULL)); }
 
-bool bench_model_serve(const bench_model *m) { return bench_serve(train, (void *)(uintptr_t)m); }
+bool bench_model_serve(const bench_model *m) { return bench_serve(train, (void *)(uintptr_t)m, m->optim); }
 
 bool bench_model_measure(bench_report *r, const bench_options *o, const bench_model *model, const char *name,
                          double items, double flop)
@@ -82,8 +82,7 @@ bool bench_model_measure(bench_report *r, const bench_options *o, const bench_mo
     double at[PARTS];
     bool good = true;
 
-    et_pool_get_stats(&pool);
-    const double own = (double)pool.current; /* weights, gradients, moments, batch */
+    const double own = bench_at_rest(model->optim); /* weights, gradients, moments, batch */
     for (int i = 0; i < 2 && good; i++)
         good = !isnan(bench_model_step(model, NULL));
     et_pool_reset_peak();

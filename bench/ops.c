@@ -27,7 +27,7 @@ typedef struct op_case {
     kind kind;
     int64_t rows, cols, out, heads;
     bool brief;
-    int again; /* so many of an encoder's blocks are computed again in backward */
+    int again; /* the attention of so many of an encoder's blocks is computed again in backward */
 } op_case;
 
 static const op_case cases[] = {
@@ -110,7 +110,15 @@ static net *encoder_new(const op_case *c, et_rng *rng)
     return et_module_done(&m->module);
 }
 
-static et_tensor *block_forward(et_tensor *const *in, int n, void *user)
+/* y, for which `used` was wanted last. */
+static et_tensor *after(et_tensor *used, et_tensor *y)
+{
+    et_scope_let_go(used);
+    return y;
+}
+
+/* x + A(x), x = in[0] */
+static et_tensor *attend(et_tensor *const *in, int n, void *user)
 {
     const et_attention_opts merged = {.merge_heads = true};
     const block *b = user;
@@ -119,11 +127,19 @@ static et_tensor *block_forward(et_tensor *const *in, int n, void *user)
     (void)n;
     et_tensor *y = et_linear_layer_forward(b->qkv, et_layer_norm_layer_forward(b->norm1, in[0]));
     y = et_attention_qkv(y, b->heads, NULL, &merged);
-    et_tensor *x = et_add(in[0], et_linear_layer_forward(b->out, y));
-    y = et_linear_layer_forward_act(b->up, et_layer_norm_layer_forward(b->norm2, x), ET_ACT_GELU);
-    x = et_scope_return(scope, et_add(x, et_linear_layer_forward(b->down, y)));
+    y = et_scope_return(scope, et_add(in[0], et_linear_layer_forward(b->out, y)));
     et_scope_close(scope);
-    return x;
+    return y;
+}
+
+/* x + M(x) */
+static et_tensor *transform(const block *b, et_tensor *x)
+{
+    et_tensor *y = et_layer_norm_layer_forward(b->norm2, x);
+
+    y = after(y, et_linear_layer_forward_act(b->up, y, ET_ACT_GELU));
+    y = after(y, et_linear_layer_forward(b->down, y));
+    return after(y, et_add(x, y));
 }
 
 static et_tensor *encoder_loss(const work *w)
@@ -132,11 +148,12 @@ static et_tensor *encoder_loss(const work *w)
 
     for (int i = 0; i < BLOCKS; i++) {
         block *b = &w->net->blocks[i];
-        x = i < w->c->again ? et_checkpoint(block_forward, &x, 1, b) : block_forward(&x, 1, b);
+        x = i < w->c->again ? et_checkpoint(attend, &x, 1, b) : attend(&x, 1, b);
+        x = transform(b, x);
     }
     x = et_layer_norm_layer_forward(w->net->norm, x);
-    x = et_linear_layer_forward(w->net->head, et_mean(x, 1, (const int[]){1}, false));
-    return et_cross_entropy(x, w->ids);
+    x = after(x, et_mean(x, 1, (const int[]){1}, false));
+    return et_cross_entropy(et_linear_layer_forward(w->net->head, x), w->ids);
 }
 
 /* --- any of them ----------------------------------------------------------------------------------- */
@@ -280,9 +297,7 @@ static bool step(work *w, int threads, double at[3])
 /* Adam starts from a gradient of its own. */
 static void give_gradient(const work *w)
 {
-    et_tensor *g = et_grad_of(w->net->weight);
-
-    memcpy(et_data_mut(g), et_data(w->leaf[0]), (size_t)g->numel * sizeof(float));
+    et_copy_into(et_grad_of(w->net->weight), w->leaf[0]);
 }
 
 /* Operands, and the results that the peer has to reach. */
@@ -370,7 +385,7 @@ bool bench_ops_serve(const bench_options *o)
     for (int i = 0; i < N_CASES; i++)
         if (!strcmp(cases[i].name, o->model))
             good = work_make(&w, &cases[i]) && (!o->save || save(&w, o->save));
-    good = good && bench_serve(serve_step, &(served){&w, o->threads});
+    good = good && bench_serve(serve_step, &(served){&w, o->threads}, w.c->kind == ADAM ? NULL : w.optim);
     work_free(&w);
     return good;
 }

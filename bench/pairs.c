@@ -185,7 +185,7 @@ bool bench_pairs_serve(const bench_options *o)
         const et_named_tensor batch[] = {{"x", w.x}, {"ids", w.ids}};
         good = good && (!o->save || bench_model_save(&m, o->save, batch, 2)) && bench_model_serve(&m);
     } else {
-        good = good && (!o->save || save(&w, o->save)) && bench_serve(forward, &w);
+        good = good && (!o->save || save(&w, o->save)) && bench_serve(forward, &w, NULL);
     }
     work_free(&w);
     return good;

@@ -85,7 +85,7 @@ bool bench_rnn_serve(const bench_options *o)
     const bench_model_case *work = find(o->model ? o->model : "gtzan/gru");
     bench_trainer t = {0};
     bool good = work && bench_trainer_make(&t, work) && (!o->save || save(&t, o->save)) &&
-                bench_serve(train, &(served){&t, o->threads});
+                bench_serve(train, &(served){&t, o->threads}, t.optim);
 
     bench_trainer_free(&t);
     return good;

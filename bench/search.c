@@ -191,7 +191,7 @@ bool bench_search_serve(const bench_options *o)
 {
     work w;
     bool good = work_make(&w, o->model, o->threads) && (!o->save || save(&w, o->save)) &&
-                bench_serve(train, &w);
+                bench_serve(train, &w, w.optim);
 
     work_free(&w);
     return good;

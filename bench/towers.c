@@ -171,7 +171,7 @@ bool bench_towers_serve(const bench_options *o)
 {
     work w;
     bool good = work_make(&w, o->model, o->threads) && (!o->save || save(&w, o->save)) &&
-                bench_serve(run, &w);
+                bench_serve(run, &w, w.optim);
 
     work_free(&w);
     return good;
@@ -201,8 +201,7 @@ static bool measure(bench_report *r, const bench_options *o, const char *name)
     s.n = 0;
     for (int i = 0; i < 2 && good; i++)
         good = run(&w);
-    et_pool_get_stats(&pool);
-    const size_t before = pool.current;
+    const double at_rest = bench_at_rest(w.optim);
     et_pool_reset_peak();
     for (double end = et_os_seconds() + o->seconds; good && (s.n < 3 || et_os_seconds() < end) &&
          s.n < BENCH_SAMPLES;) {
@@ -216,7 +215,7 @@ static bool measure(bench_report *r, const bench_options *o, const char *name)
         const double rate = 1e-9 * step_flop(&w) / m.median;
         bench_row(r, name, (double[]){1e3 * m.median, 1e3 * m.low, 1e3 * m.high, rate,
                                       100 * rate / bench_peak(o->threads),
-                                      (double)(pool.peak - before) / (1 << 20)});
+                                      ((double)pool.peak - at_rest) / (1 << 20)});
     }
     work_free(&w);
     return good;

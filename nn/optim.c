@@ -121,59 +121,150 @@ void et_optim_free(et_optim *o)
 
 typedef struct pass {
     const et_optim *o;
+    const et_optim_block *b;
     const et_kernels *k;
-    char *w, *g, *m, *v;
+    char *w, *m, *v;
     size_t size;
     double lr, decay, scale, bc1, bc2;
     int64_t base; /* of the part of the block that is stepped */
-    int first, zero;
-    bool sgd;           /* by SGD's rule: momentum mu, perhaps Nesterov's form */
+    int first;
+    bool sgd;     /* by SGD's rule: momentum mu, perhaps Nesterov's form */
     double mu;
-    et_dtype dtype;     /* and, of SWATS, */
-    double *sums;       /* where the products of a piece go: two of each */
+    double *sums; /* of squares, one a piece; or, of SWATS, the two products of a piece */
 } pass;
+
+/* What of one parameter lies in a piece of its block: n elements, from element `at` of the block on. */
+typedef struct share {
+    int64_t at, n;
+    const void *g; /* their gradient; NULL: none */
+} share;
+
+/* The next share of elements at .. hi - 1 of a block, of parameter *k or a later one; false after all. */
+static bool next_share(const pass *p, int64_t *k, int64_t at, int64_t hi, share *out)
+{
+    for (; *k < p->b->n_slots && p->b->slots[*k].offset < hi; ++*k) {
+        const et_optim_slot *s = &p->b->slots[*k];
+        const int64_t from = s->offset > at ? s->offset : at, end = s->offset + s->p->numel;
+        const int64_t to = end < hi ? end : hi;
+        if (from >= to)
+            continue;
+        *out = (share){.at = from, .n = to - from};
+        if (s->g)
+            out->g = (const char *)s->g + (size_t)(from - s->offset) * p->size;
+        ++*k;
+        return true;
+    }
+    return false;
+}
+
+/* The last parameter that begins at element `at` of the block or before. */
+static int64_t slot_at(const et_optim_block *b, int64_t at)
+{
+    int64_t lo = 0, hi = b->n_slots;
+
+    while (hi - lo > 1) {
+        const int64_t mid = lo + (hi - lo) / 2;
+        if (b->slots[mid].offset <= at)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void step_share(const pass *p, const share *s, double products[2])
+{
+    const et_optim_options *c = &p->o->options;
+    const size_t at = (size_t)s->at * p->size;
+
+    if (p->sgd) {
+        p->k->sgd(s->n, p->w + at, s->g, p->m ? p->m + at : NULL, p->lr, p->mu, c->nesterov, p->decay,
+                  p->scale, p->first);
+        return;
+    }
+    p->k->adam(s->n, p->w + at, s->g, p->m + at, p->v + at, p->lr, c->beta1, c->beta2, c->eps, p->decay,
+               c->kind == ET_ADAMW, p->bc1, p->bc2, p->scale);
+    if (products)
+        et_swats_products(p->b->dtype, s->n, p->w + at, s->g, p->m + at, p->v + at, c, p->lr, p->decay,
+                          p->scale, p->bc1, p->bc2, products);
+}
 
 static void step_piece(int64_t lo, int64_t hi, void *user)
 {
     const pass *p = user;
-    const et_optim_options *c = &p->o->options;
-    const size_t at = (size_t)(p->base + lo) * p->size;
-    const int64_t n = hi - lo;
+    double *products = p->sums ? p->sums + 2 * (lo / ET_OPTIM_PIECE) : NULL;
+    int64_t k = slot_at(p->b, p->base + lo);
+    share s;
 
-    if (p->sgd) {
-        p->k->sgd(n, p->w + at, p->g + at, p->m ? p->m + at : NULL, p->lr, p->mu, c->nesterov, p->decay,
-                  p->scale, p->first, p->zero);
-        return;
-    }
-    p->k->adam(n, p->w + at, p->g + at, p->m + at, p->v + at, p->lr, c->beta1, c->beta2, c->eps, p->decay,
-               c->kind == ET_ADAMW, p->bc1, p->bc2, p->scale, p->sums ? 0 : p->zero);
-    if (!p->sums)
-        return;
-    et_swats_products(p->dtype, n, p->w + at, p->g + at, p->m + at, p->v + at, c, p->lr, p->decay,
-                      p->scale, p->bc1, p->bc2, p->sums + 2 * (lo / ET_OPTIM_PIECE));
-    if (p->zero)
-        memset(p->g + at, 0, (size_t)n * p->size);
+    if (products)
+        products[0] = products[1] = 0;
+    while (next_share(p, &k, p->base + lo, p->base + hi, &s))
+        step_share(p, &s, products);
 }
 
 static void square_piece(int64_t lo, int64_t hi, void *user)
 {
     const pass *p = user;
+    int64_t k = slot_at(p->b, lo);
+    double sum = 0;
+    share s;
 
-    p->sums[lo / ET_OPTIM_PIECE] = p->k->sum_sq(hi - lo, p->g + (size_t)lo * p->size);
+    while (next_share(p, &k, lo, hi, &s))
+        sum += s.g ? p->k->sum_sq(s.n, s.g) : 0;
+    p->sums[lo / ET_OPTIM_PIECE] = sum;
 }
 
 /* The sum of squares of scale * g in plain double, for gradients whose squares leave float32. */
-static double sum_slowly(const et_optim_block *b, double scale)
+static double sum_slowly(const et_optim_slot *s, double scale)
 {
-    const float *f = b->dtype == ET_F32 ? et_data(b->g) : NULL;
-    const double *d = f ? NULL : et_data(b->g);
+    const float *f = s->p->dtype == ET_F32 ? s->g : NULL;
+    const double *d = s->p->dtype == ET_F64 ? s->g : NULL;
     double sum = 0;
 
-    for (int64_t i = 0; i < b->numel; i++) {
+    for (int64_t i = 0; s->g && i < s->p->numel; i++) {
         double x = scale * (f ? (double)f[i] : d[i]);
         sum += x * x;
     }
     return sum;
+}
+
+/* True if a parameter is in its place and has a gradient as backward makes it: the user, or et_module_to, may
+ * have taken either. */
+static bool in_place(const et_optim_block *b, const et_tensor *p)
+{
+    const et_tensor *g = p->grad;
+
+    return p->storage == b->w->storage && g && g->dtype == b->dtype && et_same_shape(g, p) &&
+           et_is_contiguous(g);
+}
+
+/* Where the gradients are now. */
+static et_status find_gradients(et_optim *o)
+{
+    for (int i = 0; i < o->n_blocks; i++)
+        for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
+            et_optim_slot *s = &o->blocks[i].slots[k];
+            const et_tensor *g = s->p->grad;
+            if (!in_place(&o->blocks[i], s->p))
+                return et_raise(ET_EINVAL, "optim: %s or its gradient is not where the optimiser put it",
+                                s->name);
+            s->g = NULL;
+            if (!g->blank && !(s->g = et_data(g)))
+                return et_error_status();
+        }
+    return ET_OK;
+}
+
+/* Writes the zeros of gradients that hold no memory: their parameters are stepped too. */
+static et_status complete_gradients(et_optim *o)
+{
+    for (int i = 0; i < o->n_blocks; i++)
+        for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
+            et_optim_slot *s = &o->blocks[i].slots[k];
+            if (!s->g && !(s->g = et_data(s->p->grad)))
+                return et_error_status();
+        }
+    return ET_OK;
 }
 
 double et_optim_grad_norm(et_optim *o)
@@ -181,13 +272,12 @@ double et_optim_grad_norm(et_optim *o)
     double total = 0;
     int64_t at = 0;
 
-    if (!o)
+    if (!o || find_gradients(o))
         return NAN;
     for (int i = 0; i < o->n_blocks; i++) {
         const et_optim_block *b = &o->blocks[i];
         const int64_t n = ceil_div(b->numel, ET_OPTIM_PIECE);
-        pass p = {
-            .k = et_kernels_for(b->dtype), .g = (char *)et_data_mut(b->g), .size = et_dtype_size(b->dtype)};
+        pass p = {.b = b, .k = et_kernels_for(b->dtype), .size = et_dtype_size(b->dtype)};
         p.sums = o->sums + at;
         et_parallel_for(b->numel, ET_OPTIM_PIECE, square_piece, &p);
         for (int64_t k = 0; k < n; k++)
@@ -199,7 +289,8 @@ double et_optim_grad_norm(et_optim *o)
     const double scale = 0x1p-500;
     total = 0;
     for (int i = 0; i < o->n_blocks; i++)
-        total += sum_slowly(&o->blocks[i], scale);
+        for (int64_t k = 0; k < o->blocks[i].n_slots; k++)
+            total += sum_slowly(&o->blocks[i].slots[k], scale);
     return sqrt(total) / scale;
 }
 
@@ -209,22 +300,12 @@ static et_status blame(const et_optim *o, double norm)
     for (int i = 0; i < o->n_blocks; i++)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
             const et_optim_slot *s = &o->blocks[i].slots[k];
-            if (!et_kernels_for(s->p->dtype)->all_finite(s->p->numel, et_data(s->p->grad)))
+            if (s->g && !et_kernels_for(s->p->dtype)->all_finite(s->p->numel, s->g))
                 return et_raise(ET_ENONFINITE, "optim_step: the gradient of %s is not finite", s->name);
         }
     return et_raise(ET_ENONFINITE, "optim_step: the norm of the gradient is %g", norm);
 }
 
-/* True if the user (or et_to) has taken gradients or parameters out of their places. */
-static bool displaced(const et_optim_block *b)
-{
-    for (int64_t i = 0; i < b->n_slots; i++) {
-        const et_tensor *p = b->slots[i].p;
-        if (p->storage != b->w->storage || !p->grad || p->grad->storage != b->g->storage)
-            return true;
-    }
-    return false;
-}
 
 /* Steps the block: one pass over each run of parameters that have made the same number of steps,
  * which are all of them unless some were unfrozen later. */
@@ -251,38 +332,36 @@ static void step_block(pass *p, et_optim_block *b, double products[2])
         b->slots[k].steps++;
 }
 
-static et_status step(et_optim *o, double scale, bool zero)
+static et_status step(et_optim *o, double scale)
 {
     const et_optim_options *c = &o->options;
     const bool swats = c->kind == ET_SWATS, switched = swats && o->swats.at > 0;
     double products[2] = {0, 0};
 
+    if (complete_gradients(o))
+        return et_fail_status("optim_step");
     o->steps++;
     for (int i = 0; i < o->n_blocks; i++) {
         et_optim_block *b = &o->blocks[i];
         const et_optim_group *group = &o->groups[b->group];
         pass p = {.o = o,
+                  .b = b,
                   .k = et_kernels_for(b->dtype),
                   .size = et_dtype_size(b->dtype),
-                  .scale = scale,
-                  .zero = zero};
+                  .scale = scale};
         p.w = et_data_mut(b->w);
-        p.g = et_data_mut(b->g);
         p.m = b->m ? et_data_mut(b->m) : NULL;
         p.v = b->v ? et_data_mut(b->v) : NULL;
         p.lr = c->lr * (group->lr_scale == 0 ? 1 : group->lr_scale);
         p.decay = group->no_decay ? 0 : c->weight_decay;
         p.sgd = c->kind == ET_SGD || switched;
         p.mu = c->momentum;
-        p.dtype = b->dtype;
         p.sums = swats && !switched ? o->sums : NULL;
         if (switched) {
             p.mu = c->beta1;
             p.lr *= (1 - c->beta1) * o->swats.rate_lr;
         }
         step_block(&p, b, products);
-        for (int64_t k = 0; zero && k < b->n_slots; k++)
-            b->slots[k].p->reached = false;
     }
     if (swats && !switched)
         et_swats_judge(o, products[0], products[1]);
@@ -296,11 +375,7 @@ static et_status prepare(et_optim *o)
     if (!o)
         return et_raise(ET_EINVAL, "optim_step: the optimiser is NULL");
     et_status status = et_optim_refresh(o);
-    for (int i = 0; i < o->n_blocks && !status; i++)
-        if (displaced(&o->blocks[i]))
-            return et_raise(ET_EINVAL,
-                            "optim_step: parameters or gradients were moved out of the optimiser's blocks");
-    return status;
+    return status ? status : find_gradients(o);
 }
 
 et_status et_optim_step(et_optim *o)
@@ -310,7 +385,7 @@ et_status et_optim_step(et_optim *o)
     et_profile_part_begin("optimiser");
     status = prepare(o);
     if (!status)
-        status = step(o, 1, false);
+        status = step(o, 1);
     et_profile_part_end();
     return status;
 }
@@ -333,7 +408,10 @@ static et_status clip_and_step(et_optim *o, double clip, double *norm)
         if (clip > 0 && size > clip)
             scale = clip / size;
     }
-    return step(o, scale, true);
+    if ((status = step(o, scale)))
+        return status;
+    et_optim_zero_grad(o);
+    return ET_OK;
 }
 
 et_status et_optim_step_zero(et_optim *o, double clip, double *norm)
@@ -348,11 +426,9 @@ et_status et_optim_step_zero(et_optim *o, double clip, double *norm)
 
 void et_optim_zero_grad(et_optim *o)
 {
-    for (int i = 0; o && i < o->n_blocks; i++) {
-        et_fill(o->blocks[i].g, 0);
+    for (int i = 0; o && i < o->n_blocks; i++)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++)
-            o->blocks[i].slots[k].p->reached = false;
-    }
+            et_zero_grad_of(o->blocks[i].slots[k].p);
 }
 
 et_status et_optim_restart(et_optim *o, const et_optim_options *options)

@@ -20,8 +20,10 @@
  * PyTorch's, that of SWATS an independent implementation's.
  *
  * When the optimiser is made, the trainable parameters of each group and dtype move into
- * one contiguous block, their gradients and moments into others; handles stay valid. A step
- * is one pass over them. Tied parameters have one place; frozen ones stay where they are.
+ * one contiguous block; their moments lie in others; handles stay valid. A step is one pass over
+ * them. Tied parameters have one place; frozen ones stay where they are. Every parameter has a
+ * gradient from then on, which has memory of its own from the backward that makes it until it is
+ * set to zero, so that the next forward can use that.
  * When parameters are frozen or unfrozen, the next step rearranges the blocks: moments stay
  * with their parameters, new ones begin at zero, and t counts the steps since then. A frozen
  * parameter's moments are forgotten.
@@ -83,16 +85,17 @@ et_optim *et_adamw_new(et_module *m, double lr, double weight_decay);
 void et_optim_free(et_optim *o);
 
 /** One step. Refuses, changing nothing, while an error is pending. Allocates nothing unless
- *  what is trained has changed. Gradients are left as they are. */
+ *  what is trained has changed, or a gradient is still zero, which is then written.
+ *  Gradients are left as they are. */
 et_status et_optim_step(et_optim *o);
-/** The same, with the gradients clipped to the global norm `clip` (0: not) and set to zero
- *  in the same pass. *norm receives the norm before clipping where it is not NULL (then, or
+/** The same, with the gradients clipped to the global norm `clip` (0: not), and then
+ *  et_optim_zero_grad. *norm receives the norm before clipping where it is not NULL (then, or
  *  with clip, the gradients are checked: ENONFINITE names a parameter, and nothing changes). */
 et_status et_optim_step_zero(et_optim *o, double clip, double *norm);
 /** Square root of the sum of squares of all gradients, summed in double in a fixed order;
  *  infinite or NaN if one is not finite. */
 double et_optim_grad_norm(et_optim *o);
-/** Sets the gradients of the optimiser's parameters to zero. */
+/** et_zero_grad_of for each of the optimiser's parameters. */
 void et_optim_zero_grad(et_optim *o);
 
 double et_optim_lr(const et_optim *o);

@@ -1,4 +1,4 @@
-/* The blocks of an optimiser: parameters, gradients and moments side by side. */
+/* The blocks of an optimiser: parameters and moments side by side. */
 #include "config.h"
 
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "tensor/alloc.h"
 #include "tensor/ints.h"
 #include "tensor/kernels.h"
+#include "tensor/scope.h"
 
 enum { ALIGN = 16 /* a parameter's place in its block begins at a multiple, in elements */ };
 
@@ -16,11 +17,11 @@ static bool has_v(const et_optim *o) { return o->options.kind != ET_SGD; }
 static void free_block(et_optim_block *b)
 {
     for (int64_t i = 0; i < b->n_slots; i++) {
+        et_free(b->slots[i].begin);
         et_free(b->slots[i].m);
         et_free(b->slots[i].v);
     }
     et_free(b->w);
-    et_free(b->g);
     et_free(b->m);
     et_free(b->v);
     et_dealloc(b->slots);
@@ -81,16 +82,18 @@ static const et_optim_slot *find_slot(const et_optim_block *blocks, int n, const
     return NULL;
 }
 
-/* Gathers the parameters of (group, dtype) into *b, without moving them. */
-static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_block *b)
+/* Gathers the parameters of (group, dtype) that are not in one of the n blocks already (two groups may take a
+ * tied one) into blocks[n], without moving them. */
+static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_block *blocks, int n)
 {
+    et_optim_block *b = &blocks[n];
     int64_t room = 0;
     const et_entry *e;
     et_status status = ET_OK;
 
     *b = (et_optim_block){.group = group, .dtype = dtype};
     for (int64_t i = 0; (e = et_module_entry(o->module, i)) && !status; i++) {
-        if (group_of(o, e) != group || e->tensor->dtype != dtype || find_slot(b, 1, e->tensor))
+        if (group_of(o, e) != group || e->tensor->dtype != dtype || find_slot(blocks, n + 1, e->tensor))
             continue;
         status = et_grow(&b->slots, b->n_slots, &room, sizeof *b->slots);
         if (status)
@@ -103,10 +106,9 @@ static et_status collect(const et_optim *o, int group, et_dtype dtype, et_optim_
 }
 
 /* Allocates all that a block needs and copies the moments that its parameters have already. */
-static et_status furnish(const et_optim *o, et_optim_block *b, et_tensor **grads)
+static et_status furnish(const et_optim *o, et_optim_block *b)
 {
-    if (!(b->w = new_block(b->dtype, b->numel)) || !(b->g = new_block(b->dtype, b->numel)) ||
-        (has_m(o) && !(b->m = new_block(b->dtype, b->numel))) ||
+    if (!(b->w = new_block(b->dtype, b->numel)) || (has_m(o) && !(b->m = new_block(b->dtype, b->numel))) ||
         (has_v(o) && !(b->v = new_block(b->dtype, b->numel))))
         return et_error_status();
     for (int64_t i = 0; i < b->n_slots; i++) {
@@ -120,28 +122,24 @@ static et_status furnish(const et_optim *o, et_optim_block *b, et_tensor **grads
         s->steps = old ? old->steps : 0;
         if (old && ((s->m && et_copy_into(s->m, old->m)) || (s->v && et_copy_into(s->v, old->v))))
             return et_error_status();
-        if (!s->p->grad && !(grads[i] = handle(b->g, s->offset, s->p)))
+        if (!s->p->grad && !(s->begin = et_blank_new(s->p)))
             return et_error_status();
     }
     return ET_OK;
 }
 
-/* Moves parameters and gradients in. Nothing is allocated, so that it does not fail half way. */
-static et_status move_in(et_optim_block *b, et_tensor **grads)
+/* Moves the parameters in; each has a gradient then. Nothing is allocated, so it cannot fail half way. */
+static et_status move_in(et_optim_block *b)
 {
     et_status status = ET_OK;
 
     for (int64_t i = 0; i < b->n_slots && !status; i++) {
         et_optim_slot *s = &b->slots[i];
         status = et_move_into(s->p, b->w, s->offset);
-        if (!status && s->p->grad) {
-            status = et_move_into(s->p->grad, b->g, s->offset);
-            if (!status && !s->p->reached) /* what it holds counts for nothing */
-                status = et_fill(s->p->grad, 0);
-        } else if (!status) {
-            s->p->grad = grads[i];
-            grads[i] = NULL;
+        if (!s->p->grad) {
+            s->p->grad = s->begin;
             s->p->reached = false;
+            s->begin = NULL;
         }
     }
     return status;
@@ -174,17 +172,15 @@ et_status et_optim_arrange(et_optim *o)
     et_optim_block *blocks = et_alloc_zero((size_t)max, sizeof *blocks);
     const int64_t n_entries = et_module_n_entries(o->module);
     bool *trained = et_alloc((size_t)n_entries + 1);
-    et_tensor ***grads = et_alloc_zero((size_t)max, sizeof *grads);
     double *sums = NULL;
     int64_t pieces = 0;
     int n = 0;
-    et_status status = blocks && trained && grads ? ET_OK : et_error_status();
+    et_status status = blocks && trained ? ET_OK : et_error_status();
 
     for (int i = 0; i < max && !status; i++) {
-        status = collect(o, i / 2, i % 2 ? ET_F64 : ET_F32, &blocks[n]);
+        status = collect(o, i / 2, i % 2 ? ET_F64 : ET_F32, blocks, n);
         if (!status && blocks[n].n_slots) {
-            grads[n] = et_alloc_zero((size_t)blocks[n].n_slots, sizeof **grads);
-            status = grads[n] ? furnish(o, &blocks[n], grads[n]) : et_error_status();
+            status = furnish(o, &blocks[n]);
             pieces += ceil_div(blocks[n].numel, ET_OPTIM_PIECE);
             n++;
         } else if (status) {
@@ -196,13 +192,7 @@ et_status et_optim_arrange(et_optim *o)
     if (!status)
         status = move_out(o, blocks, n);
     for (int i = 0; i < n && !status; i++)
-        status = move_in(&blocks[i], grads[i]);
-    for (int i = 0; grads && blocks && i < n; i++) {
-        for (int64_t k = 0; grads[i] && k < blocks[i].n_slots; k++)
-            et_free(grads[i][k]);
-        et_dealloc(grads[i]);
-    }
-    et_dealloc(grads);
+        status = move_in(&blocks[i]);
     if (status) {
         et_optim_free_blocks(blocks, n);
         et_dealloc(trained);

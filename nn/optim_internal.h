@@ -11,6 +11,8 @@ typedef struct et_optim_slot {
     const char *name; /* as the module sees it */
     et_tensor *p;
     int64_t offset;
+    et_tensor *begin; /* its gradient, which it has not got yet */
+    const void *g;    /* the gradient's elements, while a step runs: NULL where they are zero */
     et_tensor *m, *v; /* handles on its moments, NULL where the kind has none */
     int64_t steps;    /* made with it: t of the formulas */
     int64_t staged;   /* the same, as read from a file */
@@ -21,7 +23,7 @@ typedef struct et_optim_block {
     int group;
     et_dtype dtype;
     int64_t numel; /* with gaps, which stay zero */
-    et_tensor *w, *g, *m, *v;
+    et_tensor *w, *m, *v;
     et_optim_slot *slots;
     int64_t n_slots;
 } et_optim_block;
@@ -35,7 +37,7 @@ typedef struct et_swats {
 } et_swats;
 
 /* Adam's step p = -lr m' / (sqrt(v') + eps), just made with these corrected moments over n elements, and the
- * gradient it was made for, scale * g + decay * (w before the step): p.p and p.g to out[0] and out[1]. */
+ * gradient it was made for, scale * g + decay * (w before the step): adds p.p and p.g to out[0], out[1]. */
 void et_swats_products(et_dtype dtype, int64_t n, const void *w, const void *g, const void *m, const void *v,
                        const et_optim_options *c, double lr, double decay, double scale, double bc1,
                        double bc2, double out[2]);

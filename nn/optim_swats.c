@@ -27,8 +27,8 @@ void et_swats_products(et_dtype dtype, int64_t n, const void *w, const void *g, 
         PRODUCTS(float);
     else
         PRODUCTS(double);
-    out[0] = pp;
-    out[1] = pg;
+    out[0] += pp;
+    out[1] += pg;
 }
 
 void et_swats_judge(et_optim *o, double pp, double pg)

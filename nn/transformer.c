@@ -82,32 +82,43 @@ static et_tensor *activated(const et_transformer_block *b, const et_linear_layer
     return et_linear_layer_forward_act(l, x, b->config.act);
 }
 
-/* M(x): the perceptron with its dropouts. */
-static et_tensor *perceptron(const et_transformer_block *b, et_tensor *x)
+/* y, for which `used` was wanted last: of that stays what backward will read. */
+static et_tensor *after(et_tensor *used, et_tensor *y)
+{
+    if (y && y != used)
+        et_scope_let_go(used);
+    return y;
+}
+
+/* M(x), h = act(W_0 x + b_0): the rest of the perceptron, with its dropouts. */
+static et_tensor *perceptron(const et_transformer_block *b, et_tensor *h)
 {
     const et_transformer_config *c = &b->config;
     const bool training = b->module.training;
+    et_tensor *y = after(h, et_dropout(h, c->hidden_dropout, training, b->rng));
 
-    x = activated(b, b->mlp[0], x);
-    x = et_dropout(x, c->hidden_dropout, training, b->rng);
-    x = c->act_twice ? activated(b, b->mlp[1], x) : et_linear_layer_forward(b->mlp[1], x);
-    return et_dropout(x, c->mlp_dropout, training, b->rng);
+    y = after(y, c->act_twice ? activated(b, b->mlp[1], y) : et_linear_layer_forward(b->mlp[1], y));
+    return after(y, et_dropout(y, c->mlp_dropout, training, b->rng));
 }
 
 /* x + branch, where the branch is not skipped. */
 static et_tensor *residual(const et_transformer_block *b, et_tensor *x, et_tensor *branch)
 {
-    return et_add(x, et_drop_path(branch, b->config.drop_path, b->module.training, b->rng));
+    branch = after(branch, et_drop_path(branch, b->config.drop_path, b->module.training, b->rng));
+    return after(branch, et_add(x, branch));
 }
 
 /* What follows the attention, a = A(..). */
 static et_tensor *finish(const et_transformer_block *b, et_tensor *x, et_tensor *a)
 {
-    x = residual(b, x, et_dropout(a, b->config.out_dropout, b->module.training, b->rng));
-    if (!b->config.post_norm)
-        return residual(b, x, perceptron(b, et_layer_norm_layer_forward(b->ln2, x)));
-    x = et_layer_norm_layer_forward(b->ln1, x);
-    return et_layer_norm_layer_forward(b->ln2, residual(b, x, perceptron(b, x)));
+    x = residual(b, x, after(a, et_dropout(a, b->config.out_dropout, b->module.training, b->rng)));
+    if (!b->config.post_norm) {
+        et_tensor *y = et_layer_norm_layer_forward(b->ln2, x);
+        return residual(b, x, perceptron(b, after(y, activated(b, b->mlp[0], y))));
+    }
+    x = after(x, et_layer_norm_layer_forward(b->ln1, x));
+    et_tensor *y = residual(b, x, perceptron(b, activated(b, b->mlp[0], x)));
+    return after(y, et_layer_norm_layer_forward(b->ln2, y));
 }
 
 et_tensor *et_transformer_block_finish(const et_transformer_block *b, et_tensor *x, et_tensor *attended)
@@ -124,7 +135,8 @@ et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor
     if (!inner)
         return NULL;
     et_tensor *a = b->config.post_norm ? x : et_layer_norm_layer_forward(b->ln1, x);
-    x = finish(b, x, et_mha_forward(b->attn, a, NULL, call));
+    et_tensor *attended = et_mha_forward(b->attn, a, NULL, call);
+    x = finish(b, x, a == x ? attended : after(a, attended));
     if (call && call->weights && *call->weights)
         *call->weights = et_scope_return(inner, *call->weights);
     x = et_scope_return(inner, x);
@@ -195,6 +207,8 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
                           : et_transformer_block_forward(b, x, &call);
         if (hidden)
             hidden[i] = x;
+        else if (i > first && x && x != in[0])
+            et_scope_let_go(in[0]);
     }
     return x;
 }

@@ -27,7 +27,7 @@ enum {
     KC_ACROSS = 128,              /* the same for a transposed A that is copied or meets short rows of B */
     SHORT_ROW = 128,              /* bytes of a short row of B for each lane of a vector */
     L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
-    SHARED_BYTES = 8 << 20,       /* packed B that threads share */
+    SHARED_BYTES = 4 << 20,       /* most of a packed B that threads share */
     PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself */
     ROW_GROUP = 24,               /* a multiple of every tile height */
     A_GROUP = 48,                 /* rows of A packed together: whole lines of a transposed one */
@@ -53,7 +53,8 @@ typedef struct gemm_job {
     int64_t group;            /* rows that go past B together */
     char *pack;               /* packed B, or one slot a piece */
     int64_t slot, slot_a;     /* bytes of a slot; of these at its end, for A */
-    int64_t j0, j1, p0, kb;   /* the block in hand, for shared packing */
+    int64_t j0, j1, p0, kb;   /* the block in hand, for shared packing, */
+    int64_t shared;           /* whose packed B has so many bytes */
     int64_t chunk;            /* products a thread, for batches */
     bool dots;                /* by dot products */
 } gemm_job;
@@ -289,7 +290,7 @@ static void shared_body(int64_t lo, int64_t hi, void *user)
     for (int64_t t = lo; t < hi; t++) {
         int64_t i0 = t / w->col_chunks * w->rows_per, j0 = w->j0 + t % w->col_chunks * w->cols_per;
         int64_t i1 = min64(i0 + w->rows_per, w->g.m), j1 = min64(j0 + w->cols_per, w->j1);
-        char *scratch = w->pack + round_up(SHARED_BYTES, 64) + t * w->slot_a;
+        char *scratch = w->pack + w->shared + t * w->slot_a;
         for (int64_t j = j0; i0 < i1 && j < j1; j += w->nc) {
             int64_t je = min64(j + w->nc, j1);
             panels b = packed_panels(w, w->pack + (j - w->j0) * w->kb * w->es, j, je, w->kb);
@@ -371,7 +372,8 @@ static et_status shared_product(gemm_job *w, int threads)
     int64_t ns = max64(w->nr, SHARED_BYTES / (w->kc * w->es) / w->nr * w->nr);
     et_status status = ET_OK;
 
-    w->pack = et_pool_alloc((size_t)(round_up(SHARED_BYTES, 64) + (int64_t)threads * w->slot_a));
+    w->shared = round_up(min64(ns, round_up(g->n, w->nr)) * min64(w->kc, g->k) * w->es, 64);
+    w->pack = et_pool_alloc((size_t)(w->shared + (int64_t)threads * w->slot_a));
     if (!w->pack)
         return et_error_status();
     for (w->j0 = 0; w->j0 < g->n; w->j0 = w->j1) {

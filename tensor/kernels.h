@@ -231,13 +231,12 @@ typedef struct et_kernels {
     /* s = exp(s + mask - lse); zeros where lse is -inf */
     void (*attn_weights)(int64_t rows, int64_t cols, void *s, const void *mask, int64_t ldm, const void *lse);
 
-    /* --- optimisers, over one flat block; see nn/optim.h for the formulas.
-     * g is multiplied by gscale first (clipping) and set to zero afterwards when zero. --- */
-    void (*sgd)(int64_t n, void *w, void *g, void *buf, double lr, double momentum, int nesterov,
-                double weight_decay, double gscale, int first, int zero);
+    /* --- optimisers; see nn/optim.h for the formulas. g is multiplied by gscale first (clipping). --- */
+    void (*sgd)(int64_t n, void *w, const void *g, void *buf, double lr, double momentum, int nesterov,
+                double weight_decay, double gscale, int first);
     /* adamw: decay is decoupled. bc1, bc2: 1 - beta^t */
-    void (*adam)(int64_t n, void *w, void *g, void *m, void *v, double lr, double beta1, double beta2,
-                 double eps, double weight_decay, int adamw, double bc1, double bc2, double gscale, int zero);
+    void (*adam)(int64_t n, void *w, const void *g, void *m, void *v, double lr, double beta1, double beta2,
+                 double eps, double weight_decay, int adamw, double bc1, double bc2, double gscale);
 
     /* --- matrix products: the inner part of tensor/gemm.c (users call et_gemm) --- */
     int gemm_vecs;                      /* a panel of B is at most gemm_vecs lanes columns wide */

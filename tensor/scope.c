@@ -79,6 +79,25 @@ static bool may_be_remade(const et_tensor *t)
            t->storage->version == t->made_version;
 }
 
+/* Ends t's time in a scope that goes on, or that lies in another. */
+static void leave(et_tensor *t, et_scope *root)
+{
+    et_scope_unlink(t);
+    if (!t->recorded) {
+        et_tensor_destroy(t);
+        return;
+    }
+    /* The tape refers to it: the handle stays as long as the tape does, the
+     * elements while a backward rule is to read them. */
+    et_scope_link(root, t);
+    t->on_tape = true;
+    const bool again = t->saved_by && may_be_remade(t);
+    if (!t->keep && (!t->saved_by || again)) {
+        et_release(t);
+        t->remakable = again;
+    }
+}
+
 et_status et_scope_close(et_scope *scope)
 {
     if (!scope)
@@ -89,18 +108,10 @@ et_status et_scope_close(et_scope *scope)
         scope->drop_tape(scope->tape);
     for (et_tensor *t = scope->list.next, *next; t != &scope->list; t = next) {
         next = t->next;
-        et_scope_unlink(t); /* what came before it is gone already */
-        if (t->recorded && scope != scope->root) {
-            /* The tape refers to it: the handle stays as long as the tape does, the
-             * elements while a backward rule is to read them. */
-            et_scope_link(scope->root, t);
-            t->on_tape = true;
-            const bool again = t->saved_by && may_be_remade(t);
-            if (!t->keep && (!t->saved_by || again)) {
-                et_release(t);
-                t->remakable = again;
-            }
+        if (scope != scope->root) {
+            leave(t, scope->root);
         } else {
+            et_scope_unlink(t); /* what came before it is gone already */
             et_tensor_destroy(t);
         }
     }
@@ -121,6 +132,14 @@ int et_scope_unwind(et_scope *scope)
     for (; innermost != scope; n++)
         et_scope_close(innermost);
     return n;
+}
+
+void et_scope_let_go(et_tensor *t)
+{
+    if (t && t->scope && !t->on_tape)
+        leave(t, t->scope->root);
+    else
+        et_free(t);
 }
 
 et_tensor *et_scope_take(et_tensor *t)

@@ -39,6 +39,11 @@ int et_scope_unwind(et_scope *scope);
  *  to the caller: t then loses its history). Returns t; NULL stays NULL. */
 et_tensor *et_scope_return(et_scope *scope, et_tensor *t);
 
+/** Does to t at once what the end of an inner scope does: the caller uses t no more. If an op has
+ *  recorded it, its elements stay only while backward is still to read them; else t is gone. A tensor
+ *  of the caller is freed (et_free). NULL is allowed. */
+void et_scope_let_go(et_tensor *t);
+
 /** Gives a tensor that the caller owns to the innermost scope, if one is open. Returns t. */
 et_tensor *et_scope_take(et_tensor *t);
 
@@ -55,6 +60,13 @@ et_scope *et_scope_root(void);
 /** Memory for the elements of a tensor that went as remakable with its scope, of the version they had: the
  *  elements, for the op that makes them again. NULL and ENOMEM on failure. */
 void *et_scope_restore(et_tensor *t);
+/** True if other handles have the elements of t too. */
+bool et_storage_shared(const et_tensor *t);
+/** A blank gradient for x, of the caller: zeros without memory. NULL and ENOMEM on failure. */
+et_tensor *et_blank_new(const et_tensor *x);
+/** Memory for the elements of a blank gradient, which is blank no longer; they are not written.
+ *  False and ENOMEM on failure. */
+bool et_blank_open(et_tensor *t);
 /** A tensor of the caller's with the elements of t, which has none from then on. NULL, and t as it was,
  *  where others share them or they are a part of more; NULL and ENOMEM on failure. */
 et_tensor *et_scope_salvage(et_tensor *t);

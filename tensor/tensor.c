@@ -164,9 +164,12 @@ void et_release(et_tensor *x)
 {
     if (!x)
         return;
+    if (x->storage)
+        x->made_version = x->storage->version;
     storage_drop(x->storage);
     x->storage = NULL;
     x->remakable = false;
+    x->blank = false;
 }
 
 void *et_scope_restore(et_tensor *t)
@@ -175,6 +178,23 @@ void *et_scope_restore(et_tensor *t)
         return NULL;
     t->storage->version = t->made_version;
     return storage_data(t->storage);
+}
+
+bool et_storage_shared(const et_tensor *t) { return t->storage && t->storage->refs > 1; }
+
+et_tensor *et_blank_new(const et_tensor *x)
+{
+    et_tensor *t = et_handle_new(NULL, x->dtype, x->ndim, x->shape);
+
+    if (t)
+        t->blank = true;
+    return t;
+}
+
+bool et_blank_open(et_tensor *t)
+{
+    t->blank = !et_scope_restore(t);
+    return !t->blank;
 }
 
 et_tensor *et_scope_salvage(et_tensor *t)
@@ -233,11 +253,13 @@ et_tensor *et_keep(et_tensor *x)
     return x;
 }
 
-/* Writes the zeros that et_zero_grad_of has promised. */
-static void write_zeros(et_tensor *x)
+/* The zeros that et_zero_grad_of has promised. */
+static bool write_zeros(et_tensor *x)
 {
-    x->blank = false;
+    if (!et_blank_open(x))
+        return false;
     memset(storage_data(x->storage), 0, x->storage->bytes);
+    return true;
 }
 
 /* NULL stays NULL; anything else must still have its elements. */
@@ -247,14 +269,14 @@ static bool alive(const et_tensor *x, const char *what)
         et_raise(ET_EINVAL, "%s: tensor is NULL", what);
         return false;
     }
+    if (x->blank)
+        return write_zeros((et_tensor *)x);
     if (!x->storage) {
         et_raise(ET_ESCOPE, "%s: the tensor's elements were released (by backward, or with the scope they "
                             "were computed in); mark it with et_keep or hand it on with et_scope_return",
                  what);
         return false;
     }
-    if (x->blank)
-        write_zeros((et_tensor *)x);
     return true;
 }
 
@@ -443,12 +465,17 @@ et_tensor *et_grad_of(const et_tensor *x) { return x ? x->grad : NULL; }
 
 void et_zero_grad_of(et_tensor *x)
 {
-    if (x && x->grad) {
-        if (!x->grad->storage || x->grad->storage->refs > 1) /* others see these elements too */
-            et_fill(x->grad, 0);
-        else if (!x->grad->blank)
-            x->grad->blank = et_data_mut(x->grad) != NULL;
-        x->reached = false;
+    et_tensor *g = x ? x->grad : NULL;
+
+    if (!g)
+        return;
+    x->reached = false;
+    if (g->storage && (g->storage->refs > 1 || g->offset || !et_is_contiguous(g))) {
+        et_fill(g, 0); /* others see these elements too */
+    } else if (!g->blank) {
+        et_release(g);
+        g->made_version++;
+        g->blank = true;
     }
 }
 

@@ -51,13 +51,14 @@ struct et_tensor {
     bool reached;                 /* backward has added to `grad` since it was last zeroed */
     bool recorded;                /* an op on a tape reads or made it */
     bool on_tape;                 /* its scope is closed, the tape still refers to it */
-    bool blank;                   /* a gradient set to zero: its elements are, once somebody asks for them */
+    bool blank;                   /* a gradient set to zero: no storage until somebody asks for the zeros */
     bool remakable;               /* the op that made it can make it again: its elements go with its scope,
                                      and backward has them made when it needs them */
-    uint32_t made_version;        /* of a remakable one's elements when its op had made them */
+    uint32_t made_version;        /* of a remakable one's elements when its op had made them; of those that
+                                     were released; of a blank one's when they come */
     int32_t saved_by;             /* recorded ops whose backward is still to read it */
     const char *name;             /* of a parameter, for messages; not owned; or NULL */
-    et_storage *storage;          /* NULL once released */
+    et_storage *storage;          /* NULL once released, and while blank */
     et_tensor *grad;              /* gradient of a leaf, owned by this tensor; or NULL */
     et_node *node;                /* the recorded op that made it, NULL for a leaf */
     et_scope *scope;              /* owner, NULL: the caller or a module */
@@ -137,8 +138,8 @@ et_tensor *et_keep(et_tensor *x);
 et_tensor *et_set_requires_grad(et_tensor *x, bool on);
 /** The gradient of x that backward accumulated, or NULL. Owned by x. */
 et_tensor *et_grad_of(const et_tensor *x);
-/** Sets x's gradient to zero if it has one (keeping its memory). The zeros are written when somebody
- *  looks at them before the next backward, which overwrites them. */
+/** Sets x's gradient to zero if it has one: the handle stays, its memory goes back to the pool (unless
+ *  another handle shares it). Whoever looks at it before the next backward finds zeros, written then. */
 void et_zero_grad_of(et_tensor *x);
 
 /* --- reading and writing ----------------------------------------------------- */

@@ -4,9 +4,11 @@
 
 #include <stdlib.h>
 
+#include "tests/alloc_sweep.h"
 #include "tests/values.h"
 
 #include "autograd/op.h"
+#include "tensor/pool.h"
 #include "tensor/rng.h"
 
 /* --- backward ------------------------------------------------------------------------------- */
@@ -56,6 +58,168 @@ START_TEST(backward_after_zero)
     et_zero_grad_of(x);
     et_set(x->grad, (const int64_t[]){1}, 5);
     GRAD_HOLDS(x, (2), 0, 5);
+}
+END_TEST
+
+/* A gradient set to zero has no memory; whatever reads it finds zeros. */
+START_TEST(zero_without_memory)
+{
+    const int64_t n = 1 << 18;
+    et_tensor *x = et_set_requires_grad(et_full(ET_F32, 1, &n, 3), true), *w = PARAM((2), 3, 4);
+    et_tensor *s = PARAM((1, 2), 1, 2), *y;
+    et_pool_stats before, after;
+
+    et_pool_get_stats(&before);
+    WORKS(et_backward(et_sum(x, 0, NULL, false)));
+    et_zero_grad_of(x);
+    et_pool_get_stats(&after);
+    ck_assert_uint_lt(after.current, before.current + (size_t)n);
+    ck_assert_ptr_null(et_grad_of(x)->storage);
+
+    WORKS(et_backward(et_sum(w, 0, NULL, false)));
+    et_zero_grad_of(w);
+    HOLDS(et_neg(et_grad_of(w)), (2), 0, 0); /* an op */
+    WORKS(et_backward(et_sum(s, 0, NULL, false)));
+    et_zero_grad_of(s);
+    HOLDS(et_reverse_by_length(et_grad_of(s), INTS((1), 2)), (1, 2), 0, 0);
+    et_zero_grad_of(s);
+    ck_assert_ptr_eq(et_contiguous(et_grad_of(s)), et_grad_of(s));
+    HOLDS(et_reshape(et_grad_of(s), ET_SHAPE(2)), (2), 0, 0); /* a view */
+
+    /* What an op has saved of it is neither zero nor the next gradient. */
+    WORKS(et_backward(et_sum(w, 0, NULL, false)));
+    y = et_sum(et_mul(w, et_grad_of(w)), 0, NULL, false);
+    et_zero_grad_of(w);
+    FAILS_STATUS(et_backward(y), ET_ESCOPE, "mul: backward: operand 1 was released");
+    WORKS(et_backward(et_sum(w, 0, NULL, false)));
+    y = et_sum(et_mul(w, et_grad_of(w)), 0, NULL, false);
+    et_zero_grad_of(w);
+    ck_assert_ptr_nonnull(et_data_mut(et_grad_of(w)));
+    FAILS_STATUS(et_backward(y), ET_EVERSION, "mul: backward: operand 1 was changed");
+
+    et_zero_grad_of(w);
+    WORKS(et_backward(et_sum(w, 0, NULL, false)));
+    y = et_sum(et_mul(w, et_grad_of(w)), 0, NULL, false);
+    et_release(et_grad_of(w)); /* it is the user's to give back as well */
+    FAILS(et_clone(et_grad_of(w)), ET_ESCOPE, "released");
+    et_zero_grad_of(w);
+    for (int i = 0; i < 3; i++)
+        ck_assert_ptr_nonnull(et_data_mut(et_grad_of(w)));
+    FAILS_STATUS(et_backward(y), ET_EVERSION, "mul: backward: operand 1 was changed");
+    et_zero_grad_of(w);
+    GRAD_HOLDS(w, (2), 0, 0);
+}
+END_TEST
+
+static bool again_after_zero(void *user)
+{
+    et_tensor *const *x = user;
+    et_scope *scope = et_scope_open_root();
+    bool ok = true;
+
+    for (int i = 0; i < 2 && ok; i++) {
+        et_zero_grad_of(x[0]);
+        ok = !et_backward(et_sum(et_square(x[0]), 0, NULL, false)) && et_data(et_grad_of(x[0]));
+    }
+    et_zero_grad_of(x[0]);
+    ok = ok && et_get(et_grad_of(x[0]), (const int64_t[]){1}) == 0 && !et_error_status();
+    et_zero_grad_of(x[0]);
+    et_scope_close(scope);
+    return ok;
+}
+
+START_TEST(zero_allocations)
+{
+    et_tensor *x = PARAM((2), 1, 2);
+
+    ck_assert(again_after_zero(&x)); /* makes the gradient's handle, which stays */
+    ck_assert_int_gt(alloc_sweep("zero", again_after_zero, &x), 10);
+}
+END_TEST
+
+/* Backward of a permutation holds on to nothing. */
+START_TEST(permuted_memory)
+{
+    et_tensor *x = et_set_requires_grad(et_full(ET_F32, ET_SHAPE(256, 1024), 1), true), *y = x;
+    et_pool_stats stats;
+
+    for (int i = 0; i < 20; i++)
+        y = et_mul_scalar(et_permute(y, ET_DIMS(1, 0)), 1);
+    y = et_sum(y, 0, NULL, false);
+    et_pool_get_stats(&stats);
+    const size_t before = stats.current;
+    WORKS(et_backward(y));
+    et_pool_get_stats(&stats);
+    ck_assert_uint_lt(stats.current, before); /* results went, one gradient came */
+}
+END_TEST
+
+/* Both operands of a sum have its gradient, on one memory until one of them is added to or kept. */
+START_TEST(residuals)
+{
+    et_tensor *x = PARAM((2), 1, 2), *w = PARAM((2), 3, 4), *y = x, *branch, *sum;
+
+    for (int i = 0; i < 3; i++) /* y + w y: the gradient of y gathers two parts */
+        y = et_add(y, et_mul(w, y));
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(x, (2), 64, 125);
+    GRAD_HOLDS(w, (2), 48, 150);
+
+    et_zero_grad_of(x);
+    branch = et_neg(x);
+    y = et_add(branch, branch); /* with itself */
+    WORKS(et_backward_from(et_mul_scalar(y, 5), NULL, 0));
+    GRAD_HOLDS(x, (2), -10, -10);
+
+    /* Kept ones have gradients of their own. */
+    branch = et_keep(et_mul_scalar(x, 2));
+    sum = et_keep(et_add(et_keep(et_mul_scalar(x, 1)), et_reshape(branch, ET_SHAPE(2))));
+    WORKS(et_backward_from(et_mul_scalar(sum, 7), NULL, 0));
+    et_zero_grad_of(branch);
+    GRAD_HOLDS(branch, (2), 0, 0);
+    GRAD_HOLDS(sum, (2), 7, 7);
+
+    /* What works in place does not spoil the other. */
+    et_zero_grad_of(x);
+    y = et_add(et_mul_scalar(x, 10), et_mul_scalar(x, 3));
+    WORKS(et_backward_from(et_mul_scalar(y, 2), NULL, 0));
+    GRAD_HOLDS(x, (2), 26, 26);
+    et_zero_grad_of(x);
+    y = et_linear_act(et_reshape(x, ET_SHAPE(1, 2)), REAL((2, 2), 1, 0, 0, 1), NULL, ET_ACT_TANH);
+    y = et_add(et_mul_scalar(x, 10), y);
+    WORKS(et_backward_from(et_mul_scalar(y, 2), NULL, 0));
+    GRAD_HOLDS(x, (2), 20 + 2 / pow(cosh(1), 2), 20 + 2 / pow(cosh(2), 2));
+    /* Nor does a later reader of the first what the second gets. */
+    et_zero_grad_of(x);
+    branch = et_mul_scalar(x, 1);
+    y = et_mul_scalar(x, 1);
+    et_tensor *squares = et_square(y);
+    y = et_add(et_add(y, branch), squares);
+    WORKS(et_backward_from(et_mul_scalar(y, 1), NULL, 0));
+    GRAD_HOLDS(x, (2), 4, 6);
+}
+END_TEST
+
+/* No copy of the gradient for a branch that reads it alone. */
+START_TEST(residual_memory)
+{
+    const int64_t rows = 1 << 10, d = 64;
+    const size_t bytes = sizeof(float) * (size_t)(rows * d);
+    et_tensor *w = et_set_requires_grad(et_full(ET_F32, ET_SHAPE(d, d), 0.01), true);
+    et_tensor *x = et_set_requires_grad(et_full(ET_F32, ET_SHAPE(rows, d), 1), true), *y;
+    et_pool_stats stats;
+
+    et_scope *block = et_scope_open();
+    y = et_add(et_mul_scalar(x, 2), et_linear(et_mul_scalar(x, 3), w, NULL));
+    y = et_scope_return(block, et_sum(et_mul_scalar(y, 1), 0, NULL, false));
+    et_scope_close(block);
+    et_pool_get_stats(&stats);
+    const size_t before = stats.current;
+    et_pool_reset_peak();
+    WORKS(et_backward(y));
+    et_pool_get_stats(&stats);
+    ck_assert_msg(stats.peak < before + 2 * bytes + bytes / 2, "%zu bytes more, one gradient has %zu",
+                  stats.peak - before, bytes);
 }
 END_TEST
 
@@ -447,6 +611,11 @@ int main(void)
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_test(tc, backward_twice);
     tcase_add_test(tc, backward_after_zero);
+    tcase_add_test(tc, zero_without_memory);
+    tcase_add_test(tc, zero_allocations);
+    tcase_add_test(tc, permuted_memory);
+    tcase_add_test(tc, residuals);
+    tcase_add_test(tc, residual_memory);
     tcase_add_test(tc, shared_beginning);
     tcase_add_test(tc, independent_losses);
     tcase_add_test(tc, backward_misuse);

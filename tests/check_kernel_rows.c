@@ -411,9 +411,9 @@ START_TEST(sgd_steps)
     const et_kernels *k = table_at(_i);
     const double lr = 0.1, gscale = 0.5;
 
-    for (int form = 0; form < 16; form++) {
+    for (int form = 0; form < 8; form++) {
         const double mu = form & 1 ? 0.9 : 0, decay = form & 2 ? 0.01 : 0;
-        const int nesterov = form >> 2 & 1, zero = form >> 3, n = 37;
+        const int nesterov = form >> 2, n = 37;
         double dw[64], dbuf[64] = {0};
 
         fill_random(&w, k->dtype, 100, 1);
@@ -424,16 +424,15 @@ START_TEST(sgd_steps)
             fill_random(&g, k->dtype, 102 + (uint32_t)step, 1);
             z = g;
             k->sgd(n, at(&w, 0), at(&g, 0), mu != 0 ? at(&y, 0) : NULL, lr, mu, nesterov, decay, gscale,
-                   step == 0, zero);
+                   step == 0);
             for (int i = 0; i < n; i++) {
                 double d = get(&z, i) * gscale + decay * dw[i];
 
                 dbuf[i] = step == 0 ? d : mu * dbuf[i] + d;
                 dw[i] -= lr * (mu == 0 ? d : nesterov ? d + mu * dbuf[i] : dbuf[i]);
                 assert_near(get(&w, i), dw[i], 8 * eps_of(k), "%s sgd form %d step %d", k->name, form, step);
-                ck_assert(get(&g, i) == (zero ? 0 : get(&z, i)));
             }
-            ck_assert(same_bits(&g, &z, n, ARRAY_MAX));
+            ck_assert(same_bits(&g, &z, 0, ARRAY_MAX));
         }
     }
 }
@@ -444,9 +443,9 @@ START_TEST(adam_steps)
     const et_kernels *k = table_at(_i);
     const double lr = 0.01, b1 = 0.9, b2 = 0.999, e = 1e-8, gscale = 0.5;
 
-    for (int form = 0; form < 8; form++) {
+    for (int form = 0; form < 4; form++) {
         const double decay = form & 1 ? 0.1 : 0;
-        const int adamw = form >> 1 & 1, zero = form >> 2, n = 45;
+        const int adamw = form >> 1, n = 45;
         double dw[64], dm[64] = {0}, dv[64] = {0};
 
         fill_random(&w, k->dtype, 110, 1);
@@ -458,7 +457,7 @@ START_TEST(adam_steps)
             fill_random(&g, k->dtype, 120 + (uint32_t)step, 3);
             z = g;
             k->adam(n, at(&w, 0), at(&g, 0), at(&y, 0), at(&x, 0), lr, b1, b2, e, decay, adamw,
-                    1 - pow(b1, step), 1 - pow(b2, step), gscale, zero);
+                    1 - pow(b1, step), 1 - pow(b2, step), gscale);
             for (int i = 0; i < n; i++) {
                 double d = get(&z, i) * gscale + (adamw ? 0 : decay * dw[i]);
 
@@ -468,9 +467,8 @@ START_TEST(adam_steps)
                     dw[i] -= lr * decay * dw[i];
                 dw[i] -= lr * (dm[i] / (1 - pow(b1, step))) / (sqrt(dv[i] / (1 - pow(b2, step))) + e);
                 assert_near(get(&w, i), dw[i], 8 * eps_of(k), "%s adam form %d step %d", k->name, form, step);
-                ck_assert(get(&g, i) == (zero ? 0 : get(&z, i)));
             }
-            ck_assert(same_bits(&g, &z, n, ARRAY_MAX));
+            ck_assert(same_bits(&g, &z, 0, ARRAY_MAX));
         }
     }
 }

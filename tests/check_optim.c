@@ -5,8 +5,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
 #include "nn/optim.h"
 #include "tensor/parallel.h"
+#include "tensor/pool.h"
 #include "tensor/safetensors.h"
 #include "tensor/scope.h"
 #include "tests/alloc_sweep.h"
@@ -312,16 +315,88 @@ START_TEST(places)
     ck_assert_int_eq(et_optim_size(o), 13);
     ck_assert_ptr_eq(a->storage, c->storage);
     ck_assert_ptr_ne(a->storage, b->storage);
-    ck_assert_ptr_eq(a->grad->storage, c->grad->storage);
-    ck_assert_ptr_null(b->grad);
+    ck_assert(!b->grad && a->grad && !a->grad->storage); /* gradients begin as zeros without memory, */
     ck_assert(et_equal(a, was));
     give(m, 1);
     ck_assert_int_eq(et_optim_step_zero(o, 0, NULL), ET_OK);
     ck_assert(!et_equal(a, was));
+    ck_assert_ptr_null(a->grad->storage); /* which they are again after the step */
+    ck_assert(et_get(a->grad, (const int64_t[]){2, 1}) == 0);
     et_free(was);
     et_optim_free(o);
     fill(a, 1); /* parameters stay valid without it */
     et_module_free(m);
+}
+END_TEST
+
+/* What the optimiser did not put there is refused, not read. */
+START_TEST(displaced)
+{
+    const int64_t strides[] = {0, 0};
+    et_module *m = pair(2, 3);
+    et_optim *o = et_sgd_new(m, 1, 0);
+    et_tensor *a = et_module_find(m, "a"), *one = et_own(et_ones(ET_F32, 0, NULL)), *own;
+
+    give(m, 1);
+    own = a->grad;
+    a->grad = et_own(et_raw_view(one, 2, a->shape, strides, 0)); /* repeated */
+    fails(et_optim_step(o), ET_EINVAL, "a or its gradient is not where");
+    ck_assert(isnan(et_optim_grad_norm(o)));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+    et_free(a->grad);
+    a->grad = NULL;
+    fails(et_optim_step(o), ET_EINVAL, "a or its gradient");
+    a->grad = own;
+    et_release(own);
+    fails(et_optim_step_zero(o, 1, NULL), ET_ESCOPE, "released");
+    ck_assert_int_eq(et_optim_steps(o), 0);
+    et_zero_grad_of(a);
+    ck_assert_int_eq(et_optim_step(o), ET_OK);
+    ck_assert_int_eq(et_module_to(m, ET_F64), ET_OK);
+    ck_assert(isnan(et_optim_grad_norm(o)));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+    et_free(one);
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
+
+/* A gradient that was taken away comes back as zeros with the next optimiser; a parameter that two groups
+ * would take has one place. */
+START_TEST(second_optimiser)
+{
+    const et_optim_options sgd = {.kind = ET_SGD, .lr = 1};
+    const et_optim_group g[] = {{.prefix = "a"}, {.prefix = "again"}};
+    et_pool_stats before, after;
+
+    et_pool_get_stats(&before);
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_tensor *a = et_module_param(m, "a", ET_SHAPE(3, 3));
+    ck_assert_ptr_eq(et_module_tie(m, "again", a), a);
+    et_optim *o = et_optim_new(m, &sgd, g, 2);
+    ck_assert_msg(o != NULL, "%s", et_error_message());
+    ck_assert_int_eq(et_optim_size(o), 9);
+    for (int i = 0; i < 2; i++) {
+        et_scope *scope = et_scope_open();
+        fill(a, 1);
+        ck_assert_int_eq(et_backward(et_sum(a, 0, NULL, false)), ET_OK);
+        ck_assert(et_get(a->grad, (const int64_t[]){1, 1}) == 1);
+        if (i == 0) {
+            et_optim_free(o);
+            et_free(a->grad);
+            a->grad = NULL;
+            o = et_optim_new(m, &sgd, g, 2);
+        } else {
+            ck_assert_int_eq(et_optim_step(o), ET_OK);
+        }
+        et_scope_close(scope);
+    }
+    et_optim_free(o);
+    et_module_free(m);
+    et_pool_get_stats(&after);
+    ck_assert_uint_eq(after.current, before.current);
 }
 END_TEST
 
@@ -488,6 +563,8 @@ int main(void)
     tcase_add_test(tc, clipping);
     tcase_add_loop_test(tc, not_finite, 0, 2);
     tcase_add_test(tc, places);
+    tcase_add_test(tc, displaced);
+    tcase_add_test(tc, second_optimiser);
     tcase_add_test(tc, freezing);
     tcase_add_loop_test(tc, state_files, 0, N_RUNS);
     tcase_add_test(tc, wrong_options);

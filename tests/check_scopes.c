@@ -7,6 +7,7 @@
 #include "tests/values.h"
 
 #include "autograd/op.h"
+#include "tensor/pool.h"
 
 #define PENDING(status, words) values_fails(__LINE__, true, (status), (words))
 
@@ -27,6 +28,37 @@ START_TEST(inner_scope_releases)
     GRAD_HOLDS(w, (2), 2, 3);
     ck_assert_ptr_null(a->storage); /* used, and given back */
     FAILS(et_neg(a), ET_ESCOPE, "neg: the elements of operand 0, shape [2], were released");
+}
+END_TEST
+
+/* What is let go of is as after the end of its scope, whichever that is. */
+START_TEST(let_go)
+{
+    et_tensor *x = PARAM((2), 1, 2), *a = et_mul_scalar(x, 2), *b = et_add_scalar(a, 1), *y = et_square(b);
+    et_tensor *kept = et_keep(et_add_scalar(b, 1));
+    const int64_t n = 1 << 16;
+    et_pool_stats before, after;
+
+    et_scope_let_go(NULL);
+    et_scope_let_go(a); /* read by no rule */
+    et_scope_let_go(b); /* by square's */
+    et_scope_let_go(b);
+    et_scope_let_go(kept);
+    ck_assert_ptr_null(a->storage);
+    ck_assert_ptr_nonnull(b->storage);
+    HOLDS(kept, (2), 4, 6);
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(x, (2), 12, 20);
+    ck_assert_ptr_null(b->storage);
+
+    et_pool_get_stats(&before);
+    et_scope_let_go(et_empty(ET_F32, 1, &n)); /* not recorded */
+    et_tensor *own = et_empty_owned(ET_F32, 1, &n), *view = et_own(et_detach(own));
+    et_scope_let_go(own);
+    ck_assert_ptr_nonnull(et_data(view)); /* whose elements others share */
+    et_scope_let_go(view);
+    et_pool_get_stats(&after);
+    ck_assert_uint_eq(after.current, before.current);
 }
 END_TEST
 
@@ -203,6 +235,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_test(tc, inner_scope_releases);
+    tcase_add_test(tc, let_go);
     tcase_add_test(tc, scope_returns);
     tcase_add_test(tc, root_returns);
     tcase_add_test(tc, scopes_in_order);

@@ -7,6 +7,7 @@
 #include "datasets/csv.h"
 #include "nn/init.h"
 #include "nn/transformer.h"
+#include "tensor/pool.h"
 #include "tests/module_sweep.h"
 #include "tests/values.h"
 
@@ -142,6 +143,40 @@ START_TEST(stacks)
 }
 END_TEST
 
+/* Bytes of the pool that a forward takes at most, without gradients. */
+static size_t forward_peak(int layers, bool post_norm)
+{
+    et_rng rng = et_rng_make(3, 0);
+    const et_transformer_config c = small(post_norm);
+    et_transformer *t = et_transformer_new(NULL, NULL, layers, &c, &rng);
+    et_tensor *x = et_full(ET_F32, ET_SHAPE(64, 32, D), 0.5);
+    et_pool_stats stats;
+
+    ck_assert_msg(t && x, "%s", et_error_message());
+    et_module_eval(&t->module);
+    et_no_grad_begin();
+    et_scope *scope = et_scope_open();
+    et_pool_get_stats(&stats);
+    const size_t before = stats.current;
+    et_pool_reset_peak();
+    ck_assert_msg(et_transformer_forward(t, x, NULL, NULL) != NULL, "%s", et_error_message());
+    et_pool_get_stats(&stats);
+    et_scope_close(scope);
+    et_no_grad_end();
+    et_module_free(&t->module);
+    return stats.peak - before;
+}
+
+/* Without gradients the memory of a stack is that of a block or two, however high it is. */
+START_TEST(forward_memory)
+{
+    const size_t two = forward_peak(2, _i), twelve = forward_peak(12, _i), x = sizeof(float) * 64 * 32 * D;
+
+    ck_assert_msg(twelve < two + x / 2, "%zu bytes for two blocks, %zu for twelve", two, twelve);
+    ck_assert_msg(two < 10 * x, "%zu bytes for an input of %zu", two, x);
+}
+END_TEST
+
 START_TEST(wrong_use)
 {
     const et_transformer_config bad[] = {
@@ -200,6 +235,7 @@ int main(void)
     tcase_add_loop_test(tc, golden_blocks, 0, 2);
     tcase_add_test(tc, stochastic_depth);
     tcase_add_loop_test(tc, stacks, 0, 2);
+    tcase_add_loop_test(tc, forward_memory, 0, 2);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
     tcase_add_checked_fixture(alone, reset, NULL);

@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     }
     et_scope_close(scope);
     et_safetensors_close(file);
-    bench_serve(step, &w);
+    bench_serve(step, &w, NULL);
     fftwf_destroy_plan(w.plan);
     fftwf_free(w.x);
     fftwf_free(w.X);

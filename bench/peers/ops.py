@@ -72,6 +72,7 @@ def encoder_program(foreach):
         return F.layer_norm(x, (width,), p[name + ".weight"], p[name + ".bias"], 1e-5)
 
     def step():
+        adam.zero_grad(set_to_none=True)
         x = x0
         for i in range(blocks):
             qkv = linear("qkv_%d" % i, norm("norm1_%d" % i, x)).view(items, tokens, 3, heads, width // heads)
@@ -80,7 +81,6 @@ def encoder_program(foreach):
             x = x + linear("out_%d" % i, y)
             x = x + linear("down_%d" % i, F.gelu(linear("up_%d" % i, norm("norm2_%d" % i, x))))
         loss = F.cross_entropy(linear("head", norm("norm", x).mean(1)), ids)
-        adam.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         adam.step()

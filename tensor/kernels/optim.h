@@ -1,20 +1,19 @@
-/* Steps of the optimisers over one flat block, each in one pass. Included once by
+/* Steps of the optimisers, each in one pass. Included once by
  * variant.c. The formulas are those of nn/optim.h. */
 
 /* One vector of SGD: updates w, and buf where there is momentum. */
-static void sgd(int64_t n, void *vw_, void *vg, void *vbuf, double lr, double momentum, int nesterov,
-                double weight_decay, double gscale, int first, int zero)
+static void sgd(int64_t n, void *vw_, const void *vg, void *vbuf, double lr, double momentum, int nesterov,
+                double weight_decay, double gscale, int first)
 {
-    real *ws = vw_, *gs = vg, *bs = vbuf;
+    real *ws = vw_, *bs = vbuf;
+    const real *gs = vg;
     const vr rate = v_set((real)lr), mu = v_set((real)momentum), decay = v_set((real)weight_decay);
-    const vr scale = v_set((real)gscale), none = v_set(0);
+    const vr scale = v_set((real)gscale);
 
     if (momentum == 0 || !bs)
         EACH(n, {
             vr w = LD(ws), g = v_fma(decay, w, LD(gs) * scale);
             ST(ws, v_fnma(rate, g, w));
-            if (zero)
-                ST(gs, none);
         });
     else
         EACH(n, {
@@ -22,21 +21,20 @@ static void sgd(int64_t n, void *vw_, void *vg, void *vbuf, double lr, double mo
             vr b = first ? g : v_fma(mu, LD(bs), g);
             ST(bs, b);
             ST(ws, v_fnma(rate, nesterov ? v_fma(mu, b, g) : b, w));
-            if (zero)
-                ST(gs, none);
         });
 }
 
 /* m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
  * w -= (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps); decay added to g, or for AdamW
  * w first multiplied by 1 - lr decay. */
-static void adam(int64_t n, void *vw_, void *vg, void *vm_, void *vv, double lr, double beta1, double beta2,
-                 double eps, double weight_decay, int adamw, double bc1, double bc2, double gscale, int zero)
+static void adam(int64_t n, void *vw_, const void *vg, void *vm_, void *vv, double lr, double beta1,
+                 double beta2, double eps, double weight_decay, int adamw, double bc1, double bc2, double gscale)
 {
-    real *ws = vw_, *gs = vg, *ms = vm_, *vs = vv;
+    real *ws = vw_, *ms = vm_, *vs = vv;
+    const real *gs = vg;
     const vr b1 = v_set((real)beta1), c1 = v_set((real)(1 - beta1)), b2 = v_set((real)beta2);
     const vr c2 = v_set((real)(1 - beta2)), step = v_set((real)(lr / bc1)), e = v_set((real)eps);
-    const vr root = v_set((real)(1 / sqrt(bc2))), scale = v_set((real)gscale), none = v_set(0);
+    const vr root = v_set((real)(1 / sqrt(bc2))), scale = v_set((real)gscale);
     const vr decay = v_set((real)(adamw ? 0 : weight_decay));
     const vr shrink = v_set((real)(adamw ? lr * weight_decay : 0));
 
@@ -47,7 +45,5 @@ static void adam(int64_t n, void *vw_, void *vg, void *vm_, void *vv, double lr,
         ST(vs, v);
         w = v_fnma(shrink, w, w);
         ST(ws, w - step * m / v_fma(v_sqrt(v), root, e));
-        if (zero)
-            ST(gs, none);
     });
 }
