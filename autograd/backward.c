@@ -62,6 +62,7 @@ static et_tensor *gather_in(et_tensor *t, int *acc)
                 return NULL;
             *acc = 0;
         }
+        et_storage_gathers(*slot);
         t->reached = true;
     } else if (*slot && et_storage_shared(*slot) && !unshare(slot)) {
         return NULL;
@@ -485,8 +486,10 @@ static et_status seed(et_tensor *y, const et_tensor *grad, bool graph, bool only
         y->acc = y->acc ? et_add(y->acc, (et_tensor *)grad) : (et_tensor *)grad;
         return y->acc ? ET_OK : et_error_status();
     }
-    /* Where backward starts the gradient is read alone (may_hand_on), so the caller's own memory will do. */
-    const bool borrowed = only && !graph && grad && !y->acc && !y->keep && et_is_contiguous(grad);
+    /* Where backward starts the gradient is read alone (may_hand_on), so the caller's own memory will do,
+     * unless it is that of a leaf's gradient, to which rules add before others have read it. */
+    const bool borrowed = only && !graph && grad && !y->acc && !y->keep && et_is_contiguous(grad) &&
+                          !et_storage_may_gather(grad);
     et_tensor *g = graph      ? et_empty(y->dtype, y->ndim, y->shape)
                    : borrowed ? et_raw_view(grad, grad->ndim, grad->shape, grad->strides, grad->offset)
                               : et_empty_owned(y->dtype, y->ndim, y->shape);

@@ -93,7 +93,7 @@ et_status et_optim_step(et_optim *o);
  *  with clip, the gradients are checked: ENONFINITE names a parameter, and nothing changes). */
 et_status et_optim_step_zero(et_optim *o, double clip, double *norm);
 /** Square root of the sum of squares of all gradients, summed in double in a fixed order;
- *  infinite or NaN if one is not finite. */
+ *  infinite or NaN if one is not finite. NaN and EINVAL if a parameter or gradient was taken away. */
 double et_optim_grad_norm(et_optim *o);
 /** et_zero_grad_of for each of the optimiser's parameters. */
 void et_optim_zero_grad(et_optim *o);

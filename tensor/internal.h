@@ -10,6 +10,7 @@ struct et_storage {
     int64_t refs; /* tensors that share it */
     size_t bytes;
     uint32_t version;
+    bool gathers; /* it is a leaf's gradient, to which a backward sweep may add */
 };
 
 /* Links t into a scope's list, and out of the list it is in. */

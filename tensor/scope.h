@@ -62,6 +62,10 @@ et_scope *et_scope_root(void);
 void *et_scope_restore(et_tensor *t);
 /** True if other handles have the elements of t too. */
 bool et_storage_shared(const et_tensor *t);
+/** Says that sweeps may add to the elements of t, a leaf's gradient; true if that was said of a tensor that
+ *  has the same elements. */
+void et_storage_gathers(et_tensor *t);
+bool et_storage_may_gather(const et_tensor *t);
 /** A blank gradient for x, of the caller: zeros without memory. NULL and ENOMEM on failure. */
 et_tensor *et_blank_new(const et_tensor *x);
 /** Memory for the elements of a blank gradient, which is blank no longer; they are not written.

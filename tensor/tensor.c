@@ -182,6 +182,14 @@ void *et_scope_restore(et_tensor *t)
 
 bool et_storage_shared(const et_tensor *t) { return t->storage && t->storage->refs > 1; }
 
+void et_storage_gathers(et_tensor *t)
+{
+    if (t->storage)
+        t->storage->gathers = true;
+}
+
+bool et_storage_may_gather(const et_tensor *t) { return t->storage && t->storage->gathers; }
+
 et_tensor *et_blank_new(const et_tensor *x)
 {
     et_tensor *t = et_handle_new(NULL, x->dtype, x->ndim, x->shape);

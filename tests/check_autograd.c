@@ -200,6 +200,21 @@ START_TEST(residuals)
 }
 END_TEST
 
+/* A cotangent that is a leaf's gradient is what it was when backward began. */
+START_TEST(cotangent_of_leaf)
+{
+    for (int form = 0; form < 4; form++) {
+        et_tensor *w = PARAM((1), 5), *u = PARAM((1), 7), *two, *g;
+        WORKS(et_backward_from(et_mul_scalar(w, 1), NULL, 0));
+        two = et_mul_scalar(u, 2);
+        g = form & 1 ? et_detach(et_grad_of(w)) : et_grad_of(w);
+        WORKS(et_backward_from(form & 2 ? et_add(et_mul_scalar(w, 10), two) : et_sub(two, w), g, 0));
+        GRAD_HOLDS(u, (1), 2);
+        GRAD_HOLDS(w, (1), form & 2 ? 11 : 0);
+    }
+}
+END_TEST
+
 /* No copy of the gradient for a branch that reads it alone. */
 START_TEST(residual_memory)
 {
@@ -615,6 +630,7 @@ int main(void)
     tcase_add_test(tc, zero_allocations);
     tcase_add_test(tc, permuted_memory);
     tcase_add_test(tc, residuals);
+    tcase_add_test(tc, cotangent_of_leaf);
     tcase_add_test(tc, residual_memory);
     tcase_add_test(tc, shared_beginning);
     tcase_add_test(tc, independent_losses);

@@ -28,7 +28,8 @@ static void sgd(int64_t n, void *vw_, const void *vg, void *vbuf, double lr, dou
  * w -= (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps); decay added to g, or for AdamW
  * w first multiplied by 1 - lr decay. */
 static void adam(int64_t n, void *vw_, const void *vg, void *vm_, void *vv, double lr, double beta1,
-                 double beta2, double eps, double weight_decay, int adamw, double bc1, double bc2, double gscale)
+                 double beta2, double eps, double weight_decay, int adamw, double bc1, double bc2,
+                 double gscale)
 {
     real *ws = vw_, *ms = vm_, *vs = vv;
     const real *gs = vg;
