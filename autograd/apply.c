@@ -128,8 +128,8 @@ static et_status run(et_node *n, size_t attr_size)
             status = et_tape_record(n);
     }
     if (status || !n->recording) /* no backward will read the extras */
-        for (int i = 0; i < n->n_saved; i++)
-            et_free(n->saved[i]);
+        while (n->n_saved > 0)
+            et_free(n->saved[--n->n_saved]);
     return status;
 }
 

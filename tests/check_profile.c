@@ -154,6 +154,16 @@ START_TEST(arithmetic_and_bytes)
                         2.0 * B * T * (3 * H * (F + 2 * H) + H * H));
     ck_assert_double_eq(row_of(p, "permute", ET_PROFILE_FORWARD).bytes, 0);
     et_profile_free(p);
+
+    p = et_profile_begin(0); /* what backward would have read is gone, and does not count, where there is none */
+    scope = et_scope_open();
+    et_no_grad_begin();
+    ck_assert_ptr_nonnull(et_additive_scores(x, w, shift, shift));
+    et_no_grad_end();
+    et_scope_close(scope);
+    ck_assert_double_eq(row_of(p, "additive_scores", ET_PROFILE_FORWARD).bytes,
+                        4 * (B * T * F + 7 * F + 7 + 7 + B * T));
+    et_profile_free(p);
     et_tensor *all[] = {a, b, q, k, v, x, w_ih, w_hh, w, shift};
     for (int i = 0; i < 10; i++)
         et_free(all[i]);
