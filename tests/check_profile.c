@@ -155,7 +155,7 @@ START_TEST(arithmetic_and_bytes)
     ck_assert_double_eq(row_of(p, "permute", ET_PROFILE_FORWARD).bytes, 0);
     et_profile_free(p);
 
-    p = et_profile_begin(0); /* what backward would have read is gone, and does not count, where there is none */
+    p = et_profile_begin(0); /* what backward would read is gone where there is none, and does not count */
     scope = et_scope_open();
     et_no_grad_begin();
     ck_assert_ptr_nonnull(et_additive_scores(x, w, shift, shift));
