@@ -263,7 +263,8 @@ void *et_gx_inplace(et_node *n, int i, int *acc);
 /** As et_gx, for a rule that will not read operand i any more: may return the operand's own memory, where
  *  this is the last backward to read it. */
 void *et_gx_over(et_node *n, int i, int *acc);
-/** The gradient of output 0 as memory that the rule may overwrite, or NULL where others are to see it. */
+/** The gradient of output 0 as memory that the rule may overwrite, or NULL where others are to see it or
+ *  have it too. */
 void *et_gy_over(et_node *n);
 /** A real tensor of n's dtype that lives until the rule returns. */
 et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape);

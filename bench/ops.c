@@ -110,13 +110,6 @@ static net *encoder_new(const op_case *c, et_rng *rng)
     return et_module_done(&m->module);
 }
 
-/* y, for which `used` was wanted last. */
-static et_tensor *after(et_tensor *used, et_tensor *y)
-{
-    et_scope_let_go(used);
-    return y;
-}
-
 /* x + A(x), x = in[0] */
 static et_tensor *attend(et_tensor *const *in, int n, void *user)
 {
@@ -137,9 +130,9 @@ static et_tensor *transform(const block *b, et_tensor *x)
 {
     et_tensor *y = et_layer_norm_layer_forward(b->norm2, x);
 
-    y = after(y, et_linear_layer_forward_act(b->up, y, ET_ACT_GELU));
-    y = after(y, et_linear_layer_forward(b->down, y));
-    return after(y, et_add(x, y));
+    y = et_scope_after(y, et_linear_layer_forward_act(b->up, y, ET_ACT_GELU));
+    y = et_scope_after(y, et_linear_layer_forward(b->down, y));
+    return et_scope_after(y, et_add(x, y));
 }
 
 static et_tensor *encoder_loss(const work *w)
@@ -152,7 +145,7 @@ static et_tensor *encoder_loss(const work *w)
         x = transform(b, x);
     }
     x = et_layer_norm_layer_forward(w->net->norm, x);
-    x = after(x, et_mean(x, 1, (const int[]){1}, false));
+    x = et_scope_after(x, et_mean(x, 1, (const int[]){1}, false));
     return et_cross_entropy(et_linear_layer_forward(w->net->head, x), w->ids);
 }
 

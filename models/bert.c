@@ -154,11 +154,9 @@ et_tensor *et_bert_embed(const et_bert *m, et_tensor *ids, et_tensor *types)
                                      : et_slice(m->position->weight, 0, 0, ids->shape[1], 1);
     et_tensor *type = types ? et_embedding_layer_forward(m->type, types)
                             : et_slice(m->type->weight, 0, 0, 1, 1);
-    et_tensor *two = et_add(x, type), *three = et_add(two, position);
-    et_scope_let_go(x);
-    et_scope_let_go(two);
-    x = et_layer_norm_layer_forward(m->norm, three);
-    et_scope_let_go(three);
+    x = et_scope_after(x, et_add(x, type));
+    x = et_scope_after(x, et_add(x, position));
+    x = et_scope_after(x, et_layer_norm_layer_forward(m->norm, x));
     x = et_dropout(x, c->dropout, m->embeddings->training, m->rng);
     return x ? x : et_fail("bert");
 }

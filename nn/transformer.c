@@ -82,43 +82,35 @@ static et_tensor *activated(const et_transformer_block *b, const et_linear_layer
     return et_linear_layer_forward_act(l, x, b->config.act);
 }
 
-/* y, for which `used` was wanted last: of that stays what backward will read. */
-static et_tensor *after(et_tensor *used, et_tensor *y)
-{
-    if (y && y != used)
-        et_scope_let_go(used);
-    return y;
-}
-
 /* M(x), h = act(W_0 x + b_0): the rest of the perceptron, with its dropouts. */
 static et_tensor *perceptron(const et_transformer_block *b, et_tensor *h)
 {
     const et_transformer_config *c = &b->config;
     const bool training = b->module.training;
-    et_tensor *y = after(h, et_dropout(h, c->hidden_dropout, training, b->rng));
+    et_tensor *y = et_scope_after(h, et_dropout(h, c->hidden_dropout, training, b->rng));
 
-    y = after(y, c->act_twice ? activated(b, b->mlp[1], y) : et_linear_layer_forward(b->mlp[1], y));
-    return after(y, et_dropout(y, c->mlp_dropout, training, b->rng));
+    y = et_scope_after(y, c->act_twice ? activated(b, b->mlp[1], y) : et_linear_layer_forward(b->mlp[1], y));
+    return et_scope_after(y, et_dropout(y, c->mlp_dropout, training, b->rng));
 }
 
 /* x + branch, where the branch is not skipped. */
 static et_tensor *residual(const et_transformer_block *b, et_tensor *x, et_tensor *branch)
 {
-    branch = after(branch, et_drop_path(branch, b->config.drop_path, b->module.training, b->rng));
-    return after(branch, et_add(x, branch));
+    branch = et_scope_after(branch, et_drop_path(branch, b->config.drop_path, b->module.training, b->rng));
+    return et_scope_after(branch, et_add(x, branch));
 }
 
 /* What follows the attention, a = A(..). */
 static et_tensor *finish(const et_transformer_block *b, et_tensor *x, et_tensor *a)
 {
-    x = residual(b, x, after(a, et_dropout(a, b->config.out_dropout, b->module.training, b->rng)));
+    x = residual(b, x, et_scope_after(a, et_dropout(a, b->config.out_dropout, b->module.training, b->rng)));
     if (!b->config.post_norm) {
         et_tensor *y = et_layer_norm_layer_forward(b->ln2, x);
-        return residual(b, x, perceptron(b, after(y, activated(b, b->mlp[0], y))));
+        return residual(b, x, perceptron(b, et_scope_after(y, activated(b, b->mlp[0], y))));
     }
-    x = after(x, et_layer_norm_layer_forward(b->ln1, x));
+    x = et_scope_after(x, et_layer_norm_layer_forward(b->ln1, x));
     et_tensor *y = residual(b, x, perceptron(b, activated(b, b->mlp[0], x)));
-    return after(y, et_layer_norm_layer_forward(b->ln2, y));
+    return et_scope_after(y, et_layer_norm_layer_forward(b->ln2, y));
 }
 
 et_tensor *et_transformer_block_finish(const et_transformer_block *b, et_tensor *x, et_tensor *attended)
@@ -136,7 +128,7 @@ et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor
         return NULL;
     et_tensor *a = b->config.post_norm ? x : et_layer_norm_layer_forward(b->ln1, x);
     et_tensor *attended = et_mha_forward(b->attn, a, NULL, call);
-    x = finish(b, x, a == x ? attended : after(a, attended));
+    x = finish(b, x, a == x ? attended : et_scope_after(a, attended));
     if (call && call->weights && *call->weights)
         *call->weights = et_scope_return(inner, *call->weights);
     x = et_scope_return(inner, x);
@@ -207,8 +199,8 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
                           : et_transformer_block_forward(b, x, &call);
         if (hidden)
             hidden[i] = x;
-        else if (i > first && x && x != in[0])
-            et_scope_let_go(in[0]);
+        else if (i > first)
+            et_scope_after(in[0], x);
     }
     return x;
 }

@@ -142,6 +142,13 @@ void et_scope_let_go(et_tensor *t)
         et_free(t);
 }
 
+et_tensor *et_scope_after(et_tensor *used, et_tensor *y)
+{
+    if (y && y != used)
+        et_scope_let_go(used);
+    return y;
+}
+
 et_tensor *et_scope_take(et_tensor *t)
 {
     if (t && !t->scope && innermost)

@@ -43,6 +43,9 @@ et_tensor *et_scope_return(et_scope *scope, et_tensor *t);
  *  recorded it, its elements stay only while backward is still to read them; else t is gone. A tensor
  *  of the caller is freed (et_free). NULL is allowed. */
 void et_scope_let_go(et_tensor *t);
+/** y, which was made of `used`, for which that was wanted last: lets go of `used` unless y is the same
+ *  tensor or, after an error, NULL. Returns y. */
+et_tensor *et_scope_after(et_tensor *used, et_tensor *y);
 
 /** Gives a tensor that the caller owns to the innermost scope, if one is open. Returns t. */
 et_tensor *et_scope_take(et_tensor *t);

@@ -337,7 +337,7 @@ static double rms_error(const float *got, const pair *want)
     return sqrt(sum / (double)want->n);
 }
 
-/* What tensor/conv_tall.c says of errors beside those of plain sums. */
+/* What tensor/conv_tall.c says of errors beside those of plain sums, and of the largest. */
 START_TEST(tall_errors)
 {
     const et_kernels *k = use_table(_i);
@@ -369,6 +369,16 @@ START_TEST(tall_errors)
         plain_sums(c, x.real, w.real, dy.real, plain_y, plain_dw);
         const double of_y = rms_error(y.real, &y) / rms_error(plain_y, &y);
         const double of_dw = rms_error(dw.real, &dw) / rms_error(plain_dw, &dw);
+        const pair *made[] = {&y, &dw};
+        for (int p = 0; p < 2; p++) {
+            double most = 0, error = 0;
+            for (int64_t e = 0; e < made[p]->n; e++) {
+                most = fmax(most, fabs(made[p]->exact[e]));
+                error = fmax(error, fabs(get_real(ET_F32, made[p]->real, e) - made[p]->exact[e]));
+            }
+            ck_assert_msg(error <= 2e-6 * most, "%s: %s of %d taps: %g of the largest", k->name,
+                          p ? "dw" : "y", (int)(c->kh * c->kw), error / most);
+        }
         ck_assert_msg(of_y < 1.7 && of_dw < 0.8, "%s, %d x %d taps: y %g, dw %g times plain sums' error",
                       k->name, (int)c->kh, (int)c->kw, of_y, of_dw);
         free(plain_y), free(plain_dw);

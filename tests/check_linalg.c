@@ -196,7 +196,7 @@ START_TEST(additive_scores)
         const et_tensor *a = i < 0 ? y : want[i], *b = i < 0 ? e : got[i];
         ck_assert(et_same_shape(a, b));
         for (int64_t j = 0; j < a->numel; j++)
-            ck_assert_double_eq_tol(et_data_f64(a)[j], et_data_f64(b)[j], 1e-10);
+            ck_assert_double_eq_tol(et_data_f64(a)[j], et_data_f64(b)[j], 1e-12);
     }
     const int before = et_get_num_threads(), threads[] = {1, 2, 3, 8};
     for (int t = 0; t < 4; t++) {

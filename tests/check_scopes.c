@@ -43,7 +43,10 @@ START_TEST(let_go)
     et_scope_let_go(a); /* read by no rule */
     et_scope_let_go(b); /* by square's */
     et_scope_let_go(b);
-    et_scope_let_go(kept);
+    ck_assert_ptr_eq(et_scope_after(kept, kept), kept); /* still wanted, */
+    ck_assert_ptr_null(et_scope_after(y, NULL));        /* and what an error left */
+    ck_assert(!kept->on_tape && !y->on_tape);
+    ck_assert_ptr_eq(et_scope_after(kept, y), y);
     ck_assert_ptr_null(a->storage);
     ck_assert_ptr_nonnull(b->storage);
     HOLDS(kept, (2), 4, 6);
