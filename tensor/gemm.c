@@ -320,9 +320,9 @@ static void plan_blocks(gemm_job *w)
     w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
                 (w->kr->lanes < 16 ? stride >= 1024
                                    : stride && stride % 2048 == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
-    /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew. (With four lanes a
-     * tile's products do not pay for reading C so often.) */
-    const bool shallow = across || (w->pack_a && !g->packed && w->kr->lanes > 4);
+    /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew, or read again line by
+     * line; two panels do not need it. (With four lanes a tile's products do not pay for reading C so often.) */
+    const bool shallow = (across && g->n > 2 * w->nr) || (w->pack_a && !g->packed && w->kr->lanes > 4);
     const int64_t blocks = max64(1, ceil_div(g->k, shallow ? KC_ACROSS : KC));
     w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
     w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
@@ -346,7 +346,8 @@ static void plan_slot(gemm_job *w, int64_t n)
  * other way, or both, where that is clearly more even. */
 static void plan_pieces(gemm_job *w, int64_t n, int threads)
 {
-    const int64_t rows = ceil_div(w->g.m, ROW_GROUP), cols = ceil_div(n, w->nr);
+    const int64_t tall = w->kr->gemm_rows[panel_width(w, n) / w->kr->lanes];
+    const int64_t rows = ceil_div(w->g.m, tall), cols = ceil_div(n, w->nr);
     const bool by_cols = w->g.m * (w->g.k + n) < w->g.k * n;
     int64_t best = INT64_MAX;
 
@@ -356,7 +357,7 @@ static void plan_pieces(gemm_job *w, int64_t n, int threads)
         const int64_t span = ceil_div(rows, pr) * ceil_div(cols, pcols);
         if (best == INT64_MAX || span + span / 16 < best) {
             best = span;
-            w->rows_per = ceil_div(rows, pr) * ROW_GROUP;
+            w->rows_per = ceil_div(rows, pr) * tall;
             w->cols_per = ceil_div(cols, pcols) * w->nr;
         }
     }
