@@ -3,7 +3,12 @@
  * A region is a run of blocks; every block starts with a 64-byte header (so that
  * payloads stay aligned) that knows its size and the block before it. Free blocks hang
  * in lists by size class: the first level is the power of two, the second cuts it into
- * 16 equal parts. Two bitmaps find a list with a large enough block in constant time. */
+ * 16 equal parts. Two bitmaps find a list with a large enough block in constant time.
+ *
+ * A large block that is given back is kept whole for the next of exactly its size, until its
+ * memory is needed otherwise: work of one size is cut between threads in one way, so each finds
+ * the lines of its part in its own cache. (Between cores that share none, fetching lines that the
+ * other has written takes a training step 6 % longer.) */
 #include "config.h"
 
 #include "tensor/pool.h"
@@ -23,6 +28,9 @@ enum {
     SL = 1 << SL_BITS,
     FL = 44,             /* first level: sizes below UNIT << FL */
     QUICK = 16,          /* blocks of up to this many units are kept whole */
+    WHOLE = 512,         /* blocks of this many units and more too, until they are needed otherwise, */
+    WHOLE_LISTS = 64,    /* in so many lists, a power of two, */
+    WHOLE_MOST = 1024,   /* at most so many of them */
     REGION = 32 << 20,   /* least size of a region */
     REGION_UNIT = 2 << 20
 };
@@ -49,6 +57,8 @@ static struct {
     uint32_t sl_map[FL];
     block *list[FL][SL];
     block *quick[QUICK + 1]; /* small blocks given back, by size in units: see et_pool_free */
+    block *whole[WHOLE_LISTS]; /* large ones, by a hash of their size */
+    int n_whole;
     region *regions;
     et_pool_stats stats;
     int mode; /* 0: not yet decided, 1: regions, 2: every block from malloc */
@@ -143,8 +153,8 @@ static block *find_near(size_t n)
     return NULL;
 }
 
-/* A free block of at least n bytes, out of its list; NULL if there is none. */
-static block *find(size_t n)
+/* A free block of at least n bytes among those of larger classes; NULL if there is none. */
+static block *find_larger(size_t n)
 {
     int fl, sl;
     size_t units = n / UNIT;
@@ -168,6 +178,14 @@ static block *find(size_t n)
     return b;
 }
 
+/* A free block of at least n bytes, out of its list; NULL if there is none. */
+static block *find_free(size_t n)
+{
+    block *b = find_larger(n);
+
+    return b ? b : find_near(n);
+}
+
 /* Cuts what is more than n bytes off b, and makes it a free block. */
 static void split(block *b, size_t n)
 {
@@ -178,6 +196,69 @@ static void split(block *b, size_t n)
     b->size = n;
     after(rest)->before = rest;
     insert(rest);
+}
+
+/* Joins b with its free neighbours and makes it a free block. */
+static void join(block *b)
+{
+    block *next = after(b);
+
+    if (next->free) {
+        remove_free(next);
+        b->size += UNIT + next->size;
+        after(b)->before = b;
+    }
+    if (b->before && b->before->free) {
+        block *before = b->before;
+        remove_free(before);
+        before->size += UNIT + b->size;
+        b = before;
+        after(b)->before = b;
+    }
+    insert(b);
+}
+
+static block **whole_list(size_t n)
+{
+    return &pool.whole[(n / UNIT * 0x9E3779B9u >> 16) % WHOLE_LISTS];
+}
+
+/* A block that was kept whole, of exactly n bytes; NULL if there is none. */
+static block *find_whole(size_t n)
+{
+    for (block **link = whole_list(n); *link; link = &(*link)->next)
+        if ((*link)->size == n) {
+            block *b = *link;
+            *link = b->next;
+            pool.n_whole--;
+            return b;
+        }
+    return NULL;
+}
+
+/* Makes free blocks of all that were kept whole; false if there were none. */
+static bool join_whole(void)
+{
+    if (!pool.n_whole)
+        return false;
+    for (int i = 0; i < WHOLE_LISTS; i++)
+        while (pool.whole[i]) {
+            block *b = pool.whole[i];
+            pool.whole[i] = b->next;
+            join(b);
+        }
+    pool.n_whole = 0;
+    return true;
+}
+
+static void keep_whole(block *b)
+{
+    if (pool.n_whole == WHOLE_MOST)
+        join_whole();
+    block **list = whole_list(b->size);
+    b->next = *list;
+    *list = b;
+    pool.n_whole++;
 }
 
 /* Takes a region from the system that can hold a block of n bytes. */
@@ -200,6 +281,29 @@ static block *grow(size_t n)
     block *b = (block *)((char *)r + UNIT);
     *b = (block){.size = bytes - 3 * UNIT, .region = r};
     *after(b) = (block){.size = 0, .before = b, .region = r};
+    return b;
+}
+
+/* A block of n bytes or little more; NULL if there is none to be had. *hit: without asking the system. */
+static block *take(size_t n, bool *hit)
+{
+    block *b = n / UNIT <= QUICK ? pool.quick[n / UNIT] : NULL;
+
+    *hit = true;
+    if (b) {
+        pool.quick[n / UNIT] = b->next;
+        return b;
+    }
+    if ((b = find_whole(n)))
+        return b;
+    b = find_free(n);
+    if (!b && join_whole())
+        b = find_free(n);
+    *hit = b != NULL;
+    if (!b)
+        b = grow(n);
+    if (b)
+        split(b, n);
     return b;
 }
 
@@ -245,13 +349,8 @@ void *et_pool_alloc(size_t bytes)
         if (p)
             count_in(n, false);
     } else {
-        block *b = n / UNIT <= QUICK ? pool.quick[n / UNIT] : NULL;
-        bool hit = true;
-        if (b) {
-            pool.quick[n / UNIT] = b->next;
-        } else if ((b = find(n)) || (b = find_near(n)) || (hit = false, b = grow(n))) {
-            split(b, n);
-        }
+        bool hit;
+        block *b = take(n, &hit);
         if (b) {
             count_in(b->size, hit);
             p = payload(b);
@@ -263,28 +362,8 @@ void *et_pool_alloc(size_t bytes)
     return p;
 }
 
-/* Joins b with its free neighbours and makes it a free block. */
-static void join(block *b)
-{
-    block *next = after(b);
-
-    if (next->free) {
-        remove_free(next);
-        b->size += UNIT + next->size;
-        after(b)->before = b;
-    }
-    if (b->before && b->before->free) {
-        block *before = b->before;
-        remove_free(before);
-        before->size += UNIT + b->size;
-        b = before;
-        after(b)->before = b;
-    }
-    insert(b);
-}
-
 /* Small blocks, which handles and nodes are, come and go all the time in the same few
- * sizes: they wait in lists of their own, neither cut nor joined. */
+ * sizes: they wait in lists of their own, neither cut nor joined. Large ones wait as well. */
 void et_pool_free(void *p)
 {
     if (!p)
@@ -298,6 +377,8 @@ void et_pool_free(void *p)
     } else if (b->size / UNIT <= QUICK) {
         b->next = pool.quick[b->size / UNIT];
         pool.quick[b->size / UNIT] = b;
+    } else if (b->size / UNIT >= WHOLE) {
+        keep_whole(b);
     } else {
         join(b);
     }
@@ -327,6 +408,7 @@ void et_pool_trim(void)
             pool.quick[units] = b->next;
             join(b);
         }
+    join_whole();
     for (region **link = &pool.regions; *link;) {
         region *r = *link;
         block *b = (block *)((char *)r + UNIT);
