@@ -218,6 +218,11 @@ CASE("attention_qkv/plain", et_attention_qkv(in[0], 2, NULL, NULL))
 CASE("attention_qkv/causal_merged", et_attention_qkv(in[0], 2, NULL, &causal_merged))
 CASES("multi_head_attention/cross", 2, out[0] = multi_head(in, &out[1]))
 CASES("additive_attention/masked", 2, out[0] = additive(in, &out[1]))
+CASE("additive_scores/sequences", et_additive_scores(in[0], in[1], in[2], in[3]))
+CASE("additive_scores/row", et_additive_scores(in[0], in[1], in[2], in[3]))
+CASE("additive_scores/no_bias", et_additive_scores(in[0], in[1], NULL, in[2]))
+CASE("additive_scores/one_state", et_additive_scores(in[0], in[1], in[2], in[3]))
+CASE("additive_scores/many_states", et_additive_scores(in[0], in[1], in[2], in[3]))
 
 /* --- recurrent --- */
 CASES("rnn/forward", 2, out[0] = et_rnn(in[0], in[1], in[2], in[3], in[4], in[5], NULL, NULL, &out[1]))
@@ -313,6 +318,5 @@ NO_CASE("reparameterize", "draws numbers; tests/check_losses.c")
 NO_CASE("gumbel_softmax", "draws numbers; tests/check_losses.c")
 NO_CASE("norm_lstm_walk",
         "PyTorch has no such cell; tests/check_norm_lstm.c compares with golden values of both cells")
-NO_CASE("additive_scores", "is two linear layers and tanh, with which tests/check_linalg.c compares it")
 NO_CASE("checkpoint",
         "is a way of computing, not a function; tests/check_autograd.c compares it with plain calls")

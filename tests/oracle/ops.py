@@ -332,6 +332,15 @@ def attention():
     case("additive_attention/masked", additive, r("additive", 3, 5, 4), r("additive", 6, 4),
          r("additive", 6), r("additive", 6), valid)
 
+    def scores(u, w, b, v):
+        return F.linear(torch.tanh(F.linear(u, w, b)), v.view(1, -1))[..., 0]
+    case("additive_scores/sequences", scores, r("scores", 3, 5, 4), r("scores", 6, 4), r("scores", 6), r("scores", 6))
+    case("additive_scores/row", scores, r("scores", 7, 4), r("scores", 5, 4), r("scores", 5), r("scores", 1, 5))
+    case("additive_scores/no_bias", lambda u, w, v: scores(u, w, None, v), r("scores", 2, 3, 5), r("scores", 4, 5),
+         r("scores", 4))
+    case("additive_scores/one_state", scores, r("scores", 4), r("scores", 3, 4), r("scores", 3), r("scores", 3))
+    case("additive_scores/many_states", scores, r("scores", 300, 3), r("scores", 2, 3), r("scores", 2), r("scores", 2))
+
     mha = torch.nn.MultiheadAttention(8, 2, batch_first=True)
     state = [r("mha", *p.shape, lo=-0.5, hi=0.5) for p in mha.parameters()]
 
