@@ -16,9 +16,9 @@
  *                           are there, so that a run can be ended and gone on with
  *         --list            print the keys and run nothing
  *
- * In a file of ops the functions are changed that only their backward rules reach. In others, whose
- * ops are given, those that have "bwd", "back" or "gradient" in their declaration, or all if the file is
- * named so.
+ * In a file of ops the functions are changed that only their rules of backward and of making results again
+ * reach. In others, whose ops are given, those that have "bwd", "back", "gradient" or "_grad" in their
+ * declaration and what only they reach, or all if the file is named "bwd".
  *
  * For each mutant the file is rewritten below WORK, compiled and linked with everything else
  * unchanged, and the driver runs the checks of the ops concerned. A failure, a crash or 20 seconds count as

@@ -168,7 +168,7 @@ static int add_function(source *s, int i, int declaration)
     }
     for (int t = declaration; t < f.first; t++)
         f.named_so |= !token_is(s, t - 1, "bool") && (holds(s, t, "bwd") || holds(s, t, "back") ||
-                                                      holds(s, t, "gradient"));
+                                                      holds(s, t, "gradient") || holds(s, t, "_grad"));
     keep_function(s, f);
     return f.last;
 }
@@ -262,8 +262,9 @@ static void find_ops(source *s)
         memmove(op.name, op.name + 6, strlen(op.name + 6) + 1);
         op.calls = new_marks(s);
         for (int t = i + 2; t < last; t++) {
-            bool root = token_is(s, t - 1, "=") && (token_is(s, t - 2, "bwd") ||
-                                                    token_is(s, t - 2, "bwd_graph"));
+            bool root = token_is(s, t - 1, "=") &&
+                        (token_is(s, t - 2, "bwd") || token_is(s, t - 2, "bwd_graph") ||
+                         token_is(s, t - 2, "remake"));
             int f = s->tokens[t].kind == T_WORD ? find_function(s, t) : -1;
 
             op.composed &= !root;
@@ -322,6 +323,25 @@ static void learn_from(source *s, const source *expanded)
     }
 }
 
+/* Without op objects: what functions named so reach, and others only through them, is theirs too. */
+static void find_helpers(source *s)
+{
+    bool *back = new_marks(s), *forth = new_marks(s);
+
+    for (int f = 0; f < s->n_functions; f++) {
+        if (s->functions[f].named_so)
+            reach(s, f, back);
+        forth[f] = s->functions[f].named_so; /* goes no further there */
+    }
+    for (int f = 0; f < s->n_functions; f++)
+        if (!back[f])
+            reach(s, f, forth);
+    for (int f = 0; f < s->n_functions; f++)
+        s->functions[f].named_so |= back[f] && !forth[f];
+    free(back);
+    free(forth);
+}
+
 /* --- a file -------------------------------------------------------------------------------------- */
 
 static bool read_stream(source *s, FILE *in)
@@ -361,8 +381,10 @@ bool source_read(source *s, const char *top, const char *file, const char *prepr
     fclose(in);
     tokenise(s);
     find_functions(s);
-    if (equals)
+    if (equals) {
+        find_helpers(s);
         return true;
+    }
 
     snprintf(command, sizeof command, "%s %s", preprocess, name);
     in = popen(command, "r");

@@ -19,15 +19,16 @@ typedef struct function {
     char name[64];
     int first, last;    /* its braces, or what encloses the arguments, as token numbers */
     bool returns_status, returns_nothing;
-    bool named_so;      /* "bwd", "back" or "gradient" is in its declaration, other than for a bool */
-    bool backward;      /* reached from bwd or bwd_graph of an op */
+    bool named_so;      /* "bwd", "back", "gradient" or "_grad" is in its declaration, other than for a bool;
+                         * or only functions named so reach it */
+    bool backward;      /* reached from bwd, bwd_graph or remake of an op */
     bool forward;       /* reached from anything else */
 } function;
 
 typedef struct op_object {
     char name[64];
     bool composed;      /* it has no backward of its own */
-    bool *calls;        /* for each function: the op's bwd or bwd_graph can reach it */
+    bool *calls;        /* for each function: the op's bwd, bwd_graph or remake can reach it */
 } op_object;
 
 typedef struct source {
