@@ -436,6 +436,7 @@ et_status et_gc_float32(et_gc *gc, const char *what)
 {
     et_tensor *in[ET_GRADCHECK_MAX], *made[ET_GRADCHECK_MAX] = {NULL};
     et_status status = ET_OK;
+    char finely[128];
 
     for (int i = 0; i < gc->n_in && status == ET_OK; i++) {
         in[i] = gc->in[i];
@@ -448,6 +449,9 @@ et_status et_gc_float32(et_gc *gc, const char *what)
     const double rel = gc->opt.tol > 1e-6 ? 10 * gc->opt.tol : 1e-5;
     if (status == ET_OK)
         status = et_gc_same_at(gc, what, in, rel);
+    snprintf(finely, sizeof finely, "%s, work cut finely", what);
+    if (status == ET_OK)
+        status = same(gc, finely, (et_gc_way){.in = in, .cutting = ET_CUT_FINE}, rel);
     for (int i = 0; i < gc->n_in && status == ET_OK && count(gc->active) > 1; i++)
         if (gc->active >> i & 1)
             status = alone_at(gc, what, in, i, rel);

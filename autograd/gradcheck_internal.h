@@ -95,7 +95,7 @@ et_status et_gc_second_order(et_gc *gc);
 et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, double rel);
 /* The same in place, with work cut finely: every loop in many pieces, in any order. */
 et_status et_gc_finely(et_gc *gc);
-/* The same with the real inputs in float32. */
+/* The same with the real inputs in float32, work cut as usual and finely. */
 et_status et_gc_float32(et_gc *gc, const char *what);
 
 /* Begins a public call: a report in which nothing is wrong yet. */

@@ -123,6 +123,17 @@ typedef struct et_sample {
         return out[0] ? 1 : -1;                                     \
     }
 
+/* The same in a scope of its own, with which results that lie between go. */
+#define ET_CALL_SCOPED(fn_name, expr)                               \
+    static int fn_name(et_tensor *const *in, et_tensor **out)       \
+    {                                                               \
+        et_scope *scope = et_scope_open();                          \
+        out[0] = et_scope_return(scope, expr);                      \
+        if (scope)                                                  \
+            et_scope_close(scope);                                  \
+        return out[0] ? 1 : -1;                                     \
+    }
+
 /* --- the op ---------------------------------------------------------------------- */
 
 struct et_op {

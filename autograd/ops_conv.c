@@ -193,21 +193,30 @@ ET_CALL(conv2d_bare, et_conv2d(in[0], in[1], NULL, 1, 1, 1, 1))
 ET_CALL(conv2d_half, et_conv2d(in[0], in[1], in[2], 2, 2, 1, 1))
 ET_CALL(conv2d_uneven, et_conv2d(in[0], in[1], in[2], 3, 2, 0, 2))
 ET_CALL(conv2d_patches, et_conv2d(in[0], in[1], in[2], 4, 4, 0, 0))
+ET_CALL(conv2d_down, et_conv2d(in[0], in[1], in[2], 2, 1, 1, 1))
 ET_CALL(conv2d_tall, et_conv2d(in[0], in[1], in[2], 1, 1, 0, 1))
 static const et_sample conv2d_samples[] = {
     {.name = "plain", .n_in = 3, .in = {X2(2, 3, 5, 6), X2(4, 3, 3, 2), V(4)}, .call = conv2d_plain},
     {.name = "same size", .n_in = 3, .in = {X2(2, 2, 4, 16), X2(3, 2, 3, 3), V(3)}, .call = conv2d_same},
-    {.name = "no bias", .n_in = 2, .in = {X2(2, 2, 3, 5), X2(3, 2, 3, 3)}, .call = conv2d_bare},
+    {.name = "no bias", .n_in = 2, .in = {X2(2, 4, 5, 6), X2(3, 4, 3, 3)}, .call = conv2d_bare},
     {.name = "stride 2", .n_in = 3, .in = {X2(2, 2, 6, 7), X2(3, 2, 3, 3), V(3)}, .call = conv2d_half},
+    {.name = "stride 2, many channels", .n_in = 3, .in = {X2(2, 3, 14, 17), X2(17, 3, 3, 3), V(17)},
+     .call = conv2d_half},
     {.name = "uneven stride", .n_in = 3, .in = {X2(1, 2, 8, 5), X2(3, 2, 2, 4), V(3)}, .call = conv2d_uneven},
     {.name = "patches", .n_in = 3, .in = {X2(2, 1, 9, 8), X2(5, 1, 4, 4), V(5)}, .call = conv2d_patches},
-    {.name = "tall kernel", .n_in = 3, .in = {X2(2, 1, 9, 16), X2(3, 1, 7, 3), V(3)}, .call = conv2d_tall},
+    {.name = "tall kernel", .n_in = 3, .in = {X2(2, 6, 18, 16), X2(9, 6, 8, 3), V(9)}, .call = conv2d_tall},
+    {.name = "tall kernel, long rows", .n_in = 3, .in = {X2(4, 1, 16, 82), X2(6, 1, 13, 5), V(6)},
+     .call = conv2d_tall},
+    {.name = "tall kernel, long columns", .n_in = 3, .in = {X2(1, 3, 75, 16), X2(6, 3, 8, 3), V(6)},
+     .call = conv2d_tall},
     {.name = "few taps", .n_in = 3, .in = {X2(1, 1, 20, 32), X2(2, 1, 3, 3), V(2)}, .call = conv2d_same},
+    {.name = "few taps, many channels", .n_in = 3, .in = {X2(3, 2, 13, 34), X2(13, 2, 3, 3), V(13)},
+     .call = conv2d_down},
     {.name = "few taps, long rows", .n_in = 3, .in = {X2(1, 1, 3, 96), X2(2, 1, 3, 3), V(2)},
      .call = conv2d_same},
     {.name = "rows past a block", .n_in = 3, .in = {X2(1, 1, 20, 32), X2(2, 1, 6, 6), V(2)},
      .call = conv2d_same},
-    {.name = "rows for shared lines", .n_in = 3, .in = {X2(1, 1, 6, 96), X2(2, 1, 6, 6), V(2)},
+    {.name = "rows for shared lines", .n_in = 3, .in = {X2(1, 1, 7, 100), X2(2, 1, 7, 7), V(2)},
      .call = conv2d_same},
     {.name = "no samples", .n_in = 3, .in = {X2(0, 2, 6, 6), X2(3, 2, 3, 3), V(3)}, .call = conv2d_same},
 };

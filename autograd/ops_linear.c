@@ -328,6 +328,7 @@ ET_CALL(act_tanh, et_linear_act(in[0], in[1], in[2], ET_ACT_TANH))
 ET_CALL(act_sigmoid, et_linear_act(in[0], in[1], in[2], ET_ACT_SIGMOID))
 ET_CALL(act_gelu, et_linear_act(in[0], in[1], in[2], ET_ACT_GELU))
 ET_CALL(act_gelu_bare, et_linear_act(in[0], in[1], NULL, ET_ACT_GELU))
+ET_CALL_SCOPED(act_gelu_again, et_square(et_linear_act(in[0], in[1], in[2], ET_ACT_GELU)))
 /* The bias keeps every sum far from the kink: +10 in even columns, -10 in odd ones. */
 ET_CALL(act_relu, et_linear_act(in[0], in[1],
                                 et_add(in[2], et_to(et_from(ET_F64, ET_SHAPE(4),
@@ -358,6 +359,7 @@ static const et_sample linear_act_samples[] = {
     {"gelu, past a piece", 3, {M(600, 2), M(67, 2), V(67)}, act_gelu, 0},
     {"gelu", 3, {M(3, 4), M(5, 4), V(5)}, act_gelu, 0},
     {"gelu, no bias", 2, {M(3, 4), M(5, 4)}, act_gelu_bare, 0},
+    {"gelu, made again", 3, {M(7, 4), M(5, 4), V(5)}, act_gelu_again, 0},
     {"relu", 3, {M(3, 3), M(4, 3), V(4)}, act_relu, 0},
     {"none", 3, {M(3, 4), M(5, 4), V(5)}, act_none, 0},
     {"no rows", 3, {M(0, 4), M(5, 4), V(5)}, act_gelu, 0},

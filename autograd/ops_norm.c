@@ -177,6 +177,7 @@ ET_CALL(norm_affine, et_layer_norm(in[0], in[1], in[2], 1e-5))
 ET_CALL(norm_gain, et_layer_norm(in[0], in[1], NULL, 1e-3))
 ET_CALL(norm_shift, et_layer_norm(in[0], NULL, in[1], 1e-3))
 ET_CALL(norm_plain, et_layer_norm(in[0], NULL, NULL, 1e-12))
+ET_CALL_SCOPED(norm_again, et_square(et_layer_norm(in[0], in[1], in[2], 1e-5)))
 static const et_sample layer_norm_samples[] = {
     {.name = "gain and shift", .n_in = 3, .in = {{3, {2, 3, 5}}, {1, {5}}, {1, {5}}}, .call = norm_affine},
     {.name = "past a vector", .n_in = 3, .in = {{2, {4, 19}}, {1, {19}}, {1, {19}}}, .call = norm_affine},
@@ -190,6 +191,7 @@ static const et_sample layer_norm_samples[] = {
     {.name = "gain alone", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}}}, .call = norm_gain},
     {.name = "shift alone", .n_in = 2, .in = {{2, {3, 5}}, {1, {5}}}, .call = norm_shift},
     {.name = "plain", .n_in = 1, .in = {{2, {3, 6}}}, .call = norm_plain},
+    {.name = "made again", .n_in = 3, .in = {{2, {7, 5}}, {1, {5}}, {1, {5}}}, .call = norm_again},
     {.name = "empty", .n_in = 3, .in = {{2, {0, 5}}, {1, {5}}, {1, {5}}}, .call = norm_affine},
 };
 const et_op et_op_layer_norm = {

@@ -45,7 +45,12 @@ enum {
     LEAST_AREA = 48,          /* positions of a sample whose product with a 1 x 1 kernel is worth a call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
     SHARDS = 8,               /* of the batch, for gradients of weights */
-    SHARD_ELEMS = 64 * 1024   /* up to this many elements; larger ones are cut themselves */
+    SHARD_ELEMS = 64 * 1024,  /* up to this many elements; larger ones are cut themselves */
+    /* Where work is cut finely: */
+    FINE_ROWS = 16,
+    FINE_LONGEST = 1,
+    FINE_OUT_CHUNK = 16,
+    FINE_SHARD_ELEMS = 512
 };
 
 typedef struct conv_job {
@@ -86,10 +91,10 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
     j->shared = s->sw == 1 && s->kw > 1 && s->ow >= shortest && 8 * round_up(s->ow, lanes) <= 9 * s->ow;
     j->lines = j->shared ? s->kh : j->taps;
 
-    int64_t c_blocks = ceil_div(s->in, max64(1, ROWS / j->taps));
+    int64_t c_blocks = ceil_div(s->in, max64(1, et_cut(ROWS, FINE_ROWS) / j->taps));
     j->channels = ceil_div(s->in, c_blocks);
     int64_t most = BLOCK_BYTES / (j->channels * j->lines * j->es) / nr * nr;
-    int64_t longest = LONGEST;
+    int64_t longest = et_cut(LONGEST, FINE_LONGEST);
     if (!shortest) /* few taps: rows of y in long runs, of which several threads have some */
         longest = max64(longest, min64(SHORT_BYTES / (j->channels * j->lines * j->es),
                                        samples * j->positions / LEAST_BLOCKS));
@@ -519,14 +524,14 @@ static void weight_part(const conv_job *j, int64_t b0, int64_t b1, int64_t ca, i
 {
     const et_conv *s = &j->s;
     const int vecs = j->kr->gemm_vecs;
-    const int64_t lanes = j->kr->lanes, nr = vecs * lanes;
+    const int64_t lanes = j->kr->lanes, nr = vecs * lanes, chunk = et_cut(OUT_CHUNK, FINE_OUT_CHUNK);
     char *panels = lines + lines_bytes(j);
 
     for (int64_t i = 0; i < blocks_of(j, b0, b1); i++) {
         const block at = block_of(j, b0, b1, i);
         const int64_t parts = j->shared ? at.runs : 1; /* each with panels of its own */
-        for (int64_t o = 0; o < s->out; o += OUT_CHUNK) {
-            const int64_t oe = min64(o + OUT_CHUNK, s->out), full = (oe - o) / nr;
+        for (int64_t o = 0; o < s->out; o += chunk) {
+            const int64_t oe = min64(o + chunk, s->out), full = (oe - o) / nr;
             const int64_t edge = oe - o - full * nr, wide = round_up(edge, lanes);
             const int v = (int)(wide / lanes);
             char *panel = panels;
@@ -627,7 +632,7 @@ et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, c
         return ET_OK;
     }
     j.ldo = round_up(c->out, et_kernels_for(dtype)->lanes);
-    const bool small = k * j.ldo <= SHARD_ELEMS;
+    const bool small = k * j.ldo <= et_cut(SHARD_ELEMS, FINE_SHARD_ELEMS);
     j.shards = small ? min64(SHARDS, c->batch) : 1;
     plan(&j, dtype, c, 96, ceil_div(c->batch, j.shards));
     const int64_t items = small ? j.shards : c->in;

@@ -17,8 +17,10 @@
 enum {
     MOST_TAPS = 32,      /* of all channels: beyond, transposing is worth it */
     LEAST_ROW = 32,      /* positions */
-    BLOCK = 4096,        /* positions of a block, about */
-    LONGEST = 1024,      /* of a row's part */
+    BLOCK = 4096,        /* positions of a block, about, */
+    LONGEST = 1024,      /* of a row's part, */
+    FINE_BLOCK = 48,     /* and where work is cut finely */
+    FINE_LONGEST = 16,
     SOME = 12,           /* output channels at a time: dy is in a cache when summed for the bias */
     SHARDS = 16,         /* at most, */
     SUMS = 1 << 17       /* with so many sums together */
@@ -91,10 +93,10 @@ et_status et_conv_small_weight_grad(et_dtype dtype, const et_conv *c, const void
                    .taps = c->in * c->kh * c->kw, .x = x, .dy = dy, .bias = bias};
     const int64_t lanes = j.kr->lanes, many = c->out * (j.taps + 1);
 
-    j.segs = ceil_div(c->ow, LONGEST);
+    j.segs = ceil_div(c->ow, et_cut(LONGEST, FINE_LONGEST));
     j.seg = j.segs == 1 ? c->ow : round_up(ceil_div(c->ow, j.segs), lanes);
     j.segs = ceil_div(c->ow, j.seg);
-    j.bands = ceil_div(c->oh, max64(1, BLOCK / j.seg));
+    j.bands = ceil_div(c->oh, max64(1, et_cut(BLOCK, FINE_BLOCK) / j.seg));
     j.rows = ceil_div(c->oh, j.bands);
     j.bands = ceil_div(c->oh, j.rows);
     j.height = (j.rows - 1) * c->sh + c->kh;
