@@ -186,13 +186,8 @@ typedef struct forward {
     void *b_in, *b_rec;          /* packed: added to the input product; to W_hn h of a GRU */
     void *y, *h_n, *c_n, *saved, *cells;
     char *own;                   /* [lanes][own_bytes] */
-    size_t own_bytes, inputs_at, state_at, next_at, cell_at, rows_at; /* offsets in own */
+    int64_t own_bytes, inputs_at, state_at, next_at, cell_at, rows_at; /* offsets in own */
 } forward;
-
-static size_t align_up(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
 
 /* x of steps first .. first + count - 1, as rows in the order of the steps. */
 static void gather(const et_rec_call *c, int64_t lo, int64_t rows, int64_t first, int64_t count,
@@ -225,7 +220,7 @@ static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
     const et_rec_call *c = &f->c;
     const int64_t lo = shard * c->rows, rows = c->B - lo < c->rows ? c->B - lo : c->rows;
     const int64_t steps = et_rec_steps(c, lo, lo + rows);
-    char *own = f->own + (size_t)lane * f->own_bytes;
+    char *own = f->own + lane * f->own_bytes;
     void *inputs = own + f->inputs_at, *state = own + f->state_at, *next = own + f->next_at;
     void **y = (void **)(void *)(own + f->rows_at);
     et_rec_step s = {.rows = rows, .units = c->H, .weights = f->w_hh, .bias = f->b_rec, .input = inputs,
@@ -303,7 +298,7 @@ et_status et_rec_fwd(et_node *n)
     et_rec_attr *attr = n->attr;
     et_rec_call *c = &f.c;
     et_status status;
-    size_t state;
+    int64_t state;
 
     attr->kernels = NULL;
     if ((status = et_rec_open(n, c)))
@@ -332,14 +327,13 @@ et_status et_rec_fwd(et_node *n)
     f.stretch = ceil_div(64, c->rows);
     if (f.stretch > c->T && c->T > 0)
         f.stretch = c->T;
-    state = align_up((size_t)(c->rows * c->ldh) * c->size);
-    f.inputs_at = align_up((size_t)(f.stretch * c->rows * c->F) * c->size);
-    f.state_at = f.inputs_at +
-                 align_up((size_t)c->k->rec_packed(c->gates, c->H, f.stretch * c->rows) * c->size);
+    state = et_rec_bytes(c, c->rows * c->ldh);
+    f.inputs_at = et_rec_bytes(c, f.stretch * c->rows * c->F);
+    f.state_at = f.inputs_at + et_rec_bytes(c, c->k->rec_packed(c->gates, c->H, f.stretch * c->rows));
     f.next_at = f.state_at + state;
     f.cell_at = f.next_at + state;
     f.rows_at = f.cell_at + state;
-    f.own_bytes = f.rows_at + align_up((size_t)c->rows * sizeof(void *));
-    f.own = et_scratch(n, f.own_bytes * (size_t)c->lanes.count);
+    f.own_bytes = f.rows_at + round_up(c->rows * (int64_t)sizeof(void *), 64);
+    f.own = et_scratch(n, (size_t)(f.own_bytes * c->lanes.count));
     return f.own ? et_shards_run(n, &c->lanes, forward_shard, &f) : et_error_status();
 }

@@ -8,6 +8,7 @@
 
 #include "autograd/op.h"
 #include "autograd/shards.h"
+#include "tensor/ints.h"
 
 /* The attributes of the three ops. */
 typedef struct et_rec_attr {
@@ -66,6 +67,12 @@ et_status et_rec_open(et_node *n, et_rec_call *c);
 static inline void *et_rec_at(const et_rec_call *c, const void *p, int64_t i)
 {
     return (char *)(uintptr_t)p + (size_t)i * c->size;
+}
+
+/* Bytes of `count` reals in whole lines. */
+static inline int64_t et_rec_bytes(const et_rec_call *c, int64_t count)
+{
+    return round_up(count * (int64_t)c->size, 64);
 }
 
 /* Frames of row b. */

@@ -32,7 +32,7 @@ typedef struct backward {
     et_shard_grad w_ih, w_hh_grad, bias;     /* bias: [n_grads H], of both */
     /* A lane's: dh, dc, g, q of a step; d, x, h, c of a chunk; row pointers. */
     char *own;
-    size_t own_bytes, dc_at, g_at, q_at, d_at, x_at, h_at, c_at, rows_at;
+    int64_t own_bytes, dc_at, g_at, q_at, d_at, x_at, h_at, c_at, rows_at;
 } backward;
 
 /* The state before the step that row b took at `frame`. */
@@ -194,7 +194,7 @@ static et_status backward_shard(const void *user, int64_t index, int64_t lane)
     const et_rec_call *c = &p->c;
     const int64_t lo = index * c->rows, rows = c->B - lo < c->rows ? c->B - lo : c->rows;
     const shard s =
-        {p, index, lo, rows, et_rec_steps(c, lo, lo + rows), p->own + (size_t)lane * p->own_bytes};
+        {p, index, lo, rows, et_rec_steps(c, lo, lo + rows), p->own + lane * p->own_bytes};
     const et_shard_grad *sums[] = {&p->w_ih, &p->w_hh_grad, &p->bias};
     et_rec_back back = {.rows = rows, .units = c->H, .g = s.own + p->g_at, .ldg = c->gates * c->H,
                         .q = s.own + p->q_at, .dh = s.own, .dc = s.own + p->dc_at, .ldh = c->ldh};
@@ -252,30 +252,25 @@ static et_status write_biases(et_node *n, const backward *p)
 
 /* --- the rule ------------------------------------------------------------------------------ */
 
-static size_t align_up(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 /* Memory of the walk. */
 static et_status open_walk(et_node *n, backward *p)
 {
     const et_rec_call *c = &p->c;
     const int64_t width = c->n_grads * c->H, G = c->gates * c->H, all = c->chunk * c->rows;
     const bool gru = c->cell == ET_CELL_GRU, lstm = c->cell == ET_CELL_LSTM;
-    const size_t tiled = align_up((size_t)c->k->rec_packed(1, c->H, c->rows) * c->size);
+    const int64_t tiled = et_rec_bytes(c, c->k->rec_packed(1, c->H, c->rows));
     void *zeros;
 
     p->dc_at = tiled;
     p->g_at = p->dc_at + (lstm ? tiled : 0);
-    p->q_at = p->g_at + align_up((size_t)(c->rows * G) * c->size);
+    p->q_at = p->g_at + et_rec_bytes(c, c->rows * G);
     p->d_at = p->q_at + (gru ? tiled : 0);
-    p->x_at = p->d_at + align_up((size_t)(all * width) * c->size);
-    p->h_at = p->x_at + align_up((size_t)(all * c->F) * c->size);
-    p->c_at = p->h_at + align_up((size_t)(all * c->H) * c->size);
-    p->rows_at = p->c_at + (lstm ? align_up((size_t)(all * c->ldh) * c->size) : 0);
-    p->own_bytes = p->rows_at + align_up(4 * (size_t)c->rows * sizeof(void *));
-    p->own = et_scratch(n, p->own_bytes * (size_t)c->lanes.count);
+    p->x_at = p->d_at + et_rec_bytes(c, all * width);
+    p->h_at = p->x_at + et_rec_bytes(c, all * c->F);
+    p->c_at = p->h_at + et_rec_bytes(c, all * c->H);
+    p->rows_at = p->c_at + (lstm ? et_rec_bytes(c, all * c->ldh) : 0);
+    p->own_bytes = p->rows_at + round_up(4 * c->rows * (int64_t)sizeof(void *), 64);
+    p->own = et_scratch(n, (size_t)(p->own_bytes * c->lanes.count));
     p->zeros = zeros = et_scratch(n, (size_t)c->H * c->size);
     p->w_hh = et_scratch(n, (size_t)c->k->rec_packed(1, c->H, G) * c->size);
     if (!p->own || !zeros || !p->w_hh)
