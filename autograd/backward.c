@@ -132,6 +132,8 @@ void *et_gy_over(et_node *n)
     return spent(n) && !et_storage_shared(n->out[0]->acc) ? et_data_mut(n->out[0]->acc) : NULL;
 }
 
+void *et_saved_over(et_node *n, int slot) { return running->retain ? NULL : et_data_mut(n->saved[slot]); }
+
 /* True if that gradient may become the one of operand i, which is still to be started. */
 static bool may_hand_on(const et_node *n, int i)
 {

@@ -87,8 +87,7 @@ static void *sum_of(const shard *s, int i)
     const et_norm_call *c = &s->p->c;
     const et_shard_grad *g = &s->p->sum[i];
 
-    return g->to ? et_shard_part(c->kr, &c->lanes, g, s->index)
-                 : et_norm_at(c, s->p->unread[i], s->lane * g->count);
+    return g->to ? g->part[s->index] : et_norm_at(c, s->p->unread[i], s->lane * g->count);
 }
 
 /* The row's memory; what a step makes of its preactivations. */
@@ -279,7 +278,7 @@ static et_status backward_shard(const void *user, int64_t index, int64_t lane)
 
     lay_out(p, &s);
     for (int i = 0; i < N_WEIGHTS; i++) {
-        et_shard_begin(c->kr, &c->lanes, &p->sum[weights[i]], index);
+        et_shard_begin(c->kr, &p->sum[weights[i]], index);
         if (p->unread[weights[i]])
             c->kr->fill(p->sum[weights[i]].count, 0, sum_of(&s, weights[i]));
     }
@@ -336,7 +335,7 @@ static bool row_adds(int i)
 /* Memory for the gradients, those of operands that need none included where rows add to them. */
 static et_status open_gradients(et_node *n, backward *p)
 {
-    const et_norm_call *c = &p->c;
+    et_norm_call *c = &p->c;
 
     p->dy = et_gy(n, 0) ? et_gy_data(n, 0) : NULL;
     p->dlast = et_gy(n, 1) ? et_gy_data(n, 1) : NULL;

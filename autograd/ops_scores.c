@@ -87,8 +87,7 @@ static et_status back_block(const backward *p, int64_t shard, int64_t first, int
 
     if (p->dv.to) {
         const et_gemm_args g = {.m = 1, .n = A, .k = count, .a = de, .rsa = 1, .csa = 1, .b = t, .rsb = A,
-                                .csb = 1, .c = et_shard_part(p->k, &p->lanes, &p->dv, shard), .ldc = A,
-                                .alpha = 1, .beta = 1};
+                                .csb = 1, .c = p->dv.part[shard], .ldc = A, .alpha = 1, .beta = 1};
         status = et_product(p->n, dtype, &g);
     }
     if (status || !(p->dw.to || p->db.to || p->du))
@@ -97,11 +96,10 @@ static et_status back_block(const backward *p, int64_t shard, int64_t first, int
         p->k->affine(A, p->v, et_real_at(p->n->out[0], de, i), 0, at(p, dz, i * A));
     p->k->unary_bwd[ET_U_TANH](count * A, t, dz, dz, 0);
     if (p->db.to)
-        p->k->col_sum(count, A, dz, A, et_shard_part(p->k, &p->lanes, &p->db, shard), 1);
+        p->k->col_sum(count, A, dz, A, p->db.part[shard], 1);
     if (p->dw.to) {
         const et_gemm_args g = {.m = A, .n = H, .k = count, .a = dz, .rsa = 1, .csa = A, .b = u, .rsb = H,
-                                .csb = 1, .c = et_shard_part(p->k, &p->lanes, &p->dw, shard), .ldc = H,
-                                .alpha = 1, .beta = 1};
+                                .csb = 1, .c = p->dw.part[shard], .ldc = H, .alpha = 1, .beta = 1};
         status = et_product(p->n, dtype, &g);
     }
     if (!status && p->du) {
@@ -121,7 +119,7 @@ static et_status back_shard(const void *user, int64_t shard, int64_t lane)
     et_status status = ET_OK;
 
     for (int i = 0; i < 3; i++)
-        et_shard_begin(p->k, &p->lanes, sums[i], shard);
+        et_shard_begin(p->k, sums[i], shard);
     for (int64_t r = shard * p->shard; r < to && !status; r += p->block)
         status = back_block(p, shard, r, min64(p->block, to - r), at(p, p->own, lane * p->block * p->width));
     for (int i = 0; i < 3; i++)
@@ -165,6 +163,8 @@ static et_status scores_bwd(et_node *n)
         (et_needs(n, U) && (!(p.w = et_contig(n, n->in[W])) || !(p.du = et_gx(n, U, &p.du_acc)))) ||
         !(p.own = et_scratch(n, (size_t)(p.lanes.count * p.block * p.width) * p.size)))
         return et_error_status();
+    p.lanes.spent = et_saved_over(n, 0);
+    p.lanes.spent_bytes = p.shard * p.width * (int64_t)p.size;
     if ((status = et_shard_grad_open(n, W, &p.lanes, p.width * p.depth, &p.dw)) ||
         (status = et_shard_grad_open(n, B, &p.lanes, p.width, &p.db)) ||
         (status = et_shard_grad_open(n, V, &p.lanes, p.width, &p.dv)) || (status = pack(n, &p)) ||

@@ -113,12 +113,12 @@ static bool operand(et_node *n, int i, const void **out)
     return i < 0 || !n->in[i] || (*out = et_contig(n, n->in[i])) != NULL;
 }
 
-enum { CHUNK_LEAST = 128, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 524288 };
+enum { CHUNK_LEAST = 96, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 262144 };
 
-/* Rows of a chunk's products: with what they multiply their d take half of a second-level cache. */
+/* Rows of a chunk's products: with what they multiply their d take a quarter of a second-level cache. */
 static int64_t chunk_rows(const et_rec_call *c)
 {
-    const int64_t rows = CHUNK_BYTES / ((c->n_grads * c->H + c->F + c->H) * (int64_t)c->size);
+    const int64_t rows = CHUNK_BYTES / ((c->n_grads * c->H + max64(c->F, c->H)) * (int64_t)c->size);
 
     return et_cut(max64(rows, CHUNK_LEAST), CHUNK_FINE);
 }

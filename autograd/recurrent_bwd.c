@@ -30,9 +30,9 @@ typedef struct backward {
     void *dx, *dh0, *dc0;            /* NULL: not needed */
     int dx_acc, dh0_acc, dc0_acc;
     et_shard_grad w_ih, w_hh_grad, bias;     /* bias: [n_grads H], of both */
-    /* A lane's: dh, dc, g, q of a step; d, x, h, c of a chunk; row pointers. */
+    /* A lane's: dh, dc, g, q of a step; d, h and then x, c of a chunk; row pointers. */
     char *own;
-    int64_t own_bytes, dc_at, g_at, q_at, d_at, x_at, h_at, c_at, rows_at;
+    int64_t own_bytes, dc_at, g_at, q_at, d_at, h_at, c_at, rows_at;
 } backward;
 
 /* The state before the step that row b took at `frame`. */
@@ -79,12 +79,6 @@ typedef struct shard {
     char *own;
 } shard;
 
-/* Start of the shard's part of a weight's gradient. */
-static void *part(const shard *s, const et_shard_grad *g)
-{
-    return et_shard_part(s->p->c.k, &s->p->c.lanes, g, s->index);
-}
-
 /* What forward saved of a step. */
 static const void *saved_at(const shard *s, int64_t step)
 {
@@ -101,10 +95,11 @@ static et_status add_chunk(const shard *s, int64_t from, int64_t count)
     const et_rec_call *c = &p->c;
     const int64_t width = c->n_grads * c->H, G = c->gates * c->H, k = count * s->rows;
     const char *d = s->own + p->d_at;
-    const char *h = s->own + p->h_at;
-    char *x = s->own + p->x_at;
+    char *h = s->own + p->h_at, *x = h;
     et_status status = ET_OK;
 
+    if (p->w_hh_grad.to)
+        status = add_recurrent(c, k, d, h, p->w_hh_grad.part[s->index]);
     for (int64_t at = 0; p->w_ih.to && at < k; at++) {
         const int64_t b = s->lo + at % s->rows, frame = et_rec_frame(c, from + at / s->rows, s->steps);
         if (frame < et_rec_length(c, b))
@@ -113,12 +108,10 @@ static et_status add_chunk(const shard *s, int64_t from, int64_t count)
         else
             memset(et_rec_at(c, x, at * c->F), 0, (size_t)c->F * c->size);
     }
-    if (p->w_ih.to)
-        status = add_product(c, G, c->F, k, d, width, x, part(s, &p->w_ih));
-    if (!status && p->w_hh_grad.to)
-        status = add_recurrent(c, k, d, h, part(s, &p->w_hh_grad));
+    if (!status && p->w_ih.to)
+        status = add_product(c, G, c->F, k, d, width, x, p->w_ih.part[s->index]);
     if (p->bias.to)
-        c->k->col_sum(k, width, d, width, part(s, &p->bias), 1);
+        c->k->col_sum(k, width, d, width, p->bias.part[s->index], 1);
     if (!p->dx || status)
         return status;
     const et_gemm_args args = {.m = k, .n = c->F, .k = G, .a = d, .rsa = width, .csa = 1, .b = c->w_ih,
@@ -201,7 +194,7 @@ static et_status backward_shard(const void *user, int64_t index, int64_t lane)
     et_status status = ET_OK;
 
     for (int i = 0; i < 3; i++)
-        et_shard_begin(c->k, &c->lanes, sums[i], index);
+        et_shard_begin(c->k, sums[i], index);
     c->k->rec_tile(c->H, rows, p->dh_n ? et_rec_at(c, p->dh_n, lo * c->H) : NULL, c->H, back.dh);
     if (c->cell == ET_CELL_LSTM)
         c->k->rec_tile(c->H, rows, p->dc_n ? et_rec_at(c, p->dc_n, lo * c->H) : NULL, c->H, back.dc);
@@ -265,9 +258,8 @@ static et_status open_walk(et_node *n, backward *p)
     p->g_at = p->dc_at + (lstm ? tiled : 0);
     p->q_at = p->g_at + et_rec_bytes(c, c->rows * G);
     p->d_at = p->q_at + (gru ? tiled : 0);
-    p->x_at = p->d_at + et_rec_bytes(c, all * width);
-    p->h_at = p->x_at + et_rec_bytes(c, all * c->F);
-    p->c_at = p->h_at + et_rec_bytes(c, all * c->H);
+    p->h_at = p->d_at + et_rec_bytes(c, all * width);
+    p->c_at = p->h_at + et_rec_bytes(c, all * max64(c->F, c->H));
     p->rows_at = p->c_at + (lstm ? et_rec_bytes(c, all * c->ldh) : 0);
     p->own_bytes = p->rows_at + round_up(4 * c->rows * (int64_t)sizeof(void *), 64);
     p->own = et_scratch(n, (size_t)(p->own_bytes * c->lanes.count));
@@ -309,6 +301,8 @@ et_status et_rec_bwd(et_node *n)
     p.dy = et_gy_data(n, 0);
     p.dh_n = et_gy_data(n, 1);
     p.dc_n = lstm ? et_gy_data(n, 2) : NULL;
+    c->lanes.spent = c->n_saved > 0 ? et_saved_over(n, 0) : et_gy_over(n);
+    c->lanes.spent_bytes = c->rows * c->T * (c->n_saved > 0 ? c->n_saved * c->ldh : c->H) * (int64_t)c->size;
     if (et_needs(n, c->at.x) && !(p.dx = et_gx(n, c->at.x, &p.dx_acc)))
         return et_error_status();
     if (et_needs(n, c->at.h0) && !(p.dh0 = et_gx(n, c->at.h0, &p.dh0_acc)))

@@ -47,7 +47,13 @@ et_lanes et_lanes_for(int64_t n_shards)
     const int64_t threads = et_threads_for((double)n_shards * (double)et_cut(ET_GRAIN_FLOPS, ET_FINE_FLOPS));
     const int64_t count = threads < n_shards ? threads : n_shards;
 
-    return (et_lanes){n_shards, count, count ? ceil_div(n_shards, count) : 0};
+    return (et_lanes){.shards = n_shards, .count = count};
+}
+
+/* The first shard of a lane; of lane `count`: their number. */
+static int64_t lane_start(const et_lanes *lanes, int64_t lane)
+{
+    return lane * (lanes->shards / lanes->count) + min64(lane, lanes->shards % lanes->count);
 }
 
 typedef struct running {
@@ -60,12 +66,11 @@ typedef struct running {
 static void run_lanes(int64_t lo, int64_t hi, void *user)
 {
     const running *r = user;
-    const int64_t each = r->lanes->shards / r->lanes->count, more = r->lanes->shards % r->lanes->count;
 
     for (int64_t lane = lo; lane < hi; lane++) {
-        const int64_t from = lane * each + (lane < more ? lane : more), to = from + each + (lane < more);
+        const int64_t to = lane_start(r->lanes, lane + 1);
         r->status[lane] = ET_OK;
-        for (int64_t shard = from; shard < to && !r->status[lane]; shard++)
+        for (int64_t shard = lane_start(r->lanes, lane); shard < to && !r->status[lane]; shard++)
             if ((r->status[lane] = r->body(r->user, shard, lane)))
                 et_error_clear(); /* raised again by the thread that called */
     }
@@ -87,15 +92,31 @@ et_status et_shards_run(et_node *n, const et_lanes *lanes,
 
 /* --- gradients of weights ---------------------------------------------------------------- */
 
-et_status et_shard_parts_open(et_node *n, const et_lanes *lanes, size_t size, et_shard_grad *g)
+et_status et_shard_parts_open(et_node *n, et_lanes *lanes, size_t size, et_shard_grad *g)
 {
-    const int64_t waiting = lanes->shards - lanes->first + (lanes->first > 1); /* lane 0 has one at a time */
+    const int64_t bytes = round_up(g->count * (int64_t)size, 64), first = lane_start(lanes, 1);
+    const bool fits = lanes->spent && lanes->spent_taken + bytes <= lanes->spent_bytes;
+    const int64_t own = fits ? lanes->count - 1 : lanes->shards - first + (first > 1);
+    char *next = own > 0 ? et_scratch(n, (size_t)(own * bytes)) : NULL;
 
-    g->parts = waiting > 0 ? et_scratch(n, (size_t)(waiting * g->count) * size) : NULL;
-    return waiting > 0 && !g->parts ? et_error_status() : ET_OK;
+    g->part = et_scratch(n, (size_t)lanes->shards * sizeof *g->part);
+    if (!g->part || (own > 0 && !next))
+        return et_error_status();
+    for (int64_t lane = 0; lane < lanes->count; lane++)
+        for (int64_t from = lane_start(lanes, lane), s = from; s < lane_start(lanes, lane + 1); s++)
+            if (s == 0) {
+                g->part[s] = g->to;
+            } else if (fits && s > from) {
+                g->part[s] = lanes->spent + (s - 1) * lanes->spent_bytes + lanes->spent_taken;
+            } else {
+                g->part[s] = next;
+                next += s < first - 1 ? 0 : bytes; /* lane 0 has one at a time */
+            }
+    lanes->spent_taken += fits ? bytes : 0;
+    return ET_OK;
 }
 
-et_status et_shard_grad_open(et_node *n, int i, const et_lanes *lanes, int64_t count, et_shard_grad *g)
+et_status et_shard_grad_open(et_node *n, int i, et_lanes *lanes, int64_t count, et_shard_grad *g)
 {
     const size_t size = et_dtype_size(n->in[i] ? n->in[i]->dtype : ET_F32);
 
@@ -113,23 +134,16 @@ et_status et_shard_grad_open(et_node *n, int i, const et_lanes *lanes, int64_t c
     return g->to ? et_shard_parts_open(n, lanes, size, g) : et_error_status();
 }
 
-void *et_shard_part(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard)
-{
-    const int64_t at = shard < lanes->first ? 0 : shard - lanes->first + (lanes->first > 1);
-
-    return shard == 0 ? g->to : (char *)g->parts + (size_t)(at * g->count) * et_dtype_size(k->dtype);
-}
-
-void et_shard_begin(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard)
+void et_shard_begin(const et_kernels *k, const et_shard_grad *g, int64_t shard)
 {
     if (g->to && (shard > 0 || !g->acc))
-        k->fill(g->count, 0, et_shard_part(k, lanes, g, shard));
+        k->fill(g->count, 0, g->part[shard]);
 }
 
 void et_shard_end(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g, int64_t shard)
 {
-    if (g->to && shard > 0 && shard < lanes->first)
-        k->axpby(g->count, 1, et_shard_part(k, lanes, g, shard), 1, g->to);
+    if (g->to && shard > 0 && shard < lane_start(lanes, 1))
+        k->axpby(g->count, 1, g->part[shard], 1, g->to);
 }
 
 typedef struct summing {
@@ -143,16 +157,15 @@ static void sum_parts(int64_t lo, int64_t hi, void *user)
     const summing *s = user;
     const size_t from = (size_t)lo * et_dtype_size(s->k->dtype);
 
-    for (int64_t i = s->lanes->first; i < s->lanes->shards; i++)
-        s->k->axpby(hi - lo, 1, (char *)et_shard_part(s->k, s->lanes, s->g, i) + from, 1,
-                    (char *)s->g->to + from);
+    for (int64_t i = lane_start(s->lanes, 1); i < s->lanes->shards; i++)
+        s->k->axpby(hi - lo, 1, (char *)s->g->part[i] + from, 1, (char *)s->g->to + from);
 }
 
 void et_shard_grad_sum(const et_kernels *k, const et_lanes *lanes, const et_shard_grad *g)
 {
     summing s = {k, lanes, g};
 
-    if (g->to && lanes->first < lanes->shards)
+    if (g->to && lanes->count > 1)
         et_parallel_for(g->count, et_elem_grain(), sum_parts, &s);
     if (g->shared)
         k->axpby(g->count, 1, g->to, g->shared_acc, g->shared);

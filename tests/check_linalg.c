@@ -170,7 +170,7 @@ enum { ROWS = 4500, WIDE = 40, UNITS = 48 }; /* several shards of several blocks
 
 /* u [2, ROWS, WIDE] as columns 1 .. WIDE of WIDE + 3, w [UNITS, WIDE], b, v; gradients of all in g. Composed
  * or in one op. */
-static et_tensor *score(et_dtype dtype, bool composed, et_tensor **g)
+static et_tensor *score(et_dtype dtype, bool composed, unsigned flags, et_tensor **g)
 {
     et_tensor *wide = et_set_requires_grad(random_tensor(dtype, ET_SHAPE(2, ROWS, WIDE + 3), 1), true), *e;
     et_tensor *u = et_slice(wide, 2, 1, WIDE + 1, 1), *p[N_SCORED] = {wide};
@@ -183,14 +183,14 @@ static et_tensor *score(et_dtype dtype, bool composed, et_tensor **g)
                  : et_additive_scores(u, p[INNER], p[SHIFT], p[OUTER]);
     ck_assert_ptr_nonnull(et_keep(e));
     et_tensor *de = random_tensor(dtype, ET_SHAPE(2, ROWS), 5);
-    ck_assert_int_eq(et_grad(1, &e, &de, N_SCORED, p, g, 0), ET_OK);
+    ck_assert_int_eq(et_grad(1, &e, &de, N_SCORED, p, g, flags), ET_OK);
     return e;
 }
 
 START_TEST(additive_scores)
 {
     et_tensor *want[N_SCORED], *got[N_SCORED], *first[N_SCORED];
-    et_tensor *y = score(ET_F64, true, want), *e = score(ET_F64, false, got);
+    et_tensor *y = score(ET_F64, true, 0, want), *e = score(ET_F64, false, 0, got);
 
     for (int i = -1; i < N_SCORED; i++) {
         const et_tensor *a = i < 0 ? y : want[i], *b = i < 0 ? e : got[i];
@@ -201,7 +201,7 @@ START_TEST(additive_scores)
     const int before = et_get_num_threads(), threads[] = {1, 2, 3, 8};
     for (int t = 0; t < 4; t++) {
         ck_assert_int_eq(et_set_num_threads(threads[t]), ET_OK);
-        e = score(ET_F32, false, t ? got : first);
+        e = score(ET_F32, false, t ? 0 : ET_RETAIN_GRAPH, t ? got : first);
         y = t ? y : e;
         ck_assert(et_equal(e, y));
         for (int i = 0; t && i < N_SCORED; i++)

@@ -341,22 +341,35 @@ static plain make_plain(int cell, int64_t B, int64_t T, int64_t F, int64_t H)
     return p;
 }
 
-/* Backward leaves what forward has saved as it was. */
+/* Sums lie in what backward has read for the last time, but not where it is to be read again: the saved gates
+ * of a retained graph, the gradient of a tensor that is kept. */
 START_TEST(twice_through_one_graph)
 {
+    enum { B = 40, T = 60, F = 20, H = 36, TURNS = 6 }; /* several shards */
+    static const int threads[TURNS] = {2, 1, 1, 2, 3, 8};
     et_scope *scope = et_scope_open();
-    const plain p = make_plain(_i, 24, 40, 5, 20);
+    const plain p = make_plain(_i, B, T, F, H);
     et_tensor *const weights[] = {p.w_ih, p.w_hh, p.b};
-    et_tensor *once[3], *y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b);
+    et_tensor *once[3], *y = NULL, *z = NULL, *factor = et_empty(ET_F32, ET_SHAPE(B, T, H));
+    et_rng rng = et_rng_make(8, 1);
 
-    ck_assert_int_eq(et_backward_from(y, NULL, ET_RETAIN_GRAPH), ET_OK);
-    for (int i = 0; i < 3; i++) {
-        once[i] = et_clone(et_grad_of(weights[i]));
-        et_zero_grad_of(weights[i]);
+    ck_assert_int_eq(et_fill_uniform(factor, &rng, -1, 1), ET_OK);
+    for (int turn = 0; turn < TURNS; turn++) {
+        ck_assert_int_eq(et_set_num_threads(threads[turn]), ET_OK);
+        if (turn != 1)
+            z = et_mul(y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b), factor);
+        if (turn == 0)
+            et_keep(y);
+        ck_assert_int_eq(et_backward_from(z, NULL, turn == 0 ? ET_RETAIN_GRAPH : 0), ET_OK);
+        if (turn < 2)
+            same_bits(et_grad_of(y), factor, cell_name[_i], "the gradient of y");
+        for (int i = 0; i < 3; i++) {
+            if (turn == 0)
+                once[i] = et_clone(et_grad_of(weights[i]));
+            same_bits(et_grad_of(weights[i]), once[i], cell_name[_i], operand_name[W_IH + i]);
+            et_zero_grad_of(weights[i]);
+        }
     }
-    ck_assert_int_eq(et_backward_from(y, NULL, 0), ET_OK);
-    for (int i = 0; i < 3; i++)
-        same_bits(et_grad_of(weights[i]), once[i], cell_name[_i], "the second gradient");
     ck_assert_int_eq(et_scope_close(scope), ET_OK);
 }
 END_TEST
@@ -385,6 +398,38 @@ START_TEST(memory)
     }
     ck_assert_uint_lt(forward.current - before.current, (kept[_i] + 1) * unit + unit / 2);
     ck_assert_uint_lt(after.peak - forward.current, unit / 3);
+    ck_assert_int_eq(et_scope_close(scope), ET_OK);
+}
+END_TEST
+
+/* Backward has dy, packed weights, and a chunk of steps for each thread; for each but the first, a sum for
+ * the weights' gradients. */
+START_TEST(memory_of_threads)
+{
+    enum { B = 64, T = 64, F = 128, H = 128, CHUNK = 3 << 17, MOST = 8 }; /* eight shards */
+    const size_t square = H * H * sizeof(float), gates = (size_t)slow_gates(_i);
+    const size_t dy = (size_t)B * T * H * sizeof(float);
+    const size_t packed = (gates + (gates == 3)) * square, sums = 2 * gates * square;
+    et_scope *scope = et_scope_open();
+    const plain p = make_plain(_i, B, T, F, H);
+    et_tensor *factor = et_ones(ET_F32, ET_SHAPE(B, T, H));
+    et_pool_stats forward, after;
+
+    for (int threads = 1; threads <= MOST; threads *= 2) {
+        ck_assert_int_eq(et_set_num_threads(threads), ET_OK);
+        for (int turn = 0; turn < 2; turn++) { /* the first makes the weights' gradients */
+            et_scope *inner = et_scope_open();
+            et_tensor *z = et_mul(plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b), factor);
+            et_tensor *gz = et_ones(ET_F32, ET_SHAPE(B, T, H));
+            et_pool_get_stats(&forward);
+            et_pool_reset_peak();
+            ck_assert_int_eq(et_backward_from(z, gz, 0), ET_OK);
+            et_pool_get_stats(&after);
+            ck_assert_int_eq(et_scope_close(inner), ET_OK);
+        }
+        ck_assert_uint_lt(after.peak - forward.current,
+                          dy + packed + (size_t)threads * CHUNK + (size_t)(threads - 1) * sums);
+    }
     ck_assert_int_eq(et_scope_close(scope), ET_OK);
 }
 END_TEST
@@ -576,6 +621,7 @@ int main(void)
     tcase_add_loop_test(values, each_gradient_by_itself, 0, 4);
     tcase_add_loop_test(values, twice_through_one_graph, 0, 4);
     tcase_add_loop_test(values, memory, 0, 4);
+    tcase_add_loop_test(values, memory_of_threads, 0, 4);
     tcase_add_loop_test(values, padding_may_be_anything, 0, 4);
     tcase_add_loop_test(values, reverse_mirrors, 0, 4);
     tcase_add_test(values, strided_operands);
