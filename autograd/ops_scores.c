@@ -55,7 +55,7 @@ static et_status scores_fwd(et_node *n)
 
 /* --- backward ------------------------------------------------------------------------ */
 
-enum { BLOCK_BYTES = 524288, BLOCK_LEAST = 64, BLOCK_FINE = 6 /* rows */ };
+enum { BLOCK_BYTES = 262144, BLOCK_LEAST = 64, BLOCK_FINE = 6 /* rows */ };
 
 typedef struct backward {
     const et_node *n;

@@ -113,9 +113,9 @@ static bool operand(et_node *n, int i, const void **out)
     return i < 0 || !n->in[i] || (*out = et_contig(n, n->in[i])) != NULL;
 }
 
-enum { CHUNK_LEAST = 96, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 262144 };
+enum { CHUNK_LEAST = 128, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 131072 };
 
-/* Rows of a chunk's products: with what they multiply their d take a quarter of a second-level cache. */
+/* Rows of a chunk's products: with what they multiply their d stay in a second-level cache. */
 static int64_t chunk_rows(const et_rec_call *c)
 {
     const int64_t rows = CHUNK_BYTES / ((c->n_grads * c->H + max64(c->F, c->H)) * (int64_t)c->size);
@@ -243,7 +243,7 @@ static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
         s.state = state;
         s.next = next;
         if (f->saved)
-            s.saved = et_rec_at(c, f->saved, (lo * c->T + step * rows) * c->n_saved * c->ldh);
+            s.saved = et_rec_at(c, f->saved, (lo * c->T + step * rows) * c->n_saved * c->H);
         for (int64_t i = 0; i < rows; i++)
             y[i] = frame < et_rec_length(c, lo + i)
                        ? et_rec_at(c, f->y, ((lo + i) * c->T + frame) * c->H) : NULL;
@@ -314,7 +314,7 @@ et_status et_rec_fwd(et_node *n)
     if ((status = pack(n, &f)))
         return status;
     if (n->recording && c->n_saved > 0) {
-        et_tensor *saved = et_save_extra(n, 0, c->dtype, ET_SHAPE(c->B * c->T * c->n_saved * c->ldh));
+        et_tensor *saved = et_save_extra(n, 0, c->dtype, ET_SHAPE(c->B * c->T * c->n_saved * c->H));
         if (!saved || !(f.saved = et_data_mut(saved)))
             return et_error_status();
         if (c->cell == ET_CELL_LSTM &&

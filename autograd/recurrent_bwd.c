@@ -8,7 +8,8 @@
  *
  *   dx = d' W_ih,  dW_ih = sum d'^T x,  dW_hh = sum d''^T h,  db_ih = sum d',  db_hh = sum d''
  *
- * summed over a shard's rows and steps by itself and then over the shards in their order.
+ * summed over a shard's rows and steps by itself and then over the shards in their order. d' takes the place
+ * of the gates that forward saved, unless the graph is retained; where d'' differs it has memory of its own.
  *
  * A step kernel also reads q = W_hn h + b_hn of a GRU, made again step by step, and c of an LSTM, made
  * again for a chunk of steps from the one that was kept. */
@@ -27,12 +28,13 @@ typedef struct backward {
     void *w_hn, *b_hn;               /* GRU: packed */
     const void *dy, *dh_n, *dc_n;    /* NULL: zero */
     const void *y, *saved, *cells, *zeros; /* zeros: [H] */
+    void *over;                      /* `saved`, if the gates' gradients may take its place */
     void *dx, *dh0, *dc0;            /* NULL: not needed */
     int dx_acc, dh0_acc, dc0_acc;
     et_shard_grad w_ih, w_hh_grad, bias;     /* bias: [n_grads H], of both */
-    /* A lane's: dh, dc, g, q of a step; d, h and then x, c of a chunk; row pointers. */
+    /* A lane's: dh, dc, g, q of a step; d, dq, h and then x, c of a chunk; row pointers. */
     char *own;
-    int64_t own_bytes, dc_at, g_at, q_at, d_at, h_at, c_at, rows_at;
+    int64_t own_bytes, dc_at, g_at, q_at, d_at, dq_at, h_at, c_at, rows_at;
 } backward;
 
 /* The state before the step that row b took at `frame`. */
@@ -60,15 +62,15 @@ static et_status add_product(const et_rec_call *c, int64_t m, int64_t n, int64_t
     return product(c, &args);
 }
 
-/* to [gates H, H] += d''^T h; d'' and h have k rows. */
-static et_status add_recurrent(const et_rec_call *c, int64_t k, const void *d, const void *h, void *to)
+/* to [gates H, H] += d''^T h; d, dq and h have k rows. */
+static et_status add_recurrent(const et_rec_call *c, int64_t k, const void *d, const void *dq, const void *h,
+                               void *to)
 {
-    const int64_t width = c->n_grads * c->H, same = c->cell == ET_CELL_GRU ? 2 * c->H : width;
-    et_status status = add_product(c, same, c->H, k, d, width, h, to);
+    const int64_t G = c->gates * c->H, same = c->cell == ET_CELL_GRU ? 2 * c->H : G;
+    et_status status = add_product(c, same, c->H, k, d, G, h, to);
 
-    if (!status && same < width) /* n is left out: W_hn h has a gradient of its own */
-        status = add_product(c, c->H, c->H, k, et_rec_at(c, d, 3 * c->H), width, h,
-                             et_rec_at(c, to, same * c->H));
+    if (!status && same < G) /* n is left out: W_hn h has a gradient of its own */
+        status = add_product(c, c->H, c->H, k, dq, c->H, h, et_rec_at(c, to, same * c->H));
     return status;
 }
 
@@ -84,7 +86,16 @@ static const void *saved_at(const shard *s, int64_t step)
 {
     const et_rec_call *c = &s->p->c;
 
-    return et_rec_at(c, s->p->saved, (s->lo * c->T + step * s->rows) * c->n_saved * c->ldh);
+    return et_rec_at(c, s->p->saved, (s->lo * c->T + step * s->rows) * c->n_saved * c->H);
+}
+
+/* The gates' gradients of `step`, whose chunk's begin `at` rows before. */
+static void *d_at(const shard *s, int64_t step, int64_t at)
+{
+    const backward *p = s->p;
+
+    return p->over ? (void *)(uintptr_t)saved_at(s, step)
+                   : et_rec_at(&p->c, s->own + p->d_at, at * p->c.gates * p->c.H);
 }
 
 /* The products of `count` steps from step `from` on. What lies in x past a row's length may be anything, and
@@ -93,13 +104,13 @@ static et_status add_chunk(const shard *s, int64_t from, int64_t count)
 {
     const backward *p = s->p;
     const et_rec_call *c = &p->c;
-    const int64_t width = c->n_grads * c->H, G = c->gates * c->H, k = count * s->rows;
-    const char *d = s->own + p->d_at;
+    const int64_t G = c->gates * c->H, k = count * s->rows;
+    const char *d = d_at(s, from, 0), *dq = s->own + p->dq_at;
     char *h = s->own + p->h_at, *x = h;
     et_status status = ET_OK;
 
     if (p->w_hh_grad.to)
-        status = add_recurrent(c, k, d, h, p->w_hh_grad.part[s->index]);
+        status = add_recurrent(c, k, d, dq, h, p->w_hh_grad.part[s->index]);
     for (int64_t at = 0; p->w_ih.to && at < k; at++) {
         const int64_t b = s->lo + at % s->rows, frame = et_rec_frame(c, from + at / s->rows, s->steps);
         if (frame < et_rec_length(c, b))
@@ -109,12 +120,14 @@ static et_status add_chunk(const shard *s, int64_t from, int64_t count)
             memset(et_rec_at(c, x, at * c->F), 0, (size_t)c->F * c->size);
     }
     if (!status && p->w_ih.to)
-        status = add_product(c, G, c->F, k, d, width, x, p->w_ih.part[s->index]);
+        status = add_product(c, G, c->F, k, d, G, x, p->w_ih.part[s->index]);
     if (p->bias.to)
-        c->k->col_sum(k, width, d, width, p->bias.part[s->index], 1);
+        c->k->col_sum(k, G, d, G, p->bias.part[s->index], 1);
+    if (p->bias.to && c->cell == ET_CELL_GRU)
+        c->k->col_sum(k, c->H, dq, c->H, et_rec_at(c, p->bias.part[s->index], G), 1);
     if (!p->dx || status)
         return status;
-    const et_gemm_args args = {.m = k, .n = c->F, .k = G, .a = d, .rsa = width, .csa = 1, .b = c->w_ih,
+    const et_gemm_args args = {.m = k, .n = c->F, .k = G, .a = d, .rsa = G, .csa = 1, .b = c->w_ih,
                                .rsb = c->F, .csb = 1, .c = x, .ldc = c->F, .alpha = 1};
     status = product(c, &args);
     for (int64_t at = 0; at < k && !status; at++) {
@@ -150,17 +163,20 @@ static void back_step(const shard *s, int64_t step, int64_t at, et_rec_back *bac
 {
     const backward *p = s->p;
     const et_rec_call *c = &p->c;
-    const int64_t width = c->n_grads * c->H, frame = et_rec_frame(c, step, s->steps);
+    const int64_t G = c->gates * c->H, frame = et_rec_frame(c, step, s->steps);
     void **d = (void **)(void *)(s->own + p->rows_at);
     const void **dy = (const void **)(d + s->rows), **y = dy + s->rows, **h = y + s->rows;
-    char *states = et_rec_at(c, s->own + p->h_at, at * c->H);
+    char *states = et_rec_at(c, s->own + p->h_at, at * c->H), *all = d_at(s, step, at);
 
+    back->dq = et_rec_at(c, s->own + p->dq_at, at * c->H);
     for (int64_t i = 0; i < s->rows; i++) {
         const int64_t row = (s->lo + i) * c->T + frame;
-        void *to = et_rec_at(c, s->own + p->d_at, (at + i) * width);
+        void *to = et_rec_at(c, all, i * G);
         d[i] = frame < et_rec_length(c, s->lo + i) ? to : NULL;
         if (!d[i])
-            memset(to, 0, (size_t)width * c->size);
+            memset(to, 0, (size_t)G * c->size);
+        if (!d[i] && c->cell == ET_CELL_GRU)
+            memset(et_rec_at(c, back->dq, i * c->H), 0, (size_t)c->H * c->size);
         dy[i] = p->dy ? et_rec_at(c, p->dy, row * c->H) : p->zeros;
         y[i] = et_rec_at(c, p->y, row * c->H);
         h[i] = memcpy(et_rec_at(c, states, i * c->H), d[i] ? state_before(p, s->lo + i, frame) : p->zeros,
@@ -249,7 +265,7 @@ static et_status write_biases(et_node *n, const backward *p)
 static et_status open_walk(et_node *n, backward *p)
 {
     const et_rec_call *c = &p->c;
-    const int64_t width = c->n_grads * c->H, G = c->gates * c->H, all = c->chunk * c->rows;
+    const int64_t G = c->gates * c->H, all = c->chunk * c->rows;
     const bool gru = c->cell == ET_CELL_GRU, lstm = c->cell == ET_CELL_LSTM;
     const int64_t tiled = et_rec_bytes(c, c->k->rec_packed(1, c->H, c->rows));
     void *zeros;
@@ -258,7 +274,8 @@ static et_status open_walk(et_node *n, backward *p)
     p->g_at = p->dc_at + (lstm ? tiled : 0);
     p->q_at = p->g_at + et_rec_bytes(c, c->rows * G);
     p->d_at = p->q_at + (gru ? tiled : 0);
-    p->h_at = p->d_at + et_rec_bytes(c, all * width);
+    p->dq_at = p->d_at + (p->over ? 0 : et_rec_bytes(c, all * G));
+    p->h_at = p->dq_at + (gru ? et_rec_bytes(c, all * c->H) : 0);
     p->c_at = p->h_at + et_rec_bytes(c, all * max64(c->F, c->H));
     p->rows_at = p->c_at + (lstm ? et_rec_bytes(c, all * c->ldh) : 0);
     p->own_bytes = p->rows_at + round_up(4 * c->rows * (int64_t)sizeof(void *), 64);
@@ -301,8 +318,9 @@ et_status et_rec_bwd(et_node *n)
     p.dy = et_gy_data(n, 0);
     p.dh_n = et_gy_data(n, 1);
     p.dc_n = lstm ? et_gy_data(n, 2) : NULL;
-    c->lanes.spent = c->n_saved > 0 ? et_saved_over(n, 0) : et_gy_over(n);
-    c->lanes.spent_bytes = c->rows * c->T * (c->n_saved > 0 ? c->n_saved * c->ldh : c->H) * (int64_t)c->size;
+    p.over = c->n_saved > 0 ? et_saved_over(n, 0) : NULL;
+    c->lanes.spent = c->n_saved > 0 ? p.over : et_gy_over(n);
+    c->lanes.spent_bytes = c->rows * c->T * c->H * max64(c->n_saved, 1) * (int64_t)c->size;
     if (et_needs(n, c->at.x) && !(p.dx = et_gx(n, c->at.x, &p.dx_acc)))
         return et_error_status();
     if (et_needs(n, c->at.h0) && !(p.dh0 = et_gx(n, c->at.h0, &p.dh0_acc)))

@@ -68,7 +68,7 @@ typedef struct et_rec_step {
     void *cell;          /* LSTM: [rows, ldh] c, before and after */
     int64_t ldh;         /* units rounded up to whole vectors */
     void *const *y;      /* [rows] where the output's row goes; NULL: the row pauses, its state stays */
-    void *saved;         /* or NULL; receives for backward [blocks of units, rows, GRU 3, LSTM 4, lanes] */
+    void *saved;         /* or NULL; receives for backward [rows, gates, units]: r, z, n | i, f, g, o */
 } et_rec_step;
 
 /* The same backward: from dh after the step to the gradients of the gates. dh before the step
@@ -82,8 +82,9 @@ typedef struct et_rec_back {
     const void *q;           /* GRU: tiled, W_hn h + b_hn */
     const void *c;           /* LSTM: [rows, ldh] c before the step */
     int64_t ldh;
-    void *const *d;          /* [rows] receive the gates' gradients: units each of a | r, z, n,
-                                W_hn h + b_hn | i, f, g, o */
+    void *const *d;          /* [rows] receive the gates' gradients, units each of a | r, z, n | i, f, g, o;
+                                may be the rows of `saved` */
+    void *dq;                /* GRU: [rows, units] receives that of W_hn h + b_hn */
     void *g;                 /* [rows, ldg] receives what W_hh is multiplied with, gates units a row */
     int64_t ldg;
     void *dh;                /* tiled: in, dh after the step; out, what reaches h past the product */

@@ -341,8 +341,8 @@ static plain make_plain(int cell, int64_t B, int64_t T, int64_t F, int64_t H)
     return p;
 }
 
-/* Sums lie in what backward has read for the last time, but not where it is to be read again: the saved gates
- * of a retained graph, the gradient of a tensor that is kept. */
+/* Backward writes over what it has read for the last time, but not where it is to be read again: the saved
+ * gates of a retained graph, the gradient of a tensor that is kept. */
 START_TEST(twice_through_one_graph)
 {
     enum { B = 40, T = 60, F = 20, H = 36, TURNS = 6 }; /* several shards */
@@ -406,7 +406,7 @@ END_TEST
  * the weights' gradients. */
 START_TEST(memory_of_threads)
 {
-    enum { B = 64, T = 64, F = 128, H = 128, CHUNK = 3 << 17, MOST = 8 }; /* eight shards */
+    enum { B = 64, T = 64, F = 128, H = 128, CHUNK = 3 << 16, MOST = 8 }; /* eight shards */
     const size_t square = H * H * sizeof(float), gates = (size_t)slow_gates(_i);
     const size_t dy = (size_t)B * T * H * sizeof(float);
     const size_t packed = (gates + (gates == 3)) * square, sums = 2 * gates * square;

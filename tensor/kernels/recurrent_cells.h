@@ -19,6 +19,15 @@ static inline void rec_emit(const et_rec_step *s, int64_t row, int64_t first, vr
     rec_store((real *)s->y[row] + first, h, s->units - first);
 }
 
+/* A gate for backward. Its next block is asked for: in rows so far apart no prefetcher sees a run. */
+static inline void rec_save(const et_rec_step *s, int64_t row, int gates, int gate, int64_t first, vr x)
+{
+    real *to = (real *)s->saved + (row * gates + gate) * s->units + first;
+
+    rec_store(to, x, s->units - first);
+    __builtin_prefetch(to + LANES, 1);
+}
+
 /* h' = f(W h + input), f being tanh or the positive part. */
 static inline void rec_rnn_step(const et_rec_step *s, int relu)
 {
@@ -67,7 +76,6 @@ static void gru_step(const et_rec_step *s)
     for (u = 0; u < blocks; u++) {
         const int64_t first = u * LANES;
         const real *in = (const real *)s->input + 3 * (u * s->input_rows + s->input_row) * LANES;
-        real *saved = s->saved ? (real *)s->saved + 3 * u * s->rows * LANES : NULL;
         for (r = 0; r < s->rows; r += n) {
             n = s->rows - r < REC_MR ? s->rows - r : REC_MR;
             rec_group(n, s->units, (const real *)s->state + r * s->ldh, s->ldh,
@@ -85,11 +93,10 @@ static void gru_step(const et_rec_step *s)
                 cand = v_tanh(v_load(x + 2 * LANES) + reset * v_load(t + 2 * LANES));
                 h = v_load((const real *)s->state + (r + i) * s->ldh + first);
                 rec_emit(s, r + i, first, cand + keep * (h - cand));
-                if (saved) {
-                    real *to = saved + (r + i) * 3 * LANES;
-                    v_store(to, reset);
-                    v_store(to + LANES, keep);
-                    v_store(to + 2 * LANES, cand);
+                if (s->saved) {
+                    rec_save(s, r + i, 3, 0, first, reset);
+                    rec_save(s, r + i, 3, 1, first, keep);
+                    rec_save(s, r + i, 3, 2, first, cand);
                 }
             }
         }
@@ -106,7 +113,6 @@ static void lstm_step(const et_rec_step *s)
     for (u = 0; u < blocks; u++) {
         const int64_t first = u * LANES;
         real *in = (real *)s->input + 4 * (u * s->input_rows + s->input_row) * LANES;
-        real *saved = s->saved ? (real *)s->saved + 4 * u * s->rows * LANES : NULL;
         for (r = 0; r < s->rows; r += n) {
             n = s->rows - r < REC_MR ? s->rows - r : REC_MR;
             rec_group(n, s->units, (const real *)s->state + r * s->ldh, s->ldh,
@@ -127,12 +133,11 @@ static void lstm_step(const et_rec_step *s)
                 c1 = forget * v_load(cell) + in_gate * cand;
                 v_store(cell, c1);
                 rec_emit(s, r + i, first, out * v_tanh(c1));
-                if (saved) {
-                    real *to = saved + (r + i) * 4 * LANES;
-                    v_store(to, in_gate);
-                    v_store(to + LANES, forget);
-                    v_store(to + 2 * LANES, cand);
-                    v_store(to + 3 * LANES, out);
+                if (s->saved) {
+                    rec_save(s, r + i, 4, 0, first, in_gate);
+                    rec_save(s, r + i, 4, 1, first, forget);
+                    rec_save(s, r + i, 4, 2, first, cand);
+                    rec_save(s, r + i, 4, 3, first, out);
                 }
             }
         }
@@ -153,9 +158,9 @@ static inline void rec_gate(const et_rec_back *s, int64_t row, int64_t first, in
         rec_store((real *)s->g + row * s->ldg + g_gate * s->units + first, x, n);
 }
 
-/* Calls one(s, row, first unit, index into dh and dc, index into saved / LANES) for each block of
- * units of each row, in the order of the tiles. */
-typedef void (*rec_one)(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block);
+/* Calls one(s, row, first unit, index into dh and dc) for each block of units of each row, in the order of
+ * the tiles. */
+typedef void (*rec_one)(const et_rec_back *s, int64_t row, int64_t first, int64_t at);
 
 static inline void rec_back_rows(const et_rec_back *s, int gates, rec_one one)
 {
@@ -169,7 +174,7 @@ static inline void rec_back_rows(const et_rec_back *s, int gates, rec_one one)
             for (i = 0; i < s->rows; i++) {
                 const int64_t first = (v0 + v) * LANES;
                 if (s->d[i])
-                    one(s, i, first, (v0 * s->rows + i * gv + v) * LANES, (v0 + v) * s->rows + i);
+                    one(s, i, first, (v0 * s->rows + i * gv + v) * LANES);
                 else
                     for (gate = 0; gate < gates; gate++)
                         rec_gate(s, i, first, -1, gate, v_set(0));
@@ -178,38 +183,36 @@ static inline void rec_back_rows(const et_rec_back *s, int gates, rec_one one)
 }
 
 /* da = dh (1 - h'^2) or dh [h' > 0]; dh before the product is zero. */
-static inline void rec_rnn_tanh(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block)
+static inline void rec_rnn_tanh(const et_rec_back *s, int64_t row, int64_t first, int64_t at)
 {
     const int64_t n = s->units - first;
     real *carried = (real *)s->dh + at;
     const vr y = rec_load((const real *)s->y[row] + first, n);
     const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
 
-    (void)block;
     v_store(carried, v_set(0));
     rec_gate(s, row, first, 0, 0, dh * (v_set(1) - y * y));
 }
 
-static inline void rec_rnn_relu(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block)
+static inline void rec_rnn_relu(const et_rec_back *s, int64_t row, int64_t first, int64_t at)
 {
     const int64_t n = s->units - first;
     real *carried = (real *)s->dh + at;
     const vr y = rec_load((const real *)s->y[row] + first, n);
     const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
 
-    (void)block;
     v_store(carried, v_set(0));
     rec_gate(s, row, first, 0, 0, v_sel(v_lt(v_set(0), y), dh, v_set(0)));
 }
 
 /* dn = dh (1 - z) (1 - n^2), dr = dn q r (1 - r), dz = dh (h - n) z (1 - z), dq = dn r;
- * dh before the product is dh z. d: r, z, n, q; g: r, z, q. */
-static inline void rec_gru(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block)
+ * dh before the product is dh z. d: r, z, n; g: r, z, q. */
+static inline void rec_gru(const et_rec_back *s, int64_t row, int64_t first, int64_t at)
 {
     const int64_t n = s->units - first;
-    const real *saved = (const real *)s->saved + block * 3 * LANES;
-    const vr one = v_set(1), reset = v_load(saved), keep = v_load(saved + LANES);
-    const vr cand = v_load(saved + 2 * LANES), q = v_load((const real *)s->q + at);
+    const real *saved = (const real *)s->saved + row * 3 * s->units + first;
+    const vr one = v_set(1), reset = rec_load(saved, n), keep = rec_load(saved + s->units, n);
+    const vr cand = rec_load(saved + 2 * s->units, n), q = v_load((const real *)s->q + at);
     const vr h = rec_load((const real *)s->h[row] + first, n);
     real *carried = (real *)s->dh + at;
     const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
@@ -221,17 +224,18 @@ static inline void rec_gru(const et_rec_back *s, int64_t row, int64_t first, int
     rec_gate(s, row, first, 0, 0, dq * q * (one - reset));
     rec_gate(s, row, first, 1, 1, through * (h - cand) * (one - keep));
     rec_gate(s, row, first, 2, -1, dn);
-    rec_gate(s, row, first, 3, 2, dq);
+    rec_gate(s, row, first, -1, 2, dq);
+    rec_store((real *)s->dq + row * s->units + first, dq, n);
 }
 
 /* t = tanh(f c + i g); dc' = dc + dh o (1 - t^2); di = dc' g i (1 - i), df = dc' c f (1 - f),
  * dg = dc' i (1 - g^2), do = dh t o (1 - o); dc = dc' f, dh before the product is zero. */
-static inline void rec_lstm(const et_rec_back *s, int64_t row, int64_t first, int64_t at, int64_t block)
+static inline void rec_lstm(const et_rec_back *s, int64_t row, int64_t first, int64_t at)
 {
     const int64_t n = s->units - first;
-    const real *saved = (const real *)s->saved + block * 4 * LANES;
-    const vr one = v_set(1), in_gate = v_load(saved), forget = v_load(saved + LANES);
-    const vr cand = v_load(saved + 2 * LANES), out = v_load(saved + 3 * LANES);
+    const real *saved = (const real *)s->saved + row * 4 * s->units + first;
+    const vr one = v_set(1), in_gate = rec_load(saved, n), forget = rec_load(saved + s->units, n);
+    const vr cand = rec_load(saved + 2 * s->units, n), out = rec_load(saved + 3 * s->units, n);
     const vr c = v_load((const real *)s->c + row * s->ldh + first);
     real *carried = (real *)s->dh + at, *cell = (real *)s->dc + at;
     const vr dh = v_load(carried) + rec_load((const real *)s->dy[row] + first, n);
@@ -255,11 +259,12 @@ static void lstm_cell(const et_rec_back *s, void *next)
 
     for (int64_t u = 0; u < blocks; u++)
         for (int64_t i = 0; i < s->rows; i++) {
-            const real *saved = (const real *)s->saved + 4 * (u * s->rows + i) * LANES;
-            const int64_t at = i * s->ldh + u * LANES;
+            const int64_t first = u * LANES, n = s->units - first, at = i * s->ldh + first;
+            const real *saved = (const real *)s->saved + i * 4 * s->units + first;
             const vr c = v_load((const real *)s->c + at);
-            v_store((real *)next + at,
-                    s->d[i] ? v_load(saved + LANES) * c + v_load(saved) * v_load(saved + 2 * LANES) : c);
+            v_store((real *)next + at, s->d[i] ? rec_load(saved + s->units, n) * c +
+                                                     rec_load(saved, n) * rec_load(saved + 2 * s->units, n)
+                                               : c);
         }
 }
 
