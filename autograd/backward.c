@@ -18,6 +18,7 @@ typedef struct sweep {
     uint64_t mark;          /* capture: leads to a wanted input; mark + 1: is one */
     bool capture;           /* et_grad: leaves' own gradients are not touched */
     bool retain;
+    et_node *spoiled;       /* the node whose rule writes over what forward saved, till it is released */
 } sweep;
 
 static _Thread_local sweep *running;
@@ -132,7 +133,13 @@ void *et_gy_over(et_node *n)
     return spent(n) && !et_storage_shared(n->out[0]->acc) ? et_data_mut(n->out[0]->acc) : NULL;
 }
 
-void *et_saved_over(et_node *n, int slot) { return running->retain ? NULL : et_data_mut(n->saved[slot]); }
+void *et_saved_over(et_node *n, int slot)
+{
+    if (running->retain)
+        return NULL;
+    running->spoiled = n;
+    return et_data_mut(n->saved[slot]);
+}
 
 /* True if that gradient may become the one of operand i, which is still to be started. */
 static bool may_hand_on(const et_node *n, int i)
@@ -469,11 +476,14 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
             et_node_release(n, s->root);
             for (int k = 0; k < n->n_out; k++)
                 n->out[k]->acc = held[k];
+            s->spoiled = NULL;
         }
     }
     running = outer;
     if (status)
         forget(tape, tape->length, graph);
+    if (s->spoiled) /* its rule failed: nothing is there any more for another try */
+        et_node_release(s->spoiled, s->root);
     return status;
 }
 

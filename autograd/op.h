@@ -277,8 +277,8 @@ void *et_gx_over(et_node *n, int i, int *acc);
 /** The gradient of output 0 as memory that the rule may overwrite, or NULL where others are to see it or
  *  have it too. */
 void *et_gy_over(et_node *n);
-/** What et_save_extra made for that slot as memory that the rule may overwrite, or NULL where backward may
- *  run through this node again. */
+/** What et_save_extra made for that slot as memory that the rule may overwrite, or NULL where the graph is
+ *  retained. Backward does not run through this node again, not even if the rule fails. */
 void *et_saved_over(et_node *n, int slot);
 /** A real tensor of n's dtype that lives until the rule returns. */
 et_tensor *et_temp(et_node *n, int ndim, const int64_t *shape);

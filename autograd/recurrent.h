@@ -14,7 +14,7 @@
 typedef struct et_rec_attr {
     et_cell cell;
     bool reverse;
-    const et_kernels *kernels; /* those of the forward pass, whose layout `saved` has */
+    const et_kernels *kernels; /* those of the forward pass, whose layout the saved c have */
 } et_rec_attr;
 
 /* Saved-extra slot 0: the gates, as the step kernels lay them out:

@@ -211,6 +211,42 @@ START_TEST(additive_scores)
 }
 END_TEST
 
+/* After a refused request backward says at a second call that it cannot be called again, or is as it would have
+ * been, whatever the first has written over. */
+START_TEST(scores_again_after_an_error)
+{
+    et_tensor *const p[] = {et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(ROWS, WIDE), 1), true),
+                            et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(UNITS, WIDE), 2), true),
+                            et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(UNITS), 3), true),
+                            et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(UNITS), 4), true)};
+    et_tensor *want[N_SCORED], *got[N_SCORED], *e = et_additive_scores(p[0], p[1], p[2], p[3]);
+    const int before = et_get_num_threads();
+    alloc_sweep_state s = {0, 0, true};
+
+    ck_assert_int_eq(et_set_num_threads(1), ET_OK);
+    ck_assert_int_eq(et_grad(1, &e, NULL, N_SCORED, p, want, 0), ET_OK);
+    for (; s.refused; s.allowed++) {
+        et_scope *inner = et_scope_open();
+        ck_assert_ptr_nonnull(e = et_additive_scores(p[0], p[1], p[2], p[3]));
+        s.passed = 0;
+        s.refused = false;
+        et_set_alloc_hook(alloc_sweep_hook, &s);
+        et_status status = et_grad(1, &e, NULL, N_SCORED, p, got, 0);
+        et_set_alloc_hook(NULL, NULL);
+        if (status) {
+            et_error_clear();
+            status = et_grad(1, &e, NULL, N_SCORED, p, got, 0);
+            ck_assert_msg(!status || status == ET_ESCOPE, "%s", et_error_message());
+            et_error_clear();
+        }
+        for (int i = 0; i < N_SCORED && !status; i++)
+            ck_assert_msg(et_equal(got[i], want[i]), "request %d refused: gradient %d", (int)s.allowed, i);
+        ck_assert_int_eq(et_scope_close(inner), ET_OK);
+    }
+    ck_assert_int_eq(et_set_num_threads(before), ET_OK);
+}
+END_TEST
+
 /* --- attention ----------------------------------------------------------------------------- */
 
 typedef struct attention_case {
@@ -500,6 +536,7 @@ int main(void)
     tcase_add_test(tc, matmul_transposes);
     tcase_add_loop_test(tc, linear_values, ET_ACT_NONE, ET_ACT_GELU + 1);
     tcase_add_test(tc, additive_scores);
+    tcase_add_test(tc, scores_again_after_an_error);
     tcase_add_loop_test(tc, attention_values, 0, 2 * (int)(sizeof cases / sizeof cases[0]));
     tcase_add_test(tc, attention_packed);
     tcase_add_test(tc, attention_dropout);

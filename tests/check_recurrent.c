@@ -406,7 +406,7 @@ END_TEST
  * the weights' gradients. */
 START_TEST(memory_of_threads)
 {
-    enum { B = 64, T = 64, F = 128, H = 128, CHUNK = 3 << 16, MOST = 8 }; /* eight shards */
+    enum { B = 64, T = 64, F = 128, H = 128, CHUNK = 1 << 18, MOST = 8 }; /* eight shards */
     const size_t square = H * H * sizeof(float), gates = (size_t)slow_gates(_i);
     const size_t dy = (size_t)B * T * H * sizeof(float);
     const size_t packed = (gates + (gates == 3)) * square, sums = 2 * gates * square;
@@ -609,6 +609,45 @@ START_TEST(any_request_for_memory_may_fail)
 }
 END_TEST
 
+/* After a refused request backward says at a second call that it cannot be called again, or is as it would have
+ * been, whatever the first has written over. */
+START_TEST(again_after_an_error)
+{
+    enum { B = 40, T = 9, F = 5, H = 12 };
+    et_scope *scope = et_scope_open();
+    const plain p = make_plain(_i, B, T, F, H);
+    et_tensor *const weights[] = {p.w_ih, p.w_hh, p.b};
+    et_tensor *want[3], *got[3], *y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b);
+    alloc_sweep_state s = {0, 0, true};
+    int again = 0;
+
+    et_set_num_threads(1);
+    ck_assert_int_eq(et_grad(1, &y, NULL, 3, weights, want, 0), ET_OK);
+    for (; s.refused; s.allowed++) {
+        et_scope *inner = et_scope_open();
+        ck_assert_ptr_nonnull(y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b));
+        s.passed = 0;
+        s.refused = false;
+        et_set_alloc_hook(alloc_sweep_hook, &s);
+        et_status status = et_grad(1, &y, NULL, 3, weights, got, 0);
+        et_set_alloc_hook(NULL, NULL);
+        if (status) {
+            ck_assert_int_eq(status, ET_ENOMEM);
+            et_error_clear();
+            status = et_grad(1, &y, NULL, 3, weights, got, 0);
+            again += status == ET_OK;
+            ck_assert_msg(!status || status == ET_ESCOPE, "%s", et_error_message());
+            et_error_clear();
+        }
+        for (int i = 0; i < 3 && !status; i++)
+            same_bits(got[i], want[i], cell_name[_i], operand_name[W_IH + i]);
+        ck_assert_int_eq(et_scope_close(inner), ET_OK);
+    }
+    ck_assert_int_gt(again, 0);
+    ck_assert_int_eq(et_scope_close(scope), ET_OK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("recurrent");
@@ -629,6 +668,7 @@ int main(void)
     tcase_add_loop_test(use, wrong_use, 0, (int)(sizeof misuses / sizeof *misuses));
     tcase_add_test(use, wrong_kinds);
     tcase_add_loop_test(use, any_request_for_memory_may_fail, 0, 4);
+    tcase_add_loop_test(use, again_after_an_error, 0, 4);
     suite_add_tcase(suite, use);
     return suite_run(suite);
 }
