@@ -294,7 +294,7 @@ static block *take(size_t n, bool *hit)
         pool.quick[n / UNIT] = b->next;
         return b;
     }
-    if ((b = find_whole(n)))
+    if (n / UNIT >= WHOLE && (b = find_whole(n)))
         return b;
     b = find_free(n);
     if (!b && join_whole())

@@ -1,7 +1,8 @@
 /* The memory pool: tensors live in large regions (2 MiB aligned, asked to be huge
  * pages) that are touched once and used again, so that a steady training step asks
- * nothing of the system. Two-level segregated fit (Masmano et al. 2004): constant
- * time, neighbours are joined when a block is given back.
+ * nothing of the system. Two-level segregated fit (Masmano et al. 2004). Small blocks and
+ * large ones that are given back wait for the next of their size; others are joined with
+ * free neighbours at once, large ones when nothing else serves.
  *
  * With a sanitizer, or with ETUDE_POOL=system in the environment, every block comes
  * from malloc instead, so that tools can see its edges. Thread-safe. */

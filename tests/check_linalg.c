@@ -11,8 +11,8 @@
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/scope.h"
-#include "tests/alloc_sweep.h"
 #include "tests/files.h"
+#include "tests/grad_sweep.h"
 #include "tests/suite.h"
 
 static et_scope *scope;
@@ -211,38 +211,25 @@ START_TEST(additive_scores)
 }
 END_TEST
 
-/* After a refused request backward says at a second call that it cannot be called again, or is as it would have
- * been, whatever the first has written over. */
+static et_tensor *make_scores(void *user)
+{
+    et_tensor *const *p = user;
+
+    return et_additive_scores(p[STATES], p[INNER], p[SHIFT], p[OUTER]);
+}
+
+/* Whatever the call that failed has written over. */
 START_TEST(scores_again_after_an_error)
 {
-    et_tensor *const p[] = {et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(ROWS, WIDE), 1), true),
-                            et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(UNITS, WIDE), 2), true),
-                            et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(UNITS), 3), true),
-                            et_set_requires_grad(random_tensor(ET_F32, ET_SHAPE(UNITS), 4), true)};
-    et_tensor *want[N_SCORED], *got[N_SCORED], *e = et_additive_scores(p[0], p[1], p[2], p[3]);
+    et_tensor *p[] = {random_tensor(ET_F32, ET_SHAPE(ROWS, WIDE), 1),
+                      random_tensor(ET_F32, ET_SHAPE(UNITS, WIDE), 2),
+                      random_tensor(ET_F32, ET_SHAPE(UNITS), 3), random_tensor(ET_F32, ET_SHAPE(UNITS), 4)};
     const int before = et_get_num_threads();
-    alloc_sweep_state s = {0, 0, true};
 
+    for (int i = 0; i < N_SCORED; i++)
+        et_set_requires_grad(p[i], true);
     ck_assert_int_eq(et_set_num_threads(1), ET_OK);
-    ck_assert_int_eq(et_grad(1, &e, NULL, N_SCORED, p, want, 0), ET_OK);
-    for (; s.refused; s.allowed++) {
-        et_scope *inner = et_scope_open();
-        ck_assert_ptr_nonnull(e = et_additive_scores(p[0], p[1], p[2], p[3]));
-        s.passed = 0;
-        s.refused = false;
-        et_set_alloc_hook(alloc_sweep_hook, &s);
-        et_status status = et_grad(1, &e, NULL, N_SCORED, p, got, 0);
-        et_set_alloc_hook(NULL, NULL);
-        if (status) {
-            et_error_clear();
-            status = et_grad(1, &e, NULL, N_SCORED, p, got, 0);
-            ck_assert_msg(!status || status == ET_ESCOPE, "%s", et_error_message());
-            et_error_clear();
-        }
-        for (int i = 0; i < N_SCORED && !status; i++)
-            ck_assert_msg(et_equal(got[i], want[i]), "request %d refused: gradient %d", (int)s.allowed, i);
-        ck_assert_int_eq(et_scope_close(inner), ET_OK);
-    }
+    ck_assert_int_gt(grad_sweep("additive_scores", make_scores, p, N_SCORED, p), 0);
     ck_assert_int_eq(et_set_num_threads(before), ET_OK);
 }
 END_TEST

@@ -14,7 +14,7 @@
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
 #include "tensor/scope.h"
-#include "tests/alloc_sweep.h"
+#include "tests/grad_sweep.h"
 #include "tests/recurrent_slow.h"
 
 /* Operands in the order of the slow definition's gradients. */
@@ -609,41 +609,28 @@ START_TEST(any_request_for_memory_may_fail)
 }
 END_TEST
 
-/* After a refused request backward says at a second call that it cannot be called again, or is as it would have
- * been, whatever the first has written over. */
+/* What a layer is made of, for a sweep. */
+typedef struct layer_of {
+    int cell;
+    plain p;
+} layer_of;
+
+static et_tensor *make_layer(void *user)
+{
+    const layer_of *l = user;
+
+    return plain_layer(l->cell, l->p.x, l->p.w_ih, l->p.w_hh, l->p.b);
+}
+
+/* Whatever the call that failed has written over. */
 START_TEST(again_after_an_error)
 {
-    enum { B = 40, T = 9, F = 5, H = 12 };
     et_scope *scope = et_scope_open();
-    const plain p = make_plain(_i, B, T, F, H);
-    et_tensor *const weights[] = {p.w_ih, p.w_hh, p.b};
-    et_tensor *want[3], *got[3], *y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b);
-    alloc_sweep_state s = {0, 0, true};
-    int again = 0;
+    layer_of l = {_i, make_plain(_i, 40, 9, 5, 12)};
+    et_tensor *const weights[] = {l.p.w_ih, l.p.w_hh, l.p.b};
 
     et_set_num_threads(1);
-    ck_assert_int_eq(et_grad(1, &y, NULL, 3, weights, want, 0), ET_OK);
-    for (; s.refused; s.allowed++) {
-        et_scope *inner = et_scope_open();
-        ck_assert_ptr_nonnull(y = plain_layer(_i, p.x, p.w_ih, p.w_hh, p.b));
-        s.passed = 0;
-        s.refused = false;
-        et_set_alloc_hook(alloc_sweep_hook, &s);
-        et_status status = et_grad(1, &y, NULL, 3, weights, got, 0);
-        et_set_alloc_hook(NULL, NULL);
-        if (status) {
-            ck_assert_int_eq(status, ET_ENOMEM);
-            et_error_clear();
-            status = et_grad(1, &y, NULL, 3, weights, got, 0);
-            again += status == ET_OK;
-            ck_assert_msg(!status || status == ET_ESCOPE, "%s", et_error_message());
-            et_error_clear();
-        }
-        for (int i = 0; i < 3 && !status; i++)
-            same_bits(got[i], want[i], cell_name[_i], operand_name[W_IH + i]);
-        ck_assert_int_eq(et_scope_close(inner), ET_OK);
-    }
-    ck_assert_int_gt(again, 0);
+    ck_assert_int_gt(grad_sweep(cell_name[_i], make_layer, &l, 3, weights), 0);
     ck_assert_int_eq(et_scope_close(scope), ET_OK);
 }
 END_TEST

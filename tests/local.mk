@@ -249,6 +249,7 @@ EXTRA_DIST += \
 	tests/chirps.h \
 	tests/cross.sh \
 	tests/files.h \
+	tests/grad_sweep.h \
 	tests/fixtures \
 	tests/fuzz_audio.c \
 	tests/fuzz_bpe.c \
