@@ -167,7 +167,7 @@ static block *find_larger(size_t n)
         return NULL;
     uint32_t in_row = pool.sl_map[fl] & (~0u << sl);
     if (!in_row) {
-        uint64_t rows = fl + 1 < 64 ? pool.fl_map & (~(uint64_t)0 << (fl + 1)) : 0;
+        uint64_t rows = pool.fl_map & (~(uint64_t)0 << (fl + 1));
         if (!rows)
             return NULL;
         fl = lowest_bit(rows);
@@ -264,7 +264,7 @@ static void keep_whole(block *b)
 /* Takes a region from the system that can hold a block of n bytes. */
 static block *grow(size_t n)
 {
-    size_t bytes = n + 4 * UNIT; /* region header, block header, end mark */
+    size_t bytes = n + 3 * UNIT; /* region header, block header, end mark */
 
     if (bytes < n || bytes > SIZE_MAX - REGION_UNIT)
         return NULL;
@@ -402,7 +402,7 @@ void et_pool_reset_peak(void)
 void et_pool_trim(void)
 {
     pthread_mutex_lock(&pool.lock);
-    for (int units = 0; units <= QUICK; units++)
+    for (int units = 1; units <= QUICK; units++)
         while (pool.quick[units]) {
             block *b = pool.quick[units];
             pool.quick[units] = b->next;

@@ -65,68 +65,6 @@ START_TEST(let_go)
 }
 END_TEST
 
-/* False where every block comes from malloc. */
-static bool pool_cuts_regions(void)
-{
-    et_pool_stats before, after;
-
-    et_pool_get_stats(&before);
-    et_pool_free(et_pool_alloc(1));
-    et_pool_free(et_pool_alloc(1));
-    et_pool_get_stats(&after);
-    return after.system_allocs - before.system_allocs < 2;
-}
-
-/* A large block waits for the next of its size, whatever is given back beside it or asked for meanwhile, ... */
-START_TEST(pool_keeps_whole)
-{
-    enum { MANY = 1 << 20, OTHER = 200000 };
-    char *a, *b, *other;
-
-    et_pool_trim();
-    ck_assert_ptr_nonnull(a = et_pool_alloc(MANY));
-    ck_assert_ptr_nonnull(b = et_pool_alloc(MANY));
-    et_pool_free(a);
-    et_pool_free(b);
-    ck_assert_ptr_nonnull(other = et_pool_alloc(OTHER));
-    ck_assert_ptr_eq(et_pool_alloc(MANY), b);
-    ck_assert_ptr_eq(et_pool_alloc(MANY), a);
-    et_pool_free(other);
-    et_pool_free(b);
-    et_pool_free(a);
-}
-END_TEST
-
-/* ... but the system is not asked while the blocks that wait, taken together, are enough; nor do many sizes, each
- * asked for once, take more than those in use at once. */
-START_TEST(pool_joins_before_it_grows)
-{
-    enum { EACH = 1 << 20, COUNT = 12, SIZES = 3000 };
-    char *blocks[COUNT], *all;
-    et_pool_stats before, after;
-
-    for (int i = 0; i < COUNT; i++)
-        ck_assert_ptr_nonnull(blocks[i] = et_pool_alloc(EACH));
-    for (int i = 0; i < COUNT; i++)
-        et_pool_free(blocks[i]);
-    et_pool_get_stats(&before);
-    ck_assert_ptr_nonnull(all = et_pool_alloc((size_t)COUNT * EACH));
-    memset(all, 1, (size_t)COUNT * EACH);
-    et_pool_free(all);
-    for (int i = 0; i < SIZES; i++) {
-        ck_assert_ptr_nonnull(all = et_pool_alloc((size_t)EACH / 4 + 64 * (size_t)i));
-        memset(all, 1, (size_t)EACH / 4 + 64 * (size_t)i);
-        et_pool_free(all);
-    }
-    et_pool_get_stats(&after);
-    ck_assert_uint_eq(after.system_allocs, before.system_allocs);
-    ck_assert_uint_eq(after.current, before.current);
-    et_pool_trim();
-    et_pool_get_stats(&after);
-    ck_assert_uint_le(after.reserved, before.reserved);
-}
-END_TEST
-
 START_TEST(scope_returns)
 {
     et_scope *one = et_scope_open(), *two = et_scope_open();
@@ -301,10 +239,6 @@ int main(void)
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_test(tc, inner_scope_releases);
     tcase_add_test(tc, let_go);
-    if (pool_cuts_regions()) {
-        tcase_add_test(tc, pool_keeps_whole);
-        tcase_add_test(tc, pool_joins_before_it_grows);
-    }
     tcase_add_test(tc, scope_returns);
     tcase_add_test(tc, root_returns);
     tcase_add_test(tc, scopes_in_order);

@@ -55,6 +55,7 @@ check_PROGRAMS += \
 	tests/check_ops \
 	tests/check_optim \
 	tests/check_parity \
+	tests/check_pool \
 	tests/check_pool_norm \
 	tests/check_parallel \
 	tests/check_print \
@@ -144,6 +145,7 @@ tests_check_ops_LDADD = $(TEST_LDADD)
 tests_check_optim_LDADD = $(TEST_LDADD)
 tests_check_parity_LDADD = $(TEST_LDADD)
 tests_check_parallel_LDADD = $(TEST_LDADD)
+tests_check_pool_LDADD = $(TEST_LDADD)
 tests_check_pool_norm_LDADD = $(TEST_LDADD)
 tests_check_print_LDADD = $(TEST_LDADD)
 tests_check_profile_LDADD = $(TEST_LDADD)
