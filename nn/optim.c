@@ -270,7 +270,6 @@ static et_status complete_gradients(et_optim *o)
 double et_optim_grad_norm(et_optim *o)
 {
     double total = 0;
-    int64_t at = 0;
 
     if (!o || find_gradients(o))
         return NAN;
@@ -278,11 +277,10 @@ double et_optim_grad_norm(et_optim *o)
         const et_optim_block *b = &o->blocks[i];
         const int64_t n = ceil_div(b->numel, ET_OPTIM_PIECE);
         pass p = {.b = b, .k = et_kernels_for(b->dtype), .size = et_dtype_size(b->dtype)};
-        p.sums = o->sums + at;
+        p.sums = o->sums;
         et_parallel_for(b->numel, ET_OPTIM_PIECE, square_piece, &p);
         for (int64_t k = 0; k < n; k++)
             total += p.sums[k];
-        at += n;
     }
     if (isfinite(total))
         return sqrt(total);
@@ -305,7 +303,6 @@ static et_status blame(const et_optim *o, double norm)
         }
     return et_raise(ET_ENONFINITE, "optim_step: the norm of the gradient is %g", norm);
 }
-
 
 /* Steps the block: one pass over each run of parameters that have made the same number of steps,
  * which are all of them unless some were unfrozen later. */

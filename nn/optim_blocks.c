@@ -171,7 +171,7 @@ et_status et_optim_arrange(et_optim *o)
     const int max = 2 * o->n_groups;
     et_optim_block *blocks = et_alloc_zero((size_t)max, sizeof *blocks);
     const int64_t n_entries = et_module_n_entries(o->module);
-    bool *trained = et_alloc((size_t)n_entries + 1);
+    bool *trained = et_alloc((size_t)n_entries * sizeof *trained);
     double *sums = NULL;
     int64_t pieces = 0;
     int n = 0;
@@ -181,13 +181,13 @@ et_status et_optim_arrange(et_optim *o)
         status = collect(o, i / 2, i % 2 ? ET_F64 : ET_F32, blocks, n);
         if (!status && blocks[n].n_slots) {
             status = furnish(o, &blocks[n]);
-            pieces += ceil_div(blocks[n].numel, ET_OPTIM_PIECE);
+            pieces = max64(pieces, ceil_div(blocks[n].numel, ET_OPTIM_PIECE));
             n++;
         } else if (status) {
             n++;
         }
     }
-    if (!status && !(sums = et_alloc_zero(2 * (size_t)pieces + 1, sizeof *sums)))
+    if (!status && !(sums = et_alloc_zero(2 * (size_t)pieces, sizeof *sums)))
         status = et_error_status();
     if (!status)
         status = move_out(o, blocks, n);
@@ -209,7 +209,6 @@ et_status et_optim_arrange(et_optim *o)
     o->trained = trained;
     o->n_entries = n_entries;
     o->sums = sums;
-    o->n_pieces = pieces;
     return ET_OK;
 }
 

@@ -56,8 +56,7 @@ struct et_optim {
     /* requires_grad of all of the module's entries when the blocks were arranged. */
     bool *trained;
     int64_t n_entries;
-    double *sums; /* two a piece: of squares, or SWATS's products */
-    int64_t n_pieces;
+    double *sums; /* two a piece of the largest block: of squares, or SWATS's products */
     bool fresh;   /* being arranged anew: moments and steps are not carried over */
     et_swats swats, swats_staged;
 };

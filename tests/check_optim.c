@@ -483,6 +483,218 @@ START_TEST(state_files)
 }
 END_TEST
 
+/* --- by definition ------------------------------------------------------------------------ */
+
+/* More than a piece, in the middle of the block and behind it; two groups. */
+enum { PARTS = 5 };
+static const int64_t part_sizes[PARTS] = {20000, 5, 40000, 17, 17000};
+static const et_optim_group part_groups[2] = {{.prefix = "e", .lr_scale = 0.25}, {.lr_scale = 1}};
+static const char part_names[PARTS][2] = {"a", "b", "c", "d", "e"};
+
+static et_module *parts(et_tensor *p[PARTS])
+{
+    et_module *m = et_module_new(sizeof *m, "Parts", NULL, NULL);
+
+    for (int i = 0; i < PARTS; i++) {
+        ck_assert_ptr_nonnull(p[i] = et_module_param(m, part_names[i], ET_SHAPE(part_sizes[i])));
+        ck_assert_int_eq(et_fill(p[i], 0), ET_OK);
+    }
+    ck_assert_ptr_nonnull(m = et_module_done(m));
+    ck_assert_int_eq(et_module_to(m, ET_F64), ET_OK);
+    return m;
+}
+
+/* Element i of the gradient of part k at a step: never 0. */
+static double slope(int step, int k, int64_t i) { return 1.5 + sin(0.3 * step + k + 0.01 * (double)i); }
+
+static void give_slopes(et_tensor *const p[PARTS], int step)
+{
+    for (int k = 0; k < PARTS; k++) {
+        et_tensor *g = p[k]->requires_grad ? et_empty_owned(ET_F64, 1, p[k]->shape) : NULL;
+        for (int64_t i = 0; g && i < g->numel; i++)
+            ((double *)et_data_mut(g))[i] = slope(step, k, i);
+        if (g)
+            give_grad(p[k], g);
+        et_free(g);
+    }
+}
+
+/* SGD with momentum: at first the outer parts are frozen, later another; half way it goes on from a file. */
+START_TEST(momentum_by_definition)
+{
+    const et_optim_options sgd = {.kind = ET_SGD, .lr = 0.5, .momentum = 0.5};
+    static double w[PARTS][40000], v[PARTS][40000];
+    int steps[PARTS] = {0};
+    et_tensor *p[PARTS];
+    et_pool_stats before, after;
+
+    et_pool_get_stats(&before);
+    et_module *m = parts(p);
+    et_set_requires_grad(p[0], false), et_set_requires_grad(p[4], false);
+    et_optim *o = et_optim_new(m, &sgd, part_groups, 2);
+    ck_assert_int_eq(et_optim_size(o), 40022);
+    for (int step = 0; step < 6; step++) {
+        double sum = 0, norm;
+        if (step == 1)
+            et_set_requires_grad(p[0], true), et_set_requires_grad(p[4], true);
+        if (step == 3)
+            et_set_requires_grad(p[3], false);
+        if (step == 4) {
+            ck_assert_int_eq(et_optim_save(o, in_dir("state")), ET_OK);
+            et_optim_free(o);
+            o = et_optim_new(m, &sgd, part_groups, 2);
+            ck_assert_msg(et_optim_load(o, in_dir("state")) == ET_OK, "%s", et_error_message());
+        }
+        give_slopes(p, step);
+        for (int k = 0; k < PARTS; k++)
+            for (int64_t i = 0; p[k]->requires_grad && i < part_sizes[k]; i++)
+                sum += slope(step, k, i) * slope(step, k, i);
+        const double clip = step % 2 ? 10 : 0, scale = clip > 0 ? clip / sqrt(sum) : 1;
+        ck_assert_int_eq(et_optim_step_zero(o, clip, &norm), ET_OK);
+        ck_assert_double_eq_tol(norm, sqrt(sum), 1e-9 * norm);
+        ck_assert_int_eq(et_optim_steps(o), step + 1);
+        for (int k = 0; k < PARTS; k++) {
+            ck_assert(!p[k]->requires_grad == !p[k]->grad);
+            ck_assert(!p[k]->grad || (p[k]->grad->blank && !p[k]->reached));
+            ck_assert((p[k]->storage == p[1]->storage) == (p[k]->requires_grad && k != 4));
+            for (int64_t i = 0; p[k]->requires_grad && i < part_sizes[k]; i++) {
+                v[k][i] = scale * slope(step, k, i) + (steps[k] ? 0.5 * v[k][i] : 0);
+                w[k][i] -= 0.5 * (k == 4 ? 0.25 : 1) * v[k][i];
+            }
+            steps[k] += p[k]->requires_grad;
+            for (int64_t i = 0; i < part_sizes[k]; i++)
+                ck_assert_msg(fabs(et_data_f64(p[k])[i] - w[k][i]) < 1e-9, "step %d: %s[%d] is %g, not %g",
+                              step, part_names[k], (int)i, et_data_f64(p[k])[i], w[k][i]);
+        }
+    }
+    et_optim_free(o);
+    et_module_free(m);
+    et_pool_get_stats(&after);
+    ck_assert_uint_eq(after.current, before.current);
+}
+END_TEST
+
+/* The first step of Adam is lr g / (|g| + eps), and so is any if g stays as it is. */
+START_TEST(swats_by_definition)
+{
+    const et_optim_options swats = {
+        .kind = ET_SWATS, .lr = 0.1, .beta1 = 0.8, .beta2 = 0.9, .eps = 0.5, .switch_eps = 1e3};
+    double products[2][2] = {{0}}, rate;
+    et_tensor *p[PARTS];
+    et_pool_stats before, after;
+
+    et_pool_get_stats(&before);
+    et_module *m = parts(p);
+    et_set_requires_grad(p[0], false);
+    et_optim *o = et_optim_new(m, &swats, part_groups, 2);
+    for (int step = 0; step < 2; step++) {
+        if (step)
+            et_set_requires_grad(p[0], true);
+        give_slopes(p, 0);
+        ck_assert_int_eq(et_optim_step_zero(o, 0, NULL), ET_OK);
+        for (int k = step ? 0 : 1; k < PARTS; k++)
+            for (int64_t i = 0; i < part_sizes[k]; i++) {
+                const double g = slope(0, k, i), move = -0.1 * (k == 4 ? 0.25 : 1) * g / (g + 0.5);
+                products[step][0] += move * move;
+                products[step][1] += move * g;
+                ck_assert(fabs(et_data_f64(p[k])[i] - (step && k ? 2 : 1) * move) < 1e-9);
+            }
+    }
+    const double first = -products[0][0] / products[0][1], second = -products[1][0] / products[1][1];
+    const double estimate = (0.9 * 0.1 * first + 0.1 * second) / (1 - 0.9 * 0.9);
+    ck_assert_int_eq(et_optim_switched(o, &rate), 2);
+    ck_assert_double_eq_tol(rate, estimate, 1e-9 * estimate);
+    /* From now on SGD, its momentum begun anew. */
+    double at[PARTS];
+    for (int k = 0; k < PARTS; k++)
+        at[k] = et_data_f64(p[k])[1];
+    give_slopes(p, 0);
+    ck_assert_int_eq(et_optim_step(o), ET_OK);
+    for (int k = 0; k < PARTS; k++)
+        ck_assert_double_eq_tol(at[k] - et_data_f64(p[k])[1],
+                                0.2 * rate * (k == 4 ? 0.25 : 1) * slope(0, k, 1), 1e-9);
+    et_optim_free(o);
+    et_module_free(m);
+    et_pool_get_stats(&after);
+    ck_assert_uint_eq(after.current, before.current);
+}
+END_TEST
+
+/* Squares beyond double, anywhere. */
+START_TEST(huge_norm)
+{
+    et_tensor *p[PARTS];
+    et_module *m = parts(p);
+    et_optim *o = et_optim_new(m, &(et_optim_options){.kind = ET_SGD, .lr = 1}, part_groups, 2);
+
+    give_slopes(p, 0);
+    for (int k = 0; k < PARTS; k++)
+        for (int last = 0; last < 2; last++)
+            ((double *)et_data_mut(p[k]->grad))[last ? part_sizes[k] - 1 : 0] = 1e200;
+    ck_assert_double_eq_tol(et_optim_grad_norm(o), 1e200 * sqrt(2 * PARTS), 1e190);
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
+
+/* Whichever gradient is amiss, it is named, and nothing is stepped. */
+START_TEST(any_gradient_amiss)
+{
+    et_tensor *p[PARTS];
+    et_module *m = parts(p);
+    et_optim *o = et_optim_new(m, &(et_optim_options){.kind = ET_SGD, .lr = 1}, part_groups, 2);
+    char words[64];
+
+    for (int k = 0; k < PARTS; k++) {
+        give_slopes(p, 0);
+        ((double *)et_data_mut(p[k]->grad))[3] = NAN;
+        snprintf(words, sizeof words, "gradient of %s is not finite", part_names[k]);
+        fails(et_optim_step_zero(o, 1, NULL), ET_ENONFINITE, words);
+        et_free(p[k]->grad);
+        p[k]->grad = NULL;
+        snprintf(words, sizeof words, "optim: %s or its gradient", part_names[k]);
+        fails(et_optim_step(o), ET_EINVAL, words);
+        ck_assert_ptr_nonnull(p[k]->grad = et_blank_new(p[k]));
+    }
+    ck_assert_int_eq(et_optim_steps(o), 0);
+    et_optim_zero_grad(o);
+    for (int k = 0; k < PARTS; k++)
+        ck_assert(p[k]->grad->blank && et_data_f64(p[k])[0] == 0);
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
+
+/* A state may be saved before the first step, and when a parameter has made none. */
+START_TEST(states_without_steps)
+{
+    et_module *m = pair(2, 3);
+    et_tensor *b = et_module_find(m, "b");
+
+    et_set_requires_grad(b, false);
+    for (int steps = 0; steps < 2; steps++) {
+        et_optim *o = et_adam_new(m, 0.1), *other;
+        for (int step = 0; step < steps; step++) {
+            give(m, 1);
+            ck_assert_int_eq(et_optim_step(o), ET_OK);
+        }
+        et_set_requires_grad(b, true);
+        give(m, 1);
+        et_set(b->grad, (const int64_t[]){1}, NAN);
+        ck_assert_int_eq(et_optim_step_zero(o, 1, NULL), ET_ENONFINITE); /* b has a place now */
+        et_error_clear();
+        ck_assert_int_eq(et_optim_save(o, in_dir("state")), ET_OK);
+        other = et_adam_new(m, 0.1);
+        ck_assert_msg(et_optim_load(other, in_dir("state")) == ET_OK, "%s", et_error_message());
+        ck_assert_int_eq(et_optim_steps(other), steps);
+        et_optim_free(other);
+        et_optim_free(o);
+        et_set_requires_grad(b, false);
+    }
+    et_module_free(m);
+}
+END_TEST
+
 START_TEST(wrong_options)
 {
     static const et_optim_options bad[] = {
@@ -497,8 +709,9 @@ START_TEST(wrong_options)
         ck_assert_int_eq(et_error_status(), ET_EINVAL);
         et_error_clear();
     }
-    ck_assert_ptr_null(et_adam_new(NULL, 1));
-    et_error_clear();
+    fails_null(et_adam_new(NULL, 1), ET_EINVAL, "the module is NULL");
+    fails_null(et_optim_new(m, NULL, NULL, 0), ET_EINVAL, "no options");
+    fails_null(et_optim_new(m, &runs[0].options, part_groups, 0), ET_EINVAL, "no groups");
     et_module_freeze(m, NULL);
     ck_assert_ptr_null(et_adam_new(m, 1));
     ck_assert_ptr_nonnull(strstr(et_error_message(), "no parameter to train"));
@@ -567,6 +780,11 @@ int main(void)
     tcase_add_test(tc, second_optimiser);
     tcase_add_test(tc, freezing);
     tcase_add_loop_test(tc, state_files, 0, N_RUNS);
+    tcase_add_test(tc, momentum_by_definition);
+    tcase_add_test(tc, swats_by_definition);
+    tcase_add_test(tc, huge_norm);
+    tcase_add_test(tc, any_gradient_amiss);
+    tcase_add_test(tc, states_without_steps);
     tcase_add_test(tc, wrong_options);
     tcase_add_test(tc, threads);
     tcase_add_test(tc, allocations);
