@@ -1,6 +1,7 @@
 # tests/mutation/: `make mutation` changes backward rules one at a time and counts how many of the changes
-# the gradient checks notice. Takes minutes; not part of check. MUTATION_FLAGS passes options on, such as
-# --only WORD or --done FILE (goes on where an earlier run ended); MUTATION_FILES chooses sources.
+# the gradient checks notice, and other sources, of which suites judge. Takes hours; not part of check.
+# MUTATION_FLAGS passes options on, such as --only WORD or --done FILE (goes on where an earlier run ended);
+# MUTATION_FILES and MUTATION_SUITES choose sources (other suites than these must have been built).
 EXTRA_PROGRAMS += tests/mutation/driver tests/mutation/mutate
 
 tests_mutation_driver_SOURCES = tests/mutation/driver.c
@@ -32,6 +33,16 @@ MUTATION_FILES = $(op_sources) \
 	tensor/kernels/recurrent_cells.h=rnn,gru,lstm \
 	tensor/kernels/rows.h=softmax,log_softmax,layer_norm
 
+if HAVE_CHECK
+MUTATION_SUITES = \
+	nn/optim.c=@check_optim \
+	nn/optim_blocks.c=@check_optim \
+	nn/optim_state.c=@check_optim \
+	nn/optim_swats.c=@check_optim \
+	tensor/pool.c=@check_pool
+mutation_suites = tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT)
+endif
+
 # Ops whose derivatives are elementwise kernels.
 unary_ops = abs,clamp,cos,elu,erf,exp,expm1,gelu,gelu_tanh,log,log1p,log_sigmoid,mul,neg,quick_gelu,reciprocal,relu,rsqrt,sigmoid,silu,sin,softplus,sqrt,square,tanh
 
@@ -39,16 +50,18 @@ unary_ops = abs,clamp,cos,elu,erf,exp,expm1,gelu,gelu_tanh,log,log1p,log_sigmoid
 # float64; else in float64.
 if WITH_SSE2
 mutation_isa = -DET_ISA_SSE2 $(SSE2_CFLAGS)
+mutation_isa_name = sse2
 else
 mutation_isa = -DET_ISA_F64
 endif
 
 .PHONY: mutation
-mutation: all tests/mutation/mutate$(EXEEXT) tests/mutation/driver.$(OBJEXT)
+mutation: all tests/mutation/mutate$(EXEEXT) tests/mutation/driver.$(OBJEXT) $(mutation_suites)
 	@test -f .libs/libetude.a || { echo 'mutation: needs the static library (--enable-static)'; exit 1; }
-	tests/mutation/mutate$(EXEEXT) --top $(srcdir) --work mutants \
+	ETUDE_ISA=$(mutation_isa_name) tests/mutation/mutate$(EXEEXT) --top $(srcdir) --work mutants \
 	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) $(mutation_isa) $(CPPFLAGS) $(ET_CFLAGS) $(OPENMP_CFLAGS) -w -O1' \
-	  --link '$(CC) $(OPENMP_CFLAGS) $(guarded) tests/mutation/driver.$(OBJEXT)' --rest '.libs/libetude.a $(LIBS)' \
+	  --link '$(CC) $(OPENMP_CFLAGS) $(guarded) tests/mutation/driver.$(OBJEXT)' \
+	  --suite '$(CC) $(OPENMP_CFLAGS)' --rest '.libs/libetude.a $(CHECK_LIBS) $(LIBS)' \
 	  --kernels $(srcdir)/tensor/kernels/variant.c --equivalent $(srcdir)/tests/mutation/equivalent.txt \
-	  --jobs $(MUTATION_JOBS) $(MUTATION_FLAGS) $(MUTATION_FILES); \
+	  --jobs $(MUTATION_JOBS) $(MUTATION_FLAGS) $(MUTATION_FILES) $(MUTATION_SUITES); \
 	status=$$?; rm -rf mutants; exit $$status

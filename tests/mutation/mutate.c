@@ -1,13 +1,15 @@
 /* Tests the gradient checks: changes the backward rules, one at a time, and counts how many of
- * the changes the checks of the ops concerned notice. Run by `make mutation`.
+ * the changes the checks of the ops concerned notice. Tests suites likewise, with changes anywhere in a
+ * file. Run by `make mutation`.
  *
- *     mutate [options] FILE[=OP,OP...]...
+ *     mutate [options] FILE[=OP,@SUITE...]...
  *         --top DIR         the sources; FILEs are relative to it
  *         --work DIR        scratch folder, made if need be
  *         --cc CMD          the compiler: CMD -I WORK FLAGS -c FILE -o OBJECT
  *         --flags FLAGS
  *         --link CMD        with an object and the rest makes the driver: CMD OBJECT REST -o PROGRAM
- *         --rest FILES      what is linked after the object
+ *         --suite CMD       with an object, that of a suite and the rest makes the suite
+ *         --rest FILES      what is linked after the objects
  *         --kernels FILE    the source to compile when a FILE is a header of kernels
  *         --equivalent FILE reviewed mutants that change nothing
  *         --jobs N          at once (2)
@@ -18,12 +20,12 @@
  *
  * In a file of ops the functions are changed that only their rules of backward and of making results again
  * reach. In others, whose ops are given, those that have "bwd", "back", "gradient" or "_grad" in their
- * declaration and what only they reach, or all if the file is named "bwd".
+ * declaration and what only they reach, or all if the file is named "bwd" or a suite (tests/SUITE.o) judges.
  *
  * For each mutant the file is rewritten below WORK, compiled and linked with everything else
- * unchanged, and the driver runs the checks of the ops concerned. A failure, a crash or 20 seconds count as
- * caught; what does not compile is not counted, nor what compiles to the same object (as in a branch that
- * the preprocessor leaves out). Exit status 0 if at least 98 % are caught. */
+ * unchanged, and the driver runs the checks of the ops concerned, or each suite runs. A failure, a crash or
+ * 20 seconds count as caught; what does not compile is not counted, nor what compiles to the same object (as
+ * in a branch that the preprocessor leaves out). Exit status 0 if at least 98 % are caught. */
 #include "config.h"
 
 #include <errno.h>
@@ -45,7 +47,7 @@ enum { MAX_JOBS = 16, SECONDS = 20, GOAL = 98 };
 enum { CAUGHT = 0, SURVIVED = 10, NOT_BUILT = 11, SAME = 12 }; /* exit status of a worker */
 
 typedef struct settings {
-    const char *top, *work, *cc, *flags, *link, *rest, *kernels, *equivalent, *only, *done;
+    const char *top, *work, *cc, *flags, *link, *suite, *rest, *kernels, *equivalent, *only, *done;
     int jobs;
     bool list;
 } settings;
@@ -115,13 +117,21 @@ static void write_mutant(const source *s, const mutant *m, char *path)
         _exit(NOT_BUILT);
 }
 
+/* What follows in a list "A,B,C" of which `at` is one's beginning. */
+static const char *next_given(const char *at)
+{
+    const size_t n = strcspn(at, ",");
+
+    return at + n + (at[n] == ',');
+}
+
 /* Arguments of the driver: the ops to check. The composed ones of the same file are made of them. */
 static void list_ops(const source *s, const mutant *m, char *out, size_t size)
 {
-    snprintf(out, size, " %s", s->given_ops);
-    for (char *p = out; *p; p++)
-        if (*p == ',')
-            *p = ' ';
+    *out = 0;
+    for (const char *op = s->given; *op; op = next_given(op))
+        if (*op != '@')
+            snprintf(out + strlen(out), size - strlen(out), " %.*s", (int)strcspn(op, ","), op);
     for (int composed = 0; composed < 2; composed++)
         for (int o = 0; o < s->n_ops; o++)
             if (composed ? s->ops[o].composed : s->ops[o].calls[m->function])
@@ -145,6 +155,33 @@ static void compile(const settings *set, const job *j, const char *object)
     run_shell(command, NOT_BUILT);
 }
 
+/* Links the mutant with `with` and the rest, and runs that. */
+static void link_and_run(const settings *set, const job *j, const char *with, const char *args)
+{
+    char command[16384];
+
+    snprintf(command, sizeof command, "%s %s/%d/mutant.o %s -o %s/%d/driver", with, set->work, j->number,
+             set->rest, set->work, j->number);
+    run_shell(command, NOT_BUILT);
+    snprintf(command, sizeof command, "exec %s/%d/driver%s", set->work, j->number, args);
+    run_shell(command, CAUGHT);
+}
+
+/* Suites among what is given, until one fails. */
+static void run_suites(const settings *set, const job *j)
+{
+    char with[8192];
+
+    setenv("srcdir", set->top, 0);
+    setenv("CK_DEFAULT_TIMEOUT", "20", 0);
+    for (const char *name = j->s->given; *name; name = next_given(name)) {
+        if (*name != '@')
+            continue;
+        snprintf(with, sizeof with, "%s tests/%.*s.o", set->suite, (int)strcspn(name, ",") - 1, name + 1);
+        link_and_run(set, j, with, "");
+    }
+}
+
 static void run_mutant(const settings *set, const job *j)
 {
     char command[16384], ops[4096], object[64];
@@ -154,20 +191,18 @@ static void run_mutant(const settings *set, const job *j)
     compile(set, j, object);
     snprintf(command, sizeof command, "! cmp -s %s/%s %s/original.o", set->work, object, set->work);
     run_shell(command, SAME);
-    snprintf(command, sizeof command, "%s %s/%d/mutant.o %s -o %s/%d/driver", set->link, set->work, j->number,
-             set->rest, set->work, j->number);
-    run_shell(command, NOT_BUILT);
 
     setenv("ETUDE_NUM_THREADS", "2", 1); /* so that what is cut into pieces has more than one */
     setenv("OMP_WAIT_POLICY", "passive", 1); /* others run beside this one */
-    setenv("ETUDE_POOL", "system", 1); /* malloc notices who writes past a block */
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_AS, &memory);
     setrlimit(RLIMIT_CORE, &core);
-    list_ops(j->s, j->m, ops, sizeof ops);
-    snprintf(command, sizeof command, "exec %s/%d/driver%s", set->work, j->number, ops);
     alarm(30 * SECONDS); /* by the clock, for what waits forever on a machine that is busy */
-    run_shell(command, CAUGHT);
+    run_suites(set, j);
+    setenv("ETUDE_POOL", "system", 1); /* malloc notices who writes past a block */
+    list_ops(j->s, j->m, ops, sizeof ops);
+    if (*ops)
+        link_and_run(set, j, set->link, ops);
     _exit(SURVIVED);
 }
 
@@ -328,7 +363,7 @@ static char *read_text(const char *path)
 
 static void usage(void)
 {
-    fputs("usage: mutate --top DIR --work DIR --cc CMD --flags FLAGS --link CMD --rest FILES\n"
+    fputs("usage: mutate --top DIR --work DIR --cc CMD --flags FLAGS --link CMD --suite CMD --rest FILES\n"
           "              [--kernels FILE] [--equivalent FILE] [--jobs N] [--only WORD] [--done FILE] "
           "[--list] FILE...\n", stderr);
     exit(2);
@@ -341,9 +376,9 @@ static int read_options(settings *set, int argc, char **argv)
     for (i = 1; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
         struct { const char *name, **value; } text[] = {
             {"--top", &set->top},   {"--work", &set->work},       {"--cc", &set->cc},
-            {"--flags", &set->flags}, {"--link", &set->link},     {"--rest", &set->rest},
-            {"--kernels", &set->kernels}, {"--equivalent", &set->equivalent}, {"--only", &set->only},
-            {"--done", &set->done}};
+            {"--flags", &set->flags}, {"--link", &set->link},     {"--suite", &set->suite},
+            {"--rest", &set->rest}, {"--kernels", &set->kernels}, {"--equivalent", &set->equivalent},
+            {"--only", &set->only}, {"--done", &set->done}};
         size_t known = 0;
 
         if (strcmp(argv[i], "--list") == 0) {
@@ -362,7 +397,8 @@ static int read_options(settings *set, int argc, char **argv)
             usage();
         *text[known].value = argv[++i];
     }
-    if (i == argc || set->jobs < 1 || set->jobs > MAX_JOBS || (!set->list && (!set->work || !set->link)))
+    if (i == argc || set->jobs < 1 || set->jobs > MAX_JOBS ||
+        (!set->list && (!set->work || !set->link || !set->suite)))
         usage();
     return i;
 }
@@ -371,7 +407,9 @@ static bool is_wanted(const source *s, int f)
 {
     const function *fn = &s->functions[f];
 
-    if (s->given_ops[0])
+    if (strchr(s->given, '@'))
+        return token_is(s, fn->first, "{");
+    if (s->given[0])
         return fn->named_so || (token_is(s, fn->first, "{") && strstr(s->path, "bwd"));
     return fn->backward && !fn->forward;
 }

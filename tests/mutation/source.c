@@ -366,7 +366,7 @@ bool source_read(source *s, const char *top, const char *file, const char *prepr
     source expanded = {.n_tokens = 0};
 
     memset(s, 0, sizeof *s);
-    s->given_ops = equals ? equals + 1 : "";
+    s->given = equals ? equals + 1 : "";
     snprintf(name, sizeof name, "%s/%.*s", top, (int)length, file);
     s->path = must_resize(NULL, length + 1);
     memcpy(s->path, file, length);

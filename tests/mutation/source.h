@@ -33,7 +33,7 @@ typedef struct op_object {
 
 typedef struct source {
     char *path, *text;
-    const char *given_ops; /* "rnn,gru": ops that use a file without ops, or "" */
+    const char *given; /* "rnn,@check_recurrent": ops and suites that use a file without ops, or "" */
     size_t size;
     token *tokens;
     int n_tokens;
@@ -43,7 +43,7 @@ typedef struct source {
     int n_ops;
 } source;
 
-/* Reads and understands the file named in "FILE" or "FILE=OP,OP". Which functions the ops reach is
+/* Reads and understands the file named in "FILE" or "FILE=OP,@SUITE". Which functions the ops reach is
  * found out in the text that `preprocess FILE` prints, with all macros expanded. False after a
  * message on stderr. */
 bool source_read(source *s, const char *top, const char *file, const char *preprocess);
