@@ -1,5 +1,5 @@
-/* Reductions, row kernels and optimiser steps of every table of this machine against slow
- * definitions in double, or wider. */
+/* Reductions, row kernels, rows of convolutions and optimiser steps of every table of this machine
+ * against slow definitions in double, or wider. */
 #include "config.h"
 
 #include <stdio.h>
@@ -254,6 +254,138 @@ START_TEST(softmaxes)
 }
 END_TEST
 
+/* More rows than are taken together; of them one of -inf, one with NaN beside numbers, one beside -inf. */
+START_TEST(attention_rows)
+{
+    const et_kernels *k = table_at(_i);
+    const int64_t shapes[][2] = {{1, 1}, {4, 1}, {5, 7}, {6, 64}, {3, 700}, {64, 33}, {65, 16}, {131, 31}};
+    const double eps = eps_of(k);
+    static double p[ARRAY_MAX];
+
+    for (size_t c = 0; c < sizeof shapes / sizeof shapes[0]; c++)
+        for (int masked = 0; masked < 3; masked++) {
+            const int64_t rows = shapes[c][0], n = shapes[c][1], ldm = masked == 2 ? n : 0;
+            const int64_t none = rows / 2, spoilt = rows - 1, both = rows - 2;
+            const void *m = masked ? at(&mask, 0) : NULL;
+
+            fill_random(&x, k->dtype, 90, 8);
+            fill_random(&mask, k->dtype, 91, 1);
+            fill_random(&mean, k->dtype, 92, 1);
+            fill_random(&rstd, k->dtype, 93, 1);
+            for (int64_t i = 1; i < rows * n; i++)
+                if (get(&mask, i) < -0.5 && i % n)
+                    put(&mask, i, -INFINITY);
+            for (int64_t j = 0; j < n && rows > 3; j++)
+                put(&x, none * n + j, -INFINITY), put(&x, both * n + j, -INFINITY);
+            if (rows > 3)
+                put(&x, spoilt * n + n / 2, NAN), put(&x, both * n + n - 1, NAN);
+            y = x, z = x, w = mean, g = rstd;
+            k->attn_softmax(rows, n, at(&y, 0), m, ldm, at(&mean, 0), at(&rstd, 0));
+            for (int64_t r = 0; r < rows; r++) {
+                const double inv = get(&rstd, r);
+                const bool bad = rows > 3 && (r == spoilt || r == both);
+                const double lse = softmax_by_definition(n, &x, r * n, masked ? &mask : NULL, r * ldm, p);
+                double top = 0;
+
+                assert_near(get(&mean, r), bad ? (double)NAN : lse, 8 * eps * (1 + fabs(lse)),
+                            "%s lse %d of %d", k->name, (int)r, (int)rows);
+                for (int64_t j = 0; j < n; j++) {
+                    const double s = get(&y, r * n + j);
+                    assert_near(s * inv, bad ? (double)NAN : p[j], 24 * eps * p[j] + 1e-38,
+                                "%s attn_softmax row %d of %d [%d]", k->name, (int)r, (int)rows, (int)j);
+                    top = s > top ? s : top;
+                }
+                if (!bad)
+                    assert_near(top, rows > 3 && r == none ? 0 : 1, 4 * eps, "%s largest of row %d", k->name,
+                                (int)r);
+            }
+            ck_assert(same_bits(&y, &x, rows * n, ARRAY_MAX + ARRAY_GUARD));
+            ck_assert(same_bits(&mean, &w, rows, ARRAY_MAX) && same_bits(&rstd, &g, rows, ARRAY_MAX));
+            w = x;
+            k->attn_softmax(rows, n, at(&w, 0), m, ldm, NULL, at(&g, 0)); /* the logarithms are not wanted */
+            ck_assert(same_bits(&w, &y, 0, rows * n) && same_bits(&g, &rstd, 0, rows));
+
+            k->attn_weights(rows, n, at(&z, 0), m, ldm, at(&mean, 0));
+            for (int64_t r = 0; r < rows; r++) {
+                const bool bad = rows > 3 && (r == spoilt || r == both);
+                softmax_by_definition(n, &x, r * n, masked ? &mask : NULL, r * ldm, p);
+                for (int64_t j = 0; j < n; j++)
+                    assert_near(get(&z, r * n + j), bad ? (double)NAN : p[j], 64 * eps * p[j] + 1e-38,
+                                "%s attn_weights row %d of %d [%d]", k->name, (int)r, (int)rows, (int)j);
+            }
+            ck_assert(same_bits(&z, &x, rows * n, ARRAY_MAX + ARRAY_GUARD));
+        }
+}
+END_TEST
+
+/* --- rows of convolutions ---------------------------------------------------------------- */
+
+START_TEST(scatters)
+{
+    const et_kernels *k = table_at(_i);
+    const int64_t widths[] = {1, 2, 5, 16, 17, 40}, counts[] = {1, 3, 8, 17, 35};
+
+    for (size_t a = 0; a < sizeof widths / sizeof *widths; a++)
+        for (size_t b = 0; b < sizeof counts / sizeof *counts; b++)
+            for (int64_t step = 1; step < 4; step++)
+                for (int64_t start = -9; start < widths[a] + 2; start++) {
+                    const int64_t rows = 3, width = widths[a], n = counts[b], lds = n + 2, ldd = width + 3;
+
+                    fill_random(&x, k->dtype, 95, 1);
+                    fill_random(&y, k->dtype, 96, 1);
+                    z = y;
+                    for (int64_t i = 0; i < rows * n; i++) {
+                        const int64_t r = i / n, to = start + i % n * step;
+                        if (to >= 0 && to < width)
+                            put(&z, r * ldd + to, get(&z, r * ldd + to) + get(&x, r * lds + i % n));
+                    }
+                    k->conv_scatter(rows, at(&x, 0), lds, at(&y, 0), ldd, width, start, step, n);
+                    ck_assert_msg(same_bits(&y, &z, 0, ARRAY_MAX), "%s: %d numbers to %d .. by %d of %d",
+                                  k->name, (int)n, (int)start, (int)step, (int)width);
+                }
+}
+END_TEST
+
+START_TEST(dots)
+{
+    const et_kernels *k = table_at(_i);
+    const int64_t l = k->lanes, lengths[] = {1, l - 1, l, l + 1, 3 * l + 2};
+    enum { OUTS = 8, TAPS = 20 };
+    int64_t off[TAPS];
+    double sums[OUTS * TAPS + 1];
+
+    fill_random(&x, k->dtype, 97, 1);
+    fill_random(&y, k->dtype, 98, 1);
+    for (int64_t t = 0; t < TAPS; t++)
+        off[t] = 3 + t * 31 % 47;
+    for (size_t c = 0; c < sizeof lengths / sizeof *lengths; c++)
+        for (int64_t outs = 1; outs <= OUTS; outs++)
+            for (int64_t taps = 1; taps <= TAPS; taps++) {
+                const int64_t n = lengths[c], rows = 1 + taps % 3, ld_row = n + 1, ld_out = rows * ld_row + 2;
+                const int64_t step = 2 * n + 5;
+
+                for (int64_t i = 0; i <= outs * taps; i++)
+                    sums[i] = (double)i;
+                if (n > 0)
+                    k->conv_dots(outs, taps, rows, n, at(&x, 0), ld_out, ld_row, at(&y, 0), off, step, sums);
+                for (int64_t i = 0; n > 0 && i < outs * taps; i++) {
+                    double sum = 0, size = 0;
+
+                    for (int64_t q = 0; q < rows * n; q++) {
+                        const double p = get(&x, i / taps * ld_out + q / n * ld_row + q % n) *
+                                         get(&y, off[i % taps] + q / n * step + q % n);
+                        sum += p;
+                        size += fabs(p);
+                    }
+                    assert_near(sums[i] - (double)i, sum, 16 * eps_of(k) * size + 1e-13,
+                                "%s conv_dots of %d, channel %d of %d, tap %d of %d", k->name, (int)n,
+                                (int)(i / taps), (int)outs, (int)(i % taps), (int)taps);
+                }
+                ck_assert(sums[outs * taps] == (double)(outs * taps));
+            }
+}
+END_TEST
+
 START_TEST(log_softmaxes)
 {
     const et_kernels *k = table_at(_i);
@@ -485,6 +617,9 @@ int main(void)
     tcase_add_loop_test(tc, extremes, 0, tables);
     tcase_add_loop_test(tc, column_sums, 0, tables);
     tcase_add_loop_test(tc, softmaxes, 0, tables);
+    tcase_add_loop_test(tc, attention_rows, 0, tables);
+    tcase_add_loop_test(tc, scatters, 0, tables);
+    tcase_add_loop_test(tc, dots, 0, tables);
     tcase_add_loop_test(tc, log_softmaxes, 0, tables);
     tcase_add_loop_test(tc, layer_norms, 0, tables);
     tcase_add_loop_test(tc, sgd_steps, 0, tables);
