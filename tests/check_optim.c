@@ -7,6 +7,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "nn/internal.h"
 #include "nn/optim.h"
 #include "tensor/parallel.h"
 #include "tensor/pool.h"
@@ -487,7 +488,7 @@ END_TEST
 
 /* More than a piece, in the middle of the block and behind it; two groups. */
 enum { PARTS = 5 };
-static const int64_t part_sizes[PARTS] = {20000, 5, 40000, 17, 17000};
+static const int64_t part_sizes[PARTS] = {70000, 5, 40000, 17, 17000};
 static const et_optim_group part_groups[2] = {{.prefix = "e", .lr_scale = 0.25}, {.lr_scale = 1}};
 static const char part_names[PARTS][2] = {"a", "b", "c", "d", "e"};
 
@@ -519,11 +520,11 @@ static void give_slopes(et_tensor *const p[PARTS], int step)
     }
 }
 
-/* SGD with momentum: at first the outer parts are frozen, later another; half way it goes on from a file. */
+/* SGD with momentum: at first the outer parts are frozen, then another for a while; a file is read. */
 START_TEST(momentum_by_definition)
 {
     const et_optim_options sgd = {.kind = ET_SGD, .lr = 0.5, .momentum = 0.5};
-    static double w[PARTS][40000], v[PARTS][40000];
+    static double w[PARTS][70000], v[PARTS][70000];
     int steps[PARTS] = {0};
     et_tensor *p[PARTS];
     et_pool_stats before, after;
@@ -537,8 +538,8 @@ START_TEST(momentum_by_definition)
         double sum = 0, norm;
         if (step == 1)
             et_set_requires_grad(p[0], true), et_set_requires_grad(p[4], true);
-        if (step == 3)
-            et_set_requires_grad(p[3], false);
+        if (step == 3 || step == 5)
+            et_set_requires_grad(p[3], step == 5);
         if (step == 4) {
             ck_assert_int_eq(et_optim_save(o, in_dir("state")), ET_OK);
             et_optim_free(o);
@@ -561,7 +562,7 @@ START_TEST(momentum_by_definition)
                 v[k][i] = scale * slope(step, k, i) + (steps[k] ? 0.5 * v[k][i] : 0);
                 w[k][i] -= 0.5 * (k == 4 ? 0.25 : 1) * v[k][i];
             }
-            steps[k] += p[k]->requires_grad;
+            steps[k] = p[k]->requires_grad ? steps[k] + 1 : 0; /* frozen, it loses its moments */
             for (int64_t i = 0; i < part_sizes[k]; i++)
                 ck_assert_msg(fabs(et_data_f64(p[k])[i] - w[k][i]) < 1e-9, "step %d: %s[%d] is %g, not %g",
                               step, part_names[k], (int)i, et_data_f64(p[k])[i], w[k][i]);
@@ -695,6 +696,19 @@ START_TEST(states_without_steps)
 }
 END_TEST
 
+START_TEST(whole_numbers)
+{
+    static const char *const bad[] = {NULL, "", "-1", "1 ", "18446744073709551616", "99999999999999999999"};
+    uint64_t x;
+
+    ck_assert(et_read_u64("0", &x) && x == 0);
+    ck_assert(et_read_u64("1234567890123456789", &x) && x == 1234567890123456789u);
+    ck_assert(et_read_u64("18446744073709551615", &x) && x == UINT64_MAX);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert(!et_read_u64(bad[i], &x));
+}
+END_TEST
+
 START_TEST(wrong_options)
 {
     static const et_optim_options bad[] = {
@@ -785,6 +799,7 @@ int main(void)
     tcase_add_test(tc, huge_norm);
     tcase_add_test(tc, any_gradient_amiss);
     tcase_add_test(tc, states_without_steps);
+    tcase_add_test(tc, whole_numbers);
     tcase_add_test(tc, wrong_options);
     tcase_add_test(tc, threads);
     tcase_add_test(tc, allocations);

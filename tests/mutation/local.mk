@@ -35,12 +35,12 @@ MUTATION_FILES = $(op_sources) \
 
 if HAVE_CHECK
 MUTATION_SUITES = \
-	nn/optim.c=@check_optim \
+	nn/optim.c=@check_optim,@check_profile \
 	nn/optim_blocks.c=@check_optim \
 	nn/optim_state.c=@check_optim \
 	nn/optim_swats.c=@check_optim \
 	tensor/pool.c=@check_pool
-mutation_suites = tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT)
+mutation_suites = tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT)
 endif
 
 # Ops whose derivatives are elementwise kernels.
