@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tensor/alloc.h"
+#include "tensor/os.h"
 
 enum {
     BUFFER = 64 * 1024,  /* bytes gathered before a write */
@@ -216,9 +217,10 @@ void et_reader_close(et_reader *r)
 /* --- writing ------------------------------------------------------------------------- */
 
 struct et_writer {
-    char *path;      /* the target */
-    char *temporary; /* the new file beside it */
-    size_t dir_size; /* length of the path's directory with its last slash, 0: none */
+    char *path;      /* as it was given, for messages */
+    char *target;    /* the same with links followed */
+    char *temporary; /* the new file beside the target */
+    size_t dir_size; /* length of the target's directory with its last slash, 0: none */
     int fd;
     et_status status; /* of the first failure */
     size_t used;
@@ -230,8 +232,28 @@ static void release_writer(et_writer *w)
     if (w->fd >= 0)
         close(w->fd);
     et_dealloc(w->temporary);
+    et_dealloc(w->target);
     et_dealloc(w->path);
     et_dealloc(w);
+}
+
+/* The file that `path` names: of a link what it leads to, so that the link stays one. A device or a pipe is
+ * no file that another can take the place of. NULL after an error; to be released with et_dealloc. */
+static char *find_target(const char *path)
+{
+    struct stat st;
+    char *real = NULL, *target;
+
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        et_raise(ET_EIO, "%s: cannot write: %s", path,
+                 S_ISDIR(st.st_mode) ? "is a directory" : "not a regular file");
+        return NULL;
+    }
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+        real = et_os_real_path(path);
+    target = et_alloc_string(real ? real : path);
+    free(real);
+    return target;
 }
 
 et_writer *et_writer_open(const char *path)
@@ -249,14 +271,16 @@ et_writer *et_writer_open(const char *path)
     w = et_alloc(sizeof *w);
     if (!w)
         return NULL;
-    slash = strrchr(path, '/');
-    w->dir_size = slash ? (size_t)(slash - path) + 1 : 0;
     w->fd = -1;
     w->status = ET_OK;
     w->used = 0;
-    room = w->dir_size + 64;
+    w->temporary = NULL;
     w->path = et_alloc_string(path);
-    w->temporary = w->path ? et_alloc(room) : NULL;
+    w->target = w->path ? find_target(path) : NULL;
+    slash = w->target ? strrchr(w->target, '/') : NULL;
+    w->dir_size = slash ? (size_t)(slash - w->target) + 1 : 0;
+    room = w->dir_size + 64;
+    w->temporary = w->target ? et_alloc(room) : NULL;
     if (!w->temporary) {
         release_writer(w);
         return NULL;
@@ -264,7 +288,7 @@ et_writer *et_writer_open(const char *path)
     /* The directory's own name for the new file: short, so that it fits wherever the
      * target does, and told from those of other processes by the process id. */
     for (i = 0; i < MAX_TRIES && w->fd < 0; i++) {
-        snprintf(w->temporary, room, "%.*s.et-%ld-%d.tmp", (int)w->dir_size, path, (long)getpid(), i);
+        snprintf(w->temporary, room, "%.*s.et-%ld-%d.tmp", (int)w->dir_size, w->target, (long)getpid(), i);
         w->fd = open_retry(w->temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
         if (w->fd < 0 && errno != EEXIST)
             break;
@@ -274,7 +298,7 @@ et_writer *et_writer_open(const char *path)
         release_writer(w);
         return NULL;
     }
-    if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+    if (stat(w->target, &st) == 0 && S_ISREG(st.st_mode))
         (void)!fchmod(w->fd, st.st_mode & 0777); /* the old file's permissions, where that is allowed */
     return w;
 }
@@ -336,7 +360,7 @@ et_status et_writer_commit(et_writer *w)
     w->fd = -1;
     if (w->status == ET_OK && rc != 0 && errno != EINTR)
         w->status = raise_errno(w->path, "cannot close");
-    if (w->status == ET_OK && rename(w->temporary, w->path) != 0)
+    if (w->status == ET_OK && rename(w->temporary, w->target) != 0)
         w->status = raise_errno(w->path, "cannot rename into place");
     if (w->status == ET_OK)
         sync_directory(w);

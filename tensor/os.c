@@ -73,6 +73,8 @@ int et_os_processors(void)
     return 1;
 }
 
+char *et_os_real_path(const char *path) { return realpath(path, NULL); }
+
 double et_os_seconds(void)
 {
     struct timespec t;

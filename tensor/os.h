@@ -1,5 +1,5 @@
 /* What POSIX.1-2008 leaves out, with a fallback each: large aligned regions (anonymous
- * mmap, huge pages), the number of processors, and the clock. */
+ * mmap, huge pages), the number of processors, where links lead, and the clock. */
 #ifndef ETUDE_TENSOR_OS_H
 #define ETUDE_TENSOR_OS_H
 
@@ -12,6 +12,9 @@ void et_os_region_free(void *region, size_t bytes);
 
 /** Processors that this process may run on, at least 1. */
 int et_os_processors(void);
+
+/** Where the path leads, links followed; to be released with free. NULL where nothing is there. */
+char *et_os_real_path(const char *path);
 
 /** Seconds of a clock that never jumps. */
 double et_os_seconds(void);

@@ -229,6 +229,47 @@ START_TEST(writer_discarded)
 }
 END_TEST
 
+/* A link stays one, and the file that it leads to is replaced where that is; a link to nothing yet is as good
+ * as no file. */
+START_TEST(links_are_followed)
+{
+    const char *far = in_dir("d/far");
+    unsigned char *back;
+    struct stat st;
+    size_t size;
+
+    ck_assert_int_eq(mkdir(in_dir("d"), 0700), 0);
+    put_file(far, "old", 3);
+    ck_assert_int_eq(symlink("d/far", in_dir("a")), 0);
+    ck_assert_int_eq(et_file_write(in_dir("a"), "newer", 5), ET_OK);
+    ck_assert(lstat(in_dir("a"), &st) == 0 && S_ISLNK(st.st_mode));
+    back = get_file(far, &size);
+    ck_assert(size == 5 && !memcmp(back, "newer", 5));
+    free(back);
+    ck_assert_int_eq(unlink(far), 0);
+    ck_assert_int_eq(et_file_write(in_dir("a"), "newer", 5), ET_OK);
+    back = get_file(in_dir("a"), &size);
+    ck_assert_uint_eq(size, 5);
+    free(back);
+    ck_assert_int_eq(count_files(), 2);
+}
+END_TEST
+
+/* What is there and no file is left alone: a pipe stays a pipe, also behind a link. */
+START_TEST(pipes_are_not_replaced)
+{
+    struct stat st;
+
+    ck_assert_int_eq(mkfifo(in_dir("p"), 0600), 0);
+    ck_assert_int_eq(symlink("p", in_dir("l")), 0);
+    fails(et_file_write(in_dir("p"), "x", 1), ET_EIO, "/p: cannot write: not a regular file");
+    fails(et_file_write(in_dir("l"), "x", 1), ET_EIO, "/l: cannot write: not a regular file");
+    ck_assert(lstat(in_dir("p"), &st) == 0 && S_ISFIFO(st.st_mode));
+    ck_assert(lstat(in_dir("l"), &st) == 0 && S_ISLNK(st.st_mode));
+    ck_assert_int_eq(count_files(), 2);
+}
+END_TEST
+
 /* Two writers of one file do not meet; the last to commit wins. */
 START_TEST(two_writers)
 {
@@ -259,7 +300,7 @@ START_TEST(wrong_paths)
     fails(et_file_write(NULL, "x", 1), ET_EINVAL, "NULL");
     fails(et_file_write(in_dir("a"), NULL, 1), ET_EINVAL, "NULL");
     ck_assert_int_eq(mkdir(in_dir("d"), 0700), 0);
-    fails(et_file_write(in_dir("d"), "x", 1), ET_EIO, "cannot rename");
+    fails(et_file_write(in_dir("d"), "x", 1), ET_EIO, "/d: cannot write: is a directory");
     ck_assert_int_eq(count_files(), 1);
     fails(et_file_read(in_dir("none"), 10, &data, &size), ET_EIO, "/none: cannot open: No such file");
     fails(et_file_read(in_dir("d"), 10, &data, &size), ET_EIO, "/d: cannot read");
@@ -346,6 +387,8 @@ int main(void)
     tcase_add_test(tc, file_in_working_directory);
     tcase_add_test(tc, disk_full);
     tcase_add_test(tc, writer_discarded);
+    tcase_add_test(tc, links_are_followed);
+    tcase_add_test(tc, pipes_are_not_replaced);
     tcase_add_test(tc, two_writers);
     tcase_add_test(tc, wrong_paths);
     tcase_add_test(tc, reader_in_bounds);
