@@ -150,7 +150,7 @@ static const char *split_of(const char *clip)
 {
     char digit = clip[0];
 
-    if (clip[1] != '/')
+    if (digit == '\0' || clip[1] != '/')
         return "";
     if ((digit >= '0' && digit <= '9') || digit == 'a' || digit == 'b')
         return "train";

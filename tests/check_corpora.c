@@ -172,6 +172,8 @@ START_TEST(magnatagatune)
     files.tags = files.lists = NULL;
     put_text("m/annotations_final.csv", "clip_id\tguitar\tmp3_path\n1\t2\t0/a-0-29.mp3\n");
     fails_null(et_magnatagatune(in_dir("m"), NULL), ET_EFORMAT, "annotations_final.csv:2: column 'guitar'");
+    put_text("m/annotations_final.csv", "clip_id\tguitar\tmp3_path\n1\t1\t\n");
+    fails_null(et_magnatagatune(in_dir("m"), NULL), ET_EINVAL, "item without a name");
 }
 END_TEST
 
