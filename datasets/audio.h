@@ -31,7 +31,8 @@ typedef struct et_audio_info {
 typedef enum et_wav_encoding { ET_WAV_PCM16, ET_WAV_PCM24, ET_WAV_FLOAT32 } et_wav_encoding;
 
 /** Reads a sound file whole. EFORMAT with the file's name and what is wrong with it (not a sound,
- *  truncated, no samples, ...), EIO, ENOMEM; nothing is left in *out then. */
+ *  truncated, no samples, ...), EIO (also where it needs a program that is not there), ENOMEM; nothing is
+ *  left in *out then. */
 et_status et_audio_read(const char *path, et_audio *out);
 
 /** The same of size bytes at data; `name` stands for the path in messages.

@@ -50,8 +50,8 @@ et_tensor *et_audio_decode(et_reader *r, const et_audio_layout *layout);
 
 /** Has ffmpeg, else sox, decode the file at `path` of file_size bytes: a WAV file in memory, which the
  *  caller releases with et_dealloc, and the program's name. `why` says what the library itself found; it
- *  stands in the message when neither program is there. A program that gives nothing for `patience`
- *  seconds, or is not done in 20 times that, is killed. EFORMAT, EIO, ENOMEM. */
+ *  stands in the message when neither program is there, which is EIO. A program that gives nothing for
+ *  `patience` seconds, or is not done in 20 times that, is killed. EFORMAT, EIO, ENOMEM. */
 et_status et_audio_run_decoder(const char *path, uint64_t file_size, const char *why, double patience,
                                unsigned char **wav, size_t *size, const char **program);
 

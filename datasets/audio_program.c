@@ -347,7 +347,7 @@ et_status et_audio_run_decoder(const char *path, uint64_t file_size, const char 
     }
     et_dealloc(address);
     if (status == ET_OK && !found)
-        return et_raise(ET_EFORMAT,
+        return et_raise(ET_EIO, /* another day it may be read */
                         "%s: %s; to read other formats install ffmpeg or sox (neither is on the PATH)", path,
                         why);
     return status;

@@ -5,6 +5,7 @@
  *   index: signature, key, name of the collection; u64 items, u64 bins;
  *          for each item its name, u64 size, u64 seconds and u64 nanoseconds of the source's date,
  *          u64 frames, what is wrong with it       (texts: u32 length, bytes)
+ *          size 2^64 - 1: a source that could not be read, for no fault of its own perhaps
  *   u64 index offset, u64 checksum of the features, u64 checksum of the index, "ETFEAT" 0 1
  */
 #include "config.h"
@@ -23,8 +24,11 @@
 #include "tensor/strbuf.h"
 #include "tensor/wire.h"
 
-enum { MAGIC = 8, FOOTER = 32, BLOCK = 1 << 16 };
-static const unsigned char magic[MAGIC] = {'E', 'T', 'F', 'E', 'A', 'T', 0, 1};
+enum { MAGIC = 8, NAME = 6, FOOTER = 32, BLOCK = 1 << 16 };
+static const unsigned char magic[MAGIC] = {'E', 'T', 'F', 'E', 'A', 'T', 0, 1}; /* NAME bytes, the version */
+
+/* In place of the size of a source that could not be read for a reason outside of it. */
+#define UNREAD UINT64_MAX
 
 /* Where an item's features are, and what they were made of. */
 typedef struct entry {
@@ -188,9 +192,11 @@ static et_status make_file(const et_collection *c, const et_front_end *fe, const
         if (status < 0 && status != ET_ENOMEM) {
             strncpy(problem, et_error_message(), sizeof problem - 1);
             et_error_clear();
-            status = ET_OK;
             m.e.frames = 0;
             look_at_source(c, i, &m.e);
+            if (status == ET_EIO)
+                m.e.size = UNREAD;
+            status = ET_OK;
         }
         put_text(&index, c->names.items[i]);
         put_u64(&index, m.e.size);
@@ -258,17 +264,42 @@ static const char *take_text(cursor *k, size_t *n)
     return (const char *)k->p + k->at - *n;
 }
 
+/* Whether the source that entry e tells of is another now: one that could not be read is tried again, as it
+ * may have been closed to this user, or the program that decodes it not been there. */
+static et_status compare_source(const et_collection *c, int64_t i, const et_front_end *fe, const entry *e,
+                                const char **why)
+{
+    float *rows = NULL;
+    int64_t frames;
+    entry now;
+
+    if (e->size == UNREAD) {
+        et_status status = et_item_features(c, i, fe, &rows, &frames);
+        et_dealloc(rows);
+        if (status == ET_ENOMEM)
+            return status;
+        if (status != ET_EIO)
+            *why = "a source can be read now";
+        et_error_clear();
+        return ET_OK;
+    }
+    look_at_source(c, i, &now);
+    if (now.size != e->size || now.seconds != e->seconds || now.nanoseconds != e->nanoseconds)
+        *why = "a source has changed";
+    return ET_OK;
+}
+
 /* Reads the entries and compares them with the collection.
  * *why says what differs; it stays NULL if nothing does. */
-static et_status read_entries(et_feature_cache *cache, cursor *k, const et_collection *c, uint64_t data_end,
-                              const char **why)
+static et_status read_entries(et_feature_cache *cache, cursor *k, const et_collection *c,
+                              const et_front_end *fe, uint64_t data_end, const char **why)
 {
     uint64_t offset = MAGIC;
 
     for (int64_t i = 0; i < c->names.n; i++) {
         size_t n, np;
         const char *name = take_text(k, &n), *problem;
-        entry now, *e = &cache->entries[i];
+        entry *e = &cache->entries[i];
         uint64_t frames;
 
         e->size = take_u64(k);
@@ -284,11 +315,8 @@ static et_status read_entries(et_feature_cache *cache, cursor *k, const et_colle
             *why = "other items";
             return ET_OK;
         }
-        look_at_source(c, i, &now);
-        if (now.size != e->size || now.seconds != e->seconds || now.nanoseconds != e->nanoseconds) {
-            *why = "a source has changed";
-            return ET_OK;
-        }
+        if (compare_source(c, i, fe, e, why) < 0 || *why)
+            return et_error_status();
         e->frames = (int64_t)frames;
         e->offset = offset;
         offset += frames * (uint64_t)cache->bins * 4;
@@ -325,6 +353,21 @@ static et_status check_features(et_reader *r, uint64_t end, uint64_t want, const
     return status;
 }
 
+/* A file that neither begins nor ends as files of features do, whatever their version, is somebody else's and
+ * not written over. An empty one is as good as none. */
+static et_status check_ours(et_reader *r)
+{
+    uint64_t size = et_reader_size(r);
+    size_t n = size < NAME ? (size_t)size : NAME;
+    unsigned char head[NAME], end[MAGIC] = {0};
+
+    if (et_reader_at(r, 0, head, n) < 0 || (size >= MAGIC && et_reader_at(r, size - MAGIC, end, MAGIC) < 0))
+        return et_error_status();
+    if (memcmp(head, magic, n) == 0 || memcmp(end, magic, NAME) == 0)
+        return ET_OK;
+    return et_raise(ET_EINVAL, "%s: no file of features, and is not written over", et_reader_name(r));
+}
+
 /* Reads what the file says of itself into the cache; *why is NULL if it can be used. */
 static et_status examine(et_feature_cache *cache, const et_collection *c, const et_front_end *fe,
                          const char *key, const char **why)
@@ -336,6 +379,8 @@ static et_status examine(et_feature_cache *cache, const et_collection *c, const 
     cursor k;
 
     *why = "damaged";
+    if (check_ours(cache->file) < 0)
+        return et_error_status();
     if (size < MAGIC + FOOTER)
         return ET_OK;
     if (et_reader_at(cache->file, 0, head, MAGIC) < 0 ||
@@ -364,7 +409,7 @@ static et_status examine(et_feature_cache *cache, const et_collection *c, const 
     }
     k.at = want.size;
     *why = NULL;
-    status = read_entries(cache, &k, c, at, why);
+    status = read_entries(cache, &k, c, fe, at, why);
     cache->sum = et_load_u64le(footer + 8);
     if (status == ET_OK && !*why)
         status = check_features(cache->file, at, cache->sum, why);

@@ -1,9 +1,9 @@
 /* Features of a whole collection in one file: computed once, in parallel, and read from there afterwards.
  *
  * The file says what it was made of: the front end's signature, the collection's name and key, and the name,
- * size and date of every source. Where any of this differs, or the file is damaged (it has checksums), it is
- * made anew. It is written beside and renamed into place, so that a program that is killed leaves the old
- * one. */
+ * size and date of every source. Where any of this differs, the file is damaged (it has checksums), or a
+ * source that could not be opened can be read now, it is made anew. A file of another kind is left alone. It
+ * is written beside and renamed into place, so that a program that is killed leaves the old one. */
 #ifndef ETUDE_DATASETS_FEATURE_CACHE_H
 #define ETUDE_DATASETS_FEATURE_CACHE_H
 
@@ -34,8 +34,8 @@ et_status et_item_features(const et_collection *c, int64_t i, const et_front_end
                            int64_t *frames);
 
 /** Opens the file, or makes it. Broken items are kept with what is wrong with them and have no frames. The
- *  cache is for reading by several threads at once. NULL and EINVAL, EIO, ENOMEM; with EINVAL "given up" when
- *  progress said so. */
+ *  cache is for reading by several threads at once. NULL and EINVAL, EIO, ENOMEM; EINVAL too for a file that
+ *  is none of features, and "given up" when progress said so. */
 et_feature_cache *et_feature_cache_open(const et_collection *c, const et_front_end *fe,
                                         const et_feature_cache_options *options);
 void et_feature_cache_free(et_feature_cache *cache);

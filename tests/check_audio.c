@@ -415,6 +415,8 @@ START_TEST(wrong_headers)
 
     setenv("PATH", test_dir, 1); /* neither ffmpeg nor sox */
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const bool foreign = strstr(cases[i].words, "of encoding") || strstr(cases[i].words, "neither");
+        const et_status wanted = foreign ? ET_EIO : ET_EFORMAT; /* for a program that is not there */
         char words[160];
 
         data = get_file(fixture_path(cases[i].file), &size);
@@ -425,10 +427,10 @@ START_TEST(wrong_headers)
         put_file(in_dir("broken"), data, size);
         free(data);
         snprintf(words, sizeof words, "%s", cases[i].words);
-        fails(et_audio_read(in_dir("broken"), &a), ET_EFORMAT, words);
-        fails(et_audio_read(in_dir("broken"), &a), ET_EFORMAT, "/broken: ");
+        fails(et_audio_read(in_dir("broken"), &a), wanted, words);
+        fails(et_audio_read(in_dir("broken"), &a), wanted, "/broken: ");
         ck_assert_ptr_null(a.samples);
-        fails(et_audio_read_info(in_dir("broken"), &info), ET_EFORMAT, words);
+        fails(et_audio_read_info(in_dir("broken"), &info), wanted, words);
     }
     fails(et_audio_read(in_dir("none.wav"), &a), ET_EIO, "none.wav: cannot open");
     fails(et_audio_read(test_dir, &a), ET_EIO, "is a directory");

@@ -83,16 +83,16 @@ START_TEST(neither)
 {
     et_audio a;
 
-    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EFORMAT,
+    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EIO,
           "a.mp3: neither WAV, AU nor AIFF; to read other formats install ffmpeg or sox");
     put_file(in_dir("ffmpeg"), "no program", 10); /* not executable */
     ck_assert_int_eq(mkdir(in_dir("sox"), 0755), 0);
-    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EFORMAT, "install ffmpeg or sox");
+    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EIO, "install ffmpeg or sox");
     setenv("PATH", "/dev/null:/nowhere", 1);
-    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EFORMAT, "install ffmpeg or sox");
+    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EIO, "install ffmpeg or sox");
     unsetenv("PATH");
     setenv("PATH", "", 1);
-    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EFORMAT, "install ffmpeg or sox");
+    fails(et_audio_read(in_dir("a.mp3"), &a), ET_EIO, "install ffmpeg or sox");
     put_file(in_dir("empty.mp3"), "", 0);
     fails(et_audio_read(in_dir("empty.mp3"), &a), ET_EFORMAT, "empty.mp3: the file is empty");
 }

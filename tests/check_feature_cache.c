@@ -130,9 +130,16 @@ START_TEST(cache_damage)
         put_file(o.path, data, size * (size_t)k / 20);
         ck_assert(open_is_new(c, fe, &o, "damaged"));
     }
-    put_file(o.path, "RIFF", 4);
-    ck_assert(open_is_new(c, fe, &o, "damaged"));
     ck_assert(!open_is_new(c, fe, &o, ""));
+    /* a file of another kind is not written over */
+    put_file(o.path, "RIFF", 4);
+    fails_null(et_feature_cache_open(c, fe, &o), ET_EINVAL, "cache: no file of features");
+    memset(data, 'x', size);
+    put_file(o.path, data, size);
+    fails_null(et_feature_cache_open(c, fe, &o), ET_EINVAL, "is not written over");
+    now = get_file(o.path, &n);
+    ck_assert(n == size && memcmp(now, data, n) == 0);
+    free(now);
     free(data);
     et_front_end_free(fe);
     et_collection_free(c);
@@ -187,6 +194,49 @@ START_TEST(cache_of_files)
     et_collection_free(c);
     et_front_end_free(fe);
     et_free(x);
+}
+END_TEST
+
+/* A source that waits for a program to decode it is read as soon as that is installed. */
+START_TEST(cache_of_what_could_not_be_read)
+{
+    static const char script[] = "#!/bin/sh\ncat \"${0%/*}/s.wav\"\n";
+    et_tensor *x = et_zeros(ET_F32, ET_SHAPE(4000));
+    et_front_end *fe = et_front_end_new("rnn64");
+    et_feature_cache_options o = {.path = in_dir("cache")};
+    char *path = strdup(getenv("PATH")), *both = malloc(strlen(path) + 600);
+    et_feature_cache *cache;
+    et_collection *c;
+    const char *why;
+
+    put_file(in_dir("a.mp3"), "music", 5);
+    ok(et_audio_write_wav(in_dir("s.wav"), x, 16000, ET_WAV_PCM16));
+    made(c = et_collection_new("one"));
+    ok(et_names_add(&c->names, "a"));
+    ok(et_names_add(&c->files, in_dir("a.mp3")));
+    setenv("PATH", test_dir, 1); /* neither ffmpeg nor sox */
+    for (int k = 0; k < 2; k++) {
+        made(cache = et_feature_cache_open(c, fe, &o));
+        ck_assert(et_feature_cache_was_made(cache, &why) == (k == 0));
+        ck_assert_ptr_nonnull(strstr(et_feature_cache_problem(cache, 0), "install ffmpeg"));
+        et_feature_cache_free(cache);
+    }
+    put_file(in_dir("ffmpeg"), script, sizeof script - 1);
+    ck_assert_int_eq(chmod(in_dir("ffmpeg"), 0755), 0);
+    sprintf(both, "%s:%s", test_dir, path);
+    setenv("PATH", both, 1);
+    for (int k = 0; k < 2; k++) {
+        made(cache = et_feature_cache_open(c, fe, &o));
+        ck_assert(et_feature_cache_was_made(cache, &why) == (k == 0));
+        ck_assert_str_eq(why, k == 0 ? "a source can be read now" : "");
+        ck_assert_int_eq(et_feature_cache_broken(cache), 0);
+        et_feature_cache_free(cache);
+    }
+    et_collection_free(c);
+    et_front_end_free(fe);
+    et_free(x);
+    free(path);
+    free(both);
 }
 END_TEST
 
@@ -251,6 +301,7 @@ int main(void)
     tcase_add_test(t, cache_is_kept_and_made_anew);
     tcase_add_test(t, cache_damage);
     tcase_add_test(t, cache_of_files);
+    tcase_add_test(t, cache_of_what_could_not_be_read);
     tcase_add_test(t, cache_half_way);
     suite_add_tcase(s, t);
     return suite_run(s);
