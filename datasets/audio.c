@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,20 @@ et_status et_audio_check(const et_audio *audio)
     if (audio->rate < 1)
         return et_raise(ET_EINVAL, "sound: a rate of %" PRId64 " Hz", audio->rate);
     return ET_OK;
+}
+
+et_status et_audio_check_finite(const et_audio *audio)
+{
+    const float *x;
+    int64_t n = 0;
+
+    if (et_audio_check(audio) < 0 || !(x = et_data_f32(audio->samples)))
+        return et_error_status();
+    for (int64_t i = 0; i < audio->samples->numel; i++)
+        n += !isfinite(x[i]);
+    return n == 0 ? ET_OK
+                  : et_raise(ET_ENONFINITE, "%" PRId64 " sample%s infinite or no number%s", n,
+                             n == 1 ? " is" : "s are", n == 1 ? "" : "s");
 }
 
 et_status et_audio_to_mono(et_audio *audio)

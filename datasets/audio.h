@@ -55,6 +55,9 @@ unsigned char *et_audio_wav(const char *name, const et_tensor *samples, int64_t 
 /** Releases the samples; the struct itself is the caller's. */
 void et_audio_free(et_audio *audio);
 
+/** ENONFINITE where a sample is infinite or no number, which files of floats can hold. */
+et_status et_audio_check_finite(const et_audio *audio);
+
 /** Averages the channels in place: samples become [1, frames]. ENOMEM. */
 et_status et_audio_to_mono(et_audio *audio);
 

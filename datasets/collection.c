@@ -174,6 +174,10 @@ et_status et_collection_audio(const et_collection *c, int64_t i, et_audio *out)
         *out = (et_audio){NULL, 0};
         return et_fail_status(c->names.items[i]);
     }
+    if (et_audio_check_finite(out) < 0) {
+        et_audio_free(out);
+        return et_fail_status(c->names.items[i]);
+    }
     return ET_OK;
 }
 

@@ -43,7 +43,8 @@ int64_t et_collection_size(const et_collection *c);
 et_status et_collection_check(const et_collection *c);
 
 /** The sound of item i, as the corpus has it (any rate, any channels); the caller frees it. Safe to
- *  call from several threads. EINVAL for an index outside; else what reading says, with the item's name. */
+ *  call from several threads. EINVAL for an index outside; ENONFINITE for samples that are no numbers; else
+ *  what reading says, with the item's name. */
 et_status et_collection_audio(const et_collection *c, int64_t i, et_audio *out);
 
 /** A data set without features (x is the caller's to add: float32 [N, ...]) that has the collection's

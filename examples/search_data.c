@@ -237,7 +237,7 @@ static et_status load_heard(const et_collection *c, int64_t i, et_audio *out)
 
     if (d->c->load(d->c, i, out))
         return et_error_status();
-    if (!search_hear(&d->input, d->fe, out))
+    if (!et_audio_check_finite(out) && !search_hear(&d->input, d->fe, out))
         return ET_OK;
     et_audio_free(out);
     return et_error_status();

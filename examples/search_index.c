@@ -110,8 +110,9 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, cons
 
     if (et_audio_read(path, &a))
         return NULL;
-    if (search_hear(in, fe, &a)) {
+    if (et_audio_check_finite(&a) || search_hear(in, fe, &a)) {
         et_audio_free(&a);
+        et_fail_status(path);
         return NULL;
     }
     const int64_t samples = a.samples->numel, whole = samples / length, left = samples % length;

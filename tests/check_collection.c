@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ enum { N = 6, L = 3 };
 
 static int released;
 
-/* Item i is i + 1 frames of the value i / 8; item 4 is broken. */
+/* Item i is i + 1 frames of the value i / 8, of item 5 one that is no number; item 4 is broken. */
 static et_status load(const et_collection *c, int64_t i, et_audio *out)
 {
     float *v;
@@ -33,7 +34,7 @@ static et_status load(const et_collection *c, int64_t i, et_audio *out)
     out->samples = et_empty_owned(ET_F32, ET_SHAPE(1, i + 1));
     v = out->samples ? et_data_mut(out->samples) : NULL;
     for (int64_t k = 0; v && k <= i; k++)
-        v[k] = (float)i / 8;
+        v[k] = i == 5 && k == 2 ? (float)NAN : (float)i / 8;
     return v ? ET_OK : et_error_status();
 }
 
@@ -102,6 +103,8 @@ START_TEST(sounds)
     ck_assert(et_data_f32(a.samples)[3] == 0.375f); /* outlives the scope */
     et_free(a.samples);
     fails(et_collection_audio(c, 4, &a), ET_EFORMAT, "e: folder: truncated");
+    ck_assert_ptr_null(a.samples);
+    fails(et_collection_audio(c, 5, &a), ET_ENONFINITE, "f: 1 sample is infinite or no number");
     ck_assert_ptr_null(a.samples);
     fails(et_collection_audio(c, 6, &a), ET_EINVAL, "toy: no item 6 among 6");
     fails(et_collection_audio(c, -1, &a), ET_EINVAL, "no item -1");

@@ -223,6 +223,16 @@ expect "notices a removed one" run query "piano" --out corpus
 expect "which is gone" says '^2 of 2 sounds'
 expect "is content then" run query "piano" --out corpus
 expect "without a word" sh -c '! grep -q "made anew" output'
+# A sound whose samples are no numbers is left out, and does not stand in the way of the others.
+printf 'RIFF\044\001\0\0WAVEfmt \020\0\0\0\003\0\001\0\100\037\0\0\0\175\0\0\004\0\040\0data\0\001\0\0' > library/nan.wav
+awk 'BEGIN { for (i = 0; i < 64; i++) printf "%s", i == 9 ? "\\0\\0\\300\\177" : "\\0\\0\\0\\076" }' > numbers
+# shellcheck disable=SC2059
+printf "$(cat numbers)" >> library/nan.wav
+expect "indexes it" run index library --out corpus
+expect "leaves it out" says 'left out: .*nan.wav: 1 sample is infinite or no number'
+expect "answers all the same" run query "piano" --out corpus
+expect "with the others" says '^2 of 2 sounds'
+rm library/nan.wav
 expect "an index elsewhere" run index library --out corpus --index here.index
 cp corpus/best.safetensors kept
 expect "another model" run train --songs 5 --out corpus2 --epochs 1 --batch 16 --seed 2 --cache corpus/features.cache
