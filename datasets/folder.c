@@ -37,6 +37,19 @@ bool et_is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool et_folder_step(et_folder_way *here, const char *path, const et_folder_way *above)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
+    *here = (et_folder_way){(uint64_t)st.st_dev, (uint64_t)st.st_ino, above};
+    for (; above; above = above->above)
+        if (above->device == here->device && above->number == here->number)
+            return false;
+    return true;
+}
+
 static int by_text(const void *a, const void *b) { return strcmp(a, b); }
 
 et_status et_folder_names(const char *path, et_names *names)

@@ -316,12 +316,16 @@ static et_status count_file(tally *t, const char *path)
     return ET_OK;
 }
 
-/* Recursion ends at MAX_DEPTH, so that links in a circle do. */
-static et_status count_folder(tally *t, const char *path, int depth)
+static et_status count_folder(tally *t, const char *path, int depth, const et_folder_way *above)
 {
     et_names names = {0};
-    et_status status = et_folder_names(path, &names);
+    et_folder_way way;
+    et_status status;
 
+    if (!et_folder_step(&way, path, above)) /* a link in a circle: what it leads to is counted */
+        return ET_OK;
+    t->folders += depth > 0;
+    status = et_folder_names(path, &names);
     if (status == ET_EIO && depth > 0)
         return count_broken(t);
     for (int64_t i = 0; status == ET_OK && i < names.n; i++) {
@@ -331,10 +335,8 @@ static et_status count_folder(tally *t, const char *path, int depth)
             status = ET_ENOMEM;
         else if (!et_is_folder(inner))
             status = count_file(t, inner);
-        else if (depth < MAX_DEPTH) {
-            t->folders++;
-            status = count_folder(t, inner, depth + 1);
-        }
+        else if (depth < MAX_DEPTH)
+            status = count_folder(t, inner, depth + 1, &way);
         et_dealloc(inner);
     }
     et_names_free(&names);
@@ -352,7 +354,7 @@ static et_status folder_info(const char *path)
     tally t = {0};
 
     print_path(path);
-    if (count_folder(&t, path, 0) < 0)
+    if (count_folder(&t, path, 0, NULL) < 0)
         return et_error_status();
     print_count(t.folders, "folder below it", "folders below it");
     for (int i = 0; i < t.n_kinds; i++) {

@@ -44,11 +44,16 @@ static char *absolute(const char *folder)
 /* --- what is in a folder ---------------------------------------------------------------------------- */
 
 /* The sounds below dir/under, in the order of their bytes. */
-static et_status walk(const char *dir, const char *under, int depth, et_names *out)
+static et_status walk(const char *dir, const char *under, int depth, const et_folder_way *above,
+                      et_names *out)
 {
     et_names names = {0};
+    et_folder_way way;
     char *here = et_path_join(dir, under);
-    et_status status = here ? et_folder_names(here, &names) : et_error_status();
+    et_status status = here ? ET_OK : et_error_status();
+
+    if (!status && et_folder_step(&way, here, above)) /* a link in a circle leads nowhere new */
+        status = et_folder_names(here, &names);
 
     for (int64_t i = 0; i < names.n && !status; i++) {
         char *path = et_path_join(here, names.items[i]), *below = et_path_join(under, names.items[i]);
@@ -57,7 +62,7 @@ static et_status walk(const char *dir, const char *under, int depth, et_names *o
         if (!path || !below)
             status = et_error_status();
         else if (et_is_folder(path))
-            status = depth < DEEPEST ? walk(dir, below, depth + 1, out) : ET_OK;
+            status = depth < DEEPEST ? walk(dir, below, depth + 1, &way, out) : ET_OK;
         else if (is_sound)
             status = et_names_add(out, below);
         et_dealloc(path);
@@ -68,7 +73,7 @@ static et_status walk(const char *dir, const char *under, int depth, et_names *o
     return status;
 }
 
-/* "SIZE SECONDS" of a file: what changes when it does. */
+/* "SIZE SECONDS.NANOSECONDS" of a file: what changes when it does. */
 static et_status stamp(const char *folder, const char *name, char out[64])
 {
     char *path = et_path_join(folder, name);
@@ -78,7 +83,8 @@ static et_status stamp(const char *folder, const char *name, char out[64])
         return et_error_status();
     if (stat(path, &st) != 0) /* gone since it was listed: reading it will say so */
         memset(&st, 0, sizeof st);
-    snprintf(out, 64, "%" PRId64 " %" PRId64, (int64_t)st.st_size, (int64_t)st.st_mtime);
+    snprintf(out, 64, "%" PRId64 " %" PRId64 ".%09ld", (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec,
+             (long)st.st_mtim.tv_nsec);
     et_dealloc(path);
     return ET_OK;
 }
@@ -184,7 +190,7 @@ et_status search_embed_sound(search_model *m, et_run *run, const char *path, flo
 
 /* --- the file ---------------------------------------------------------------------------------------- */
 
-/* Appends "FLAG SIZE SECONDS NAME" and a NUL. */
+/* Appends "FLAG STAMP NAME" and a NUL. */
 static et_status put_line(et_strbuf *lines, const char *folder, const char *name, bool good)
 {
     char text[64];
@@ -225,7 +231,7 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
     if ((fe = ear(m, run)) && !et_is_folder(folder))
         et_raise(ET_EINVAL, "%s: no such folder", folder);
     else if (fe && (x->folder = absolute(folder)) && !model_key(run, key) &&
-             !walk(x->folder, "", 0, &files) && files.n == 0)
+             !walk(x->folder, "", 0, NULL, &files) && files.n == 0)
         et_raise(ET_EINVAL, "%s: no sounds there", folder);
     if (!et_error_status())
         vectors = et_alloc((size_t)(files.n * width) * sizeof *vectors);
@@ -275,7 +281,7 @@ static et_status compare(search_index *x, const et_tensor *files, bool *same)
     const char *line = et_data(files), *end = line + files->numel;
     et_names now = {0};
     int64_t i = 0;
-    et_status status = walk(x->folder, "", 0, &now);
+    et_status status = walk(x->folder, "", 0, NULL, &now);
 
     *same = true;
     for (; line < end && !status && *same; i++) {
@@ -288,7 +294,7 @@ static et_status compare(search_index *x, const et_tensor *files, bool *same)
         }
         if ((status = stamp(x->folder, now.items[i], text)))
             break;
-        name = line + 3 + strlen(text); /* "+ SIZE SECONDS NAME" */
+        name = line + 3 + strlen(text); /* "+ STAMP NAME" */
         *same = n > strlen(text) + 3 && strncmp(line + 2, text, strlen(text)) == 0 &&
                 strcmp(name, now.items[i]) == 0;
         if (*same && line[0] == '+')

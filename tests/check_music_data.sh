@@ -130,7 +130,10 @@ expect "the empty one" says "broken: tree/jazz/empty.wav: the file is empty"
 expect "the broken notes" says "broken: tree/blues/broken.mid: "
 expect "no complaint" says_nothing_wrong
 ln -s . tree/loop 2> /dev/null
+mkdir tree/inner && ln -s ../../tree tree/inner/loop
 expect "info of a folder in a circle" run info tree
+expect "each sound once" says "2 sounds: WAV, PCM 16"
+expect "each folder once" says "3 folders below it"
 
 # --- the corpus --------------------------------------------------------------------------------------
 

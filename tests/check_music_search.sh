@@ -150,6 +150,7 @@ mkdir -p library/below empty
 sound library/low.wav 0.3
 sound library/below/high.wav 1.5
 echo "no sound" > library/broken.wav
+ln -s ../../library library/below/circle
 expect "names a sound" run zero-shot library/low.wav --out corpus
 expect "a genre for it" says '^genres: [a-z]+ -?[0-9.]+, [a-z]+ -?[0-9.]+'
 expect "and tags" says '^tags:   [a-z -]+ -?[0-9.]+, '
