@@ -98,6 +98,8 @@ static et_status measure(const synth *s, const et_midi *m, const et_synth_option
         if (from > end)
             end = from;
     }
+    if (o->begin > 0 && o->end <= 0 && end <= 0)
+        return et_raise(ET_EINVAL, "synth: nothing sounds from %g s on", o->begin);
     seconds = o->end > 0 ? o->end - o->begin : end + (end > 0 && o->reverb > 0 ? 0.5 : 0);
     if (seconds > o->max_seconds)
         return et_raise(ET_EINVAL, "synth: the piece lasts %.6g s, more than %g", seconds, o->max_seconds);

@@ -29,8 +29,9 @@ typedef struct et_synth_options {
 et_synth_options et_synth_defaults(void);
 
 /** Sound of the piece: samples [channels, frames]; release with et_audio_free. `options` NULL means the
- *  defaults. A piece without notes gives silence. EINVAL for an option outside of its range or a sound
- *  longer than max_seconds (the message says how long it is), ENOMEM. Safe to call from several threads. */
+ *  defaults. A piece without notes gives silence. EINVAL for an option outside of its range, a begin behind
+ *  the last note, or a sound longer than max_seconds (the message says how long it is), ENOMEM. Safe to call
+ *  from several threads. */
 et_status et_synth(const et_midi *midi, const et_synth_options *options, et_audio *out);
 
 /** The instrument that plays a General MIDI program 0 .. 127: "piano", "flute", ...;

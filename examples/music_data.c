@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "datasets/audio.h"
 #include "datasets/corpus.h"
@@ -55,6 +56,17 @@ static int midi(et_cli *cli)
     music_print_midi(et_cli_operand(cli, 0), m, et_cli_int(cli, "notes"));
     et_midi_free(m);
     return ET_EXIT_OK;
+}
+
+/* A slip of the hand must not cost the file that is read. */
+static et_status check_out(const et_cli *cli)
+{
+    const char *in = et_cli_operand(cli, 0), *out = et_cli_text(cli, "out");
+    struct stat a, b;
+
+    if (stat(in, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return et_raise(ET_EINVAL, "--out: %s is the file that is read", out);
+    return ET_OK;
 }
 
 /* The sound as the front end wants it, from `begin` to `end` seconds (0: its end). */
@@ -114,8 +126,10 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
     et_audio a = {NULL, 0};
     float *features = NULL;
     double lo, hi;
-    et_status status = read_part(cli, et_front_end_rate(fe), &a, &samples, &n);
+    et_status status = check_out(cli);
 
+    if (status == ET_OK)
+        status = read_part(cli, et_front_end_rate(fe), &a, &samples, &n);
     frames = status == ET_OK ? et_front_end_frames(fe, n) : 0;
     if (status == ET_OK && frames < 1)
         status = et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too few for a frame of %s",
@@ -185,7 +199,7 @@ static int render(et_cli *cli)
     o.tuning = et_cli_real(cli, "tuning");
     o.brightness = et_cli_real(cli, "brightness");
     o.seed = (uint64_t)et_cli_int(cli, "seed");
-    m = et_midi_read(et_cli_operand(cli, 0));
+    m = check_out(cli) == ET_OK ? et_midi_read(et_cli_operand(cli, 0)) : NULL;
     status = m ? et_synth(m, &o, &a) : et_error_status();
     if (status == ET_OK)
         status = et_audio_write_wav(out, a.samples, a.rate, encoding_of(cli));

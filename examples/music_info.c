@@ -147,11 +147,12 @@ static et_status sound_info(const char *path)
         full += fabs(v) >= 32767.0 / 32768;
     }
     print_level("  peak", peak);
-    print_level(", RMS", sqrt(power / (double)n));
+    n -= strange;
+    print_level(", RMS", n > 0 ? sqrt(power / (double)n) : 0);
     printf(", mean %.4f, %" PRId64 " samples at full scale\n",
-           fabs(sum) < 5e-5 * (double)n ? 0 : sum / (double)n, full);
+           fabs(sum) < 5e-5 * (double)n || n == 0 ? 0 : sum / (double)n, full);
     if (strange > 0)
-        printf("  %" PRId64 " samples are no numbers\n", strange);
+        printf("  %" PRId64 " sample%s\n", strange, strange == 1 ? " is no number" : "s are no numbers");
     status = et_audio_to_mono(&a);
     if (status == ET_OK && strange == 0)
         status = print_curve(et_data_f32(a.samples), a.samples->numel);

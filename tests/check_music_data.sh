@@ -99,6 +99,26 @@ expect "a part" run spectrogram song.wav -o part.png --begin 0.5 --end 1.5
 expect "its frames" says "63 frames of 96 bins, 1.00 s"
 expect "the default" cmp "$(run spectrogram song.wav -o default.png && echo default.png)" won96.png
 
+# Samples that are no numbers are counted, and the others measured: 0.5 twice.
+printf 'RIFF\064\0\0\0WAVEfmt \020\0\0\0\003\0\001\0\100\037\0\0\0\175\0\0\004\0\040\0data\020\0\0\0' > nan.wav
+printf '\0\0\0\077\0\0\300\177\0\0\0\077\0\0\300\177' >> nan.wav
+expect "info of samples that are no numbers" run info nan.wav
+expect "their number" says "2 samples are no numbers"
+expect "level of the others" says "peak -6.0 dB, RMS -6.0 dB, mean 0.5000, 0 samples"
+
+misuse "nothing sounds from 1000 s on" render song.mid --begin 1000 -o late.wav
+expect "no sound of nothing" test ! -e late.wav
+
+# What is read is not written over.
+cp song.wav keep.wav
+cp song.mid keep.mid
+ln -s keep.wav link.wav
+misuse "--out: keep.wav is the file that is read" spectrogram keep.wav -o keep.wav
+misuse "--out: keep.wav is the file that is read" spectrogram link.wav -o keep.wav
+misuse "--out: ./keep.mid is the file that is read" render keep.mid -o ./keep.mid
+expect "the sound is as it was" cmp song.wav keep.wav
+expect "the notes are as they were" cmp song.mid keep.mid
+
 # --- other files -----------------------------------------------------------------------------------
 
 expect "info of an array" run info "$fixtures/npy/f4.npy"

@@ -211,6 +211,10 @@ START_TEST(lengths)
     a = play(m, &o);
     ck_assert_float_eq(most(&a), 0);
     et_audio_free(&a);
+    o.end = 0; /* without an end there is nothing to make */
+    ck_assert_int_eq(et_synth(m, &o, &b), ET_EINVAL);
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "nothing sounds from 5 s on"));
+    et_error_clear();
     et_midi_free(m);
 
     m = et_midi_new(480);
