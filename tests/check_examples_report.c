@@ -222,6 +222,20 @@ START_TEST(bars_are_to_scale)
 }
 END_TEST
 
+/* A name of eight ideographs is 104 px wide; the bar begins to the right of it. */
+START_TEST(wide_letters_have_room)
+{
+    et_bar bar = {
+        "\xE4\xB8\xAD\xE5\x9B\xBD\xE4\xBC\xA0\xE7\xBB\x9F\xE6\xB0\x91\xE4\xB9\x90\xE5\x90\x88\xE5\xA5\x8F", 1,
+        0, 0};
+    et_strbuf b = ET_STRBUF_INIT;
+
+    ck_assert_int_eq(et_svg_bars(&b, &(et_bars){.bars = &bar, .n_bars = 1}), ET_OK);
+    ck_assert(attribute(strstr(b.data, "e-f0"), "x") > 104);
+    et_strbuf_free(&b);
+}
+END_TEST
+
 START_TEST(confusion_tells_its_shares)
 {
     const char *names[] = {"jig", "reel"};
@@ -435,6 +449,7 @@ int main(void)
     tcase_add_test(tc, charts_are_well_formed);
     tcase_add_test(tc, line_is_where_it_belongs);
     tcase_add_test(tc, bars_are_to_scale);
+    tcase_add_test(tc, wide_letters_have_room);
     tcase_add_test(tc, confusion_tells_its_shares);
     tcase_add_test(tc, chart_misuse);
     tcase_add_test(tc, report_is_well_formed_and_alone);

@@ -141,6 +141,10 @@ double et_text_width(const char *text, double size)
 
         if ((c & 0xC0) == 0x80)
             continue; /* inside a character */
+        if (c >= 0xE3) { /* from U+3000 on: ideographs, kana, Hangul and pictures are square */
+            units += 1;
+            continue;
+        }
         units += strchr("iljtfI.,:;'| ", c) ? 0.32 : strchr("mwMW%", c) ? 0.86 : c >= 'A' &&
                  c <= 'Z' ? 0.66 : 0.56;
     }
