@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "examples/common/internal.h"
+#include "tensor/file.h"
 #include "tests/alloc_sweep.h"
+#include "tests/files.h"
 #include "tests/suite.h"
 #include "tests/toy_program.h"
 
@@ -248,6 +251,47 @@ START_TEST(cli_exit_statuses)
 }
 END_TEST
 
+/* Prints while a file is being written. */
+static int write_and_say(et_cli *cli)
+{
+    et_writer *w = et_writer_open(in_dir("file"));
+
+    (void)cli;
+    puts("half of it");
+    fflush(stdout);
+    et_writer_put(w, "whole", 5);
+    return et_writer_commit(w) ? ET_EXIT_FAILURE : ET_EXIT_OK;
+}
+
+/* With its standard output closed, a program does not print into the first file that it opens. */
+START_TEST(cli_without_output)
+{
+    static const et_verb says[] = {{"say", "Print", "out", NULL, 0, 0, write_and_say},
+                                   {NULL, NULL, NULL, NULL, 0, 0, NULL}};
+    et_program sayer = program;
+    char *argv[] = {(char *)"toy", (char *)"say", NULL};
+    unsigned char *data;
+    size_t size;
+    int status;
+    pid_t child;
+
+    sayer.verbs = says;
+    make_test_dir();
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        close(1); /* the least number that is free */
+        _exit(et_cli_main(&sayer, 2, argv));
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == ET_EXIT_FAILURE); /* it could not print */
+    data = get_file(in_dir("file"), &size);
+    ck_assert(size == 5 && memcmp(data, "whole", 5) == 0);
+    free(data);
+    remove_test_dir();
+}
+END_TEST
+
 static bool parse_body(void *user)
 {
     et_cli *cli = parse(user);
@@ -274,6 +318,7 @@ int main(void)
     tcase_add_test(tc, cli_help_is_complete);
     tcase_add_test(tc, cli_distance);
     tcase_add_test(tc, cli_exit_statuses);
+    tcase_add_test(tc, cli_without_output);
     tcase_add_test(tc, cli_memory);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

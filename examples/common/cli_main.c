@@ -2,6 +2,8 @@
 
 #include "examples/common/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -86,11 +88,22 @@ static int run_verb(et_cli *cli)
     return status;
 }
 
+/* Of standard input, output and errors, what the caller has closed is opened to something that neither can be
+ * read nor written: the first file that the program opens would have its number otherwise, and get what is
+ * printed. */
+static void occupy_standard(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && errno == EBADF)
+            (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 int et_cli_main(const et_program *program, int argc, char **argv)
 {
     et_cli *cli;
     int status;
 
+    occupy_standard();
     et_error_clear();
     cli = et_cli_parse(program, argc, argv);
     if (!cli) {
