@@ -280,4 +280,11 @@ misuse "config.json describes another model" eval --out two
 sed 's/"frames": 64/"frames": 0/' three/config.json > config && mv config three/config.json
 misuse 'no valid "input" in it' eval --out three
 
+# A run is overwritten only by one that begins.
+mkdir few
+printf 'wav,genre,caption\n' > few/clips.csv
+cp corpus/best.safetensors before
+misuse "no items" train --data few --out corpus --overwrite
+expect "the old run is there" cmp before corpus/best.safetensors
+
 finish

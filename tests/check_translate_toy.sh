@@ -60,6 +60,13 @@ printf 'ytid,split,aspects,caption\n1,train,a,b\n' > data/musiccaps.csv
 misuse "of the split" train --data data --out worst
 sed 's/"width": 32/"width": 64/' learned/config.json > one/config.json
 misuse "config.json describes another model" eval --out one
+
+# A run is overwritten only by one that begins.
+cp learned/best.safetensors before
+misuse "musiccaps.csv" train --data . --out learned --overwrite
+misuse "5 heads" train --out learned --heads 5 --overwrite
+expect "the old run is there" cmp before learned/best.safetensors
+expect "and can be used" run translate --out learned abcdefgh
 rm captions/vocab.txt
 misuse "vocab.txt" translate --out captions calm
 

@@ -26,12 +26,12 @@ enum { N_RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
 /* What programs write beside these, of further folds and by other verbs, and might take for the new run's;
  * '#' stands for digits. vocab.txt is not among them: --vocab may name that of the old run, and whoever reads
- * it from the folder has written it before. */
+ * it from the folder has written it before. Caches of features are not either: they tell themselves whether
+ * they fit, and that of the new run may be there before its configuration is. */
 static const char *const by_products[] = {
-    "last-#.ckpt",       "best-#.safetensors", "towers.safetensors",  "index.safetensors",
-    "judge.safetensors", "features.cache",     "features-test.cache", "tags.csv",
-    "explain.html",      "splice.html",        "judge.html",          "generate.html",
-    "reconstruct.html",  "transfer.html",      "interpolate.html"};
+    "last-#.ckpt",      "best-#.safetensors", "towers.safetensors", "index.safetensors", "judge.safetensors",
+    "tags.csv",         "explain.html",       "splice.html",        "judge.html",        "generate.html",
+    "reconstruct.html", "transfer.html",      "interpolate.html"};
 enum { N_BY_PRODUCTS = sizeof by_products / sizeof by_products[0] };
 
 typedef struct path_node {
@@ -145,7 +145,7 @@ static et_status remove_chosen(et_run *run, bool (*chosen)(const char *), bool s
 
 /* The configuration first, the checkpoint only after the by-products: what a process leaves that is killed
  * meanwhile is either the whole old run, or no run to go on with. */
-static et_status remove_run(et_run *run)
+et_status et_run_remove_old(et_run *run)
 {
     et_status status = remove_file(run, run_files[0]);
 
@@ -188,9 +188,8 @@ static et_status open_run(et_run *run, et_run_mode mode)
         return refuse(run);
     if (mode != ET_RUN_READ && remove_chosen(run, was_killed, false) != ET_OK)
         return et_error_status();
-    if (mode == ET_RUN_OVERWRITE)
-        return remove_run(run);
-    if (mode == ET_RUN_NEW)
+    run->replaces = mode == ET_RUN_OVERWRITE;
+    if (mode == ET_RUN_NEW || mode == ET_RUN_OVERWRITE)
         return ET_OK;
     has = et_run_has(run->dir, ET_RUN_CONFIG);
     if (has < 0)

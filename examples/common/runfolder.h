@@ -29,7 +29,8 @@
 
 typedef enum et_run_mode {
     ET_RUN_NEW,       /* made if missing; an error if it holds a run */
-    ET_RUN_OVERWRITE, /* made if missing; an old run's files are removed, folders and others stay */
+    ET_RUN_OVERWRITE, /* made if missing; an old run's files go when config.json is written, folders and
+                       * others stay: who fails before has lost nothing */
     ET_RUN_RESUME,    /* goes on with the run in it; begins one if there is none yet */
     ET_RUN_READ       /* must hold a run */
 } et_run_mode;

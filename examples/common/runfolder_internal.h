@@ -13,10 +13,13 @@ struct et_run {
     et_strbuf text;          /* config.json while it is being written */
     et_strbuf log;           /* the whole log */
     int64_t rows, last_epoch;
+    bool replaces; /* an old run, which goes when config.json is written */
 };
 
 /* 1 if the folder has the file, 0 if not, -1 after an error. */
 int et_run_has(const char *dir, const char *name);
+/* Removes the files of the run that is to be overwritten. */
+et_status et_run_remove_old(et_run *run);
 /* Reads log.jsonl if it is there. strict: EFORMAT for a line that is no epoch's. */
 et_status et_run_load_log(et_run *run, bool strict);
 /* A member of the object that is being written. */

@@ -33,6 +33,9 @@ et_status et_run_config_end(et_run *run, et_json_writer *w)
     status = et_json_end(w);
     if (status == ET_OK && (!path || !et_strbuf_putc(&run->text, '\n')))
         status = ET_ENOMEM;
+    if (status == ET_OK && run->replaces)
+        status = et_run_remove_old(run);
+    run->replaces = run->replaces && status != ET_OK;
     if (status == ET_OK)
         status = et_file_write(path, run->text.data, run->text.size);
     et_strbuf_free(&run->text);
