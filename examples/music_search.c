@@ -108,6 +108,17 @@ static int make_index(et_cli *cli)
     return close_reading(cli, &s, status);
 }
 
+/* Whether the model knows any of the words; pieces that it does not know say nothing to it. */
+static bool knows(const et_wordpiece *words, const et_tokens *tokens)
+{
+    const int32_t unknown = et_wordpiece_special(words, ET_TOKEN_UNK);
+
+    for (int64_t i = 0; i < tokens->n; i++)
+        if (tokens->ids[i] != unknown)
+            return true;
+    return false;
+}
+
 static int query(et_cli *cli)
 {
     reading s = {0};
@@ -128,6 +139,8 @@ static int query(et_cli *cli)
         status = et_wordpiece_encode(s.model->words, text, strlen(text), &tokens);
     if (!status && tokens.n == 0)
         status = et_raise(ET_EINVAL, "\"%s\": there are no words in the query", text);
+    if (!status && !knows(s.model->words, &tokens))
+        status = et_raise(ET_EINVAL, "\"%s\": the model knows none of these words", text);
     if (!status && (!(score = et_alloc((size_t)k * sizeof *score)) ||
                     !(best = et_alloc((size_t)k * sizeof *best)) ||
                     !(vector = search_embed_texts(s.model, 1, &text))))

@@ -270,6 +270,7 @@ misuse "needs the vocabulary" train --task S-XM --text-weights kept --out bad2
 misuse "nowhere.txt" train --task S-XM --vocab nowhere.txt --out bad2
 expect "still nothing" test ! -e bad2
 misuse "missing" train --task S-XM --audio-weights kept --out bad3
+misuse "the model knows none of these words" query "грустное пианино 🎹" --out corpus
 misuse "--k 0: outside 1" query piano -k 0 --out corpus
 echo "a" > task/vocab.txt
 misuse "task/vocab.txt" eval --out task
