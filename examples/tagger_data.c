@@ -335,9 +335,8 @@ et_status tagger_data_choose(const tagger_data *d, const char *split, et_indices
 const char *tagger_data_name(char buf[64], const tagger_data *d, int64_t item)
 {
     if (d->ds->names.n > item)
-        snprintf(buf, 64, "%s", d->ds->names.items[item]);
-    else
-        snprintf(buf, 64, "item %" PRId64, item);
+        return d->ds->names.items[item];
+    snprintf(buf, 64, "item %" PRId64, item);
     return buf;
 }
 

@@ -87,7 +87,7 @@ et_status tagger_data_split(const tagger_data *d, et_indices *train, et_indices 
  * *judged says which: the split, or "all"; of data that the program has made for a test, "test". */
 et_status tagger_data_choose(const tagger_data *d, const char *split, et_indices *out, const char **judged);
 
-/* The name of an item. */
+/* The name of an item; buf is for those that have none. */
 const char *tagger_data_name(char buf[64], const tagger_data *d, int64_t item);
 
 /* The first `seconds` of an item's sound, mono at its own rate; the caller frees it.

@@ -84,16 +84,31 @@ static void spread(const float *values, int64_t steps, double lo, double hi, flo
     }
 }
 
-/* FOLDER/NAME-WHAT.png; signs that do not belong into a file's name become '_'. */
+/* The last n bytes of a text or less, whole characters: clips of one track differ at the end of their
+ * names. */
+static const char *end_of(const char *text, size_t n)
+{
+    const size_t all = strlen(text);
+
+    if (all <= n)
+        return text;
+    text += all - n;
+    while (((unsigned char)*text & 0xC0) == 0x80)
+        text++;
+    return text;
+}
+
+/* FOLDER/NAME-WHAT.png; signs that do not belong into a file's name become '_'. Letters beyond ASCII stay:
+ * they tell tags of other languages apart. */
 static et_status write_picture(const char *folder, const char *name, const char *what, const picture *p,
                                const float *overlay)
 {
-    char file[160];
+    char file[240];
     size_t size;
 
-    snprintf(file, sizeof file, "%.80s-%.60s.png", name, what);
+    snprintf(file, sizeof file, "%s-%s.png", end_of(name, 150), end_of(what, 60));
     for (char *c = file; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr(".-", *c))
+        if ((unsigned char)*c < 0x80 && !isalnum((unsigned char)*c) && !strchr(".-", *c))
             *c = '_';
     uint8_t *png = et_tinted_png(p->rows, p->cols, p->data, overlay, SCALE, ET_CMAP_EMBER, &size);
     char *path = png ? et_path_join(folder, file) : NULL;
@@ -182,7 +197,7 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
                                                                    (double)maps->steps * maps->rows_per_step);
     const char *unit = d->row_seconds > 0 ? "time (s)" : "frame";
     const int heads = maps->heads < 64 ? maps->heads : 64;
-    char truth[200], caption[640];
+    char truth[200], caption[1024];
     unsigned char *wav = NULL;
     size_t size = 0;
 
@@ -219,9 +234,9 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
     };
     list_tags(truth, sizeof truth, d, clip->truth);
     snprintf(caption, sizeof caption,
-             "%s. Its tags: %s. Above, the spectrogram, tinted where [CLS] looks in the last layer (the line "
-             "is the sum over the heads); then each head; then, for each tag, what the model would say if it "
-             "looked at that moment alone: from the smallest of these probabilities to the largest, or to "
+             "%.400s. Its tags: %s. Above, the spectrogram, tinted where [CLS] looks in the last layer (the "
+             "line is the sum over the heads); then each head; then, for each tag, what the model would say if "
+             "it looked at that moment alone: from the smallest of these probabilities to the largest, or to "
              "one that is %.1f larger.",
              clip->name, clip->truth ? truth : "not known", LEAST_RANGE);
     if (clip->sound.samples)

@@ -108,13 +108,13 @@ et_status tagger_splice(et_report *r, FILE *out, const et_tagger *m, const tagge
     const int64_t middle = rows / 2;
     tagger_clip part[2] = {{.x = NULL}, {.x = NULL}}, clip = {.x = NULL};
     tagger_maps maps = {.steps = 0};
-    char names[2][64], name[140];
+    char names[2][64], name[840];
     et_scope *scope = et_scope_open();
     et_status status = tagger_item_clip(d, items[0], rows, &part[0]);
 
     if (!status)
         status = tagger_item_clip(d, items[1], rows, &part[1]);
-    snprintf(name, sizeof name, "%s, then %s", tagger_data_name(names[0], d, items[0]),
+    snprintf(name, sizeof name, "%.400s, then %.400s", tagger_data_name(names[0], d, items[0]),
              tagger_data_name(names[1], d, items[1]));
     clip.name = name;
     const et_span spans[2] = {{0, tagger_time(d, (double)middle), d->ds->tag_names.items[tags[0]]},

@@ -166,6 +166,23 @@ expect "a clip that is missing" run eval --out m --data mtat
 expect "is named" grep -q '^left out: .*1' "$dir/errors"
 # shellcheck disable=SC2086
 expect "a list" run train --data mtat --lists list.csv --out l $short --model raw-cnn-l --window 6561 --chunks 2
+# Clips whose names differ at the end alone, and tags in another script: each has its own pictures.
+title=the_first_orchestra_of_a_long_name-a_long_concert-01-and_a_title_of_many_words_that_goes_on_for_a_while
+mkdir long
+echo "clip,split,tags" > long.csv
+n=0
+for file in mtat/0/*.wav mtat/c/*.wav; do
+    n=$((n + 1))
+    cp "$file" "long/$title-$n-29.wav"
+    echo "$title-$n-29,$(case $file in */c/*) echo valid ;; *) echo train ;; esac),$([ $((n % 2)) -eq 0 ] && echo ギター || echo ピアノ)" >> long.csv
+done
+# shellcheck disable=SC2086
+expect "clips with long names" run train --data long --lists long.csv --out long-run $short --window 64
+expect "one of them by its name" run explain --out long-run --item "$title-2-29"
+expect "its name" says "^$title-2-29\$"
+expect "its pictures" test "$(find long-run/pictures -name '*.png' | wc -l)" -eq 3
+expect "two of them" run explain --out long-run --count 2
+expect "pictures of both" test "$(find long-run/pictures -name '*.png' | wc -l)" -ge 6
 # shellcheck disable=SC2086
 expect "clips as samples" run train --data clips --out c $short --model raw-att --window 6561 --chunks 2
 rendered=${ETUDE_DATA:-$here/../../shared/data}/rendered
