@@ -103,11 +103,12 @@ static et_status softmax_shape(et_node *n)
 static et_status softmax_fwd(et_node *n)
 {
     const et_tensor *x = n->in[0], *mask = n->in[1];
+    const int64_t wide = mask && mask->ndim ? cols_of(mask) : 1;
     row_job j = {.k = et_k(n)};
 
     j.x = et_contig(n, x);
     j.out = et_out_data(n, 0);
-    if (mask && mask->numel == cols_of(x)) { /* one row for all */
+    if (mask && mask->numel == wide && wide == cols_of(x)) { /* one row for all */
         j.mask = et_contig(n, mask);
     } else if (mask) {
         et_tensor *all = et_temp(n, x->ndim, x->shape);

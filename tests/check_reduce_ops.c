@@ -149,6 +149,12 @@ START_TEST(masked_softmax)
     WORKS(et_backward_from(y, REAL((2, 2), 1, 0, 3, 4), 0));
     GRAD_HOLDS(x, (2, 2), 0.25, -0.25, 0, 0);
     HOLDS(et_softmax_masked(x, REAL((2), -INF, 0), 1), (2, 2), 0, 1, 0, 1);
+    /* a number for each row, as many as a row has, is no row for all */
+    et_tensor *rows = REAL((2, 1), -INF, 1), *one = REAL((2, 1), 3, 5);
+    HOLDS(et_softmax_masked(REAL((2, 2), 4, 4, 7, 7), rows, 1), (2, 2), 0, 0, 0.5, 0.5);
+    HOLDS(et_softmax_masked(one, rows, 1), (2, 1), 0, 1);
+    HOLDS(et_softmax_masked(one, REAL((1), -INF), 1), (2, 1), 0, 0);
+    HOLDS(et_softmax_masked(one, et_scalar(values_real, -INF), 1), (2, 1), 0, 0);
     FAILS(et_softmax_masked(x, REAL((3), 0, 0, 0), 1), ET_ESHAPE, "does not broadcast");
     FAILS(et_softmax_masked(x, NULL, 1), ET_EINVAL, "mask is NULL");
     /* A row of -inf in itself is the same, with logarithms too. */
