@@ -158,8 +158,12 @@ static void pow_bwd_piece(int64_t lo, int64_t hi, void *user)
     for (int64_t at = lo; at < hi; at += POW_BLOCK) {
         int64_t n = hi - at < POW_BLOCK ? hi - at : POW_BLOCK;
         size_t off = (size_t)at * j->size;
-        power(j, n, j->x + off, j->a - 1, t);
-        j->k->affine(n, t, j->a, 0, t);
+        if (j->a == 0) { /* also at 0, where x^-1 is infinite */
+            j->k->fill(n, 0, t);
+        } else {
+            power(j, n, j->x + off, j->a - 1, t);
+            j->k->affine(n, t, j->a, 0, t);
+        }
         j->k->mul_acc(n, t, 1, j->gy + off, 1, j->y + off, j->acc);
     }
 }
@@ -171,7 +175,8 @@ static et_status pow_scalar_graph(et_node *n, et_tensor *const *gy, et_tensor **
 {
     double p = ET_ATTR(n, scalar_attr)->a;
 
-    gx[0] = et_mul(gy[0], et_mul_scalar(et_pow_scalar(n->in[0], p - 1), p));
+    gx[0] = p == 0 ? et_mul_scalar(gy[0], 0)
+                   : et_mul(gy[0], et_mul_scalar(et_pow_scalar(n->in[0], p - 1), p));
     return gx[0] ? ET_OK : et_error_status();
 }
 

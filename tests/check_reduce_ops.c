@@ -229,6 +229,15 @@ START_TEST(powers)
     WORKS(et_backward_from(y, NULL, 0));
     GRAD_HOLDS(a, (3), -6, 12, NAN);
     FAILS(et_pow(a, REAL((2), 1, 2)), ET_ESHAPE, "pow: shapes do not broadcast: [3] and [2]");
+
+    a = PARAM((3), -3, 0, 2); /* the gradient of what is 1 everywhere */
+    y = et_pow_scalar(a, 0);
+    HOLDS(y, (3), 1, 1, 1);
+    et_tensor *g;
+    WORKS(et_grad(1, &y, NULL, 1, &a, &g, ET_CREATE_GRAPH));
+    HOLDS(g, (3), 0, 0, 0);
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(a, (3), 0, 0, 0);
 }
 END_TEST
 
