@@ -45,7 +45,7 @@ static et_status pool_shape(et_node *n, int ndim)
         if (pad[i] < 0 || pad[i] > kernel[i] / 2)
             return et_op_raise(n, ET_EINVAL, "a padding of %lld, expected at most half the window of %lld",
                                (long long)pad[i], (long long)kernel[i]);
-        if (x->shape[d] + 2 * pad[i] < kernel[i])
+        if (x->shape[d] == 0 || x->shape[d] + 2 * pad[i] < kernel[i])
             return et_op_raise(n, ET_ESHAPE, "a window of %lld is longer than dimension %d of x %s",
                                (long long)kernel[i], d, et_shape_str(x));
         shape[d] = (x->shape[d] + 2 * pad[i] - kernel[i]) / stride[i] + 1;

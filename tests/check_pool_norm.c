@@ -330,6 +330,8 @@ END_TEST
     X(et_max_pool1d(C5, 2, 0, 0), ET_EINVAL, "a stride of 0")                                               \
     X(et_max_pool1d(C5, 2, 2, 2), ET_EINVAL, "a padding of 2, expected at most half the window of 2")       \
     X(et_max_pool1d(C5, 6, 1, 0), ET_ESHAPE, "a window of 6 is longer than dimension 2")                    \
+    X(et_max_pool1d(ONES(1, 1, 0), 2, 1, 1), ET_ESHAPE, "a window of 2 is longer than dimension 2")         \
+    X(et_max_pool2d(ONES(1, 1, 0, 3), 2, 2, 1, 1, 1, 1), ET_ESHAPE, "2 is longer than dimension 2")         \
     X(et_max_pool1d(ONES(1, 1, 400), 257, 1, 0), ET_EINVAL, "more than 256 elements")                       \
     X(et_max_pool2d(ONES(1, 1, 40, 40), 17, 16, 1, 1, 0, 0), ET_EINVAL, "more than 256 elements")           \
     X(et_max_pool2d(C5, 2, 2, 2, 2, 0, 0), ET_ESHAPE, "expected [batch, channels, height, width]")          \
