@@ -107,9 +107,9 @@ et_status et_gx_expand(et_node *n, int i, const et_tensor *g, double alpha)
 {
     int acc;
     et_tensor *d = gather_in(n->in[i], &acc);
-    et_tensor *t = acc ? et_temp(n, d->ndim, d->shape) : d;
+    et_tensor *t = d && acc ? et_temp(n, d->ndim, d->shape) : d;
 
-    if (!d || !t || et_copy_into(t, g))
+    if (!t || et_copy_into(t, g))
         return et_error_status();
     void *p = et_data_mut(d);
     const et_kernels *k = et_kernels_for(d->dtype);

@@ -137,6 +137,27 @@ START_TEST(zero_allocations)
 }
 END_TEST
 
+/* Both operands of the addition have one gradient's elements when that of the sum is added to one of them. */
+static bool sum_beside_addition(void *user)
+{
+    et_scope *scope = et_scope_open_root();
+    et_tensor *other = et_exp(user), *h = et_tanh(user), *sum = et_sum(h, 0, NULL, false);
+    et_status status = et_backward(et_add(sum, et_sum(et_add(other, h), 0, NULL, false)));
+
+    et_zero_grad_of(user);
+    et_scope_close(scope);
+    return !status;
+}
+
+START_TEST(shared_without_memory)
+{
+    et_tensor *x = PARAM((2), 1, 2);
+
+    ck_assert(sum_beside_addition(x));
+    ck_assert_int_gt(alloc_sweep("sum beside addition", sum_beside_addition, x), 10);
+}
+END_TEST
+
 /* Backward of a permutation holds on to nothing. */
 START_TEST(permuted_memory)
 {
@@ -628,6 +649,7 @@ int main(void)
     tcase_add_test(tc, backward_after_zero);
     tcase_add_test(tc, zero_without_memory);
     tcase_add_test(tc, zero_allocations);
+    tcase_add_test(tc, shared_without_memory);
     tcase_add_test(tc, permuted_memory);
     tcase_add_test(tc, residuals);
     tcase_add_test(tc, cotangent_of_leaf);
