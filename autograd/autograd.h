@@ -54,7 +54,9 @@ et_status et_backward(et_tensor *loss);
 enum {
     ET_RETAIN_GRAPH = 1, /* release nothing: backward can run again */
     ET_CREATE_GRAPH = 2  /* record backward itself, so that gradients can be differentiated
-                            again; implies ET_RETAIN_GRAPH */
+                            again; implies ET_RETAIN_GRAPH. Reads what et_gelu, et_gelu_tanh,
+                            et_quick_gelu and et_silu were called with, which otherwise goes
+                            with its scope: et_keep it there */
 };
 
 /** As et_backward for any output: grad is the cotangent of y (y's shape and dtype), NULL

@@ -233,7 +233,8 @@ static et_status check_saved(const et_node *n, unsigned saves)
         if (!t || !(saves & ET_SAVE_IN(i)))
             continue;
         if (!t->storage)
-            return et_op_raise(n, ET_ESCOPE, "backward: operand %d was released", i);
+            return et_op_raise(n, ET_ESCOPE, "backward: operand %d was released%s", i,
+                               n->saves & ET_SAVE_IN(i) ? "" : ": for ET_CREATE_GRAPH mark it with et_keep");
         if (et_version(t) != n->in_version[i])
             return et_op_raise(n, ET_EVERSION,
                                "backward: operand %d%s%s was changed after the op had read it", i,
@@ -354,7 +355,7 @@ static et_status step(et_node *n)
 static et_status step_graph(et_node *n)
 {
     et_tensor *gy[ET_MAX_OUT], *few[ET_MAX_ARGS], **gx = few;
-    et_status status = check_saved(n, n->saves);
+    et_status status = check_saved(n, n->saves | n->op->graph_reads);
 
     if (status)
         return status;

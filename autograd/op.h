@@ -160,6 +160,7 @@ struct et_op {
      * (NULL for zero), gx[i] (preset to NULL) receives a gradient of in[i]'s shape, or
      * one that broadcasting made larger (it is summed back). */
     et_status (*bwd_graph)(et_node *n, et_tensor *const *gy, et_tensor **gx);
+    unsigned graph_reads; /* operands that bwd_graph reads and bwd does not: `saves` need not keep them */
     /* For ops made of products: floating-point operations of forward, or of a backward that serves
      * n->needs; two a multiply-add. NULL: not counted. */
     double (*flops)(const et_node *n, bool backward);

@@ -116,7 +116,7 @@ static unsigned derivative_or_x(const et_node *n) { return n->n_saved ? ET_SAVE_
 #define READS_X .saves = ET_SAVE_IN(0)
 #define READS_Y .saves = ET_SAVE_OUT(0)
 #define READS_NOTHING .saves = ET_SAVE_NONE
-#define READS_DERIVATIVE .saves_for = derivative_or_x
+#define READS_DERIVATIVE .saves_for = derivative_or_x, .graph_reads = ET_SAVE_IN(0)
 
 static et_tensor *apply(const et_op *op, et_unary f, et_tensor *x)
 {

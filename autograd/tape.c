@@ -155,6 +155,8 @@ et_status et_tape_record(const et_node *n)
         if (!m->in[i])
             continue;
         m->in[i]->recorded = true;
+        if (i < 16 && m->op->graph_reads & ET_SAVE_IN(i))
+            m->in_version[i] = et_version(m->in[i]);
         if (i < 16 && m->saves & ET_SAVE_IN(i)) {
             m->in[i]->saved_by++;
             m->in_version[i] = et_version(m->in[i]);

@@ -431,6 +431,38 @@ START_TEST(once_only)
 }
 END_TEST
 
+/* et_silu keeps its derivative and not what it was called with, which goes with its scope. */
+static et_tensor *inner_silu(et_tensor *x, bool keep)
+{
+    et_scope *scope = et_scope_open();
+    et_tensor *h = et_mul_scalar(x, 2);
+    et_tensor *y = et_scope_return(scope, et_silu(keep ? et_keep(h) : h));
+
+    et_scope_close(scope);
+    return y;
+}
+
+START_TEST(graph_reads)
+{
+    et_tensor *x = PARAM((2), 1, 2), *y = et_silu(et_mul_scalar(x, 2)), *want, *g;
+
+    WORKS(et_grad(1, &y, NULL, 1, &x, &want, ET_CREATE_GRAPH));
+    y = inner_silu(x, true);
+    WORKS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH));
+    ck_assert(et_equal(g, want));
+    y = inner_silu(x, false);
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_ESCOPE,
+                 "silu: backward: operand 0 was released: for ET_CREATE_GRAPH mark it with et_keep");
+    WORKS(et_grad(1, &y, NULL, 1, &x, &g, 0));
+
+    y = et_silu(x);
+    et_fill(x, 3);
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_EVERSION,
+                 "silu: backward: operand 0 was changed after the op had read it");
+    WORKS(et_grad(1, &y, NULL, 1, &x, &g, 0));
+}
+END_TEST
+
 /* --- checkpoint -------------------------------------------------------------------------------- */
 
 static et_tensor *segment(et_tensor *const *in, int n_in, void *user)
@@ -663,6 +695,7 @@ int main(void)
     tcase_add_test(tc, hessian);
     tcase_add_test(tc, gradient_penalty);
     tcase_add_test(tc, once_only);
+    tcase_add_test(tc, graph_reads);
     tcase_add_test(tc, checkpoints);
     tcase_add_test(tc, checkpoint_misuse);
     suite_add_tcase(suite, tc);
