@@ -17,6 +17,7 @@ typedef struct sweep {
     const et_tensor *root;  /* the tensor that backward started from, not to be released */
     uint64_t mark;          /* capture: leads to a wanted input; mark + 1: is one */
     bool capture;           /* et_grad: leaves' own gradients are not touched */
+    bool outside;           /* capture: ops that may read more than their operands may lead to one too */
     bool retain;
     et_node *spoiled;       /* the node whose rule writes over what forward saved, till it is released */
 } sweep;
@@ -284,7 +285,7 @@ static et_status make_again(et_tensor *t)
 /* For a capture sweep: needs[i] only where operand i leads to a wanted input. */
 static bool narrow(const et_node *n, const sweep *s, bool *needs)
 {
-    bool any = false;
+    bool any = s->outside && n->op->flags & ET_OP_OUTSIDE;
 
     for (int i = 0; i < n->n_in; i++) {
         const et_tensor *t = n->in[i];
@@ -568,6 +569,40 @@ et_status et_backward(et_tensor *loss)
     return et_backward_from(loss, NULL, 0);
 }
 
+/* What leads to a wanted input gets the sweep's mark. */
+static void mark_leading(const et_tape *tape, const sweep *s)
+{
+    for (int64_t i = 0; tape && i < tape->length; i++) {
+        const et_node *n = tape->nodes[i];
+        bool leads = s->outside && n->op->flags & ET_OP_OUTSIDE;
+        for (int k = 0; k < n->n_in && !leads; k++)
+            leads = n->in[k] && n->needs[k] &&
+                    (n->in[k]->mark == s->mark || n->in[k]->mark == s->mark + 1);
+        for (int k = 0; leads && k < n->n_out; k++)
+            if (n->out[k]->mark != s->mark + 1)
+                n->out[k]->mark = s->mark;
+    }
+}
+
+et_status et_backward_inside(et_tensor *y, const et_tensor *grad, int n, et_tensor *const *in)
+{
+    if (!running->capture)
+        return et_backward_from(y, grad, 0);
+    /* With the marks of the sweep outside: what it wants is wanted here too. */
+    sweep s = {.root = y, .mark = running->mark, .capture = true, .outside = running->outside};
+    et_status status;
+
+    for (int i = 0; i < n; i++)
+        if (in[i]->requires_grad)
+            in[i]->mark = s.mark + 1;
+    if (!y->node)
+        return ET_OK;
+    if ((status = check_output(y, false)) || (status = seed(y, grad, false, true)))
+        return status;
+    mark_leading(y->node->tape, &s);
+    return walk(y->node->tape, y->node->id, &s, false);
+}
+
 et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_outputs, int n_in,
                   et_tensor *const *inputs, et_tensor **grads, int flags)
 {
@@ -575,7 +610,8 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
     et_tape *tape = et_tape_current();
     int64_t last = -1;
     et_status status = et_error_status();
-    sweep s = {.capture = true, .retain = graph || flags & ET_RETAIN_GRAPH, .mark = et_next_sweep()};
+    sweep s = {.capture = true, .outside = !graph, .retain = graph || flags & ET_RETAIN_GRAPH,
+               .mark = et_next_sweep()};
 
     if (n_out < 0 || n_in < 0 || (n_out && !outputs) || (n_in && (!inputs || !grads)))
         return et_raise(ET_EINVAL, "grad: %s", n_out < 0 || n_in < 0 ? "a negative number of tensors"
@@ -600,16 +636,7 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
         return status;
     if (graph && !et_grad_enabled())
         return et_raise(ET_EGRAD, "grad: ET_CREATE_GRAPH inside et_no_grad_begin");
-    /* What leads to a wanted input gets the sweep's mark. */
-    for (int64_t i = 0; tape && i < tape->length; i++) {
-        et_node *n = tape->nodes[i];
-        bool leads = false;
-        for (int k = 0; k < n->n_in && !leads; k++)
-            leads = n->in[k] && n->needs[k] && (n->in[k]->mark == s.mark || n->in[k]->mark == s.mark + 1);
-        for (int k = 0; leads && k < n->n_out; k++)
-            if (n->out[k]->mark != s.mark + 1)
-                n->out[k]->mark = s.mark;
-    }
+    mark_leading(tape, &s);
     for (int i = 0; i < n_out && !status; i++) {
         if (!outputs[i]->node && outputs[i]->mark != s.mark + 1)
             continue; /* a leaf that is not asked for */

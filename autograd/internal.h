@@ -52,6 +52,11 @@ double et_span_flops(const et_node *n, bool backward);
 /* Sets how many et_mixed_begin are open, to run something as it ran before; returns how many were. */
 int et_mixed_set(int depth);
 
+/* For a rule that computed y again, on a tape of its own: sweeps that tape in the way of the sweep in which
+ * the rule runs, grad being the cotangent of y. Of the n leaves `in` made for it those that require a
+ * gradient get theirs in `grad`, or for et_grad in `acc`. */
+et_status et_backward_inside(et_tensor *y, const et_tensor *grad, int n, et_tensor *const *in);
+
 /* A number that no sweep had before. */
 uint64_t et_next_sweep(void);
 

@@ -45,8 +45,9 @@ enum {
     ET_OP_VIEW = 1,   /* output 0 shares the storage of operand 0; `fwd` makes the view */
     ET_OP_ONCE = 2,   /* no bwd_graph: can be differentiated once only */
     ET_OP_NODIFF = 4, /* has no gradient (argmax, comparisons): never recorded */
-    ET_OP_KINK = 8    /* not smooth everywhere (relu, max): samples keep away from kinks,
+    ET_OP_KINK = 8,   /* not smooth everywhere (relu, max): samples keep away from kinks,
                          second derivatives are zero or not checked */
+    ET_OP_OUTSIDE = 16 /* may read more than its operands: et_grad looks inside for what it is asked for */
 };
 
 /* What backward reads, for `saves`. */

@@ -2,7 +2,7 @@
  *
  * Forward runs the segment without recording and keeps its inputs alone. Backward runs
  * it again on a tape of its own, from copies of the handles, and sweeps that tape:
- * parameters inside the segment get their gradients there, inputs hand theirs on. */
+ * what else the segment reads gets its gradients there, inputs hand theirs on. */
 #include "config.h"
 
 #include "autograd/internal.h"
@@ -42,7 +42,9 @@ static et_status checkpoint_fwd(et_node *n)
     if (!scope)
         return et_error_status();
     et_no_grad_begin();
-    et_tensor *y = et_scope_return(scope, run_segment(n, scope, n->in));
+    et_tensor *y = run_segment(n, scope, n->in);
+    const bool made = y && y->scope == scope;
+    y = et_scope_return(scope, y);
     et_no_grad_end();
     et_scope_close(scope);
     if (!y)
@@ -50,6 +52,8 @@ static et_status checkpoint_fwd(et_node *n)
     for (int i = 0; i < n->n_in; i++)
         if (y == n->in[i])
             return et_op_raise(n, ET_EINVAL, "the segment returned its operand %d", i);
+    if (!made)
+        return et_op_raise(n, ET_EINVAL, "the segment returned a tensor that was there before it");
     if (!et_dtype_is_real(y->dtype))
         return et_op_raise(n, ET_EDTYPE, "the segment returned a %s tensor", et_dtype_name(y->dtype));
     n->out[0] = y;
@@ -78,11 +82,11 @@ static et_status checkpoint_bwd(et_node *n)
         *et_rng_default() = a->rng;
         et_tensor *y = run_segment(n, scope, in);
         *et_rng_default() = now;
-        status = y ? et_backward_from(y, et_gy(n, 0), 0) : et_error_status();
+        status = y ? et_backward_inside(y, et_gy(n, 0), n->n_in, in) : et_error_status();
     }
     for (int i = 0; i < n->n_in && !status; i++)
-        if (et_needs(n, i) && in[i]->grad)
-            status = et_gx_sum(n, i, in[i]->grad);
+        if (et_needs(n, i))
+            status = et_gx_sum(n, i, in[i]->grad ? in[i]->grad : in[i]->acc);
     et_scope_close(scope);
     return status;
 }
@@ -114,7 +118,7 @@ const et_op et_op_checkpoint = {
     .name = "checkpoint",
     .args = "r*",
     .n_out = 1,
-    .flags = ET_OP_ONCE,
+    .flags = ET_OP_ONCE | ET_OP_OUTSIDE,
     .saves_for = checkpoint_saves,
     .fwd = checkpoint_fwd,
     .bwd = checkpoint_bwd,
@@ -125,13 +129,13 @@ const et_op et_op_checkpoint = {
  *  (Chen et al. 2016, arXiv 1604.06174).
  *
  *  in       n_in <= ET_MAX_ARGS real tensors
- *  segment  a function of these; parameters that it reads are trained by et_backward
+ *  segment  a function of these; parameters and results that it reads besides get their gradients too
  *  user     handed to segment, must stay valid until the outermost scope closes
  *  return   what segment returns, one real tensor
  *
  *  The default random generator is set back for the second run, so that dropout repeats.
- *  Can be differentiated once. Errors: EINVAL (no segment, too many operands), and those
- *  of the segment. */
+ *  Can be differentiated once. Errors: EINVAL (no segment, too many operands, a result that the
+ *  segment has not made), and those of the segment. */
 et_tensor *(et_checkpoint)(et_segment segment, et_tensor *const *in, int n_in, void *user)
 {
     checkpoint_attr a = {segment, user, *et_rng_default()};

@@ -503,6 +503,47 @@ START_TEST(checkpoints)
 }
 END_TEST
 
+/* et_grad through a checkpoint leaves gradients of leaves alone, and et_backward after it adds to them. */
+START_TEST(grad_of_checkpoint)
+{
+    et_tensor *x = PARAM((2), 1, 2), *w = PARAM((1), 3), *b = PARAM((1), 0.5), *in[] = {x, b};
+    et_tensor *y, *want[2], *got[2];
+
+    et_seed(11);
+    y = segment(in, 2, w);
+    WORKS(et_grad(1, &y, NULL, 2, in, want, ET_RETAIN_GRAPH));
+    WORKS(et_backward_from(y, NULL, 0));
+    et_tensor *gw = et_clone(et_grad_of(w));
+    et_zero_grad_of(w);
+    et_zero_grad_of(x);
+    et_zero_grad_of(b);
+    et_seed(11);
+    y = et_checkpoint(segment, in, 2, w);
+    WORKS(et_grad(1, &y, NULL, 2, in, got, ET_RETAIN_GRAPH));
+    ck_assert(et_equal(got[0], want[0]) && et_equal(got[1], want[1]));
+    ck_assert(!w->reached && !x->reached && !b->reached);
+    WORKS(et_grad(1, &y, NULL, 1, in + 1, got, ET_RETAIN_GRAPH));
+    ck_assert(et_equal(got[0], want[1]));
+    ck_assert(!w->reached);
+    /* what the segment reads besides its operands, a leaf or not, can be asked for as well */
+    WORKS(et_grad(1, &y, NULL, 1, &w, got, ET_RETAIN_GRAPH));
+    ck_assert(et_equal(got[0], gw) && !w->reached);
+    WORKS(et_backward_from(y, NULL, 0));
+    ck_assert(et_equal(et_grad_of(w), gw) && et_equal(et_grad_of(x), want[0]));
+
+    et_tensor *v = PARAM((1), 1.5), *u = et_mul_scalar(v, 2), *other = PARAM((1), 1);
+    et_seed(11);
+    y = et_checkpoint(segment, in, 2, u);
+    WORKS(et_grad(1, &y, NULL, 1, &v, got, ET_RETAIN_GRAPH));
+    ck_assert_double_eq_tol(et_item(got[0]), 2 * et_item(gw), 1e-12);
+    WORKS(et_grad(1, &y, NULL, 1, &other, got, ET_RETAIN_GRAPH));
+    ck_assert_ptr_null(got[0]);
+    WORKS(et_grad(1, &y, NULL, 1, &other, got, ET_CREATE_GRAPH));
+    ck_assert_ptr_null(got[0]);
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, &x, got, ET_CREATE_GRAPH), ET_EGRAD, "once only");
+}
+END_TEST
+
 static et_tensor *fails(et_tensor *const *in, int n_in, void *user)
 {
     (void)n_in;
@@ -515,6 +556,13 @@ static et_tensor *passes_on(et_tensor *const *in, int n_in, void *user)
     (void)n_in;
     (void)user;
     return in[0];
+}
+
+static et_tensor *gives_user(et_tensor *const *in, int n_in, void *user)
+{
+    (void)in;
+    (void)n_in;
+    return user;
 }
 
 /* Comes back with a scope open in call number *user. */
@@ -542,6 +590,8 @@ START_TEST(checkpoint_misuse)
 
     FAILS(et_checkpoint(fails, &x, 1, NULL), ET_ESHAPE, "add: ");
     FAILS(et_checkpoint(passes_on, &x, 1, NULL), ET_EINVAL, "returned its operand 0");
+    FAILS(et_checkpoint(gives_user, &x, 1, PARAM((1), 3)), ET_EINVAL, "a tensor that was there before it");
+    FAILS(et_checkpoint(gives_user, &x, 1, et_exp(x)), ET_EINVAL, "a tensor that was there before it");
     FAILS(et_checkpoint(NULL, &x, 1, NULL), ET_EINVAL, "expected a segment");
     ck_assert_int_eq(et_scope_depth(), 1);
     ck_assert(et_grad_enabled());
@@ -697,6 +747,7 @@ int main(void)
     tcase_add_test(tc, once_only);
     tcase_add_test(tc, graph_reads);
     tcase_add_test(tc, checkpoints);
+    tcase_add_test(tc, grad_of_checkpoint);
     tcase_add_test(tc, checkpoint_misuse);
     suite_add_tcase(suite, tc);
     tc = tcase_create("tape");
