@@ -49,8 +49,10 @@ void et_span_end(et_span *s, const et_node *n, et_profile_kind kind, double flop
 double et_span_bytes(const et_node *n, bool backward);
 double et_span_flops(const et_node *n, bool backward);
 
-/* Sets how many et_mixed_begin are open, to run something as it ran before; returns how many were. */
+/* Sets how many et_mixed_begin, or et_no_grad_begin, are open, to run something as it ran before; returns how
+ * many were. */
 int et_mixed_set(int depth);
+int et_no_grad_set(int depth);
 
 /* For a rule that computed y again, on a tape of its own: sweeps that tape in the way of the sweep in which
  * the rule runs, grad being the cotangent of y. Of the n leaves `in` made for it those that require a

@@ -80,7 +80,9 @@ static et_status checkpoint_bwd(et_node *n)
     }
     if (!status) {
         *et_rng_default() = a->rng;
+        const int no_grad = et_no_grad_set(0);
         et_tensor *y = run_segment(n, scope, in);
+        et_no_grad_set(no_grad);
         *et_rng_default() = now;
         status = y ? et_backward_inside(y, et_gy(n, 0), n->n_in, in) : et_error_status();
     }

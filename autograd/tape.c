@@ -25,6 +25,14 @@ void et_no_grad_end(void)
         no_grad_depth--;
 }
 
+int et_no_grad_set(int depth)
+{
+    const int before = no_grad_depth;
+
+    no_grad_depth = depth;
+    return before;
+}
+
 bool et_grad_enabled(void) { return no_grad_depth == 0; }
 void et_set_anomaly(bool on) { anomaly = on; }
 bool et_anomaly(void) { return anomaly; }
