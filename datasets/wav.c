@@ -285,11 +285,11 @@ et_status et_audio_write_wav(const char *path, const et_tensor *samples, int64_t
     if (!s.w)
         return et_error_status();
     put(&s, header, size);
-    if (put_samples(&s, samples, encoding) < 0) {
-        et_writer_discard(s.w);
-        return et_fail_status(path);
-    }
-    return et_writer_commit(s.w);
+    et_status status = put_samples(&s, samples, encoding);
+    if (status == ET_OK)
+        return et_writer_commit(s.w);
+    et_writer_discard(s.w);
+    return status == ET_EINVAL ? et_fail_status(path) : status; /* what the writer says names the file */
 }
 
 unsigned char *et_audio_wav(const char *name, const et_tensor *samples, int64_t rate,
