@@ -109,7 +109,7 @@ const et_program *et_cli_program(const et_cli *cli);
 const et_verb *et_cli_verb(const et_cli *cli);
 
 /** Ends a verb that failed: prints "PROGRAM: the pending error" in one line and returns
- *  ET_EXIT_USAGE where what the user gave is at fault (EINVAL; a file's EIO, EFORMAT),
+ *  ET_EXIT_USAGE where what the user gave is at fault (EINVAL; a file's EIO, EFORMAT, EDTYPE),
  *  else ET_EXIT_FAILURE. */
 int et_cli_fail(const et_cli *cli);
 /** Ends a verb whose command line proves wrong only now: prints the line, returns

@@ -26,7 +26,8 @@ int et_cli_fail(const et_cli *cli)
     et_status s = et_error_status();
 
     print_line(et_cli_program(cli)->name, s == ET_OK ? "failed" : et_error_message());
-    return s == ET_EIO || s == ET_EFORMAT || s == ET_EINVAL ? ET_EXIT_USAGE : ET_EXIT_FAILURE;
+    return s == ET_EIO || s == ET_EFORMAT || s == ET_EDTYPE || s == ET_EINVAL ? ET_EXIT_USAGE
+                                                                              : ET_EXIT_FAILURE;
 }
 
 int et_cli_misuse(const et_cli *cli, const char *fmt, ...)
