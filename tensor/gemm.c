@@ -28,7 +28,8 @@ enum {
     SHORT_ROW = 128,              /* bytes of a short row of B for each lane of a vector */
     L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
     SHARED_BYTES = 4 << 20,       /* most of a packed B that threads share */
-    PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself */
+    PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself, */
+    PRIVATE_ROWS = 192,           /* and any B for so many rows a thread: one that cores hand over costs more */
     ROW_GROUP = 24,               /* a multiple of every tile height */
     A_GROUP = 48,                 /* rows of A packed together: whole lines of a transposed one */
     A_GAP = 16,                   /* elements between packed tiles' rows, against equal places in the cache */
@@ -399,7 +400,8 @@ static et_status product(gemm_job *w, int threads)
     char *heap = NULL;
 
     plan_pieces(w, g->n, threads);
-    if (w->row_chunks > 1 && !w->direct && !g->packed && g->k * g->n > PRIVATE_ELEMS)
+    if (w->row_chunks > 1 && w->rows_per < PRIVATE_ROWS && !w->direct && !g->packed &&
+        g->k * g->n > PRIVATE_ELEMS)
         return shared_product(w, threads);
     plan_slot(w, w->cols_per < g->n ? w->cols_per : g->n);
     int64_t pieces = w->row_chunks * w->col_chunks, bytes = pieces * w->slot;

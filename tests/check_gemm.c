@@ -406,7 +406,8 @@ START_TEST(threads)
 {
     static const struct { int64_t m, n, k; int la, lb; int64_t batch; } shapes[] = {
         {300, 200, 150, LAYOUT_N, LAYOUT_N, 1},  /* rows, B packed by each thread */
-        {300, 700, 600, LAYOUT_T, LAYOUT_T, 1},  /* rows, B packed once */
+        {300, 700, 600, LAYOUT_T, LAYOUT_T, 1},
+        {390, 700, 600, LAYOUT_N, LAYOUT_T, 1},  /* rows, B packed by each of two threads, once for more */
         {511, 200, 150, LAYOUT_T, LAYOUT_N, 1},  /* B read in place under a transposed A */
         {1023, 200, 150, LAYOUT_T, LAYOUT_N, 1}, /* A packed as well */
         {511, 700, 600, LAYOUT_T, LAYOUT_N, 1},
