@@ -42,6 +42,7 @@ enum {
     PANEL_ELEMS = 128 * 1024, /* of dy, transposed, for a block */
     LEAST_BLOCKS = 16,        /* of all samples */
     OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
+    TURNED = 16,              /* rows of it that are turned back together: whole lines of what it was summed in */
     LEAST_AREA = 48,          /* positions of a sample whose product with a 1 x 1 kernel is worth a call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
     SHARDS = 8,               /* of the batch, for gradients of weights */
@@ -589,28 +590,31 @@ static void channels_body(int64_t lo, int64_t hi, void *user)
     weight_part(j, 0, j->s.batch, lo, hi, j->y, slot_of(j, lo));
 }
 
-/* Rows o of the gradient from columns o of the transposed one, shards added in order. */
+/* Rows of the gradient, TURNED at a time, from columns of the transposed one, shards added in order. */
 static void turn_back_body(int64_t lo, int64_t hi, void *user)
 {
     enum { WIDE = 256 };
     const conv_job *j = user;
     const int64_t k = j->s.in * j->taps;
-    double line[WIDE];
+    double block[TURNED * WIDE];
 
-    for (int64_t o = lo; o < hi; o++)
+    for (int64_t o = lo * TURNED, oe; o < min64(hi * TURNED, j->s.out); o = oe) {
+        oe = min64(o + TURNED, j->s.out);
         for (int64_t p = 0; p < k; p += WIDE) {
-            const int64_t n = min64(WIDE, k - p);
-            char *to = j->dw + (o * k + p) * j->es;
+            const int64_t n = min64(WIDE, k - p), width = round_up(n, j->kr->lanes);
             for (int64_t g = 0; g < j->shards; g++) {
-                const int add = g > 0 || j->acc;
-                j->kr->conv_gather(1, j->y + ((g * k + p) * j->ldo + o) * j->es, 0, n * j->ldo, 0, j->ldo,
-                                   line, 0, n);
-                if (add)
-                    j->kr->binary[ET_B_ADD](n, to, 1, line, 1, to);
-                else
-                    memcpy(to, line, (size_t)(n * j->es));
+                j->kr->gemm_pack(oe - o, n, j->y + ((g * k + p) * j->ldo + o) * j->es, 1, j->ldo, block, width);
+                for (int64_t r = 0; r < oe - o; r++) {
+                    const char *row = (const char *)block + r * width * j->es;
+                    char *to = j->dw + ((o + r) * k + p) * j->es;
+                    if (g > 0 || j->acc)
+                        j->kr->binary[ET_B_ADD](n, to, 1, row, 1, to);
+                    else
+                        memcpy(to, row, (size_t)(n * j->es));
+                }
             }
         }
+    }
 }
 
 et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy, void *dweight,
@@ -645,7 +649,8 @@ et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, c
     if ((j.y = et_pool_alloc((size_t)(j.shards * k * j.ldo * j.es)))) {
         et_parallel_for(items, j.chunk, small ? shard_body : channels_body, &j);
         j.acc = acc;
-        et_parallel_for(c->out, et_row_grain(c->out, 4 * k * j.shards), turn_back_body, &j);
+        const int64_t turns = ceil_div(c->out, TURNED);
+        et_parallel_for(turns, et_row_grain(turns, TURNED * 2 * k * j.shards), turn_back_body, &j);
     } else {
         status = et_error_status();
     }

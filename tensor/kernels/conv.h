@@ -214,6 +214,25 @@ static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int6
             }
 }
 
+#if defined(GEMM_EVEN)
+/* out[2 t] += in[t] for t < n; to those between -0 is added, which changes none. */
+V_INLINE void conv_scatter_even(const real *in, real *out, int64_t n)
+{
+    const vr none = v_set((real)-0.0);
+
+    for (; n > 0; n -= LANES, in += LANES, out += 2 * LANES) {
+        const vr v = n >= LANES ? v_load(in) : v_load_n(in, (int)n);
+        const int64_t wide = 2 * n - 1;
+        vr second, first = v_load_two(out, wide, &second);
+        first += GEMM_LO(v, none);
+        second += GEMM_HI(v, none);
+        v_store_k(out, first, wide < LANES ? (int)wide : LANES, wide >= LANES);
+        if (wide > LANES)
+            v_store_k(out + LANES, second, wide < 2 * LANES ? (int)wide - LANES : LANES, wide >= 2 * LANES);
+    }
+}
+#endif
+
 /* The way back: row[start + t step] += in[t] where that lies within 0 .. width-1. */
 static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vdst, int64_t ldd, int64_t width,
                          int64_t start, int64_t step, int64_t n)
@@ -232,6 +251,12 @@ static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vds
             EACH(t1 - t0, { ST(out, LD(out) + LD(in)); });
             continue;
         }
+#if defined(GEMM_EVEN)
+        if (step == 2) {
+            conv_scatter_even(src + t0, dst + start + 2 * t0, t1 - t0);
+            continue;
+        }
+#endif
         for (int64_t t = t0; t < t1; t++)
             dst[start + t * step] += src[t];
     }
