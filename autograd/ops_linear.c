@@ -2,9 +2,12 @@
  * and the weight's gradient is added where it is kept. */
 #include "config.h"
 
+#include <string.h>
+
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "autograd/shards.h"
 #include "tensor/gemm.h"
 #include "tensor/ints.h"
 
@@ -138,155 +141,243 @@ enum {
     SHARDS = 16 /* of the rows, at most */,
     LEAST = 32 /* rows of a shard */, FINE_LEAST = 2,
     BLOCK = 8192 /* elements that go through together */, FINE_BLOCK = 8,
-    MANY_ROWS = 1024 /* and more are halved, where */, FINE_MANY_ROWS = 2,
-    SMALL = 16 /* times a weight's elements are not more than those of dZ and X */, FINE_SMALL = 1
+    MANY_ROWS = 1024 /* and more go to all gradients at once, where */, FINE_MANY_ROWS = 2,
+    SMALL = 16 /* times a weight's elements are not more than those of dZ and X */, FINE_SMALL = 1,
+    WALK_BYTES = 786432 /* of dZ and X that do so together, */,
+    WALK_ROWS = 48 /* in multiples of so many rows */, FINE_WALK_ROWS = 3
 };
 
-/* What goes over the rows of the output's gradient once: through the activation, and into the bias's
- * gradient, in shards that the number of rows decides, so that a thread reads what it wrote. */
-typedef struct rows_job {
+typedef struct backward {
+    et_node *n;
     const et_kernels *kr;
-    int64_t rows, width, es, shard; /* rows of a shard */
+    int64_t rows, width, depth, es;
     et_act act;
-    bool slope;                     /* s is the derivative itself */
-    const char *s, *gy;             /* what the derivative reads; the output's gradient */
-    char *gz;                       /* gradient of what goes into the activation */
-    char *sums;                     /* [shards, width] or NULL */
-} rows_job;
+    bool slope;                 /* s is the derivative itself */
+    const char *s, *gy;         /* what the derivative reads; the output's gradient */
+    const char *x, *w;          /* NULL: the other's gradient is not needed */
+    int64_t rsx, csx, rsw, csw;
+    char *gz;                   /* gradient of what goes into the activation, as large as gy; or NULL: */
+    char *own;                  /* [lanes][block, width], of the rows in hand */
+    int64_t shard, block;       /* rows of a shard; that go through together */
+    char *dx;                   /* NULL: not needed */
+    int dx_acc;
+    /* shard by shard */
+    et_lanes lanes;
+    et_shard_grad dw, db;
+    char *packed;               /* [lanes] w as the products read it, or NULL; */
+    int64_t packed_bytes;       /* of one, */
+    bool *made;                 /* [lanes] and whether it is there */
+    /* all at once */
+    char *sums;                 /* [shards, width] of the bias's gradient, or NULL */
+} backward;
 
-static void through_act(const rows_job *w, int64_t at, int64_t count)
+/* Elements at .. at + count of the output's gradient go through the activation, to gz. */
+static void through_act(const backward *p, int64_t at, int64_t count, char *gz)
 {
-    const char *s = w->s + at * w->es, *gy = w->gy + at * w->es;
-    char *gz = w->gz + at * w->es;
+    const char *s = p->s + at * p->es, *gy = p->gy + at * p->es;
 
-    if (w->slope)
-        w->kr->binary[ET_B_MUL](count, s, 1, gy, 1, gz);
+    if (p->slope)
+        p->kr->binary[ET_B_MUL](count, s, 1, gy, 1, gz);
     else
-        w->kr->unary_bwd[w->act == ET_ACT_RELU   ? ET_U_RELU
-                         : w->act == ET_ACT_TANH ? ET_U_TANH
-                         : w->act == ET_ACT_GELU ? ET_U_GELU
+        p->kr->unary_bwd[p->act == ET_ACT_RELU   ? ET_U_RELU
+                         : p->act == ET_ACT_TANH ? ET_U_TANH
+                         : p->act == ET_ACT_GELU ? ET_U_GELU
                                                  : ET_U_SIGMOID](count, s, gy, gz, 0);
 }
 
+/* What backward reads. */
+static et_status backward_open(et_node *n, backward *p)
+{
+    const et_tensor *x = n->in[0], *w = n->in[1];
+
+    *p = (backward){.n = n, .kr = et_k(n), .rows = row_count(x), .width = w->shape[0], .depth = w->shape[1],
+                    .es = (int64_t)et_dtype_size(x->dtype), .act = ET_ATTR(n, linear_attr)->act,
+                    .slope = n->remade, .gy = et_gy_data(n, 0)};
+    if (p->act != ET_ACT_NONE)
+        p->s = et_data(p->act == ET_ACT_GELU ? n->saved[0] : n->out[0]);
+    if (et_needs(n, 0)) {
+        p->w = et_data(w);
+        p->rsw = w->strides[0];
+        p->csw = w->strides[1];
+    }
+    if (et_needs(n, 1))
+        p->x = as_rows(n, x, &p->rsx, &p->csx);
+    return !p->gy || (p->act != ET_ACT_NONE && !p->s) || (et_needs(n, 0) && !p->w) ||
+                   (et_needs(n, 1) && !p->x)
+               ? et_error_status()
+               : ET_OK;
+}
+
+/* dW (+)= dZ^T X of rows first .. first + count - 1. */
+static et_status weight_product(const backward *p, int64_t first, int64_t count, const void *gz, void *dw,
+                                int acc)
+{
+    const et_gemm_args g = {.m = p->width, .n = p->depth, .k = count, .a = gz, .rsa = 1, .csa = p->width,
+                            .b = p->x + first * p->rsx * p->es, .rsb = p->rsx, .csb = p->csx, .c = dw,
+                            .ldc = p->depth, .alpha = 1, .beta = acc};
+
+    return et_product(p->n, p->kr->dtype, &g);
+}
+
+/* dX (+)= dZ W of the same rows. */
+static et_status input_product(const backward *p, int64_t first, int64_t count, const void *gz,
+                               const void *packed)
+{
+    const et_gemm_args g = {.m = count, .n = p->depth, .k = p->width, .a = gz, .rsa = p->width, .csa = 1,
+                            .b = p->w, .rsb = p->rsw, .csb = p->csw, .packed = packed,
+                            .c = p->dx + first * p->depth * p->es, .ldc = p->depth, .alpha = 1,
+                            .beta = p->dx_acc};
+
+    return et_product(p->n, p->kr->dtype, &g);
+}
+
+/* --- many rows, a small weight: rows in the cache go to all three gradients --------------- */
+
+/* w in the order in which this lane's products read it, packed by the thread that reads it. */
+static const void *packed_for(const backward *p, int64_t lane)
+{
+    if (!p->packed)
+        return NULL;
+    char *packed = p->packed + lane * p->packed_bytes;
+    if (!p->made[lane])
+        et_gemm_pack(p->kr->dtype, p->width, p->depth, p->w, p->rsw, p->csw, packed);
+    p->made[lane] = true;
+    return packed;
+}
+
+static et_status back_shard(const void *user, int64_t shard, int64_t lane)
+{
+    const backward *p = user;
+    const void *packed = packed_for(p, lane);
+    const int64_t from = shard * p->shard, to = min64(p->rows, from + p->shard);
+    et_status status = ET_OK;
+
+    for (int64_t r = from, n; r < to && !status; r += n) {
+        n = min64(p->block, to - r);
+        const int64_t at = r * p->width;
+        char *gz = p->gz ? p->gz + at * p->es : p->own + lane * p->block * p->width * p->es;
+        if (p->act != ET_ACT_NONE)
+            through_act(p, at, n * p->width, gz);
+        if (p->db.to)
+            p->kr->col_sum(n, p->width, gz, p->width, p->db.part[shard], r > from || (!shard && p->db.acc));
+        if (p->dw.to)
+            status = weight_product(p, r, n, gz, p->dw.part[shard], r > from || (!shard && p->dw.acc));
+        if (p->dx && !status)
+            status = input_product(p, r, n, gz, packed);
+    }
+    et_shard_end(p->kr, &p->lanes, &p->dw, shard);
+    et_shard_end(p->kr, &p->lanes, &p->db, shard);
+    return status;
+}
+
+/* Shards of the rows, whose sums for the weight and the bias are added up in order; a thread reads the rows
+ * that it made. */
+static et_status back_by_shards(backward *p)
+{
+    et_node *n = p->n;
+    const int64_t row = (p->width + p->depth) * p->es, some = et_cut(WALK_ROWS, FINE_WALK_ROWS);
+    char *over = et_gy_over(n);
+    et_status status;
+
+    p->shard = et_shard_rows(p->rows, 1, 2.0 * (double)p->width * (double)(p->depth + 1));
+    p->block = min64(p->shard, max64(1, et_cut(WALK_BYTES / row, 1) / some) * some);
+    p->lanes = et_lanes_for(ceil_div(p->rows, p->shard));
+    p->lanes.spent = over;
+    p->lanes.spent_bytes = p->shard * p->width * p->es;
+    p->gz = p->act == ET_ACT_NONE ? (char *)(uintptr_t)p->gy : over;
+    if (!p->gz && !(p->own = et_scratch(n, (size_t)(p->lanes.count * p->block * p->width * p->es))))
+        return et_error_status();
+    if (p->w && !n->mixed) {
+        const size_t lanes = (size_t)p->lanes.count;
+        p->packed_bytes = round_up((int64_t)et_gemm_packed_bytes(p->kr->dtype, p->width, p->depth), 64);
+        if (!(p->packed = et_scratch(n, lanes * (size_t)p->packed_bytes)) ||
+            !(p->made = et_scratch(n, lanes * sizeof *p->made)))
+            return et_error_status();
+        memset(p->made, 0, lanes * sizeof *p->made);
+    }
+    if ((p->w && !(p->dx = et_gx_over(n, 0, &p->dx_acc))) ||
+        et_shard_grad_open(n, 1, &p->lanes, p->width * p->depth, &p->dw) ||
+        et_shard_grad_open(n, 2, &p->lanes, p->width, &p->db))
+        return et_error_status();
+    if ((status = et_shards_run(n, &p->lanes, back_shard, p)))
+        return status;
+    et_shard_grad_sum(p->kr, &p->lanes, &p->dw);
+    et_shard_grad_sum(p->kr, &p->lanes, &p->db);
+    return ET_OK;
+}
+
+/* --- else: one gradient after the other, each on all threads ------------------------------ */
+
+/* Rows of some shards once through the activation and into the bias's gradient. */
 static void rows_body(int64_t lo, int64_t hi, void *user)
 {
-    const rows_job *w = user;
-    const int64_t some = max64(1, et_cut(BLOCK, FINE_BLOCK) / w->width);
+    const backward *p = user;
+    const int64_t some = max64(1, et_cut(BLOCK, FINE_BLOCK) / p->width);
 
     for (int64_t i = lo; i < hi; i++) {
-        const int64_t from = i * w->shard, to = min64(from + w->shard, w->rows);
+        const int64_t from = i * p->shard, to = min64(from + p->shard, p->rows);
         for (int64_t r = from; r < to; r += some) {
-            const int64_t n = min64(some, to - r);
-            if (w->act != ET_ACT_NONE)
-                through_act(w, r * w->width, n * w->width);
-            if (w->sums)
-                w->kr->col_sum(n, w->width, w->gz + r * w->width * w->es, w->width,
-                               w->sums + i * w->width * w->es, r > from);
+            const int64_t n = min64(some, to - r), at = r * p->width;
+            if (p->act != ET_ACT_NONE)
+                through_act(p, at, n * p->width, p->gz + at * p->es);
+            if (p->sums)
+                p->kr->col_sum(n, p->width, p->gz + at * p->es, p->width,
+                               p->sums + i * p->width * p->es, r > from);
         }
     }
 }
 
-/* Gradient of what goes into the activation; adds up that of the bias on the way. */
-static const void *before_act(et_node *n, int64_t rows, int64_t width)
+/* Gradient of what goes into the activation; adds up that of the bias on the way, in shards that the number of
+ * rows decides, so that a thread reads what it wrote. */
+static et_status before_act(backward *p)
 {
-    rows_job w = {.kr = et_k(n), .rows = rows, .width = width, .act = ET_ATTR(n, linear_attr)->act};
-    int64_t shards = max64(1, min64(rows / et_cut(LEAST, FINE_LEAST), SHARDS));
+    et_node *n = p->n;
+    int64_t shards = max64(1, min64(p->rows / et_cut(LEAST, FINE_LEAST), SHARDS));
     const bool bias = et_needs(n, 2);
     int acc;
 
-    w.gy = et_gy_data(n, 0);
-    if (!w.gy || (w.act == ET_ACT_NONE && !bias))
-        return w.gy;
-    w.es = (int64_t)et_dtype_size(n->out[0]->dtype);
-    w.gz = (char *)(uintptr_t)w.gy;
-    if (w.act != ET_ACT_NONE) {
-        w.s = et_data(w.act == ET_ACT_GELU ? n->saved[0] : n->out[0]);
-        w.slope = n->remade;
-        w.gz = et_gy_over(n);
-        w.gz = w.gz ? w.gz : et_scratch(n, (size_t)(rows * width * w.es));
-        if (!w.s || !w.gz)
-            return NULL;
-    }
+    p->gz = (char *)(uintptr_t)p->gy;
+    if (p->act == ET_ACT_NONE && !bias)
+        return ET_OK;
+    if (p->act != ET_ACT_NONE && !(p->gz = et_gy_over(n)) &&
+        !(p->gz = et_scratch(n, (size_t)(p->rows * p->width * p->es))))
+        return et_error_status();
     char *gb = bias ? et_gx(n, 2, &acc) : NULL;
-    w.sums = bias ? et_scratch(n, (size_t)(shards * width * w.es)) : NULL;
-    if (bias && (!gb || !w.sums))
-        return NULL;
-    if (rows && width) {
-        w.shard = ceil_div(rows, shards);
-        shards = ceil_div(rows, w.shard);
-        et_parallel_for(shards, et_row_grain(shards, w.shard * width), rows_body, &w);
+    p->sums = bias ? et_scratch(n, (size_t)(shards * p->width * p->es)) : NULL;
+    if (bias && (!gb || !p->sums))
+        return et_error_status();
+    if (p->rows && p->width) {
+        p->shard = ceil_div(p->rows, shards);
+        shards = ceil_div(p->rows, p->shard);
+        et_parallel_for(shards, et_row_grain(shards, p->shard * p->width), rows_body, p);
     } else {
         shards = 0;
     }
     if (bias)
-        w.kr->col_sum(shards, width, w.sums, width, gb, acc);
-    return w.gz;
-}
-
-typedef struct halves_job {
-    const et_kernels *kr;
-    int64_t size, es;
-    const char *halves;
-    char *to;
-    int acc;
-} halves_job;
-
-static void halves_body(int64_t lo, int64_t hi, void *user)
-{
-    const halves_job *w = user;
-
-    w->kr->col_sum(2, hi - lo, w->halves + lo * w->es, w->size, w->to + lo * w->es, w->acc);
-}
-
-/* dW = dZ^T X; for many rows and a small weight as the sum of two products, each of them with its half of the
- * rows, which are nearer to the thread that made them. */
-static et_status weight_grad(et_node *n, const void *gz, int64_t rows, int64_t width, int64_t depth)
-{
-    const int64_t many = et_cut(MANY_ROWS, FINE_MANY_ROWS), small = et_cut(SMALL, FINE_SMALL);
-    const et_tensor *x = n->in[0];
-    et_gemm_args g = {.m = width, .n = depth, .k = rows, .a = gz, .rsa = 1, .csa = width, .ldc = depth,
-                      .alpha = 1};
-    halves_job h = {.kr = et_k(n), .size = width * depth, .es = (int64_t)et_dtype_size(x->dtype)};
-
-    g.b = as_rows(n, x, &g.rsb, &g.csb);
-    h.to = et_gx(n, 1, &h.acc);
-    if (!g.b || !h.to)
-        return et_error_status();
-    if (rows < many || rows % 2 || small * h.size > rows * (width + depth)) {
-        g.c = h.to;
-        g.beta = h.acc;
-        return et_product(n, x->dtype, &g);
-    }
-    g.k = rows / 2;
-    g.batch = 2;
-    g.sa = g.k * width;
-    g.sb = g.k * g.rsb;
-    g.sc = h.size;
-    h.halves = g.c = et_scratch(n, (size_t)(2 * h.size * h.es));
-    if (!g.c || et_product(n, x->dtype, &g))
-        return et_error_status();
-    et_parallel_for(h.size, et_row_grain(h.size, 1), halves_body, &h);
+        p->kr->col_sum(shards, p->width, p->sums, p->width, gb, acc);
     return ET_OK;
 }
 
 static et_status linear_bwd(et_node *n)
 {
-    const et_tensor *x = n->in[0], *w = n->in[1];
-    const int64_t rows = row_count(x), width = w->shape[0], depth = w->shape[1];
-    const void *gz = before_act(n, rows, width);
-    et_status status = ET_OK;
+    const int64_t many = et_cut(MANY_ROWS, FINE_MANY_ROWS), small = et_cut(SMALL, FINE_SMALL);
+    backward p;
+    et_status status = backward_open(n, &p);
     int acc;
 
-    if (!gz)
-        return et_error_status();
-    if (et_needs(n, 1))
-        status = weight_grad(n, gz, rows, width, depth);
-    if (status == ET_OK && et_needs(n, 0)) { /* dX = dZ W, over X, which is not read any more */
-        et_gemm_args g = {.m = rows, .n = depth, .k = width, .a = gz, .rsa = width, .csa = 1, .b = et_data(w),
-                          .rsb = w->strides[0], .csb = w->strides[1], .ldc = depth, .alpha = 1};
-        g.c = et_gx_over(n, 0, &acc);
-        g.beta = acc;
-        status = g.b && g.c ? et_product(n, x->dtype, &g) : et_error_status();
+    if (status)
+        return status;
+    if (p.rows >= many && p.width && p.depth && small * p.width * p.depth <= p.rows * (p.width + p.depth))
+        return back_by_shards(&p);
+    if ((status = before_act(&p)))
+        return status;
+    if (et_needs(n, 1)) {
+        void *dw = et_gx(n, 1, &acc);
+        status = dw ? weight_product(&p, 0, p.rows, p.gz, dw, acc) : et_error_status();
+    }
+    if (status == ET_OK && et_needs(n, 0)) { /* over X, which is not read any more */
+        p.dx = et_gx_over(n, 0, &p.dx_acc);
+        status = p.dx ? input_product(&p, 0, p.rows, p.gz, NULL) : et_error_status();
     }
     return status;
 }
@@ -343,7 +434,7 @@ ET_CALL(act_relu, et_linear_act(in[0], in[1],
 static const et_sample linear_samples[] = {
     {"rows", 3, {M(3, 4), M(5, 4), V(5)}, linear_sample, 0},
     {"past a piece", 3, {M(600, 2), M(131, 2), V(131)}, linear_sample, 0},
-    {"two halves of the rows", 3, {M(1024, 3), M(2, 3), V(2)}, linear_sample, 0},
+    {"shards of the rows", 3, {M(1024, 3), M(2, 3), V(2)}, linear_sample, 0},
     {"no bias", 2, {M(3, 4), M(5, 4)}, linear_bare, 0},
     {"vector", 3, {V(4), M(5, 4), V(5)}, linear_sample, 0},
     {"three dimensions", 3, {B3(2, 3, 4), M(5, 4), V(5)}, linear_sample, 0},
