@@ -28,7 +28,8 @@ enum {
     CHUNK_ROWS = 64,    /* of C that a thread computes: their part of A is 64 KiB */
     MAX_ROWS = 4096,    /* of A that are packed at once */
     MAX_PACKED = 1 << 20, /* pairs of B that are packed at once where that costs nothing: 4 MiB */
-    CHUNKS = 8          /* C is cut into as many where it is large enough */
+    CHUNKS = 8,         /* C is cut into as many where it is large enough */
+    PRIVATE = 192       /* rows or columns of a thread that packs for itself */
 };
 
 static const et_bf16_kernels *native(void)
@@ -267,6 +268,62 @@ static et_status run_all_native(const et_bf16_kernels *kr, et_dtype from, const 
     return status;
 }
 
+/* A large product, some rows or columns of C for each thread. */
+typedef struct pieces {
+    const et_bf16_kernels *kr;
+    et_dtype from;
+    const et_gemm_args *args;
+    bool by_cols;
+    int64_t per;       /* rows or columns of a piece */
+    et_status *status; /* [pieces] */
+} pieces;
+
+static void piece_body(int64_t lo, int64_t hi, void *user)
+{
+    const pieces *w = user;
+    const int64_t size = (int64_t)et_dtype_size(w->from);
+
+    for (int64_t t = lo; t < hi; t++) {
+        const int64_t at = t * w->per;
+        et_gemm_args g = *w->args;
+        const int64_t row = w->by_cols ? 0 : at, col = w->by_cols ? at : 0;
+        g.m = w->by_cols ? g.m : min64(w->per, g.m - at);
+        g.n = w->by_cols ? min64(w->per, g.n - at) : g.n;
+        g.a = (const char *)g.a + row * g.rsa * size;
+        g.b = (const char *)g.b + col * g.csb * size;
+        g.c = (float *)g.c + row * g.ldc + col;
+        g.bias = g.bias ? (const float *)g.bias + col : NULL;
+        g.residual = g.residual ? (const float *)g.residual + row * g.ldr + col : NULL;
+        g.out = g.out ? (float *)g.out + row * g.ldo + col : NULL;
+        if ((w->status[t] = run_all_native(w->kr, w->from, &g)))
+            et_error_clear(); /* raised again by the thread that called */
+    }
+}
+
+/* Threads with large pieces pack what they need of both operands for themselves: to hand packed lines from
+ * core to core costs more than to pack the smaller operand twice. */
+static et_status run_pieces(const et_bf16_kernels *kr, et_dtype from, const et_gemm_args *g)
+{
+    const double products = (double)max64(1, g->batch) * (double)max64(1, g->batch2);
+    const int threads = et_threads_for(2.0 * (double)g->m * (double)g->n * (double)g->k * products);
+    pieces w = {.kr = kr, .from = from, .args = g, .by_cols = g->m < g->n};
+    const int64_t size = w.by_cols ? g->n : g->m;
+    et_status status = ET_OK;
+
+    w.per = round_up(ceil_div(size, threads), w.by_cols ? COLS : LANES);
+    if (threads == 1 || w.per < PRIVATE || w.per >= size)
+        return run_all_native(kr, from, g);
+    const int64_t count = ceil_div(size, w.per);
+    if (!(w.status = et_pool_alloc((size_t)count * sizeof *w.status)))
+        return et_error_status();
+    et_parallel_for(count, 1, piece_body, &w);
+    for (int64_t i = 0; i < count && !status; i++)
+        if (w.status[i])
+            status = et_raise(w.status[i], "gemm_bf16: a thread's part failed");
+    et_pool_free(w.status);
+    return status;
+}
+
 /* --- without ------------------------------------------------------------------------------------- */
 
 /* Lines of a matrix that become float32, one after the other. */
@@ -340,5 +397,5 @@ et_status et_gemm_bf16(et_dtype from, const et_gemm_args *args)
         return et_raise(ET_EDTYPE, "gemm_bf16: operands of %s", et_dtype_name(from));
     if (args->m <= 0 || args->n <= 0 || args->k <= 0)
         return et_gemm(ET_F32, args);
-    return kr ? run_all_native(kr, from, args) : run_all_widened(from, args);
+    return kr ? run_pieces(kr, from, args) : run_all_widened(from, args);
 }
