@@ -315,6 +315,15 @@ START_TEST(attention_rows)
             }
             ck_assert(same_bits(&z, &x, rows * n, ARRAY_MAX + ARRAY_GUARD));
         }
+    /* scores that are made again may be a little larger than they were: no weight is more than 1 */
+    for (int64_t i = 0; i < 40; i++)
+        put(&x, i, 1), put(&mask, i, 0), put(&mean, i, 0.999);
+    for (int masked = 0; masked < 2; masked++) {
+        y = x;
+        k->attn_weights(2, 20, at(&y, 0), masked ? at(&mask, 0) : NULL, 0, at(&mean, 0));
+        for (int64_t i = 0; i < 40; i++)
+            assert_near(get(&y, i), 1, 0, "%s attn_weights at most", k->name);
+    }
 }
 END_TEST
 
