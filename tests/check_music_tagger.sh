@@ -170,11 +170,11 @@ expect "a list" run train --data mtat --lists list.csv --out l $short --model ra
 title=the_first_orchestra_of_a_long_name-a_long_concert-01-and_a_title_of_many_words_that_goes_on_for_a_while
 mkdir long
 echo "clip,split,tags" > long.csv
-n=0
+clip=0
 for file in mtat/0/*.wav mtat/c/*.wav; do
-    n=$((n + 1))
-    cp "$file" "long/$title-$n-29.wav"
-    echo "$title-$n-29,$(case $file in */c/*) echo valid ;; *) echo train ;; esac),$([ $((n % 2)) -eq 0 ] && echo ギター || echo ピアノ)" >> long.csv
+    clip=$((clip + 1))
+    cp "$file" "long/$title-$clip-29.wav"
+    echo "$title-$clip-29,$(case $file in */c/*) echo valid ;; *) echo train ;; esac),$([ $((clip % 2)) -eq 0 ] && echo ギター || echo ピアノ)" >> long.csv
 done
 # shellcheck disable=SC2086
 expect "clips with long names" run train --data long --lists long.csv --out long-run $short --window 64
