@@ -142,8 +142,9 @@ enum {
     LEAST = 32 /* rows of a shard */, FINE_LEAST = 2,
     BLOCK = 8192 /* elements that go through together */, FINE_BLOCK = 8,
     MANY_ROWS = 1024 /* and more go to all gradients at once, where */, FINE_MANY_ROWS = 2,
-    SMALL = 16 /* times a weight's elements are not more than those of dZ and X */, FINE_SMALL = 1,
-    WALK_BYTES = 786432 /* of dZ and X that do so together, */,
+    SMALL = 16 /* times a weight's elements are not more than those of dZ and X, */, FINE_SMALL = 1,
+    WALK_ELEMS = 500000 /* nor than these, of which each shard has a copy in the cache */,
+    WALK_BYTES = 786432 /* of dZ and X that go together, */,
     WALK_ROWS = 48 /* in multiples of so many rows */, FINE_WALK_ROWS = 3
 };
 
@@ -270,8 +271,8 @@ static et_status back_shard(const void *user, int64_t shard, int64_t lane)
     return status;
 }
 
-/* Shards of the rows, whose sums for the weight and the bias are added up in order; a thread reads the rows
- * that it made. */
+/* Shards of the rows, eight at most, whose sums for the weight and the bias are added up in order; a thread
+ * reads rows that it made. */
 static et_status back_by_shards(backward *p)
 {
     et_node *n = p->n;
@@ -279,8 +280,10 @@ static et_status back_by_shards(backward *p)
     char *over = et_gy_over(n);
     et_status status;
 
-    p->shard = et_shard_rows(p->rows, 1, 2.0 * (double)p->width * (double)(p->depth + 1));
+    p->shard = et_shard_rows(p->rows, 2, (double)p->width * (double)(p->depth + 1));
     p->block = min64(p->shard, max64(1, et_cut(WALK_BYTES / row, 1) / some) * some);
+    if (n->mixed) /* each product packs w anew */
+        p->block = p->shard;
     p->lanes = et_lanes_for(ceil_div(p->rows, p->shard));
     p->lanes.spent = over;
     p->lanes.spent_bytes = p->shard * p->width * p->es;
@@ -367,7 +370,8 @@ static et_status linear_bwd(et_node *n)
 
     if (status)
         return status;
-    if (p.rows >= many && p.width && p.depth && small * p.width * p.depth <= p.rows * (p.width + p.depth))
+    if (p.rows >= many && p.width && p.depth && p.width * (p.depth + 1) <= WALK_ELEMS &&
+        small * p.width * p.depth <= p.rows * (p.width + p.depth))
         return back_by_shards(&p);
     if ((status = before_act(&p)))
         return status;

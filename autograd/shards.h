@@ -1,5 +1,5 @@
 /* Layers that walk through time cut the batch into shards, each of which runs its whole sequence by itself;
- * scores, which have no time, are cut in the same way (T 1). Here: the cut, who walks which shard, and the
+ * scores and the rows of a linear layer, which have no time, are cut in the same way. Here: the cut, who walks which shard, and the
  * gradients of weights as sums over the shards. */
 #ifndef ETUDE_AUTOGRAD_SHARDS_H
 #define ETUDE_AUTOGRAD_SHARDS_H

@@ -32,8 +32,8 @@ et_status et_file_write(const char *path, const void *data, size_t size);
 typedef struct et_writer et_writer;
 
 /** Begins to replace `path`; nothing is seen of it before et_writer_commit. Of a path that is a symbolic
- *  link, the file that it leads to is replaced. NULL on failure; EIO too for what is there and no file: a
- *  directory, a device, a pipe. */
+ *  link, the file that it leads to is replaced (the link itself if there is none). NULL on failure; EIO too
+ *  for what is there and no file: a directory, a device, a pipe. */
 et_writer *et_writer_open(const char *path);
 /** Appends size bytes. After a failure every further call returns the same status. */
 et_status et_writer_put(et_writer *w, const void *data, size_t size);

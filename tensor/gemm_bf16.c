@@ -2,9 +2,10 @@
  *
  * Where the CPU has the instruction: both are packed as pairs of bfloat16, B into panels of COLS
  * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; a large B, where A is packed in
- * one piece, some panels after the others. Then tiles of C are computed by threads, which share C in chunks
- * that shapes alone determine. An element's sum runs over k in one order, so its bits do not depend on the
- * threads. Elsewhere: float32 copies of the rounded operands, and et_gemm. */
+ * one piece, some panels after the others. Then tiles of C are computed by threads, which share C in chunks;
+ * with many rows or columns each, they pack and compute pieces for themselves. An element's sum runs over k in
+ * one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded operands, and
+ * et_gemm. */
 #include "config.h"
 
 #include <string.h>
@@ -311,7 +312,7 @@ static et_status run_pieces(const et_bf16_kernels *kr, et_dtype from, const et_g
     et_status status = ET_OK;
 
     w.per = round_up(ceil_div(size, threads), w.by_cols ? COLS : LANES);
-    if (threads == 1 || w.per < PRIVATE || w.per >= size)
+    if (threads == 1 || w.per < PRIVATE || 16 * w.per * threads > 17 * size) /* or too uneven */
         return run_all_native(kr, from, g);
     const int64_t count = ceil_div(size, w.per);
     if (!(w.status = et_pool_alloc((size_t)count * sizeof *w.status)))

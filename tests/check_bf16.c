@@ -273,7 +273,7 @@ START_TEST(blocks)
         check_product(300, 200, 600, /* several chunks */
                       &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1, .threads = true});
     for (int t = 0; t < 2; t++) /* a piece for each of three threads: rows, columns */
-        check_product(t ? 90 : 610, t ? 610 : 90, 70,
+        check_product(t ? 90 : 700, t ? 700 : 90, 70,
                       &(options){.la = t, .lb = t, .batch = 1 + t, .alpha = 1, .beta = 1, .bias = true,
                                  .residual = true, .threads = true});
 }
