@@ -48,7 +48,8 @@ bool et_mixed_enabled(void);
  *  all that ran before the loss, whether it led to the loss or not: of independent losses
  *  begin with the one computed first, or retain the graph.
  *  Errors: EINVAL (more than one element), EGRAD (nothing requires a gradient),
- *  ESCOPE (already released), EVERSION (a saved tensor was changed), ENOMEM. */
+ *  ESCOPE (already released), EVERSION (a saved tensor was changed), ENOMEM. After an error
+ *  in the middle some leaves have parts of the sum: set their gradients to zero before another try. */
 et_status et_backward(et_tensor *loss);
 
 enum {

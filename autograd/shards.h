@@ -1,6 +1,6 @@
 /* Layers that walk through time cut the batch into shards, each of which runs its whole sequence by itself;
- * scores and the rows of a linear layer, which have no time, are cut in the same way. Here: the cut, who walks which shard, and the
- * gradients of weights as sums over the shards. */
+ * scores and the rows of a linear layer, which have no time, are cut in the same way. Here: the cut, who
+ * walks which shard, and the gradients of weights as sums over the shards. */
 #ifndef ETUDE_AUTOGRAD_SHARDS_H
 #define ETUDE_AUTOGRAD_SHARDS_H
 
