@@ -11,7 +11,8 @@
  *         --suite CMD       with an object, that of a suite and the rest makes the suite
  *         --rest FILES      what is linked after the objects
  *         --kernels FILE    the source to compile when a FILE is a header of kernels
- *         --equivalent FILE reviewed mutants that change nothing
+ *         --equivalent FILE reviewed mutants that change nothing; the status is 2 if one of them is no
+ *                           mutant (any more) of the file that it names
  *         --jobs N          at once (2)
  *         --only WORD       mutants whose key holds WORD
  *         --done FILE       adds the keys of caught mutants to FILE and passes over those that
@@ -361,6 +362,58 @@ static char *read_text(const char *path)
     return text;
 }
 
+static const char *next_line(const char *at)
+{
+    at += strcspn(at, "\n");
+    return at + (*at == '\n');
+}
+
+/* Reads the file that a line of the reviewed list begins with, and its mutants, unless it is there. False if
+ * there is none. */
+static bool read_named(const char *top, const char *line, source *s, mutants *found)
+{
+    const size_t n = strcspn(line, ":\n");
+    char name[4096];
+
+    if (s->path && strlen(s->path) == n && memcmp(s->path, line, n) == 0)
+        return true;
+    free_mutants(found);
+    source_free(s);
+    snprintf(name, sizeof name, "%.*s=", (int)n, line); /* no ops asked for: as it stands */
+    if (!source_read(s, top, name, ""))
+        return false;
+    for (int f = 0; f < s->n_functions; f++)
+        make_mutants(s, f, found);
+    return true;
+}
+
+/* Exits if lines of the reviewed list, but for its head and reasons, are no mutant. */
+static void check_equivalents(const char *top)
+{
+    const char *line = strstr(equivalents, "\n\n");
+    source s = {0};
+    mutants found = {0};
+    int stale = 0;
+
+    for (; line && *line; line = next_line(line)) {
+        const size_t n = strcspn(line, "\n");
+        bool known = n == 0 || *line == ' ';
+        if (!known && read_named(top, line, &s, &found))
+            for (int m = 0; m < found.n && !known; m++) {
+                char *key = mutant_key(&s, &found.all[m]);
+                known = strlen(key) == n && memcmp(key, line, n) == 0;
+                free(key);
+            }
+        if (!known)
+            printf("no such mutant:\n%.*s\n", (int)n, line);
+        stale += !known;
+    }
+    free_mutants(&found);
+    source_free(&s);
+    if (stale)
+        exit(2);
+}
+
 static void usage(void)
 {
     fputs("usage: mutate --top DIR --work DIR --cc CMD --flags FLAGS --link CMD --suite CMD --rest FILES\n"
@@ -440,8 +493,10 @@ int main(int argc, char **argv)
     char preprocess[4096];
 
     snprintf(preprocess, sizeof preprocess, "%s %s -E", set.cc, set.flags);
-    if (set.equivalent)
+    if (set.equivalent) {
         equivalents = read_text(set.equivalent);
+        check_equivalents(set.top);
+    }
     if (set.done) {
         done = fopen(set.done, "a+");
         earlier = done ? read_text(set.done) : NULL;
