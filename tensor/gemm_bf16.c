@@ -1,11 +1,11 @@
 /* C = act(alpha A B + beta C + bias + residual) with A and B in bfloat16.
  *
  * Where the CPU has the instruction: both are packed as pairs of bfloat16, B into panels of COLS
- * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; a large B, where A is packed in
- * one piece, some panels after the others. Then tiles of C are computed by threads, which share C in chunks;
- * with many rows or columns each, they pack and compute pieces for themselves. An element's sum runs over k in
- * one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded operands, and
- * et_gemm. */
+ * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; of B some panels at a time, which
+ * all packed rows meet while they are in the second-level cache. Tiles of C are computed by threads, which
+ * share C in chunks; with many rows or columns each, they pack and compute pieces for themselves. An element's
+ * sum runs over k in one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the
+ * rounded operands, and et_gemm. */
 #include "config.h"
 
 #include <string.h>
@@ -25,12 +25,12 @@ extern const et_bf16_kernels et_bf16_avx512;
 enum {
     LANES = ET_BF16_LANES,
     COLS = ET_BF16_COLS,
-    PAIRS = 256,        /* of a block of k: a panel of B is 48 KiB */
-    CHUNK_ROWS = 64,    /* of C that a thread computes: their part of A is 64 KiB */
-    MAX_ROWS = 4096,    /* of A that are packed at once */
-    MAX_PACKED = 1 << 20, /* pairs of B that are packed at once where that costs nothing: 4 MiB */
-    CHUNKS = 8,         /* C is cut into as many where it is large enough */
-    PRIVATE = 192       /* rows or columns of a thread that packs for itself */
+    PAIRS = 384,          /* of a block of k: a panel of B is 72 KiB */
+    CHUNK_ROWS = 64,      /* of C that a thread computes: their part of A is 96 KiB */
+    MAX_ROWS = 4096,      /* of A that are packed at once */
+    MAX_PACKED = 1 << 17, /* pairs of B that are packed at once, 512 KiB, or a panel for each of the */
+    CHUNKS = 8,           /* pieces into which C is cut where it is large enough */
+    PRIVATE = 192         /* rows or columns of a thread that packs for itself */
 };
 
 static const et_bf16_kernels *native(void)
@@ -163,9 +163,7 @@ static size_t bytes_b(const job *w, int64_t cols)
 /* Panels of B that are packed at once. */
 static int64_t panels_at_once(const job *w)
 {
-    const int64_t fit = max64(CHUNKS, MAX_PACKED / (w->pairs * COLS));
-
-    return w->g.m <= MAX_ROWS ? min64(w->panels, fit) : w->panels;
+    return min64(w->panels, max64(CHUNKS, MAX_PACKED / (w->pairs * COLS)));
 }
 
 static int64_t grain_of(int64_t n, double flops)
@@ -246,21 +244,15 @@ static et_status run_all_native(const et_bf16_kernels *kr, et_dtype from, const 
         status = et_error_status();
     for (int64_t i = 0; i < batch * batch2 && !status; i++) {
         w.g = nth(from, args, i / batch, i % batch);
-        if (at_once < w.panels) {
-            pack_rows(&w, 0);
+        for (int64_t row = 0; row < args->m; row += MAX_ROWS) {
+            pack_rows(&w, row);
             for (int64_t panel = 0; panel < w.panels; panel += at_once) {
                 job part = some_panels(&w, panel, at_once);
-                pack_panels(&part);
+                if (at_once < w.panels || w.g.b != packed) /* rows and products may share what is packed */
+                    pack_panels(&part);
                 multiply_packed(&part);
             }
-        } else {
-            if (w.g.b != packed) /* products may share it */
-                pack_panels(&w);
             packed = w.g.b;
-            for (int64_t row = 0; row < args->m; row += MAX_ROWS) {
-                pack_rows(&w, row);
-                multiply_packed(&w);
-            }
         }
         status = finish(&w.g);
     }

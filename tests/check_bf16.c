@@ -255,7 +255,7 @@ END_TEST
 
 START_TEST(blocks)
 {
-    static const int64_t ks[] = {511, 512, 513, 1030};
+    static const int64_t ks[] = {767, 768, 769, 1540};
 
     use_isa(_i);
     for (int l = 0; l < 4; l++)
@@ -266,9 +266,11 @@ START_TEST(blocks)
                     &(options){
                         .la = t / 2, .lb = t % 2, .batch = 1, .alpha = -0.5, .bias = true, .threads = true});
     check_product(4099, 20, 9, &(options){.batch = 1, .alpha = 1}); /* rows in two parts */
-    for (int t = 0; t < 2; t++) /* B in two parts, the last panel not full; of two products */
+    for (int t = 0; t < 2; t++) /* B in three parts, the last panel not full; of two products */
         check_product(5, 1020, 2050, &(options){.la = 1 - t, .lb = t, .batch = 2, .share_b = t, .alpha = 0.5,
                                                 .beta = 1, .bias = true, .residual = t, .threads = true});
+    if (!suite_skips(2)) /* rows and B in two parts each */
+        check_product(4097, 385, 680, &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1});
     if (!suite_skips(1))
         check_product(300, 200, 600, /* several chunks */
                       &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1, .threads = true});
@@ -286,7 +288,7 @@ START_TEST(epilogues)
     use_isa(_i);
     for (int t = 0; t < 40; t++)
         if (!suite_skips(t))
-            check_product(9, 50, t % 4 == 3 ? 520 : 20,
+            check_product(9, 50, t % 4 == 3 ? 780 : 20,
                           &(options){.la = t & 1,
                                      .lb = t >> 1 & 1,
                                      .batch = 1 + t % 3,
