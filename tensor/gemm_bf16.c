@@ -1,11 +1,11 @@
 /* C = act(alpha A B + beta C + bias + residual) with A and B in bfloat16.
  *
- * Where the CPU has the instruction: both are packed as pairs of bfloat16, B into panels of COLS
- * columns, A into groups of LANES rows, k in blocks of at most 2 PAIRS; of B some panels at a time, which
- * all packed rows meet while they are in the second-level cache. Tiles of C are computed by threads, which
- * share C in chunks; with many rows or columns each, they pack and compute pieces for themselves. An element's
- * sum runs over k in one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the
- * rounded operands, and et_gemm. */
+ * Where the CPU has the instruction: k is cut into blocks, and of each both operands are packed as pairs of
+ * bfloat16, A into groups of LANES rows, B into panels of COLS columns: some panels at a time, which all packed
+ * rows meet while they are in the second-level cache. Tiles of C are computed by threads, which share C in
+ * chunks; with many rows or columns each, they pack and compute pieces for themselves. An element's sum runs
+ * over k in one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded
+ * operands, and et_gemm. */
 #include "config.h"
 
 #include <string.h>
@@ -25,12 +25,12 @@ extern const et_bf16_kernels et_bf16_avx512;
 enum {
     LANES = ET_BF16_LANES,
     COLS = ET_BF16_COLS,
-    PAIRS = 384,          /* of a block of k: a panel of B is 72 KiB */
-    CHUNK_ROWS = 64,      /* of C that a thread computes: their part of A is 96 KiB */
-    MAX_ROWS = 4096,      /* of A that are packed at once */
-    MAX_PACKED = 1 << 17, /* pairs of B that are packed at once, 512 KiB, or a panel for each of the */
-    CHUNKS = 8,           /* pieces into which C is cut where it is large enough */
-    PRIVATE = 192         /* rows or columns of a thread that packs for itself */
+    DEEP = 768,         /* longest block of k: a panel of B is 72 KiB */
+    MAX_A = 1 << 18,    /* pairs of A that are packed at once: 1 MiB */
+    MAX_B = 1 << 17,    /* the same of B: 512 KiB, */
+    CHUNKS = 8,         /* or a panel for each of the pieces into which C is cut where it is large enough */
+    CHUNK_ROWS = 64,    /* of C that a thread computes: their part of A is 96 KiB */
+    PRIVATE = 192       /* rows or columns of a thread that packs for itself */
 };
 
 static const et_bf16_kernels *native(void)
@@ -63,13 +63,14 @@ static et_gemm_args nth(et_dtype from, const et_gemm_args *args, int64_t i2, int
 
 /* --- with the instruction --------------------------------------------------------------------- */
 
+/* A product, or a block of k of it. */
 typedef struct job {
     const et_bf16_kernels *kr;
     et_dtype from;
     et_gemm_args g;
-    int64_t pairs, blocks;           /* of k */
-    int64_t panels;                  /* of B */
-    int64_t row0, rows, groups;      /* of A that are packed */
+    int64_t pairs;                    /* of k */
+    int64_t panels;                   /* of B */
+    int64_t row0, rows;               /* of A that are packed */
     int64_t chunk_panels, col_chunks; /* of C */
     uint32_t *a, *b;
 } job;
@@ -79,24 +80,11 @@ static const void *element(const job *w, const void *p, int64_t at)
     return (const char *)p + at * (int64_t)et_dtype_size(w->from);
 }
 
-/* Pairs of block i, and elements of k. */
-static int64_t pairs_of(const job *w, int64_t i) { return min64(PAIRS, w->pairs - i * PAIRS); }
-static int64_t k_of(const job *w, int64_t i) { return min64(2 * PAIRS, w->g.k - i * 2 * PAIRS); }
-
-/* Columns of a panel, and the width it is packed in. */
+/* Columns of a panel. */
 static int64_t cols_of(const job *w, int64_t panel) { return min64(COLS, w->g.n - panel * COLS); }
 
-static uint32_t *panel_at(const job *w, int64_t i, int64_t panel)
-{
-    const int64_t width = round_up(w->g.n, LANES);
-
-    return w->b + i * PAIRS * width + panel * COLS * pairs_of(w, i);
-}
-
-static uint32_t *group_at(const job *w, int64_t i, int64_t group)
-{
-    return w->a + i * PAIRS * w->groups * LANES + group * LANES * pairs_of(w, i);
-}
+static uint32_t *panel_at(const job *w, int64_t panel) { return w->b + panel * COLS * w->pairs; }
+static uint32_t *group_at(const job *w, int64_t group) { return w->a + group * LANES * w->pairs; }
 
 /* Lines of LANES columns to their ends, which are few enough for the hardware to follow at once. */
 static void pack_b(int64_t lo, int64_t hi, void *user)
@@ -106,10 +94,8 @@ static void pack_b(int64_t lo, int64_t hi, void *user)
 
     for (int64_t col = lo * LANES; col < hi * LANES; col += LANES) {
         const int64_t panel = col / COLS, width = round_up(cols_of(w, panel), LANES);
-        for (int64_t i = 0; i < w->blocks; i++)
-            w->kr->pack(w->from, k_of(w, i), min64(LANES, g->n - col),
-                        element(w, g->b, i * 2 * PAIRS * g->rsb + col * g->csb), g->csb, g->rsb,
-                        panel_at(w, i, panel) + col % COLS, width);
+        w->kr->pack(w->from, g->k, min64(LANES, g->n - col), element(w, g->b, col * g->csb), g->csb, g->rsb,
+                    panel_at(w, panel) + col % COLS, width);
     }
 }
 
@@ -118,11 +104,10 @@ static void pack_a(int64_t lo, int64_t hi, void *user)
     const job *w = user;
     const et_gemm_args *g = &w->g;
 
-    for (int64_t t = lo; t < hi; t++) {
-        const int64_t i = t % w->blocks, group = t / w->blocks, row = group * LANES;
-        w->kr->pack(w->from, k_of(w, i), min64(LANES, w->rows - row),
-                    element(w, g->a, (w->row0 + row) * g->rsa + i * 2 * PAIRS * g->csa), g->rsa, g->csa,
-                    group_at(w, i, group), LANES);
+    for (int64_t group = lo; group < hi; group++) {
+        const int64_t row = group * LANES;
+        w->kr->pack(w->from, g->k, min64(LANES, w->rows - row), element(w, g->a, (w->row0 + row) * g->rsa),
+                    g->rsa, g->csa, group_at(w, group), LANES);
     }
 }
 
@@ -135,35 +120,16 @@ static void multiply(int64_t lo, int64_t hi, void *user)
     for (int64_t t = lo; t < hi; t++) {
         const int64_t r0 = t / w->col_chunks * CHUNK_ROWS, r1 = min64(w->rows, r0 + CHUNK_ROWS);
         const int64_t p0 = t % w->col_chunks * w->chunk_panels, p1 = min64(w->panels, p0 + w->chunk_panels);
-        for (int64_t i = 0; i < w->blocks; i++)
-            for (int64_t panel = p0; panel < p1; panel++) {
-                const uint32_t *b = panel_at(w, i, panel);
-                const int64_t col = panel * COLS;
-                const float *bias = g->bias && i == 0 ? (const float *)g->bias + col : NULL;
-                for (int64_t r = r0; r < r1; r += ET_BF16_ROWS)
-                    w->kr->tile(min64(ET_BF16_ROWS, r1 - r), cols_of(w, panel), pairs_of(w, i),
-                                group_at(w, i, r / LANES) + r % LANES, b,
-                                (float *)g->c + (w->row0 + r) * g->ldc + col, g->ldc, (float)g->alpha,
-                                i == 0 ? (float)g->beta : 1, bias);
-            }
+        for (int64_t panel = p0; panel < p1; panel++) {
+            const int64_t col = panel * COLS;
+            const float *bias = g->bias ? (const float *)g->bias + col : NULL;
+            for (int64_t r = r0; r < r1; r += ET_BF16_ROWS)
+                w->kr->tile(min64(ET_BF16_ROWS, r1 - r), cols_of(w, panel), w->pairs,
+                            group_at(w, r / LANES) + r % LANES, panel_at(w, panel),
+                            (float *)g->c + (w->row0 + r) * g->ldc + col, g->ldc, (float)g->alpha,
+                            (float)g->beta, bias);
+        }
     }
-}
-
-/* Bytes of the packed parts; row groups are of the largest part of A. */
-static size_t bytes_a(const job *w)
-{
-    return (size_t)(w->pairs * round_up(min64(w->g.m, MAX_ROWS), LANES)) * sizeof(uint32_t);
-}
-
-static size_t bytes_b(const job *w, int64_t cols)
-{
-    return (size_t)(w->pairs * round_up(cols, LANES)) * sizeof(uint32_t);
-}
-
-/* Panels of B that are packed at once. */
-static int64_t panels_at_once(const job *w)
-{
-    return min64(w->panels, max64(CHUNKS, MAX_PACKED / (w->pairs * COLS)));
 }
 
 static int64_t grain_of(int64_t n, double flops)
@@ -173,12 +139,12 @@ static int64_t grain_of(int64_t n, double flops)
     return max64(1, ceil_div(n, min64(most, n)));
 }
 
-static void pack_rows(job *w, int64_t row0)
+static void pack_rows(job *w, int64_t row0, int64_t count)
 {
     w->row0 = row0;
-    w->rows = min64(MAX_ROWS, w->g.m - row0);
-    w->groups = ceil_div(w->rows, LANES);
-    et_parallel_for(w->groups * w->blocks, et_row_grain(w->groups * w->blocks, LANES * 2 * PAIRS), pack_a, w);
+    w->rows = min64(count, w->g.m - row0);
+    const int64_t groups = ceil_div(w->rows, LANES);
+    et_parallel_for(groups, et_row_grain(groups, LANES * w->g.k), pack_a, w);
 }
 
 static void pack_panels(job *w)
@@ -226,35 +192,54 @@ static et_status finish(const et_gemm_args *g)
     return et_gemm(ET_F32, &rest);
 }
 
+/* Elements p .. p + deep of the sums over k, as a product that adds to those before. */
+static et_gemm_args block_of(const job *w, const et_gemm_args *all, int64_t p, int64_t deep)
+{
+    et_gemm_args g = *all;
+
+    g.k = min64(deep, g.k - p);
+    g.a = element(w, g.a, p * g.csa);
+    g.b = element(w, g.b, p * g.rsb);
+    if (p > 0) {
+        g.beta = 1;
+        g.bias = NULL;
+    }
+    return g;
+}
+
 static et_status run_all_native(const et_bf16_kernels *kr, et_dtype from, const et_gemm_args *args)
 {
-    job w = {.kr = kr, .from = from, .g = *args};
+    job w = {.kr = kr, .from = from, .panels = ceil_div(args->n, COLS)};
     const int64_t batch = max64(1, args->batch), batch2 = max64(1, args->batch2);
-    const void *packed = NULL;
+    /* blocks of k, rows of A and panels of B that are packed at once */
+    const int64_t deep = round_up(ceil_div(args->k, ceil_div(args->k, DEEP)), 2 * LANES), pairs = deep / 2;
+    const int64_t most = max64(1, MAX_A / pairs / CHUNK_ROWS) * CHUNK_ROWS;
+    const int64_t rows = round_up(ceil_div(args->m, ceil_div(args->m, most)), LANES);
+    const int64_t panels = min64(w.panels, max64(CHUNKS, MAX_B / (pairs * COLS)));
+    et_gemm_args packed = {.b = NULL}; /* the block whose B is packed, as a whole */
     et_status status = ET_OK;
-    int64_t at_once;
 
-    w.pairs = ceil_div(args->k, 2);
-    w.blocks = ceil_div(w.pairs, PAIRS);
-    w.panels = ceil_div(args->n, COLS);
-    w.a = et_pool_alloc(bytes_a(&w));
-    at_once = panels_at_once(&w);
-    w.b = w.a ? et_pool_alloc(bytes_b(&w, min64(at_once * COLS, args->n))) : NULL;
+    w.a = et_pool_alloc((size_t)(pairs * rows) * sizeof(uint32_t));
+    w.b = w.a ? et_pool_alloc((size_t)(pairs * panels * COLS) * sizeof(uint32_t)) : NULL;
     if (!w.b)
         status = et_error_status();
     for (int64_t i = 0; i < batch * batch2 && !status; i++) {
-        w.g = nth(from, args, i / batch, i % batch);
-        for (int64_t row = 0; row < args->m; row += MAX_ROWS) {
-            pack_rows(&w, row);
-            for (int64_t panel = 0; panel < w.panels; panel += at_once) {
-                job part = some_panels(&w, panel, at_once);
-                if (at_once < w.panels || w.g.b != packed) /* rows and products may share what is packed */
-                    pack_panels(&part);
-                multiply_packed(&part);
+        const et_gemm_args product = nth(from, args, i / batch, i % batch);
+        for (int64_t p = 0; p < args->k; p += deep) {
+            w.g = block_of(&w, &product, p, deep);
+            w.pairs = ceil_div(w.g.k, 2);
+            for (int64_t row = 0; row < args->m; row += rows) {
+                pack_rows(&w, row, rows);
+                for (int64_t panel = 0; panel < w.panels; panel += panels) {
+                    job part = some_panels(&w, panel, panels);
+                    if (panels < w.panels || w.g.b != packed.b || w.g.k != packed.k) /* else it is shared */
+                        pack_panels(&part);
+                    multiply_packed(&part);
+                }
+                packed = w.g;
             }
-            packed = w.g.b;
         }
-        status = finish(&w.g);
+        status = finish(&product);
     }
     et_pool_free(w.b);
     et_pool_free(w.a);

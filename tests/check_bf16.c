@@ -265,12 +265,12 @@ START_TEST(blocks)
                     70, 101, ks[l],
                     &(options){
                         .la = t / 2, .lb = t % 2, .batch = 1, .alpha = -0.5, .bias = true, .threads = true});
-    check_product(4099, 20, 9, &(options){.batch = 1, .alpha = 1}); /* rows in two parts */
-    for (int t = 0; t < 2; t++) /* B in three parts, the last panel not full; of two products */
+    check_product(9000, 20, 60, &(options){.batch = 1, .alpha = 1}); /* rows in two parts */
+    for (int t = 0; t < 2; t++) /* k in three blocks, B in parts, the last panel not full */
         check_product(5, 1020, 2050, &(options){.la = 1 - t, .lb = t, .batch = 2, .share_b = t, .alpha = 0.5,
                                                 .beta = 1, .bias = true, .residual = t, .threads = true});
-    if (!suite_skips(2)) /* rows and B in two parts each */
-        check_product(4097, 385, 680, &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1});
+    if (!suite_skips(2)) /* rows and B in parts */
+        check_product(1601, 400, 680, &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1});
     if (!suite_skips(1))
         check_product(300, 200, 600, /* several chunks */
                       &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1, .threads = true});
@@ -299,6 +299,30 @@ START_TEST(epilogues)
                                      .residual = t & 8,
                                      .act = acts[t % 4],
                                      .out = t % 4 && t & 16});
+}
+END_TEST
+
+/* A row of B that stands for all of them has one address in all blocks of k, which are not equally long. */
+START_TEST(one_row)
+{
+    enum { M = 3, N = 50, K = 800 };
+    float a[M * K], b[N], c[M * N];
+
+    use_isa(_i);
+    for (int i = 0; i < M * K; i++)
+        a[i] = (float)(i % 7);
+    for (int j = 0; j < N; j++)
+        b[j] = (float)j;
+    et_gemm_args g = {.m = M, .n = N, .k = K, .alpha = 1, .a = a, .rsa = K, .csa = 1, .b = b, .csb = 1, .c = c,
+                      .ldc = N};
+    ck_assert_int_eq(et_gemm_bf16(ET_F32, &g), ET_OK);
+    for (int i = 0; i < M; i++) {
+        double sum = 0;
+        for (int p = 0; p < K; p++)
+            sum += a[i * K + p];
+        for (int j = 0; j < N; j++)
+            ck_assert_double_eq(c[i * N + j], sum * j);
+    }
 }
 END_TEST
 
@@ -395,6 +419,7 @@ int main(void)
     tcase_add_loop_test(tc, edges, 0, n);
     tcase_add_loop_test(tc, blocks, 0, n);
     tcase_add_loop_test(tc, epilogues, 0, n);
+    tcase_add_loop_test(tc, one_row, 0, n);
     tcase_add_loop_test(tc, nothing, 0, n);
     tcase_add_loop_test(tc, specials, 0, n);
     suite_add_tcase(suite, tc);
