@@ -40,31 +40,23 @@ static et_status linear_shape(et_node *n)
     return et_out(n, 0, x->dtype, x->ndim, shape);
 }
 
-/* x as a matrix of rows: where its leading dimensions follow each other evenly as it lies, else a copy. */
+/* x as a matrix of rows: as it lies where its leading dimensions follow each other evenly, else a copy. */
 static const void *as_rows(et_node *n, const et_tensor *x, int64_t *rs, int64_t *cs)
 {
     const int last = x->ndim - 1;
-    int64_t step = 0, next = 0;
+    int64_t step = 0, next = 0; /* from row to row; what the stride of the next dimension must be */
+    bool even = true;
 
-    for (int d = last - 1; d >= 0; d--) {
+    for (int d = last - 1; d >= 0 && even; d--) {
         if (x->shape[d] == 1)
             continue;
-        if (step && x->strides[d] != next) {
-            *rs = x->shape[last];
-            *cs = 1;
-            return et_contig(n, x);
-        }
+        even = x->strides[d] != 0 && (!step || x->strides[d] == next); /* 0: rows that repeat (expand) */
         step = step ? step : x->strides[d];
         next = x->strides[d] * x->shape[d];
-        if (step == 0) { /* rows that repeat (expand) */
-            *rs = x->shape[last];
-            *cs = 1;
-            return et_contig(n, x);
-        }
     }
-    *rs = step ? step : x->shape[last];
-    *cs = x->strides[last];
-    return et_data(x);
+    *rs = even && step ? step : x->shape[last];
+    *cs = even ? x->strides[last] : 1;
+    return even ? et_data(x) : et_contig(n, x);
 }
 
 static int64_t row_count(const et_tensor *x)
@@ -136,43 +128,28 @@ static double linear_flops(const et_node *n, bool backward)
 
 /* --- backward ------------------------------------------------------------------------ */
 
-/* How work is cut, usually and finely. */
-enum {
-    SHARDS = 16 /* of the rows, at most */,
-    LEAST = 32 /* rows of a shard */, FINE_LEAST = 2,
-    BLOCK = 8192 /* elements that go through together */, FINE_BLOCK = 8,
-    MANY_ROWS = 1024 /* and more go to all gradients at once, where */, FINE_MANY_ROWS = 2,
-    SMALL = 16 /* times a weight's elements are not more than those of dZ and X, */, FINE_SMALL = 1,
-    WALK_ELEMS = 500000 /* nor than these, of which each shard has a copy in the cache */,
-    WALK_BYTES = 786432 /* of dZ and X that go together, */,
-    WALK_ROWS = 48 /* in multiples of so many rows */, FINE_WALK_ROWS = 3
-};
-
+/* With dY the output's gradient and dZ that of Z = X W^T + b, which goes into the activation:
+ *
+ *   dZ = dY act'(Z),   db = sum of dZ over the rows,   dW = dZ^T X,   dX = dZ W
+ *
+ * Many rows and a small weight: rows go through all four by blocks that stay in the cache (back_by_shards).
+ * Else: one after the other, each on all threads (back_in_turn). */
 typedef struct backward {
     et_node *n;
     const et_kernels *kr;
-    int64_t rows, width, depth, es;
+    int64_t rows, width, depth; /* Y is [rows, width], X [rows, depth], W [width, depth] */
+    int64_t es;                 /* bytes of an element */
     et_act act;
-    bool slope;                 /* s is the derivative itself */
-    const char *s, *gy;         /* what the derivative reads; the output's gradient */
+    const char *s;              /* what act' reads, Z for GELU, else Y; */
+    bool slope;                 /* or act'(Z) itself */
+    const char *gy;             /* dY */
     const char *x, *w;          /* NULL: the other's gradient is not needed */
     int64_t rsx, csx, rsw, csw;
-    char *gz;                   /* gradient of what goes into the activation, as large as gy; or NULL: */
-    char *own;                  /* [lanes][block, width], of the rows in hand */
-    int64_t shard, block;       /* rows of a shard; that go through together */
     char *dx;                   /* NULL: not needed */
     int dx_acc;
-    /* shard by shard */
-    et_lanes lanes;
-    et_shard_grad dw, db;
-    char *packed;               /* [lanes] w as the products read it, or NULL; */
-    int64_t packed_bytes;       /* of one, */
-    bool *made;                 /* [lanes] and whether it is there */
-    /* all at once */
-    char *sums;                 /* [shards, width] of the bias's gradient, or NULL */
 } backward;
 
-/* Elements at .. at + count of the output's gradient go through the activation, to gz. */
+/* Elements at .. at + count of dZ, to gz. */
 static void through_act(const backward *p, int64_t at, int64_t count, char *gz)
 {
     const char *s = p->s + at * p->es, *gy = p->gy + at * p->es;
@@ -209,7 +186,7 @@ static et_status backward_open(et_node *n, backward *p)
                : ET_OK;
 }
 
-/* dW (+)= dZ^T X of rows first .. first + count - 1. */
+/* dW (+)= dZ^T X of rows first .. first + count - 1, whose dZ is gz. */
 static et_status weight_product(const backward *p, int64_t first, int64_t count, const void *gz, void *dw,
                                 int acc)
 {
@@ -220,7 +197,7 @@ static et_status weight_product(const backward *p, int64_t first, int64_t count,
     return et_product(p->n, p->kr->dtype, &g);
 }
 
-/* dX (+)= dZ W of the same rows. */
+/* dX (+)= dZ W of the same rows; packed: W as et_gemm_pack left it, or NULL. */
 static et_status input_product(const backward *p, int64_t first, int64_t count, const void *gz,
                                const void *packed)
 {
@@ -234,40 +211,67 @@ static et_status input_product(const backward *p, int64_t first, int64_t count, 
 
 /* --- many rows, a small weight: rows in the cache go to all three gradients --------------- */
 
+/* Where that pays, as measured (doc/performance.md): from MANY_ROWS rows on, for weights of at most
+ * WALK_ELEMS elements, because each shard's sum of the weight's gradient is to stay in the cache, and of at
+ * most 1 / SMALL of those of dZ and X together. A block is WALK_BYTES of dZ and X, about, and a multiple of
+ * WALK_ROWS, itself one of every tile's height. FINE_..: where work is cut finely. */
+enum {
+    MANY_ROWS = 1024, FINE_MANY_ROWS = 2,
+    SMALL = 16, FINE_SMALL = 1,
+    WALK_ELEMS = 500000,
+    WALK_BYTES = 768 * 1024,
+    WALK_ROWS = 48, FINE_WALK_ROWS = 3
+};
+
+typedef struct walk {
+    const backward *p;
+    int64_t shard, block;       /* rows of a shard; of a block */
+    char *gz;                   /* [rows, width] dZ, where there is room for all of it, else NULL: */
+    char *own;                  /* [lanes][block, width], of the block in hand */
+    et_lanes lanes;
+    et_shard_grad dw, db;
+    char *packed;               /* [lanes][packed_bytes] w as the products read it, or NULL; */
+    int64_t packed_bytes;
+    bool *made;                 /* [lanes] and whether it is there */
+} walk;
+
 /* w in the order in which this lane's products read it, packed by the thread that reads it. */
-static const void *packed_for(const backward *p, int64_t lane)
+static const void *packed_for(const walk *k, int64_t lane)
 {
-    if (!p->packed)
+    const backward *p = k->p;
+
+    if (!k->packed)
         return NULL;
-    char *packed = p->packed + lane * p->packed_bytes;
-    if (!p->made[lane])
+    char *packed = k->packed + lane * k->packed_bytes;
+    if (!k->made[lane])
         et_gemm_pack(p->kr->dtype, p->width, p->depth, p->w, p->rsw, p->csw, packed);
-    p->made[lane] = true;
+    k->made[lane] = true;
     return packed;
 }
 
 static et_status back_shard(const void *user, int64_t shard, int64_t lane)
 {
-    const backward *p = user;
-    const void *packed = packed_for(p, lane);
-    const int64_t from = shard * p->shard, to = min64(p->rows, from + p->shard);
+    const walk *k = user;
+    const backward *p = k->p;
+    const void *packed = packed_for(k, lane);
+    const int64_t from = shard * k->shard, to = min64(p->rows, from + k->shard);
     et_status status = ET_OK;
 
     for (int64_t r = from, n; r < to && !status; r += n) {
-        n = min64(p->block, to - r);
+        n = min64(k->block, to - r);
         const int64_t at = r * p->width;
-        char *gz = p->gz ? p->gz + at * p->es : p->own + lane * p->block * p->width * p->es;
+        char *gz = k->gz ? k->gz + at * p->es : k->own + lane * k->block * p->width * p->es;
         if (p->act != ET_ACT_NONE)
             through_act(p, at, n * p->width, gz);
-        if (p->db.to)
-            p->kr->col_sum(n, p->width, gz, p->width, p->db.part[shard], r > from || (!shard && p->db.acc));
-        if (p->dw.to)
-            status = weight_product(p, r, n, gz, p->dw.part[shard], r > from || (!shard && p->dw.acc));
+        if (k->db.to)
+            p->kr->col_sum(n, p->width, gz, p->width, k->db.part[shard], r > from || (!shard && k->db.acc));
+        if (k->dw.to)
+            status = weight_product(p, r, n, gz, k->dw.part[shard], r > from || (!shard && k->dw.acc));
         if (p->dx && !status)
             status = input_product(p, r, n, gz, packed);
     }
-    et_shard_end(p->kr, &p->lanes, &p->dw, shard);
-    et_shard_end(p->kr, &p->lanes, &p->db, shard);
+    et_shard_end(p->kr, &k->lanes, &k->dw, shard);
+    et_shard_end(p->kr, &k->lanes, &k->db, shard);
     return status;
 }
 
@@ -278,87 +282,120 @@ static et_status back_by_shards(backward *p)
     et_node *n = p->n;
     const int64_t row = (p->width + p->depth) * p->es, some = et_cut(WALK_ROWS, FINE_WALK_ROWS);
     char *over = et_gy_over(n);
+    walk k = {.p = p};
     et_status status;
 
-    p->shard = et_shard_rows(p->rows, 2, (double)p->width * (double)(p->depth + 1));
-    p->block = min64(p->shard, max64(1, et_cut(WALK_BYTES / row, 1) / some) * some);
+    k.shard = et_shard_rows(p->rows, 2, (double)p->width * (double)(p->depth + 1));
+    k.block = min64(k.shard, max64(1, et_cut(WALK_BYTES / row, 1) / some) * some);
     if (n->mixed) /* each product packs w anew */
-        p->block = p->shard;
-    p->lanes = et_lanes_for(ceil_div(p->rows, p->shard));
-    p->lanes.spent = over;
-    p->lanes.spent_bytes = p->shard * p->width * p->es;
-    p->gz = p->act == ET_ACT_NONE ? (char *)(uintptr_t)p->gy : over;
-    if (!p->gz && !(p->own = et_scratch(n, (size_t)(p->lanes.count * p->block * p->width * p->es))))
+        k.block = k.shard;
+    k.lanes = et_lanes_for(ceil_div(p->rows, k.shard));
+    k.lanes.spent = over;
+    k.lanes.spent_bytes = k.shard * p->width * p->es;
+    k.gz = p->act == ET_ACT_NONE ? (char *)(uintptr_t)p->gy : over;
+    if (!k.gz && !(k.own = et_scratch(n, (size_t)(k.lanes.count * k.block * p->width * p->es))))
         return et_error_status();
     if (p->w && !n->mixed) {
-        const size_t lanes = (size_t)p->lanes.count;
-        p->packed_bytes = round_up((int64_t)et_gemm_packed_bytes(p->kr->dtype, p->width, p->depth), 64);
-        if (!(p->packed = et_scratch(n, lanes * (size_t)p->packed_bytes)) ||
-            !(p->made = et_scratch(n, lanes * sizeof *p->made)))
+        const size_t lanes = (size_t)k.lanes.count;
+        k.packed_bytes = round_up((int64_t)et_gemm_packed_bytes(p->kr->dtype, p->width, p->depth), 64);
+        if (!(k.packed = et_scratch(n, lanes * (size_t)k.packed_bytes)) ||
+            !(k.made = et_scratch(n, lanes * sizeof *k.made)))
             return et_error_status();
-        memset(p->made, 0, lanes * sizeof *p->made);
+        memset(k.made, 0, lanes * sizeof *k.made);
     }
     if ((p->w && !(p->dx = et_gx_over(n, 0, &p->dx_acc))) ||
-        et_shard_grad_open(n, 1, &p->lanes, p->width * p->depth, &p->dw) ||
-        et_shard_grad_open(n, 2, &p->lanes, p->width, &p->db))
+        et_shard_grad_open(n, 1, &k.lanes, p->width * p->depth, &k.dw) ||
+        et_shard_grad_open(n, 2, &k.lanes, p->width, &k.db))
         return et_error_status();
-    if ((status = et_shards_run(n, &p->lanes, back_shard, p)))
+    if ((status = et_shards_run(n, &k.lanes, back_shard, &k)))
         return status;
-    et_shard_grad_sum(p->kr, &p->lanes, &p->dw);
-    et_shard_grad_sum(p->kr, &p->lanes, &p->db);
+    et_shard_grad_sum(p->kr, &k.lanes, &k.dw);
+    et_shard_grad_sum(p->kr, &k.lanes, &k.db);
     return ET_OK;
 }
 
 /* --- else: one gradient after the other, each on all threads ------------------------------ */
 
+enum {
+    SHARDS = 16,                 /* of the rows, at most, */
+    LEAST = 32, FINE_LEAST = 2,  /* with so many rows each */
+    BLOCK = 8192, FINE_BLOCK = 8 /* elements that go through the activation and into the sums together */
+};
+
+typedef struct act_pass {
+    const backward *p;
+    char *gz;      /* dZ; is dY where there is no activation */
+    int64_t shard; /* rows */
+    char *sums;    /* [shards, width] of the bias's gradient, or NULL */
+} act_pass;
+
 /* Rows of some shards once through the activation and into the bias's gradient. */
 static void rows_body(int64_t lo, int64_t hi, void *user)
 {
-    const backward *p = user;
+    const act_pass *a = user;
+    const backward *p = a->p;
     const int64_t some = max64(1, et_cut(BLOCK, FINE_BLOCK) / p->width);
 
     for (int64_t i = lo; i < hi; i++) {
-        const int64_t from = i * p->shard, to = min64(from + p->shard, p->rows);
+        const int64_t from = i * a->shard, to = min64(from + a->shard, p->rows);
         for (int64_t r = from; r < to; r += some) {
             const int64_t n = min64(some, to - r), at = r * p->width;
             if (p->act != ET_ACT_NONE)
-                through_act(p, at, n * p->width, p->gz + at * p->es);
-            if (p->sums)
-                p->kr->col_sum(n, p->width, p->gz + at * p->es, p->width,
-                               p->sums + i * p->width * p->es, r > from);
+                through_act(p, at, n * p->width, a->gz + at * p->es);
+            if (a->sums)
+                p->kr->col_sum(n, p->width, a->gz + at * p->es, p->width, a->sums + i * p->width * p->es,
+                               r > from);
         }
     }
 }
 
-/* Gradient of what goes into the activation; adds up that of the bias on the way, in shards that the number of
- * rows decides, so that a thread reads what it wrote. */
-static et_status before_act(backward *p)
+/* dZ, all of it; adds up the bias's gradient on the way, in shards that the number of rows decides, so that a
+ * thread reads what it wrote. NULL on failure. */
+static const void *before_act(const backward *p)
 {
     et_node *n = p->n;
+    act_pass a = {.p = p, .gz = (char *)(uintptr_t)p->gy};
     int64_t shards = max64(1, min64(p->rows / et_cut(LEAST, FINE_LEAST), SHARDS));
     const bool bias = et_needs(n, 2);
     int acc;
 
-    p->gz = (char *)(uintptr_t)p->gy;
     if (p->act == ET_ACT_NONE && !bias)
-        return ET_OK;
-    if (p->act != ET_ACT_NONE && !(p->gz = et_gy_over(n)) &&
-        !(p->gz = et_scratch(n, (size_t)(p->rows * p->width * p->es))))
-        return et_error_status();
+        return a.gz;
+    if (p->act != ET_ACT_NONE && !(a.gz = et_gy_over(n)) &&
+        !(a.gz = et_scratch(n, (size_t)(p->rows * p->width * p->es))))
+        return NULL;
     char *gb = bias ? et_gx(n, 2, &acc) : NULL;
-    p->sums = bias ? et_scratch(n, (size_t)(shards * p->width * p->es)) : NULL;
-    if (bias && (!gb || !p->sums))
-        return et_error_status();
+    a.sums = bias ? et_scratch(n, (size_t)(shards * p->width * p->es)) : NULL;
+    if (bias && (!gb || !a.sums))
+        return NULL;
     if (p->rows && p->width) {
-        p->shard = ceil_div(p->rows, shards);
-        shards = ceil_div(p->rows, p->shard);
-        et_parallel_for(shards, et_row_grain(shards, p->shard * p->width), rows_body, p);
+        a.shard = ceil_div(p->rows, shards);
+        shards = ceil_div(p->rows, a.shard);
+        et_parallel_for(shards, et_row_grain(shards, a.shard * p->width), rows_body, &a);
     } else {
         shards = 0;
     }
     if (bias)
-        p->kr->col_sum(shards, p->width, p->sums, p->width, gb, acc);
-    return ET_OK;
+        p->kr->col_sum(shards, p->width, a.sums, p->width, gb, acc);
+    return a.gz;
+}
+
+static et_status back_in_turn(backward *p)
+{
+    et_node *n = p->n;
+    const void *gz = before_act(p);
+    et_status status = gz ? ET_OK : et_error_status();
+    int acc;
+
+    if (status == ET_OK && et_needs(n, 1)) {
+        void *dw = et_gx(n, 1, &acc);
+        status = dw ? weight_product(p, 0, p->rows, gz, dw, acc) : et_error_status();
+    }
+    if (status == ET_OK && et_needs(n, 0)) { /* over X, which is not read any more */
+        p->dx = et_gx_over(n, 0, &p->dx_acc);
+        status = p->dx ? input_product(p, 0, p->rows, gz, NULL) : et_error_status();
+    }
+    return status;
 }
 
 static et_status linear_bwd(et_node *n)
@@ -366,24 +403,13 @@ static et_status linear_bwd(et_node *n)
     const int64_t many = et_cut(MANY_ROWS, FINE_MANY_ROWS), small = et_cut(SMALL, FINE_SMALL);
     backward p;
     et_status status = backward_open(n, &p);
-    int acc;
 
     if (status)
         return status;
     if (p.rows >= many && p.width && p.depth && p.width * (p.depth + 1) <= WALK_ELEMS &&
         small * p.width * p.depth <= p.rows * (p.width + p.depth))
         return back_by_shards(&p);
-    if ((status = before_act(&p)))
-        return status;
-    if (et_needs(n, 1)) {
-        void *dw = et_gx(n, 1, &acc);
-        status = dw ? weight_product(&p, 0, p.rows, p.gz, dw, acc) : et_error_status();
-    }
-    if (status == ET_OK && et_needs(n, 0)) { /* over X, which is not read any more */
-        p.dx = et_gx_over(n, 0, &p.dx_acc);
-        status = p.dx ? input_product(&p, 0, p.rows, p.gz, NULL) : et_error_status();
-    }
-    return status;
+    return back_in_turn(&p);
 }
 
 static unsigned linear_saves(const et_node *n)
