@@ -221,7 +221,7 @@ static et_status make_again(et_tensor *t);
 /* What n saves, as far as `saves` says, must be there, if need be again, and be what it was. */
 static et_status check_saved(const et_node *n, unsigned saves)
 {
-    for (int i = 0; i < n->n_in && i < 16; i++) {
+    for (int i = 0; i < n->n_in && i < ET_MAX_ARGS; i++) {
         et_tensor *t = n->in[i];
         if (t && saves & ET_SAVE_IN(i) && !t->storage && t->remakable && t->node && !t->node->released &&
             make_again(t))
@@ -229,7 +229,7 @@ static et_status check_saved(const et_node *n, unsigned saves)
     }
     if (n->file)
         et_here(n->file, n->line);
-    for (int i = 0; i < n->n_in && i < 16; i++) {
+    for (int i = 0; i < n->n_in && i < ET_MAX_ARGS; i++) {
         const et_tensor *t = n->in[i];
         if (!t || !(saves & ET_SAVE_IN(i)))
             continue;
@@ -414,72 +414,87 @@ static void forget(et_tape *tape, int64_t length, bool graph)
     }
 }
 
+/* The step of n where a gradient has reached it; in a capture sweep for operands alone that lead to a wanted
+ * input. */
+static et_status visit(et_node *n, const sweep *s, bool graph)
+{
+    bool *needs = n->needs, few[ET_MAX_ARGS], *narrowed = few, reached = true;
+    et_status status = ET_OK;
+
+    if (!has_gradient(n))
+        return ET_OK;
+    if (n->released) {
+        if (n->file)
+            et_here(n->file, n->line);
+        return et_op_raise(n, ET_ESCOPE, "backward has run through this op already; the first time, pass "
+                                         "ET_RETAIN_GRAPH");
+    }
+    if (s->capture) {
+        if (n->n_in > ET_MAX_ARGS && !(narrowed = et_pool_alloc((size_t)n->n_in * sizeof *narrowed)))
+            return et_error_status();
+        reached = narrow(n, s, narrowed);
+        n->needs = narrowed;
+    }
+    if (reached)
+        status = et_profiled ? profiled_step(n, graph) : graph ? step_graph(n) : step(n);
+    n->needs = needs;
+    if (narrowed != few)
+        et_pool_free(narrowed);
+    return status;
+}
+
+/* The gradients of n's outputs, once its rule has run: those of kept tensors stay to be looked at, wanted
+ * ones where they are, the others go. */
+static et_status settle_outputs(const et_node *n, const sweep *s, bool graph)
+{
+    for (int k = 0; k < n->n_out; k++) {
+        et_tensor *t = n->out[k];
+        if (!t->acc || (s->capture && t->mark == s->mark + 1))
+            continue;
+        if (!graph && t->keep && !s->capture) {
+            if (et_storage_shared(t->acc) && !unshare(&t->acc))
+                return et_error_status();
+            if (t->grad)
+                et_free(t->grad);
+            t->grad = t->acc;
+        } else if (!graph) {
+            et_free(t->acc);
+        }
+        t->acc = NULL;
+    }
+    return ET_OK;
+}
+
+/* Releases n, but not the wanted gradients of its outputs. */
+static void release(et_node *n, sweep *s)
+{
+    et_tensor *held[ET_MAX_OUT];
+
+    for (int k = 0; k < n->n_out; k++) {
+        held[k] = n->out[k]->acc;
+        n->out[k]->acc = NULL;
+    }
+    et_node_release(n, s->root);
+    for (int k = 0; k < n->n_out; k++)
+        n->out[k]->acc = held[k];
+    s->spoiled = NULL;
+}
+
 /* Walks the tape from node `last` down. In a capture sweep, wanted intermediates keep
  * their gradient in t->acc. */
 static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
 {
     sweep *outer = running;
     et_status status = ET_OK;
-    bool few[64];
 
     running = s;
     for (int64_t i = last; !status && i >= 0; i--) {
         et_node *n = tape->nodes[i];
-        bool *own = n->needs, *narrowed = NULL, reached = has_gradient(n);
-        if (reached && n->released) {
-            if (n->file)
-                et_here(n->file, n->line);
-            status = et_op_raise(n, ET_ESCOPE,
-                                 "backward has run through this op already; the first time, pass "
-                                               "ET_RETAIN_GRAPH");
-            break;
-        }
-        if (reached && s->capture) {
-            narrowed = n->n_in <= 64 ? few : et_pool_alloc((size_t)n->n_in);
-            if (!narrowed) {
-                status = et_error_status();
-                break;
-            }
-            reached = narrow(n, s, narrowed);
-            n->needs = narrowed;
-        }
-        if (reached)
-            status = et_profiled ? profiled_step(n, graph) : graph ? step_graph(n) : step(n);
-        n->needs = own;
-        if (narrowed && narrowed != few)
-            et_pool_free(narrowed);
-        if (status)
-            break;
-        for (int k = 0; k < n->n_out; k++) {
-            et_tensor *t = n->out[k];
-            if (!t->acc || (s->capture && t->mark == s->mark + 1))
-                continue;
-            if (!graph && t->keep && !s->capture) { /* kept: its gradient can be looked at */
-                if (et_storage_shared(t->acc) && !unshare(&t->acc)) {
-                    status = et_error_status();
-                    break;
-                }
-                if (t->grad)
-                    et_free(t->grad);
-                t->grad = t->acc;
-            } else if (!graph) {
-                et_free(t->acc);
-            }
-            t->acc = NULL;
-        }
-        if (status)
-            break;
-        if (!s->retain && !n->released) {
-            et_tensor *held[ET_MAX_OUT]; /* wanted gradients survive the release */
-            for (int k = 0; k < n->n_out; k++) {
-                held[k] = n->out[k]->acc;
-                n->out[k]->acc = NULL;
-            }
-            et_node_release(n, s->root);
-            for (int k = 0; k < n->n_out; k++)
-                n->out[k]->acc = held[k];
-            s->spoiled = NULL;
-        }
+        status = visit(n, s, graph);
+        if (!status)
+            status = settle_outputs(n, s, graph);
+        if (!status && !s->retain && !n->released)
+            release(n, s);
     }
     running = outer;
     if (status)
@@ -564,7 +579,7 @@ et_status et_backward(et_tensor *loss)
     if (loss && loss->numel != 1)
         return et_raise(ET_EINVAL,
                         "backward: the loss has shape %s, expected one element (reduce it with et_mean or "
-                                   "et_sum, or use et_backward_from)",
+                        "et_sum, or use et_backward_from)",
                         et_shape_str(loss));
     return et_backward_from(loss, NULL, 0);
 }

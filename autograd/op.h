@@ -50,9 +50,9 @@ enum {
     ET_OP_OUTSIDE = 16 /* may read more than its operands: et_grad looks inside for what it is asked for */
 };
 
-/* What backward reads, for `saves`. */
+/* What backward reads, for `saves`: of operands of a variadic op the first ET_MAX_ARGS can be named. */
 #define ET_SAVE_IN(i) (1u << (i))
-#define ET_SAVE_OUT(k) (1u << (16 + (k)))
+#define ET_SAVE_OUT(k) (1u << (ET_MAX_ARGS + (k)))
 #define ET_SAVE_NONE 0u
 
 typedef struct et_op et_op;

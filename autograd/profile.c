@@ -205,7 +205,7 @@ double et_span_bytes(const et_node *n, bool backward)
         if (!backward)
             bytes += bytes_of(n->in[i]);
         else
-            bytes += (n->saves & ET_SAVE_IN(i) && i < 16 ? bytes_of(n->in[i]) : 0) +
+            bytes += (i < ET_MAX_ARGS && n->saves & ET_SAVE_IN(i) ? bytes_of(n->in[i]) : 0) +
                      (et_needs(n, i) ? bytes_of(n->in[i]) : 0); /* the last: its gradient */
     }
     for (int k = 0; k < n->n_out; k++)

@@ -163,9 +163,9 @@ et_status et_tape_record(const et_node *n)
         if (!m->in[i])
             continue;
         m->in[i]->recorded = true;
-        if (i < 16 && m->op->graph_reads & ET_SAVE_IN(i))
+        if (i < ET_MAX_ARGS && m->op->graph_reads & ET_SAVE_IN(i))
             m->in_version[i] = et_version(m->in[i]);
-        if (i < 16 && m->saves & ET_SAVE_IN(i)) {
+        if (i < ET_MAX_ARGS && m->saves & ET_SAVE_IN(i)) {
             m->in[i]->saved_by++;
             m->in_version[i] = et_version(m->in[i]);
             if (m->op->remake_reads & ET_SAVE_IN(i)) /* it is to be there then */
@@ -207,7 +207,7 @@ void et_node_release(et_node *n, const et_tensor *root)
     for (int i = 0; i < n->n_saved; i++)
         et_free(n->saved[i]);
     n->n_saved = 0;
-    for (int i = 0; i < n->n_in && i < 16; i++) {
+    for (int i = 0; i < n->n_in && i < ET_MAX_ARGS; i++) {
         et_tensor *t = n->in[i];
         if (t && n->saves & ET_SAVE_IN(i) && --t->saved_by == 0 && t->on_tape && !t->keep)
             et_release(t);

@@ -170,6 +170,28 @@ START_TEST(arithmetic_and_bytes)
 }
 END_TEST
 
+/* An op with more operands than an int has bits. */
+START_TEST(many_operands)
+{
+    enum { MANY = 40 };
+    et_tensor *in[MANY];
+    et_profile *p = et_profile_begin(0);
+    et_scope *scope = et_scope_open();
+
+    for (int i = 0; i < MANY; i++)
+        in[i] = leaf(1, (int64_t[]){3}, (uint64_t)i);
+    ck_assert_int_eq(et_backward(et_sum(et_concat(MANY, in, 0), 0, NULL, false)), ET_OK);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_double_eq(et_get(et_grad_of(in[i]), (int64_t[]){2}), 1);
+    et_scope_close(scope);
+    et_profile_end(p);
+    ck_assert_double_eq(row_of(p, "concat", ET_PROFILE_FORWARD).bytes, 4 * (3 * MANY + 3 * MANY));
+    /* gradients of the output and of the operands */
+    ck_assert_double_eq(row_of(p, "concat", ET_PROFILE_BACKWARD).bytes, 4 * (3 * MANY + 3 * MANY));
+    et_profile_free(p);
+}
+END_TEST
+
 /* --- time ------------------------------------------------------------------------------------- */
 
 static et_tensor *segment(et_tensor *const *in, int n_in, void *user)
@@ -467,6 +489,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, remove_test_dir);
     tcase_add_test(tc, counts_are_those_of_the_tape);
     tcase_add_test(tc, arithmetic_and_bytes);
+    tcase_add_test(tc, many_operands);
     tcase_add_test(tc, time_inside_time);
     tcase_add_test(tc, recorded_backward);
     tcase_add_test(tc, parts_that_do_not_match);
