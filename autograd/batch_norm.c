@@ -5,7 +5,7 @@
 
 #include "autograd/batch_norm.h"
 
-enum { FLAT = 16 };            /* rows up to this length are shorter than what a call for each is worth */
+enum { FLAT = 16 }; /* rows up to this length are not worth a call each */
 enum { GROUP_BYTES = 2 << 20, FINE_GROUP_BYTES = 512 }; /* both passes go over so much at a time: the second
                                                            finds it in a cache */
 
@@ -63,9 +63,10 @@ et_status et_bn_start(et_node *n, et_bn_job *j, bool flat)
     for (int i = 0; i < 6 && j->flat; i++)
         if (!(j->columns[i] = et_scratch(n, (size_t)(j->channels * j->rows * j->size))))
             return et_error_status();
-    j->first = et_scratch(n, (size_t)((j->rows + 1) * j->channels) *
-                                 sizeof(double)); /* one row even where none is */
-    j->second = et_scratch(n, (size_t)((j->rows + 1) * j->channels) * sizeof(double));
+    /* one row even where none is */
+    const size_t sums = (size_t)((j->rows + 1) * j->channels) * sizeof(double);
+    j->first = et_scratch(n, sums);
+    j->second = et_scratch(n, sums);
     j->norms = et_scratch(n, (size_t)j->channels * sizeof(et_norm));
     return j->first && j->second && j->norms ? ET_OK : et_error_status();
 }
@@ -79,7 +80,7 @@ int64_t et_bn_group(const et_bn_job *j, int64_t tensors)
 }
 
 void et_bn_over(et_bn_job *j, int64_t cost, void (*piece)(int64_t lo, int64_t hi, void *user),
-                 void (*flat)(int64_t lo, int64_t hi, void *user))
+                void (*flat)(int64_t lo, int64_t hi, void *user))
 {
     const int64_t wide = et_cut(64, 2); /* columns, so that threads do not meet in a line of memory */
 
@@ -105,19 +106,6 @@ static void moments_piece(int64_t lo, int64_t hi, void *user)
         j->k->moments(j->n, j->x + et_bn_row(j, r), &j->first[et_bn_sum(j, r)], &j->second[et_bn_sum(j, r)]);
 }
 
-static double element(const et_tensor *t, const void *p, int64_t i)
-{
-    return t->dtype == ET_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
-}
-
-static void put(const et_tensor *t, void *p, int64_t i, double v)
-{
-    if (t->dtype == ET_F64)
-        ((double *)p)[i] = v;
-    else
-        ((float *)p)[i] = (float)v;
-}
-
 /* Mean and deviation of the group's channels from their rows', joined in order; running statistics follow. */
 static void batch_stats(et_node *n, et_bn_job *j, void *rm, void *rv)
 {
@@ -136,9 +124,9 @@ static void batch_stats(et_node *n, et_bn_job *j, void *rm, void *rv)
         j->stats[2 * c] = mean;
         j->stats[2 * c + 1] = 1 / sqrt(m2 / count + a->eps);
         if (run_mean) {
-            const double m = element(run_mean, rm, c), v = element(run_var, rv, c);
-            put(run_mean, rm, c, m + a->momentum * (mean - m));
-            put(run_var, rv, c, v + a->momentum * (m2 / (count - 1) - v));
+            const double m = et_real_at(run_mean, rm, c), v = et_real_at(run_var, rv, c);
+            et_set_real(run_mean, rm, c, m + a->momentum * (mean - m));
+            et_set_real(run_var, rv, c, v + a->momentum * (m2 / (count - 1) - v));
         }
     }
 }
@@ -146,7 +134,7 @@ static void batch_stats(et_node *n, et_bn_job *j, void *rm, void *rv)
 /* What rounding to a real has added to the mean of a flat channel. */
 static double rounding(const et_node *n, const et_bn_job *j, int64_t c)
 {
-    return element(n->in[ET_BN_X], j->columns[0], c * j->rows) - j->norms[c].mean;
+    return et_real_at(n->in[ET_BN_X], j->columns[0], c * j->rows) - j->norms[c].mean;
 }
 
 void et_bn_set_norms(const et_node *n, et_bn_job *j, const void *gamma, const void *beta)
@@ -154,15 +142,15 @@ void et_bn_set_norms(const et_node *n, et_bn_job *j, const void *gamma, const vo
     for (int64_t c = j->c0; c < j->c0 + j->some; c++)
         j->norms[c] = (et_norm){.mean = j->stats[2 * c],
                                 .scale = j->stats[2 * c + 1] *
-                                         (gamma ? element(n->in[ET_BN_GAMMA], gamma, c) : 1),
-                                .shift = beta ? element(n->in[ET_BN_BETA], beta, c) : 0,
+                                         (gamma ? et_real_at(n->in[ET_BN_GAMMA], gamma, c) : 1),
+                                .shift = beta ? et_real_at(n->in[ET_BN_BETA], beta, c) : 0,
                                 .relu = ET_ATTR(n, et_bn_attr)->relu};
     for (int64_t c = j->c0; j->flat && c < j->c0 + j->some; c++) {
         const et_norm *norm = &j->norms[c];
         for (int64_t at = c * j->rows; at < (c + 1) * j->rows; at++) {
-            put(n->in[ET_BN_X], j->columns[0], at, norm->mean);
-            put(n->in[ET_BN_X], j->columns[1], at, norm->scale);
-            put(n->in[ET_BN_X], j->columns[2], at, norm->shift + rounding(n, j, c) * norm->scale);
+            et_set_real(n->in[ET_BN_X], j->columns[0], at, norm->mean);
+            et_set_real(n->in[ET_BN_X], j->columns[1], at, norm->scale);
+            et_set_real(n->in[ET_BN_X], j->columns[2], at, norm->shift + rounding(n, j, c) * norm->scale);
         }
     }
 }
@@ -197,8 +185,8 @@ void et_bn_stats(et_node *n, et_bn_job *j, void *mean, void *var)
         return;
     }
     for (int64_t c = j->c0; c < j->c0 + j->some; c++) {
-        j->stats[2 * c] = element(n->in[ET_BN_MEAN], mean, c);
-        j->stats[2 * c + 1] = 1 / sqrt(element(n->in[ET_BN_VAR], var, c) + a->eps);
+        j->stats[2 * c] = et_real_at(n->in[ET_BN_MEAN], mean, c);
+        j->stats[2 * c + 1] = 1 / sqrt(et_real_at(n->in[ET_BN_VAR], var, c) + a->eps);
     }
 }
 
@@ -219,10 +207,10 @@ void et_bn_join(const et_node *n, const et_bn_job *j)
         j->coeffs[3 * c + 1] = -s * r * r * *second * share;
         j->coeffs[3 * c + 2] = -s * *first * share;
         for (int64_t at = c * j->rows; j->flat && at < (c + 1) * j->rows; at++) {
-            put(n->in[ET_BN_X], j->columns[3], at, s);
-            put(n->in[ET_BN_X], j->columns[4], at, j->coeffs[3 * c + 1]);
-            put(n->in[ET_BN_X], j->columns[5], at,
-                j->coeffs[3 * c + 2] + rounding(n, j, c) * j->coeffs[3 * c + 1]);
+            et_set_real(n->in[ET_BN_X], j->columns[3], at, s);
+            et_set_real(n->in[ET_BN_X], j->columns[4], at, j->coeffs[3 * c + 1]);
+            et_set_real(n->in[ET_BN_X], j->columns[5], at,
+                        j->coeffs[3 * c + 2] + rounding(n, j, c) * j->coeffs[3 * c + 1]);
         }
     }
 }
@@ -236,9 +224,9 @@ static et_status give(et_node *n, int i, const et_bn_job *j, const double *sums,
     if (!g)
         return et_error_status();
     for (int64_t c = 0; c < j->channels; c++)
-        put(n->in[i], g, c,
-            sums[et_bn_sum_of(j, 0, c)] * (scaled ? j->stats[2 * c + 1] : 1) +
-                (acc ? element(n->in[i], g, c) : 0));
+        et_set_real(n->in[i], g, c,
+                    sums[et_bn_sum_of(j, 0, c)] * (scaled ? j->stats[2 * c + 1] : 1) +
+                        (acc ? et_real_at(n->in[i], g, c) : 0));
     return ET_OK;
 }
 

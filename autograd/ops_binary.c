@@ -56,7 +56,6 @@ static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const
     binary_job j = {.f = f, .size = et_dtype_size(y->dtype)};
     const et_tensor *ops[3] = {y, a, b};
     et_tensor *copy[3] = {NULL};
-    et_status status = ET_OK;
 
     if (!y->numel)
         return ET_OK;
@@ -87,7 +86,7 @@ static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const
     j.per_row = ceil_div(j.it.n, j.piece);
     int64_t cost = j.it.n < j.piece ? j.it.n : j.piece;
     et_parallel_for(j.it.rows * j.per_row, et_row_grain(j.it.rows * j.per_row, cost), binary_piece, &j);
-    return status;
+    return ET_OK;
 }
 
 static et_status binary_fwd(et_node *n)

@@ -89,12 +89,8 @@ static et_status give_bias(et_node *n, const double *sums)
 
     if (!db)
         return et_error_status();
-    for (int64_t o = 0; o < out; o++) {
-        if (n->in[0]->dtype == ET_F64)
-            ((double *)db)[o] = sums[o] + (acc ? ((double *)db)[o] : 0);
-        else
-            ((float *)db)[o] = (float)(sums[o] + (acc ? (double)((float *)db)[o] : 0));
-    }
+    for (int64_t o = 0; o < out; o++)
+        et_set_real(n->in[2], db, o, sums[o] + (acc ? et_real_at(n->in[2], db, o) : 0));
     return ET_OK;
 }
 

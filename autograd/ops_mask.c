@@ -230,18 +230,14 @@ static et_status sort_fwd(et_node *n)
     for (int64_t l = 0; size && l < x->numel / size; l++) {
         int64_t base = l / inner * size * inner + l % inner;
         for (int64_t i = 0; i < size; i++) {
-            int64_t p = base + i * inner;
-            v[i] = x->dtype == ET_F64 ? ((const double *)px)[p] : (double)((const float *)px)[p];
+            v[i] = et_real_at(x, px, base + i * inner);
             at[i] = (int32_t)i;
         }
         merge_sort(v, at, tmp, size, a->descending);
         for (int64_t i = 0; i < size; i++) {
             int64_t p = base + i * inner;
             index[p] = at[i];
-            if (x->dtype == ET_F64)
-                ((double *)y)[p] = v[at[i]];
-            else
-                ((float *)y)[p] = (float)v[at[i]];
+            et_set_real(x, y, p, v[at[i]]);
         }
     }
     return ET_OK;

@@ -294,10 +294,7 @@ static et_status extremum_graph(et_node *n, et_tensor *const *gy, et_tensor **gx
     const int32_t *at = et_data(n->out[1]);
     for (int64_t i = 0; i < n->out[0]->numel; i++) {
         int64_t p = i / inner * x->shape[a->dim] * inner + at[i] * inner + i % inner;
-        if (x->dtype == ET_F64)
-            ((double *)et_data_mut(taken))[p] = 1;
-        else
-            ((float *)et_data_mut(taken))[p] = 1;
+        et_set_real(x, et_data_mut(taken), p, 1);
     }
     memcpy(shape, x->shape, sizeof shape);
     shape[a->dim] = 1;

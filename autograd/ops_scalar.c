@@ -133,7 +133,7 @@ et_tensor *(et_mul_scalar)(et_tensor *x, double c) { return apply(&et_op_mul_sca
 
 /* --- y = x^p ------------------------------------------------------------------------------- */
 
-/* y = c x^p, c and p as numbers of the tensor's dtype. */
+/* y = x^p, p as a number of the tensor's dtype. */
 static void power(const scalar_job *j, int64_t n, const void *x, double p, void *y)
 {
     float pf = (float)p;
@@ -264,13 +264,8 @@ static et_status sign_fwd(et_node *n)
     if (!p || !q)
         return et_error_status();
     for (int64_t i = 0; i < x->numel; i++) {
-        if (x->dtype == ET_F64) {
-            double v = ((const double *)p)[i];
-            ((double *)q)[i] = isnan(v) ? v : (v > 0) - (v < 0);
-        } else {
-            float v = ((const float *)p)[i];
-            ((float *)q)[i] = isnan(v) ? v : (float)((v > 0) - (v < 0));
-        }
+        const double v = et_real_at(x, p, i);
+        et_set_real(x, q, i, isnan(v) ? v : (v > 0) - (v < 0));
     }
     return ET_OK;
 }

@@ -286,8 +286,7 @@ static et_status logsumexp_bwd(et_node *n)
     if (!px || !py || !gy || !gx || !t)
         return et_error_status();
     for (int64_t r = 0; r < rows_of(x); r++) {
-        double y = size == 8 ? ((const double *)py)[r] : (double)((const float *)py)[r];
-        double g = size == 8 ? ((const double *)gy)[r] : (double)((const float *)gy)[r];
+        double y = et_real_at(x, py, r), g = et_real_at(x, gy, r);
         size_t at = (size_t)(r * cols) * size;
         if (isfinite(y)) {
             k->affine(cols, px + at, 1, -y, t);
