@@ -153,14 +153,10 @@ static bool may_hand_on(const et_node *n, int i)
 static et_tensor *hand_on(et_node *n, int i)
 {
     et_tensor *g = n->out[0]->acc, *x = n->in[i];
-    int64_t run = 1;
 
     g->ndim = x->ndim;
-    for (int d = x->ndim - 1; d >= 0; d--) {
-        g->shape[d] = x->shape[d];
-        g->strides[d] = run;
-        run *= x->shape[d] ? x->shape[d] : 1;
-    }
+    memcpy(g->shape, x->shape, (size_t)x->ndim * sizeof *g->shape);
+    et_dense_strides(x->ndim, x->shape, g->strides);
     n->out[0]->acc = NULL;
     return x->acc = g;
 }

@@ -54,16 +54,6 @@ static bool broadcast_heads(const et_tensor *x, const int64_t *strides, const in
     return true;
 }
 
-static void dense_strides(int ndim, const int64_t *shape, int64_t *strides)
-{
-    int64_t step = 1;
-
-    for (int d = ndim - 1; d >= 0; d--) {
-        strides[d] = step;
-        step *= shape[d];
-    }
-}
-
 /* Sizes, and the operands' strides, from shapes that attention_shape has checked. */
 static void read_shapes(const et_node *n, et_attn_job *w)
 {
@@ -283,7 +273,7 @@ static et_status attention_bwd(et_node *n)
     if (et_needs(n, at)) {
         int64_t strides[ET_MAX_DIMS] = {0};
         const int64_t scores[4] = {w.b, w.h, w.tq, w.tk};
-        dense_strides(bias->ndim, bias->shape, strides);
+        et_dense_strides(bias->ndim, bias->shape, strides);
         broadcast_heads(bias, strides, scores, &w.gbias);
         if (bias->ndim == 0 || (w.tk != 1 && bias->shape[bias->ndim - 1] == 1))
             w.gbias.sd = 0;

@@ -172,16 +172,6 @@ static matrices operand(const et_tensor *x, char *p, const int64_t *strides, boo
     return mx;
 }
 
-static void dense_strides(const et_tensor *x, int64_t *strides)
-{
-    int64_t step = 1;
-
-    for (int d = x->ndim - 1; d >= 0; d--) {
-        strides[d] = step;
-        step *= x->shape[d];
-    }
-}
-
 static matrices operand_of(const et_tensor *x, bool trans, bool row, int nb)
 {
     return operand(x, (char *)et_data(x), x->strides, trans, row, nb);
@@ -192,7 +182,7 @@ static matrices gradient_of(const et_tensor *x, void *p, bool row, int nb)
 {
     int64_t strides[ET_MAX_DIMS];
 
-    dense_strides(x, strides);
+    et_dense_strides(x->ndim, x->shape, strides);
     return operand(x, p, strides, false, row, nb);
 }
 

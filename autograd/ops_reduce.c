@@ -21,14 +21,11 @@ typedef struct {
 static et_tensor with_ones(const et_tensor *t, const et_tensor *x, const bool *over)
 {
     et_tensor v = *t;
-    int64_t run = 1;
 
     v.ndim = x->ndim;
-    for (int d = x->ndim - 1; d >= 0; d--) {
+    for (int d = 0; d < x->ndim; d++)
         v.shape[d] = over[d] ? 1 : x->shape[d];
-        v.strides[d] = run;
-        run *= v.shape[d] ? v.shape[d] : 1;
-    }
+    et_dense_strides(v.ndim, v.shape, v.strides);
     return v;
 }
 

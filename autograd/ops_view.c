@@ -22,11 +22,7 @@ static bool view_strides(const et_tensor *x, int ndim, const int64_t *shape, int
     int64_t left = 1, step = 1; /* of the group of old dimensions in hand: elements not yet covered, stride */
 
     if (x->numel == 0) {
-        int64_t s = 1;
-        for (int d = ndim - 1; d >= 0; d--) {
-            strides[d] = s;
-            s *= shape[d] > 0 ? shape[d] : 1;
-        }
+        et_dense_strides(ndim, shape, strides);
         return true;
     }
     for (int d = ndim - 1; d >= 0; d--) {

@@ -64,12 +64,9 @@ static et_tensor *new_block(et_dtype dtype, int64_t n)
 /* A handle, shaped as p, on a place in a block. */
 static et_tensor *handle(const et_tensor *flat, int64_t offset, const et_tensor *p)
 {
-    int64_t strides[ET_MAX_DIMS], run = 1;
+    int64_t strides[ET_MAX_DIMS];
 
-    for (int d = p->ndim - 1; d >= 0; d--) {
-        strides[d] = run;
-        run *= p->shape[d] ? p->shape[d] : 1;
-    }
+    et_dense_strides(p->ndim, p->shape, strides);
     return et_own(et_raw_view(flat, p->ndim, p->shape, strides, offset));
 }
 

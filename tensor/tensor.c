@@ -113,7 +113,6 @@ static et_status check_shape(et_dtype dtype, int ndim, const int64_t *shape, int
 et_tensor *et_handle_new(et_scope *scope, et_dtype dtype, int ndim, const int64_t *shape)
 {
     et_tensor *t = et_pool_alloc(sizeof *t);
-    int64_t run = 1;
 
     if (!t)
         return NULL;
@@ -121,12 +120,11 @@ et_tensor *et_handle_new(et_scope *scope, et_dtype dtype, int ndim, const int64_
     t->dtype = dtype;
     t->ndim = ndim;
     t->numel = 1;
-    for (int i = ndim - 1; i >= 0; i--) {
+    for (int i = 0; i < ndim; i++) {
         t->shape[i] = shape[i];
-        t->strides[i] = run;
-        run *= shape[i] ? shape[i] : 1;
         t->numel *= shape[i];
     }
+    et_dense_strides(ndim, shape, t->strides);
     if (scope)
         et_scope_link(scope, t);
     return t;
@@ -281,7 +279,7 @@ static bool alive(const et_tensor *x, const char *what)
         return write_zeros((et_tensor *)x);
     if (!x->storage) {
         et_raise(ET_ESCOPE, "%s: the tensor's elements were released (by backward, or with the scope they "
-                            "were computed in); mark it with et_keep or hand it on with et_scope_return",
+                 "were computed in); mark it with et_keep or hand it on with et_scope_return",
                  what);
         return false;
     }
@@ -433,13 +431,9 @@ et_status et_move_into(et_tensor *x, et_tensor *block, int64_t offset)
     if (!et_is_contiguous(block) || offset < 0 || offset > block->numel || x->numel > block->numel - offset)
         return et_raise(ET_EINVAL, "move_into: the block has no room there");
     et_tensor place = *x;
-    int64_t run = 1;
     place.storage = block->storage;
     place.offset = block->offset + offset;
-    for (int i = x->ndim - 1; i >= 0; i--) {
-        place.strides[i] = run;
-        run *= x->shape[i] ? x->shape[i] : 1;
-    }
+    et_dense_strides(x->ndim, x->shape, place.strides);
     et_status status = et_copy_into(&place, x);
     if (status)
         return status;
@@ -537,6 +531,16 @@ bool et_is_contiguous(const et_tensor *x)
         run *= x->shape[i];
     }
     return true;
+}
+
+void et_dense_strides(int ndim, const int64_t *shape, int64_t *strides)
+{
+    int64_t run = 1;
+
+    for (int d = ndim - 1; d >= 0; d--) {
+        strides[d] = run;
+        run *= shape[d] ? shape[d] : 1;
+    }
 }
 
 bool et_same_shape(const et_tensor *a, const et_tensor *b)

@@ -178,6 +178,8 @@ int64_t et_size(const et_tensor *x, int dim);
 /** NumPy's broadcasting rule for two shapes. ESHAPE (without a message) if they do
  *  not fit. */
 et_status et_broadcast_shape(int na, const int64_t *a, int nb, const int64_t *b, int *n, int64_t *out);
+/** Strides, [ndim], of a contiguous tensor of that shape; a size of 0 counts as 1. */
+void et_dense_strides(int ndim, const int64_t *shape, int64_t *strides);
 /** Writes "[3, 4]" into buf and returns buf. */
 enum { ET_SHAPE_TEXT = 192 };
 char *et_shape_text(char buf[ET_SHAPE_TEXT], int ndim, const int64_t *shape);
