@@ -97,26 +97,23 @@ typedef struct facts {
     et_rng *rngs;
 } facts;
 
-/* "rng.<name>": three numbers. */
+/* "rng.<name>": seed, stream and counter. */
 static et_status read_rng(const et_safetensors *f, const char *path, const char *name, et_rng *out)
 {
-    const char *found = et_meta_under(f, "rng.", name);
-    char *text = found ? et_alloc_string(found) : NULL, *part[3];
-    et_status status = ET_OK;
+    uint64_t *const parts[3] = {&out->seed, &out->stream, &out->counter};
+    const char *text = et_meta_under(f, "rng.", name);
 
     if (!text)
         return et_error_status() ? et_error_status()
                                  : et_raise(ET_EINVAL, "%s has no random generator \"%s\"", path, name);
-    part[0] = text;
-    part[1] = strchr(text, ' ');
-    part[2] = part[1] ? strchr(part[1] + 1, ' ') : NULL;
-    if (part[2])
-        *part[1]++ = 0, *part[2]++ = 0;
-    if (!part[2] || !et_read_u64(part[0], &out->seed) || !et_read_u64(part[1], &out->stream) ||
-        !et_read_u64(part[2], &out->counter))
-        status = et_raise(ET_EFORMAT, "%s: the state of the random generator \"%s\" is damaged", path, name);
-    et_dealloc(text);
-    return status;
+    for (int i = 0; i < 3; i++) {
+        const char *end = i < 2 ? strchr(text, ' ') : text + strlen(text);
+        if (!end || !et_parse_u64(text, (size_t)(end - text), parts[i]))
+            return et_raise(ET_EFORMAT, "%s: the state of the random generator \"%s\" is damaged", path,
+                            name);
+        text = end + 1;
+    }
+    return ET_OK;
 }
 
 static et_status check_format(const et_safetensors *f, const char *path)

@@ -82,7 +82,4 @@ et_status et_optim_describe(const et_optim *o, const char *prefix, et_pairs *p);
 et_status et_optim_stage(et_optim *o, const et_safetensors *file, const char *path, const char *prefix);
 void et_optim_commit(et_optim *o);
 
-/* Reads a whole decimal number, nothing else around it. */
-bool et_read_u64(const char *s, uint64_t *out);
-
 #endif

@@ -133,22 +133,6 @@ void et_optim_commit(et_optim *o)
             o->blocks[i].slots[k].steps = o->blocks[i].slots[k].staged;
 }
 
-bool et_read_u64(const char *s, uint64_t *out)
-{
-    uint64_t x = 0;
-
-    if (!s || !*s)
-        return false;
-    for (; *s; s++) {
-        const unsigned digit = (unsigned)(*s - '0');
-        if (*s < '0' || *s > '9' || x > (UINT64_MAX - digit) / 10)
-            return false;
-        x = x * 10 + digit;
-    }
-    *out = x;
-    return true;
-}
-
 et_status et_optim_save(const et_optim *o, const char *path)
 {
     et_state s = {NULL, 0, 0};

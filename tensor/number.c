@@ -157,13 +157,91 @@ static bool is_word(const char *text, size_t len, const char *word)
 static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
+/* The digits of text from *at on, with at most one point among them; *at is moved behind them. They go to x,
+ * without zeros at the left, and the first 19 to *small. The value is that of the digits as a whole number,
+ * times 10^*scale. False if there is none. */
+static bool read_digits(const char *text, size_t len, size_t *at, decimal *x, int64_t *scale, uint64_t *small)
+{
+    bool any = false, point = false;
+    size_t i = *at;
+
+    x->n = 0;
+    x->cut = false;
+    *scale = 0;
+    *small = 0;
+    for (; i < len; i++) {
+        char c = text[i];
+        if (c == '.' && !point) {
+            point = true;
+            continue;
+        }
+        if (c < '0' || c > '9')
+            break;
+        any = true;
+        if (point)
+            --*scale;
+        if (x->n == 0 && c == '0')
+            continue;
+        if (x->n < MAX_DIGITS) {
+            if (x->n < 19)
+                *small = *small * 10 + (uint64_t)(c - '0');
+            x->d[x->n++] = (uint8_t)(c - '0');
+        } else {
+            if (c != '0')
+                x->cut = true;
+            ++*scale;
+        }
+    }
+    *at = i;
+    return any;
+}
+
+/* What follows the digits: nothing, or "e", perhaps a sign, and the exponent. False for anything else. */
+static bool read_exponent(const char *text, size_t len, int64_t *exponent)
+{
+    bool minus = false;
+    size_t i = 1;
+
+    *exponent = 0;
+    if (len == 0)
+        return true;
+    if (text[0] != 'e' && text[0] != 'E')
+        return false;
+    if (i < len && (text[i] == '+' || text[i] == '-'))
+        minus = text[i++] == '-';
+    if (i == len)
+        return false;
+    for (; i < len && text[i] >= '0' && text[i] <= '9'; i++)
+        if (*exponent < 100000000) /* far beyond any double already */
+            *exponent = *exponent * 10 + (text[i] - '0');
+    if (minus)
+        *exponent = -*exponent;
+    return i == len;
+}
+
+/* The digits of x as a whole number, times 10^scale; `small` is that number where x has at most 19. */
+static double value_of(decimal *x, uint64_t small, int64_t scale)
+{
+    if (x->n == 0)
+        return 0.0;
+#if FLT_EVAL_METHOD == 0
+    if (x->n <= 15 && scale >= -22 && scale <= 22) /* both factors are exact doubles: one rounding */
+        return scale < 0 ? (double)small / powers[-scale] : (double)small * powers[scale];
+#else
+    (void)small;
+#endif
+    const int64_t p = scale + x->n;
+    x->point = p > 100000 ? 100000 : p < -100000 ? -100000 : (int)p;
+    return decimal_to_double(x);
+}
+
 bool et_parse_double(const char *text, size_t len, double *out)
 {
     size_t i = 0;
-    bool negative = false, any = false, point = false;
+    bool negative = false;
+    int64_t scale, exponent;
+    uint64_t small;
     decimal x;
-    int64_t scale = 0, exponent = 0; /* value = digits x 10^(scale + exponent) */
-    uint64_t small = 0;              /* the digits, while they fit */
     double v;
 
     if (!text || len == 0)
@@ -177,92 +255,65 @@ bool et_parse_double(const char *text, size_t len, double *out)
         return true;
     }
     if (is_word(text + i, len - i, "inf") || is_word(text + i, len - i, "infinity")) {
-        *out = negative ? -HUGE_VAL : HUGE_VAL;
-        return true;
-    }
-    x.n = 0;
-    x.cut = false;
-    for (; i < len; i++) {
-        char c = text[i];
-        if (c == '.' && !point) {
-            point = true;
-            continue;
-        }
-        if (c < '0' || c > '9')
-            break;
-        any = true;
-        if (point)
-            scale--;
-        if (x.n == 0 && c == '0')
-            continue; /* leading zeros */
-        if (x.n < MAX_DIGITS) {
-            if (x.n < 19)
-                small = small * 10 + (uint64_t)(c - '0');
-            x.d[x.n++] = (uint8_t)(c - '0');
-        } else {
-            if (c != '0')
-                x.cut = true;
-            scale++;
-        }
-    }
-    if (!any)
-        return false;
-    if (i < len && (text[i] == 'e' || text[i] == 'E')) {
-        bool minus = false;
-        i++;
-        if (i < len && (text[i] == '+' || text[i] == '-'))
-            minus = text[i++] == '-';
-        if (i == len)
-            return false;
-        for (; i < len && text[i] >= '0' && text[i] <= '9'; i++)
-            if (exponent < 100000000)
-                exponent = exponent * 10 + (text[i] - '0');
-        if (minus)
-            exponent = -exponent;
-    }
-    if (i != len)
-        return false;
-
-    scale += exponent;
-    if (x.n == 0) {
-        v = 0.0;
-#if FLT_EVAL_METHOD == 0
-    } else if (x.n <= 15 && scale >= -22 && scale <= 22) {
-        /* Both factors are exact doubles: one rounding. */
-        v = scale < 0 ? (double)small / powers[-scale] : (double)small * powers[scale];
-#endif
+        v = HUGE_VAL;
     } else {
-        int64_t p = scale + x.n;
-        x.point = p > 100000 ? 100000 : p < -100000 ? -100000 : (int)p;
-        v = decimal_to_double(&x);
+        if (!read_digits(text, len, &i, &x, &scale, &small) || !read_exponent(text + i, len - i, &exponent))
+            return false;
+        v = value_of(&x, small, scale + exponent);
     }
     *out = negative ? -v : v;
     return true;
 }
 
-bool et_parse_i64(const char *text, size_t len, int64_t *out)
+/* At least one digit and nothing else, of a number that is at most `most`. */
+static bool read_whole(const char *text, size_t len, uint64_t most, uint64_t *out)
 {
-    size_t i = 0;
-    bool negative = false;
-    uint64_t v = 0, limit;
+    uint64_t v = 0;
 
-    if (!text || len == 0)
-        return false;
-    if (text[0] == '+' || text[0] == '-') {
-        negative = text[0] == '-';
-        i = 1;
-    }
-    if (i == len)
-        return false;
-    limit = (uint64_t)INT64_MAX + negative;
-    for (; i < len; i++) {
+    for (size_t i = 0; i < len; i++) {
         uint64_t digit = (uint64_t)(unsigned char)text[i] - '0';
-        if (digit > 9 || v > (limit - digit) / 10)
+        if (digit > 9 || v > (most - digit) / 10)
             return false;
         v = v * 10 + digit;
     }
-    *out = !negative ? (int64_t)v : v == limit ? INT64_MIN : -(int64_t)v;
+    *out = v;
+    return len > 0;
+}
+
+bool et_parse_i64(const char *text, size_t len, int64_t *out)
+{
+    const bool sign = text && len > 0 && (text[0] == '+' || text[0] == '-');
+    const bool negative = sign && text[0] == '-';
+    uint64_t v;
+
+    if (!text || !read_whole(text + sign, len - sign, (uint64_t)INT64_MAX + negative, &v))
+        return false;
+    *out = !negative ? (int64_t)v : v > INT64_MAX ? INT64_MIN : -(int64_t)v;
     return true;
+}
+
+bool et_parse_u64(const char *text, size_t len, uint64_t *out)
+{
+    uint64_t v;
+
+    if (!text || !read_whole(text, len, UINT64_MAX, &v))
+        return false;
+    *out = v;
+    return true;
+}
+
+int et_number_point(char *text)
+{
+    int n = 0;
+
+    for (const char *s = text; *s; s++) {
+        if ((*s >= '0' && *s <= '9') || *s == '-' || *s == '+' || *s == 'e')
+            text[n++] = *s;
+        else if (n > 0 && text[n - 1] != '.')
+            text[n++] = '.';
+    }
+    text[n] = '\0';
+    return n;
 }
 
 char *et_format_double(char buf[ET_NUMBER_TEXT], double value)
@@ -273,19 +324,9 @@ char *et_format_double(char buf[ET_NUMBER_TEXT], double value)
         return strcpy(buf, value < 0 ? "-inf" : "inf");
     for (int digits = 15; digits <= 17; digits++) {
         double back;
-        size_t n = 0;
 
         snprintf(buf, ET_NUMBER_TEXT, "%.*g", digits, value);
-        /* Whatever stands between digits is the locale's decimal point. */
-        for (const char *p = buf; *p; p++) {
-            bool plain = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
-            if (plain)
-                buf[n++] = *p;
-            else if (n > 0 && buf[n - 1] != '.')
-                buf[n++] = '.';
-        }
-        buf[n] = '\0';
-        if (et_parse_double(buf, n, &back) && back == value)
+        if (et_parse_double(buf, (size_t)et_number_point(buf), &back) && back == value)
             break;
     }
     return buf;

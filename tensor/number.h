@@ -20,6 +20,12 @@ bool et_parse_double(const char *text, size_t len, double *out);
 /** A decimal integer with an optional sign, all `len` bytes; false for anything else and
  *  for one that does not fit. */
 bool et_parse_i64(const char *text, size_t len, int64_t *out);
+/** The same without a sign. */
+bool et_parse_u64(const char *text, size_t len, uint64_t *out);
+
+/** Makes a '.' of what printf, in whatever locale, has put between the digits of a finite number. Returns the
+ *  length of the text. */
+int et_number_point(char *text);
 
 /** Writes the shortest of %.15g, %.16g and %.17g that reads back as the same double, with
  *  a point whatever the locale, and "nan", "inf", "-inf". Returns buf. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tensor/alloc.h"
+#include "tensor/number.h"
 #include "tensor/strbuf.h"
 #include "tensor/tensor.h"
 
@@ -47,22 +48,6 @@ static double element(const printer *p, int64_t offset)
 
 /* --- one number -------------------------------------------------------------------- */
 
-/* Whatever the locale puts between digits becomes one '.'. Returns the length. */
-static int put_point(char *text)
-{
-    int n = 0;
-    char *s;
-
-    for (s = text; *s; s++) {
-        if ((*s >= '0' && *s <= '9') || *s == '-' || *s == '+' || *s == 'e')
-            text[n++] = *s;
-        else if (n > 0 && text[n - 1] != '.')
-            text[n++] = '.';
-    }
-    text[n] = 0;
-    return n;
-}
-
 /* True if libc reads the text back as v, a float32 where the tensor holds no doubles. */
 static bool reads_back(const printer *p, const char *text, double v)
 {
@@ -81,7 +66,7 @@ static void shortest(const printer *p, char text[TEXT], const char *format, doub
         if (reads_back(p, text, v))
             break;
     }
-    put_point(text);
+    et_number_point(text);
     e = strchr(text, 'e');
     end = e ? e : text + strlen(text);
     if (strchr(text, '.')) {
@@ -107,7 +92,7 @@ static void sci_text(const printer *p, char text[TEXT], double v)
     char mantissa[TEXT], *e;
 
     snprintf(mantissa, sizeof mantissa, "%.*e", p->decimals, v);
-    put_point(mantissa);
+    et_number_point(mantissa);
     e = strchr(mantissa, 'e');
     snprintf(text, TEXT, "%.*s%s%c%0*d", (int)(e - mantissa), mantissa, p->decimals ? "e" : ".e", e[1],
              p->exp_digits, atoi(e + 2));

@@ -171,6 +171,21 @@ START_TEST(integers)
 }
 END_TEST
 
+START_TEST(unsigned_integers)
+{
+    static const char *const bad[] = {"", "-1", "+1", "1 ", "18446744073709551616", "99999999999999999999"};
+    uint64_t v = 42;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert(!et_parse_u64(bad[i], strlen(bad[i]), &v) && v == 42);
+    ck_assert(!et_parse_u64(NULL, 1, &v) && v == 42);
+    ck_assert(et_parse_u64("0", 1, &v) && v == 0);
+    ck_assert(et_parse_u64("1234567890123456789", 19, &v) && v == 1234567890123456789u);
+    ck_assert(et_parse_u64("18446744073709551615", 20, &v) && v == UINT64_MAX);
+    ck_assert(et_parse_u64("123", 2, &v) && v == 12);
+}
+END_TEST
+
 /* --- tables ---------------------------------------------------------------------- */
 
 static et_csv *table(const char *text) { return et_csv_parse(text, strlen(text), "t.csv", NULL); }
@@ -390,6 +405,7 @@ int main(void)
     tcase_add_loop_test(tc, numbers_random, 0, 5);
     tcase_add_test(tc, numbers_format);
     tcase_add_test(tc, integers);
+    tcase_add_test(tc, unsigned_integers);
     tcase_add_test(tc, decimal_comma);
     tcase_add_test(tc, forms);
     tcase_add_test(tc, values);

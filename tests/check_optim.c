@@ -696,19 +696,6 @@ START_TEST(states_without_steps)
 }
 END_TEST
 
-START_TEST(whole_numbers)
-{
-    static const char *const bad[] = {NULL, "", "-1", "1 ", "18446744073709551616", "99999999999999999999"};
-    uint64_t x;
-
-    ck_assert(et_read_u64("0", &x) && x == 0);
-    ck_assert(et_read_u64("1234567890123456789", &x) && x == 1234567890123456789u);
-    ck_assert(et_read_u64("18446744073709551615", &x) && x == UINT64_MAX);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ck_assert(!et_read_u64(bad[i], &x));
-}
-END_TEST
-
 START_TEST(wrong_options)
 {
     static const et_optim_options bad[] = {
@@ -799,7 +786,6 @@ int main(void)
     tcase_add_test(tc, huge_norm);
     tcase_add_test(tc, any_gradient_amiss);
     tcase_add_test(tc, states_without_steps);
-    tcase_add_test(tc, whole_numbers);
     tcase_add_test(tc, wrong_options);
     tcase_add_test(tc, threads);
     tcase_add_test(tc, allocations);
