@@ -290,6 +290,35 @@ fail:
     return NULL;
 }
 
+/* A row's features. */
+static et_status read_features(const et_csv *t, int64_t row, int n, const int *columns, float *to)
+{
+    double v;
+
+    for (int f = 0; f < n; f++) {
+        if (et_csv_double(t, row, columns[f], &v) < 0)
+            return et_error_status();
+        if (v > 3e38 || v < -3e38)
+            return et_csv_raise(t, row, columns[f], ET_ENONFINITE, "%g is too large for a float32", v);
+        to[f] = (float)v;
+    }
+    return ET_OK;
+}
+
+/* A further row of a track must have the genre and the part of the split that its first row, item, has. */
+static et_status check_row(const labels *l, const place *p, et_dataset *ds, int64_t item)
+{
+    int32_t genre, split = -1;
+
+    if (read_class(l, p->row, &genre) < 0 || read_split(l, p->row, ds, &split) < 0)
+        return et_error_status();
+    if (genre != et_data_i32(ds->y)[item] || (ds->split && split != et_data_i32(ds->split)[item]))
+        return et_csv_raise(l->t, p->row, l->track, ET_EFORMAT,
+                            "'%.40s' has another genre or split in line %" PRId64, p->track,
+                            et_csv_line(l->t, p[-1].row));
+    return ET_OK;
+}
+
 /* Both feature tables: a track is one row, or one step of a sequence for each row. */
 static et_dataset *load_features(const et_csv *t, et_gtzan_table table)
 {
@@ -328,33 +357,14 @@ static et_dataset *load_features(const et_csv *t, et_gtzan_table table)
         goto fail;
 
     for (int64_t i = 0; i < et_csv_rows(t); i++) {
-        int64_t row = p[i].row;
-        if (i == 0 || p[i].first != p[i - 1].first) {
+        const bool first = i == 0 || p[i].first != p[i - 1].first;
+        if (first)
             step = 0;
-            if (read_item(&l, row, ds, ++item) < 0)
-                goto fail;
-        } else {
-            int32_t genre, split = -1;
-            if (read_class(&l, row, &genre) < 0 || read_split(&l, row, ds, &split) < 0)
-                goto fail;
-            if (genre != et_data_i32(ds->y)[item] || (ds->split && split != et_data_i32(ds->split)[item])) {
-                et_csv_raise(t, row, l.track, ET_EFORMAT,
-                             "'%.40s' has another genre or split in line %" PRId64, p[i].track,
-                             et_csv_line(t, p[i - 1].row));
-                goto fail;
-            }
-        }
-        for (int f = 0; f < features; f++) {
-            double v;
-            float *to = steps ? &x[(item * longest + step) * features + f] : &x[item * features + f];
-            if (et_csv_double(t, row, columns[f], &v) < 0)
-                goto fail;
-            if (v > 3e38 || v < -3e38) {
-                et_csv_raise(t, row, columns[f], ET_ENONFINITE, "%g is too large for a float32", v);
-                goto fail;
-            }
-            *to = (float)v;
-        }
+        if (first ? read_item(&l, p[i].row, ds, ++item) : check_row(&l, &p[i], ds, item))
+            goto fail;
+        if (read_features(t, p[i].row, features, columns,
+                          &x[(steps ? item * longest + step : item) * features]))
+            goto fail;
         step++;
         if (lengths)
             lengths[item] = (int32_t)step;

@@ -87,85 +87,121 @@ static int by_size(const void *a, const void *b)
     return x->rank < y->rank ? -1 : x->rank > y->rank;
 }
 
-/* Puts whole groups into k folds, fold f receiving about weight[f] of each class. A group
- * goes where, relative to the weight, the classes it holds are rarest, counting half of
- * itself (so that shares are rounded, not cut). */
+/* Items dealt out to k folds, fold f receiving about weight[f] of each class. */
+typedef struct deal {
+    const int32_t *y;
+    const double *weight;
+    int k;
+    int64_t classes;
+    keyed *items;       /* [n], sorted by group */
+    group *groups;      /* [n_groups], the largest first */
+    int64_t n_groups;
+    int64_t *total;     /* [classes] items */
+    int64_t *here;      /* [classes] of the group in hand; 0 between groups */
+    double *have;       /* [k, classes] items that folds have, */
+    double *size;       /* [k] and how many they are */
+} deal;
+
+/* Sorts the items by group, the groups by size, equal ones at random. */
+static et_status gather(deal *d, const et_dataset *ds, uint64_t seed)
+{
+    const int32_t *g = ds->groups ? et_data_i32(ds->groups) : NULL;
+    const int64_t n = et_dataset_size(ds);
+    et_rng rng = et_rng_make(seed, SPLIT_STREAM);
+    int32_t *shuffled = et_alloc_zero((size_t)n, sizeof *shuffled);
+
+    if (!shuffled)
+        return et_error_status();
+    for (int64_t i = 0; i < n; i++) {
+        d->items[i].item = (int32_t)i;
+        d->items[i].key = g ? g[i] : (int32_t)i;
+        d->total[d->y[i]]++;
+    }
+    qsort(d->items, (size_t)n, sizeof *d->items, by_key);
+    for (int64_t i = 0; i < n; i++) {
+        if (i == 0 || d->items[i].key != d->items[i - 1].key)
+            d->groups[d->n_groups++].first = i;
+        d->groups[d->n_groups - 1].n++;
+    }
+    for (int64_t i = 0; i < d->n_groups; i++)
+        shuffled[i] = (int32_t)i;
+    et_shuffle(&rng, shuffled, d->n_groups);
+    for (int64_t i = 0; i < d->n_groups; i++)
+        d->groups[shuffled[i]].rank = i;
+    qsort(d->groups, (size_t)d->n_groups, sizeof *d->groups, by_size);
+    et_dealloc(shuffled);
+    return ET_OK;
+}
+
+/* The fold where, relative to its weight, the classes that the group holds are rarest, counting half of
+ * itself (so that shares are rounded, not cut); of equal ones the emptiest. */
+static int best_fold(const deal *d, const group *g)
+{
+    const keyed *own = d->items + g->first;
+    double best_cost = 0, best_size = 0;
+    int best = -1;
+
+    for (int f = 0; f < d->k; f++) {
+        const double *have = d->have + f * d->classes, weight = d->weight[f];
+        double cost = 0;
+        if (!(weight > 0))
+            continue;
+        /* Over the items, not over all classes: a group is small, classes may be many. */
+        for (int64_t i = 0; i < g->n; i++) {
+            const int32_t c = d->y[own[i].item];
+            cost += (have[c] + 0.5 * (double)d->here[c]) / (weight * (double)d->total[c]);
+        }
+        const double full = (d->size[f] + 0.5 * (double)g->n) / weight;
+        if (best < 0 || cost < best_cost - 1e-12 || (cost < best_cost + 1e-12 && full < best_size - 1e-12)) {
+            best = f;
+            best_cost = cost;
+            best_size = full;
+        }
+    }
+    return best;
+}
+
+static void give(deal *d, const group *g, int32_t *fold)
+{
+    const keyed *own = d->items + g->first;
+
+    for (int64_t i = 0; i < g->n; i++)
+        d->here[d->y[own[i].item]]++;
+    const int best = best_fold(d, g);
+    for (int64_t i = 0; i < g->n; i++) {
+        const int32_t c = d->y[own[i].item];
+        fold[own[i].item] = best;
+        d->have[best * d->classes + c]++;
+        d->here[c] = 0;
+    }
+    d->size[best] += (double)g->n;
+}
+
+/* Puts whole groups into k folds, fold f receiving about weight[f] of each class. */
 static et_status assign(const et_dataset *ds, int k, const double *weight, uint64_t seed, int32_t *fold)
 {
-    int64_t n = et_dataset_size(ds), n_groups = 0, classes = ds->classes.n;
-    const int32_t *y = et_data_i32(ds->y), *g = ds->groups ? et_data_i32(ds->groups) : NULL;
-    et_rng rng = et_rng_make(seed, SPLIT_STREAM);
-    keyed *items = et_alloc_zero((size_t)n, sizeof *items);
-    group *groups = et_alloc_zero((size_t)n, sizeof *groups);
-    int32_t *shuffled = et_alloc_zero((size_t)n, sizeof *shuffled);
-    int64_t *total = et_alloc_zero((size_t)classes, sizeof *total);
-    int64_t *here = et_alloc_zero((size_t)classes, sizeof *here);
-    double *have = et_alloc_zero((size_t)classes * (size_t)k, sizeof *have);
-    double *size = et_alloc_zero((size_t)k, sizeof *size);
-    et_status status = ET_OK;
+    const size_t n = (size_t)et_dataset_size(ds), classes = (size_t)ds->classes.n;
+    deal d = {.y = et_data_i32(ds->y), .weight = weight, .k = k, .classes = ds->classes.n};
+    et_status status;
 
-    if (!items || !groups || !shuffled || !total || !here || !have || !size) {
+    d.items = et_alloc_zero(n, sizeof *d.items);
+    d.groups = et_alloc_zero(n, sizeof *d.groups);
+    d.total = et_alloc_zero(classes, sizeof *d.total);
+    d.here = et_alloc_zero(classes, sizeof *d.here);
+    d.have = et_alloc_zero(classes * (size_t)k, sizeof *d.have);
+    d.size = et_alloc_zero((size_t)k, sizeof *d.size);
+    if (!d.items || !d.groups || !d.total || !d.here || !d.have || !d.size || gather(&d, ds, seed))
         status = et_fail_status("split");
-        goto done;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        items[i].item = (int32_t)i;
-        items[i].key = g ? g[i] : (int32_t)i;
-        total[y[i]]++;
-    }
-    qsort(items, (size_t)n, sizeof *items, by_key);
-    for (int64_t i = 0; i < n; i++) {
-        if (i == 0 || items[i].key != items[i - 1].key)
-            groups[n_groups++].first = i;
-        groups[n_groups - 1].n++;
-    }
-    for (int64_t i = 0; i < n_groups; i++)
-        shuffled[i] = (int32_t)i;
-    et_shuffle(&rng, shuffled, n_groups);
-    for (int64_t i = 0; i < n_groups; i++)
-        groups[shuffled[i]].rank = i;
-    qsort(groups, (size_t)n_groups, sizeof *groups, by_size);
-
-    for (int64_t q = 0; q < n_groups; q++) {
-        const keyed *own = items + groups[q].first;
-        double best_cost = 0, best_size = 0;
-        int best = -1;
-        for (int64_t i = 0; i < groups[q].n; i++)
-            here[y[own[i].item]]++;
-        for (int f = 0; f < k; f++) {
-            double cost = 0, full;
-            if (!(weight[f] > 0))
-                continue;
-            /* Over the items, not over all classes: a group is small, classes may be many. */
-            for (int64_t i = 0; i < groups[q].n; i++) {
-                int32_t c = y[own[i].item];
-                cost += (have[(int64_t)f * classes + c] + 0.5 * (double)here[c]) /
-                        (weight[f] * (double)total[c]);
-            }
-            full = (size[f] + 0.5 * (double)groups[q].n) / weight[f];
-            if (best < 0 || cost < best_cost - 1e-12 ||
-                (cost < best_cost + 1e-12 && full < best_size - 1e-12)) {
-                best = f;
-                best_cost = cost;
-                best_size = full;
-            }
-        }
-        for (int64_t i = 0; i < groups[q].n; i++) {
-            int32_t c = y[own[i].item];
-            fold[own[i].item] = best;
-            have[(int64_t)best * classes + c]++;
-            here[c] = 0;
-        }
-        size[best] += (double)groups[q].n;
-    }
-done:
-    et_dealloc(items);
-    et_dealloc(groups);
-    et_dealloc(shuffled);
-    et_dealloc(total);
-    et_dealloc(here);
-    et_dealloc(have);
-    et_dealloc(size);
+    else
+        status = ET_OK;
+    for (int64_t i = 0; i < d.n_groups && !status; i++)
+        give(&d, &d.groups[i], fold);
+    et_dealloc(d.items);
+    et_dealloc(d.groups);
+    et_dealloc(d.total);
+    et_dealloc(d.here);
+    et_dealloc(d.have);
+    et_dealloc(d.size);
     return status;
 }
 

@@ -49,65 +49,56 @@ static const float *row_at(const layout *l, int64_t item, int64_t row)
     return l->x + (item * l->rows + row) * l->width;
 }
 
-et_status et_standardizer_fit(et_standardizer *s, const et_dataset *ds, const int32_t *index, int64_t n,
-                              et_standardize_kind kind)
+/* The shape [*ndim] of the statistics. */
+static et_status shape_of(const et_dataset *ds, et_standardize_kind kind, int *ndim, int64_t *shape)
 {
-    layout l;
-    int64_t width, count = 0, shape[ET_MAX_DIMS];
-    int ndim = 1;
-    double *mean = NULL, *var, *top, all = 0;
-    et_tensor *m = NULL, *d = NULL;
-    et_status status = ET_OK;
+    const et_tensor *x = ds->x;
 
-    if (!s)
-        return et_raise(ET_EINVAL, "standardize: NULL");
-    memset(s, 0, sizeof *s);
-    if (et_dataset_check(ds) < 0)
-        return et_error_status();
-    width = ds->x->shape[ds->x->ndim - 1];
-    if (kind == ET_STANDARDIZE_ELEMENT) {
-        width = 1;
-        ndim = ds->x->ndim - 1;
-        for (int i = 0; i < ndim; i++) {
-            shape[i] = ds->x->shape[i + 1];
-            width *= shape[i];
-        }
-        if (ds->lengths)
-            return et_raise(ET_EINVAL,
-                            "standardize: statistics of each element need sequences of one length");
-    } else if (kind == ET_STANDARDIZE_ALL) {
-        width = 1;
-        shape[0] = 1;
-    } else {
-        shape[0] = width;
-    }
-    if (!index)
-        n = et_dataset_size(ds);
+    *ndim = 1;
+    shape[0] = kind == ET_STANDARDIZE_ALL ? 1 : x->shape[x->ndim - 1];
+    if (kind != ET_STANDARDIZE_ELEMENT)
+        return ET_OK;
+    if (ds->lengths)
+        return et_raise(ET_EINVAL, "standardize: statistics of each element need sequences of one length");
+    *ndim = x->ndim - 1;
+    memcpy(shape, x->shape + 1, (size_t)*ndim * sizeof *shape);
+    return ET_OK;
+}
+
+static et_status check_items(const et_dataset *ds, const int32_t *index, int64_t n)
+{
+    const int64_t size = et_dataset_size(ds);
+
     if (n < 1)
         return et_raise(ET_EINVAL, "standardize: no items to fit to");
     for (int64_t i = 0; index && i < n; i++)
-        if (index[i] < 0 || index[i] >= et_dataset_size(ds))
+        if (index[i] < 0 || index[i] >= size)
             return et_raise(ET_EINVAL, "standardize: index %" PRId32 " is outside %" PRId64 " items",
-                            index[i], et_dataset_size(ds));
-    if (layout_of(&l, ds, width) < 0)
-        return et_error_status();
+                            index[i], size);
+    return ET_OK;
+}
 
-    mean = et_alloc_zero((size_t)width * 3, sizeof *mean);
-    if (!mean)
-        return et_fail_status("standardize");
-    var = mean + width;
-    top = var + width; /* largest magnitude */
+/* Of each of the numbers in a row, over the valid rows of n items. */
+typedef struct moments {
+    double *mean, *var, *top; /* [width]: the mean, the variance around it, the largest magnitude */
+} moments;
+
+/* To *to, which is zero before. */
+static et_status measure(const et_dataset *ds, const layout *l, const int32_t *index, int64_t n,
+                         const moments *to)
+{
+    double *mean = to->mean, *var = to->var, *top = to->top;
+    int64_t count = 0;
+
     for (int64_t i = 0; i < n; i++) {
-        int64_t item = index ? index[i] : i, rows = valid_rows(&l, item);
+        const int64_t item = index ? index[i] : i, rows = valid_rows(l, item);
         for (int64_t r = 0; r < rows; r++) {
-            const float *x = row_at(&l, item, r);
-            for (int64_t j = 0; j < width; j++) {
-                if (!isfinite(x[j])) {
-                    status = et_raise(ET_ENONFINITE,
-                                      "standardize: item %" PRId64 " (%s) is not finite in feature %" PRId64,
-                                      item, ds->names.n > 0 ? ds->names.items[item] : "unnamed", j);
-                    goto done;
-                }
+            const float *x = row_at(l, item, r);
+            for (int64_t j = 0; j < l->width; j++) {
+                if (!isfinite(x[j]))
+                    return et_raise(ET_ENONFINITE,
+                                    "standardize: item %" PRId64 " (%s) is not finite in feature %" PRId64,
+                                    item, ds->names.n > 0 ? ds->names.items[item] : "unnamed", j);
                 mean[j] += x[j];
                 if (fabs(x[j]) > top[j])
                     top[j] = fabs(x[j]);
@@ -115,41 +106,81 @@ et_status et_standardizer_fit(et_standardizer *s, const et_dataset *ds, const in
         }
         count += rows;
     }
-    for (int64_t j = 0; j < width; j++)
+    for (int64_t j = 0; j < l->width; j++)
         mean[j] /= (double)count;
     for (int64_t i = 0; i < n; i++) {
-        int64_t item = index ? index[i] : i, rows = valid_rows(&l, item);
+        const int64_t item = index ? index[i] : i, rows = valid_rows(l, item);
         for (int64_t r = 0; r < rows; r++) {
-            const float *x = row_at(&l, item, r);
-            for (int64_t j = 0; j < width; j++)
+            const float *x = row_at(l, item, r);
+            for (int64_t j = 0; j < l->width; j++)
                 var[j] += (x[j] - mean[j]) * (x[j] - mean[j]);
         }
     }
-    for (int64_t j = 0; j < width; j++) {
+    for (int64_t j = 0; j < l->width; j++)
         var[j] /= (double)count;
-        all += var[j] / (double)width;
-    }
+    return ET_OK;
+}
 
-    m = et_dataset_tensor(ET_F32, ndim, shape);
-    d = m ? et_dataset_tensor(ET_F32, ndim, shape) : NULL;
+/* A deviation that is rounding alone, beside the numbers themselves, counts as none: 1 leaves them as they
+ * are. */
+static double divisor(double deviation, double top)
+{
+    return deviation > 1e-6 * top && deviation > 1e-30 ? deviation : 1.0;
+}
+
+/* Makes tensors of what was found. */
+static et_status keep(et_standardizer *s, const moments *found, et_standardize_kind kind, int ndim,
+                      const int64_t *shape)
+{
+    et_tensor *m = et_dataset_tensor(ET_F32, ndim, shape);
+    et_tensor *d = m ? et_dataset_tensor(ET_F32, ndim, shape) : NULL;
+    double variance = 0; /* the mean of all */
+
     if (!d) {
-        status = et_fail_status("standardize");
-        goto done;
+        et_free(m);
+        return et_fail_status("standardize");
     }
     float *mp = et_data_mut(m), *dp = et_data_mut(d);
-    for (int64_t j = 0; j < width; j++) {
-        double v = kind == ET_STANDARDIZE_CENTRE ? all : var[j], dev = sqrt(v);
-        mp[j] = (float)mean[j];
-        dp[j] = (float)(dev > 1e-6 * top[j] && dev > 1e-30 ? dev : 1.0);
+    for (int64_t j = 0; j < m->numel; j++)
+        variance += found->var[j] / (double)m->numel;
+    for (int64_t j = 0; j < m->numel; j++) {
+        const double v = kind == ET_STANDARDIZE_CENTRE ? variance : found->var[j];
+        mp[j] = (float)found->mean[j];
+        dp[j] = (float)divisor(sqrt(v), found->top[j]);
     }
     s->mean = m;
     s->std = d;
-done:
-    et_dealloc(mean);
-    if (status < 0) {
-        et_free(m);
-        et_free(d);
-    }
+    return ET_OK;
+}
+
+et_status et_standardizer_fit(et_standardizer *s, const et_dataset *ds, const int32_t *index, int64_t n,
+                              et_standardize_kind kind)
+{
+    layout l;
+    int64_t shape[ET_MAX_DIMS], width = 1;
+    int ndim;
+
+    if (!s)
+        return et_raise(ET_EINVAL, "standardize: NULL");
+    memset(s, 0, sizeof *s);
+    if (et_dataset_check(ds) < 0)
+        return et_error_status();
+    n = index ? n : et_dataset_size(ds);
+    if (shape_of(ds, kind, &ndim, shape) || check_items(ds, index, n))
+        return et_error_status();
+    for (int i = 0; i < ndim; i++)
+        width *= shape[i];
+    if (layout_of(&l, ds, width) < 0)
+        return et_error_status();
+
+    double *all = et_alloc_zero((size_t)width * 3, sizeof *all);
+    if (!all)
+        return et_fail_status("standardize");
+    const moments found = {all, all + width, all + 2 * width};
+    et_status status = measure(ds, &l, index, n, &found);
+    if (status == ET_OK)
+        status = keep(s, &found, kind, ndim, shape);
+    et_dealloc(all);
     return status;
 }
 
