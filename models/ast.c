@@ -119,6 +119,7 @@ et_tensor *et_ast_embed(const et_ast *m, et_tensor *x)
     et_tensor *z[3] = {et_expand(m->cls, ET_SHAPE(B, 1, d)), m->dist ? et_expand(m->dist, ET_SHAPE(B, 1, d))
                                                                      : NULL};
     z[m->special] = et_linear(patches, kernel, m->patch_bias);
+    /* z_0 = [cls; dist; x_p E + b] + E_pos */
     et_tensor *y = et_add(et_concat(m->special + 1, z, 1), m->position);
     y = et_dropout(y, c->dropout, m->embeddings->training, m->rng);
     return y ? y : et_fail("ast");
@@ -133,7 +134,7 @@ et_tensor *et_ast_encode(const et_ast *m, int first, et_tensor *x, et_tensor **h
     et_tensor *y = et_transformer_forward_from(m->encoder, first, x, NULL, hidden ? hidden + 1 : NULL);
     if (hidden && y)
         hidden[first] = x;
-    y = et_layer_norm_layer_forward(m->norm, y);
+    y = et_layer_norm_layer_forward(m->norm, y); /* y = LN(z_L) */
     return y ? y : et_fail("ast");
 }
 
@@ -153,6 +154,7 @@ et_tensor *et_ast_pool(const et_ast *m, et_tensor *y)
                  et_shape_text(text, y->ndim, y->shape), m->special, m->config.width);
         return NULL;
     }
+    /* (y_0 + y_1) / 2, or y_0 */
     y = m->dist ? et_mean(et_slice(y, 1, 0, 2, 1), ET_DIMS(1), false) : et_select(y, 1, 0);
     return y ? y : et_fail("ast");
 }
@@ -165,6 +167,7 @@ et_tensor *et_ast_classify(const et_ast *m, et_tensor *pooled)
         et_raise(ET_EINVAL, "ast: this model has no classifier");
         return NULL;
     }
+    /* W LN(pooled) + b */
     et_tensor *y = et_linear_layer_forward(m->classifier, et_layer_norm_layer_forward(m->class_norm, pooled));
     return y ? y : et_fail("ast");
 }

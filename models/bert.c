@@ -154,6 +154,7 @@ et_tensor *et_bert_embed(const et_bert *m, et_tensor *ids, et_tensor *types)
                                      : et_slice(m->position->weight, 0, 0, ids->shape[1], 1);
     et_tensor *type = types ? et_embedding_layer_forward(m->type, types)
                             : et_slice(m->type->weight, 0, 0, 1, 1);
+    /* x_0 = LN(word[id] + position[t] + type[s]) */
     x = et_scope_after(x, et_add(x, type));
     x = et_scope_after(x, et_add(x, position));
     x = et_scope_after(x, et_layer_norm_layer_forward(m->norm, x));
@@ -199,6 +200,7 @@ et_tensor *et_bert_encode(const et_bert *m, int first, et_tensor *x, et_tensor *
         hidden[i] = NULL;
     if (!states(m, x) || !key_mask(x, mask, &keys))
         return et_fail("bert");
+    /* x_i = post-norm layer i of x_(i-1) */
     et_tensor *y = et_transformer_forward_from(m->encoder, first, x, keys, hidden ? hidden + 1 : NULL);
     if (hidden && y)
         hidden[first] = x;
@@ -219,7 +221,7 @@ et_tensor *et_bert_pool(const et_bert *m, et_tensor *x, et_tensor *mask, et_bert
         return et_fail("bert");
     if (how == ET_BERT_CLS) {
         y = et_select(x, 1, 0);
-    } else if (how == ET_BERT_POOLER && m->pooler) {
+    } else if (how == ET_BERT_POOLER && m->pooler) { /* tanh(W x_L[CLS] + b) */
         y = et_linear_layer_forward_act(m->pooler, et_select(x, 1, 0), ET_ACT_TANH);
     } else if (how == ET_BERT_MEAN || how == ET_BERT_MAX) {
         et_tensor *valid = mask ? et_reshape(mask, ET_SHAPE(x->shape[0], x->shape[1], 1)) : NULL;

@@ -246,6 +246,7 @@ et_tensor *et_bert_predict(const et_bert_pretrain *m, et_tensor *x, et_tensor *a
         et_raise(ET_ESHAPE, "bert: hidden states must be [B, T, %" PRId64 "]", d);
         return NULL;
     }
+    /* E LN(gelu(W x_t + b)) + c: the logits of the masked words */
     et_tensor *h = et_index_select(et_reshape(x, ET_SHAPE(x->shape[0] * x->shape[1], d)), 0, at);
     h = et_layer_norm_layer_forward(m->norm, et_linear_layer_forward_act(m->transform, h, ET_ACT_GELU));
     et_tensor *logits = et_linear(h, m->bert->word->weight, m->bias);
@@ -292,6 +293,7 @@ et_tensor *et_bert_next_loss(const et_bert_pretrain *m, et_tensor *x, et_tensor 
         et_raise(ET_EINVAL, "bert: a model without a pooler does not guess next sentences");
         return NULL;
     }
+    /* V tanh(W_p x_CLS + b_p) + d: the logits of "follows" and "does not" */
     return et_cross_entropy(et_linear_layer_forward(m->next, et_bert_pool(m->bert, x, NULL, ET_BERT_POOLER)),
                             labels);
 }

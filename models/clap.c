@@ -116,7 +116,7 @@ et_tensor *et_clap_audio(const et_clap *m, et_tensor *x, et_tensor *longer)
         return NULL;
     }
     et_tensor *y = m->htsat ? et_htsat_forward(m->htsat, x, longer) : et_cnn14_forward(m->cnn14, x);
-    y = et_l2_normalize(et_projection_forward(m->audio_head, y), 1e-12);
+    y = et_l2_normalize(et_projection_forward(m->audio_head, y), 1e-12); /* g = unit(head_a(sound)) */
     return y ? y : et_fail("clap");
 }
 
@@ -126,7 +126,7 @@ et_tensor *et_clap_text(const et_clap *m, et_tensor *ids, et_tensor *mask)
         return et_fail("clap");
     et_tensor *y = et_bert_forward(m->text, ids, NULL, mask, NULL);
     y = et_bert_pool(m->text, y, NULL, m->config.microsoft ? ET_BERT_CLS : ET_BERT_POOLER);
-    y = et_l2_normalize(et_projection_forward(m->text_head, y), 1e-12);
+    y = et_l2_normalize(et_projection_forward(m->text_head, y), 1e-12); /* f = unit(head_t(text)) */
     return y ? y : et_fail("clap");
 }
 

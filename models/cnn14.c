@@ -74,6 +74,7 @@ static et_tensor *block_forward(const et_cnn14 *m, int i, et_tensor *x)
 
     if (!inner)
         return NULL;
+    /* pool(relu(BN(conv 3x3(relu(BN(conv 3x3 x)))))) */
     for (int k = 0; k < 2; k++)
         x = et_batch_norm_layer_forward_relu(b->bn[k], et_conv_layer_forward(b->conv[k], x));
     if (i < m->config.blocks - 1)
@@ -97,8 +98,9 @@ et_tensor *et_cnn14_forward(const et_cnn14 *m, et_tensor *x)
     x = et_unsqueeze(et_batch_norm_layer_forward_axis(m->bn0, x, -1), 1);
     for (int i = 0; x && i < m->config.blocks; i++)
         x = block_forward(m, i, x);
-    et_tensor *h = et_mean(x, ET_DIMS(3), false); /* [B, C, frames] */
+    /* h = mean over bands [B, C, frames], then the maximum over time + the mean over time */
+    et_tensor *h = et_mean(x, ET_DIMS(3), false);
     h = et_add(et_global_max_pool(h), et_global_avg_pool(h));
-    h = et_linear_layer_forward_act(m->fc1, h, ET_ACT_RELU);
+    h = et_linear_layer_forward_act(m->fc1, h, ET_ACT_RELU); /* y = relu(W h + b) */
     return h ? h : et_fail("cnn14");
 }

@@ -164,7 +164,7 @@ static et_tensor *layers(const et_mulan_compact_model *m, const et_compact_tower
         et_scope *inner = et_scope_open();
         if (!inner)
             return NULL;
-        x = et_add(x, attention(m, l, x, bias));
+        x = et_add(x, attention(m, l, x, bias)); /* x + A(LN(x)), then x + W_2 geglu(W_1 LN(x)) */
         et_tensor *h = et_geglu(et_linear_layer_forward(l->mlp[0], normed(x, l->mlp_norm)));
         h = et_dropout(h, m->config.dropout, m->module.training, m->rng);
         x = et_scope_return(inner, et_add(x, et_linear_layer_forward(l->mlp[1], h)));
@@ -219,6 +219,7 @@ et_tensor *et_mulan_compact_audio(const et_mulan_compact_model *m, et_tensor *x)
                  " each", et_shape_text(text, x->ndim, x->shape), c->patch);
         return NULL;
     }
+    /* patches -> LN, linear, LN, + 2-D sinusoids;  y = mean of LN(x_L) */
     et_tensor *y = et_slice(et_slice(x, 1, 0, rows * c->patch, 1), 2, 0, cols * c->patch, 1);
     y = et_patchify(et_unsqueeze(y, 1), c->patch, c->patch);
     y = et_linear_layer_forward(t->patch, et_layer_norm_layer_forward(t->patch_norm[0], y));
@@ -264,6 +265,7 @@ et_tensor *et_mulan_compact_text(const et_mulan_compact_model *m, et_tensor *ids
         return NULL;
     }
     const int64_t B = ids->shape[0], T = ids->shape[1];
+    /* [CLS] + words + learned positions;  y = LN(x_L)[CLS] */
     et_tensor *x = et_add(et_embedding_layer_forward(t->words, ids),
                           et_slice(t->positions->weight, 0, 0, T, 1));
     x = et_concat(2, (et_tensor *[]){et_expand(t->cls, ET_SHAPE(B, 1, c->width)), x}, 1);

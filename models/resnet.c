@@ -93,6 +93,7 @@ static et_tensor *bottleneck_forward(const et_bottleneck *b, et_tensor *x)
 
     if (!inner)
         return NULL;
+    /* relu(BN(conv 1x1(relu(BN(conv 3x3, stride s(relu(BN(conv 1x1(x)))))))) + shortcut(x)) */
     et_tensor *y = et_batch_norm_layer_forward_relu(b->bn[0], et_conv_layer_forward(b->conv[0], x));
     y = et_batch_norm_layer_forward_relu(b->bn[1], et_conv_layer_forward(b->conv[1], y));
     y = et_batch_norm_layer_forward(b->bn[2], et_conv_layer_forward(b->conv[2], y));
@@ -107,6 +108,7 @@ et_tensor *et_resnet_forward(const et_resnet *m, et_tensor *x)
 {
     if (!m || !x)
         return et_fail("resnet");
+    /* stem, blocks, the mean over all positions [, W y + b] */
     et_tensor *y = et_batch_norm_layer_forward_relu(m->bn1, et_conv_layer_forward(m->conv1, x));
     y = et_max_pool2d(y, 3, 3, 2, 2, 1, 1);
     for (int i = 0; y && i < m->n_blocks; i++)

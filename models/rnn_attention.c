@@ -1,9 +1,9 @@
 /* Attention-based recurrent classifier: see rnn_attention.h.
  *
- * The seed's formulas are numbered 2.7 to 2.13. Shapes: x [B, T, F], h [B, T, D],
- * alpha [B, T], c [B, D], p [B, K].
+ * Numbers (2.7) to (2.13) are those of the note on such classifiers that this one follows. Shapes:
+ * x [B, T, F], h [B, T, D], alpha [B, T], c [B, D], p [B, K].
  *
- * Differs: (2.9) sums over x_t in one place and over h_t in another; here u_t is h_t, or x_t
+ * Differs: the note sums over x_t in (2.9), but scores h_t in (2.12); here u_t is h_t in both, or x_t
  * with attend_over_input. The weights, written alpha_t, a_t and a_i there, are alpha. */
 #include "config.h"
 

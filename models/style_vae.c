@@ -391,6 +391,14 @@ static et_tensor *group_loss(et_tensor *logits, int64_t from, int64_t to, et_ten
                          1 / (double)events);
 }
 
+/* The mean of -ln z_cat[style], z_cat and style (one-hot) [B, S]. */
+static et_tensor *sample_loss(et_tensor *z_cat, et_tensor *style)
+{
+    et_tensor *p = et_sum(et_mul(z_cat, style), ET_DIMS(-1), false);
+
+    return et_neg(et_mean(et_log(et_add_scalar(p, 1e-10)), 0, NULL, false)); /* 1e-10: a draw may be 0 */
+}
+
 double et_style_vae_tau(const et_style_vae_config *c, int64_t step)
 {
     const double tau = c->tau_decay > 0 ? c->tau_start * pow(c->tau_decay, (double)step) : 0;
@@ -429,20 +437,18 @@ et_status et_style_vae_loss(const et_style_vae *m, const et_style_batch *b, int6
     out->dur = group_loss(y, p + d, p + 2 * d, target[2], events);
     /* KL(q(z_c | x) || N(0, 1)) / dim z_c */
     out->kl = et_mean(et_gaussian_kl(q.mean, q.logvar), 0, NULL, false);
-    /* L_s = cross entropy of alpha with the style */
+    /* L_s = cross entropy of alpha, or of the draw, with the style */
     if (!q.alpha)
         out->style = et_zeros(dtype, 0, NULL);
     else if (c->style_loss_of_sample)
-        out->style =
-            et_neg(et_mean(et_log(et_add_scalar(et_sum(et_mul(z_cat, et_one_hot(b->labels, c->styles, dtype)),
-                                                                ET_DIMS(-1), false), 1e-10)), 0, NULL,
-                                                                false));
+        out->style = sample_loss(z_cat, et_one_hot(b->labels, c->styles, dtype));
     else
         out->style = et_cross_entropy(q.alpha, b->labels);
     /* L_mu = max(0, beta_mu - V) */
     out->mu = c->mu_threshold > 0 ? et_mu_forcing(q.mean, c->mu_threshold, c->mu_variance)
                                   : et_zeros(dtype, 0, NULL);
 
+    /* L = L_r + kl_weight beta KL + L_s + L_mu */
     et_tensor *reconstruction = et_add(et_mul_scalar(out->pitch, 3), et_add(out->dt, out->dur));
     et_tensor *penalties = et_add(out->style, out->mu);
     out->total = et_add(et_add(reconstruction, et_mul_scalar(out->kl, c->kl_weight * out->beta)), penalties);

@@ -122,11 +122,11 @@ et_encoder_decoder *et_encoder_decoder_new(et_module *parent, const char *name,
     if (c->vocabulary < 1 || c->width < 2 || c->hidden < 1 || c->heads < 1 || c->width % c->heads ||
         c->encoder_layers < 1 || c->decoder_layers < 1 || c->max_length < 1 ||
         !(c->dropout >= 0 && c->dropout < 1)) {
-        et_raise(ET_EINVAL, "transformer: vocabulary %" PRId64 ", width %" PRId64
-                 ", %d heads, hidden %" PRId64
-                 ", %d + %d layers, max_length %" PRId64 " or dropout %g is out of range", c->vocabulary,
-                 c->width, c->heads, c->hidden, c->encoder_layers, c->decoder_layers, c->max_length,
-                 c->dropout);
+        et_raise(ET_EINVAL,
+                 "transformer: vocabulary %" PRId64 ", width %" PRId64 ", %d heads, hidden %" PRId64
+                 ", %d + %d layers, max_length %" PRId64 " or dropout %g is out of range",
+                 c->vocabulary, c->width, c->heads, c->hidden, c->encoder_layers, c->decoder_layers,
+                 c->max_length, c->dropout);
         return NULL;
     }
     et_encoder_decoder *m = et_module_new(sizeof *m, "EncoderDecoder", parent, name);
@@ -180,6 +180,7 @@ et_tensor *et_coder_before(const et_encoder_decoder *m, const et_layer_norm_laye
     return m->config.pre_norm ? et_layer_norm_layer_forward(norm, x) : x;
 }
 
+/* LayerNorm(x + Sublayer(x))   (3.1); pre-norm: x + Sublayer(LayerNorm(x)) */
 et_tensor *et_coder_after(const et_encoder_decoder *m, const et_layer_norm_layer *norm, et_tensor *x,
                           et_tensor *out)
 {

@@ -65,7 +65,7 @@ static et_tensor *step(const et_encoder_decoder *m, cache *c, const int32_t *tok
     et_tensor *x = et_mul_scalar(et_embedding_layer_forward(m->embedding, ids),
                                  sqrt((double)m->config.width));
 
-    x = et_add(x, et_slice(m->positions->table, 0, t, t + 1, 1));
+    x = et_add(x, et_slice(m->positions->table, 0, t, t + 1, 1)); /* sqrt(d) E[token] + PE_t   (3.4, 3.5) */
     for (int i = 0; i < m->config.decoder_layers && x; i++) {
         const et_coder_layer *l = m->decoder[i];
         et_tensor *in = et_coder_before(m, l->norm1, x), *seen[2];
@@ -125,6 +125,7 @@ typedef struct {
 static void finish(hypotheses *h, const int32_t *words, int64_t length, int64_t most, double log_p,
                    double penalty, int32_t end)
 {
+    /* s(Y, X) = log P(Y|X) / lp(Y),  lp(Y) = ((5 + |Y|) / 6)^alpha   (Wu et al. 2016, eq. 14 without cp) */
     const double score = log_p / pow((5 + (double)length) / 6, penalty);
 
     if (h->ended && score <= h->best_score)
@@ -235,10 +236,11 @@ et_tensor *et_encoder_decoder_translate(const et_encoder_decoder *m, et_tensor *
     const int64_t most = o->max_length ? o->max_length : m->config.max_length, V = m->config.vocabulary;
     if (most < 1 || most > m->config.max_length || o->beam < 0 || o->beam > ET_BEAM_MOST || o->begin < 0 ||
         o->begin >= V || o->end < 0 || o->end >= V || !(o->length_penalty >= 0)) {
-        et_raise(ET_EINVAL, "transformer: max_length %" PRId64 " (at most %" PRId64 "), beam %" PRId64
-                 " (at most %d), begin %d, end %d "
-                 "or length_penalty %g is out of range", most, m->config.max_length, o->beam, ET_BEAM_MOST,
-                 (int)o->begin, (int)o->end, o->length_penalty);
+        et_raise(ET_EINVAL,
+                 "transformer: max_length %" PRId64 " (at most %" PRId64 "), beam %" PRId64
+                 " (at most %d), begin %d, end %d or length_penalty %g is out of range",
+                 most, m->config.max_length, o->beam, ET_BEAM_MOST, (int)o->begin, (int)o->end,
+                 o->length_penalty);
         return NULL;
     }
     et_no_grad_begin();

@@ -39,7 +39,7 @@ et_two_tower_config et_two_tower_small(void)
     return c;
 }
 
-/* Tables 2.3, 2.5 and 3.1. */
+/* The published tables 2.3, 2.5 and 3.1. */
 static const et_two_tower_row rows[] = {
     {"model-1", 1.0, 5, 0, 0, 0, 35636224},  {"model-2", 2.0, 5, 0, 0, 0, 35636224},
     {"model-3", 0.2, 5, 0, 0, 0, 35636224},  {"model-4", 0.2, 3, 3, 0, 0, 42725632},
@@ -229,7 +229,7 @@ et_tensor *et_two_tower_text_rest(const et_two_tower *m, et_tensor *base, et_ten
                 et_add(x, et_mha_forward(m->text_attn[i], x, NULL, &(et_mha_call){.mask = keys})));
         x = et_bert_pool(m->text, x, mask, c->pooling);
     }
-    x = et_l2_normalize(et_projection_forward(m->text_head, x), 1e-12);
+    x = et_l2_normalize(et_projection_forward(m->text_head, x), 1e-12); /* f = unit(head_text(..)) */
     return x ? x : et_fail("two towers, texts");
 }
 
@@ -264,7 +264,7 @@ et_tensor *et_two_tower_audio_rest(const et_two_tower *m, et_tensor *base)
         x = et_layer_norm_layer_forward(m->audio_norm, x);
     if (!pools(c->train_audio, c->extra_audio))
         x = et_ast_pool(m->audio, x);
-    x = et_l2_normalize(et_projection_forward(m->audio_head, x), 1e-12);
+    x = et_l2_normalize(et_projection_forward(m->audio_head, x), 1e-12); /* g = unit(head_audio(..)) */
     return x ? x : et_fail("two towers, sounds");
 }
 

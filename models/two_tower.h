@@ -5,8 +5,8 @@
  *   loss of S_ij = f_i . g_j in a form of nn/contrastive.h
  *
  * Of each tower the last n layers are trained, with the extra attention layers and the heads; what lies below
- * is frozen, stays in evaluation mode and may be computed once (the "base"). The rows of the thesis's tables
- * are configurations by name, with BERT-base and AST-base: et_two_tower_named.
+ * is frozen, stays in evaluation mode and may be computed once (the "base"). The rows of the published
+ * tables (doc/music-search.md) are configurations by name, with BERT-base and AST-base: et_two_tower_named.
  *
  * State dict: text (models/bert.h), audio (models/ast.h), text_extra.{i}, audio_extra.{i} (nn/transformer.h,
  * plain names, or attn and norm where attention stands alone), audio_norm, text_head, audio_head

@@ -75,7 +75,7 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
     if (!complete(&c)) {
         et_raise(ET_EINVAL,
                  "vit%s%s: a size is below 1, the image smaller than a patch, a dropout not in [0, 1), or "
-                            "too many blocks computed again",
+                 "too many blocks computed again",
                  name ? " " : "", name ? name : "");
         return NULL;
     }
@@ -207,7 +207,7 @@ et_tensor *et_vit_relevance(const et_vit *m, et_tensor *const *attention, bool r
         et_tensor *a = et_mean(attention[l], ET_DIMS(1), false); /* over heads: [B, N, N] */
         if (!a)
             return et_fail("vit relevance");
-        if (rollout) {
+        if (rollout) { /* joint = A~_L .. A~_1 with A~ = (A + I) / 2 */
             et_tensor *eye = et_zeros(a->dtype, ET_SHAPE(a->shape[1], a->shape[1]));
             for (int64_t i = 0; eye && i < a->shape[1]; i++)
                 et_set(eye, (const int64_t[]){i, i}, 0.5);

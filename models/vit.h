@@ -22,9 +22,9 @@ extern "C" {
 
 /* What the head reads of the encoder's N tokens. */
 typedef enum et_vit_pooling {
-    ET_VIT_FLATTEN, /* all of them, one after the other: N d */
-    ET_VIT_MEAN,    /* their mean: d */
-    ET_VIT_CLASS,   /* the one of a learned token that is put in front: d */
+    ET_VIT_FLATTEN,   /* all of them, one after the other: N d */
+    ET_VIT_MEAN,      /* their mean: d */
+    ET_VIT_CLASS,     /* the one of a learned token that is put in front: d */
     ET_VIT_STATISTICS /* their mean and their standard deviation, one after the other: 2 d */
 } et_vit_pooling;
 
@@ -48,8 +48,8 @@ typedef struct et_vit_config {
     double dropout;                   /* of the attention's weights and in the blocks' perceptrons */
     double head_dropout;              /* before each of the head's hidden layers and its last one */
     double drop_path;                 /* chance to skip a branch of the last block; less before it */
-    int recomputed; /* in training backward computes so many of the first blocks again instead of
-                                         keeping their insides: less memory, more time */
+    int recomputed;                   /* in training backward computes so many of the first blocks again, and
+                                         does not keep their insides: less memory, more time */
 } et_vit_config;
 
 /** 512 x 129 to 128 x 32, patches 16 x 4, d 128, 8 blocks, 4 heads of 128, MLP 256, head 2048 and 1024, K 10:

@@ -84,10 +84,10 @@ typedef struct et_transformer {
     et_transformer_block **blocks;
     int layers;
     /* Blocks in training are computed again during backward instead of keeping what is inside
-     * (et_checkpoint), but not those with a generator of their own, nor where attention's weights are asked
-     * for. May be set. */
+     * (et_checkpoint), but not the last `kept`, nor those with a generator of their own, nor where
+     * attention's weights are asked for. Both may be set. */
     bool checkpoint;
-    int kept; /* but not the last so many of them */
+    int kept;
 } et_transformer;
 
 /** `layers` >= 1 blocks. The chance of skipping grows evenly from 0 at the first block to
