@@ -56,9 +56,9 @@ typedef struct et_gradcheck_options {
     double tol;       /* relative error allowed; 0: 1e-6 */
     double step;      /* of the differences, times |x| / 1024 where that is above 1; 0: 2^-10 */
     int max_elements; /* elements of an input that are differentiated one by one; where it has more,
-                         so many are chosen at random (an eighth of that where it or the outputs
-                         have more than 4096), and all of them are
-                         differentiated together along a random direction; 0: 64 */
+                         so many are chosen at random (an eighth of that where it or the outputs have
+                         more than 4096), and all of them are differentiated together along a random
+                         direction; 0: 64 */
     unsigned checks;  /* ET_GRADCHECK_* */
     uint64_t fixed;   /* bit i: input i is real but no gradient is asked for it */
     uint64_t seed;    /* of cotangents and choices */

@@ -263,7 +263,7 @@ et_status et_gc_begin(et_gc *gc, const char *label, et_gradcheck_fn fn, void *us
     status = learn_outputs(gc);
     if (status == ET_OK) {
         int64_t n = gc->out_off[gc->n_out];
-        et_rng r = et_rng_make(gc->opt.seed, 0x636f74);
+        et_rng r = et_rng_make(gc->opt.seed, 0x636f74); /* "cot": a stream of its own */
 
         gc->cot = et_gc_new_values(gc);
         gc->cot2 = et_gc_new_values(gc);

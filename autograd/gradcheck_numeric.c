@@ -13,7 +13,7 @@ enum { MANY = 4096 }; /* with more elements in an input or in the outputs, an ei
 /* Chooses what to differentiate: every element, or max_elements of them and a direction. */
 static et_status choose_probes(et_gc *gc)
 {
-    et_rng r = et_rng_make(gc->opt.seed, 0x70726f6265);
+    et_rng r = et_rng_make(gc->opt.seed, 0x70726f6265); /* "probe": a stream of its own */
     int64_t room = (int64_t)gc->n_in * (gc->opt.max_elements + 1);
 
     gc->points = et_alloc_zero(6 * (size_t)gc->out_off[gc->n_out] + 1, sizeof(double));

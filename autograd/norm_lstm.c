@@ -206,10 +206,10 @@ typedef struct forward {
     int64_t row_at;     /* reals */
 } forward;
 
-/* Reals that a row of a cell of u units needs beside those that are kept: act, tanh_c, stats, pre. */
+/* Reals that a row of a cell of u units needs beside those that are kept: act, tanh_c, pre; stats. */
 static int64_t row_reals(int64_t u)
 {
-    return 9 * u + ET_NL_STATS;
+    return (GATES + 1 + GATES) * u + ET_NL_STATS;
 }
 
 /* The small LSTM on [x, h], u and its cell, of which row b's step is in `frame`; then the scales:

@@ -106,8 +106,8 @@ et_status et_norm_alpha_open(et_node *n, const et_norm_call *c, bool turned, et_
 et_status et_norm_scales(const et_norm_call *c, const et_step_matrix m[ET_NL_SCALES], int64_t rows,
                          const void *z, void *scale);
 
-/* pre [4n] of row r of the shard, which is row b of the batch, at a step in frame `frame`;
- * scale and hw are those of the row. */
+/* pre [4n] of row b of the batch at the step that reads `frame`; scale [12][n] (NULL: there is none) and
+ * hw [4n] are those of the row at that step. */
 void et_norm_pre(const et_norm_call *c, int64_t b, int64_t frame, const void *scale, const void *hw,
                  void *pre);
 

@@ -233,7 +233,7 @@ static et_status ce_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
     char *pq = et_data_mut(q);
     for (int64_t r = 0; r < rows; r++)
         et_set_real(x, et_data_mut(sum), r,
-                 targets(a, x, w, label[r], pq + (size_t)(r * cols) * et_dtype_size(x->dtype)));
+                    targets(a, x, w, label[r], pq + (size_t)(r * cols) * et_dtype_size(x->dtype)));
     if (a->o.reduction == ET_REDUCE_NONE)
         g = et_reshape(g, x->ndim, shape);
     gx[0] = et_mul(et_mul_scalar(g, a->norm), et_sub(et_mul(et_softmax(x, -1), sum), q));

@@ -104,7 +104,7 @@ typedef struct resize_job {
     int acc;
 } resize_job;
 
-/* y[0 .. n - 1] = weight x + (first ? 0 : y) */
+/* y[0 .. inner - 1] = weight x + (first ? 0 : y) */
 static void mix(const resize_job *j, double weight, const char *x, bool first, char *y)
 {
     if (j->inner > 4) {

@@ -168,7 +168,7 @@ static int descending(const void *a, const void *b)
     return (x->score < y->score) - (x->score > y->score);
 }
 
-/* The items sorted by falling score, in `room` for n of them; P receives the number of positives. */
+/* The items sorted by falling score, in `room` for n of them; counts the positives. */
 static et_status sort_scores(const char *what, int64_t n, const float *scores, const uint8_t *labels,
                              int64_t step, scored *room, int64_t *positives)
 {
@@ -430,10 +430,10 @@ et_status et_metric_bleu(int64_t n, int64_t T, const int32_t *results, const int
         r += wanted;
         for (int64_t k = 1; k <= GRAMS; k++)
             for (int64_t at = 0; at + k <= length; at++) {
-                /* the j-th occurrence counts if the reference has j */
+                const int32_t *gram = made + at;
                 all[k - 1]++;
-                matches[k - 1] += occurrences(made + at, k, made,
-                                              at + k) <= occurrences(made + at, k, truth, wanted);
+                /* the j-th occurrence counts if the reference has j */
+                matches[k - 1] += occurrences(gram, k, made, at + k) <= occurrences(gram, k, truth, wanted);
             }
     }
     for (int k = 0; k < GRAMS; k++)

@@ -430,9 +430,7 @@ et_status et_module_print(const et_module *m, FILE *out)
                     : x->requires_grad              ? ""
                                                     : "  frozen",
                     e->tied ? first_name(t, x) : "",
-                    x->dtype == ET_F32   ? ""
-                    : x->dtype == ET_F64 ? "  float64"
-                                         : "");
+                    x->dtype == ET_F64 ? "  float64" : "");
         }
     }
     fprintf(out, "%s parameters, %s of them trained\n", grouped(a, et_module_count(m)),

@@ -54,9 +54,12 @@ et_mha *et_mha_new(et_module *parent, const char *name, const et_mha_config *con
 
 et_tensor *et_mha_heads(et_tensor *x, int64_t heads)
 {
-    if (!x || x->ndim != 3 || heads < 1 || x->shape[2] % heads)
-        return x ? et_raise(ET_ESHAPE, "multi-head attention: %" PRId64 " heads do not divide the operand",
-                            heads), NULL : NULL;
+    if (!x)
+        return NULL;
+    if (x->ndim != 3 || heads < 1 || x->shape[2] % heads) {
+        et_raise(ET_ESHAPE, "multi-head attention: %" PRId64 " heads do not divide the operand", heads);
+        return NULL;
+    }
     return et_permute(et_view(x, ET_SHAPE(x->shape[0], x->shape[1], heads, x->shape[2] / heads)),
                       ET_DIMS(0, 2, 1, 3));
 }
@@ -91,7 +94,8 @@ et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const
     if (m->qkv) {
         if (et_chunk(et_linear_layer_forward(m->qkv, x), -1, 3, part))
             return et_fail(m->module.path);
-        q = et_mha_heads(part[0], m->config.heads), k = et_mha_heads(part[1], m->config.heads),
+        q = et_mha_heads(part[0], m->config.heads);
+        k = et_mha_heads(part[1], m->config.heads);
         v = et_mha_heads(part[2], m->config.heads);
     } else {
         q = et_mha_heads(et_linear_layer_forward(m->q, x), m->config.heads);

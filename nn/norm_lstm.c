@@ -79,9 +79,10 @@ et_hyper_lstm *et_hyper_lstm_new(et_module *parent, const char *name, const et_h
         return NULL;
     const int64_t m = config->in, n = config->units, k = config->hyper_units, e = config->embedding;
     if (m < 1 || n < 1 || k < 1 || e < 1 || !(config->keep > 0 && config->keep <= 1)) {
-        et_raise(ET_EINVAL, "HyperLSTM %s: %" PRId64 " -> %" PRId64 ", %" PRId64
-                 " hyper units, embedding %" PRId64
-                 ", keep %g", l->module.path, m, n, k, e, config->keep);
+        et_raise(ET_EINVAL,
+                 "HyperLSTM %s: %" PRId64 " -> %" PRId64 ", %" PRId64 " hyper units, embedding %" PRId64
+                 ", keep %g",
+                 l->module.path, m, n, k, e, config->keep);
         return et_module_done(&l->module);
     }
     l->in = m;

@@ -1,4 +1,4 @@
-/* SWATS: when Adam gives way to SGD. */
+/* SWATS: when Adam gives way to SGD (Keskar and Socher 2017, algorithm 1; in the notation of optim.h). */
 #include "config.h"
 
 #include <math.h>
@@ -38,7 +38,9 @@ void et_swats_judge(et_optim *o, double pp, double pg)
 
     if (pg == 0 || !isfinite(pp) || !isfinite(pg))
         return;
+    /* gamma = p.p / (-p.g): p is what SGD's step -gamma g, projected onto p, would be */
     const double gamma = pp / -pg;
+    /* lambda = b2 lambda + (1 - b2) gamma;  L = lambda / (1 - b2^t) */
     s->lambda = c->beta2 * s->lambda + (1 - c->beta2) * gamma;
     const double estimate = s->lambda / (1 - pow(c->beta2, (double)o->steps));
     if (o->steps > 1 && fabs(estimate - gamma) < c->switch_eps && estimate > 0) {

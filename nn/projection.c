@@ -12,8 +12,8 @@ et_projection *et_projection_new(et_module *parent, const char *name, const et_p
 
     if (et_error_status())
         return NULL;
-    if (!config || config->in < 1 || config->out < 1 || (config->kind == ET_PROJECTION_MLP &&
-                                                         config->hidden < 1) ||
+    if (!config || config->in < 1 || config->out < 1 ||
+        (config->kind == ET_PROJECTION_MLP && config->hidden < 1) ||
         !(config->dropout >= 0 && config->dropout < 1) || !(config->eps >= 0)) {
         et_raise(ET_EINVAL, "projection %s: no configuration, a size below 1, or dropout or eps out of range",
                  name ? name : "");

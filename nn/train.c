@@ -11,7 +11,7 @@
 #include "autograd/profile.h"
 #include "nn/train.h"
 
-/* Streams of the default generator: this plus the epoch. */
+/* Streams of the default generator: this ("tr", far from small numbers) plus the epoch. */
 #define EPOCH_STREAM UINT64_C(0x7472000000000000)
 
 typedef struct run {
@@ -381,8 +381,8 @@ et_status et_train_run(et_module *m, et_optim *o, const et_train_task *task, con
     et_module_eval(m);
     if (!status && !r.result->interrupted)
         status = restore(&r);
-    r.result->early = et_early_stop_done(&r.at.progress) || (phase_over(&r) &&
-                                                             r.at.phase + 1 == options->n_phases);
+    r.result->early = et_early_stop_done(&r.at.progress) ||
+                      (phase_over(&r) && r.at.phase + 1 == options->n_phases);
     r.result->epochs = r.at.epoch;
     r.result->steps = r.at.step;
     r.result->best = r.at.progress.best;

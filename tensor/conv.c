@@ -466,8 +466,7 @@ static void scatter_body(int64_t lo, int64_t hi, void *user)
 }
 
 static et_status scattered_input_grad(et_dtype dtype, const et_conv *c, const void *weight, const void *dy,
-                                      void *dx,
-                                    int acc)
+                                      void *dx, int acc)
 {
     conv_job j = {.w = weight, .dy = dy, .y = dx, .acc = acc};
 

@@ -108,7 +108,7 @@ static void group(const wino_job *j, const et_winograd *t, int64_t b, int64_t o0
     multiply(j, t, o1 - o0, u, u_step, v, m);
     back.step = t->ld * GROUP;
     j->to->output(&back, o1 - o0, m, j->bias ? j->bias + o0 : NULL, j->acc,
-                       j->y + (b * j->s.out + o0) * j->s.oh * j->s.ow);
+                  j->y + (b * j->s.out + o0) * j->s.oh * j->s.ow);
 }
 
 /* --- many blocks --- */
@@ -144,7 +144,7 @@ static void patches_body(int64_t lo, int64_t hi, void *user)
     const et_conv *s = &j->s;
 
     j->to->input(&j->tiles, hi - lo, j->x + lo * s->h * s->w, j->scratch + lo / j->chunk * j->slot,
-                      j->v + lo * j->tiles.ld);
+                 j->v + lo * j->tiles.ld);
 }
 
 static void outs_body(int64_t lo, int64_t hi, void *user)

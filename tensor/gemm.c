@@ -371,8 +371,7 @@ static void plan_pieces(gemm_job *w, int64_t n, int threads)
 static et_status shared_product(gemm_job *w, int threads)
 {
     const et_gemm_args *g = &w->g;
-    int64_t ns = max64(w->nr, SHARED_BYTES / (w->kc * w->es) / w->nr * w->nr);
-    et_status status = ET_OK;
+    const int64_t ns = max64(w->nr, SHARED_BYTES / (w->kc * w->es) / w->nr * w->nr);
 
     w->shared = round_up(min64(ns, round_up(g->n, w->nr)) * min64(w->kc, g->k) * w->es, 64);
     w->pack = et_pool_alloc((size_t)(w->shared + (int64_t)threads * w->slot_a));
@@ -389,7 +388,7 @@ static et_status shared_product(gemm_job *w, int threads)
         }
     }
     et_pool_free(w->pack);
-    return status;
+    return ET_OK;
 }
 
 /* One product on `threads` threads. */

@@ -218,6 +218,7 @@ static void join(block *b)
     insert(b);
 }
 
+/* By multiplicative hashing: 2^32 over the golden ratio (Knuth, volume 3, 6.4). */
 static block **whole_list(size_t n)
 {
     return &pool.whole[(n / UNIT * 0x9E3779B9u >> 16) % WHOLE_LISTS];

@@ -246,11 +246,11 @@ static inline void gemm_sum4(gemm_vec x0, gemm_vec x1, gemm_vec x2, gemm_vec x3,
 #if LANES == 16
     gemm_eight e = __builtin_shufflevector(z, z, 0, 1, 2, 3, 4, 5, 6, 7) +
                    __builtin_shufflevector(z, z, 8, 9, 10, 11, 12, 13, 14, 15);
-    *(gemm_four_u *)out = __builtin_shufflevector(e, e, 0, 1, 2,
-                                                  3) + __builtin_shufflevector(e, e, 4, 5, 6, 7);
+    *(gemm_four_u *)out = __builtin_shufflevector(e, e, 0, 1, 2, 3) +
+                          __builtin_shufflevector(e, e, 4, 5, 6, 7);
 #elif LANES == 8
-    *(gemm_four_u *)out = __builtin_shufflevector(z, z, 0, 1, 2,
-                                                  3) + __builtin_shufflevector(z, z, 4, 5, 6, 7);
+    *(gemm_four_u *)out = __builtin_shufflevector(z, z, 0, 1, 2, 3) +
+                          __builtin_shufflevector(z, z, 4, 5, 6, 7);
 #else
     GEMM_ST(out, z);
 #endif

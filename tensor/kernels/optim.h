@@ -1,7 +1,8 @@
 /* Steps of the optimisers, each in one pass. Included once by
  * variant.c. The formulas are those of nn/optim.h. */
 
-/* One vector of SGD: updates w, and buf where there is momentum. */
+/* g = gscale g + weight_decay w; buf = momentum buf + g, or g at the first step;
+ * w -= lr (g + momentum buf) in Nesterov's form, lr buf else; without momentum w -= lr g. */
 static void sgd(int64_t n, void *vw_, const void *vg, void *vbuf, double lr, double momentum, int nesterov,
                 double weight_decay, double gscale, int first)
 {

@@ -39,17 +39,7 @@
 
 typedef uint8_t pool_bytes __attribute__((vector_size(LANES)));
 
-/* The same for n < LANES elements, and a step of 1 or 2. */
-V_INLINE vr pool_pick_n(const real *p, int step, int n)
-{
-    vr b;
-
-    if (step == 1)
-        return v_load_n(p, n);
-    const vr a = v_load_two(p, 2 * n - 1, &b);
-    return GEMM_EVEN(a, b);
-}
-
+/* LANES elements, `step` apart: 1, 2 or 3. */
 V_INLINE vr pool_pick(const real *p, int step)
 {
     const vr a = v_load(p);
@@ -60,6 +50,17 @@ V_INLINE vr pool_pick(const real *p, int step)
         return __builtin_shufflevector(a, v_load(p + LANES - 1), POOL_EVEN);
     return __builtin_shufflevector(__builtin_shufflevector(a, v_load(p + LANES), POOL_THIRD_A),
                                    v_load(p + 2 * LANES - 2), POOL_THIRD_B);
+}
+
+/* The same for n < LANES elements, and a step of 1 or 2. */
+V_INLINE vr pool_pick_n(const real *p, int step, int n)
+{
+    vr b;
+
+    if (step == 1)
+        return v_load_n(p, n);
+    const vr a = v_load_two(p, 2 * n - 1, &b);
+    return GEMM_EVEN(a, b);
 }
 
 /* LANES bytes as the bit patterns of a vector, and back. */

@@ -50,7 +50,7 @@ static int64_t rec_packed(int gates, int64_t units, int64_t k)
 
 /* Weight of output (gate g, unit j) and input p is w[(g units + j) rs + p cs]. */
 static void rec_pack(int gates, int64_t units, int64_t k, const void *weights, int64_t rs, int64_t cs,
-                        void *packed)
+                     void *packed)
 {
     const int64_t nv = gates * rec_blocks(units);
     const real *w = weights;
@@ -108,7 +108,7 @@ static void rec_group(int64_t rows, int64_t k, const real *a, int64_t lda, const
 
 /* c (tiled) = bias + a w, or c += a w when bias is NULL. bias is packed with k = 1. */
 static void rec_product(int gates, int64_t units, int64_t rows, int64_t k, const void *a, int64_t lda,
-                           const void *packed, const void *bias, void *c)
+                        const void *packed, const void *bias, void *c)
 {
     const int64_t nv = gates * rec_blocks(units);
     int64_t v0, gv;

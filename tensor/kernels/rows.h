@@ -132,9 +132,7 @@ static void softmax_bwd(int64_t rows, int64_t cols, const void *vy, const void *
 V_INLINE double row_lse(int64_t cols, const real *xs, real *top)
 {
     *top = row_max(cols, xs, NULL);
-    if (*top == (real)-INFINITY)
-        return row_has_nan(cols, xs, NULL) ? (double)NAN : 0;
-    if (*top == (real)INFINITY)
+    if (isinf(*top)) /* so is the result, unless it is NaN */
         return row_has_nan(cols, xs, NULL) ? (double)NAN : 0;
     return log(row_exp_sum(cols, xs, *top));
 }
