@@ -11,8 +11,8 @@ modelsinclude_HEADERS += \
 	models/resnet.h \
 	models/rnn_attention.h \
 	models/style_vae.h \
-	models/transformer.h \
 	models/tagger.h \
+	models/transformer.h \
 	models/two_tower.h \
 	models/vit.h
 
@@ -30,9 +30,9 @@ libetude_la_SOURCES += \
 	models/style_vae.c \
 	models/style_vae_internal.h \
 	models/style_vae_sample.c \
+	models/tagger.c \
 	models/transformer.c \
 	models/transformer_decode.c \
 	models/transformer_internal.h \
-	models/tagger.c \
 	models/two_tower.c \
 	models/vit.c
