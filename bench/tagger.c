@@ -141,8 +141,8 @@ bool bench_tagger(bench_report *r, const bench_options *o)
 
     bench_table(r, "tagger",
                 "Training steps of music taggers of the paper's sizes, batch 16 (Spec + Att) and 8\n"
-                             "(own: weights, gradients, moments, batch; beyond: the pool's peak without "
-                             "these)",
+                "(own: weights, gradients, moments, batch; beyond: the pool's peak without "
+                "these)",
                 bench_model_columns, BENCH_MODEL_COLUMNS);
     for (int i = 0; i < N_CASES && good; i++)
         if (bench_tagger_has(o->model) ? !strcmp(o->model, cases[i].name) : !o->brief || i == 0)

@@ -138,8 +138,8 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
     et_report_section(r, "Attention over time");
     et_report_text(r,
                    "Each picture is an input as the model sees it, standardised; the line is the weight of "
-                      "every frame. A recurrent state must first take an event in, so that weight lies "
-                      "slightly after it.");
+                   "every frame. A recurrent state must first take an event in, so that weight lies "
+                   "slightly after it.");
     for (int64_t c = 0, shown = 0; c < v->classes && shown < PICTURES; c++)
         for (int64_t i = 0; i < v->n; i++)
             if (et_data_i32(ds->y)[items->items[i]] == c) {

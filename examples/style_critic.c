@@ -223,7 +223,7 @@ static void show_table(critic *c, double hit, double copied)
     if (text && cells)
         et_report_table(c->report,
                         "Generated pieces by style. Overlap of histograms: 1 for equal ones; in brackets "
-                                   "that of held-out real segments.", COLS, header, (int)S, cells);
+                        "that of held-out real segments.", COLS, header, (int)S, cells);
     et_dealloc(text);
     et_dealloc(cells);
 }
@@ -331,8 +331,8 @@ static et_status show(critic *c)
     et_report_keys(c->report, keys, 3);
     et_report_text(c->report,
                    "The judge is a bidirectional recurrent network with attention that has learned from the "
-                              "real training segments alone. A copy is a stretch of 16 notes whose intervals "
-                              "and times stand in a training piece.");
+                   "real training segments alone. A copy is a stretch of 16 notes whose intervals "
+                   "and times stand in a training piece.");
     if (c->tries > 1)
         et_report_text(c->report,
                        "Each piece was drawn %" PRId64 " times and is the one in which the model's own style "

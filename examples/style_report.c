@@ -54,8 +54,8 @@ static void learning(et_report *r, const et_run *run)
     et_report_section(r, "Learning");
     et_report_text(r,
                    "The loss is 3 CE(pitch) + CE(dt) + CE(duration) + beta KL + the style's cross entropy + "
-                      "the hinge of mu-forcing; here are its terms one by one. The validation loss counts "
-                      "the divergence at its full weight.");
+                   "the hinge of mu-forcing; here are its terms one by one. The validation loss counts "
+                   "the divergence at its full weight.");
     term(r, run, "loss", "loss");
     term(r, run, "pitch_loss", "cross entropy of the pitch (nats an event)");
     term(r, run, "dt_loss", "cross entropy of dt");
@@ -174,7 +174,7 @@ static et_status players(et_report *r, et_run *run, const style_data *d, const e
     et_report_section(r, "A segment rebuilt");
     et_report_text(r,
                    "A segment of the data, what the model writes from its content (the likeliest events), "
-                      "and the same content in another style.");
+                   "and the same content in another style.");
     if (!status)
         status = style_batch(d, items->items, 1, 0, &b);
     if (!status) {

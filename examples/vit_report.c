@@ -232,8 +232,8 @@ et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds
     et_report_section(r, "Attention over spectrograms");
     et_report_text(r,
                    "Attention rollout follows the blocks' attention and their residual connections from the "
-                      "first to the last; the last block's attention is what the head's tokens looked at in "
-                      "the end.");
+                   "first to the last; the last block's attention is what the head's tokens looked at in "
+                   "the end.");
     for (int64_t c = 0, shown = 0; c < v->classes && shown < PICTURES; c++)
         for (int64_t i = 0; !status && i < v->n; i++)
             if (et_data_i32(ds->y)[items->items[i]] == c) {

@@ -31,12 +31,12 @@ et_status et_piano_roll(et_strbuf *out, const et_midi *m, const char *title)
     const double bar = 4.0 * (double)m->resolution * numerator / denominator;
     et_strbuf_printf(out,
                      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" "
-                          "font-family=\"sans-serif\" font-size=\"10\">\n<title>", WIDTH, height);
+                     "font-family=\"sans-serif\" font-size=\"10\">\n<title>", WIDTH, height);
     et_markup_escape(out, title);
     et_strbuf_printf(out,
                      "</title>\n<g stroke=\"#888\" stroke-opacity=\"0.45\" stroke-width=\"0.6\" "
-                          "fill=\"none\">\n<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n", LEFT, TOP,
-                          WIDTH - LEFT - 4, rows * ROW);
+                     "fill=\"none\">\n<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/>\n", LEFT, TOP,
+                     WIDTH - LEFT - 4, rows * ROW);
     for (int k = 1; k <= MOST_LINES && k * bar < (double)m->end; k++)
         et_strbuf_printf(out, "<path d=\"M%.1f %dv%d\"/>\n", LEFT + k * bar * scale, TOP, rows * ROW);
     for (int p = low; p <= high; p++)
