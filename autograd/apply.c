@@ -133,29 +133,67 @@ static et_status run(et_node *n, size_t attr_size)
     return status;
 }
 
+/* run, timed where a profile is taken. */
+static et_status run_profiled(et_node *n, size_t attr_size)
+{
+    et_span span;
+
+    if (!et_profiled)
+        return run(n, attr_size);
+    et_span_begin(&span);
+    const et_status status = run(n, attr_size);
+    et_span_end(&span, n, ET_PROFILE_FORWARD, status ? 0 : et_span_flops(n, false),
+                status ? 0 : et_span_bytes(n, false));
+    return status;
+}
+
+/* The node of a call, but for what its operands need. The arrays of extras and versions are filled as they
+ * are used. */
+static void begin_node(et_node *n, const et_op *op, int n_in, et_tensor *const *in, const void *attr)
+{
+    n->op = op;
+    n->n_in = n_in;
+    n->n_out = op->n_out;
+    n->n_saved = 0;
+    n->in = (et_tensor **)in;
+    n->attr = (void *)attr;
+    n->file = et_here_file();
+    n->line = et_here_line();
+    n->tape = NULL;
+    n->scratch = NULL;
+    n->saves = 0;
+    n->mixed = et_mixed_enabled();
+    n->released = n->remade = false;
+    n->id = -1;
+    n->in_version = NULL;
+    for (int k = 0; k < ET_MAX_OUT; k++)
+        n->out[k] = NULL;
+}
+
+/* Which operands need a gradient, to needs [n_in]; whether the call is recorded. */
+static void mark_needs(et_node *n, bool *needs)
+{
+    bool any = false;
+
+    for (int i = 0; i < n->n_in; i++) {
+        needs[i] = n->in[i] && n->in[i]->requires_grad && !(n->op->flags & ET_OP_NODIFF);
+        any = any || needs[i];
+    }
+    if (any && !et_grad_enabled())
+        et_probe_found = true;
+    n->recording = any && et_grad_enabled();
+    n->needs = needs;
+    for (int i = 0; i < n->n_in && !n->recording; i++)
+        needs[i] = false;
+}
+
 et_status et_apply(const et_op *op, int n_in, et_tensor *const *in, const void *attr, size_t attr_size,
                    et_tensor **out)
 {
-    bool few[ET_MAX_ARGS], *needs = few, any = false, pending = et_error_status() != ET_OK;
+    const bool pending = et_error_status() != ET_OK;
+    bool few[ET_MAX_ARGS], *needs = few;
     et_node n;
 
-    n.op = op;
-    n.n_in = n_in;
-    n.n_out = op->n_out;
-    n.n_saved = 0;
-    n.in = (et_tensor **)in;
-    n.attr = (void *)attr;
-    n.file = et_here_file();
-    n.line = et_here_line();
-    n.tape = NULL;
-    n.scratch = NULL;
-    n.saves = 0;
-    n.mixed = et_mixed_enabled();
-    n.released = n.remade = false;
-    n.id = -1;
-    n.in_version = NULL;
-    for (int k = 0; k < ET_MAX_OUT; k++)
-        n.out[k] = NULL;
     for (int k = 0; k < op->n_out; k++)
         out[k] = NULL;
     if (!et_scope_current()) {
@@ -166,26 +204,9 @@ et_status et_apply(const et_op *op, int n_in, et_tensor *const *in, const void *
     }
     if (n_in > ET_MAX_ARGS && !(needs = et_pool_alloc((size_t)n_in * sizeof *needs)))
         return et_error_status();
-    for (int i = 0; i < n_in; i++) {
-        needs[i] = in[i] && in[i]->requires_grad && !(op->flags & ET_OP_NODIFF);
-        any = any || needs[i];
-    }
-    if (any && !et_grad_enabled())
-        et_probe_found = true;
-    n.recording = any && et_grad_enabled();
-    n.needs = needs;
-    for (int i = 0; i < n_in && !n.recording; i++)
-        needs[i] = false;
-    et_status status;
-    if (et_profiled) {
-        et_span span;
-        et_span_begin(&span);
-        status = run(&n, attr_size);
-        et_span_end(&span, &n, ET_PROFILE_FORWARD, status ? 0 : et_span_flops(&n, false),
-                    status ? 0 : et_span_bytes(&n, false));
-    } else {
-        status = run(&n, attr_size);
-    }
+    begin_node(&n, op, n_in, in, attr);
+    mark_needs(&n, needs);
+    const et_status status = run_profiled(&n, attr_size);
     if (needs != few)
         et_pool_free(needs);
     if (status) {

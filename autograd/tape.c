@@ -125,29 +125,31 @@ static et_tape *tape_open(void)
     return tape;
 }
 
-et_status et_tape_record(const et_node *n)
+/* Room for one more node in the tape's list. */
+static et_status grow(et_tape *tape)
 {
-    et_tape *tape = tape_open();
-    size_t ins = (size_t)n->n_in;
+    if (tape->length < tape->room)
+        return ET_OK;
+    const int64_t room = tape->room ? 2 * tape->room : 256;
+    et_node **nodes = et_pool_alloc((size_t)room * sizeof *nodes);
+    if (!nodes)
+        return ET_ENOMEM;
+    if (tape->length)
+        memcpy(nodes, tape->nodes, (size_t)tape->length * sizeof *nodes);
+    et_pool_free(tape->nodes);
+    tape->nodes = nodes;
+    tape->room = room;
+    return ET_OK;
+}
 
-    if (!tape)
-        return ET_ENOMEM;
-    if (tape->length == tape->room) {
-        int64_t room = tape->room ? 2 * tape->room : 256;
-        et_node **nodes = et_pool_alloc((size_t)room * sizeof *nodes);
-        if (!nodes)
-            return ET_ENOMEM;
-        if (tape->length)
-            memcpy(nodes, tape->nodes, (size_t)tape->length * sizeof *nodes);
-        et_pool_free(tape->nodes);
-        tape->nodes = nodes;
-        tape->room = room;
-    }
-    /* One piece holds the node and its arrays. */
-    size_t head = (sizeof(et_node) + 15) / 16 * 16;
+/* n and its arrays, copied to one piece of the tape's memory. */
+static et_node *copy_node(et_tape *tape, const et_node *n)
+{
+    const size_t head = (sizeof(et_node) + 15) / 16 * 16, ins = (size_t)n->n_in;
     char *p = tape_alloc(tape, head + ins * (sizeof(et_tensor *) + sizeof(uint32_t) + sizeof(bool)));
+
     if (!p)
-        return ET_ENOMEM;
+        return NULL;
     et_node *m = (et_node *)p;
     *m = *n;
     m->in = (et_tensor **)(p + head);
@@ -159,6 +161,12 @@ et_status et_tape_record(const et_node *n)
     m->id = tape->length;
     m->scratch = NULL;
     m->saves = n->op->saves_for ? n->op->saves_for(n) : n->op->saves;
+    return m;
+}
+
+/* Tells the operands that m refers to them; what it saves must be, in backward, what it is now. */
+static void note_operands(et_node *m)
+{
     for (int i = 0; i < m->n_in; i++) {
         if (!m->in[i])
             continue;
@@ -172,6 +180,11 @@ et_status et_tape_record(const et_node *n)
                 m->in[i]->remakable = false;
         }
     }
+}
+
+/* The same for the outputs, which m has made. */
+static void note_outputs(et_node *m)
+{
     if (m->op->remake && m->n_saved) {
         m->out[0]->remakable = true;
         m->out[0]->made_version = et_version(m->out[0]);
@@ -187,6 +200,17 @@ et_status et_tape_record(const et_node *n)
             m->out_version[k] = et_version(m->out[k]);
         }
     }
+}
+
+et_status et_tape_record(const et_node *n)
+{
+    et_tape *tape = tape_open();
+    et_node *m = tape && grow(tape) == ET_OK ? copy_node(tape, n) : NULL;
+
+    if (!m)
+        return ET_ENOMEM;
+    note_operands(m);
+    note_outputs(m);
     tape->nodes[tape->length++] = m;
     return ET_OK;
 }
