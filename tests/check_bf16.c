@@ -12,6 +12,7 @@
 #include "tensor/parallel.h"
 #include "tensor/scope.h"
 #include "tensor/tensor.h"
+#include "tests/alloc_sweep.h"
 #include "tests/suite.h"
 
 enum { MAX_ISAS = 8 };
@@ -326,6 +327,50 @@ START_TEST(one_row)
 }
 END_TEST
 
+/* Four pieces of rows, which are computed one after the other. */
+enum { PIECES_M = 4 * 192, PIECES_N = 16, PIECES_K = 8 };
+
+typedef struct in_pieces {
+    et_gemm_args g;
+    const float *want;
+} in_pieces;
+
+/* What is said to have been computed has been. */
+static bool product_fits(void *user)
+{
+    const in_pieces *p = user;
+    const size_t bytes = PIECES_M * PIECES_N * sizeof(float);
+
+    memset(p->g.c, 0xff, bytes);
+    if (et_gemm_bf16(ET_F32, &p->g) != ET_OK)
+        return false;
+    ck_assert(memcmp(p->g.c, p->want, bytes) == 0);
+    return true;
+}
+
+/* Memory refused to the last piece, in either order, is an error. */
+START_TEST(refused)
+{
+    static const et_cutting orders[] = {ET_CUT_FINE, ET_CUT_FINE_REVERSED};
+    static float want[PIECES_M * PIECES_N], c[PIECES_M * PIECES_N];
+    thrice a = make(PIECES_M * PIECES_K, 1), b = make(PIECES_K * PIECES_N, 2);
+    in_pieces p = {{.m = PIECES_M, .n = PIECES_N, .k = PIECES_K, .a = a.f, .rsa = PIECES_K, .csa = 1,
+                    .b = b.f, .rsb = PIECES_N, .csb = 1, .c = want, .ldc = PIECES_N, .alpha = 1}, want};
+
+    use_isa(_i);
+    ck_assert_int_eq(et_set_num_threads(1), ET_OK);
+    ck_assert_int_eq(et_gemm_bf16(ET_F32, &p.g), ET_OK);
+    p.g.c = c;
+    for (int o = 0; o < 2; o++) {
+        et_set_cutting(orders[o]);
+        ck_assert_int_ge(alloc_sweep("gemm_bf16", product_fits, &p), et_bf16_native() ? 1 + 4 * 2 : 2);
+        et_set_cutting(ET_CUT_USUAL);
+    }
+    drop(&a);
+    drop(&b);
+}
+END_TEST
+
 /* Without k C = beta C + bias; without rows or columns nothing happens; integers are refused. */
 START_TEST(nothing)
 {
@@ -420,6 +465,7 @@ int main(void)
     tcase_add_loop_test(tc, blocks, 0, n);
     tcase_add_loop_test(tc, epilogues, 0, n);
     tcase_add_loop_test(tc, one_row, 0, n);
+    tcase_add_loop_test(tc, refused, 0, n);
     tcase_add_loop_test(tc, nothing, 0, n);
     tcase_add_loop_test(tc, specials, 0, n);
     suite_add_tcase(suite, tc);
