@@ -429,6 +429,32 @@ START_TEST(threads)
 }
 END_TEST
 
+/* Many rows and a small weight: by shards, in two blocks each. Where the output's gradient is still to be read,
+ * as that of backward's start, every thread has a block of its own instead: the same bits. */
+START_TEST(linear_by_shards)
+{
+    static const int counts[] = {1, 2, 3, 8};
+    et_tensor *first[3] = {NULL};
+
+    for (int t = 0; t < 8; t++) {
+        ck_assert_int_eq(et_set_num_threads(counts[t / 2]), ET_OK);
+        et_tensor *x = leaf(ET_SHAPE(30000, 24), 1), *w = leaf(ET_SHAPE(40, 24), 2), *b = leaf(ET_SHAPE(40), 3);
+        et_tensor *y = et_linear_act(x, w, b, ET_ACT_TANH);
+        ck_assert_int_eq(et_backward_from(t % 2 ? y : et_mul_scalar(y, 1), NULL, 0), ET_OK);
+        et_tensor *now[3] = {et_grad_of(x), et_grad_of(w), et_grad_of(b)};
+        for (int i = 0; i < 3; i++) {
+            ck_assert_ptr_nonnull(now[i]);
+            if (t == 0)
+                first[i] = et_clone(now[i]);
+            else
+                ck_assert_msg(et_equal(first[i], now[i]), "gradient %d differs on %d threads%s", i, counts[t / 2],
+                              t % 2 ? ", backward starts here" : "");
+        }
+    }
+    et_set_num_threads(1);
+}
+END_TEST
+
 /* --- misuse -------------------------------------------------------------------------------------- */
 
 START_TEST(misuse)
@@ -529,6 +555,7 @@ int main(void)
     tcase_add_test(tc, attention_dropout);
     tcase_add_test(tc, attention_given_weights);
     tcase_add_test(tc, threads);
+    tcase_add_test(tc, linear_by_shards);
     tcase_add_test(tc, misuse);
     suite_add_tcase(suite, tc);
     tc = tcase_create("memory");
