@@ -297,12 +297,12 @@ static et_tensor *share_of(et_node *n, const et_tensor *mine, const et_tensor *o
         double *pa = et_data_mut(a);
         const double *pb = et_data(b);
         for (int64_t i = 0; i < y->numel; i++)
-            pa[i] = pa[i] == pb[i] ? 0.5 : (pa[i] > pb[i]) == max ? 1.0 : 0.0;
+            pa[i] = pa[i] == pb[i] ? 0.5 : (max ? pa[i] < pb[i] : pa[i] > pb[i]) ? 0.0 : 1.0;
     } else {
         float *pa = et_data_mut(a);
         const float *pb = et_data(b);
         for (int64_t i = 0; i < y->numel; i++)
-            pa[i] = pa[i] == pb[i] ? 0.5f : (pa[i] > pb[i]) == max ? 1.0f : 0.0f;
+            pa[i] = pa[i] == pb[i] ? 0.5f : (max ? pa[i] < pb[i] : pa[i] > pb[i]) ? 0.0f : 1.0f;
     }
     return a;
 }
@@ -349,7 +349,7 @@ BINARY(minimum, SAMPLES(minimum_call, ET_ARG_REAL, -1, 0.45, 0.55, 1),
        {.name = "the other", .n_in = 2, .in = {{1, {5}, 0.6, 1}, {2, {2, 5}, 0, 0.5}}, .call = minimum_call},
        {.name = "equal", .n_in = 1, .in = {{1, {5}}}, .call = minimum_of_equals});
 /** y = min(a, b), element by element, shapes broadcast together; NaN if either is. Equal
- *  operands share the gradient. */
+ *  operands share the gradient; where one is NaN, both have all of it. */
 et_tensor *(et_minimum)(et_tensor *a, et_tensor *b) { return apply(&et_op_minimum, ET_B_MIN, a, b); }
 
 ET_CALL(maximum_call, et_maximum(in[0], in[1]))
@@ -358,7 +358,7 @@ BINARY(maximum, SAMPLES(maximum_call, ET_ARG_REAL, -1, 0.45, 0.55, 1),
        {.name = "the other", .n_in = 2, .in = {{1, {5}, 0.6, 1}, {2, {2, 5}, 0, 0.5}}, .call = maximum_call},
        {.name = "equal", .n_in = 1, .in = {{1, {5}}}, .call = maximum_of_equals});
 /** y = max(a, b), element by element, shapes broadcast together; NaN if either is. Equal
- *  operands share the gradient. */
+ *  operands share the gradient; where one is NaN, both have all of it. */
 et_tensor *(et_maximum)(et_tensor *a, et_tensor *b) { return apply(&et_op_maximum, ET_B_MAX, a, b); }
 
 /* --- a^b ---------------------------------------------------------------------------------- */

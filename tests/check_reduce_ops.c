@@ -214,6 +214,23 @@ START_TEST(grouped_norms)
 }
 END_TEST
 
+/* Equal operands share the gradient; beside NaN both have all of it, as in PyTorch. */
+START_TEST(extremes)
+{
+    values_real = values_reals[_i];
+    for (int max = 0; max < 2; max++) {
+        et_tensor *a = PARAM((5), 1, 2, 3, NAN, 5), *b = PARAM((5), 2, 2, 2, 4, NAN);
+        et_tensor *y = max ? et_maximum(a, b) : et_minimum(a, b), *ga[1];
+        HOLDS(y, (5), max ? 2 : 1, 2, max ? 3 : 2, NAN, NAN);
+        WORKS(et_grad(1, &y, NULL, 1, &a, ga, ET_CREATE_GRAPH));
+        HOLDS(ga[0], (5), !max, 0.5, max, 1, 1);
+        WORKS(et_backward_from(y, NULL, 0));
+        GRAD_HOLDS(a, (5), !max, 0.5, max, 1, 1);
+        GRAD_HOLDS(b, (5), max, 0.5, !max, 1, 1);
+    }
+}
+END_TEST
+
 START_TEST(powers)
 {
     values_real = values_reals[_i];
@@ -363,6 +380,7 @@ int main(void)
     tcase_add_loop_test(tc, masked_softmax, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, layer_norms, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, grouped_norms, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, extremes, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, powers, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, dropouts, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, cross_entropies, 0, VALUES_N_REALS);
