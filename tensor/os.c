@@ -7,10 +7,16 @@
 
 #include "tensor/os.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#if HAVE_FLOCK
+#include <sys/file.h>
+#endif
 #if HAVE_SYS_MMAN_H
 #include <sys/mman.h>
 #endif
@@ -71,6 +77,22 @@ int et_os_processors(void)
         return n > 1024 ? 1024 : (int)n;
 #endif
     return 1;
+}
+
+int et_os_lock_folder(const char *path)
+{
+#if HAVE_FLOCK
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    const bool locked = errno == EWOULDBLOCK;
+    close(fd);
+    return locked ? ET_OS_LOCKED : -1;
+#else
+    (void)path;
+    return -1;
+#endif
 }
 
 char *et_os_real_path(const char *path) { return realpath(path, NULL); }

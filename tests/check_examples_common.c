@@ -16,6 +16,7 @@
 #include "examples/common/runfolder.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
+#include "tensor/os.h"
 #include "tests/alloc_sweep.h"
 #include "tests/suite.h"
 #include "tests/toy_program.h"
@@ -131,6 +132,49 @@ START_TEST(run_is_not_lost)
     put("a/b/c/config.json", "{broken");
     must_fail("a/b/c", ET_RUN_READ, ET_EFORMAT, "config.json");
     must_fail("a/b/c", ET_RUN_RESUME, ET_EFORMAT, "config.json");
+}
+END_TEST
+
+/* While one process writes a run, no other begins one in its folder, or goes on with it; reading is free. */
+START_TEST(run_is_locked)
+{
+    char here[4096], byte;
+    int ready[2], done[2], status;
+
+    ck_assert_int_eq(pipe(ready) + pipe(done), 0);
+    et_run_close(must_open("runs/toy", ET_RUN_NEW));
+    const int lock = et_os_lock_folder(in_base("runs/toy"));
+    if (lock < 0) /* nobody can lock there */
+        return;
+    close(lock);
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        const et_run *run = et_run_open(in_base("runs/toy"), ET_RUN_NEW);
+        _exit(!run || write(ready[1], "x", 1) != 1 || read(done[0], &byte, 1) != 1);
+    }
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    must_fail("runs/toy", ET_RUN_NEW, ET_EINVAL, "another process is writing a run there");
+    must_fail("runs/toy", ET_RUN_OVERWRITE, ET_EINVAL, "another process");
+    must_fail("runs/toy", ET_RUN_RESUME, ET_EINVAL, "another process");
+    put("runs/toy/config.json", "{\"program\": \"toy\"}");
+    et_run_close(must_open("runs/toy", ET_RUN_READ));
+    ck_assert_int_eq(unlink(in_base("runs/toy/config.json")), 0);
+
+    et_cli *cli = parse("train"); /* without --out the next folder is taken */
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_int_eq(chdir(base), 0);
+    et_run *run = et_run_for_training(cli);
+    ck_assert_int_eq(chdir(here), 0);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert_str_eq(et_run_dir(run), "runs/toy-2");
+    et_run_close(run);
+    et_cli_free(cli);
+
+    ck_assert_int_eq(write(done[1], "x", 1), 1);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    et_run_close(must_open("runs/toy", ET_RUN_NEW));
 }
 END_TEST
 
@@ -423,6 +467,11 @@ START_TEST(run_without_out)
     ck_assert_ptr_null(et_run_for_training(cli));
     ck_assert_ptr_nonnull(strstr(et_error_message(), "--resume needs --out DIR"));
     et_cli_free(cli);
+    et_error_clear();
+    cli = parse("train --overwrite");
+    ck_assert_ptr_null(et_run_for_training(cli));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "--overwrite needs --out DIR"));
+    et_cli_free(cli);
     ck_assert_int_eq(chdir(here), 0);
 }
 END_TEST
@@ -625,6 +674,7 @@ int main(void)
     tcase_set_timeout(run, 60);
     tcase_add_checked_fixture(run, make_base, remove_base);
     tcase_add_test(run, run_is_not_lost);
+    tcase_add_test(run, run_is_locked);
     tcase_add_test(run, log_appends_and_cuts);
     tcase_add_test(run, log_survives_damage);
     tcase_add_test(run, metrics_merge);

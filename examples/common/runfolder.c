@@ -15,6 +15,7 @@
 #include "datasets/folder.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
+#include "tensor/os.h"
 
 enum { MAX_FOLDERS = 10000 };
 
@@ -181,6 +182,8 @@ static et_status open_run(et_run *run, et_run_mode mode)
         return et_raise(ET_EIO, "%s: %s", run->dir, strerror(errno));
     if (mode != ET_RUN_READ && et_folder_make(run->dir) != ET_OK)
         return et_error_status();
+    if (mode != ET_RUN_READ && (run->lock = et_os_lock_folder(run->dir)) == ET_OS_LOCKED)
+        return et_raise(ET_EINVAL, "%s: another process is writing a run there", run->dir);
     has = holds_run(run->dir);
     if (has < 0)
         return ET_ENOMEM;
@@ -215,6 +218,7 @@ et_run *et_run_open(const char *dir, et_run_mode mode)
     run = et_alloc_zero(1, sizeof *run);
     if (!run)
         return NULL;
+    run->lock = -1;
     run->dir = et_alloc_string(dir);
     for (size_t n = run->dir ? strlen(run->dir) : 0; n > 1 && run->dir[n - 1] == '/';)
         run->dir[--n] = '\0';
@@ -229,6 +233,8 @@ void et_run_close(et_run *run)
 {
     if (!run)
         return;
+    if (run->lock >= 0)
+        close(run->lock);
     while (run->paths) {
         path_node *next = run->paths->next;
 
@@ -242,7 +248,7 @@ void et_run_close(et_run *run)
     et_dealloc(run);
 }
 
-/* "runs/PROGRAM", or the first of -2, -3, ... that holds no run. */
+/* "runs/PROGRAM", or the first of -2, -3, ... that holds no run, nor is about to. */
 static et_run *open_next(const char *program)
 {
     for (int i = 1; i <= MAX_FOLDERS; i++) {
@@ -257,6 +263,10 @@ static et_run *open_next(const char *program)
         if (taken == 0)
             run = et_run_open(dir.data, ET_RUN_NEW);
         et_strbuf_free(&dir);
+        if (taken == 0 && !run && et_error_status() == ET_EINVAL) { /* another process was quicker */
+            et_error_clear();
+            continue;
+        }
         if (taken <= 0)
             return run;
     }
@@ -303,8 +313,8 @@ et_run *et_run_for_training(et_cli *cli)
         et_raise(ET_EINVAL, "--resume and --overwrite exclude each other");
         return NULL;
     }
-    if (!dir && resume) {
-        et_raise(ET_EINVAL, "--resume needs --out DIR: which run?");
+    if (!dir && (resume || overwrite)) {
+        et_raise(ET_EINVAL, "--%s needs --out DIR: which run?", resume ? "resume" : "overwrite");
         return NULL;
     }
     if (!dir)

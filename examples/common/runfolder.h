@@ -47,8 +47,9 @@ typedef struct et_figure {
 /* --- opening ------------------------------------------------------------------------ */
 
 /** Opens (and makes) the folder; but for reading, temporary files that killed processes left
- *  in it are removed. Release with et_run_close. Errors: EINVAL if a new run would
- *  replace one; EIO; EFORMAT for a log or configuration that cannot be read; ENOMEM. */
+ *  in it are removed, and no other process can write a run there at the same time (where the system locks
+ *  folders). Release with et_run_close. Errors: EINVAL if a new run would replace one, or another process is
+ *  writing one; EIO; EFORMAT for a log or configuration that cannot be read; ENOMEM. */
 et_run *et_run_open(const char *dir, et_run_mode mode);
 
 /** The folder that a train verb's --out, --resume and --overwrite ask for. Without --out

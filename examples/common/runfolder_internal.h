@@ -14,6 +14,7 @@ struct et_run {
     et_strbuf log;           /* the whole log */
     int64_t rows, last_epoch;
     bool replaces; /* an old run, which goes when config.json is written */
+    int lock;      /* of the folder, by a descriptor; negative: none */
 };
 
 /* 1 if the folder has the file, 0 if not, -1 after an error. */
