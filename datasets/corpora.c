@@ -129,7 +129,7 @@ et_collection *et_gtzan_recordings(const char *dir, const char *tracks)
         }
     }
     if (b.status == ET_OK && b.c->names.n == 0)
-        b.status = et_raise(ET_EFORMAT, "%s: no folders of GTZAN's genres with sounds in it", dir);
+        b.status = et_raise(ET_EIO, "%s: no folders of GTZAN's genres with sounds in it", dir);
     if (b.status == ET_OK && !tracks) {
         if (!(own = et_path_join(dir, "tracks.csv")))
             b.status = et_error_status();
@@ -144,6 +144,26 @@ et_collection *et_gtzan_recordings(const char *dir, const char *tracks)
     et_dealloc(top);
     et_dealloc(own);
     return et_build_end(&b, true);
+}
+
+static bool is_gtzan_genre(const char *name)
+{
+    for (int g = 0; g < ET_GTZAN_GENRES; g++)
+        if (strcmp(et_gtzan_genre(g), name) == 0)
+            return true;
+    return false;
+}
+
+et_collection *et_genre_folders(const char *dir)
+{
+    et_collection *c = et_folder_of_classes(dir);
+
+    for (int64_t k = 0; c && k < c->classes.n; k++)
+        if (!is_gtzan_genre(c->classes.items[k]))
+            return c;
+    et_collection_free(c);
+    et_error_clear();
+    return et_gtzan_recordings(dir, NULL);
 }
 
 /* --- tables of clips ---------------------------------------------------------------------- */
@@ -419,4 +439,62 @@ et_collection *et_musiccaps(const char *table, const char *audio)
     c = et_build_end(&b, false);
     et_csv_free(t);
     return c;
+}
+
+/* Adds the texts of a list as Python writes it, "; " between them. */
+static et_status add_list(et_names *out, const char *list)
+{
+    et_strbuf b = ET_STRBUF_INIT;
+    et_status status;
+    char quote = '\0';
+
+    for (const char *p = list; *p; p++) {
+        if (!quote && (*p == '\'' || *p == '"')) {
+            quote = *p;
+            if (b.size > 0)
+                et_strbuf_puts(&b, "; ");
+        } else if (*p == quote) {
+            quote = '\0';
+        } else if (quote) {
+            p += *p == '\\' && p[1]; /* takes the next byte as it is */
+            et_strbuf_putc(&b, *p);
+        }
+    }
+    status = b.failed ? ET_ENOMEM : et_names_add(out, b.size ? b.data : "");
+    et_strbuf_free(&b);
+    return status;
+}
+
+et_status et_musiccaps_texts_read(const char *table, et_musiccaps_texts *out)
+{
+    et_csv *t = et_csv_read(table, NULL);
+    const int caption = t ? et_csv_column(t, "caption") : -1, aspects = t ? et_csv_find(t, "aspects") : -1;
+    const int list = t ? et_csv_find(t, "aspect_list") : -1;
+    const int flag = t ? et_csv_find(t, "is_audioset_eval") : -1;
+    const int split = !t ? -1 : flag < 0 ? et_csv_column(t, "split") : et_csv_find(t, "split");
+    const int64_t n = t ? et_csv_rows(t) : 0;
+    et_status status = et_error_status();
+
+    *out = (et_musiccaps_texts){0};
+    if (!status && !(out->eval = et_alloc_zero((size_t)n + 1, 1)))
+        status = et_error_status();
+    for (int64_t i = 0; !status && i < n; i++) {
+        out->eval[i] = split >= 0 ? strcmp(et_csv_text(t, i, split), "eval") == 0
+                                  : strcmp(et_csv_text(t, i, flag), "True") == 0;
+        status = et_names_add(&out->captions, et_csv_text(t, i, caption));
+        if (!status && aspects >= 0)
+            status = et_names_add(&out->aspects, et_csv_text(t, i, aspects));
+        else if (!status && list >= 0)
+            status = add_list(&out->aspects, et_csv_text(t, i, list));
+    }
+    et_csv_free(t);
+    return status;
+}
+
+void et_musiccaps_texts_free(et_musiccaps_texts *t)
+{
+    et_names_free(&t->captions);
+    et_names_free(&t->aspects);
+    et_dealloc(t->eval);
+    t->eval = NULL;
 }

@@ -22,6 +22,10 @@ et_collection *et_folder_of_classes(const char *dir);
  *  split. */
 et_collection *et_gtzan_recordings(const char *dir, const char *tracks);
 
+/** A genre for each folder of sounds, as et_folder_of_classes; where all of these are GTZAN's genres, or lie
+ *  deeper, et_gtzan_recordings. EIO where there are none. */
+et_collection *et_genre_folders(const char *dir);
+
 /* Where the parts of a corpus of tags are; a NULL leaves a part out. */
 typedef struct et_tag_files {
     const char *audio; /* folder of clips; NULL: items have no sound (et_magnatagatune: the corpus folder) */
@@ -43,6 +47,19 @@ et_collection *et_tag_list(const char *name, const et_tag_files *files);
 /** MusicCaps: a table with columns ytid and caption, and split or is_audioset_eval; with `audio` only the
  *  rows whose clip is in that folder, as YTID.wav (or another ending). */
 et_collection *et_musiccaps(const char *table, const char *audio);
+
+/* What MusicCaps has in words, a row each. */
+typedef struct et_musiccaps_texts {
+    et_names captions;
+    et_names aspects; /* "slow; sad; piano"; none where the table has no such column */
+    uint8_t *eval;    /* 1: of AudioSet's evaluation part */
+} et_musiccaps_texts;
+
+/** Reads them from a table with columns caption, perhaps aspects or aspect_list (as it is published,
+ *  "['slow', 'sad', 'piano']"), and split ("eval") or is_audioset_eval ("True"). Release with
+ *  et_musiccaps_texts_free, also after a failure. EIO, EFORMAT, ENOMEM. */
+et_status et_musiccaps_texts_read(const char *table, et_musiccaps_texts *out);
+void et_musiccaps_texts_free(et_musiccaps_texts *t);
 
 /** Rendered excerpts: dir/clips.csv and dir/wav/. Only clips whose WAV is there, or all (without sound) if
  *  none is. Classes are styles; fold 0 is "valid", the others are "train". */

@@ -97,20 +97,9 @@ static et_status load_music(bool test, vit_source *out)
     return status;
 }
 
-/* GTZAN's genres where the folder has them, or a genre for each folder. */
-static et_collection *recordings(const char *dir)
-{
-    et_collection *c = et_gtzan_recordings(dir, NULL);
-
-    if (c)
-        return c;
-    et_error_clear();
-    return et_folder_of_classes(dir);
-}
-
 static et_status load_audio(const char *dir, const char *cache, vit_source *out)
 {
-    et_collection *c = recordings(dir);
+    et_collection *c = et_genre_folders(dir);
     et_status status = c ? vit_sounds_open(c, cache, NULL, &out->sounds, &out->ds) : et_error_status();
 
     et_collection_free(c);
@@ -152,7 +141,9 @@ int vit_kind_of(const char *dir, const char *task)
         return strcmp(task, "corpus") == 0 ? VIT_MUSIC : VIT_WAVES;
     if (et_gtzan_has(dir, ET_GTZAN_SPECTROGRAM))
         return VIT_SPECTROGRAM;
-    if (!(c = recordings(dir))) {
+    if (!(c = et_genre_folders(dir))) {
+        if (et_error_status() != ET_EIO)
+            return et_error_status();
         et_error_clear();
         return (int)et_raise(ET_EIO, "%s: neither GTZAN's spectrograms (spec128x57.npy and tracks.csv) nor a "
                                      "folder of sounds for each genre there", dir);

@@ -105,7 +105,7 @@ START_TEST(gtzan)
     put_text("other.csv", "song,split\nrock.00001,a\n");
     fails_null(et_gtzan_recordings(in_dir("g"), in_dir("other.csv")), ET_EFORMAT, "no column named 'track'");
     fails_null(et_gtzan_recordings(in_dir("g"), in_dir("none.csv")), ET_EIO, "none.csv");
-    fails_null(et_gtzan_recordings(in_dir("g/genres/polka"), NULL), ET_EFORMAT,
+    fails_null(et_gtzan_recordings(in_dir("g/genres/polka"), NULL), ET_EIO,
                "no folders of GTZAN's genres");
 }
 END_TEST
@@ -237,6 +237,36 @@ START_TEST(musiccaps)
     ck_assert_str_eq(c->names.items[0], "bb");
     ck_assert_str_eq(c->captions.items[0], "Fast.");
     et_collection_free(c);
+}
+END_TEST
+
+/* In words alone: as it is published, and with plain columns. */
+START_TEST(musiccaps_texts)
+{
+    static const char *const tables[] = {
+        "ytid,aspect_list,caption,is_audioset_eval\n"
+        "a,\"['slow', \"\"singer's\"\", 'a \\'b\\'']\",Slow.,True\nb,[],Fast.,False\n",
+        "split,caption,aspects\neval,Slow.,slow; singer's; a 'b'\ntrain,Fast.,\n"};
+    et_musiccaps_texts t;
+
+    for (int i = 0; i < 2; i++) {
+        put_text("mc.csv", tables[i]);
+        ck_assert_msg(et_musiccaps_texts_read(in_dir("mc.csv"), &t) == ET_OK, "%s", et_error_message());
+        ck_assert_int_eq(t.captions.n, 2);
+        ck_assert_str_eq(t.captions.items[1], "Fast.");
+        ck_assert_str_eq(t.aspects.items[0], "slow; singer's; a 'b'");
+        ck_assert_str_eq(t.aspects.items[1], "");
+        ck_assert(t.eval[0] && !t.eval[1]);
+        et_musiccaps_texts_free(&t);
+    }
+    put_text("mc.csv", "split,caption\neval,Slow.\n");
+    ck_assert_int_eq(et_musiccaps_texts_read(in_dir("mc.csv"), &t), ET_OK);
+    ck_assert_int_eq(t.aspects.n, 0);
+    et_musiccaps_texts_free(&t);
+    put_text("mc.csv", "aspects,caption\nslow,Slow.\n");
+    ck_assert_int_eq(et_musiccaps_texts_read(in_dir("mc.csv"), &t), ET_EFORMAT);
+    et_musiccaps_texts_free(&t);
+    et_error_clear();
 }
 END_TEST
 
@@ -430,6 +460,7 @@ int main(void)
     tcase_add_test(t, magnatagatune);
     tcase_add_test(t, tag_lists);
     tcase_add_test(t, musiccaps);
+    tcase_add_test(t, musiccaps_texts);
     tcase_add_test(t, real_rendered);
     tcase_add_test(t, real_clips);
     tcase_add_test(t, real_digits);
