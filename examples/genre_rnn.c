@@ -61,12 +61,16 @@ static et_rnn_attention_config model_config(const et_cli *cli, const et_dataset 
 /* Which data --data and --table mean; config.json gets the table that was taken. */
 static et_status choose_data(et_cli *cli, genre_kind *kind)
 {
-    const char *table = et_cli_text(cli, "table");
-    int found = genre_kind_of(et_cli_text(cli, "data"), table, et_cli_text(cli, "task"));
+    const char *table = et_cli_text(cli, "table"), *dir = et_cli_text(cli, "data");
 
+    if (dir ? et_cli_refuse(cli, "task songs", "with --data") : et_cli_refuse(cli, "table", "without --data"))
+        return et_error_status();
+    int found = genre_kind_of(dir, table, et_cli_text(cli, "task"));
     if (found < 0)
         return et_error_status();
     *kind = (genre_kind)found;
+    if (*kind == GENRE_PLANTED && et_cli_refuse(cli, "songs", "with --task planted"))
+        return et_error_status();
     return genre_is_made(*kind) ? ET_OK : et_cli_default(cli, "table", genre_kind_name(*kind));
 }
 
@@ -311,12 +315,22 @@ static et_status choose_colour(et_cli *cli, genre_kind kind, genre_prep *prep)
     return ET_OK;
 }
 
+/* Options of the attention where there is none, or of another score than the run's. */
+static et_status refuse_of_attention(const et_cli *cli)
+{
+    const char *pooling = et_cli_text(cli, "pooling"), *score = et_cli_text(cli, "score");
+
+    if (strcmp(pooling, "attention") != 0)
+        return et_cli_refuse(cli, "score attention attend-input", "with --pooling %s", pooling);
+    return strcmp(score, "additive") != 0 ? et_cli_refuse(cli, "attention", "with --score %s", score) : ET_OK;
+}
+
 /* A run that is gone on with says how its data was prepared. */
 static et_status load(job *j)
 {
     const et_json_value *config = j->run ? et_run_config(j->run) : NULL;
 
-    if (choose_data(j->cli, &j->kind))
+    if (choose_data(j->cli, &j->kind) || refuse_of_attention(j->cli))
         return et_error_status();
     if (j->kind == GENRE_SEGMENTS && et_cli_given(j->cli, "shift") && et_cli_int(j->cli, "shift") > 0)
         return et_raise(ET_EINVAL, "--shift is for spectra: the features of segments are no bands");

@@ -8,7 +8,6 @@
 #include "autograd/ops.h"
 #include "datasets/corpora.h"
 #include "datasets/corpus.h"
-#include "datasets/csv.h"
 #include "datasets/folder.h"
 #include "examples/search_data.h"
 #include "examples/search_model.h"
@@ -36,19 +35,14 @@ static et_status add_training(search_captions *c, const char *caption, const cha
 
 static et_status read_musiccaps(search_captions *c, const char *path)
 {
-    et_csv *table = et_csv_read(path, NULL);
-    const int caption = table ? et_csv_column(table, "caption") : -1,
-              aspects = table ? et_csv_find(table, "aspects") : -1;
-    const int split = caption >= 0 ? et_csv_column(table, "split") : -1;
-    et_status status = split >= 0 ? ET_OK : et_error_status();
+    et_musiccaps_texts t;
+    et_status status = et_musiccaps_texts_read(path, &t);
 
-    for (int64_t i = 0; !status && i < et_csv_rows(table); i++) {
-        const char *text = et_csv_text(table, i, caption),
-                   *said = aspects < 0 ? NULL : et_csv_text(table, i, aspects);
-        status = strcmp(et_csv_text(table, i, split), "eval") == 0 ? add(&c->test, text, said)
-                                                                   : add_training(c, text, said);
+    for (int64_t i = 0; !status && i < t.captions.n; i++) {
+        const char *text = t.captions.items[i], *said = t.aspects.n ? t.aspects.items[i] : NULL;
+        status = t.eval[i] ? add(&c->test, text, said) : add_training(c, text, said);
     }
-    et_csv_free(table);
+    et_musiccaps_texts_free(&t);
     return status;
 }
 
@@ -74,6 +68,12 @@ et_status search_captions_read(const et_cli *cli, search_captions *out)
     char *path = NULL;
     et_status status = kind < 0 ? et_error_status() : ET_OK;
 
+    if (!status && dir)
+        status = et_cli_refuse(cli, "songs", "with --data");
+    if (!status && et_cli_text(cli, "vocab"))
+        status = et_cli_refuse(cli, "words", "with --vocab");
+    if (status)
+        return status;
     if (kind == SEARCH_CORPUS)
         o.songs = et_cli_int(cli, "songs");
     if (kind == SEARCH_MUSICCAPS)

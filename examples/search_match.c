@@ -253,7 +253,6 @@ static et_status prepare(void *user)
 {
     job *j = user;
     et_cli *cli = j->cli;
-    const char *vocab = et_cli_text(cli, "vocab");
 
     if (defaults(cli) || search_check_weights(cli))
         return et_error_status();
@@ -264,7 +263,7 @@ static et_status prepare(void *user)
                         "the captions come without aspects to find them by: --data DIR with musiccaps.csv is "
                         "needed");
     j->tokens = et_cli_int(cli, "tokens");
-    j->words = search_captions_words(&j->captions, vocab, et_cli_int(cli, "words"));
+    j->words = search_captions_words(&j->captions, search_words_given(cli, j->run), et_cli_int(cli, "words"));
     return j->words ? make_model(j) : et_error_status();
 }
 

@@ -13,6 +13,8 @@
 #include "nn/nearest.h"
 #include "tensor/alloc.h"
 
+#define VOCABULARY "vocab.txt"
+
 enum { BATCH = 64, STREAM_WEIGHTS = 1 };
 
 static const search_network *const networks[] = {&search_two_tower, &search_clap, &search_mulan,
@@ -113,9 +115,15 @@ et_status search_check_weights(const et_cli *cli)
 
 et_status search_words_write(const et_wordpiece *words, et_run *run)
 {
-    const char *path = et_run_path(run, "vocab.txt");
+    const char *path = et_run_path(run, VOCABULARY);
 
     return path ? et_vocabulary_write(et_wordpiece_vocabulary(words), path) : et_error_status();
+}
+
+const char *search_words_given(const et_cli *cli, et_run *run)
+{
+    return run && et_cli_flag(cli, "resume") && et_run_has_checkpoint(run) ? et_run_path(run, VOCABULARY)
+                                                                           : et_cli_text(cli, "vocab");
 }
 
 et_status search_input_read(et_run *run, search_input *out)
@@ -133,7 +141,7 @@ et_status search_input_read(et_run *run, search_input *out)
 
 search_model *search_model_open(const et_cli *cli, et_run *run)
 {
-    const char *vocabulary = et_run_path(run, "vocab.txt"), *weights = et_run_path(run, ET_RUN_BEST);
+    const char *vocabulary = et_run_path(run, VOCABULARY), *weights = et_run_path(run, ET_RUN_BEST);
     search_input input;
     et_names names = {0};
     search_model *m = NULL;

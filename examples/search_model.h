@@ -75,6 +75,8 @@ void search_model_free(search_model *m);
  * the members "input", "tags" and "genres" of config.json, and vocab.txt. */
 void search_model_describe(const search_model *m, et_json_writer *w);
 et_status search_words_write(const et_wordpiece *words, et_run *run);
+/* The vocabulary file that training reads: its own of a run that is gone on with, else --vocab's; or NULL. */
+const char *search_words_given(const et_cli *cli, et_run *run);
 /* EINVAL where --text-weights is given without --vocab. */
 et_status search_check_weights(const et_cli *cli);
 /* The trained model of a run, in evaluation mode. EFORMAT for a broken folder. */

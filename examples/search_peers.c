@@ -8,19 +8,6 @@
 #include "models/clap.h"
 #include "models/mulan.h"
 
-/* Options of the two towers mean nothing here. */
-static et_status without_tower_options(const et_cli *cli)
-{
-    static const char *const theirs[] = {"train-text", "train-audio", "extra-text", "extra-audio",
-                                         "attention-only", "pooling", "head", "loss", "scale", "tau",
-                                         "checkpoint"};
-
-    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
-        if (et_cli_given(cli, theirs[i]))
-            return et_raise(ET_EINVAL, "--%s belongs to --model two-tower", theirs[i]);
-    return ET_OK;
-}
-
 /* BERT-base; for S-XM its 2 layers of width 32, else 2 of width 128. */
 static et_bert_config text_tower(const et_cli *cli, const search_sizes *s, et_bert_config small)
 {
@@ -43,8 +30,6 @@ static et_status start_text(et_bert *text, const et_cli *cli)
 {
     const char *weights = et_cli_text(cli, "text-weights");
 
-    if (et_cli_text(cli, "audio-weights"))
-        return et_raise(ET_EINVAL, "--audio-weights belongs to --model two-tower");
     return weights ? et_bert_load(text, weights, NULL) : ET_OK;
 }
 
@@ -57,8 +42,6 @@ static et_module *make_clap(const et_cli *cli, const search_sizes *s, et_rng *rn
     const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;
     et_clap_config c = base ? et_clap_tiny() : et_clap_small();
 
-    if (without_tower_options(cli))
-        return NULL;
     c.text = text_tower(cli, s, c.text);
     c.joint = et_cli_int(cli, "embedding");
     c.cnn14.bands = s->input.bins;
@@ -106,8 +89,6 @@ static et_module *make_mulan(const et_cli *cli, const search_sizes *s, et_rng *r
     const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;
     et_mulan_config c = base ? et_mulan_resnet50() : et_mulan_small();
 
-    if (without_tower_options(cli))
-        return NULL;
     c.text = text_tower(cli, s, c.text);
     c.latent = et_cli_int(cli, "embedding");
     if (!base && s->input.front_end[0])

@@ -362,7 +362,7 @@ static et_status prepare(void *user)
     if (defaults(cli) || search_captions_read(cli, &j->captions))
         return et_error_status();
     j->tokens = et_cli_int(cli, "tokens");
-    j->words = search_captions_words(&j->captions, et_cli_text(cli, "vocab"), et_cli_int(cli, "words"));
+    j->words = search_captions_words(&j->captions, search_words_given(cli, j->run), et_cli_int(cli, "words"));
     return !j->words || gather(j) || make_model(j) ? et_error_status() : ET_OK;
 }
 

@@ -55,6 +55,39 @@ static et_status defaults(et_cli *cli, search_kind kind)
     return et_error_status();
 }
 
+/* Options that say how data are made, or where features are kept, beside data that know of neither. */
+static et_status refuse_of_data(const et_cli *cli, search_kind kind)
+{
+    if (et_cli_text(cli, "data") && et_cli_refuse(cli, "task songs", "with --data"))
+        return et_error_status();
+    if (kind == SEARCH_TASK)
+        return et_cli_refuse(cli, "songs cache", "with --task S-XM");
+    return kind == SEARCH_RENDERED ? et_cli_refuse(cli, "cache", "with data that come as spectra") : ET_OK;
+}
+
+/* The same of models. */
+static et_status refuse_of_model(const et_cli *cli)
+{
+    const char *model = et_cli_text(cli, "model");
+
+    if (et_cli_text(cli, "vocab") && et_cli_refuse(cli, "words", "with --vocab"))
+        return et_error_status();
+    if (strcmp(model, search_tags.name) == 0 &&
+        et_cli_refuse(cli, "embedding tokens text-weights shorten", "with --model tags"))
+        return et_error_status();
+    if (strcmp(model, search_two_tower.name) != 0)
+        return et_cli_refuse(cli, "train-text train-audio extra-text extra-audio attention-only pooling head "
+                                  "loss scale tau checkpoint audio-weights base-memory",
+                             "with --model %s", model);
+    if (et_cli_int(cli, "extra-text") + et_cli_int(cli, "extra-audio") == 0 &&
+        et_cli_refuse(cli, "attention-only", "without --extra-text or --extra-audio"))
+        return et_error_status();
+    return et_cli_int(cli, "train-text") == ET_TWO_TOWER_ALL &&
+                   et_cli_int(cli, "train-audio") == ET_TWO_TOWER_ALL
+               ? et_cli_refuse(cli, "base-memory", "where nothing of the towers is frozen")
+               : ET_OK;
+}
+
 search_data *search_open_data(et_cli *cli, et_run *run, const search_input *input)
 {
     const char *dir = et_cli_text(cli, "data");
@@ -64,7 +97,7 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
     const int kind = search_kind_of(dir, et_cli_text(cli, "task"));
     search_input fitting;
 
-    if (kind < 0)
+    if (kind < 0 || refuse_of_data(cli, (search_kind)kind))
         return NULL;
     if (!input) {
         const bool base = strcmp(et_cli_text(cli, "size"), "base") == 0;
@@ -91,9 +124,9 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
 }
 
 /* The vocabulary: a file's, or learned from the captions. */
-static et_wordpiece *vocabulary(const et_cli *cli, const search_data *d)
+static et_wordpiece *vocabulary(const et_cli *cli, et_run *run, const search_data *d)
 {
-    const char *path = et_cli_text(cli, "vocab");
+    const char *path = search_words_given(cli, run);
     const int32_t size = (int32_t)et_cli_int(cli, "words");
     et_names captions = {0};
     et_wordpiece *w = NULL;
@@ -316,7 +349,8 @@ static et_status train_job(job *j, et_train_result *result)
 
     j->size = batch < d->train.n ? batch : d->train.n;
     j->order = et_alloc((size_t)d->train.n * sizeof *j->order);
-    j->model = j->order ? search_model_new(cli, &d->input, vocabulary(cli, d), &d->ds->tag_names) : NULL;
+    j->model = j->order ? search_model_new(cli, &d->input, vocabulary(cli, j->run, d), &d->ds->tag_names)
+                        : NULL;
     if (!j->model || et_names_copy(&j->model->genres, &d->ds->classes) ||
         (j->model->network->start && j->model->network->start(j->model->root, cli)))
         return et_error_status();
@@ -356,12 +390,13 @@ static et_status train_job(job *j, et_train_result *result)
 }
 
 /* Defaults, and what can be said of the options before the data are read. */
-static et_status check_options(et_cli *cli)
+static et_status check_options(et_cli *cli, et_run *run)
 {
     const int kind = search_kind_of(et_cli_text(cli, "data"), et_cli_text(cli, "task"));
-    const char *vocab = et_cli_text(cli, "vocab");
+    const char *vocab = search_words_given(cli, run);
 
-    if (kind < 0 || defaults(cli, (search_kind)kind))
+    if (kind < 0 || refuse_of_data(cli, (search_kind)kind) || defaults(cli, (search_kind)kind) ||
+        refuse_of_model(cli))
         return et_error_status();
     const bool two_towers = strcmp(et_cli_text(cli, "model"), search_two_tower.name) == 0;
     if (et_cli_real(cli, "shorten") > 0 && two_towers && et_cli_int(cli, "train-text") != ET_TWO_TOWER_ALL)
@@ -380,9 +415,9 @@ static et_status open_job(job *j)
     et_cli *cli = j->cli;
     const bool resume = et_cli_flag(cli, "resume");
 
-    if (!resume && check_options(cli))
+    if (!resume && check_options(cli, NULL))
         return et_error_status();
-    if (!(j->run = et_run_for_training(cli)) || (resume && check_options(cli)) ||
+    if (!(j->run = et_run_for_training(cli)) || (resume && check_options(cli, j->run)) ||
         !(j->data = search_open_data(cli, j->run, NULL)))
         return et_error_status();
     return et_interrupt_catch();

@@ -34,12 +34,34 @@ static et_style_vae_config sizes(const et_cli *cli)
     return c;
 }
 
+/* Options of other cells, of a style that is drawn, of a temperature that falls, of mu-forcing, where the
+ * model has none. */
+static et_status refuse(const et_cli *cli)
+{
+    const char *cell = et_cli_text(cli, "cell");
+
+    if (strcmp(cell, "hyper_lstm") != 0 &&
+        et_cli_refuse(cli, "hyper-units hyper-embedding", "with --cell %s", cell))
+        return et_error_status();
+    if (strcmp(cell, "gru") == 0 && et_cli_refuse(cli, "encoder-keep decoder-keep", "with --cell gru"))
+        return et_error_status();
+    if (et_cli_flag(cli, "labels") &&
+        et_cli_refuse(cli, "style-width combine style-loss tau tau-start tau-decay", "with --labels"))
+        return et_error_status();
+    if (et_cli_real(cli, "tau-decay") == 0 && et_cli_refuse(cli, "tau-start", "without --tau-decay"))
+        return et_error_status();
+    return strcmp(et_cli_text(cli, "mu-forcing"), "none") == 0
+               ? et_cli_refuse(cli, "mu-threshold", "with --mu-forcing none")
+               : ET_OK;
+}
+
 et_status style_model_defaults(et_cli *cli)
 {
     static const char *const cells[] = {"hyper_lstm", "lstm", "gru"};
     const et_style_vae_config c = sizes(cli);
 
-    et_cli_default(cli, "cell", cells[c.cell]);
+    if (et_cli_default(cli, "cell", cells[c.cell]) || refuse(cli))
+        return et_error_status();
     et_cli_default_int(cli, "units", c.units);
     et_cli_default_int(cli, "hyper-units", c.hyper_units);
     et_cli_default_int(cli, "hyper-embedding", c.hyper_embedding);

@@ -26,6 +26,8 @@ et_status style_recipe_defaults(et_cli *cli)
     const char *config = et_cli_text(cli, "config");
     const bool paper = strcmp(config, "paper") == 0, medium = strcmp(config, "medium") == 0;
 
+    if (et_cli_text(cli, "data") && et_cli_refuse(cli, "songs", "with --data"))
+        return et_error_status();
     et_cli_default(cli, "tracks", paper ? "all" : "melody");
     et_cli_default_int(cli, "longest", paper ? 0 : 40);
     et_cli_default_int(cli, "epochs", paper ? 400 : medium ? 20 : 60);

@@ -14,9 +14,18 @@
 
 enum { STREAM_WRITE = 6000, NAMES = 400 };
 
+/* Options of drawing, of verbs that write, where nothing is drawn. */
+static et_status refuse_of_sampling(const et_cli *cli)
+{
+    if (et_cli_given(cli, "beam") && et_cli_int(cli, "beam") > 1)
+        return et_cli_refuse(cli, "temperature top-k greedy tries", "with --beam");
+    return et_cli_given(cli, "greedy") ? et_cli_refuse(cli, "temperature top-k tries", "with --greedy")
+                                       : ET_OK;
+}
+
 et_status style_open(et_cli *cli, style_reading *s)
 {
-    *s = (style_reading){.run = et_run_for_reading(cli)};
+    *s = (style_reading){.run = refuse_of_sampling(cli) ? NULL : et_run_for_reading(cli)};
     if (!s->run)
         return et_error_status();
     s->model = style_model_load(cli, s->run, &s->styles);
@@ -307,7 +316,7 @@ int style_verb_reconstruct(et_cli *cli)
         status = k;
     if (!status)
         status = et_fill(h.batch.labels, k);
-    if (!status)
+    if (!status && !et_cli_text(cli, "style"))
         printf("heard as %s\n", s.styles.items[k]);
     if (!status)
         status = print_accuracy(&s, &h.batch);

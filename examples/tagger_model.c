@@ -28,6 +28,25 @@ tagger_source tagger_source_of(const et_cli *cli)
                            .songs = et_cli_int(cli, "songs"), .front = front_of(cli)};
 }
 
+/* Options of other data, or of features where samples are read or spectra are there. */
+static et_status refuse_of_data(const et_cli *cli, tagger_kind kind, et_tagger_front front)
+{
+    const bool made = !et_cli_text(cli, "data"), spectra = front == ET_FRONT_SPEC;
+
+    if (made ? et_cli_refuse(cli, "lists tags", "without --data")
+             : et_cli_refuse(cli, "task songs", "with --data"))
+        return et_error_status();
+    if (made && kind != TAGGER_CORPUS &&
+        et_cli_refuse(cli, "songs cache", "with --task %s", et_cli_text(cli, "task")))
+        return et_error_status();
+    if ((kind == TAGGER_RENDERED || kind == TAGGER_DIGITS) &&
+        et_cli_refuse(cli, "tags", "with %s", kind == TAGGER_DIGITS ? "spoken digits" : "rendered excerpts"))
+        return et_error_status();
+    if (kind == TAGGER_RENDERED && spectra)
+        return et_cli_refuse(cli, "cache", "with data that come as spectra");
+    return spectra ? ET_OK : et_cli_refuse(cli, "cache", "with a model that reads samples");
+}
+
 et_status tagger_check_front(et_cli *cli, int *kind)
 {
     static const char *const of_sounds[] = {"speed", "place", "gain", "noise"};
@@ -35,7 +54,7 @@ et_status tagger_check_front(et_cli *cli, int *kind)
 
     et_cli_default(cli, "model", strcmp(task, "tones") == 0 ? "raw-att" : "spec-att");
     const tagger_source from = tagger_source_of(cli);
-    if ((*kind = tagger_kind_of(&from)) < 0)
+    if ((*kind = tagger_kind_of(&from)) < 0 || refuse_of_data(cli, (tagger_kind)*kind, from.front))
         return et_error_status();
     const int only = tagger_only_front((tagger_kind)*kind);
     if (only >= 0 && only != (int)from.front)
@@ -68,12 +87,24 @@ static et_status schedule_defaults(et_cli *cli)
     return status;
 }
 
+/* Options of another back end than the model's. */
+static et_status refuse_of_model(const et_cli *cli)
+{
+    const char *model = et_cli_text(cli, "model");
+    const bool attends = back_of(cli) == ET_BACK_ATT;
+
+    if (!attends && et_cli_refuse(cli, "width layers heads hidden dropout learned-cls", "with --model %s",
+                                  model))
+        return et_error_status();
+    return attends || is_sample_cnn(cli) ? et_cli_refuse(cli, "wide", "with --model %s", model) : ET_OK;
+}
+
 et_status tagger_defaults(et_cli *cli, tagger_kind kind)
 {
     const tagger_recipe r = tagger_recipe_of(kind, front_of(cli), back_of(cli), is_paper(cli));
     const bool published = is_sample_cnn(cli) && is_paper(cli);
     et_status status = et_cli_default(cli, "schedule", published ? "plateau" : r.schedule);
-    if (status || (status = schedule_defaults(cli)))
+    if (status || (status = schedule_defaults(cli)) || (status = refuse_of_model(cli)))
         return status;
     const bool plateau = strcmp(et_cli_text(cli, "schedule"), "plateau") == 0;
     const struct { const char *name; int64_t value; } ints[] = {

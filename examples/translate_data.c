@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "datasets/csv.h"
+#include "datasets/corpora.h"
 #include "datasets/synthetic.h"
 #include "tensor/alloc.h"
 
@@ -112,18 +112,17 @@ static size_t first_sentence(const char *text)
     return stop ? (size_t)(stop - text) + 1 : strlen(text);
 }
 
-static et_wordpiece *learn_words(const et_csv *table, int split, int from, int to, int64_t vocabulary)
+static et_wordpiece *learn_words(const et_musiccaps_texts *t, int64_t vocabulary)
 {
     et_names texts = {0, NULL};
     et_status status = ET_OK;
 
-    for (int64_t i = 0; status == ET_OK && i < et_csv_rows(table); i++) {
-        const char *part = et_csv_text(table, i, split);
-        if (strcmp(part, "train") != 0)
+    for (int64_t i = 0; status == ET_OK && i < t->captions.n; i++) {
+        if (t->eval[i])
             continue;
-        status = et_names_add(&texts, et_csv_text(table, i, from));
+        status = et_names_add(&texts, t->aspects.items[i]);
         if (status == ET_OK)
-            status = et_names_add(&texts, et_csv_text(table, i, to));
+            status = et_names_add(&texts, t->captions.items[i]);
     }
     et_wordpiece *words = status == ET_OK
                               ? et_wordpiece_new(et_vocabulary_of_pieces(&texts, (int32_t)vocabulary, LEAST))
@@ -152,7 +151,7 @@ static et_status encode(translate_data *d, int64_t i, const char *from, const ch
     return status;
 }
 
-translate_data *translate_captions(const char *dir, int64_t vocabulary, int64_t length)
+translate_data *translate_captions(const char *dir, const char *words, int64_t vocabulary, int64_t length)
 {
     char path[4096];
 
@@ -160,26 +159,24 @@ translate_data *translate_captions(const char *dir, int64_t vocabulary, int64_t 
         et_raise(ET_EINVAL, "%s: the path is too long", dir);
         return NULL;
     }
-    et_csv *table = et_csv_read(path, NULL);
-    if (!table)
-        return NULL;
-    const int split = et_csv_column(table, "split"), from = et_csv_column(table, "aspects"),
-              to = et_csv_column(table, "caption");
-    const int64_t n = et_csv_rows(table);
-    et_wordpiece *words = split < 0 || from < 0 || to < 0 ? NULL : learn_words(table, split, from, to,
-                                                                               vocabulary);
-    translate_data *d = words ? make(words, n, length, length) : NULL;
-    et_status status = d ? ET_OK : et_error_status();
+    et_musiccaps_texts t;
+    et_status status = et_musiccaps_texts_read(path, &t);
+    if (status == ET_OK && t.aspects.n < t.captions.n)
+        status = et_raise(ET_EFORMAT, "%s: no column named 'aspects' or 'aspect_list'", path);
+    et_wordpiece *pieces = status ? NULL : words ? et_wordpiece_read(words) : learn_words(&t, vocabulary);
+    translate_data *d = pieces ? make(pieces, t.captions.n, length, length) : NULL;
 
-    for (int64_t i = 0; status == ET_OK && i < n; i++) {
-        status = encode(d, i, et_csv_text(table, i, from), et_csv_text(table, i, to));
+    status = d ? ET_OK : et_error_status();
+    for (int64_t i = 0; status == ET_OK && i < t.captions.n; i++) {
+        status = encode(d, i, t.aspects.items[i], t.captions.items[i]);
         if (status == ET_OK && d->lengths[i] > 0)
-            sort_into(d, i, strcmp(et_csv_text(table, i, split), "train") != 0);
+            sort_into(d, i, t.eval[i]);
     }
     if (status == ET_OK && (d->train.n == 0 || d->valid.n == 0))
         status = et_raise(ET_EFORMAT,
-                          "%s: rows of the split \"train\" and others are needed, each with aspects", path);
-    et_csv_free(table);
+                          "%s: rows of both parts are needed, to learn from and to judge on, with aspects",
+                          path);
+    et_musiccaps_texts_free(&t);
     if (status == ET_OK)
         return d;
     translate_data_free(d);

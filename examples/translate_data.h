@@ -25,10 +25,10 @@ typedef struct translate_data {
 /* `train` + `valid` sequences of eight symbols, and the same reversed. NULL: ENOMEM. */
 translate_data *translate_reversals(int64_t train, int64_t valid, uint64_t seed);
 
-/* MusicCaps (dir/musiccaps.csv): from a clip's aspects the first sentence of its caption. Pieces of words, at
- * most `vocabulary`, are learned from the training part. Texts are cut to `length` tokens. NULL: EIO,
- * EFORMAT, ENOMEM. */
-translate_data *translate_captions(const char *dir, int64_t vocabulary, int64_t length);
+/* MusicCaps (dir/musiccaps.csv): from a clip's aspects the first sentence of its caption. Pieces of words are
+ * read from the file `words`; where it is NULL, at most `vocabulary` are learned from the training part.
+ * Texts are cut to `length` tokens. NULL: EIO, EFORMAT, ENOMEM. */
+translate_data *translate_captions(const char *dir, const char *words, int64_t vocabulary, int64_t length);
 
 void translate_data_free(translate_data *d);
 

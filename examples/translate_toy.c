@@ -45,11 +45,12 @@ static et_status recipe_defaults(et_cli *cli)
     return et_cli_default_real(cli, "dropout", text || paper ? 0.1 : 0);
 }
 
-static translate_data *load_data(const et_cli *cli)
+/* words: the vocabulary of a run that there is; NULL: one is learned. */
+static translate_data *load_data(const et_cli *cli, const char *words)
 {
     const char *dir = et_cli_text(cli, "data");
 
-    return dir ? translate_captions(dir, et_cli_int(cli, "vocabulary"), et_cli_int(cli, "length"))
+    return dir ? translate_captions(dir, words, et_cli_int(cli, "vocabulary"), et_cli_int(cli, "length"))
                : translate_reversals(REVERSALS, REVERSALS_HELD, (uint64_t)et_cli_int(cli, "seed"));
 }
 
@@ -71,10 +72,18 @@ static et_encoder_decoder *build(const et_cli *cli, int64_t vocabulary, int64_t 
     return et_encoder_decoder_new(NULL, NULL, &c, &rng);
 }
 
-static et_translate_options decoding(const et_cli *cli, translate_marks marks, int64_t beam)
+static et_translate_options greedily(translate_marks marks)
 {
-    return (et_translate_options){.begin = marks.begin, .end = marks.end, .beam = beam,
-                                  .length_penalty = et_cli_real(cli, "length-penalty")};
+    return (et_translate_options){.begin = marks.begin, .end = marks.end, .beam = 1};
+}
+
+static et_translate_options by_beam(const et_cli *cli, translate_marks marks)
+{
+    et_translate_options how = greedily(marks);
+
+    how.beam = et_cli_int(cli, "beam");
+    how.length_penalty = et_cli_real(cli, "length-penalty");
+    return how;
 }
 
 /* --- training ------------------------------------------------------------------------------------- */
@@ -126,7 +135,7 @@ static et_tensor *batch_loss(void *user)
 static et_status validate(void *user, double *metric)
 {
     job *j = user;
-    const et_translate_options greedy = decoding(j->cli, j->data->marks, 1);
+    const et_translate_options greedy = greedily(j->data->marks);
     const et_status status =
         translate_judge(j->model, j->data, &j->data->valid, et_cli_int(j->cli, "judge"), &greedy, &j->valid,
                         NULL);
@@ -211,9 +220,8 @@ static et_status write_report(et_run *run, const et_encoder_decoder *m, const tr
 
 /* Judges the validation part and writes metrics.json and report.html. */
 static et_status conclude(const et_cli *cli, et_run *run, const et_encoder_decoder *m,
-                          const translate_data *d, const char *section, int64_t beam)
+                          const translate_data *d, const char *section, et_translate_options how)
 {
-    const et_translate_options how = decoding(cli, d->marks, beam);
     const int64_t most = et_cli_int(cli, "judge");
     int32_t *results = et_alloc((size_t)(most * (d->T - 1)) * sizeof *results + 1);
     translate_verdict v;
@@ -226,8 +234,8 @@ static et_status conclude(const et_cli *cli, et_run *run, const et_encoder_decod
         status = write_report(run, m, d, &v, results);
     if (status == ET_OK)
         printf("%s, %s: loss %.3f (perplexity %.2f), %lld translations: exact %.3f, BLEU %.3f\nreport: %s\n",
-               section, beam > 1 ? "beam" : "greedy", v.loss, exp(v.loss), (long long)v.n, v.exact, v.bleu,
-               et_run_path(run, ET_RUN_REPORT));
+               section, how.beam > 1 ? "beam" : "greedy", v.loss, exp(v.loss), (long long)v.n, v.exact,
+               v.bleu, et_run_path(run, ET_RUN_REPORT));
     et_dealloc(results);
     return status;
 }
@@ -262,7 +270,11 @@ static et_status prepare(job *j)
 {
     et_json_writer w;
 
-    if (recipe_defaults(j->cli) || !(j->data = load_data(j->cli)))
+    if (!et_cli_text(j->cli, "data") && et_cli_refuse(j->cli, "vocabulary length", "without --data"))
+        return et_error_status();
+    const bool goes_on = et_cli_flag(j->cli, "resume") && et_run_has_checkpoint(j->run);
+    if (recipe_defaults(j->cli) ||
+        !(j->data = load_data(j->cli, goes_on ? et_run_path(j->run, VOCABULARY) : NULL)))
         return et_error_status();
     const translate_data *d = j->data;
     j->model = build(j->cli, d->vocabulary, d->S > d->T ? d->S : d->T);
@@ -286,7 +298,7 @@ static int train(et_cli *cli)
     if (status == ET_OK)
         status = run_training(&j, &result);
     if (status == ET_OK && !result.interrupted)
-        status = conclude(cli, j.run, j.model, j.data, "valid", 1);
+        status = conclude(cli, j.run, j.model, j.data, "valid", greedily(j.data->marks));
     const int code = et_run_exit(j.run, cli, status, &result);
     if (j.model)
         et_module_free(&j.model->module);
@@ -310,12 +322,23 @@ static et_encoder_decoder *load_model(et_run *run, const et_cli *cli, int64_t vo
     return m;
 }
 
+/* The run, where the options that were given mean something. */
+static et_run *open_reading(et_cli *cli)
+{
+    return et_cli_int(cli, "beam") == 1 && et_cli_refuse(cli, "length-penalty", "with --beam 1")
+               ? NULL
+               : et_run_for_reading(cli);
+}
+
 static int eval(et_cli *cli)
 {
-    et_run *run = et_run_for_reading(cli);
-    translate_data *d = run ? load_data(cli) : NULL;
+    et_run *run = open_reading(cli);
+    if (run && et_cli_given(cli, "data") &&
+        !et_json_get(et_json_get(et_run_config(run), "options"), "data"))
+        et_raise(ET_EINVAL, "%s learned to reverse sequences: judge it without --data", et_run_dir(run));
+    translate_data *d = et_error_status() ? NULL : load_data(cli, et_run_path(run, VOCABULARY));
     et_encoder_decoder *m = d ? load_model(run, cli, d->vocabulary, d->S > d->T ? d->S : d->T) : NULL;
-    const et_status status = m ? conclude(cli, run, m, d, "test", et_cli_int(cli, "beam"))
+    const et_status status = m ? conclude(cli, run, m, d, "test", by_beam(cli, d->marks))
                                : et_error_status();
 
     if (m)
@@ -330,7 +353,7 @@ static et_status translate_one(const et_cli *cli, const et_encoder_decoder *m, c
                                const char *text)
 {
     const int64_t S = m->config.max_length;
-    et_translate_options how = decoding(cli, translate_marks_of(words), et_cli_int(cli, "beam"));
+    const et_translate_options how = by_beam(cli, translate_marks_of(words));
     et_scope *scope = et_scope_open();
     et_tensor *row = et_zeros(ET_I32, ET_SHAPE(1, S));
     const int64_t n = row ? translate_read(words, text, S, et_data_mut(row)) : et_error_status();
@@ -348,7 +371,7 @@ static et_status translate_one(const et_cli *cli, const et_encoder_decoder *m, c
 
 static int translate(et_cli *cli)
 {
-    et_run *run = et_run_for_reading(cli);
+    et_run *run = open_reading(cli);
     const bool text = run && et_cli_text(cli, "data");
     const char *path = text ? et_run_path(run, VOCABULARY) : NULL;
     et_wordpiece *words = path ? et_wordpiece_read(path) : NULL;
@@ -373,7 +396,7 @@ static int translate(et_cli *cli)
 
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder",
-     "data config seed threads epochs batch lr warmup smoothing judge length-penalty " MODEL_OPTIONS
+     "data config seed threads epochs batch lr warmup smoothing judge " MODEL_OPTIONS
      "out resume overwrite profile", NULL, 0, 0, train},
     {"eval", "judge a trained model on the validation part",
      OF_THE_RUN "out! data threads judge beam length-penalty", NULL, 0, 0, eval},

@@ -141,11 +141,19 @@ static et_status tell(et_run *run, const fold_figures *f, int n)
     return et_run_metrics(run, "folds", figures, 2 * n + 2);
 }
 
-static et_status write_config(et_run *run, et_cli *cli)
+/* The options, and the genres in their order. */
+static et_status write_config(et_run *run, et_cli *cli, const et_names *genres)
 {
     et_json_writer w;
 
-    return et_run_config_begin(run, cli, &w) ? et_error_status() : et_run_config_end(run, &w);
+    if (et_run_config_begin(run, cli, &w))
+        return et_error_status();
+    et_json_key(&w, "genres");
+    et_json_open_array(&w);
+    for (int64_t k = 0; k < genres->n; k++)
+        et_json_string(&w, genres->items[k]);
+    et_json_close(&w);
+    return et_run_config_end(run, &w);
 }
 
 /* The folds in turn; then the first one's model is judged for the report, as the curves of all are in the log
@@ -215,7 +223,7 @@ int vit_train(et_cli *cli)
     if (!status && !run && !(run = et_run_for_training(cli)))
         status = et_error_status();
     if (!status)
-        status = write_config(run, cli);
+        status = write_config(run, cli, &source.ds->classes);
     if (!status)
         status = all_folds(cli, &source, run, &result);
     const int code = et_run_exit(run, cli, status, &result);

@@ -66,6 +66,19 @@ et_vit_config vit_config_of(const et_cli *cli, vit_kind kind, int64_t frames, in
     };
 }
 
+et_status vit_refuse(const et_cli *cli, vit_kind kind)
+{
+    const bool sounds = kind == VIT_MUSIC || kind == VIT_AUDIO;
+
+    if (et_cli_text(cli, "data") && et_cli_refuse(cli, "task", "with --data"))
+        return et_error_status();
+    if (kind != VIT_AUDIO && et_cli_refuse(cli, "cache", "but with a folder of sounds"))
+        return et_error_status();
+    if (kind != VIT_SPECTROGRAM && et_cli_refuse(cli, "centre", "but with GTZAN's spectrograms"))
+        return et_error_status();
+    return sounds ? ET_OK : et_cli_refuse(cli, "standardize", "but with sounds");
+}
+
 et_status vit_defaults(et_cli *cli, vit_kind kind)
 {
     const vit_recipe r = vit_recipe_of(kind, strcmp(et_cli_text(cli, "config"), "paper") == 0);
@@ -91,7 +104,11 @@ et_status vit_defaults(et_cli *cli, vit_kind kind)
     et_cli_default(cli, "frames", r.spread ? "spread" : "stretch");
     if (strcmp(et_cli_verb(cli)->name, "train") == 0)
         et_cli_default(cli, "keep", r.by_accuracy ? "accuracy" : "loss");
-    return et_error_status();
+    if (et_error_status() || vit_refuse(cli, kind))
+        return et_error_status();
+    if (et_cli_int(cli, "folds") == 0 && et_cli_refuse(cli, "fold split", "without --folds"))
+        return et_error_status();
+    return et_cli_int(cli, "window") == 0 ? et_cli_refuse(cli, "frames", "without --window") : ET_OK;
 }
 
 bool vit_spreads(const et_cli *cli)

@@ -6,7 +6,11 @@
 #include "examples/genre_model.h"
 #include "examples/vit_data.h"
 
-/* Sets the defaults that depend on data and configuration. */
+/* EINVAL for options that mean nothing for such data. */
+et_status vit_refuse(const et_cli *cli, vit_kind kind);
+
+/* Sets the defaults that depend on data and configuration. EINVAL for options that mean nothing beside the
+ * others. */
 et_status vit_defaults(et_cli *cli, vit_kind kind);
 
 /* True if a window's frames come from all of an item; else, or where a run says nothing, from a stretch. */

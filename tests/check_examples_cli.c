@@ -122,6 +122,10 @@ START_TEST(cli_values)
     ck_assert(et_cli_given(cli, "seed") && !et_cli_given(cli, "cell") && !et_cli_given(cli, "hidden"));
     ck_assert_int_eq(et_cli_int(cli, "hidden"), 0);
     ck_assert_ptr_null(et_cli_text(cli, "out"));
+    ck_assert_int_eq(et_cli_refuse(cli, "hidden cell top", "with --%s", "data"), ET_OK); /* not given */
+    ck_assert_int_eq(et_cli_refuse(cli, "hidden seed", "with --%s", "data"), ET_EINVAL);
+    ck_assert_str_eq(et_error_message(), "--seed has no meaning with --data");
+    et_error_clear();
     ck_assert_int_eq(et_cli_default_int(cli, "hidden", 128), ET_OK);
     ck_assert_int_eq(et_cli_default_int(cli, "epochs", 50), ET_OK);
     ck_assert_int_eq(et_cli_default_real(cli, "lr", 5), ET_OK);

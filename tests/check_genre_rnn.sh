@@ -10,7 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/program.sh
 . "$here/program.sh"
 
-small="--epochs 1 --batch 96 --hidden 4 --attention 4"
+plain="--epochs 1 --batch 96 --hidden 4"
+small="$plain --attention 4"
 
 # --- the planted task ----------------------------------------------------------------------
 
@@ -57,19 +58,19 @@ n=0
 while read -r words; do
     n=$((n + 1))
     # shellcheck disable=SC2086
-    expect "train $words" run train --task planted --out "kind$n" $small $words
+    expect "train $words" run train --task planted --out "kind$n" $plain $words
     expect "eval of $words" run eval --out "kind$n"
 done << 'END'
 --cell rnn --score dot
 --cell gru --score general --bidirectional
---cell lstm --score additive
+--cell lstm --score additive --attention 4
 --cell lstm --bidirectional --attend-input
 --cell rnn --pooling last --bidirectional
 --cell gru --pooling mean
 --cell gru --attend-input --score general
 --cell lstm --pooling last --dropout 0.3 --input-dropout 0.1
 --crop 32 --shift 2 --mixup 0.4 --smoothing 0.1 --weight-decay 0.01 --patience 1 --seed 0
---cell lstm --pooling mean --lr 0.01 --score dot --config paper
+--cell lstm --pooling mean --lr 0.01 --config paper
 END
 
 # --- the same bits -----------------------------------------------------------------------------
@@ -210,6 +211,14 @@ misuse "is an option of explain, not of eval" eval --out learned --count 1
 misuse "outside 1 .. 1000" explain --out learned --count 0
 misuse "no item is called" explain --out learned --item nobody
 misuse "--resume needs --out" train --task planted --resume
+misuse "--overwrite needs --out" train --task planted --overwrite
+misuse "--task has no meaning with --data" train --task planted --data ten --out new
+misuse "--songs has no meaning with --data" train --songs 5 --data ten --out new
+misuse "--songs has no meaning with --task planted" train --songs 5 --task planted --out new
+misuse "--table has no meaning without --data" train --table segments --out new
+misuse "--score has no meaning with --pooling mean" train --task planted --pooling mean --score dot --out new
+misuse "--attend-input has no meaning with --pooling last" train --task planted --pooling last --attend-input --out new
+misuse "--attention has no meaning with --score dot" train --task planted --score dot --attention 4 --out new
 misuse "exclude each other" train --task planted --out learned --resume --overwrite
 misuse "already holds a run" train --task planted --out learned
 misuse "--hidden differs from the run" train --task planted --out learned --resume --hidden 3

@@ -158,7 +158,33 @@ misuse "expected numbers from 0 to 2" train --task waves --folds 3 --fold 3 --ou
 misuse "expected numbers from 0 to 2" train --task waves --folds 3 --fold 1,1 --out bad
 misuse "two parts or more" train --task waves --folds 1 --out bad
 misuse "have 512 frames" train --data tree --cache features --window 20 --out bad
-misuse "is for GTZAN's spectrograms" train --task waves --centre bands --out bad
+misuse "--centre has no meaning but with GTZAN's spectrograms" train --task waves --centre bands --out bad
+misuse "--task has no meaning with --data" train --data ten --task waves --out bad
+misuse "--cache has no meaning but with a folder of sounds" train --data ten --cache x --out bad
+misuse "--cache has no meaning but with a folder of sounds" eval --cache x --out learned
+misuse "--cache has no meaning but with a folder of sounds" ablate --task waves --cache x
+misuse "--standardize has no meaning but with sounds" train --task waves --standardize training --out bad
+misuse "--fold has no meaning without --folds" train --task waves --fold 0 --out bad
+misuse "--split has no meaning without --folds" train --data ten --split segment --out bad
+misuse "--frames has no meaning without --window" train --data ten --frames spread --out bad
+
+# GTZAN's recordings have the splits of their table, and a fault of it is told; other genres are a folder each.
+spectrogram tables 5 10
+sed 's/\(blues.0000[0-4]\)/\1.0/; s/\(jazz.0000[0-4]\)/\1.0/; s/\(rock.0000[0-4]\)/\1.0/' tables/tracks.csv > tree/tracks.csv
+expect "recordings with a table" run train --data tree --cache features --out split --epochs 1 --folds 0 $audio
+expect "its splits" says '^12 training and 3 validation items'
+sed 's/,valid$/,"valid/' tables/tracks.csv > tree/tracks.csv
+misuse "tree/tracks.csv" train --data tree --cache features --out bad --epochs 1
+misuse "tree/tracks.csv" eval --data tree --cache features --out audio
+rm tree/tracks.csv
+mkdir mixed
+cp -r tree/jazz tree/blues mixed
+mv mixed/blues mixed/polka
+expect "genres that are not all GTZAN's" run train --data mixed --out mixed-run --epochs 1 --fold 0 $audio
+expect "are as many as there are folders" says '129 features, 2 classes$'
+expect "are judged" run eval --out mixed-run --data mixed
+mv mixed/polka mixed/swing
+misuse "mixed-run learned other genres: its number 2 is not swing" eval --out mixed-run --data mixed
 misuse "smaller than a patch" train --task waves --out bad --patch-height 33
 misuse "neither GTZAN's spectrograms" train --out bad --data "$dir/half"
 misuse "pooling" train --out bad --pooling most

@@ -15,7 +15,8 @@ esac
 . "$here/program.sh"
 
 # tiny networks and few steps: for what needs no learning
-small="--epochs 2 --batch 64 --channels 1 --width 8 --hidden 8 --heads 2 --layers 2 --wide 8"
+small="--epochs 2 --batch 64 --channels 1 --width 8 --hidden 8 --heads 2 --layers 2"
+cnn="--epochs 2 --batch 64 --channels 1 --wide 8"
 
 # --- it learns, and points at what it heard --------------------------------------------------
 
@@ -43,13 +44,17 @@ expect "both halves" test "$(grep -cE '^tag [05]: [01]\.[0-9]+ in its half' "$di
 
 for model in spec-cnn-p spec-cnn-l; do
     # shellcheck disable=SC2086
-    expect "$model" run train --task patterns --out "$model" --model $model $small
+    expect "$model" run train --task patterns --out "$model" --model $model $cnn
     expect "eval of $model" run eval --out $model
     misuse "those of the attention" explain --out $model
 done
 for model in raw-att raw-cnn-p raw-cnn-l; do
+    case $model in
+    *-att) size=$small ;;
+    *) size=$cnn ;;
+    esac
     # shellcheck disable=SC2086
-    expect "$model" run train --task tones --out "$model" --model $model $small --mixup 0.2
+    expect "$model" run train --task tones --out "$model" --model $model $size --mixup 0.2
     expect "eval of $model" run eval --out $model
 done
 expect "explains samples" run explain --out raw-att --count 1
@@ -145,7 +150,9 @@ for file in songs/*/*.0000[0-3].0.wav; do
     echo "$genre,$n,$fold,$genre $([ $((n % 3)) -eq 0 ] && echo fast),,$n.wav" >> clips/clips.csv
     echo "$n.wav,$((n % 2)),$([ $((n % 3)) -eq 0 ] && echo ann || echo bob),$take" >> digits/files.csv
 done
-short="--epochs 1 --batch 8 --channels 1 --width 8 --hidden 8 --heads 2 --layers 1 --wide 4"
+few="--epochs 1 --batch 8 --channels 1"
+short="$few --width 8 --hidden 8 --heads 2 --layers 1"
+narrow="$few --wide 4"
 # shellcheck disable=SC2086
 expect "MagnaTagATune" run train --data mtat --out m $short --window 64
 expect "its splits" says '^[0-9]+ training and [0-9]+ validation items, 64 frames at a time, 2 tags$'
@@ -165,7 +172,7 @@ rm mtat/d/1.wav
 expect "a clip that is missing" run eval --out m --data mtat
 expect "is named" grep -q '^left out: .*1' "$dir/errors"
 # shellcheck disable=SC2086
-expect "a list" run train --data mtat --lists list.csv --out l $short --model raw-cnn-l --window 6561 --chunks 2
+expect "a list" run train --data mtat --lists list.csv --out l $narrow --model raw-cnn-l --window 6561 --chunks 2
 # Clips whose names differ at the end alone, and tags in another script: each has its own pictures.
 title=the_first_orchestra_of_a_long_name-a_long_concert-01-and_a_title_of_many_words_that_goes_on_for_a_while
 mkdir long
@@ -194,11 +201,11 @@ fi
 expect "an accuracy where classes are tags" test -n "$(figure c valid accuracy)"
 expect "none where there are no classes" test -z "$(figure m valid accuracy)"
 # shellcheck disable=SC2086
-expect "digits" run train --data digits --out d $short --model sample-cnn --window 59049 --chunks 1
+expect "digits" run train --data digits --out d $few --model sample-cnn --window 59049 --chunks 1
 expect "an accuracy of digits that are tags" test -n "$(figure d valid accuracy)"
 expect "sounds of digits are changed" grep -q '"speed": 0.12,' d/config.json
 # shellcheck disable=SC2086
-expect "digits as the paper would" run train --data digits --out d4 $short --model raw-cnn-l --config paper
+expect "digits as the paper would" run train --data digits --out d4 $narrow --model raw-cnn-l --config paper
 for words in '"speed": 0,' '"place": "start"' '"gain": 0,' '"window": 65610,' '"schedule": "paper"' '"mixup": 0,'; do
     expect "$words of the paper" grep -q "$words" d4/config.json
 done
@@ -210,16 +217,31 @@ expect "which digits they were" says 'items; valid: ROC-AUC'
 expect "what has no part for tests" run eval --out d --data digits
 expect "all that there is" says "^$n items; all: ROC-AUC"
 expect "their number" test "$(figure d all n)" -eq $n
-expect "augmented digits" run train --data digits --out d2 $short --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place anywhere
-expect "digits with another augmentation" run train --data digits --out d3 $short --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place start
+expect "augmented digits" run train --data digits --out d2 $narrow --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place anywhere
+expect "digits with another augmentation" run train --data digits --out d3 $narrow --model raw-cnn-l --window 6561 --speed 0.1 --gain 3 --noise 0.2 --place start
 expect "are others" sh -c '! cmp -s d2/best.safetensors d3/best.safetensors'
-expect "augmented tones" run train --task tones --out t2 --model raw-cnn-l $small --speed 0.1
+expect "augmented tones" run train --task tones --out t2 --model raw-cnn-l $cnn --speed 0.1
 misuse "the data have none of the tags" eval --out d --data clips
 
 # --- wrong use -------------------------------------------------------------------------------------------
 
 misuse "say what to do"
 misuse "there are train, eval, explain, splice" sing
+misuse "--lists has no meaning without --data" train --task patterns --lists list.csv --out new
+misuse "--tags has no meaning without --data" train --tags tags.txt --out new
+misuse "--tags has no meaning with spoken digits" train --data digits --tags tags.txt --out new
+misuse "--tags has no meaning with rendered excerpts" train --data clips --tags tags.txt --model raw-att --out new
+misuse "--task has no meaning with --data" train --task tones --data mtat --out new
+misuse "--songs has no meaning with --data" train --songs 5 --data mtat --out new
+misuse "--songs has no meaning with --task patterns" train --songs 5 --task patterns --out new
+misuse "--cache has no meaning with --task patterns" train --cache x --task patterns --out new
+misuse "--cache has no meaning with --task patterns" eval --cache x --out learned
+misuse "--cache has no meaning with a model that reads samples" train --cache x --data mtat --model raw-att --out new
+misuse "--cache has no meaning with data that come as spectra" train --cache x --data clips --out new
+misuse "--heads has no meaning with --model spec-cnn-p" train --task patterns --model spec-cnn-p --heads 2 --out new
+misuse "--learned-cls has no meaning with --model raw-cnn-l" train --task tones --model raw-cnn-l --learned-cls --out new
+misuse "--wide has no meaning with --model raw-att" train --task tones --wide 8 --out new
+misuse "--wide has no meaning with --model sample-cnn" train --data digits --model sample-cnn --wide 8 --out new
 misuse "not one of corpus|patterns|tones" train --task waves
 misuse "not one of spec-att|spec-cnn-p" train --model spec
 misuse "not one of constant|cosine|paper|swats|plateau" train --schedule step
@@ -264,7 +286,7 @@ for file in hurt/*.wav; do
     echo "not a sound" > "$file"
 done
 misuse "none of the sounds can be read" train --data hurt --out hurt-run --model raw-cnn-l --window 6561
-misuse "cannot" train --task patterns --lists nowhere.csv --data songs --out new
+misuse "cannot" train --lists nowhere.csv --data songs --out new
 
 broken one eval config.json
 broken one eval best.safetensors

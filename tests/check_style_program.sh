@@ -112,19 +112,19 @@ expect "the same styles, other segments" run judge --out learned --data fewer --
 expect "as is said" says "learned from other segments: another one learns"
 
 # The baseline, other cells and both readings of mu-forcing.
-tiny="--data data --units 6 --hyper-units 4 --hyper-embedding 2 --head 6 --content 4 --style-width 4 --epochs 1"
+tiny="--units 6 --head 6 --content 4 --epochs 1"
 n=0
 while read -r words; do
     n=$((n + 1))
     # shellcheck disable=SC2086
-    expect "train $words" run train $tiny --out "kind$n" $words
+    expect "train $words" run train --data data $tiny --out "kind$n" $words
     expect "generate of $words" run generate --out "kind$n" --style up --count 1 --max-events 12
 done << 'END'
---cell hyper_lstm --mu-forcing half-sum --recompute
---cell lstm --mu-forcing none --tau-start 2 --tau-decay 0.99 --style-at every-event
+--cell hyper_lstm --hyper-units 4 --hyper-embedding 2 --style-width 4 --mu-forcing half-sum --recompute
+--cell lstm --style-width 4 --mu-forcing none --tau-start 2 --tau-decay 0.99 --style-at every-event
 --cell gru --labels
---cell gru --combine add --style-loss sample --kl-weight 0.1 --schedule constant
---styles up,leap --tracks all --longest 40 --most 30 --schedule exponential
+--cell gru --style-width 4 --combine add --style-loss sample --kl-weight 0.1 --schedule constant
+--style-width 4 --styles up,leap --tracks all --longest 40 --most 30 --schedule exponential
 END
 expect "by beam search with the style at every event" run generate --out kind2 --style up --count 1 --beam 3 --max-events 6
 expect "labels: no style head" sh -c '! grep -q style_accuracy kind3/metrics.json'
@@ -141,7 +141,7 @@ expect "a figure" grep -q "KL without" both/collapse.html
 misuse "already holds a run" collapse --data data --epochs 1 --out both
 
 # The built-in corpus, the same bits at any thread count.
-corpus="--songs 5 --epochs 1 --units 16 --hyper-units 4 --hyper-embedding 2 --head 8 --content 6"
+corpus="--songs 5 --epochs 1 --units 16 --head 8 --content 6"
 # shellcheck disable=SC2086
 expect "the built-in corpus" run train $corpus --out pieces
 expect "ten styles" grep -q '"jazz"' pieces/config.json
@@ -161,6 +161,16 @@ status=$?
 # Wrong use.
 misuse "it knows leap, up" generate --out learned --style polka
 misuse "needs --style" generate --out learned
+misuse "--songs has no meaning with --data" train --data data --songs 5 --out unused
+misuse "--hyper-units has no meaning with --cell lstm" train --data data --cell lstm --hyper-units 4 --out unused
+misuse "--encoder-keep has no meaning with --cell gru" train --data data --cell gru --encoder-keep 0.5 --out unused
+misuse "--style-width has no meaning with --labels" train --data data --labels --style-width 4 --out unused
+misuse "--tau-start has no meaning without --tau-decay" train --data data --tau-start 2 --out unused
+misuse "--mu-threshold has no meaning with --mu-forcing none" train --data data --mu-forcing none --mu-threshold 1 --out unused
+misuse "--temperature has no meaning with --greedy" generate --out learned --style up --greedy --temperature 1
+misuse "--tries has no meaning with --greedy" generate --out learned --style up --greedy --tries 2
+misuse "--greedy has no meaning with --beam" reconstruct --out learned data/up/3.mid --beam 3 --greedy
+misuse "--top-k has no meaning with --beam" judge --out learned --beam 3 --top-k 2
 misuse "outside 1 .. 10000" generate --out learned --style up --count 0
 misuse "no-such-run" generate --out no-such-run --style up
 misuse "FILE.mid" reconstruct --out learned
@@ -185,7 +195,7 @@ cp data/up/*.mid mixed/up
 cp data/leap/*.mid mixed/leap
 cp text.mid mixed/up/broken.mid
 # shellcheck disable=SC2086
-expect "a broken file is left out" run train $tiny --data mixed --out mixed-run
+expect "a broken file is left out" run train $tiny --cell gru --style-width 4 --data mixed --out mixed-run
 expect "and named" says "^left out: .*broken.mid"
 for file in config.json best.safetensors; do
     for how in "head -c 90" "true" "echo something else"; do

@@ -54,10 +54,25 @@ misuse "musiccaps.csv" train --data . --out bad
 misuse "5 heads" train --out bad --heads 5
 misuse "no-such-run" eval --out no-such-run
 misuse "beam" eval --out learned --beam 65
+misuse "--length-penalty is an option of eval, not of train" train --out bad --length-penalty 1
+misuse "--length-penalty has no meaning with --beam 1" eval --out learned --beam 1 --length-penalty 1
+misuse "--length-penalty has no meaning with --beam 1" translate --out learned abc --beam 1 --length-penalty 1
+misuse "--vocabulary has no meaning without --data" train --out bad --vocabulary 300
+misuse "--length has no meaning without --data" train --out bad --length 16
+misuse "learned learned to reverse sequences: judge it without --data" eval --out learned --data data
+
+# Other captions are read with the run's own words, in judging and in going on.
+mkdir other
+awk -F, 'NR == 1 || /piano|flute|eval/' data/musiccaps.csv | sed 's/guitar/zither/g' > other/musiccaps.csv
+expect "one more epoch" run train --data data --out onward --epochs 1 --batch 16 --length 16 --vocabulary 300 --judge 20
+cp onward/vocab.txt words
+expect "judged with other captions" run eval --out onward --data other --judge 10
+expect "gone on with other captions" run train --resume --out onward --data other --epochs 2
+expect "the words are the run's" cmp words onward/vocab.txt
 printf 'ytid,split,aspects\n1,train,a\n' > data/musiccaps.csv
 misuse "caption" train --data data --out worse
 printf 'ytid,split,aspects,caption\n1,train,a,b\n' > data/musiccaps.csv
-misuse "of the split" train --data data --out worst
+misuse "rows of both parts" train --data data --out worst
 sed 's/"width": 32/"width": 64/' learned/config.json > one/config.json
 misuse "config.json describes another model" eval --out one
 

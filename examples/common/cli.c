@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -386,6 +388,21 @@ bool et_cli_given(const et_cli *cli, const char *name)
     const slot *s = find_slot(cli, name);
 
     return s && s->given;
+}
+
+et_status et_cli_refuse(const et_cli *cli, const char *names, const char *when, ...)
+{
+    char word[ET_CLI_WORD], mark, text[256];
+    va_list ap;
+
+    while (et_cli_next_word(&names, word, &mark))
+        if (et_cli_given(cli, word)) {
+            va_start(ap, when);
+            vsnprintf(text, sizeof text, when, ap);
+            va_end(ap);
+            return et_raise(ET_EINVAL, "--%s has no meaning %s", word, text);
+        }
+    return ET_OK;
 }
 
 et_status et_cli_default(et_cli *cli, const char *name, const char *value)

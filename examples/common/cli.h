@@ -81,6 +81,9 @@ double et_cli_real(const et_cli *cli, const char *name);
 const char *et_cli_text(const et_cli *cli, const char *name);
 /** Whether the command line itself gave it. */
 bool et_cli_given(const et_cli *cli, const char *name);
+/** EINVAL, "--NAME has no meaning WHEN", where the command line gave one of `names` (blanks between): options
+ *  that would change nothing here. `when` is a printf format: "with --data", "without --folds". */
+et_status et_cli_refuse(const et_cli *cli, const char *names, const char *when, ...) ET_PRINTF(3, 4);
 
 /** Sets the default of an option that neither the command line nor the run's config.json
  *  gave, from a chosen configuration for example. The value is checked as one from the command line. */
