@@ -3,9 +3,11 @@
 
 #include "examples/music_corpus.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "datasets/corpus.h"
 #include "datasets/folder.h"
@@ -128,6 +130,56 @@ static et_status write_tables(const et_collection *c, const char *dir)
     return status;
 }
 
+/* Whether a file is named as an item of the genre: "jazz.00000.0.wav". */
+static bool is_item(const char *genre, const char *name)
+{
+    static const char digits[] = "0123456789";
+    const size_t n = strlen(genre);
+
+    if (strncmp(name, genre, n) != 0 || name[n] != '.')
+        return false;
+    name += n + 1;
+    const size_t song = strspn(name, digits);
+    if (song < 5 || name[song] != '.')
+        return false;
+    name += song + 1;
+    const size_t clip = strspn(name, digits);
+    return clip > 0 && (strcmp(name + clip, ".wav") == 0 || strcmp(name + clip, ".mid") == 0);
+}
+
+/* A file that is not there is as good as removed. */
+static et_status remove_file(const char *dir, const char *name)
+{
+    char *path = et_path_join(dir, name);
+    et_status status = path ? ET_OK : et_error_status();
+
+    if (status == ET_OK && unlink(path) != 0 && errno != ENOENT)
+        status = et_raise(ET_EIO, "cannot remove %s: %s", path, strerror(errno));
+    et_dealloc(path);
+    return status;
+}
+
+/* Takes what an older corpus has left: its tables, then its items, of which there may have been more. */
+static et_status remove_old(const et_collection *c, const char *dir)
+{
+    static const char *const tables[] = {"tracks.csv", "manifest.csv", "captions.csv"};
+    et_status status = ET_OK;
+
+    for (int i = 0; status == ET_OK && i < 3; i++)
+        status = remove_file(dir, tables[i]);
+    for (int64_t k = 0; status == ET_OK && k < c->classes.n; k++) {
+        char *path = et_path_join(dir, c->classes.items[k]);
+        et_names names = {0};
+        status = path ? et_folder_names(path, &names) : et_error_status();
+        for (int64_t i = 0; status == ET_OK && i < names.n; i++)
+            if (is_item(c->classes.items[k], names.items[i]))
+                status = remove_file(path, names.items[i]);
+        et_names_free(&names);
+        et_dealloc(path);
+    }
+    return status;
+}
+
 et_status music_write_corpus(const et_collection *c, const char *dir, int64_t *written)
 {
     et_progress p;
@@ -141,6 +193,8 @@ et_status music_write_corpus(const et_collection *c, const char *dir, int64_t *w
         status = path ? et_folder_make(path) : et_error_status();
         et_dealloc(path);
     }
+    if (status == ET_OK)
+        status = remove_old(c, dir);
     if (status == ET_OK)
         status = et_interrupt_catch();
     if (status < 0)

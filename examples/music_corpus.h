@@ -4,7 +4,8 @@
 
 #include "datasets/collection.h"
 
-/** Writes the sound and the notes of every item of a collection that et_corpus made:
+/** Writes the sound and the notes of every item of a collection that et_corpus made, in the place of an older
+ *  corpus where there is one:
  *
  *     DIR/GENRE/NAME.wav, DIR/GENRE/NAME.mid    as data sets of sound and of notes have them
  *     DIR/tracks.csv        row, track, genre, genre_id, split; a folder with it is read as GTZAN is

@@ -21,6 +21,7 @@
 #include "datasets/synth.h"
 #include "examples/common/cli.h"
 #include "examples/common/colormap.h"
+#include "examples/common/textplot.h"
 #include "examples/music_corpus.h"
 #include "examples/music_info.h"
 #include "examples/music_text.h"
@@ -142,7 +143,7 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
         status = write_picture(out, features, frames, bins, et_cli_int(cli, "zoom"));
     if (status == ET_OK) {
         et_finite_range(frames * bins, features, &lo, &hi);
-        music_print_text(out);
+        et_text_print(out);
         printf(": %s, %" PRId64 " frames of %" PRId64 " bins, %.2f s at %" PRId64
                " Hz, values %.2f to %.2f\n",
                et_front_end_name(fe), frames, bins, (double)n / (double)a.rate, a.rate, lo, hi);
@@ -163,7 +164,8 @@ static int spectrogram(et_cli *cli)
 
 static int tokenize(et_cli *cli)
 {
-    if (music_tokenize(et_cli_operand(cli, 0), et_cli_text(cli, "vocab"), et_cli_text(cli, "merges"),
+    if ((et_cli_text(cli, "vocab") && et_cli_refuse(cli, "size", "with --vocab")) ||
+        music_tokenize(et_cli_operand(cli, 0), et_cli_text(cli, "vocab"), et_cli_text(cli, "merges"),
                        (int)et_cli_int(cli, "size")) < 0)
         return et_cli_fail(cli);
     return ET_EXIT_OK;
@@ -204,7 +206,7 @@ static int render(et_cli *cli)
     if (status == ET_OK)
         status = et_audio_write_wav(out, a.samples, a.rate, encoding_of(cli));
     if (status == ET_OK) {
-        music_print_text(out);
+        et_text_print(out);
         printf(": %.2f s, %" PRId64 " notes\n", (double)a.samples->shape[1] / (double)a.rate, m->n_notes);
     }
     et_audio_free(&a);
@@ -258,7 +260,7 @@ static int make_corpus(et_cli *cli)
     et_collection_free(c);
     if (status < 0)
         return et_cli_fail(cli);
-    music_print_text(dir);
+    et_text_print(dir);
     printf(": %" PRId64 " of %" PRId64 " items, each as .wav and .mid%s\n", written, all,
            written < all ? "; without its tables: begin again with --overwrite" : "");
     return written < all ? ET_EXIT_INTERRUPTED : ET_EXIT_OK;
@@ -311,7 +313,8 @@ static const et_option options[] = {
      "without it one is learned from the captions of the built-in corpus"},
     {"merges", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Merges of a byte-level pair encoding"},
     {"size", ET_OPTION_INT, "N", "800", 5, 1000000, "Pieces of the vocabulary that is learned"},
-    {"overwrite", ET_OPTION_FLAG, NULL, NULL, 0, 0, "Write into a folder that is not empty"},
+    {"overwrite", ET_OPTION_FLAG, NULL, NULL, 0, 0,
+     "Write into a folder that is not empty; the items and tables of a corpus that was made there go"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };
 

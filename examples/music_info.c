@@ -26,15 +26,9 @@ enum {
     MAX_RATES = 64  /* different kinds of sound told apart in a folder */
 };
 
-void music_print_text(const char *text)
-{
-    for (; *text; text++)
-        putchar((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text);
-}
-
 static void print_path(const char *path)
 {
-    music_print_text(path);
+    et_text_print(path);
     putchar('\n');
 }
 
@@ -204,9 +198,9 @@ static et_status tensors_info(const char *path)
     printf("  safetensors, %" PRId64 " tensors\n", et_safetensors_count(f));
     for (int64_t i = 0; et_safetensors_meta_at(f, i, &key, &value); i++) {
         printf("  ");
-        music_print_text(key);
+        et_text_print(key);
         printf(": ");
-        music_print_text(value);
+        et_text_print(value);
         putchar('\n');
     }
     for (int64_t i = 0; i < et_safetensors_count(f); i++) {
@@ -234,7 +228,7 @@ static et_status table_info(const char *path)
     printf("  table of %" PRId64 " rows, %d columns:", et_csv_rows(t), et_csv_columns(t));
     for (int c = 0; c < et_csv_columns(t); c++) {
         printf(c ? ", " : " ");
-        music_print_text(et_csv_header(t, c));
+        et_text_print(et_csv_header(t, c));
     }
     putchar('\n');
     et_csv_free(t);

@@ -12,7 +12,4 @@ et_status music_info(const char *path);
 /** Prints a piece: its clock, its tracks, a picture of its notes, and the first `list` notes. */
 void music_print_midi(const char *path, const et_midi *midi, int64_t list);
 
-/** Prints a text with question marks for control characters. */
-void music_print_text(const char *text);
-
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "examples/common/progress.h"
+#include "examples/common/textplot.h"
 #include "examples/search_index.h"
 #include "examples/search_judge.h"
 #include "examples/search_match.h"
@@ -119,6 +120,13 @@ static bool knows(const et_wordpiece *words, const et_tokens *tokens)
     return false;
 }
 
+static void print_answer(int64_t place, double score, const char *name)
+{
+    printf("%3lld. %6.3f  ", (long long)place, score);
+    et_text_print(name);
+    putchar('\n');
+}
+
 static int query(et_cli *cli)
 {
     reading s = {0};
@@ -150,7 +158,7 @@ static int query(et_cli *cli)
     if (n < 0)
         status = (et_status)n;
     for (int64_t i = 0; i < n; i++)
-        printf("%3lld. %6.3f  %s\n", (long long)i + 1, (double)score[i], x->names.items[best[i]]);
+        print_answer(i + 1, (double)score[i], x->names.items[best[i]]);
     if (!status)
         printf("%lld of %lld sounds in %.1f ms\n", (long long)n, (long long)x->names.n,
                1e3 * (et_seconds() - began));
@@ -205,6 +213,42 @@ static int name_sound(et_cli *cli, const char *path)
     return close_reading(cli, &s, status);
 }
 
+/* The items that are judged: those of the split "test", where there is one, else all. */
+static et_status judged_items(const et_dataset *ds, et_indices *items)
+{
+    et_status status = et_names_find(&ds->splits, "test") < 0 ? ET_OK : et_split_named(ds, "test", items);
+
+    return status || items->n > 0 ? status : et_split_all(ds, items);
+}
+
+/* Figures of prompts over sounds without captions, each heard as a whole, as in an index. */
+static int ask_sounds(et_cli *cli, const et_collection *c)
+{
+    reading s = {0};
+    et_indices items = {0};
+    et_dataset *ds = NULL;
+    float *vectors = NULL;
+    et_status status = et_cli_refuse(cli, "cache", "with sounds that have no captions");
+
+    if (!status)
+        status = open_model(cli, &s);
+    if (!status && (!(ds = et_collection_labels(c)) ||
+                    !(ds->x = et_dataset_tensor(ET_F32, ET_SHAPE(et_collection_size(c), 1))) ||
+                    et_fill(ds->x, 0) || judged_items(ds, &items) ||
+                    !(vectors = search_embed_collection(s.model, s.run, c, &items))))
+        status = et_error_status();
+    if (!status)
+        status = search_judge_prompts(s.model, ds, &items, vectors, &s.v);
+    if (!status && s.v.classes == 0 && s.v.tags == 0)
+        status = et_raise(ET_EINVAL, "%s: there is one genre alone", et_cli_text(cli, "data"));
+    if (!status)
+        search_print(stdout, &s.v);
+    et_dealloc(vectors);
+    et_indices_free(&items);
+    et_dataset_free(ds);
+    return close_reading(cli, &s, status);
+}
+
 /* Figures of prompts over the test part; of a sound, which words fit it best. */
 static int zero_shot(et_cli *cli)
 {
@@ -212,6 +256,14 @@ static int zero_shot(et_cli *cli)
 
     if (et_cli_operands(cli) > 0)
         return name_sound(cli, et_cli_operand(cli, 0));
+    et_collection *sounds = et_cli_given(cli, "data") ? search_plain_sounds(et_cli_text(cli, "data")) : NULL;
+    if (sounds) {
+        const int code = ask_sounds(cli, sounds);
+        et_collection_free(sounds);
+        return code;
+    }
+    if (et_error_status())
+        return et_cli_fail(cli);
     et_status status = open_judged(cli, &s);
     if (!status && s.v.classes == 0 && s.v.tags == 0)
         status = et_raise(ET_EINVAL, "the data have neither genres nor tags");

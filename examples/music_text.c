@@ -10,7 +10,7 @@
 #include "datasets/bpe.h"
 #include "datasets/corpus.h"
 #include "datasets/wordpiece.h"
-#include "examples/music_info.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 
 enum { LEAST = 2 /* times that a learned pair occurs */ };
@@ -28,7 +28,7 @@ static et_vocabulary *learn(int size)
 static void print_token(int32_t id, const char *text)
 {
     printf("%8" PRId32 "  ", id);
-    music_print_text(text);
+    et_text_print(text);
     putchar('\n');
 }
 
@@ -38,7 +38,7 @@ static et_status print_end(const et_tokens *tokens, char *text)
     if (!text)
         return et_error_status();
     printf("%" PRId64 " tokens: ", tokens->n);
-    music_print_text(text);
+    et_text_print(text);
     putchar('\n');
     et_dealloc(text);
     return ET_OK;

@@ -47,6 +47,18 @@ int search_kind_of(const char *dir, const char *task)
     return et_raise(ET_EINVAL, "%s: no logmel96x128.npy, musiccaps.csv or clips.csv there", dir);
 }
 
+et_collection *search_plain_sounds(const char *dir)
+{
+    if (there(dir, "logmel96x128.npy") || there(dir, "musiccaps.csv") || there(dir, "clips.csv"))
+        return NULL;
+    if (there(dir, "annotations_final.csv"))
+        return et_magnatagatune(dir, NULL);
+    et_collection *c = et_genre_folders(dir);
+    if (!c && et_error_status() == ET_EIO)
+        et_error_clear();
+    return c;
+}
+
 static bool hears_with(const search_input *input, const char *front_end)
 {
     return strcmp(input->front_end, front_end) == 0;

@@ -105,29 +105,26 @@ static et_status model_key(et_run *run, char out[KEY])
 
 /* --- sounds to vectors ------------------------------------------------------------------------------- */
 
-/* x [chunks, frames, bins] of a sound, in the open scope: consecutive pieces as long as the model hears at a
- * time. The last one is filled up with silence, and left out where it is less than a quarter and not
- * alone. */
-static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, const char *path)
+/* x [chunks, frames, bins] of a sound, which is released, in the open scope: consecutive pieces as long as
+ * the model hears at a time. The last one is filled up with silence, and left out where it is less than a
+ * quarter and not alone. */
+static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, et_audio *a, const char *name)
 {
     const int64_t length = (int64_t)(in->seconds * (double)et_front_end_rate(fe));
-    et_audio a;
     float *rows = NULL;
 
-    if (et_audio_read(path, &a))
-        return NULL;
-    if (et_audio_check_finite(&a) || search_hear(in, fe, &a)) {
-        et_audio_free(&a);
-        et_fail_status(path);
+    if (et_audio_check_finite(a) || search_hear(in, fe, a)) {
+        et_audio_free(a);
+        et_fail_status(name);
         return NULL;
     }
-    const int64_t samples = a.samples->numel, whole = samples / length, left = samples % length;
+    const int64_t samples = a->samples->numel, whole = samples / length, left = samples % length;
     const int64_t chunks = whole + (whole == 0 || left >= length / 4), size = in->frames * in->bins;
     et_tensor *x = et_front_end_frames(fe, samples) > 0
                        ? et_empty(ET_F32, ET_SHAPE(chunks, in->frames, in->bins))
                        : NULL;
     if (!x)
-        et_raise(ET_EFORMAT, "%s: too short", path);
+        et_raise(ET_EFORMAT, "%s: too short", name);
     else
         et_fill(x, (double)search_silence(in));
     for (int64_t c = 0; x && c < chunks; c++) {
@@ -137,7 +134,7 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, cons
         if (have < 1) /* a rest that is less than a frame */
             continue;
         rows = et_alloc((size_t)(have * in->bins) * sizeof *rows);
-        if (!rows || et_front_end_run(fe, et_data_f32(a.samples) + c * length, n, rows)) {
+        if (!rows || et_front_end_run(fe, et_data_f32(a->samples) + c * length, n, rows)) {
             x = NULL;
         } else {
             search_scale(in, taken * in->bins, rows);
@@ -145,19 +142,28 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, cons
         }
         et_dealloc(rows);
     }
-    et_audio_free(&a);
+    et_audio_free(a);
     return x;
 }
 
-static et_status embed_file(search_model *m, const et_front_end *fe, const char *path, float *out)
+/* The vector of a sound, which is released. */
+static et_status embed_sound(search_model *m, const et_front_end *fe, et_audio *a, const char *name,
+                             float *out)
 {
     et_scope *scope = et_scope_open();
-    et_tensor *x = scope ? chunks_of(&m->sizes.input, fe, path) : NULL;
+    et_tensor *x = scope ? chunks_of(&m->sizes.input, fe, a, name) : NULL;
     et_status status = x ? search_embed_chunks(m, x, out) : et_error_status();
 
     if (scope)
         et_scope_close(scope);
     return status;
+}
+
+static et_status embed_file(search_model *m, const et_front_end *fe, const char *path, float *out)
+{
+    et_audio a;
+
+    return et_audio_read(path, &a) ? et_error_status() : embed_sound(m, fe, &a, path, out);
 }
 
 static et_status embed(search_model *m, const et_front_end *fe, const char *folder, const char *name,
@@ -188,6 +194,40 @@ et_status search_embed_sound(search_model *m, et_run *run, const char *path, flo
     return status;
 }
 
+float *search_embed_collection(search_model *m, et_run *run, const et_collection *c, et_indices *items)
+{
+    const int64_t width = m->network->width(m->root), all = items->n;
+    et_front_end *fe = ear(m, run);
+    float *vectors = fe ? et_alloc((size_t)(all * width + 1) * sizeof *vectors) : NULL;
+    et_status status = vectors ? ET_OK : et_error_status();
+    et_progress progress;
+
+    if (!status)
+        et_progress_begin(&progress, stdout, all, "hearing");
+    for (int64_t i = items->n = 0; i < all && !status; i++) {
+        const int32_t item = items->items[i];
+        et_audio a;
+        if (!et_collection_audio(c, item, &a) &&
+            !embed_sound(m, fe, &a, c->names.items[item], vectors + items->n * width)) {
+            items->items[items->n++] = item;
+        } else if ((status = et_error_status()) != ET_ENOMEM) {
+            et_progress_note(&progress, "left out: %s", et_error_message());
+            et_error_clear();
+            status = ET_OK;
+        }
+        et_progress_step(&progress, i + 1, "%s", "");
+    }
+    if (vectors)
+        et_progress_end(&progress, "%lld sounds", (long long)items->n);
+    if (!status && items->n == 0)
+        status = et_raise(ET_EINVAL, "none of the %lld sounds can be read", (long long)all);
+    et_front_end_free(fe);
+    if (!status)
+        return vectors;
+    et_dealloc(vectors);
+    return NULL;
+}
+
 /* --- the file ---------------------------------------------------------------------------------------- */
 
 /* Appends "FLAG STAMP NAME" and a NUL. */
@@ -202,16 +242,21 @@ static et_status put_line(et_strbuf *lines, const char *folder, const char *name
     return lines->failed ? ET_ENOMEM : ET_OK;
 }
 
+/* A path need not be UTF-8, as texts of the file's header must be. */
+static et_tensor *bytes_of(const char *text, size_t n)
+{
+    return et_own(et_from(ET_U8, ET_SHAPE((int64_t)n), text));
+}
+
 static et_status write_index(const search_index *x, const et_strbuf *lines, const char *path, const char *key)
 {
-    et_tensor *text = et_own(et_from(ET_U8, ET_SHAPE((int64_t)lines->size), lines->data));
-    const et_metadata meta[] = {{"format", "music-search index"}, {"model", key}, {"folder", x->folder}};
-    et_status status = text ? et_safetensors_write(
-                                  path, (et_named_tensor[]){{"vectors", x->vectors}, {"files", text}}, 2,
-                                  meta, 3)
-                            : et_error_status();
+    et_tensor *text = bytes_of(lines->data, lines->size), *folder = bytes_of(x->folder, strlen(x->folder));
+    const et_metadata meta[] = {{"format", "music-search index"}, {"model", key}};
+    const et_named_tensor tensors[] = {{"vectors", x->vectors}, {"files", text}, {"folder", folder}};
+    et_status status = text && folder ? et_safetensors_write(path, tensors, 3, meta, 2) : et_error_status();
 
     et_free(text);
+    et_free(folder);
     return status;
 }
 
@@ -308,21 +353,36 @@ static et_status compare(search_index *x, const et_tensor *files, bool *same)
     return status;
 }
 
+/* The folder that the file names. */
+static char *read_folder(et_safetensors *file)
+{
+    et_tensor *bytes = et_own(et_safetensors_load(file, "folder"));
+    const size_t n = bytes && bytes->dtype == ET_U8 ? (size_t)bytes->numel : 0;
+    char *folder = n ? et_alloc_zero(n + 1, 1) : NULL;
+
+    if (folder)
+        memcpy(folder, et_data(bytes), n);
+    else if (!et_error_status())
+        et_raise(ET_EFORMAT, "the index names no folder");
+    et_free(bytes);
+    return folder;
+}
+
 search_index *search_index_open(search_model *m, et_run *run, const char *path)
 {
     search_index *x = et_alloc_zero(1, sizeof *x);
     et_safetensors *file = x ? et_safetensors_open(path) : NULL;
     const char *format = file ? et_safetensors_meta(file, "format") : NULL, *why = NULL;
-    const char *folder = file ? et_safetensors_meta(file, "folder") : NULL;
     const char *model = file ? et_safetensors_meta(file, "model") : NULL;
     et_tensor *files = NULL;
     char key[KEY];
     bool same = true;
 
-    if (file && (!format || strcmp(format, "music-search index") != 0 || !folder || !model))
+    if (file && (!format || strcmp(format, "music-search index") != 0 || !model ||
+                 !et_safetensors_find(file, "folder")))
         et_raise(ET_EFORMAT, "%s: no index of music-search", path);
     if (!et_error_status() && !model_key(run, key)) {
-        x->folder = et_alloc_string(folder);
+        x->folder = read_folder(file);
         x->vectors = et_own(et_safetensors_load(file, "vectors"));
         files = et_own(et_safetensors_load(file, "files"));
     }

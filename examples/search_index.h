@@ -16,6 +16,11 @@ typedef struct search_index {
  * EINVAL where the model has heard no sounds; errors of the file. */
 et_status search_embed_sound(search_model *m, et_run *run, const char *path, float *out);
 
+/* Vectors [items, width] of those sounds of a collection; the ones that cannot be read are told of and go
+ * from the items. Released with et_dealloc. EINVAL where none can be read, or the model has heard no
+ * sounds. */
+float *search_embed_collection(search_model *m, et_run *run, const et_collection *c, et_indices *items);
+
 /* Embeds every sound below the folder, chunk by chunk, and writes the file. Sounds that cannot be read are
  * told of and left out. EINVAL where there are none. */
 search_index *search_index_make(search_model *m, et_run *run, const char *folder, const char *path);

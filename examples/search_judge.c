@@ -93,10 +93,10 @@ et_status search_ask(search_model *m, const et_names *words, const char *const *
     return status;
 }
 
-static et_status genres(search_model *m, const search_data *d, const et_indices *items, const float *g,
+static et_status genres(search_model *m, const et_dataset *ds, const et_indices *items, const float *g,
                         search_verdict *v)
 {
-    const int64_t n = items->n, K = et_dataset_classes(d->ds);
+    const int64_t n = items->n, K = et_dataset_classes(ds);
     float *S = et_alloc((size_t)(n * K) * sizeof *S);
     int32_t *predicted = et_alloc((size_t)n * sizeof *predicted),
             *truth = et_alloc((size_t)n * sizeof *truth);
@@ -105,9 +105,9 @@ static et_status genres(search_model *m, const search_data *d, const et_indices 
     et_class_report report;
 
     for (int64_t i = 0; i < n && !status; i++)
-        truth[i] = et_data_i32(d->ds->y)[items->items[i]];
+        truth[i] = et_data_i32(ds->y)[items->items[i]];
     for (int p = 0; p < SEARCH_GENRE_PROMPTS && !status; p++) {
-        status = ask(m, &d->ds->classes, search_genre_prompts[p], n, g, S);
+        status = ask(m, &ds->classes, search_genre_prompts[p], n, g, S);
         if (!status)
             status = et_metric_argmax(n, K, S, predicted);
         if (!status)
@@ -127,19 +127,19 @@ static et_status genres(search_model *m, const search_data *d, const et_indices 
     return status;
 }
 
-static et_status tags(search_model *m, const search_data *d, const et_indices *items, const float *g,
+static et_status tags(search_model *m, const et_dataset *ds, const et_indices *items, const float *g,
                       search_verdict *v)
 {
-    const int64_t n = items->n, L = d->ds->tag_names.n;
+    const int64_t n = items->n, L = ds->tag_names.n;
     float *S = et_alloc((size_t)(n * L) * sizeof *S);
     uint8_t *labels = et_alloc((size_t)(n * L));
     et_status status = S && labels ? ET_OK : et_error_status();
     et_tag_report report;
 
     for (int64_t i = 0; i < n && !status; i++)
-        memcpy(labels + i * L, (const uint8_t *)et_data(d->ds->tags) + items->items[i] * L, (size_t)L);
+        memcpy(labels + i * L, (const uint8_t *)et_data(ds->tags) + items->items[i] * L, (size_t)L);
     for (int p = 0; p < SEARCH_TAG_PROMPTS && !status; p++) {
-        status = ask(m, &d->ds->tag_names, search_tag_prompts[p], n, g, S);
+        status = ask(m, &ds->tag_names, search_tag_prompts[p], n, g, S);
         if (!status)
             status = et_metric_tags(n, L, S, labels, &report, NULL, NULL);
         if (!status)
@@ -174,12 +174,25 @@ et_status search_judge(search_model *m, const search_data *d, const et_indices *
     if (!status)
         status = et_metric_retrieval(n, v->ranks, 0, &v->found);
     if (!status && zero_shot && d->from.kind != SEARCH_TASK && et_dataset_classes(d->ds) > 1)
-        status = genres(m, d, items, g, v);
+        status = genres(m, d->ds, items, g, v);
     if (!status && zero_shot && d->ds->tags)
-        status = tags(m, d, items, g, v);
+        status = tags(m, d->ds, items, g, v);
     et_dealloc((void *)captions);
     et_dealloc(f);
     et_dealloc(g);
+    return status;
+}
+
+et_status search_judge_prompts(search_model *m, const et_dataset *ds, const et_indices *items, const float *g,
+                               search_verdict *v)
+{
+    et_status status = ET_OK;
+
+    *v = (search_verdict){.n = items->n};
+    if (et_dataset_classes(ds) > 1)
+        status = genres(m, ds, items, g, v);
+    if (!status && ds->tags)
+        status = tags(m, ds, items, g, v);
     return status;
 }
 
@@ -251,7 +264,7 @@ static void chance(int64_t n, double v[6])
     v[3] = v[4] = (N - 1) / 2;
 }
 
-void search_print(FILE *out, const search_verdict *v)
+static void print_found(FILE *out, const search_verdict *v)
 {
     const et_retrieval_report *r = &v->found;
     double guess[6];
@@ -267,6 +280,12 @@ void search_print(FILE *out, const search_verdict *v)
     fprintf(out, "  published, 1000 sounds of MusicCaps:\n");
     for (int i = 0; i < search_n_published; i++)
         print_row(out, search_published_retrieval[i].name, search_published_retrieval[i].values);
+}
+
+void search_print(FILE *out, const search_verdict *v)
+{
+    if (v->ranks)
+        print_found(out, v);
     if (v->classes > 0) {
         fprintf(out,
                 "\ngenres from prompts, %lld classes (F1; published: GTZAN, 10 classes)\n  %-32s %6s %6s",

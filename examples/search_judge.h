@@ -28,6 +28,9 @@ typedef struct search_verdict {
  * Released with search_verdict_free. */
 et_status search_judge(search_model *m, const search_data *d, const et_indices *items, bool zero_shot,
                        search_verdict *v);
+/* The same with prompts alone, of sounds that have classes or tags; g [items, width] are their vectors. */
+et_status search_judge_prompts(search_model *m, const et_dataset *ds, const et_indices *items, const float *g,
+                               search_verdict *v);
 void search_verdict_free(search_verdict *v);
 
 /* Of a sound's vector [width]: how well each word fits it, the mean over the prompts; fit [words]. */

@@ -179,6 +179,11 @@ cp -r some/corpus old
 # shellcheck disable=SC2086
 expect "make-corpus again" run make-corpus some/corpus $tiny --overwrite
 expect "the same files" diff -r old some/corpus
+echo mine > some/corpus/jazz/jazz.00000.wav
+# shellcheck disable=SC2086
+expect "a smaller corpus in its place" run make-corpus some/corpus $tiny --songs 2 --overwrite
+expect "nothing of the larger one" test "$(find some/corpus -name '*.wav' | wc -l)" -eq 21 -a "$(find some/corpus -name '*.mid' | wc -l)" -eq 20
+expect "other files stay" grep -q mine some/corpus/jazz/jazz.00000.wav
 # shellcheck disable=SC2086
 expect "another seed" run make-corpus other $tiny --seed 2
 expect "other songs" sh -c '! cmp -s other/jazz/jazz.00000.0.wav old/jazz/jazz.00000.0.wav'
@@ -226,6 +231,7 @@ misuse "table.csv" tokenize a --vocab table.csv
 misuse "--merges needs the vocabulary" tokenize a --merges merges.txt
 misuse "vocab.txt" tokenize a --vocab vocab.txt --merges merges.txt
 misuse "--size 4: outside" tokenize a --size 4
+misuse "--size has no meaning with --vocab" tokenize a --size 40 --vocab vocab.txt
 
 # --- wrong use -------------------------------------------------------------------------------------
 

@@ -58,7 +58,25 @@ for model in clap mulan; do
 done
 expect "seven epochs of MuLan" run train --resume --out peer-mulan --epochs 7
 expect "find their sounds" at_least "$(figure peer-mulan valid r_at_10)" 0.6
-misuse "--tau belongs to --model two-tower" train --task S-XM --out peer --model clap --tau 1
+# Options that would change nothing.
+while read -r words options; do
+    # shellcheck disable=SC2086
+    misuse "$(echo "$words" | tr _ ' ')" train $options --out peer
+done << 'END'
+--tau_has_no_meaning_with_--model_clap --task S-XM --model clap --tau 1
+--audio-weights_has_no_meaning_with_--model_mulan --task S-XM --model mulan --audio-weights x
+--base-memory_has_no_meaning_with_--model_clap --task S-XM --model clap --base-memory 1
+--head_has_no_meaning_with_--model_tags --model tags --head mlp
+--text-weights_has_no_meaning_with_--model_tags --model tags --text-weights x --vocab y
+--tokens_has_no_meaning_with_--model_tags --model tags --tokens 9
+--attention-only_has_no_meaning_without_--extra-text --task S-XM --attention-only
+--base-memory_has_no_meaning_where_nothing_of_the_towers_is_frozen --task S-XM --base-memory 1
+--songs_has_no_meaning_with_--task_S-XM --task S-XM --songs 5
+--cache_has_no_meaning_with_--task_S-XM --task S-XM --cache x
+END
+misuse "--cache has no meaning with --task S-XM" eval --out task --cache x
+misuse "--cache has no meaning with --task S-XM" zero-shot --out task --cache x
+expect "no folder was made for these" test ! -e peer
 
 # The same seed gives the same bits; a run that is gone on with too.
 expect "two epochs" run train --task S-XM --out one --epochs 2
@@ -160,6 +178,9 @@ misuse "--data and --cache belong to judging without a SOUND" zero-shot library/
 misuse "--data and --cache belong to judging without a SOUND" zero-shot library/low.wav --out corpus --cache corpus/features.cache
 "$program" zero-shot --help > output
 expect "help says that a sound may be left out" says '[^[]\[SOUND\]$'
+misuse "--words has no meaning with --vocab" match --data captions --words 99 --vocab guessed/vocab.txt --out bad
+misuse "--words has no meaning with --vocab" pretrain --words 99 --vocab guessed/vocab.txt --out bad
+misuse "--songs has no meaning with --data" pretrain --data captions --songs 5 --out bad
 misuse "--songs is an option of train, not of match" match --data captions --songs 5 --out bad
 mkdir other
 printf 'wav,genre,caption\nlow.wav,jazz,a low tone\nhigh.wav,rock,a high tone\n' > other/clips.csv
@@ -167,6 +188,10 @@ cp library/low.wav library/below/high.wav other
 expect "judges on other data" run eval --out corpus --data other
 expect "all of it" says '^  this model, 2 sounds'
 expect "saying so" says '^other data than what was learned from'
+
+misuse "--task has no meaning with --data" train --data other --task corpus --out bad
+misuse "--songs has no meaning with --data" train --data other --songs 5 --out bad
+misuse "--words has no meaning with --vocab" train --task S-XM --words 99 --vocab words/vocab.txt --out bad
 
 # A run knows its data again from any folder, and other data leave the features of its own alone.
 mkdir pieces
@@ -191,6 +216,13 @@ expect "knows where its data are" run eval --out ../pieced --cache ../pieces.cac
 expect "the same three" says '^  this model, 3 sounds'
 cd .. || exit 1
 
+# A run that goes on reads with the words that it has learned, not with those of other captions.
+cp -r pieces spoken
+sed 's/tone number/zither solo/' pieces/clips.csv > spoken/clips.csv
+cp -r pieced onward
+expect "goes on with other captions" run train --resume --out onward --data spoken --epochs 2
+expect "and its own words" cmp pieced/vocab.txt onward/vocab.txt
+
 # Frozen towers are computed anew where captions or sounds are others.
 expect "frozen towers of a folder" run train --data pieces --out iced --epochs 1 --batch 4 --tokens 8 --vocab words/vocab.txt \
     --config model-6 --size small --train-text 0 --cache pieces.cache
@@ -209,6 +241,28 @@ mv pieces moved
 expect "judges what may be its own data" run eval --out pieced --data moved
 expect "saying that nobody can tell" says '^what was learned from is not at /.*/pieces any more'
 expect "all of them" says '^  this model, 12 sounds'
+# Genres and tags of sounds that have no captions, each heard as a whole.
+mkdir -p genres/jazz genres/rock tagged/0 tagged/d
+sound genres/jazz/jazz.00000.wav 0.3
+sound genres/rock/rock.00000.wav 1.5
+cp library/broken.wav genres/rock/rock.00001.wav
+expect "genres of a folder each" run zero-shot --out corpus --data genres
+expect "of those that can be read" says '^hearing .* 2 sounds'
+expect "the other is named" says 'left out: .*rock.00001'
+expect "beside the published ones" says '^  The \{genre\} song +[01]\.[0-9]+ +[01]\.[0-9]+ +0\.679'
+expect "and no captions are found" sh -c '! grep -q "finding a sound" output'
+printf 'clip_id\tguitar\tloud\tmp3_path\n1\t1\t0\t0/a.mp3\n2\t1\t0\td/b.mp3\n3\t0\t1\td/c.mp3\n' > tagged/annotations_final.csv
+sound tagged/0/a.wav 0.3
+sound tagged/d/b.wav 0.4
+sound tagged/d/c.wav 1.5
+expect "tags of MagnaTagATune's clips" run zero-shot --out corpus --data tagged
+expect "of its test part" says '^hearing .* 2 sounds'
+expect "two tags" says '^tags from prompts, 2 tags'
+misuse "no meaning with sounds that have no captions" zero-shot --out corpus --data tagged --cache x
+mkdir -p single/polka
+cp genres/jazz/jazz.00000.wav single/polka
+misuse "one genre alone" zero-shot --out corpus --data single
+
 expect "indexes a folder" run index library --out corpus
 expect "two sounds, one broken" says '^2 sounds are in corpus/index.safetensors, 1 could not be read'
 expect "answers" run query "slow sad piano" -k 10 --out corpus
@@ -234,6 +288,20 @@ expect "leaves it out" says 'left out: .*nan.wav: 1 sample is infinite or no num
 expect "answers all the same" run query "piano" --out corpus
 expect "with the others" says '^2 of 2 sounds'
 rm library/nan.wav
+# Names are bytes, of folders and of files; what would steer a terminal is not printed.
+folder=$(printf 'l\366we')
+mkdir "$folder" 2> /dev/null && {
+    cp library/low.wav "$folder/$(printf 'fl\366te')".wav
+    cp library/below/high.wav "$folder/$(printf 'two\nlines')".wav
+    expect "indexes names that are not UTF-8" run index "$folder" --out corpus --index bytes.index
+    expect "answers with them" run query "piano" --out corpus --index bytes.index
+    expect "as they are" env LC_ALL=C grep -q "$(printf 'fl\366te.wav$')" output
+    expect "on a line each" says 'two\?lines.wav$'
+    rm "$folder/$(printf 'fl\366te')".wav
+    expect "notices that one is gone" run query "piano" --out corpus --index bytes.index
+    expect "looking at the folder again" says '^1 of 1 sounds'
+}
+
 expect "an index elsewhere" run index library --out corpus --index here.index
 cp corpus/best.safetensors kept
 expect "another model" run train --songs 5 --out corpus2 --epochs 1 --batch 16 --seed 2 --cache corpus/features.cache

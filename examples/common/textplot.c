@@ -3,6 +3,7 @@
 #include "examples/common/textplot.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "examples/common/colormap.h"
 
@@ -92,4 +93,10 @@ et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float
         et_strbuf_putc(out, '\n');
     }
     return out->failed ? ET_ENOMEM : ET_OK;
+}
+
+void et_text_print(const char *text)
+{
+    for (; *text; text++)
+        putchar((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text);
 }

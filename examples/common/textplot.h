@@ -1,4 +1,4 @@
-/* Small pictures made of characters, for the terminal. */
+/* Small pictures made of characters, and texts from outside, for the terminal. */
 #ifndef ETUDE_EXAMPLES_COMMON_TEXTPLOT_H
 #define ETUDE_EXAMPLES_COMMON_TEXTPLOT_H
 
@@ -17,5 +17,9 @@ et_status et_text_spark(et_strbuf *out, int64_t n, const double *y, int width, b
  *  characters: the mean of the elements behind each, as shades. EINVAL, ENOMEM. */
 et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float *x, int width, int height,
                          bool unicode);
+
+/** Prints a text that comes from outside, a file's name perhaps: what would steer a terminal, or begin a new
+ *  line, as '?'. */
+void et_text_print(const char *text);
 
 #endif
