@@ -455,6 +455,18 @@ START_TEST(linear_by_shards)
 }
 END_TEST
 
+/* A row wider than the elements that usually go through together: one by one. */
+START_TEST(linear_wide)
+{
+    et_tensor *b = leaf(ET_SHAPE(9000), 3);
+    et_tensor *y = et_linear(leaf(ET_SHAPE(3, 2), 1), leaf(ET_SHAPE(9000, 2), 2), b);
+
+    ck_assert_int_eq(et_backward_from(y, et_full(ET_F32, ET_SHAPE(3, 9000), 0.5), 0), ET_OK);
+    for (int64_t i = 0; i < 9000; i++)
+        ck_assert_double_eq(et_get(et_grad_of(b), &i), 1.5);
+}
+END_TEST
+
 /* --- misuse -------------------------------------------------------------------------------------- */
 
 START_TEST(misuse)
@@ -556,6 +568,7 @@ int main(void)
     tcase_add_test(tc, attention_given_weights);
     tcase_add_test(tc, threads);
     tcase_add_test(tc, linear_by_shards);
+    tcase_add_test(tc, linear_wide);
     tcase_add_test(tc, misuse);
     suite_add_tcase(suite, tc);
     tc = tcase_create("memory");
