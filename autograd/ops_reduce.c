@@ -83,8 +83,6 @@ static et_status sum_fwd(et_node *n)
 
 static et_status sum_bwd(et_node *n)
 {
-    if (!n->in[0]->numel)
-        return ET_OK;
     et_tensor v = with_ones(et_gy(n, 0), n->in[0], ET_ATTR(n, sum_attr)->over);
     return et_gx_expand(n, 0, &v, weight(n));
 }

@@ -41,6 +41,10 @@ START_TEST(sums_and_means)
     HOLDS(et_sum(nothing(0, 3), ET_DIMS(0), false), (3), 0, 0, 0);
     HOLDS_NONE(et_sum(nothing(0, 3), ET_DIMS(1), false), (0));
     HOLDS(et_mean(nothing(2, 0), ET_DIMS(1), false), (2), NAN, NAN);
+    /* no rows: what made them has a gradient of zeros */
+    y = PARAM((2, 3), 1, 2, 3, 4, 5, 6);
+    WORKS(et_backward(et_sum(et_linear(nothing(0, 3), y, NULL), 0, NULL, false)));
+    GRAD_HOLDS(y, (2, 3), 0, 0, 0, 0, 0, 0);
     FAILS(et_sum(x, ET_DIMS(1, 1), false), ET_EINVAL, "sum: dimension 1 is named twice");
     FAILS(et_mean(x, ET_DIMS(0, -3), false), ET_EINVAL, "dimension 0 is named twice");
     FAILS(et_sum(x, ET_DIMS(3), false), ET_EINVAL, "dimension 3 of a tensor with 3");
