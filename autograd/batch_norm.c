@@ -240,7 +240,7 @@ et_status et_bn_give(et_node *n, const et_bn_job *j)
 
 et_status et_bn_give_nothing(et_node *n)
 {
-    for (int i = ET_BN_GAMMA; i <= ET_BN_BETA; i++)
+    for (int i = ET_BN_X; i <= ET_BN_BETA; i++)
         if (et_needs(n, i) && !et_gx_add(n, i))
             return et_error_status();
     return ET_OK;

@@ -122,7 +122,7 @@ static et_status norm_bwd(et_node *n)
 
     start(n, &j);
     if (!n->in[0]->numel && !gamma && !beta)
-        return ET_OK;
+        return et_gx_add(n, 0) ? ET_OK : et_error_status();
     j.x = et_contig(n, n->in[0]);
     j.gamma = n->in[1] ? et_contig(n, n->in[1]) : NULL;
     j.mean = et_data_mut(n->saved[0]);

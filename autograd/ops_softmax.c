@@ -280,7 +280,7 @@ static et_status logsumexp_bwd(et_node *n)
     int acc;
 
     if (!x->numel)
-        return ET_OK;
+        return et_gx_add(n, 0) ? ET_OK : et_error_status();
     const char *px = et_contig(n, x), *py = et_data(n->out[0]), *gy = et_gy_data(n, 0);
     char *gx = et_gx(n, 0, &acc), *t = et_scratch(n, (size_t)cols * size);
     if (!px || !py || !gy || !gx || !t)

@@ -154,16 +154,37 @@ static bool is_gtzan_genre(const char *name)
     return false;
 }
 
+/* True if there is a folder of one of GTZAN's genres in dir/below. */
+static bool has_genres(const char *dir, const char *below)
+{
+    char *top = et_path_join(dir, below);
+    bool found = false;
+
+    for (int g = 0; top && g < ET_GTZAN_GENRES && !found; g++) {
+        char *path = et_path_join(top, et_gtzan_genre(g));
+        found = path && et_is_folder(path);
+        et_dealloc(path);
+    }
+    et_dealloc(top);
+    return found;
+}
+
 et_collection *et_genre_folders(const char *dir)
 {
-    et_collection *c = et_folder_of_classes(dir);
+    if (dir && (has_genres(dir, "genres") || has_genres(dir, "genres_original")))
+        return et_gtzan_recordings(dir, NULL);
 
-    for (int64_t k = 0; c && k < c->classes.n; k++)
-        if (!is_gtzan_genre(c->classes.items[k]))
-            return c;
-    et_collection_free(c);
-    et_error_clear();
-    return et_gtzan_recordings(dir, NULL);
+    et_collection *c = et_folder_of_classes(dir);
+    bool gtzan = c != NULL;
+    for (int64_t k = 0; gtzan && k < c->classes.n; k++)
+        gtzan = is_gtzan_genre(c->classes.items[k]);
+    if (gtzan) {
+        et_collection_free(c);
+        return et_gtzan_recordings(dir, NULL);
+    }
+    if (!c && et_error_status() == ET_EFORMAT) /* no folders of sounds */
+        et_error_clear();
+    return c;
 }
 
 /* --- tables of clips ---------------------------------------------------------------------- */

@@ -315,14 +315,14 @@ static et_status choose_colour(et_cli *cli, genre_kind kind, genre_prep *prep)
     return ET_OK;
 }
 
-/* Options of the attention where there is none, or of another score than the run's. */
+/* Options of the attention where there is none, and the width of scores that have none: dot products. */
 static et_status refuse_of_attention(const et_cli *cli)
 {
     const char *pooling = et_cli_text(cli, "pooling"), *score = et_cli_text(cli, "score");
 
     if (strcmp(pooling, "attention") != 0)
         return et_cli_refuse(cli, "score attention attend-input", "with --pooling %s", pooling);
-    return strcmp(score, "additive") != 0 ? et_cli_refuse(cli, "attention", "with --score %s", score) : ET_OK;
+    return strcmp(score, "dot") == 0 ? et_cli_refuse(cli, "attention", "with --score dot") : ET_OK;
 }
 
 /* A run that is gone on with says how its data was prepared. */

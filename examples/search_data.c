@@ -53,10 +53,7 @@ et_collection *search_plain_sounds(const char *dir)
         return NULL;
     if (there(dir, "annotations_final.csv"))
         return et_magnatagatune(dir, NULL);
-    et_collection *c = et_genre_folders(dir);
-    if (!c && et_error_status() == ET_EIO)
-        et_error_clear();
-    return c;
+    return et_genre_folders(dir);
 }
 
 static bool hears_with(const search_input *input, const char *front_end)

@@ -156,6 +156,8 @@ static et_status embed_sound(search_model *m, const et_front_end *fe, et_audio *
 
     if (scope)
         et_scope_close(scope);
+    else
+        et_audio_free(a);
     return status;
 }
 
@@ -353,9 +355,12 @@ static et_status compare(search_index *x, const et_tensor *files, bool *same)
     return status;
 }
 
-/* The folder that the file names. */
+/* The folder that the file names, as bytes; former ones have it in their metadata. */
 static char *read_folder(et_safetensors *file)
 {
+    if (!et_safetensors_find(file, "folder"))
+        return et_alloc_string(et_safetensors_meta(file, "folder"));
+
     et_tensor *bytes = et_own(et_safetensors_load(file, "folder"));
     const size_t n = bytes && bytes->dtype == ET_U8 ? (size_t)bytes->numel : 0;
     char *folder = n ? et_alloc_zero(n + 1, 1) : NULL;
@@ -379,7 +384,7 @@ search_index *search_index_open(search_model *m, et_run *run, const char *path)
     bool same = true;
 
     if (file && (!format || strcmp(format, "music-search index") != 0 || !model ||
-                 !et_safetensors_find(file, "folder")))
+                 !(et_safetensors_find(file, "folder") || et_safetensors_meta(file, "folder"))))
         et_raise(ET_EFORMAT, "%s: no index of music-search", path);
     if (!et_error_status() && !model_key(run, key)) {
         x->folder = read_folder(file);

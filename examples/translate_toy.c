@@ -265,12 +265,17 @@ static et_status run_training(job *j, et_train_result *result)
     return status;
 }
 
+static et_status check_options(const et_cli *cli)
+{
+    return et_cli_text(cli, "data") ? ET_OK : et_cli_refuse(cli, "vocabulary length", "without --data");
+}
+
 /* Data and model come first: what is wrong with them leaves no run behind. */
 static et_status prepare(job *j)
 {
     et_json_writer w;
 
-    if (!et_cli_text(j->cli, "data") && et_cli_refuse(j->cli, "vocabulary length", "without --data"))
+    if (check_options(j->cli)) /* --data may be that of the run */
         return et_error_status();
     const bool goes_on = et_cli_flag(j->cli, "resume") && et_run_has_checkpoint(j->run);
     if (recipe_defaults(j->cli) ||
@@ -291,9 +296,12 @@ static et_status prepare(job *j)
 
 static int train(et_cli *cli)
 {
-    job j = {.cli = cli, .run = et_run_for_training(cli)};
+    job j = {.cli = cli};
     et_train_result result = {0};
-    et_status status = j.run ? prepare(&j) : et_error_status();
+    et_status status = et_cli_flag(cli, "resume") ? ET_OK : check_options(cli);
+
+    if (status == ET_OK)
+        status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
 
     if (status == ET_OK)
         status = run_training(&j, &result);

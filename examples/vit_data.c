@@ -100,7 +100,9 @@ static et_status load_music(bool test, vit_source *out)
 static et_status load_audio(const char *dir, const char *cache, vit_source *out)
 {
     et_collection *c = et_genre_folders(dir);
-    et_status status = c ? vit_sounds_open(c, cache, NULL, &out->sounds, &out->ds) : et_error_status();
+    et_status status = c ? vit_sounds_open(c, cache, NULL, &out->sounds, &out->ds)
+                     : et_error_status() ? et_error_status()
+                     : et_raise(ET_EIO, "%s: the folders of sounds are gone", dir);
 
     et_collection_free(c);
     return status;
@@ -142,9 +144,8 @@ int vit_kind_of(const char *dir, const char *task)
     if (et_gtzan_has(dir, ET_GTZAN_SPECTROGRAM))
         return VIT_SPECTROGRAM;
     if (!(c = et_genre_folders(dir))) {
-        if (et_error_status() != ET_EIO)
+        if (et_error_status())
             return et_error_status();
-        et_error_clear();
         return (int)et_raise(ET_EIO, "%s: neither GTZAN's spectrograms (spec128x57.npy and tracks.csv) nor a "
                                      "folder of sounds for each genre there", dir);
     }

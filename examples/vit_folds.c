@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "examples/common/interrupt.h"
+#include "examples/vit_read.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
 
@@ -214,6 +215,8 @@ int vit_train(et_cli *cli)
     if (!status)
         status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), vit_centres_bands(cli),
                           false, &source);
+    if (!status && run && et_run_config(run))
+        status = vit_check_genres(run, &source.ds->classes);
     if (!status && !run) {
         vit_job j = {.cli = cli, .source = &source, .fold = folds[0]};
         if (!(status = vit_job_load(&j)))

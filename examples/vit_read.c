@@ -27,7 +27,7 @@ static bool is_name(const et_json_value *v, const char *name)
 }
 
 /* Whether the data have the genres that the run learned, where it says so, in the same order. */
-static et_status check_genres(const et_run *run, const et_names *genres)
+et_status vit_check_genres(const et_run *run, const et_names *genres)
 {
     const et_json_value *list = et_json_get(et_run_config(run), "genres"), *v = list ? list->first : NULL;
 
@@ -52,7 +52,7 @@ static et_status open_reading(et_cli *cli, reading *s)
                         learned_data ? "recordings" : "a built-in task", learned_data ? "" : "out");
     if ((kind = vit_kind_of(dir, et_cli_text(cli, "task"))) < 0 || vit_refuse(cli, (vit_kind)kind) ||
         vit_load((vit_kind)kind, dir, et_run_cache_fits(s->run, cli) ? et_cli_text(cli, "cache") : NULL,
-                 vit_centres_bands(cli), true, &s->source) || check_genres(s->run, &s->source.ds->classes))
+                 vit_centres_bands(cli), true, &s->source) || vit_check_genres(s->run, &s->source.ds->classes))
         return et_error_status();
     s->windows = s->source.sounds ? s->source.ds : vit_windows_of(cli, s->source.ds);
     et_status status = s->windows ? et_split_all(s->windows, &s->items) : et_error_status();

@@ -99,6 +99,18 @@ START_TEST(gtzan)
     ck_assert_int_eq(at(c->split, 1), -1);
     ck_assert_str_eq(c->splits.items[at(c->split, 2)], "train");
     et_collection_free(c);
+    make_folder("g/samples"); /* sounds beside the genres are none of them */
+    put_sound("g/samples/one.wav", 5);
+    made(c = et_genre_folders(in_dir("g")));
+    ck_assert_int_eq(et_collection_size(c), 3);
+    ck_assert_int_eq(c->classes.n, 10);
+    et_collection_free(c);
+    made(c = et_genre_folders(in_dir("g/genres"))); /* polka is none of GTZAN's */
+    ck_assert_int_eq(c->classes.n, 3);
+    et_collection_free(c);
+    ck_assert_ptr_null(et_genre_folders(in_dir("g/genres/polka")));
+    ck_assert_int_eq(et_error_status(), ET_OK);
+    fails_null(et_genre_folders(in_dir("nowhere")), ET_EIO, "nowhere");
     put_text("other.csv", "track,split\nrock.00001,a\nrock.00001,b\n");
     fails_null(et_gtzan_recordings(in_dir("g"), in_dir("other.csv")), ET_EFORMAT,
                "other.csv:3: column 'track'");

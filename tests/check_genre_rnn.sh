@@ -62,7 +62,7 @@ while read -r words; do
     expect "eval of $words" run eval --out "kind$n"
 done << 'END'
 --cell rnn --score dot
---cell gru --score general --bidirectional
+--cell gru --score general --attention 4 --bidirectional
 --cell lstm --score additive --attention 4
 --cell lstm --bidirectional --attend-input
 --cell rnn --pooling last --bidirectional

@@ -185,6 +185,7 @@ expect "are as many as there are folders" says '129 features, 2 classes$'
 expect "are judged" run eval --out mixed-run --data mixed
 mv mixed/polka mixed/swing
 misuse "mixed-run learned other genres: its number 2 is not swing" eval --out mixed-run --data mixed
+misuse "mixed-run learned other genres: its number 2 is not swing" train --out mixed-run --data mixed --resume --epochs 9
 misuse "smaller than a patch" train --task waves --out bad --patch-height 33
 misuse "neither GTZAN's spectrograms" train --out bad --data "$dir/half"
 misuse "pooling" train --out bad --pooling most

@@ -45,6 +45,16 @@ START_TEST(sums_and_means)
     y = PARAM((2, 3), 1, 2, 3, 4, 5, 6);
     WORKS(et_backward(et_sum(et_linear(nothing(0, 3), y, NULL), 0, NULL, false)));
     GRAD_HOLDS(y, (2, 3), 0, 0, 0, 0, 0, 0);
+    for (int way = 0; way < 5; way++) {
+        et_tensor *h, *mean = REAL((2), 0, 0), *var = REAL((2), 1, 1);
+        y = PARAM((2, 3), 1, 2, 3, 4, 5, 6);
+        h = et_linear(nothing(0, 3), y, NULL);
+        h = way < 2 ? et_logsumexp(h, way, false) : way == 2 ? et_layer_norm(h, NULL, NULL, 1e-5)
+          : way == 3 ? et_batch_norm(h, mean, var, NULL, NULL, false, 0.1, 1e-5)
+                     : et_max(h, ET_DIMS(1), false);
+        WORKS(et_backward(et_sum(h, 0, NULL, false)));
+        GRAD_HOLDS(y, (2, 3), 0, 0, 0, 0, 0, 0);
+    }
     FAILS(et_sum(x, ET_DIMS(1, 1), false), ET_EINVAL, "sum: dimension 1 is named twice");
     FAILS(et_mean(x, ET_DIMS(0, -3), false), ET_EINVAL, "dimension 0 is named twice");
     FAILS(et_sum(x, ET_DIMS(3), false), ET_EINVAL, "dimension 3 of a tensor with 3");

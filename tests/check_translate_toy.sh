@@ -57,8 +57,9 @@ misuse "beam" eval --out learned --beam 65
 misuse "--length-penalty is an option of eval, not of train" train --out bad --length-penalty 1
 misuse "--length-penalty has no meaning with --beam 1" eval --out learned --beam 1 --length-penalty 1
 misuse "--length-penalty has no meaning with --beam 1" translate --out learned abc --beam 1 --length-penalty 1
-misuse "--vocabulary has no meaning without --data" train --out bad --vocabulary 300
-misuse "--length has no meaning without --data" train --out bad --length 16
+misuse "--vocabulary has no meaning without --data" train --out refused --vocabulary 300
+misuse "--length has no meaning without --data" train --out refused --length 16
+expect "which is told before a folder is made" test ! -e refused
 misuse "learned learned to reverse sequences: judge it without --data" eval --out learned --data data
 
 # Other captions are read with the run's own words, in judging and in going on.
