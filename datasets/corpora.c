@@ -102,9 +102,11 @@ static et_status take_splits(et_build *b, const et_csv *t)
     return status;
 }
 
+/* Where GTZAN's genres may lie: in the folder itself, or below it. */
+static const char *const below[] = {"", "genres", "genres_original"};
+
 et_collection *et_gtzan_recordings(const char *dir, const char *tracks)
 {
-    static const char *const below[] = {"", "genres", "genres_original"};
     char *top = NULL, *own = NULL;
     et_build b;
 
@@ -129,7 +131,7 @@ et_collection *et_gtzan_recordings(const char *dir, const char *tracks)
         }
     }
     if (b.status == ET_OK && b.c->names.n == 0)
-        b.status = et_raise(ET_EIO, "%s: no folders of GTZAN's genres with sounds in it", dir);
+        b.status = et_raise(ET_EFORMAT, "%s: no folders of GTZAN's genres with sounds in it", dir);
     if (b.status == ET_OK && !tracks) {
         if (!(own = et_path_join(dir, "tracks.csv")))
             b.status = et_error_status();
@@ -154,10 +156,10 @@ static bool is_gtzan_genre(const char *name)
     return false;
 }
 
-/* True if there is a folder of one of GTZAN's genres in dir/below. */
-static bool has_genres(const char *dir, const char *below)
+/* True if there is a folder of one of GTZAN's genres in dir/place. */
+static bool has_genres(const char *dir, const char *place)
 {
-    char *top = et_path_join(dir, below);
+    char *top = et_path_join(dir, place);
     bool found = false;
 
     for (int g = 0; top && g < ET_GTZAN_GENRES && !found; g++) {
@@ -171,7 +173,7 @@ static bool has_genres(const char *dir, const char *below)
 
 et_collection *et_genre_folders(const char *dir)
 {
-    if (dir && (has_genres(dir, "genres") || has_genres(dir, "genres_original")))
+    if (dir && (has_genres(dir, below[1]) || has_genres(dir, below[2])))
         return et_gtzan_recordings(dir, NULL);
 
     et_collection *c = et_folder_of_classes(dir);

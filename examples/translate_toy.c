@@ -302,7 +302,6 @@ static int train(et_cli *cli)
 
     if (status == ET_OK)
         status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
-
     if (status == ET_OK)
         status = run_training(&j, &result);
     if (status == ET_OK && !result.interrupted)

@@ -26,7 +26,6 @@ static bool is_name(const et_json_value *v, const char *name)
            (strcmp(v->string, name) == 0 || strstr(v->string, "\xEF\xBF\xBD"));
 }
 
-/* Whether the data have the genres that the run learned, where it says so, in the same order. */
 et_status vit_check_genres(const et_run *run, const et_names *genres)
 {
     const et_json_value *list = et_json_get(et_run_config(run), "genres"), *v = list ? list->first : NULL;
