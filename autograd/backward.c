@@ -341,10 +341,6 @@ static et_status step(et_node *n)
     et_scratch_free(n);
     if (!status && clean)
         status = check_new_gradients(n);
-    if (status && !et_error_status())
-        et_op_raise(n, status, "backward failed");
-    if (status == ET_ENOMEM)
-        et_fail_status(n->op->name);
     return status;
 }
 
@@ -373,8 +369,7 @@ static et_status step_graph(et_node *n)
             continue;
         et_tensor *g = et_same_shape(gx[i], x) ? gx[i] : et_sum_to_size(gx[i], x->ndim, x->shape);
         x->acc = g && x->acc ? et_add(x->acc, g) : g;
-        if (!g || !x->acc)
-            status = et_error_status();
+        status = et_error_status();
     }
     if (gx != few)
         et_pool_free(gx);
@@ -401,11 +396,11 @@ static void forget(et_tape *tape, int64_t length, bool graph)
         et_node *n = tape->nodes[i];
         for (int k = 0; k < n->n_in + n->n_out; k++) {
             et_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
-            if (t && t->acc) {
-                if (!graph)
-                    et_free(t->acc);
-                t->acc = NULL;
-            }
+            if (!t)
+                continue;
+            if (!graph)
+                et_free(t->acc);
+            t->acc = NULL;
         }
     }
 }
@@ -433,6 +428,10 @@ static et_status visit(et_node *n, const sweep *s, bool graph)
     }
     if (reached)
         status = et_profiled ? profiled_step(n, graph) : graph ? step_graph(n) : step(n);
+    if (status && !et_error_status())
+        et_op_raise(n, status, "backward failed");
+    if (status == ET_ENOMEM)
+        et_fail_status(n->op->name);
     n->needs = needs;
     if (narrowed != few)
         et_pool_free(narrowed);
@@ -450,8 +449,7 @@ static et_status settle_outputs(const et_node *n, const sweep *s, bool graph)
         if (!graph && t->keep && !s->capture) {
             if (et_storage_shared(t->acc) && !unshare(&t->acc))
                 return et_error_status();
-            if (t->grad)
-                et_free(t->grad);
+            et_free(t->grad);
             t->grad = t->acc;
         } else if (!graph) {
             et_free(t->acc);
@@ -507,33 +505,28 @@ static et_status seed(et_tensor *y, const et_tensor *grad, bool graph, bool only
         return et_raise(ET_ESHAPE, "backward: the gradient is %s %s, the tensor %s %s",
                         et_dtype_name(grad->dtype), et_shape_str(grad), et_dtype_name(y->dtype),
                         et_shape_str(y));
-    if (graph && grad) { /* with its history: gradients can be differentiated by the cotangent too */
-        y->acc = y->acc ? et_add(y->acc, (et_tensor *)grad) : (et_tensor *)grad;
-        return y->acc ? ET_OK : et_error_status();
+    if (graph) { /* with its history: gradients can be differentiated by the cotangent too */
+        et_tensor *g = grad ? (et_tensor *)grad : et_ones(y->dtype, y->ndim, y->shape);
+        y->acc = g && y->acc ? et_add(y->acc, g) : g;
+        return et_error_status();
     }
     /* Where backward starts the gradient is read alone (may_hand_on), so the caller's own memory will do,
      * unless it is that of a leaf's gradient, to which rules add before others have read it. */
-    const bool borrowed = only && !graph && grad && !y->acc && !y->keep && et_is_contiguous(grad) &&
-                          !et_storage_may_gather(grad);
-    et_tensor *g = graph      ? et_empty(y->dtype, y->ndim, y->shape)
-                   : borrowed ? et_raw_view(grad, grad->ndim, grad->shape, grad->strides, grad->offset)
-                              : et_empty_owned(y->dtype, y->ndim, y->shape);
+    const bool borrowed = only && grad && !y->keep && et_is_contiguous(grad) && !et_storage_may_gather(grad);
+    et_tensor *g = borrowed ? et_raw_view(grad, grad->ndim, grad->shape, grad->strides, grad->offset)
+                            : et_empty_owned(y->dtype, y->ndim, y->shape);
     if (!g)
         return et_error_status();
     et_status status = borrowed ? ET_OK : grad ? et_copy_into(g, grad) : et_fill(g, 1);
     if (status) {
-        if (!graph)
-            et_free(g);
-        return status;
-    }
-    if (!y->acc) {
+        et_free(g);
+    } else if (!y->acc) {
         y->acc = g;
     } else { /* an output named twice */
         et_kernels_for(g->dtype)->axpby(g->numel, 1, et_data(g), 1, et_data_mut(y->acc));
-        if (!graph)
-            et_free(g);
+        et_free(g);
     }
-    return ET_OK;
+    return status;
 }
 
 /* leaf_too: y may be a leaf, whose gradient by itself is the cotangent. */

@@ -210,14 +210,25 @@ START_TEST(residuals)
     y = et_add(et_mul_scalar(x, 10), y);
     WORKS(et_backward_from(et_mul_scalar(y, 2), NULL, 0));
     GRAD_HOLDS(x, (2), 20 + 2 / pow(cosh(1), 2), 20 + 2 / pow(cosh(2), 2));
-    /* Nor does a later reader of the first what the second gets. */
+    /* Nor does another reader of one what the other gets, before or after the sum. */
+    for (int form = 0; form < 4; form++) {
+        et_zero_grad_of(x);
+        branch = et_mul_scalar(x, 1);
+        y = et_mul_scalar(x, 1);
+        et_tensor *squares = form & 1 ? et_square(y) : NULL;
+        sum = form & 2 ? et_add(y, branch) : et_add(branch, y);
+        y = et_add(sum, squares ? squares : et_square(y));
+        WORKS(et_backward_from(et_mul_scalar(y, 1), NULL, 0));
+        GRAD_HOLDS(x, (2), 4, 6);
+    }
+    /* Nor is it lost where the gradient of a linear layer could lie in place of what that has read. */
     et_zero_grad_of(x);
-    branch = et_mul_scalar(x, 1);
-    y = et_mul_scalar(x, 1);
-    et_tensor *squares = et_square(y);
-    y = et_add(et_add(y, branch), squares);
-    WORKS(et_backward_from(et_mul_scalar(y, 1), NULL, 0));
-    GRAD_HOLDS(x, (2), 4, 6);
+    et_scope *inner = et_scope_open();
+    branch = et_mul_scalar(et_reshape(x, ET_SHAPE(1, 2)), 1);
+    y = et_scope_return(inner, et_add(et_linear(branch, PARAM((2, 2), 1, 2, 3, 4), NULL), branch));
+    WORKS(et_scope_close(inner));
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(x, (2), 5, 7);
 }
 END_TEST
 
@@ -262,11 +273,15 @@ END_TEST
 /* Two losses share their beginning: the first backward has released it. */
 START_TEST(shared_beginning)
 {
-    et_tensor *x = PARAM((2), 1, 2), *h = et_exp(x), *one = et_sum(h, 0, NULL, false), *two;
+    et_tensor *x = PARAM((2), 1, 2), *h, *one, *two;
+    char words[64];
 
-    two = et_sum(et_square(h), 0, NULL, false);
+    snprintf(words, sizeof words, "check_autograd.c:%d: exp: backward has run", __LINE__ + 1);
+    h = et_exp(x);
+    one = et_sum(h, 0, NULL, false);
+    two = et_sum(et_add_scalar(h, 1), 0, NULL, false);
     WORKS(et_backward(one));
-    FAILS_STATUS(et_backward(two), ET_ESCOPE, "check_autograd.c:");
+    FAILS_STATUS(et_backward(two), ET_ESCOPE, words);
 }
 END_TEST
 
@@ -315,11 +330,15 @@ END_TEST
 START_TEST(changed_after_saving)
 {
     et_tensor *x = PARAM((2), 1, 2), *w = PARAM((2), 3, 4), *y, *e;
+    char words[128];
 
     w->name = "encoder.weight";
-    y = et_sum(et_mul(x, w), 0, NULL, false);
+    snprintf(words, sizeof words, "check_autograd.c:%d: mul: backward: operand 1 encoder.weight was changed",
+             __LINE__ + 1);
+    y = et_mul(x, w);
+    y = et_sum(y, 0, NULL, false);
     et_fill(w, 5);
-    FAILS_STATUS(et_backward(y), ET_EVERSION, "mul: backward: operand 1 encoder.weight was changed");
+    FAILS_STATUS(et_backward(y), ET_EVERSION, words);
     ck_assert_ptr_null(et_grad_of(x));
 
     e = et_exp(x); /* reads its result */
@@ -356,21 +375,40 @@ START_TEST(grad_of_anything)
 {
     et_tensor *x = PARAM((2), 1, 2), *other = PARAM((1), 1), *h = et_square(x),
               *y = et_sum(et_exp(h), 0, NULL, false);
-    et_tensor *in[] = {x, h, other, y, x}, *g[5];
+    et_tensor *in[] = {x, h, other, y, x, x}, *g[6];
+    et_scope *empty = et_scope_open_root();
 
-    WORKS(et_grad(1, &y, NULL, 5, in, g, ET_RETAIN_GRAPH));
+    WORKS(et_grad(1, &x, NULL, 1, &x, g, 0)); /* nothing is recorded here */
+    HOLDS(g[0], (2), 1, 1);
+    WORKS(et_scope_close(empty));
+    WORKS(et_grad(1, &y, NULL, 6, in, g, ET_RETAIN_GRAPH));
     HOLDS(g[0], (2), 2 * exp(1), 4 * exp(4));
     HOLDS(g[1], (2), exp(1), exp(4));
     ck_assert_ptr_null(g[2]); /* not reached */
     HOLDS_ONE(g[3], 1);
-    ck_assert_ptr_eq(g[4], g[0]);
+    ck_assert(g[4] == g[0] && g[5] == g[0]);
+    WORKS(et_grad(1, &y, NULL, 2, in + 4, g, ET_RETAIN_GRAPH)); /* side by side */
+    HOLDS(g[0], (2), 2 * exp(1), 4 * exp(4));
+    ck_assert_ptr_eq(g[1], g[0]);
     ck_assert_ptr_null(et_grad_of(x)); /* untouched */
     WORKS(
         et_grad(2, (et_tensor *[]){y, h}, (et_tensor *[]){et_full(ET_F64, 0, NULL, 10), NULL}, 1, in, g, 0));
     HOLDS(g[0], (2), 20 * exp(1) + 2, 40 * exp(4) + 4);
     FAILS_STATUS(et_grad(1, &y, NULL, 1, in, g, 0), ET_ESCOPE, "ET_RETAIN_GRAPH");
 
+    /* Of what lies between rules that work in place. */
+    in[0] = et_mul_scalar(x, 2);
+    in[1] = et_exp(in[0]);
+    in[2] = et_add_scalar(in[1], 1);
+    y = et_mul_scalar(in[2], 3);
+    WORKS(et_grad(1, &y, NULL, 4, in, g, 0));
+    HOLDS(g[0], (2), 3 * exp(2), 3 * exp(4));
+    HOLDS(g[1], (2), 3, 3);
+    HOLDS(g[2], (2), 3, 3);
+    ck_assert_ptr_null(g[3]);
+
     y = et_sum(x, 0, NULL, false);
+    in[0] = x;
     FAILS_STATUS(et_grad(1, &y, NULL, 1, (et_tensor *[]){REAL((1), 1)}, g, 0), ET_EGRAD,
                  "input 0 does not require");
     FAILS_STATUS(et_grad(1, &y, NULL, 1, (et_tensor *[]){NULL}, g, 0), ET_EINVAL, "input 0 is NULL");
@@ -382,6 +420,30 @@ START_TEST(grad_of_anything)
     et_no_grad_begin();
     FAILS_STATUS(et_grad(1, &y, NULL, 1, in, g, ET_CREATE_GRAPH), ET_EGRAD, "inside et_no_grad_begin");
     et_no_grad_end();
+}
+END_TEST
+
+/* An output named twice has the sum of the cotangents, which stay what they are. */
+START_TEST(grad_of_one_twice)
+{
+    et_tensor *x = PARAM((2), 1, 2), *c = PARAM((2), 3, 4), *y = et_square(x), *out[] = {y, y}, *g, *second;
+
+    for (int flags = ET_RETAIN_GRAPH; flags <= (ET_RETAIN_GRAPH | ET_CREATE_GRAPH); flags++)
+        for (int form = 0; form < 4; form++) { /* ones or c, ones or c */
+            et_tensor *cotangents[] = {form & 1 ? c : NULL, form & 2 ? c : NULL};
+            const int ones = 2 - (form & 1) - form / 2;
+            WORKS(et_grad(2, out, cotangents, 1, &x, &g, flags));
+            HOLDS(g, (2), 2 * (ones + (2 - ones) * 3), 4 * (ones + (2 - ones) * 4));
+            HOLDS(c, (2), 3, 4);
+            if (flags & ET_CREATE_GRAPH && ones < 2) {
+                WORKS(et_grad(1, &g, NULL, 1, &c, &second, ET_RETAIN_GRAPH));
+                HOLDS(second, (2), (2 - ones) * 2, (2 - ones) * 4);
+            }
+        }
+    FAILS_STATUS(et_grad(2, (et_tensor *[]){y, NULL}, NULL, 1, &x, &g, 0), ET_EINVAL, "tensor is NULL");
+    FAILS_STATUS(et_grad(2, (et_tensor *[]){NULL, y}, NULL, 1, &x, &g, 0), ET_EINVAL, "tensor is NULL");
+    et_release(c);
+    FAILS_STATUS(et_grad(1, &y, &c, 1, &x, &g, 0), ET_ESCOPE, "released");
 }
 END_TEST
 
@@ -423,11 +485,119 @@ END_TEST
 START_TEST(once_only)
 {
     et_tensor *x = PARAM((2, 2), 1, 2, 3, 5), *w = PARAM((1, 2), 1, 2), *g;
-    et_tensor *y = et_sum(et_linear_act(x, w, NULL, ET_ACT_TANH), 0, NULL, false);
+    et_tensor *h = et_linear_act(x, w, NULL, ET_ACT_RELU), *y[] = {et_sum(h, 0, NULL, false), h};
 
-    FAILS_STATUS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_EGRAD,
-                 "linear_act: can be differentiated once only");
-    WORKS(et_grad(1, &y, NULL, 1, &x, &g, 0));
+    for (int i = 0; i < 2; i++) { /* in the middle of the sweep, and where it begins */
+        FAILS_STATUS(et_grad(1, &y[i], NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_EGRAD,
+                     "linear_act: can be differentiated once only");
+        WORKS(et_grad(1, &y[i], NULL, 1, &x, &g, ET_RETAIN_GRAPH));
+        HOLDS(g, (2, 2), 1, 2, 1, 2);
+    }
+}
+END_TEST
+
+/* An op whose rules use scratch memory; the one named here fails and says no more than that. */
+static enum rule { NONE, FORWARD, REMAKE, BACKWARD, GRAPH } failing;
+
+static et_status begin_rule(et_node *n, enum rule rule)
+{
+    return !et_scratch(n, 1) ? et_error_status() : failing == rule ? ET_EINVAL : ET_OK;
+}
+
+static et_status copy_shape(et_node *n) { return et_out_like(n, 0, 0); }
+
+static et_status copy_fwd(et_node *n)
+{
+    et_status status = begin_rule(n, FORWARD);
+
+    return status || !et_save_extra(n, 0, ET_F64, 0, NULL) ? status : et_copy_into(n->out[0], n->in[0]);
+}
+
+static et_status copy_remake(et_node *n, void *y)
+{
+    memset(y, 0, sizeof(double));
+    et_status status = begin_rule(n, REMAKE);
+
+    if (!status)
+        memcpy(y, et_data(n->in[0]), (size_t)n->in[0]->numel * sizeof(double));
+    return status;
+}
+
+static et_status copy_bwd(et_node *n)
+{
+    et_saved_over(n, 0);
+    et_status status = begin_rule(n, BACKWARD);
+
+    return status ? status : et_gx_pass(n, 0);
+}
+
+static et_status copy_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
+{
+    gx[0] = gy[0];
+    return begin_rule(n, GRAPH);
+}
+
+static const et_op copy_op = {
+    .name = "copy", .args = "r", .n_out = 1, .saves = ET_SAVE_IN(0), .shape = copy_shape, .fwd = copy_fwd,
+    .remake = copy_remake, .remake_reads = ET_SAVE_IN(0), .bwd = copy_bwd, .bwd_graph = copy_graph,
+};
+
+/* Its error names the op; what the rule has spoilt is not used again. */
+START_TEST(failing_rules)
+{
+    et_tensor *x = PARAM((2), 1, 2), *y, *g;
+
+    failing = FORWARD;
+    FAILS(et_apply1(&copy_op, 1, &x, NULL, 0), ET_EINVAL, "copy: failed");
+    failing = NONE;
+    et_scope *inner = et_scope_open();
+    y = et_scope_return(inner, et_square(et_apply1(&copy_op, 1, &x, NULL, 0)));
+    WORKS(et_scope_close(inner));
+    failing = REMAKE;
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EINVAL, "copy: its result could not be made again");
+    failing = GRAPH;
+    FAILS_STATUS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_EINVAL, "copy: backward failed");
+    failing = NONE;
+    WORKS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH));
+    HOLDS(g, (2), 2, 4);
+    WORKS(et_backward_from(y, NULL, 0));
+    GRAD_HOLDS(x, (2), 2, 4);
+
+    y = et_apply1(&copy_op, 1, &x, NULL, 0);
+    failing = BACKWARD;
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EINVAL, "copy: backward failed");
+    failing = NONE;
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_ESCOPE, "copy: backward has run through this op already");
+}
+END_TEST
+
+/* A sweep that fails leaves nothing behind that the next would add to. */
+START_TEST(after_failure)
+{
+    et_tensor *x = PARAM((2), 1, 2), *w = PARAM((2), 3, 4), *h = et_mul_scalar(x, 2), *bad = et_mul(h, w);
+    et_tensor *p = PARAM((1), 1), *q = PARAM((1), 1), *y = et_square(x), *g[4];
+    et_tensor *in[] = {p, h, x, q}, *out[] = {p, q, h, et_add(bad, et_mul_scalar(h, 3))}, *starts[] = {y, h};
+
+    et_fill(w, 5);
+    for (int flags = ET_RETAIN_GRAPH; flags <= (ET_RETAIN_GRAPH | ET_CREATE_GRAPH); flags++) {
+        FAILS_STATUS(et_grad(4, out, NULL, 4, in, g, flags), ET_EVERSION, "mul: backward: operand 1");
+        FAILS_STATUS(et_grad(2, starts, (et_tensor *[]){NULL, p}, 1, &x, g, flags), ET_ESHAPE, "[1]");
+        WORKS(et_grad(3, out, NULL, 4, in, g, ET_RETAIN_GRAPH));
+        HOLDS(g[0], (1), 1);
+        HOLDS(g[1], (2), 1, 1);
+        HOLDS(g[2], (2), 2, 2);
+        HOLDS(g[3], (1), 1);
+        WORKS(et_grad(1, &y, NULL, 1, &x, g, ET_RETAIN_GRAPH));
+        HOLDS(g[0], (2), 2, 4);
+    }
+    FAILS_STATUS(et_backward_from(out[3], NULL, 0), ET_EVERSION, "mul: backward: operand 1");
+    et_scope *root = et_scope_open_root();
+    y = et_add(et_mul(w, w), et_add_scalar(h, 3));
+    et_fill(w, 6);
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EVERSION, "mul: backward: operand 0");
+    WORKS(et_scope_close(root));
+    WORKS(et_backward_from(et_mul_scalar(h, 7), NULL, 0));
+    GRAD_HOLDS(x, (2), 14, 14);
 }
 END_TEST
 
@@ -625,6 +795,24 @@ START_TEST(anomalies)
 }
 END_TEST
 
+/* Only the rule is to blame that makes one of numbers, whichever operand's gradient that is. */
+START_TEST(anomaly_of_operands)
+{
+    const double huge = 1e200;
+
+    et_set_anomaly(true);
+    for (int i = 0; i < 2; i++) {
+        et_tensor *p[] = {PARAM((1), i ? huge : 1), PARAM((1), i ? 1 : huge)};
+        FAILS_STATUS(et_backward_from(et_mul(p[0], p[1]), REAL((1), huge), 0), ET_ENONFINITE,
+                     "mul: backward made a NaN or infinity");
+        WORKS(et_backward_from(et_mul(p[0], p[1]), NULL, 0)); /* to add to it makes none */
+        et_zero_grad_of(p[i]);
+        WORKS(et_backward_from(et_mul(p[0], p[1]), REAL((1), INFINITY), 0)); /* it was there before */
+    }
+    et_set_anomaly(false);
+}
+END_TEST
+
 /* What a function writes to a file, as text. */
 static char *text_of(et_status (*print)(FILE *))
 {
@@ -701,6 +889,16 @@ START_TEST(wide)
     HOLDS_ONE(y, 3 * 499500.0);
     WORKS(et_backward(y));
     GRAD_HOLDS(x, (1), 499500);
+
+    /* Differentiated twice, by what every second operand is made of. */
+    et_tensor *w = PARAM((1), 2), *g, *second;
+    for (int i = 0; i < 1000; i++)
+        parts[i] = et_mul_scalar(i % 2 ? w : x, i);
+    y = et_sum(et_square(et_concat(1000, parts, 0)), 0, NULL, false);
+    WORKS(et_grad(1, &y, NULL, 1, &w, &g, ET_CREATE_GRAPH));
+    HOLDS(g, (1), 4 * 166666500.0); /* 1 + 9 + 25 + ... + 999^2 = 500 (4 500^2 - 1) / 3 */
+    WORKS(et_grad(1, &g, NULL, 1, &w, &second, 0));
+    HOLDS(second, (1), 2 * 166666500.0);
 }
 END_TEST
 
@@ -744,9 +942,12 @@ int main(void)
     tcase_add_test(tc, changed_after_saving);
     tcase_add_test(tc, accumulates);
     tcase_add_test(tc, grad_of_anything);
+    tcase_add_test(tc, grad_of_one_twice);
     tcase_add_test(tc, hessian);
     tcase_add_test(tc, gradient_penalty);
     tcase_add_test(tc, once_only);
+    tcase_add_test(tc, failing_rules);
+    tcase_add_test(tc, after_failure);
     tcase_add_test(tc, graph_reads);
     tcase_add_test(tc, checkpoints);
     tcase_add_test(tc, grad_of_checkpoint);
@@ -756,6 +957,7 @@ int main(void)
     tcase_set_timeout(tc, 120); /* a million nodes, on any machine */
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_test(tc, anomalies);
+    tcase_add_test(tc, anomaly_of_operands);
     tcase_add_test(tc, tape_text);
     tcase_add_test(tc, long_chain);
     tcase_add_test(tc, wide);

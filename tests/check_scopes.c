@@ -164,6 +164,9 @@ START_TEST(kept)
     et_tensor *x = PARAM((2), 1, 2), *lost = et_square(x), *kept = et_keep(et_mul_scalar(lost, 3));
     et_tensor *loss = et_sum(et_exp(kept), 0, NULL, false);
 
+    WORKS(et_backward_from(loss, et_full(ET_F64, 0, NULL, 5), ET_RETAIN_GRAPH));
+    GRAD_HOLDS(kept, (2), 5 * exp(3), 5 * exp(12));
+    et_zero_grad_of(x);
     WORKS(et_backward(loss));
     HOLDS(kept, (2), 3, 12);
     GRAD_HOLDS(kept, (2), exp(3), exp(12));
@@ -172,6 +175,10 @@ START_TEST(kept)
     ck_assert_ptr_null(et_grad_of(lost));
     ck_assert_ptr_null(et_data(lost));
     PENDING(ET_ESCOPE, "released");
+    /* What is read in another shape has a gradient in its own. */
+    kept = et_keep(et_mul_scalar(PARAM((2, 2), 1, 2, 3, 4), 2));
+    WORKS(et_backward_from(et_mul_scalar(et_reshape(kept, ET_SHAPE(4)), 5), REAL((4), 1, 2, 3, 4), 0));
+    GRAD_HOLDS(kept, (2, 2), 5, 10, 15, 20);
 }
 END_TEST
 
