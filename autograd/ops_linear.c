@@ -180,10 +180,7 @@ static et_status backward_open(et_node *n, backward *p)
     }
     if (et_needs(n, 1))
         p->x = as_rows(n, x, &p->rsx, &p->csx);
-    return !p->gy || (p->act != ET_ACT_NONE && !p->s) || (et_needs(n, 0) && !p->w) ||
-                   (et_needs(n, 1) && !p->x)
-               ? et_error_status()
-               : ET_OK;
+    return et_error_status();
 }
 
 /* dW (+)= dZ^T X of rows first .. first + count - 1, whose dZ is gz. */
