@@ -242,10 +242,14 @@ END_TEST
 
 START_TEST(nearest_misuse)
 {
+    enum { MANY = 9001 }; /* more than are multiplied at a time */
+    static float many[MANY];
     float v[4] = {1, NAN, 0, 1}, query[2] = {1, 1}, score[2];
     int32_t index[2];
 
     FAILS_STATUS(et_nearest(2, 2, v, query, 2, index, score), ET_ENONFINITE, "vector 0 is NaN");
+    many[MANY - 1] = NAN;
+    FAILS_STATUS(et_nearest(MANY, 1, many, query, 2, index, score), ET_ENONFINITE, "vector 9000 is NaN");
     FAILS_STATUS(et_nearest(2, 0, v, query, 2, index, score), ET_EINVAL, "nearest");
     FAILS_STATUS(et_nearest(-1, 2, v, query, 2, index, score), ET_EINVAL, "nearest");
     FAILS_STATUS(et_nearest(2, 2, v, query, 0, index, score), ET_EINVAL, "nearest");

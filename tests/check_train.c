@@ -439,6 +439,99 @@ START_TEST(foreign_checkpoints)
 }
 END_TEST
 
+/* A copy of "all.ckpt" in which the value of a key of its metadata begins with other characters. */
+static const char *damaged(const char *key, const char *with)
+{
+    size_t size;
+    char *data = (char *)get_file(in_dir("all.ckpt"), &size), quoted[80];
+    const char *copy = in_dir("damaged.ckpt");
+
+    snprintf(quoted, sizeof quoted, "\"%s\":\"", key);
+    char *at = strstr(data + 8, quoted); /* behind the length of the header */
+    ck_assert_msg(at, "no %s", quoted);
+    memcpy(at + strlen(quoted), with, strlen(with));
+    put_file(copy, data, size);
+    free(data);
+    return copy;
+}
+
+/* All of a checkpoint comes back; where one number is damaged nothing does. */
+START_TEST(whole_checkpoints)
+{
+    static const char *const keys[] = {"epoch", "step", "phase", "phase_began", "best_epoch", "waited",
+                                       "optim.steps"};
+    et_rng from[2] = {{1, 20, 300}, {4, 50, UINT64_MAX}}, to[2] = {{0}}, none[2] = {{0}};
+    et_named_rng names[2][2] = {{{"a", &from[0]}, {"b", &from[1]}}, {{"b", &to[1]}, {"a", &to[0]}}};
+    const et_metadata meta[2] = {{"size", "1"}, {"depth", "2"}};
+    int64_t phase;
+    task t[2];
+
+    ck_assert(task_make(&t[0]) && task_make(&t[1]));
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(et_optim_step(t[0].o), ET_OK);
+    et_checkpoint_state c = {.module = t[0].m, .optim = t[0].o, .rngs = names[0], .n_rngs = 2,
+                             .metadata = meta, .n_metadata = 2, .epoch = 14, .step = 44, .phase = 13,
+                             .phase_began = 12, .progress = {.best = 1.0 / 3, .best_epoch = 11, .waited = 15}};
+    et_checkpoint_state d = {.module = t[1].m, .optim = t[1].o, .rngs = names[1], .n_rngs = 2,
+                             .metadata = meta, .n_metadata = 2};
+    ck_assert_int_eq(et_checkpoint_save(&c, in_dir("all.ckpt")), ET_OK);
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+        for (int negative = 0; negative < 2; negative++)
+            fails(et_checkpoint_load(&d, damaged(keys[k], negative ? "-4" : "x")), ET_EFORMAT, keys[k]);
+    fails(et_checkpoint_load(&d, damaged("best", "x")), ET_EFORMAT, "\"best\"");
+    fails(et_checkpoint_load(&d, damaged("rng.a", "1_20")), ET_EFORMAT, "\"a\" is damaged");
+    fails(et_checkpoint_load(&d, damaged("rng.b", "x")), ET_EFORMAT, "\"b\" is damaged");
+    fails(et_checkpoint_load(&d, damaged("run.size", "3")), ET_EINVAL, "size = 3, not 1");
+    fails(et_checkpoint_load(&d, damaged("run.depth", "3")), ET_EINVAL, "depth = 3, not 2");
+    fails(et_checkpoint_phase(damaged("etude.checkpoint", "x"), &phase), ET_EFORMAT, "no checkpoint");
+    ck_assert(!d.epoch && !d.step && !d.phase && !d.phase_began && memcmp(to, none, sizeof to) == 0);
+    ck_assert(d.progress.best == 0 && !d.progress.best_epoch && !d.progress.waited);
+    ck_assert_int_eq(et_optim_steps(t[1].o), 0);
+
+    ck_assert_msg(et_checkpoint_load(&d, in_dir("all.ckpt")) == ET_OK, "%s", et_error_message());
+    ck_assert(d.epoch == 14 && d.step == 44 && d.phase == 13 && d.phase_began == 12);
+    ck_assert(d.progress.best == 1.0 / 3 && d.progress.best_epoch == 11 && d.progress.waited == 15);
+    for (int i = 0; i < 2; i++)
+        ck_assert(to[i].seed == from[i].seed && to[i].stream == from[i].stream &&
+                  to[i].counter == from[i].counter);
+    ck_assert_int_eq(et_optim_steps(t[1].o), 10);
+    ck_assert_int_eq(et_checkpoint_phase(in_dir("all.ckpt"), &phase), ET_OK);
+    ck_assert_int_eq(phase, 13);
+    c.epoch = c.step = c.phase = c.phase_began = c.progress.waited = 0; /* before the first epoch */
+    c.progress.best_epoch = -1;
+    ck_assert_int_eq(et_checkpoint_save(&c, in_dir("all.ckpt")), ET_OK);
+    ck_assert_int_eq(et_checkpoint_load(&d, in_dir("all.ckpt")), ET_OK);
+    ck_assert(d.epoch == 0 && d.progress.best_epoch == -1);
+    ck_assert_int_eq(et_checkpoint_phase(in_dir("all.ckpt"), &phase), ET_OK);
+    ck_assert_int_eq(phase, 0);
+    task_free(&t[0]);
+    task_free(&t[1]);
+}
+END_TEST
+
+START_TEST(wrong_checkpoints)
+{
+    et_rng rng = {0};
+    et_named_rng rngs[2] = {{"a", &rng}, {"b", &rng}};
+    et_metadata meta[2] = {{"k", "v"}, {"l", "w"}};
+    et_module m = {0}; /* not looked at */
+    et_checkpoint_state c = {.rngs = rngs, .n_rngs = 2, .metadata = meta, .n_metadata = 2};
+
+    fails(et_checkpoint_save(NULL, "x"), ET_EINVAL, "checkpoint_save: the checkpoint is NULL");
+    fails(et_checkpoint_save(&c, "x"), ET_EINVAL, "the module is NULL");
+    c.module = &m;
+    fails(et_checkpoint_load(&c, NULL), ET_EINVAL, "checkpoint_load: the path is NULL");
+    rngs[1].name = NULL;
+    fails(et_checkpoint_save(&c, "x"), ET_EINVAL, "generator 1");
+    rngs[0].rng = NULL;
+    fails(et_checkpoint_save(&c, "x"), ET_EINVAL, "generator 0");
+    c.n_rngs = 0, meta[1].value = NULL;
+    fails(et_checkpoint_load(&c, "x"), ET_EINVAL, "metadata 1");
+    meta[0].key = NULL;
+    fails(et_checkpoint_load(&c, "x"), ET_EINVAL, "metadata 0");
+}
+END_TEST
+
 static bool save_and_load(void *user)
 {
     task *t = user;
@@ -492,6 +585,8 @@ int main(void)
     tcase_add_test(tc, scopes_left_open);
     tcase_add_test(tc, wrong_options);
     tcase_add_test(tc, foreign_checkpoints);
+    tcase_add_test(tc, whole_checkpoints);
+    tcase_add_test(tc, wrong_checkpoints);
     tcase_add_test(tc, allocations);
     suite_add_tcase(s, tc);
     return suite_run(s);
