@@ -23,10 +23,11 @@
  * reach. In others, whose ops are given, those that have "bwd", "back", "gradient" or "_grad" in their
  * declaration and what only they reach, or all if the file is named "bwd" or a suite (tests/SUITE.o) judges.
  *
- * For each mutant the file is rewritten below WORK, compiled and linked with everything else
- * unchanged, and the driver runs the checks of the ops concerned, or each suite runs. A failure, a crash or
- * 20 seconds count as caught; what does not compile is not counted, nor what compiles to the same object (as
- * in a branch that the preprocessor leaves out). Exit status 0 if at least 98 % are caught. */
+ * The file as it is must pass its checks. For each mutant it is rewritten below WORK, compiled and linked
+ * with everything else unchanged, and the driver runs the checks of the ops concerned, or each suite runs. A
+ * failure, a crash or 20 seconds count as caught; what does not compile is not counted, nor what compiles to
+ * the same object (as in a branch that the preprocessor leaves out). Exit status 0 if at least 98 % are
+ * caught. */
 #include "config.h"
 
 #include <errno.h>
@@ -126,7 +127,7 @@ static const char *next_given(const char *at)
     return at + n + (at[n] == ',');
 }
 
-/* Arguments of the driver: the ops to check. The composed ones of the same file are made of them. */
+/* Arguments of the driver: the ops to check; m NULL: all. The composed ones of a file are made of them. */
 static void list_ops(const source *s, const mutant *m, char *out, size_t size)
 {
     *out = 0;
@@ -135,7 +136,7 @@ static void list_ops(const source *s, const mutant *m, char *out, size_t size)
             snprintf(out + strlen(out), size - strlen(out), " %.*s", (int)strcspn(op, ","), op);
     for (int composed = 0; composed < 2; composed++)
         for (int o = 0; o < s->n_ops; o++)
-            if (composed ? s->ops[o].composed : s->ops[o].calls[m->function])
+            if (composed ? s->ops[o].composed : !m || s->ops[o].calls[m->function])
                 snprintf(out + strlen(out), size - strlen(out), " %s", s->ops[o].name);
 }
 
@@ -183,28 +184,35 @@ static void run_suites(const settings *set, const job *j)
     }
 }
 
-static void run_mutant(const settings *set, const job *j)
+/* Ends the process: SURVIVED if all checks pass. */
+static void run_checks(const settings *set, const job *j)
 {
-    char command[16384], ops[4096], object[64];
-    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
-
-    snprintf(object, sizeof object, "%d/mutant.o", j->number);
-    compile(set, j, object);
-    snprintf(command, sizeof command, "! cmp -s %s/%s %s/original.o", set->work, object, set->work);
-    run_shell(command, SAME);
+    char ops[4096];
 
     setenv("ETUDE_NUM_THREADS", "2", 1); /* so that what is cut into pieces has more than one */
     setenv("OMP_WAIT_POLICY", "passive", 1); /* others run beside this one */
-    setrlimit(RLIMIT_CPU, &cpu);
-    setrlimit(RLIMIT_AS, &memory);
-    setrlimit(RLIMIT_CORE, &core);
-    alarm(30 * SECONDS); /* by the clock, for what waits forever on a machine that is busy */
     run_suites(set, j);
     setenv("ETUDE_POOL", "system", 1); /* malloc notices who writes past a block */
     list_ops(j->s, j->m, ops, sizeof ops);
     if (*ops)
         link_and_run(set, j, set->link, ops);
     _exit(SURVIVED);
+}
+
+static void run_mutant(const settings *set, const job *j)
+{
+    char command[16384], object[64];
+    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
+
+    snprintf(object, sizeof object, "%d/mutant.o", j->number);
+    compile(set, j, object);
+    snprintf(command, sizeof command, "! cmp -s %s/%s %s/original.o", set->work, object, set->work);
+    run_shell(command, SAME);
+    setrlimit(RLIMIT_CPU, &cpu);
+    setrlimit(RLIMIT_AS, &memory);
+    setrlimit(RLIMIT_CORE, &core);
+    alarm(30 * SECONDS); /* by the clock, for what waits forever on a machine that is busy */
+    run_checks(set, j);
 }
 
 /* --- all of them --------------------------------------------------------------------------------- */
@@ -281,20 +289,28 @@ static void collect(const settings *set, job *jobs, score *sc, time_t start)
     }
 }
 
-/* The object of the source as it is, to compare those of mutants with. No job runs. */
-static void compile_original(const settings *set, const source *s)
+/* The object of the source as it is, to compare those of mutants with. Exits unless it passes the checks: what
+ * fails anyway notices nothing. No job runs. */
+static void try_original(const settings *set, const source *s)
 {
+    const job j = {0, set->jobs, s, NULL};
     const pid_t pid = fork();
-    char path[4096];
+    char text[8192];
+    int status;
 
     if (pid == 0) {
-        snprintf(path, sizeof path, "%s/", set->work);
-        make_folders(path);
-        compile(set, &(job){0, set->jobs, s, NULL}, "original.o");
-        _exit(0);
+        snprintf(text, sizeof text, "%s/", set->work);
+        make_folders(text);
+        snprintf(text, sizeof text, "%d/mutant.o", j.number);
+        compile(set, &j, text);
+        snprintf(text, sizeof text, "cp %s/%d/mutant.o %s/original.o", set->work, j.number, set->work);
+        run_shell(text, NOT_BUILT);
+        run_checks(set, &j);
     }
-    if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+    if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != SURVIVED) {
+        printf("%s: without a change it does not build or pass its checks\n", s->path);
         exit(2);
+    }
 }
 
 static void run_all(const settings *set, const source *sources, mutants *found, int n, score *sc)
@@ -322,7 +338,7 @@ static void run_all(const settings *set, const source *sources, mutants *found, 
             for (; running == set->jobs || (!m && running > 0); running--)
                 collect(set, jobs, sc, start);
             if (m && !original)
-                compile_original(set, &sources[f]);
+                try_original(set, &sources[f]);
             original = true;
             for (int j = 0; m && j < set->jobs; j++) {
                 if (jobs[j].pid)
