@@ -484,6 +484,55 @@ START_TEST(state_files)
 }
 END_TEST
 
+/* SWATS goes on from a file as it would have, before the switch and after it; what is damaged is refused. */
+START_TEST(swats_states)
+{
+    static const char *const keys[] = {"kind", "steps", "switched", "lambda", "rate", "rate_lr"};
+    const et_optim_options options = {.kind = ET_SWATS, .lr = 0.1, .beta2 = 0.9, .switch_eps = 1e3};
+    et_module *m = pair(2, 3);
+
+    for (int saved = 1; saved < 3; saved++) { /* it switches after two steps */
+        et_tensor *start[2] = {NULL}, *end[2][2];
+        double rate[2];
+        for (int again = 0; again < 2; again++) { /* all steps, and those from the file on */
+            et_optim *o = et_optim_new(m, &options, NULL, 0);
+            for (int i = 0; i < 2; i++)
+                if (again)
+                    et_copy_into(et_module_find(m, i ? "b" : "a"), start[i]);
+                else
+                    fill(et_module_find(m, i ? "b" : "a"), i);
+            for (size_t i = 0; again && i < sizeof keys / sizeof keys[0]; i++) {
+                put_damaged(in_dir("damaged"), in_dir("swats"), keys[i], "x");
+                fails(et_optim_load(o, in_dir("damaged")), i ? ET_EFORMAT : ET_EINVAL, i ? keys[i] : "xwats");
+                ck_assert(et_optim_steps(o) == 0 && et_optim_switched(o, NULL) == 0);
+            }
+            if (again)
+                ck_assert_msg(et_optim_load(o, in_dir("swats")) == ET_OK, "%s", et_error_message());
+            for (int step = again ? saved : 0; step < 3; step++) {
+                ck_assert_int_eq(et_optim_switched(o, NULL), step < 2 ? 0 : 2);
+                for (int i = 0; i < 2 && !again && step == saved; i++)
+                    start[i] = et_clone(et_module_find(m, i ? "b" : "a"));
+                if (!again && step == saved)
+                    ck_assert_int_eq(et_optim_save(o, in_dir("swats")), ET_OK);
+                ck_assert_int_eq(et_optim_set_lr(o, step < 2 ? 0.1 : 0.025), ET_OK);
+                give(m, 0.3 + step);
+                ck_assert_int_eq(et_optim_step(o), ET_OK);
+            }
+            et_optim_switched(o, &rate[again]);
+            for (int i = 0; i < 2; i++)
+                end[again][i] = et_clone(et_module_find(m, i ? "b" : "a"));
+            et_optim_free(o);
+        }
+        ck_assert_double_eq(rate[0], rate[1]);
+        for (int i = 0; i < 2; i++) {
+            ck_assert(et_equal(end[0][i], end[1][i]));
+            et_free(start[i]), et_free(end[0][i]), et_free(end[1][i]);
+        }
+    }
+    et_module_free(m);
+}
+END_TEST
+
 /* --- by definition ------------------------------------------------------------------------ */
 
 /* More than a piece, in the middle of the block and behind it; two groups. */
@@ -781,6 +830,7 @@ int main(void)
     tcase_add_test(tc, second_optimiser);
     tcase_add_test(tc, freezing);
     tcase_add_loop_test(tc, state_files, 0, N_RUNS);
+    tcase_add_test(tc, swats_states);
     tcase_add_test(tc, momentum_by_definition);
     tcase_add_test(tc, swats_by_definition);
     tcase_add_test(tc, huge_norm);

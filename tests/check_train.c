@@ -439,20 +439,11 @@ START_TEST(foreign_checkpoints)
 }
 END_TEST
 
-/* A copy of "all.ckpt" in which the value of a key of its metadata begins with other characters. */
+/* A copy of "all.ckpt" with a number of its metadata damaged. */
 static const char *damaged(const char *key, const char *with)
 {
-    size_t size;
-    char *data = (char *)get_file(in_dir("all.ckpt"), &size), quoted[80];
-    const char *copy = in_dir("damaged.ckpt");
-
-    snprintf(quoted, sizeof quoted, "\"%s\":\"", key);
-    char *at = strstr(data + 8, quoted); /* behind the length of the header */
-    ck_assert_msg(at, "no %s", quoted);
-    memcpy(at + strlen(quoted), with, strlen(with));
-    put_file(copy, data, size);
-    free(data);
-    return copy;
+    put_damaged(in_dir("damaged.ckpt"), in_dir("all.ckpt"), key, with);
+    return in_dir("damaged.ckpt");
 }
 
 /* All of a checkpoint comes back; where one number is damaged nothing does. */

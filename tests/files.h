@@ -115,4 +115,18 @@ static inline unsigned char *get_file(const char *path, size_t *size)
     return data;
 }
 
+/* A copy of a safetensors file in which the value of a key of its metadata begins with other characters. */
+static inline void put_damaged(const char *copy, const char *path, const char *key, const char *with)
+{
+    size_t size;
+    char *data = (char *)get_file(path, &size), quoted[80];
+
+    snprintf(quoted, sizeof quoted, "\"%s\":\"", key);
+    char *at = strstr(data + 8, quoted); /* behind the length of the header */
+    ck_assert_msg(at, "no %s in %s", quoted, path);
+    memcpy(at + strlen(quoted), with, strlen(with));
+    put_file(copy, data, size);
+    free(data);
+}
+
 #endif
