@@ -485,9 +485,10 @@ END_TEST
 START_TEST(once_only)
 {
     et_tensor *x = PARAM((2, 2), 1, 2, 3, 5), *w = PARAM((1, 2), 1, 2), *g;
-    et_tensor *h = et_linear_act(x, w, NULL, ET_ACT_RELU), *y[] = {et_sum(h, 0, NULL, false), h};
+    et_tensor *alone = et_linear_act(x, w, NULL, ET_ACT_RELU);
+    et_tensor *y[] = {alone, et_sum(et_linear_act(x, w, NULL, ET_ACT_RELU), 0, NULL, false)};
 
-    for (int i = 0; i < 2; i++) { /* in the middle of the sweep, and where it begins */
+    for (int i = 0; i < 2; i++) { /* where the sweep begins, and further down */
         FAILS_STATUS(et_grad(1, &y[i], NULL, 1, &x, &g, ET_CREATE_GRAPH), ET_EGRAD,
                      "linear_act: can be differentiated once only");
         WORKS(et_grad(1, &y[i], NULL, 1, &x, &g, ET_RETAIN_GRAPH));
@@ -496,12 +497,15 @@ START_TEST(once_only)
 }
 END_TEST
 
-/* An op whose rules use scratch memory; the one named here fails and says no more than that. */
-static enum rule { NONE, FORWARD, REMAKE, BACKWARD, GRAPH } failing;
+/* An op whose rules use scratch memory; the one named here fails, most without a word. With CONSTANT its
+ * recorded derivative is zero. */
+static enum rule { NONE, FORWARD, REMAKE, BACKWARD, GRAPH, CONSTANT } failing;
 
 static et_status begin_rule(et_node *n, enum rule rule)
 {
-    return !et_scratch(n, 1) ? et_error_status() : failing == rule ? ET_EINVAL : ET_OK;
+    if (!et_scratch(n, 1))
+        return et_error_status();
+    return failing != rule ? ET_OK : rule == BACKWARD ? et_raise(ET_ENOMEM, "out of memory") : ET_EINVAL;
 }
 
 static et_status copy_shape(et_node *n) { return et_out_like(n, 0, 0); }
@@ -533,7 +537,8 @@ static et_status copy_bwd(et_node *n)
 
 static et_status copy_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
-    gx[0] = gy[0];
+    if (failing != CONSTANT)
+        gx[0] = gy[0];
     return begin_rule(n, GRAPH);
 }
 
@@ -565,9 +570,19 @@ START_TEST(failing_rules)
 
     y = et_apply1(&copy_op, 1, &x, NULL, 0);
     failing = BACKWARD;
-    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EINVAL, "copy: backward failed");
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_ENOMEM, "copy: out of memory");
     failing = NONE;
     FAILS_STATUS(et_backward_from(y, NULL, 0), ET_ESCOPE, "copy: backward has run through this op already");
+
+    inner = et_scope_open();
+    y = et_scope_return(inner, et_square(et_apply1(&copy_op, 1, &x, NULL, 0)));
+    WORKS(et_scope_close(inner));
+    failing = REMAKE;
+    FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EINVAL, "copy: its result could not be made again");
+    failing = CONSTANT;
+    y = et_square(et_apply1(&copy_op, 1, &x, NULL, 0));
+    WORKS(et_grad(1, &y, NULL, 1, &x, &g, ET_CREATE_GRAPH));
+    ck_assert_ptr_null(g);
 }
 END_TEST
 
@@ -592,7 +607,8 @@ START_TEST(after_failure)
     }
     FAILS_STATUS(et_backward_from(out[3], NULL, 0), ET_EVERSION, "mul: backward: operand 1");
     et_scope *root = et_scope_open_root();
-    y = et_add(et_mul(w, w), et_add_scalar(h, 3));
+    bad = et_mul(w, w);
+    y = et_add(bad, et_add_scalar(h, 3));
     et_fill(w, 6);
     FAILS_STATUS(et_backward_from(y, NULL, 0), ET_EVERSION, "mul: backward: operand 0");
     WORKS(et_scope_close(root));
@@ -784,7 +800,7 @@ START_TEST(anomalies)
     /* Forward is finite, backward is not: the slope of sqrt at 0. */
     x = PARAM((2), 0, 4);
     snprintf(place, sizeof place, "check_autograd.c:%d: sqrt: backward made a NaN or infinity", __LINE__ + 1);
-    y = et_sqrt(x);
+    y = et_sqrt(et_mul_scalar(x, 2));
     FAILS_STATUS(et_backward_from(y, NULL, 0), ET_ENONFINITE, place);
     /* No op is to blame for what a leaf brings along. */
     x = PARAM((2), NAN, 4);

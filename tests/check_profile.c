@@ -192,6 +192,34 @@ START_TEST(many_operands)
 }
 END_TEST
 
+/* What backward makes again is a call of forward, which reads and writes as many elements. */
+START_TEST(made_again)
+{
+    et_tensor *x = leaf(2, (int64_t[]){3, 4}, 1);
+    double bytes[2];
+
+    for (int scoped = 0; scoped < 2; scoped++) {
+        et_profile *p = et_profile_begin(0);
+        et_scope *scope = et_scope_open(), *inner = scoped ? et_scope_open() : NULL;
+        et_tensor *y = et_sum(et_square(et_layer_norm(x, NULL, NULL, 1e-5)), 0, NULL, false);
+        if (inner) {
+            y = et_scope_return(inner, y);
+            et_scope_close(inner);
+        }
+        ck_assert_int_eq(et_backward(y), ET_OK);
+        et_scope_close(scope);
+        et_profile_end(p);
+        const et_profile_row r = row_of(p, "layer_norm", ET_PROFILE_FORWARD);
+        ck_assert(r.calls == 1 + scoped && r.flops == 0 && r.seconds >= 0 && r.seconds < 60);
+        ck_assert_int_eq(row_of(p, "layer_norm", ET_PROFILE_BACKWARD).calls, 1);
+        bytes[scoped] = r.bytes;
+        et_profile_free(p);
+    }
+    ck_assert_double_eq(bytes[1] - bytes[0], 4 * (12 + 12));
+    et_free(x);
+}
+END_TEST
+
 /* --- time ------------------------------------------------------------------------------------- */
 
 static et_tensor *segment(et_tensor *const *in, int n_in, void *user)
@@ -490,6 +518,7 @@ int main(void)
     tcase_add_test(tc, counts_are_those_of_the_tape);
     tcase_add_test(tc, arithmetic_and_bytes);
     tcase_add_test(tc, many_operands);
+    tcase_add_test(tc, made_again);
     tcase_add_test(tc, time_inside_time);
     tcase_add_test(tc, recorded_backward);
     tcase_add_test(tc, parts_that_do_not_match);
