@@ -9,10 +9,11 @@ et_status et_bands_apply(int64_t n, const et_band *bands, const float *weights, 
 {
     const et_kernels *k = et_kernels_for(ET_F32);
     const int64_t lanes = k->lanes;
-    float *rows = et_pool_alloc((size_t)((bins + n) * lanes) * sizeof *rows), *sums = rows + bins * lanes;
+    float *rows = et_pool_alloc((size_t)((bins + n) * lanes) * sizeof *rows), *sums;
 
     if (!rows)
         return ET_ENOMEM;
+    sums = rows + bins * lanes;
     for (int64_t t = 0; t < frames; t += lanes) {
         const int count = frames - t < lanes ? (int)(frames - t) : (int)lanes;
         k->fft_load(bins, count, x + t * bins, bins, NULL, rows, lanes);

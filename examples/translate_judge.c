@@ -75,7 +75,8 @@ et_status translate_judge(const et_encoder_decoder *m, const translate_data *d, 
     double loss = 0;
 
     most = most < items->n ? most : items->n;
-    int32_t *made = et_alloc((size_t)(2 * most * T) * sizeof *made + 1), *truth = made + most * T;
+    int32_t *made = et_alloc((size_t)(2 * most * T) * sizeof *made + 1),
+            *truth = made ? made + most * T : NULL;
     if (!made)
         return et_error_status();
     o.max_length = T;
