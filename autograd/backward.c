@@ -188,7 +188,7 @@ et_status et_gx_share(et_node *n, int i)
     if (!gy || running->capture || !x->node || x->acc || x->keep || !et_same_shape(gy, x))
         return et_gx_sum(n, i, gy);
     x->acc = et_own(et_detach(gy));
-    return x->acc ? ET_OK : et_error_status();
+    return et_error_status();
 }
 
 et_status et_gx_pass(et_node *n, int i)

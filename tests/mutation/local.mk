@@ -35,12 +35,20 @@ MUTATION_FILES = $(op_sources) \
 
 if HAVE_CHECK
 MUTATION_SUITES = \
+	autograd/backward.c=@check_autograd,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
+	nn/checkpoint.c=@check_train \
+	nn/nearest.c=@check_search \
 	nn/optim.c=@check_optim,@check_profile \
 	nn/optim_blocks.c=@check_optim \
-	nn/optim_state.c=@check_optim \
+	nn/optim_state.c=@check_optim,@check_train \
 	nn/optim_swats.c=@check_optim \
-	tensor/pool.c=@check_pool
-mutation_suites = tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT)
+	nn/pairs.c=@check_train,@check_optim \
+	tensor/pool.c=@check_pool \
+	tensor/scope.c=@check_scopes,@check_autograd,@check_remake
+mutation_suites = \
+	tests/check_autograd.$(OBJEXT) tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) \
+	tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
+	tests/check_search.$(OBJEXT) tests/check_train.$(OBJEXT)
 endif
 
 # Ops whose derivatives are elementwise kernels.
