@@ -340,31 +340,33 @@ START_TEST(attention_packed)
 }
 END_TEST
 
+/* Each weight of all, in row-major order, has a word of the generator to itself. */
 START_TEST(attention_dropout)
 {
-    enum { T = 120 };
-    et_tensor *q = random_tensor(ET_F64, ET_SHAPE(1, 2, T, 4), 1),
-              *k = random_tensor(ET_F64, ET_SHAPE(1, 2, T, 4), 2);
-    et_tensor *eye = et_zeros(ET_F64, ET_SHAPE(1, 2, T, T)), *w;
-    et_rng rng = et_rng_make(3, 0), again = rng;
-    et_attention_opts opts = {.dropout = 0.25, .rng = &rng};
-    int64_t kept = 0;
+    enum { B = 2, H = 2, TQ = 120, TK = 121 };
+    et_tensor *q = random_tensor(ET_F64, ET_SHAPE(B, H, TQ, 4), 1),
+              *k = random_tensor(ET_F64, ET_SHAPE(B, H, TK, 4), 2);
+    et_tensor *eye = et_zeros(ET_F64, ET_SHAPE(B, H, TK, TK)), *w;
+    et_rng rng = et_rng_make(3, 0), words, again = rng;
+    et_attention_opts opts = {.dropout = 0.25, .rng = &rng, .causal = _i};
+    int64_t kept = 0, seen = 0;
 
-    for (int64_t i = 0; i < T; i++)
-        for (int64_t h = 0; h < 2; h++)
-            et_set(eye, (const int64_t[]){0, h, i, i}, 1);
+    et_rng_u32(&rng); /* not only from the beginning of a stream */
+    again = words = rng;
+    for (int64_t i = 0; i < B * H * TK; i++)
+        et_set(eye, (const int64_t[]){i / TK / H, i / TK % H, i % TK, i % TK}, 1);
     /* with V = I the result is the weights after dropout */
     et_tensor *y = et_attention_weights(q, k, eye, NULL, &opts, &w);
     ck_assert_ptr_nonnull(y);
-    ck_assert_int_eq((int64_t)(rng.counter - again.counter), 2 * T * T);
-    for (int64_t h = 0; h < 2; h++)
-        for (int64_t i = 0; i < T; i++)
-            for (int64_t j = 0; j < T; j++) {
-                double got = at4(y, 0, h, i, j), full = at4(w, 0, h, i, j) / 0.75;
-                ck_assert(got == 0 || fabs(got - full) < 1e-13);
-                kept += got != 0;
-            }
-    ck_near((double)kept / (2.0 * T * T), 0.75, 0.02);
+    ck_assert_int_eq((int64_t)(rng.counter - again.counter), B * H * TQ * TK);
+    for (int64_t at = 0; at < B * H * TQ * TK; at++) {
+        const int64_t b = at / TK / TQ / H, h = at / TK / TQ % H, i = at / TK % TQ, j = at % TK;
+        const bool keep = et_rng_u32(&words) >= 1u << 30;
+        ck_near(at4(y, b, h, i, j), keep ? at4(w, b, h, i, j) / 0.75 : 0, 1e-13);
+        seen += !opts.causal || j <= i;
+        kept += at4(y, b, h, i, j) != 0;
+    }
+    ck_near((double)kept / (double)seen, 0.75, 0.02);
     opts.rng = &again;
     ck_assert(et_equal(y, et_attention(q, k, eye, NULL, &opts)));
     ck_assert(!et_equal(y, et_attention(q, k, eye, NULL, &opts))); /* the generator went on */
@@ -564,7 +566,7 @@ int main(void)
     tcase_add_test(tc, scores_again_after_an_error);
     tcase_add_loop_test(tc, attention_values, 0, 2 * (int)(sizeof cases / sizeof cases[0]));
     tcase_add_test(tc, attention_packed);
-    tcase_add_test(tc, attention_dropout);
+    tcase_add_loop_test(tc, attention_dropout, 0, 2);
     tcase_add_test(tc, attention_given_weights);
     tcase_add_test(tc, threads);
     tcase_add_test(tc, linear_by_shards);
