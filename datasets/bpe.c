@@ -327,7 +327,6 @@ et_status et_bpe_encode(const et_bpe *b, const char *text, size_t n, et_tokens *
 char *et_bpe_decode(const et_bpe *b, const int32_t *ids, int64_t n, size_t *size)
 {
     et_strbuf out = ET_STRBUF_INIT;
-    char *text;
 
     if (!b || n < 0 || (!ids && n > 0)) {
         et_raise(ET_EINVAL, "bpe: NULL");
@@ -362,7 +361,5 @@ char *et_bpe_decode(const et_bpe *b, const int32_t *ids, int64_t n, size_t *size
     }
     if (size)
         *size = out.size;
-    text = et_strbuf_take(&out);
-    et_strbuf_free(&out);
-    return text;
+    return et_strbuf_take(&out);
 }

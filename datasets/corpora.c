@@ -243,15 +243,12 @@ static char *clip_name(const et_csv *t, const columns *names, int64_t i, int fil
     et_strbuf b = ET_STRBUF_INIT;
     const char *wav = et_csv_text(t, i, file);
     bool is_sound;
-    char *name;
 
     if (wav[0] != '\0')
         et_strbuf_add(&b, wav, et_sound_stem(wav, &is_sound));
     else
         et_strbuf_printf(&b, "clip%05" PRId64 "_%s", i, names->class ? et_csv_text(t, i, class) : "");
-    name = et_strbuf_take(&b);
-    et_strbuf_free(&b);
-    return name;
+    return et_strbuf_take(&b);
 }
 
 /* A table's clips; their files are in dir. Where `all` is not set, only those whose file is there. */

@@ -77,11 +77,9 @@ const char *et_gtzan_feature(et_gtzan_table table, int feature, char buf[32])
 static char *path_of(const char *dir, const char *name)
 {
     et_strbuf b = ET_STRBUF_INIT;
-    char *path;
+
     et_strbuf_printf(&b, "%s/%s", dir, name);
-    path = et_strbuf_take(&b);
-    et_strbuf_free(&b);
-    return path;
+    return et_strbuf_take(&b);
 }
 
 static bool exists(const char *dir, const char *name)

@@ -171,7 +171,6 @@ char *et_wordpiece_decode(const et_wordpiece *w, const int32_t *ids, int64_t n)
                                           {" ' ", "'"},    {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"},
                                           {" 've", "'ve"}, {" 're", "'re"}};
     et_strbuf b = ET_STRBUF_INIT;
-    char *text;
 
     if (!w || n < 0 || (!ids && n > 0)) {
         et_raise(ET_EINVAL, "wordpiece: NULL");
@@ -196,7 +195,5 @@ char *et_wordpiece_decode(const et_wordpiece *w, const int32_t *ids, int64_t n)
     }
     for (size_t k = 0; k < sizeof tidy / sizeof *tidy; k++)
         replace(&b, tidy[k][0], tidy[k][1]);
-    text = et_strbuf_take(&b);
-    et_strbuf_free(&b);
-    return text;
+    return et_strbuf_take(&b);
 }

@@ -23,13 +23,10 @@ void et_pairs_free(et_pairs *p)
 static char *join(const char *prefix, const char *key)
 {
     et_strbuf b = ET_STRBUF_INIT;
-    char *text;
 
     et_strbuf_puts(&b, prefix);
     et_strbuf_puts(&b, key);
-    text = et_strbuf_take(&b);
-    et_strbuf_free(&b);
-    return text;
+    return et_strbuf_take(&b);
 }
 
 et_status et_pairs_put(et_pairs *p, const char *prefix, const char *key, const char *value)

@@ -20,7 +20,6 @@ et_status et_state_add(et_state *s, const char *prefix, const char *name, et_ten
     et_strbuf_puts(&b, prefix);
     et_strbuf_puts(&b, name);
     full = et_strbuf_take(&b);
-    et_strbuf_free(&b);
     if (!full)
         return et_error_status();
     s->items[s->n++] = (et_state_item){full, t, NULL, 0, 0};
