@@ -65,27 +65,6 @@ void search_model_free(search_model *m)
     et_dealloc(m);
 }
 
-static void write_names(et_json_writer *w, const char *key, const et_names *names)
-{
-    et_json_key(w, key);
-    et_json_open_array(w);
-    for (int64_t i = 0; i < names->n; i++)
-        et_json_string(w, names->items[i]);
-    et_json_close(w);
-}
-
-static et_status read_names(et_run *run, const char *key, et_names *out)
-{
-    const et_json_value *list = et_json_get(et_run_config(run), key);
-    et_status status = ET_OK;
-
-    for (const et_json_value *v = list ? list->first : NULL; v && !status; v = v->next)
-        status = v->type == ET_JSON_STRING ? et_names_add(out, v->string)
-                                           : et_raise(ET_EFORMAT, "%s: no valid \"%s\" in it",
-                                                      et_run_path(run, ET_RUN_CONFIG), key);
-    return status;
-}
-
 void search_model_describe(const search_model *m, et_json_writer *w)
 {
     const search_input *in = &m->sizes.input;
@@ -101,8 +80,8 @@ void search_model_describe(const search_model *m, et_json_writer *w)
     et_json_key(w, "seconds");
     et_json_number(w, in->seconds);
     et_json_close(w);
-    write_names(w, "tags", &m->tags);
-    write_names(w, "genres", &m->genres);
+    et_run_write_names(w, "tags", &m->tags);
+    et_run_write_names(w, "genres", &m->genres);
 }
 
 et_status search_check_weights(const et_cli *cli)
@@ -148,9 +127,9 @@ search_model *search_model_open(const et_cli *cli, et_run *run)
     et_status status = vocabulary && weights ? search_input_read(run, &input) : et_error_status();
 
     if (!status)
-        status = read_names(run, "tags", &names);
+        status = et_run_read_names(run, "tags", &names);
     if (!status && (m = search_model_new(cli, &input, et_wordpiece_read(vocabulary), &names)) &&
-        (read_names(run, "genres", &m->genres) || et_run_load_weights(m->root, weights))) {
+        (et_run_read_names(run, "genres", &m->genres) || et_run_load_weights(m->root, weights))) {
         search_model_free(m);
         m = NULL;
     }

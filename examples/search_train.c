@@ -420,6 +420,10 @@ static et_status open_job(job *j)
     if (!(j->run = et_run_for_training(cli)) || (resume && check_options(cli, j->run)) ||
         !(j->data = search_open_data(cli, j->run, NULL)))
         return et_error_status();
+    /* Towers may meet other tags, which are words to them; a classifier is of its own. */
+    if (strcmp(et_cli_text(cli, "model"), search_tags.name) == 0 &&
+        et_run_check_names(j->run, "tags", &j->data->ds->tag_names))
+        return et_error_status();
     return et_interrupt_catch();
 }
 

@@ -119,35 +119,13 @@ et_style_vae *style_model_new(const et_cli *cli, int64_t styles)
 
 /* --- runs ------------------------------------------------------------------------------------------ */
 
-void style_names_write(const et_names *styles, et_json_writer *w)
-{
-    et_json_key(w, "styles");
-    et_json_open_array(w);
-    for (int64_t k = 0; k < styles->n; k++)
-        et_json_string(w, styles->items[k]);
-    et_json_close(w);
-}
-
-et_status style_names_read(et_run *run, et_names *styles)
-{
-    const et_json_value *list = et_json_get(et_run_config(run), "styles");
-
-    if (!list || list->type != ET_JSON_ARRAY || list->count == 0)
-        return et_raise(ET_EFORMAT, "%s: has no list of styles", et_run_path(run, ET_RUN_CONFIG));
-    for (const et_json_value *v = list->first; v; v = v->next) {
-        if (v->type != ET_JSON_STRING || v->length == 0 || strlen(v->string) != v->length)
-            return et_raise(ET_EFORMAT, "%s: a style is no name", et_run_path(run, ET_RUN_CONFIG));
-        if (et_names_add(styles, v->string))
-            return et_error_status();
-    }
-    return ET_OK;
-}
-
 et_style_vae *style_model_load(et_cli *cli, et_run *run, et_names *styles)
 {
     et_style_vae *m = NULL;
 
-    if (!style_names_read(run, styles) && !style_model_defaults(cli))
+    if (!et_run_read_names(run, "styles", styles) && styles->n == 0)
+        et_raise(ET_EFORMAT, "%s: has no list of styles", et_run_path(run, ET_RUN_CONFIG));
+    if (!et_error_status() && !style_model_defaults(cli))
         m = style_model_new(cli, styles->n);
     if (m && et_run_load_weights(&m->module, et_run_path(run, ET_RUN_BEST))) {
         et_module_free(&m->module);

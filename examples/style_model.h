@@ -60,10 +60,6 @@ et_status style_model_defaults(et_cli *cli);
 /* The model of the options, for so many styles. */
 et_style_vae *style_model_new(const et_cli *cli, int64_t styles);
 
-/* Writes the names of the styles to config.json as its member "styles", and reads them. EFORMAT. */
-void style_names_write(const et_names *styles, et_json_writer *w);
-et_status style_names_read(et_run *run, et_names *styles);
-
 /* A trained model of a run, in evaluation mode, and its styles. The caller frees both. */
 et_style_vae *style_model_load(et_cli *cli, et_run *run, et_names *styles);
 

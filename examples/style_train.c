@@ -165,7 +165,7 @@ static et_status run_loop(job *j, et_optim *opt, bool resume, et_train_result *r
 
     if (et_run_config_begin(j->run, cli, &w))
         return et_error_status();
-    style_names_write(&j->d->ds->classes, &w);
+    et_run_write_names(&w, "styles", &j->d->ds->classes);
     if (et_run_config_end(j->run, &w))
         return et_error_status();
     const et_schedule schedule = schedule_of(cli, steps);

@@ -69,6 +69,8 @@ static int train(et_cli *cli)
     if (!status && resume)
         status = load(cli, &d);
     if (!status)
+        status = et_run_check_names(run, "styles", &d.ds->classes);
+    if (!status)
         status = et_interrupt_catch();
     if (!status)
         status = style_train(cli, run, &d, resume, &model, &result);

@@ -216,26 +216,13 @@ const char *tagger_cache(const et_cli *cli, et_run *run)
     return et_run_path(run, "features.cache");
 }
 
-/* The names of a trained model's tags, from config.json. */
-static et_status read_tags(et_run *run, et_names *names)
-{
-    const et_json_value *list = et_json_get(et_run_config(run), "tags");
-
-    if (!list || list->type != ET_JSON_ARRAY || !list->first)
-        return et_raise(ET_EFORMAT, "%s: no list of tags", et_run_path(run, ET_RUN_CONFIG));
-    for (const et_json_value *v = list->first; v; v = v->next)
-        if (v->type != ET_JSON_STRING || et_names_add(names, v->string) < 0)
-            return et_error_status() ? et_error_status()
-                                     : et_raise(ET_EFORMAT, "%s: a tag that is no text",
-                                                et_run_path(run, ET_RUN_CONFIG));
-    return ET_OK;
-}
-
 et_status tagger_align(et_run *run, tagger_data *d)
 {
     et_names names = {0};
-    et_status status = read_tags(run, &names);
+    et_status status = et_run_read_names(run, "tags", &names);
 
+    if (!status && names.n == 0)
+        status = et_raise(ET_EFORMAT, "%s: no list of tags", et_run_path(run, ET_RUN_CONFIG));
     if (!status)
         status = tagger_data_align(d, &names);
     et_names_free(&names);

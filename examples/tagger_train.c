@@ -156,11 +156,7 @@ static et_status write_config(job *j)
 
     if (et_run_config_begin(j->run, j->cli, &w))
         return et_error_status();
-    et_json_key(&w, "tags");
-    et_json_open_array(&w);
-    for (int64_t k = 0; k < tagger_data_tags(j->d); k++)
-        et_json_string(&w, j->d->ds->tag_names.items[k]);
-    et_json_close(&w);
+    et_run_write_names(&w, "tags", &j->d->ds->tag_names);
     return et_run_config_end(j->run, &w);
 }
 /* Data, model, optimiser, loop. */
@@ -227,7 +223,7 @@ static et_status open_job(job *j)
     const tagger_source from = tagger_source_of(cli);
     if (!(j->d = tagger_data_load(&from)) || tagger_data_split(j->d, &j->train_items, &j->valid_items))
         return et_error_status();
-    if (j->run && et_run_config(j->run) && tagger_align(j->run, j->d))
+    if (j->run && et_run_check_names(j->run, "tags", &j->d->ds->tag_names))
         return et_error_status();
     if (!(j->model = tagger_build(cli, j->d)) || (!j->run && !(j->run = et_run_for_training(cli))) ||
         et_interrupt_catch())

@@ -149,11 +149,7 @@ static et_status write_config(et_run *run, et_cli *cli, const et_names *genres)
 
     if (et_run_config_begin(run, cli, &w))
         return et_error_status();
-    et_json_key(&w, "genres");
-    et_json_open_array(&w);
-    for (int64_t k = 0; k < genres->n; k++)
-        et_json_string(&w, genres->items[k]);
-    et_json_close(&w);
+    et_run_write_names(&w, "genres", genres);
     return et_run_config_end(run, &w);
 }
 
@@ -215,8 +211,8 @@ int vit_train(et_cli *cli)
     if (!status)
         status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), vit_centres_bands(cli),
                           false, &source);
-    if (!status && run && et_run_config(run))
-        status = vit_check_genres(run, &source.ds->classes);
+    if (!status && run)
+        status = et_run_check_names(run, "genres", &source.ds->classes);
     if (!status && !run) {
         vit_job j = {.cli = cli, .source = &source, .fold = folds[0]};
         if (!(status = vit_job_load(&j)))

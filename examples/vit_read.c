@@ -19,24 +19,6 @@ typedef struct reading {
     genre_verdict v;
 } reading;
 
-/* Whether a name is that of config.json, which has U+FFFD for bytes that are not UTF-8: these may be any. */
-static bool is_name(const et_json_value *v, const char *name)
-{
-    return v && v->type == ET_JSON_STRING &&
-           (strcmp(v->string, name) == 0 || strstr(v->string, "\xEF\xBF\xBD"));
-}
-
-et_status vit_check_genres(const et_run *run, const et_names *genres)
-{
-    const et_json_value *list = et_json_get(et_run_config(run), "genres"), *v = list ? list->first : NULL;
-
-    for (int64_t k = 0; list && k < genres->n; k++, v = v->next)
-        if (!is_name(v, genres->items[k]))
-            return et_raise(ET_EINVAL, "%s learned other genres: its number %lld is not %s", et_run_dir(run),
-                            (long long)k + 1, genres->items[k]);
-    return v ? et_raise(ET_EINVAL, "%s learned more genres than the data have", et_run_dir(run)) : ET_OK;
-}
-
 static et_status open_reading(et_cli *cli, reading *s)
 {
     const char *dir;
@@ -51,7 +33,8 @@ static et_status open_reading(et_cli *cli, reading *s)
                         learned_data ? "recordings" : "a built-in task", learned_data ? "" : "out");
     if ((kind = vit_kind_of(dir, et_cli_text(cli, "task"))) < 0 || vit_refuse(cli, (vit_kind)kind) ||
         vit_load((vit_kind)kind, dir, et_run_cache_fits(s->run, cli) ? et_cli_text(cli, "cache") : NULL,
-                 vit_centres_bands(cli), true, &s->source) || vit_check_genres(s->run, &s->source.ds->classes))
+                 vit_centres_bands(cli), true, &s->source) ||
+        et_run_check_names(s->run, "genres", &s->source.ds->classes))
         return et_error_status();
     s->windows = s->source.sounds ? s->source.ds : vit_windows_of(cli, s->source.ds);
     et_status status = s->windows ? et_split_all(s->windows, &s->items) : et_error_status();

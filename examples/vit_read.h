@@ -9,7 +9,4 @@
 int vit_eval(et_cli *cli);
 int vit_explain(et_cli *cli);
 
-/** EINVAL unless `genres` are those that the run learned, in their order, where config.json says which. */
-et_status vit_check_genres(const et_run *run, const et_names *genres);
-
 #endif

@@ -443,6 +443,46 @@ START_TEST(run_knows_its_data)
 }
 END_TEST
 
+/* Files that a run was given are found from another folder, and recognised when they are given again. */
+START_TEST(run_finds_its_files)
+{
+    static const struct { const char *line; bool agrees; } again[] = {
+        {"train --out ../own --resume", true},
+        {"train --out ../own --resume --words ../list.txt", true},
+        {"train --out ../own --resume --title list.txt", true},
+        {"train --out ../own --resume --words ../other.txt", false},
+        {"train --out ../own --resume --words list.txt", false}};
+    char here[4096];
+    et_json_writer w;
+
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    put("list.txt", "a\n");
+    put("other.txt", "a\n");
+    ck_assert_int_eq(chdir(base), 0);
+    ck_assert_int_eq(mkdir("here", 0777), 0);
+    et_cli *cli = parse("train --words list.txt --title list.txt --out own");
+    et_run *run = et_run_for_training(cli);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert(et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK);
+    et_run_close(run);
+    et_cli_free(cli);
+    ck_assert_int_eq(chdir("here"), 0);
+    for (size_t i = 0; i < sizeof again / sizeof again[0]; i++) {
+        cli = parse(again[i].line);
+        run = et_run_for_training(cli);
+        ck_assert_msg((run != NULL) == again[i].agrees, "%s: %s", again[i].line, et_error_message());
+        if (run) {
+            ck_assert_int_eq(access(et_cli_text(cli, "words"), F_OK), 0);
+            ck_assert_str_eq(et_cli_text(cli, "title"), "list.txt");
+        }
+        et_error_clear();
+        et_run_close(run);
+        et_cli_free(cli);
+    }
+    ck_assert_int_eq(chdir(here), 0);
+}
+END_TEST
+
 START_TEST(run_without_out)
 {
     char here[4096];
@@ -681,6 +721,7 @@ int main(void)
     tcase_add_test(run, run_takes_its_options_along);
     tcase_add_test(run, run_knows_its_verb);
     tcase_add_test(run, run_knows_its_data);
+    tcase_add_test(run, run_finds_its_files);
     tcase_add_test(run, run_without_out);
     tcase_add_test(run, resume_line_can_be_typed);
     tcase_add_test(run, run_memory);

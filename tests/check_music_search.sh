@@ -96,6 +96,12 @@ expect "evaluates the corpus" run eval --out corpus
 expect "with players" grep -q "<audio" corpus/report.html
 expect "a classifier of tags" run train --songs 5 --out tags --epochs 1 --batch 16 --model tags --cache corpus/features.cache
 expect "which retrieves too" run eval --out tags --cache corpus/features.cache
+cp -r tags before
+awk '{ sub(/"quiet"/, "\"silent\"") } { print }' tags/config.json > config && mv config tags/config.json
+misuse "tags learned other tags: its number" train --resume --out tags --epochs 2
+cp before/config.json tags/config.json
+expect "nothing changed" diff -r before tags
+rm -r before
 expect "two towers begin with its ear" run train --songs 5 --out heard --epochs 1 --batch 16 --cache corpus/features.cache \
     --audio-weights tags/best.safetensors
 
@@ -212,8 +218,11 @@ cd library || exit 1
 expect "judges its test part from elsewhere" run eval --out ../pieced --data "$dir/pieces" --cache ../pieces.cache
 expect "three sounds" says '^  this model, 3 sounds'
 expect "without a word about other data" sh -c '! grep -q "other data" ../output'
-expect "knows where its data are" run eval --out ../pieced --cache ../pieces.cache
+expect "knows where its data and their features are" run eval --out ../pieced
 expect "the same three" says '^  this model, 3 sounds'
+expect "without reading them again" test ! -e ../pieced/features.cache
+expect "and goes on from there" run train --resume --out ../pieced --epochs 2
+expect "without reading them again" test ! -e ../pieced/features.cache
 cd .. || exit 1
 
 # A run that goes on reads with the words that it has learned, not with those of other captions.

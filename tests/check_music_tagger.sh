@@ -158,6 +158,14 @@ expect "MagnaTagATune" run train --data mtat --out m $short --window 64
 expect "its splits" says '^[0-9]+ training and [0-9]+ validation items, 64 frames at a time, 2 tags$'
 expect "its test clips" run eval --out m --data mtat
 expect "tags by name" says '^guitar  '
+sed '1s/loud/calm/' mtat/annotations_final.csv > clips.tags
+cp -r mtat mtat2
+cp clips.tags mtat2/annotations_final.csv
+cp m/config.json m/last.ckpt .
+misuse "m learned other tags: its number 2 is not calm" train --resume --out m --data mtat2 --epochs 2
+expect "the run is as it was" cmp config.json m/config.json
+expect "and can go on" cmp last.ckpt m/last.ckpt
+rm -r mtat2
 cp -r mtat mtat2
 # shellcheck disable=SC2086
 expect "features in a file of one's own" run train --data mtat --out m2 $short --window 64 --cache kept.cache
@@ -298,7 +306,7 @@ cp -r one hurt
 sed 's/"width": 8/"width": 16/' one/config.json > hurt/config.json
 misuse "config.json describes another model" eval --out hurt
 sed 's/"tag 3"/7/' one/config.json > hurt/config.json
-misuse "a tag that is no text" eval --out hurt
+misuse "one of its tags is no name" eval --out hurt
 sed 's/"tags": \[/"labels": [/' one/config.json > hurt/config.json
 misuse "no list of tags" eval --out hurt
 

@@ -181,6 +181,7 @@ head -c 60 data/up/3.mid > cut.mid
 misuse "cut.mid" interpolate --out learned data/up/3.mid cut.mid
 cp -r data other
 mv other/up other/down
+misuse "learned other styles: its number 1 is not down" train --resume --out kind1 --data other --epochs 9
 misuse "has other styles" judge --out learned --data other
 misuse "no-such-folder" train --data no-such-folder --out new
 mkdir empty

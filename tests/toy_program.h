@@ -17,7 +17,8 @@ static inline int run_verb(et_cli *cli)
 }
 
 static const et_verb verbs[] = {
-    {"train", "Train a model", "data out epochs batch lr seed threads config resume overwrite cell hidden",
+    {"train", "Train a model",
+     "data out epochs batch lr seed threads config resume overwrite cell hidden words title",
      NULL, 0, 0, run_verb},
     {"eval", "Judge a run on a test set", "out! data threads", NULL, 0, 0, run_verb},
     {"explain", "Show where the model listens", "out! top cell@ hidden@", "FILE...", 1, 3, run_verb},
@@ -25,6 +26,8 @@ static const et_verb verbs[] = {
 static const et_option options[] = {
     {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},
     {"hidden", ET_OPTION_INT, "N", NULL, 1, 4096, "Width of the state"},
+    {"words", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Words to know"},
+    {"title", ET_OPTION_TEXT, "TEXT", NULL, 0, 0, "Name of the table"},
     {"top", ET_OPTION_INT, "N", "5", 1, 100, "Intervals to print"},
     {"lr", ET_OPTION_REAL, "X", "0.001", 1e-12, 10, "Learning rate of Adam"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL}};

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "datasets/folder.h"
@@ -440,15 +441,20 @@ static bool describes_run(const char *name)
     return true;
 }
 
-/* --data from the root, so that the run finds it from any folder; as it was given where there is no such
- * file. */
-static void write_data(et_json_writer *w, const char *text)
+static bool is_path(const et_option *o)
+{
+    return o->kind == ET_OPTION_TEXT && o->value && is_choice("DIR|FILE|PATH", o->value);
+}
+
+/* A text, which of a path is the one from the root, so that the run finds it from any folder; as it was given
+ * where there is no such file. */
+static void write_text(et_json_writer *w, const slot *s)
 {
     char here[FOLDER], *path = NULL;
 
-    if (text[0] != '/' && access(text, F_OK) == 0 && getcwd(here, sizeof here))
-        path = et_path_join(here, text);
-    et_json_string(w, path ? path : text);
+    if (is_path(s->option) && s->text[0] != '/' && access(s->text, F_OK) == 0 && getcwd(here, sizeof here))
+        path = et_path_join(here, s->text);
+    et_json_string(w, path ? path : s->text);
     et_dealloc(path);
 }
 
@@ -473,10 +479,7 @@ void et_cli_write_options(const et_cli *cli, et_json_writer *w)
             break;
         case ET_OPTION_TEXT:
         case ET_OPTION_CHOICE:
-            if (strcmp(s->option->name, "data") == 0)
-                write_data(w, s->text);
-            else
-                et_json_string(w, s->text);
+            write_text(w, s);
             break;
         }
     }
@@ -520,6 +523,16 @@ et_status et_cli_adopt(et_cli *cli, const et_json_value *options, const char *pa
     return ET_OK;
 }
 
+/* Whether a text says the same as another, or of a path leads to the same file. */
+static bool same_text(const slot *s, const char *text)
+{
+    struct stat a, b;
+
+    return strcmp(s->text, text) == 0 ||
+           (is_path(s->option) && stat(s->text, &a) == 0 && stat(text, &b) == 0 && a.st_dev == b.st_dev &&
+            a.st_ino == b.st_ino);
+}
+
 /* Whether a slot says the same as the JSON value (NULL: absent). */
 static bool agrees(const slot *s, const et_json_value *v)
 {
@@ -532,7 +545,7 @@ static bool agrees(const slot *s, const et_json_value *v)
         return v && v->type == ET_JSON_NUMBER && v->number == s->real;
     case ET_OPTION_TEXT:
     case ET_OPTION_CHOICE:
-        return v && v->type == ET_JSON_STRING && s->text && strcmp(v->string, s->text) == 0;
+        return v && v->type == ET_JSON_STRING && s->text && same_text(s, v->string);
     }
     return false;
 }

@@ -28,7 +28,7 @@ typedef enum et_option_kind {
     ET_OPTION_FLAG,  /* no value; present or not */
     ET_OPTION_INT,   /* a whole number from lo to hi */
     ET_OPTION_REAL,  /* a finite number from lo to hi */
-    ET_OPTION_TEXT,  /* not empty: a path, a title */
+    ET_OPTION_TEXT,  /* not empty: a title, or a path where help names the value DIR, FILE or PATH */
     ET_OPTION_CHOICE /* one of the words of `value` */
 } et_option_kind;
 
@@ -92,8 +92,8 @@ et_status et_cli_default_int(et_cli *cli, const char *name, int64_t value);
 et_status et_cli_default_real(et_cli *cli, const char *name, double value);
 
 /** The options with a value, as one JSON object, for config.json. Options that do not
- *  describe the run (out, resume, overwrite, threads, profile) are left out; data becomes a
- *  path from the root. */
+ *  describe the run (out, resume, overwrite, threads, profile) are left out; paths become
+ *  paths from the root. */
 void et_cli_write_options(const et_cli *cli, et_json_writer *w);
 /** The reverse, for resuming and evaluating: options that the command line did not give
  *  take their values from this object. Members that the verb does not know are ignored.

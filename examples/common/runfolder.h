@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "datasets/dataset.h"
 #include "examples/common/cli.h"
 
 #define ET_RUN_CONFIG "config.json"
@@ -89,12 +90,21 @@ et_run_data et_run_data_given(const et_run *run, const et_cli *cli);
  *  names the file and the data are others. */
 bool et_run_cache_fits(const et_run *run, const et_cli *cli);
 
+/** Appends the names that the run's configuration has under the key, none where it has no such list. EFORMAT
+ *  for what is no name, ENOMEM. */
+et_status et_run_read_names(et_run *run, const char *key, et_names *out);
+/** EINVAL unless `names`, those of the data at hand, are the run's in their order. A configuration without
+ *  such a list, as former versions wrote it, says nothing against them. */
+et_status et_run_check_names(const et_run *run, const char *key, const et_names *names);
+
 /* --- writing ------------------------------------------------------------------------ */
 
 /** Writes config.json: the program's name, verb, version and options, then whatever
  *  members the caller adds between the two calls. */
 et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w);
 et_status et_run_config_end(et_run *run, et_json_writer *w);
+/** Writes such a member: names of what the model tells apart ("genres", "tags", "styles"), in its order. */
+void et_run_write_names(et_json_writer *w, const char *key, const et_names *names);
 
 /** Appends {"epoch": epoch, ...figures} to the log. The old log stays until the new one
  *  is on the disk. EINVAL unless epoch is above the last one's. */
@@ -102,8 +112,8 @@ et_status et_run_log(et_run *run, int64_t epoch, const et_figure *figures, int n
 /** Cuts the log back to the epochs up to `epoch`, that of the checkpoint. */
 et_status et_run_log_cut(et_run *run, int64_t epoch);
 
-/** Replaces one section ("train", "valid", "test") of metrics.json, the others stay.
- *  EFORMAT if the file in the folder cannot be read. */
+/** Replaces one section ("train", "valid", "test") of metrics.json, the others stay: as they were when it was
+ *  read, should another process write one meanwhile. EFORMAT if the file in the folder cannot be read. */
 et_status et_run_metrics(et_run *run, const char *section, const et_figure *figures, int n);
 
 /* --- reading ------------------------------------------------------------------------ */

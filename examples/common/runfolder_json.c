@@ -42,6 +42,54 @@ et_status et_run_config_end(et_run *run, et_json_writer *w)
     return status;
 }
 
+/* --- names ----------------------------------------------------------------------------- */
+
+void et_run_write_names(et_json_writer *w, const char *key, const et_names *names)
+{
+    et_json_key(w, key);
+    et_json_open_array(w);
+    for (int64_t i = 0; i < names->n; i++)
+        et_json_string(w, names->items[i]);
+    et_json_close(w);
+}
+
+et_status et_run_read_names(et_run *run, const char *key, et_names *out)
+{
+    const et_json_value *list = et_json_get(et_run_config(run), key);
+
+    for (const et_json_value *v = list ? list->first : NULL; v; v = v->next) {
+        if (v->type != ET_JSON_STRING || strlen(v->string) != v->length)
+            return et_raise(ET_EFORMAT, "%s: one of its %s is no name", et_run_path(run, ET_RUN_CONFIG), key);
+        if (et_names_add(out, v->string))
+            return et_error_status();
+    }
+    return ET_OK;
+}
+
+/* Whether a name is that of config.json, which has U+FFFD for bytes that are not UTF-8: these may be any. */
+static bool is_name(const et_json_value *v, const char *name)
+{
+    return v && v->type == ET_JSON_STRING &&
+           (strcmp(v->string, name) == 0 || strstr(v->string, "\xEF\xBF\xBD"));
+}
+
+et_status et_run_check_names(const et_run *run, const char *key, const et_names *names)
+{
+    const et_json_value *list = et_json_get(et_run_config(run), key), *v = list ? list->first : NULL;
+
+    for (int64_t k = 0; list && k < names->n; k++, v = v->next) {
+        if (!v)
+            return et_raise(ET_EINVAL, "%s learned fewer %s than the data have: not %s", run->dir, key,
+                            names->items[k]);
+        if (!is_name(v, names->items[k]))
+            return et_raise(ET_EINVAL, "%s learned other %s: its number %lld is not %s", run->dir, key,
+                            (long long)k + 1, names->items[k]);
+    }
+    return v ? et_raise(ET_EINVAL, "%s learned more %s than the data have", run->dir, key) : ET_OK;
+}
+
+/* --- metrics ----------------------------------------------------------------------------- */
+
 /* Writes a value that was read; as deep as the reader allows. */
 static void copy_value(et_json_writer *w, const et_json_value *v)
 {
