@@ -33,12 +33,13 @@ typedef struct et_tag_files {
     const char *lists; /* table of the clips to take (a cleaned list): split, clip and perhaps tags */
     const char *tags;  /* names of tags, one a line, or a table with a column tag; NULL: all that there are */
     bool keep_untagged; /* keep clips that have none of the tags */
+    int top;            /* of et_magnatagatune's tags those that most clips have; 0: all */
 } et_tag_files;
 
 /** MagnaTagATune: dir/annotations_final.csv (fields separated by tabs) and the clips. Items are paths without
- *  their ending; tags are those of files->tags, in its order. With files->lists only its clips, in its
- *  splits; else the split is that of the folder's digit: 0-b "train", c "valid", d-f "test". Clips of one
- *  track are a group. `files` may be NULL. */
+ *  their ending; tags are those of files->tags, in its order, or of them the files->top most frequent. With
+ *  files->lists only its clips, in its splits; else the split is that of the folder's digit: 0-b "train",
+ *  c "valid", d-f "test". Clips of one track are a group. `files` may be NULL. */
 et_collection *et_magnatagatune(const char *dir, const et_tag_files *files);
 
 /** Clips, splits and tags from files->lists alone; its tags are numbers of lines of files->tags, or (without

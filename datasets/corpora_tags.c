@@ -169,6 +169,30 @@ typedef struct mtat {
     et_vocabulary *listed; /* rows of the lists by clip; NULL: no lists */
 } mtat;
 
+/* Of the tags those that most clips have, in the order that they had; of two with as many the former. */
+static et_status keep_top(mtat *m)
+{
+    int64_t *clips = et_alloc_zero((size_t)m->n_tags + 1, sizeof *clips), has;
+    int kept = 0;
+    et_status status = clips ? ET_OK : et_error_status();
+
+    for (int k = 0; k < m->n_tags; k++)
+        for (int64_t row = 0; !status && row < et_csv_rows(m->t); row++) {
+            status = et_csv_int(m->t, row, m->columns[k], 0, 1, &has);
+            clips[k] += status ? 0 : has;
+        }
+    for (int k = 0; !status && k < m->n_tags; k++) {
+        int before = 0; /* tags that come first */
+        for (int l = 0; l < m->n_tags; l++)
+            before += clips[l] > clips[k] || (clips[l] == clips[k] && l < k);
+        if (before < m->files->top)
+            m->columns[kept++] = m->columns[k];
+    }
+    m->n_tags = kept;
+    et_dealloc(clips);
+    return status;
+}
+
 /* Finds the columns of the tags: the named ones, or all but clip_id and mp3_path. */
 static et_status find_columns(mtat *m, const et_vocabulary *names)
 {
@@ -184,6 +208,8 @@ static et_status find_columns(mtat *m, const et_vocabulary *names)
     for (int c = 0; !names && c < n; c++)
         if (c != m->path && strcmp(et_csv_header(m->t, c), "clip_id") != 0)
             m->columns[m->n_tags++] = c;
+    if (m->files->top > 0 && m->files->top < m->n_tags && keep_top(m))
+        return et_error_status();
     for (int k = 0; k < m->n_tags; k++) {
         const char *name = et_csv_header(m->t, m->columns[k]);
         if (et_vocabulary_add(m->b->tags, name, strlen(name)) < 0)

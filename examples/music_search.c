@@ -193,11 +193,10 @@ static int name_sound(et_cli *cli, const char *path)
 {
     reading s = {0};
     float *sound = NULL;
-    et_status status = et_cli_given(cli, "data") || et_cli_given(cli, "cache")
-                           ? et_raise(ET_EINVAL, "zero-shot %s: --data and --cache belong to judging "
-                                      "without a SOUND", path)
-                           : open_model(cli, &s);
+    et_status status = et_cli_refuse(cli, "data cache top-tags", "beside a SOUND");
 
+    if (!status)
+        status = open_model(cli, &s);
     if (!status && s.model->genres.n == 0 && s.model->tags.n == 0)
         status = et_raise(ET_EINVAL, "the model's data had neither genres nor tags");
     if (!status && (!(sound = et_alloc((size_t)s.model->network->width(s.model->root) * sizeof *sound)) ||
@@ -230,6 +229,8 @@ static int ask_sounds(et_cli *cli, const et_collection *c)
     float *vectors = NULL;
     et_status status = et_cli_refuse(cli, "cache", "with sounds that have no captions");
 
+    if (!status && c->tag_names.n == 0)
+        status = et_cli_refuse(cli, "top-tags", "but with MagnaTagATune");
     if (!status)
         status = open_model(cli, &s);
     if (!status && (!(ds = et_collection_labels(c)) ||
@@ -256,13 +257,15 @@ static int zero_shot(et_cli *cli)
 
     if (et_cli_operands(cli) > 0)
         return name_sound(cli, et_cli_operand(cli, 0));
-    et_collection *sounds = et_cli_given(cli, "data") ? search_plain_sounds(et_cli_text(cli, "data")) : NULL;
+    const int top = (int)et_cli_int(cli, "top-tags");
+    et_collection *sounds =
+        et_cli_given(cli, "data") ? search_plain_sounds(et_cli_text(cli, "data"), top) : NULL;
     if (sounds) {
         const int code = ask_sounds(cli, sounds);
         et_collection_free(sounds);
         return code;
     }
-    if (et_error_status())
+    if (et_error_status() || et_cli_refuse(cli, "top-tags", "but with MagnaTagATune"))
         return et_cli_fail(cli);
     et_status status = open_judged(cli, &s);
     if (!status && s.v.classes == 0 && s.v.tags == 0)
@@ -301,7 +304,7 @@ static const et_verb verbs[] = {
     {"eval", "judge a trained model on the test part of its data: retrieval, genres and tags", OF_THE_RUN
      "task@ songs@ out! data cache threads", NULL, 0, 0, eval},
     {"zero-shot", "genres and tags from prompts: of a sound, or on the test part of the data", OF_THE_RUN
-     "task@ songs@ out! data cache threads", "SOUND", 0, 1, zero_shot},
+     "task@ songs@ out! data top-tags cache threads", "SOUND", 0, 1, zero_shot},
     {"index", "embed every sound below a folder", OF_THE_RUN "out! index threads", "DIR", 1, 1, make_index},
     {"query", "find the sounds of the index that fit a description", OF_THE_RUN "out! index k threads",
      "TEXT", 1, 1, query},
@@ -377,6 +380,9 @@ static const et_option options[] = {
     {"patience", ET_OPTION_INT, "N", NULL, 0, 1000000,
      "Stop after so many epochs without a better validation loss; 0: never"},
     {"index", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "The index; index.safetensors in the run's folder"},
+    {"top-tags", ET_OPTION_INT, "N", "50", 0, 1000,
+     "Of MagnaTagATune's tags the N that most of its clips have, and the clips that have one of them; 0: all "
+     "tags"},
     {"k", ET_OPTION_INT, "N", "10", 1, 1000000, "How many sounds to name"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL},
 };

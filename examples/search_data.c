@@ -47,12 +47,12 @@ int search_kind_of(const char *dir, const char *task)
     return et_raise(ET_EINVAL, "%s: no logmel96x128.npy, musiccaps.csv or clips.csv there", dir);
 }
 
-et_collection *search_plain_sounds(const char *dir)
+et_collection *search_plain_sounds(const char *dir, int top)
 {
     if (there(dir, "logmel96x128.npy") || there(dir, "musiccaps.csv") || there(dir, "clips.csv"))
         return NULL;
     if (there(dir, "annotations_final.csv"))
-        return et_magnatagatune(dir, NULL);
+        return et_magnatagatune(dir, &(et_tag_files){.top = top});
     return et_genre_folders(dir);
 }
 

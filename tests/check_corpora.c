@@ -139,7 +139,7 @@ static void put_mtat(void)
 
 START_TEST(magnatagatune)
 {
-    et_tag_files files = {NULL, NULL, NULL, false};
+    et_tag_files files = {0};
     et_collection *c;
     et_audio a;
     char tags[512], lists[512];
@@ -161,6 +161,20 @@ START_TEST(magnatagatune)
     ck_assert_ptr_nonnull(strstr(et_error_message(), "0/band-01-song-29-58"));
     et_error_clear();
     et_collection_free(c);
+
+    files.top = 2;
+    made(c = et_magnatagatune(in_dir("m"), &files));
+    ck_assert_int_eq(et_collection_size(c), 3);
+    ck_assert_int_eq(c->tag_names.n, 2);
+    ck_assert_str_eq(c->tag_names.items[0], "guitar");
+    ck_assert_str_eq(c->tag_names.items[1], "no voice");
+    ck_assert(memcmp(et_data(c->tags), "\1\0\0\1\1\1", 6) == 0);
+    et_collection_free(c);
+    files.top = 3;
+    made(c = et_magnatagatune(in_dir("m"), &files));
+    ck_assert_int_eq(c->tag_names.n, 3);
+    et_collection_free(c);
+    files.top = 0;
 
     files.tags = strcpy(tags, in_dir("m/tags.txt"));
     made(c = et_magnatagatune(in_dir("m"), &files));
@@ -191,7 +205,7 @@ END_TEST
 
 START_TEST(tag_lists)
 {
-    et_tag_files files = {NULL, NULL, NULL, false};
+    et_tag_files files = {0};
     et_collection *c;
     char tags[512], lists[512];
 
@@ -399,7 +413,7 @@ END_TEST
 START_TEST(real_lists)
 {
     char path[1024], tags[1024], caps[1024], command[2600], csv[600];
-    et_tag_files files = {NULL, NULL, NULL, false};
+    et_tag_files files = {0};
     et_collection *c;
     int64_t valid = 0, marks = 0;
 
@@ -441,7 +455,7 @@ END_TEST
 
 static bool small_corpus(void *user)
 {
-    et_tag_files files = {NULL, user, NULL, false};
+    et_tag_files files = {.lists = user};
     et_collection *c = et_magnatagatune(in_dir("m"), &files), *d = et_folder_of_classes(in_dir("m"));
     bool good = c && d;
 

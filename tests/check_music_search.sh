@@ -180,8 +180,8 @@ expect "a genre for it" says '^genres: [a-z]+ -?[0-9.]+, [a-z]+ -?[0-9.]+'
 expect "and tags" says '^tags:   [a-z -]+ -?[0-9.]+, '
 misuse "broken.wav" zero-shot library/broken.wav --out corpus
 misuse "whose sounds are no sounds" zero-shot library/low.wav --out task
-misuse "--data and --cache belong to judging without a SOUND" zero-shot library/low.wav --out corpus --data nowhere
-misuse "--data and --cache belong to judging without a SOUND" zero-shot library/low.wav --out corpus --cache corpus/features.cache
+misuse "--data has no meaning beside a SOUND" zero-shot library/low.wav --out corpus --data nowhere
+misuse "--cache has no meaning beside a SOUND" zero-shot library/low.wav --out corpus --cache corpus/features.cache
 "$program" zero-shot --help > output
 expect "help says that a sound may be left out" says '[^[]\[SOUND\]$'
 misuse "--words has no meaning with --vocab" match --data captions --words 99 --vocab guessed/vocab.txt --out bad
@@ -267,6 +267,10 @@ sound tagged/d/c.wav 1.5
 expect "tags of MagnaTagATune's clips" run zero-shot --out corpus --data tagged
 expect "of its test part" says '^hearing .* 2 sounds'
 expect "two tags" says '^tags from prompts, 2 tags'
+expect "the tag that most clips have" run zero-shot --out corpus --data tagged --top-tags 1
+expect "is told on the clip that has it" says '^hearing .* 1 sounds'
+misuse "--top-tags has no meaning but with MagnaTagATune" zero-shot --out corpus --data genres --top-tags 9
+misuse "--top-tags has no meaning but with MagnaTagATune" zero-shot --out corpus --top-tags 9
 misuse "no meaning with sounds that have no captions" zero-shot --out corpus --data tagged --cache x
 mkdir -p single/polka
 cp genres/jazz/jazz.00000.wav single/polka
