@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -105,6 +106,9 @@ int et_cli_main(const et_program *program, int argc, char **argv)
     int status;
 
     occupy_standard();
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the sizes of files is a full disk: writing fails */
+#endif
     et_error_clear();
     cli = et_cli_parse(program, argc, argv);
     if (!cli) {
