@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 
 enum { STRONGEST = 5, PICTURES = 6, BANDS = 128 };
@@ -42,7 +43,8 @@ void genre_print_item(FILE *out, genre_kind kind, const et_dataset *ds, const et
     int64_t frames[STRONGEST];
     char name[64], span[48];
 
-    fprintf(out, "%s: %s, truly %s\n", item_name(name, ds, at), ds->classes.items[v->predicted[i]],
+    et_text_print(out, item_name(name, ds, at), 0);
+    fprintf(out, ": %s, truly %s\n", ds->classes.items[v->predicted[i]],
             ds->classes.items[et_data_i32(ds->y)[at]]);
     for (int64_t k = 0; k < v->classes; k++)
         if (p[k] >= 0.05f)

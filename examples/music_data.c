@@ -143,7 +143,7 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
         status = write_picture(out, features, frames, bins, et_cli_int(cli, "zoom"));
     if (status == ET_OK) {
         et_finite_range(frames * bins, features, &lo, &hi);
-        et_text_print(out);
+        et_text_print(stdout, out, 0);
         printf(": %s, %" PRId64 " frames of %" PRId64 " bins, %.2f s at %" PRId64
                " Hz, values %.2f to %.2f\n",
                et_front_end_name(fe), frames, bins, (double)n / (double)a.rate, a.rate, lo, hi);
@@ -206,7 +206,7 @@ static int render(et_cli *cli)
     if (status == ET_OK)
         status = et_audio_write_wav(out, a.samples, a.rate, encoding_of(cli));
     if (status == ET_OK) {
-        et_text_print(out);
+        et_text_print(stdout, out, 0);
         printf(": %.2f s, %" PRId64 " notes\n", (double)a.samples->shape[1] / (double)a.rate, m->n_notes);
     }
     et_audio_free(&a);
@@ -260,7 +260,7 @@ static int make_corpus(et_cli *cli)
     et_collection_free(c);
     if (status < 0)
         return et_cli_fail(cli);
-    et_text_print(dir);
+    et_text_print(stdout, dir, 0);
     printf(": %" PRId64 " of %" PRId64 " items, each as .wav and .mid%s\n", written, all,
            written < all ? "; without its tables: begin again with --overwrite" : "");
     return written < all ? ET_EXIT_INTERRUPTED : ET_EXIT_OK;

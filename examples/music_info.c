@@ -28,7 +28,7 @@ enum {
 
 static void print_path(const char *path)
 {
-    et_text_print(path);
+    et_text_print(stdout, path, 0);
     putchar('\n');
 }
 
@@ -198,9 +198,9 @@ static et_status tensors_info(const char *path)
     printf("  safetensors, %" PRId64 " tensors\n", et_safetensors_count(f));
     for (int64_t i = 0; et_safetensors_meta_at(f, i, &key, &value); i++) {
         printf("  ");
-        et_text_print(key);
+        et_text_print(stdout, key, 0);
         printf(": ");
-        et_text_print(value);
+        et_text_print(stdout, value, 0);
         putchar('\n');
     }
     for (int64_t i = 0; i < et_safetensors_count(f); i++) {
@@ -228,7 +228,7 @@ static et_status table_info(const char *path)
     printf("  table of %" PRId64 " rows, %d columns:", et_csv_rows(t), et_csv_columns(t));
     for (int c = 0; c < et_csv_columns(t); c++) {
         printf(c ? ", " : " ");
-        et_text_print(et_csv_header(t, c));
+        et_text_print(stdout, et_csv_header(t, c), 0);
     }
     putchar('\n');
     et_csv_free(t);

@@ -73,7 +73,7 @@ static void print_tracks(const et_midi *m)
                    et_synth_instrument(first->program));
         if (m->tracks.items[t][0]) {
             printf(", \"");
-            et_text_print(m->tracks.items[t]);
+            et_text_print(stdout, m->tracks.items[t], 0);
             putchar('"');
         }
         putchar('\n');
@@ -119,7 +119,7 @@ static void print_roll(const et_midi *m)
 
 void music_print_midi(const char *path, const et_midi *m, int64_t list)
 {
-    et_text_print(path);
+    et_text_print(stdout, path, 0);
     printf("\n  MIDI format %d, %" PRId64 " tracks, %" PRId64 " notes, %" PRId64
            " ticks a quarter note, %.2f s\n",
            m->format, m->tracks.n, m->n_notes, m->resolution, et_midi_seconds(m, (double)m->end));

@@ -123,7 +123,7 @@ static bool knows(const et_wordpiece *words, const et_tokens *tokens)
 static void print_answer(int64_t place, double score, const char *name)
 {
     printf("%3lld. %6.3f  ", (long long)place, score);
-    et_text_print(name);
+    et_text_print(stdout, name, 0);
     putchar('\n');
 }
 

@@ -20,6 +20,7 @@
 #include "examples/common/cli.h"
 #include "examples/common/runfolder.h"
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "examples/tagger_batches.h"
 #include "examples/tagger_judge.h"
 #include "examples/tagger_maps.h"
@@ -83,12 +84,13 @@ static void close_reading(reading *s)
 static void print_tags(const tagger_data *d, const tagger_verdict *v)
 {
     printf("%-20s %7s %8s %8s\n", "tag", "items", "ROC-AUC", "AP");
-    for (int64_t k = 0; k < v->tags; k++)
+    for (int64_t k = 0; k < v->tags; k++) {
+        et_text_print(stdout, d->ds->tag_names.items[k], 20);
         if (isnan(v->tag_auc[k]))
-            printf("%-20s %7" PRId64 " %8s %8s\n", d->ds->tag_names.items[k], v->positives[k], "-", "-");
+            printf(" %7" PRId64 " %8s %8s\n", v->positives[k], "-", "-");
         else
-            printf("%-20s %7" PRId64 " %8.4f %8.4f\n", d->ds->tag_names.items[k], v->positives[k],
-                   v->tag_auc[k], v->tag_ap[k]);
+            printf(" %7" PRId64 " %8.4f %8.4f\n", v->positives[k], v->tag_auc[k], v->tag_ap[k]);
+    }
 }
 
 static int eval(et_cli *cli)

@@ -28,7 +28,7 @@ static et_vocabulary *learn(int size)
 static void print_token(int32_t id, const char *text)
 {
     printf("%8" PRId32 "  ", id);
-    et_text_print(text);
+    et_text_print(stdout, text, 0);
     putchar('\n');
 }
 
@@ -38,7 +38,7 @@ static et_status print_end(const et_tokens *tokens, char *text)
     if (!text)
         return et_error_status();
     printf("%" PRId64 " tokens: ", tokens->n);
-    et_text_print(text);
+    et_text_print(stdout, text, 0);
     putchar('\n');
     et_dealloc(text);
     return ET_OK;

@@ -154,6 +154,8 @@ static et_status embed_sound(search_model *m, const et_front_end *fe, et_audio *
     et_tensor *x = scope ? chunks_of(&m->sizes.input, fe, a, name) : NULL;
     et_status status = x ? search_embed_chunks(m, x, out) : et_error_status();
 
+    if (x && status)
+        et_fail_status(name);
     if (scope)
         et_scope_close(scope);
     else

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "examples/style_compare.h"
 #include "examples/style_listener.h"
 #include "examples/style_report.h"
@@ -214,8 +215,9 @@ static void show_table(critic *c, double hit, double copied)
         cells[k * COLS] = c->run.styles.items[k];
         for (int i = 1; i < COLS; i++)
             cells[k * COLS + i] = text[k][i];
-        printf("%-12s %7s %9s %11s %7s   pitch classes %s, durations %s, intervals %s\n", cells[k * COLS],
-               text[k][1], text[k][2], text[k][3], text[k][4], text[k][5], text[k][6], text[k][7]);
+        et_text_print(stdout, cells[k * COLS], 12);
+        printf(" %7s %9s %11s %7s   pitch classes %s, durations %s, intervals %s\n", text[k][1], text[k][2],
+               text[k][3], text[k][4], text[k][5], text[k][6], text[k][7]);
     }
     printf("hit rate %.3f (of %" PRId64 " drawings each), copies of %d notes %.3f; the judge names %.3f of "
            "%" PRId64 " held-out segments rightly (largest style: %.3f)\n", hit, c->tries,
@@ -237,7 +239,8 @@ static void print_confusion(const critic *c)
     for (int64_t j = 0; j < S; j++)
         printf(" %9.9s", c->run.styles.items[j]);
     for (int64_t k = 0; k < S; k++) {
-        printf("\n%-12s", c->run.styles.items[k]);
+        putchar('\n');
+        et_text_print(stdout, c->run.styles.items[k], 12);
         for (int64_t j = 0; j < S; j++)
             printf(" %9.2f", (double)c->counts[k * S + j] / (double)c->of[k].n);
     }

@@ -10,6 +10,7 @@
 
 #include "datasets/folder.h"
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 
@@ -142,14 +143,17 @@ static int choose_tags(const tagger_maps *maps, int64_t *tags)
 static void print_clip(FILE *out, const tagger_data *d, const tagger_clip *clip, const tagger_maps *maps,
                        const int64_t *tags, int n)
 {
-    fprintf(out, "%s\n", clip->name);
+    et_text_print(out, clip->name, 0);
+    fputc('\n', out);
     for (int i = 0; i < n; i++) {
         const float *row = maps->contributions + tags[i] * maps->steps;
         int64_t most = 0;
         for (int64_t t = 1; t < maps->steps; t++)
             if (row[t] > row[most])
                 most = t;
-        fprintf(out, "  %-14s %5.1f %%%s  strongest at %.2f%s (%.2f)\n", d->ds->tag_names.items[tags[i]],
+        fputs("  ", out);
+        et_text_print(out, d->ds->tag_names.items[tags[i]], 14);
+        fprintf(out, " %5.1f %%%s  strongest at %.2f%s (%.2f)\n",
                 100 * (double)maps->probabilities[tags[i]], clip->truth && clip->truth[tags[i]] ? " *" : "  ",
                 tagger_time(d, ((double)most + 0.5) * maps->rows_per_step), d->row_seconds > 0 ? " s" : "",
                 (double)row[most]);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autograd/ops.h"
+#include "examples/common/textplot.h"
 
 /* Means of a tag's contributions over the first and the second half of the steps. */
 static void halves(const tagger_maps *maps, int64_t tag, double mean[2])
@@ -133,7 +134,8 @@ et_status tagger_splice(et_report *r, FILE *out, const et_tagger *m, const tagge
     if (!status)
         status = tagger_report_clip(r, NULL, d, &clip, &maps, tags, 2, folder);
     if (!status) {
-        fprintf(out, "%s\n", name);
+        et_text_print(out, name, 0);
+        fputc('\n', out);
         print_halves(out, d, &maps, tags);
     }
     tagger_maps_free(&maps);

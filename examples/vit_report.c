@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "autograd/ops.h"
+#include "examples/common/textplot.h"
 #include "examples/genre_report.h"
 #include "models/vit.h"
 #include "nn/metrics.h"
@@ -93,9 +94,12 @@ static void print_item(FILE *out, const char *name, const et_dataset *ds, const 
     int64_t strongest[STRONGEST];
     int n = genre_strongest(weight, m->rows * m->cols, STRONGEST, strongest);
 
-    fprintf(out, "%s: %s (%.0f %%), truly %s\n  strongest patches by attention rollout\n", name,
-            ds->classes.items[v->predicted[i]],
-            100 * (double)v->probabilities[i * v->classes + v->predicted[i]], ds->classes.items[truth]);
+    et_text_print(out, name, 0);
+    fputs(": ", out);
+    et_text_print(out, ds->classes.items[v->predicted[i]], 0);
+    fprintf(out, " (%.0f %%), truly ", 100 * (double)v->probabilities[i * v->classes + v->predicted[i]]);
+    et_text_print(out, ds->classes.items[truth], 0);
+    fputs("\n  strongest patches by attention rollout\n", out);
     for (int k = 0; k < n; k++)
         fprintf(out, "    %d. row %lld, column %lld  weight %.3f\n", k + 1,
                 (long long)(strongest[k] / m->cols), (long long)(strongest[k] % m->cols),

@@ -35,11 +35,20 @@ void et_here(const char *file, int line)
 const char *et_here_file(void) { return state.file; }
 int et_here_line(void) { return state.line; }
 
+/* A file's name, say, may hold control characters: in the message they are question marks. */
+static void keep_one_line(void)
+{
+    for (char *c = state.message; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            *c = '?';
+}
+
 /* Writes the message after `used` bytes of prefix. */
 static void set_message(et_status status, size_t used, const char *fmt, va_list ap)
 {
     state.status = status;
     vsnprintf(state.message + used, MESSAGE_SIZE - used, fmt, ap);
+    keep_one_line();
 }
 
 et_status et_raise(et_status status, const char *fmt, ...)
@@ -84,6 +93,7 @@ et_status et_fail_status(const char *where)
         memcpy(state.message + n, old, len);
         state.message[(size_t)n + len] = '\0';
     }
+    keep_one_line();
     return state.status;
 }
 

@@ -52,7 +52,8 @@ void *et_fail(const char *where);
 /** As et_fail, but returns the pending (negative) status. */
 et_status et_fail_status(const char *where);
 
-/** Sets the pending error of this thread unless there is one already.
+/** Sets the pending error of this thread unless there is one already. Its message is one line: control
+ *  characters of what goes into it are question marks.
  *  Returns `status`, so that `return et_raise(ET_EINVAL, ...)` reads well. */
 et_status et_raise(et_status status, const char *fmt, ...) ET_PRINTF(2, 3);
 

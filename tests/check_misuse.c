@@ -183,6 +183,7 @@ static et_status read_limited(const char *path, size_t limit)
 
 #define FILES(X)                                                                                           \
     X(et_npy_read(NULL), ET_EINVAL, "NULL")                                                                \
+    X(et_npy_read("no\nsuch\033[1mfile"), ET_EIO, "no?such?[1mfile: ")                                     \
     X(et_npy_read(""), ET_EIO, "cannot open")                                                              \
     X(et_npy_read(in_dir("none.npy")), ET_EIO, "none.npy: cannot open: No such file")                      \
     X(et_npy_read(test_dir), ET_EIO, "is a directory")                                                     \

@@ -298,6 +298,14 @@ awk 'BEGIN { for (i = 0; i < 64; i++) printf "%s", i == 9 ? "\\0\\0\\300\\177" :
 printf "$(cat numbers)" >> library/nan.wav
 expect "indexes it" run index library --out corpus
 expect "leaves it out" says 'left out: .*nan.wav: 1 sample is infinite or no number'
+# So is one that is louder than numbers go, by its name too.
+{
+    printf 'RIFF\044\100\0\0WAVEfmt \020\0\0\0\003\0\001\0\100\037\0\0\0\175\0\0\004\0\040\0data\0\100\0\0'
+    dd if=/dev/zero bs=4096 count=4 2> /dev/null | tr '\000' '\177'
+} > library/loud.wav
+expect "indexes that" run index library --out corpus
+expect "leaves it out" says 'left out: .*loud.wav: .*not finite'
+rm library/loud.wav
 expect "answers all the same" run query "piano" --out corpus
 expect "with the others" says '^2 of 2 sounds'
 rm library/nan.wav

@@ -195,9 +195,17 @@ done
 expect "clips with long names" run train --data long --lists long.csv --out long-run $short --window 64
 expect "one of them by its name" run explain --out long-run --item "$title-2-29"
 expect "its name" says "^$title-2-29\$"
+expect "its tags in columns" says '^  (ギター|ピアノ) {12}[ 0-9]'
 expect "its pictures" test "$(find long-run/pictures -name '*.png' | wc -l)" -eq 3
 expect "two of them" run explain --out long-run --count 2
 expect "pictures of both" test "$(find long-run/pictures -name '*.png' | wc -l)" -ge 6
+# What a file is called does not steer the terminal.
+odd=$(printf 'a\033[1m\ttune')
+mv "long/$title-4-29.wav" "long/$odd-4-29.wav"
+sed "s/^$title-4-29/$odd-4-29/" long.csv > renamed.csv
+expect "a name with control characters" run explain --out long-run --lists renamed.csv --split all --item "$odd-4-29"
+expect "without them" says '^a\?\[1m\?tune-4-29$'
+mv "long/$odd-4-29.wav" "long/$title-4-29.wav"
 # shellcheck disable=SC2086
 expect "clips as samples" run train --data clips --out c $short --model raw-att --window 6561 --chunks 2
 rendered=${ETUDE_DATA:-$here/../../shared/data}/rendered

@@ -95,8 +95,12 @@ et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float
     return out->failed ? ET_ENOMEM : ET_OK;
 }
 
-void et_text_print(const char *text)
+void et_text_print(FILE *out, const char *text, int width)
 {
-    for (; *text; text++)
-        putchar((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text);
+    for (; *text; text++) {
+        width -= ((unsigned char)*text & 0xC0) != 0x80; /* not within a character of UTF-8 */
+        fputc((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text, out);
+    }
+    for (; width > 0; width--)
+        fputc(' ', out);
 }

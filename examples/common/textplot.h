@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "tensor/strbuf.h"
 
@@ -19,7 +20,7 @@ et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float
                          bool unicode);
 
 /** Prints a text that comes from outside, a file's name perhaps: what would steer a terminal, or begin a new
- *  line, as '?'. */
-void et_text_print(const char *text);
+ *  line, as '?'. Blanks fill it up to `width` characters. */
+void et_text_print(FILE *out, const char *text, int width);
 
 #endif
