@@ -236,16 +236,10 @@ int tagger_train(et_cli *cli)
     job j = {.cli = cli};
     et_train_result result = {0};
     et_status status = open_job(&j);
-    int code = ET_EXIT_INTERRUPTED;
 
     if (!status)
         status = train_job(&j, &result);
-    if (status && et_interrupted() && !result.epochs) { /* while features were made */
-        et_error_clear();
-        printf("\nstopped before the first epoch\n");
-    } else {
-        code = et_run_exit(j.run, cli, status, &result);
-    }
+    const int code = et_run_exit(j.run, cli, status, &result);
     et_optim_free(j.optim);
     tagger_batches_free(j.batches);
     tagger_batches_free(j.valid_batches);

@@ -12,7 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
+#include "examples/common/run_train.h"
 #include "examples/common/runfolder.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
@@ -483,6 +485,25 @@ START_TEST(run_finds_its_files)
 }
 END_TEST
 
+/* Who stops the program while data are read has not failed. */
+START_TEST(stopping_is_no_failure)
+{
+    const et_train_result none = {0}, one = {.epochs = 1};
+    et_cli *cli = parse("train");
+
+    ck_assert_int_eq(et_interrupt_catch(), ET_OK);
+    et_interrupt_reset();
+    et_raise(ET_EINVAL, "given up");
+    ck_assert_int_eq(et_run_exit(NULL, cli, ET_EINVAL, &none), ET_EXIT_USAGE);
+    ck_assert_int_eq(raise(SIGINT), 0);
+    ck_assert_int_eq(et_run_exit(NULL, cli, ET_EINVAL, &one), ET_EXIT_USAGE);
+    ck_assert_int_eq(et_run_exit(NULL, cli, ET_EINVAL, &none), ET_EXIT_INTERRUPTED);
+    ck_assert_int_eq(et_error_status(), ET_OK);
+    et_interrupt_reset();
+    et_cli_free(cli);
+}
+END_TEST
+
 START_TEST(run_without_out)
 {
     char here[4096];
@@ -722,6 +743,7 @@ int main(void)
     tcase_add_test(run, run_knows_its_verb);
     tcase_add_test(run, run_knows_its_data);
     tcase_add_test(run, run_finds_its_files);
+    tcase_add_test(run, stopping_is_no_failure);
     tcase_add_test(run, run_without_out);
     tcase_add_test(run, resume_line_can_be_typed);
     tcase_add_test(run, run_memory);

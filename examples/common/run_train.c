@@ -55,6 +55,11 @@ et_status et_run_loop_train(et_run_loop *l, et_module *m, et_optim *o, const et_
 
 int et_run_exit(const et_run *run, const et_cli *cli, et_status status, const et_train_result *result)
 {
+    if (status && et_interrupted() && result->epochs == 0) {
+        et_error_clear();
+        printf("\nstopped before the first epoch\n");
+        return ET_EXIT_INTERRUPTED;
+    }
     if (status)
         return et_cli_fail(cli);
     if (!result->interrupted)
