@@ -108,12 +108,10 @@ et_status et_scope_close(et_scope *scope)
         scope->drop_tape(scope->tape);
     for (et_tensor *t = scope->list.next, *next; t != &scope->list; t = next) {
         next = t->next;
-        if (scope != scope->root) {
+        if (scope != scope->root)
             leave(t, scope->root);
-        } else {
-            et_scope_unlink(t); /* what came before it is gone already */
+        else
             et_tensor_destroy(t);
-        }
     }
     innermost = scope->parent;
     et_pool_free(scope);

@@ -47,6 +47,9 @@ START_TEST(let_go)
     ck_assert_ptr_null(et_scope_after(y, NULL));        /* and what an error left */
     ck_assert(!kept->on_tape && !y->on_tape);
     ck_assert_ptr_eq(et_scope_after(kept, y), y);
+    et_tensor *used = et_add_scalar(x, 1), *made = et_mul_scalar(used, 2);
+    ck_assert_ptr_eq(et_scope_after(used, made), made);
+    ck_assert(!used->storage && made->storage);
     ck_assert_ptr_null(a->storage);
     ck_assert_ptr_nonnull(b->storage);
     HOLDS(kept, (2), 4, 6);
@@ -113,6 +116,22 @@ START_TEST(scopes_in_order)
     WORKS(et_scope_close(one));
     FAILS_STATUS(et_scope_close(NULL), ET_EINVAL, "scope is NULL");
     ck_assert_int_eq(et_scope_depth(), 1);
+}
+END_TEST
+
+/* An error stays pending in inner scopes; the outermost one begins without. */
+START_TEST(outermost_clears)
+{
+    et_scope *inner;
+
+    ck_assert_ptr_null(et_neg(NULL));
+    ck_assert_ptr_nonnull(inner = et_scope_open());
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    WORKS(et_scope_close(inner));
+    WORKS(et_scope_close(values_scope));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    ck_assert_ptr_nonnull(values_scope = et_scope_open());
+    ck_assert_int_eq(et_error_status(), ET_OK);
 }
 END_TEST
 
@@ -249,6 +268,7 @@ int main(void)
     tcase_add_test(tc, scope_returns);
     tcase_add_test(tc, root_returns);
     tcase_add_test(tc, scopes_in_order);
+    tcase_add_test(tc, outermost_clears);
     tcase_add_test(tc, scopes_unwind);
     tcase_add_test(tc, counts_after_root);
     tcase_add_test(tc, kept);
