@@ -61,7 +61,7 @@ et_status et_item_features(const et_collection *c, int64_t i, const et_front_end
                            int64_t *frames)
 {
     et_audio a;
-    int64_t n, bins, bytes;
+    int64_t n, bins;
     const float *samples;
 
     if (!c || !fe || !rows || !frames)
@@ -79,7 +79,7 @@ et_status et_item_features(const et_collection *c, int64_t i, const et_front_end
                  et_front_end_name(fe));
         goto fail;
     }
-    if (!et_mul_i64(n, bins * (int64_t)sizeof **rows, &bytes) || !(*rows = et_alloc((size_t)bytes)))
+    if (!(*rows = et_alloc_zero((size_t)n, (size_t)bins * sizeof **rows)))
         goto fail;
     samples = et_data_f32(a.samples);
     if (!samples || et_front_end_run(fe, samples, a.samples->numel, *rows) < 0)

@@ -164,7 +164,7 @@ et_status et_mfcc(int64_t frames, int64_t bands, const float *x, int64_t n, floa
         return et_raise(ET_EINVAL, "et_mfcc: %" PRId64 " coefficients of %" PRId64 " frames of %" PRId64
                         " bands%s", n, frames, bands, x && out ? "" : ", NULL");
     if ((whole = et_alloc((size_t)n * sizeof *whole)))
-        w = et_alloc((size_t)(n * bands) * sizeof *w);
+        w = et_alloc_zero((size_t)n, (size_t)bands * sizeof *w);
     for (int64_t k = 0; w && k < n; k++) {
         whole[k] = (et_band){0, (int32_t)bands};
         for (int64_t i = 0; i < bands; i++) /* the angle within a turn, as a fraction of 4 bands */

@@ -436,6 +436,8 @@ START_TEST(cepstra)
     fails(et_mfcc(1, 0, x, 1, y), ET_EINVAL, "of 0 bands");
     fails(et_mfcc(-1, 20, x, 1, y), ET_EINVAL, "-1 frames");
     fails(et_mfcc(1, 20, NULL, 1, y), ET_EINVAL, "NULL");
+    if (sizeof(size_t) == 4) /* a matrix of 4 GiB */
+        fails(et_mfcc(0, 32768, NULL, 32768, NULL), ET_ENOMEM, "out of memory");
     free(x);
 }
 END_TEST
