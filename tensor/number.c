@@ -154,9 +154,6 @@ static bool is_word(const char *text, size_t len, const char *word)
     return true;
 }
 
-static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
 /* The digits of text from *at on, with at most one point among them; *at is moved behind them. They go to x,
  * without zeros at the left, and the first 19 to *small. The value is that of the digits as a whole number,
  * times 10^*scale. False if there is none. */
@@ -224,7 +221,9 @@ static double value_of(decimal *x, uint64_t small, int64_t scale)
 {
     if (x->n == 0)
         return 0.0;
-#if FLT_EVAL_METHOD == 0
+#if FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 1 /* double is computed in double */
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (x->n <= 15 && scale >= -22 && scale <= 22) /* both factors are exact doubles: one rounding */
         return scale < 0 ? (double)small / powers[-scale] : (double)small * powers[scale];
 #else
