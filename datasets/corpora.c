@@ -16,9 +16,11 @@
 
 /* --- folders ----------------------------------------------------------------------------- */
 
-/* Adds the sounds in dir/class. With `short_names` items are named by their file alone. */
+/* Adds the sounds in dir/class. With `short_names` items whose file begins with the class ("blues.00000") are
+ * named by it alone. */
 static void add_class(et_build *b, const char *dir, const char *class, bool short_names)
 {
+    const size_t length = strlen(class);
     et_names files = {0, NULL};
     char *path = et_path_join(dir, class);
 
@@ -32,7 +34,9 @@ static void add_class(et_build *b, const char *dir, const char *class, bool shor
         if (!is_sound)
             continue;
         files.items[i][n] = '\0';
-        name = short_names ? et_alloc_string(files.items[i]) : et_path_join(class, files.items[i]);
+        name = short_names && strncmp(files.items[i], class, length) == 0 && files.items[i][length] == '.'
+                   ? et_alloc_string(files.items[i])
+                   : et_path_join(class, files.items[i]);
         if (file && name) {
             et_build_item(b, name, file);
             et_build_class(b, class);
@@ -89,8 +93,10 @@ static et_status take_splits(et_build *b, const et_csv *t)
                                   et_csv_line(t, id));
     }
     for (int64_t i = 0; status == ET_OK && i < b->c->names.n; i++) {
-        const char *name = b->c->names.items[i];
+        const char *name = b->c->names.items[i], *file = strrchr(name, '/');
         int32_t row = et_vocabulary_find(rows, name, strlen(name));
+        if (row < 0 && file) /* the table may name what is in a genre's folder by its file alone */
+            row = et_vocabulary_find(rows, file + 1, strlen(file + 1));
         int64_t which = row >= 0 ? et_names_find(&b->c->splits, et_csv_text(t, row, split)) : -1;
         if (row >= 0 && which < 0 && et_csv_text(t, row, split)[0] != '\0') {
             which = b->c->splits.n;

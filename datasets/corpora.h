@@ -17,9 +17,9 @@ extern "C" {
 et_collection *et_folder_of_classes(const char *dir);
 
 /** GTZAN's recordings: dir/GENRE/GENRE.NNNNN.wav (or .au, ...), or the same below dir/genres or
- *  dir/genres_original. Items are tracks ("blues.00000"), classes the ten genres. `tracks` is a table with
- *  columns track and split; NULL: dir/tracks.csv where there is one. Tracks that it does not name have no
- *  split. */
+ *  dir/genres_original. Items are tracks ("blues.00000"; files that do not begin with their genre are
+ *  "GENRE/FILE"), classes the ten genres. `tracks` is a table with columns track and split; NULL:
+ *  dir/tracks.csv where there is one. Tracks that it does not name have no split. */
 et_collection *et_gtzan_recordings(const char *dir, const char *tracks);
 
 /** GTZAN's recordings, as et_gtzan_recordings, where its genres lie below dir/genres or dir/genres_original, or

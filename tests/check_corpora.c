@@ -108,6 +108,21 @@ START_TEST(gtzan)
     made(c = et_genre_folders(in_dir("g/genres"))); /* polka is none of GTZAN's */
     ck_assert_int_eq(c->classes.n, 3);
     et_collection_free(c);
+    make_folder("own"); /* one's own files in folders of such genres */
+    make_folder("own/jazz");
+    make_folder("own/rock");
+    put_sound("own/jazz/1.wav", 5);
+    put_sound("own/rock/1.wav", 5);
+    put_sound("own/rock/rocket.wav", 5);
+    put_text("own/tracks.csv", "track,split\nrocket,valid\njazz/1,train\n");
+    made(c = et_genre_folders(in_dir("own")));
+    ck_assert_int_eq(et_collection_size(c), 3);
+    ck_assert_str_eq(c->names.items[0], "jazz/1");
+    ck_assert_str_eq(c->names.items[1], "rock/1");
+    ck_assert_str_eq(c->splits.items[at(c->split, 0)], "train");
+    ck_assert_int_eq(at(c->split, 1), -1);
+    ck_assert_str_eq(c->splits.items[at(c->split, 2)], "valid");
+    et_collection_free(c);
     ck_assert_ptr_null(et_genre_folders(in_dir("g/genres/polka")));
     ck_assert_int_eq(et_error_status(), ET_OK);
     fails_null(et_genre_folders(in_dir("nowhere")), ET_EIO, "nowhere");
