@@ -324,6 +324,40 @@ START_TEST(attention_values)
 }
 END_TEST
 
+/* A mask that broadcasts, real or of bytes, is as if it were written out. */
+START_TEST(attention_masks)
+{
+    const int64_t size[4] = {2, 3, 70, 5};
+    et_tensor *q = random_tensor(ET_F64, ET_SHAPE(2, 3, 70, 4), 1);
+    et_tensor *k = random_tensor(ET_F64, ET_SHAPE(2, 3, 5, 4), 2);
+    et_tensor *v = random_tensor(ET_F64, ET_SHAPE(2, 3, 5, 2), 3);
+    et_rng rng = et_rng_make(8, 8);
+
+    for (int form = 0; form < 64; form++) { /* of which dimensions there is one; of bytes; a transposed view */
+        int64_t shape[4], stored[4];
+        for (int d = 0; d < 4; d++)
+            shape[d] = form >> d & 1 ? 1 : size[d];
+        for (int d = 0; d < 4; d++)
+            stored[d] = shape[form & 32 && d >= 2 ? 5 - d : d];
+        et_tensor *mask = form & 16 ? et_empty(ET_U8, 4, stored) : random_tensor(ET_F64, 4, stored, 4);
+        if (form & 16)
+            ck_assert_int_eq(et_fill_bernoulli(mask, &rng, 0.6), ET_OK);
+        if (form & 32)
+            mask = swapped(mask, 2, 3);
+        et_tensor *whole = et_empty(mask->dtype, 4, size);
+        for (int64_t i = 0; i < whole->numel; i++) {
+            const int64_t at[4] = {i / 5 / 70 / 3, i / 5 / 70 % 3, i / 5 % 70, i % 5};
+            int64_t from[4];
+            for (int d = 0; d < 4; d++)
+                from[d] = shape[d] == 1 ? 0 : at[d];
+            et_set(whole, at, et_get(mask, from));
+        }
+        et_tensor *y = et_attention(q, k, v, mask, NULL), *want = et_attention(q, k, v, whole, NULL);
+        ck_assert_msg(y && want && et_allclose(y, want, 0, 1e-12, false), "form %d", form);
+    }
+}
+END_TEST
+
 START_TEST(attention_packed)
 {
     enum { B = 2, T = 50, H = 3, D = 8 };
@@ -565,6 +599,7 @@ int main(void)
     tcase_add_test(tc, additive_scores);
     tcase_add_test(tc, scores_again_after_an_error);
     tcase_add_loop_test(tc, attention_values, 0, 2 * (int)(sizeof cases / sizeof cases[0]));
+    tcase_add_test(tc, attention_masks);
     tcase_add_test(tc, attention_packed);
     tcase_add_loop_test(tc, attention_dropout, 0, 2);
     tcase_add_test(tc, attention_given_weights);
