@@ -152,8 +152,10 @@ START_TEST(run_is_locked)
     const pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
-        const et_run *run = et_run_open(in_base("runs/toy"), ET_RUN_NEW);
-        _exit(!run || write(ready[1], "x", 1) != 1 || read(done[0], &byte, 1) != 1);
+        et_run *run = et_run_open(in_base("runs/toy"), ET_RUN_NEW);
+        const bool good = run && write(ready[1], "x", 1) == 1 && read(done[0], &byte, 1) == 1;
+        et_run_close(run);
+        _exit(!good);
     }
     ck_assert_int_eq(read(ready[0], &byte, 1), 1);
     must_fail("runs/toy", ET_RUN_NEW, ET_EINVAL, "another process is writing a run there");
