@@ -5,7 +5,6 @@
 #ifndef ETUDE_TESTS_ALLOC_SWEEP_H
 #define ETUDE_TESTS_ALLOC_SWEEP_H
 
-#include <check.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +12,7 @@
 #include "tensor/alloc.h"
 #include "tensor/error.h"
 #include "tensor/pool.h"
+#include "tests/suite.h"
 
 typedef struct alloc_sweep_state {
     int64_t passed, allowed; /* requests let through; how many may be */

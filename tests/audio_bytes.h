@@ -2,9 +2,10 @@
 #ifndef ETUDE_TESTS_AUDIO_BYTES_H
 #define ETUDE_TESTS_AUDIO_BYTES_H
 
-#include <check.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "tests/suite.h"
 
 typedef struct audio_bytes {
     unsigned char data[4096];

@@ -3,7 +3,6 @@
 #ifndef ETUDE_TESTS_CAPTIONED_H
 #define ETUDE_TESTS_CAPTIONED_H
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
  * allow, what is broken, and real recordings. */
 #include "config.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <inttypes.h>
 #include <math.h>

@@ -2,7 +2,6 @@
  * not; the real sox where there is one. */
 #include "config.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,7 +1,6 @@
 /* Augmentation and the synthetic task. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

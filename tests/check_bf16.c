@@ -2,7 +2,6 @@
  * CPU's own instruction and without against float64 products of the rounded operands. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* Byte-level BPE on vocabularies and merges made by hand. */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

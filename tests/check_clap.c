@@ -3,7 +3,6 @@
  * of that form, one of the papers' sizes say); wrong use, allocation failures. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

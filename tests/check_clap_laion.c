@@ -1,7 +1,6 @@
 /* CLAP reads checkpoints under LAION's own names. */
 #include "config.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 

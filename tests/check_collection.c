@@ -1,7 +1,6 @@
 /* Collections of sounds. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -58,29 +58,44 @@ static double get_real(et_dtype dtype, const void *p, int64_t i)
     return dtype == ET_F32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
 }
 
+/* The part of one row of y, number s, and one element of w, (k, l): see slow. */
+static void slow_row(const et_conv *c, int what, int64_t s, int64_t k, int64_t l, double *x, double *w,
+                     double *y)
+{
+    const int64_t r = s * c->sh - c->ph + k;
+    int64_t from = 0, to = c->ow; /* where x is not padding */
+    double sum = 0;
+
+    while (from < to && from * c->sw - c->pw + l < 0)
+        from++;
+    while (to > from && (to - 1) * c->sw - c->pw + l >= c->w)
+        to--;
+    if (r < 0 || r >= c->h || from == to)
+        return;
+    x += r * c->w + from * c->sw - c->pw + l;
+    w += k * c->kw + l;
+    y += s * c->ow + from;
+    for (int64_t t = 0; what == 0 && t < to - from; t++)
+        y[t] += x[t * c->sw] * *w;
+    for (int64_t t = 0; what == 1 && t < to - from; t++)
+        x[t * c->sw] += *w * y[t];
+    for (int64_t t = 0; what == 2 && t < to - from; t++)
+        sum += x[t * c->sw] * y[t];
+    *w += sum;
+}
+
 /* The three products by their definition. what: 0 y, 1 dx, 2 dw; the third operand is computed. */
 static void slow(const et_conv *c, int what, double *x, double *w, double *y)
 {
     for (int64_t b = 0; b < c->batch; b++)
         for (int64_t o = 0; o < c->out; o++)
             for (int64_t i = 0; i < c->in; i++)
-                for (int64_t s = 0; s < c->oh; s++)
-                    for (int64_t t = 0; t < c->ow; t++)
-                        for (int64_t k = 0; k < c->kh; k++)
-                            for (int64_t l = 0; l < c->kw; l++) {
-                                const int64_t r = s * c->sh - c->ph + k, q = t * c->sw - c->pw + l;
-                                if (r < 0 || r >= c->h || q < 0 || q >= c->w)
-                                    continue;
-                                double *xe = x + ((b * c->in + i) * c->h + r) * c->w + q;
-                                double *we = w + ((o * c->in + i) * c->kh + k) * c->kw + l;
-                                double *ye = y + ((b * c->out + o) * c->oh + s) * c->ow + t;
-                                if (what == 0)
-                                    *ye += *xe * *we;
-                                else if (what == 1)
-                                    *xe += *we * *ye;
-                                else
-                                    *we += *xe * *ye;
-                            }
+                for (int64_t k = 0; k < c->kh; k++)
+                    for (int64_t l = 0; l < c->kw; l++)
+                        for (int64_t s = 0; s < c->oh; s++)
+                            slow_row(c, what, s, k, l, x + (b * c->in + i) * c->h * c->w,
+                                     w + (o * c->in + i) * c->kh * c->kw,
+                                     y + (b * c->out + o) * c->oh * c->ow);
 }
 
 static void compare(const et_kernels *k, const et_conv *c, const char *what, const void *got,

@@ -1,7 +1,6 @@
 /* Corpora on disk. */
 #include "config.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

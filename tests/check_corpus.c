@@ -1,7 +1,6 @@
 /* The built-in corpus: what is known of its items fits what is heard; the same items on every thread. */
 #include "config.h"
 
-#include <check.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>

@@ -2,7 +2,6 @@
  * bad, cut at every byte, with every allocation failing. */
 #include "config.h"
 
-#include <check.h>
 #include <float.h>
 #include <locale.h>
 #include <math.h>

@@ -1,7 +1,6 @@
 /* Data sets, splits and batches. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
  * remembered keys against decoding anew, beams, and the task S-REV. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* Pieces as events: cutting, rounding, the way back, folders by style. */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* The command line that the example programs share. */
 #include "config.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

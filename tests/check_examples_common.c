@@ -1,7 +1,6 @@
 /* The run folder of the example programs. */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>

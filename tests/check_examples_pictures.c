@@ -2,7 +2,6 @@
  * colour maps, base64 and escaping. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* What the example programs share: progress, Ctrl-C. */
 #include "config.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
  * and whole or not at all when memory runs out. */
 #include "config.h"
 
-#include <check.h>
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* The cache of features: kept, made anew, damaged, half made. */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* Growing texts, byte order, sorting, and files written in one step. */
 #include "config.h"
 
-#include <check.h>
 #include <signal.h>
 #include <sys/resource.h>
 

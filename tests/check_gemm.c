@@ -2,7 +2,6 @@
  * against the definition summed in long double. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* The gradient checks themselves: right rules pass, and every kind of wrong one is caught. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,6 @@
  * the real data where they are present. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* JSON: values, everything that is not JSON, and the writer. */
 #include "config.h"
 
-#include <check.h>
 #include <float.h>
 #include <math.h>
 

@@ -2,7 +2,6 @@
  * Their gradients are checked with all other operators'. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

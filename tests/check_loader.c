@@ -1,7 +1,6 @@
 /* Background jobs and the loader. */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>

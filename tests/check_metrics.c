@@ -2,7 +2,6 @@
  * (tests/oracle/metrics.py), wrong input. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
  * data folder are in check_midi_data. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

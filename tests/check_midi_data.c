@@ -1,7 +1,6 @@
 /* The 3799 pieces of the data folder, read and compared with the manifest, which another program wrote. */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* Layer-norm LSTM and HyperLSTM: golden values, variable lengths, directions, bad input. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* .npy files: what NumPy wrote (tests/oracle/npy.py), what we write, and what is broken. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* Every op of ops.def, on its samples: see et_gradcheck_op. */
 #include "config.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #include "autograd/gradcheck.h"

@@ -3,7 +3,6 @@
  * each tensor. parity_cases.h says how each case is computed; every op has one. */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
  * to a file, and with too little memory. */
 #include "config.h"
 
-#include <check.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>

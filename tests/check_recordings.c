@@ -2,7 +2,6 @@
  * the two bytes it stands in. */
 #include "config.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
  * level, those above 1.23 times that half vanish, nothing else appears. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
  * once in a thousand. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

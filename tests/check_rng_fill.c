@@ -3,7 +3,6 @@
  * its bounds are those that a true sample breaks once in a thousand. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

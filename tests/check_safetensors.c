@@ -1,7 +1,6 @@
 /* Safetensors: a file written by hand, round trips, and everything that can be broken. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* Epochs over texts, in batches of much the same length. */
 #include "config.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* Standardising data, and the features that are added to it. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 
 #include "datasets/standardize.h"

@@ -2,7 +2,6 @@
  * the order of its batches; two axes of a cloud. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <string.h>
 

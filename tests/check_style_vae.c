@@ -1,7 +1,6 @@
 /* The style VAE: published sizes, gradients, the loss's terms, generation, and the task S-VAE. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* The synthesizer: pitch, band, level, length, the same bits. */
 #include "config.h"
 
-#include <check.h>
 #include <complex.h>
 #include <math.h>
 #include <stdio.h>

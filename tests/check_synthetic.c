@@ -1,7 +1,6 @@
 /* Captioned sounds and sequences to reverse. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <string.h>
 

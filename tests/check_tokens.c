@@ -2,7 +2,6 @@
  * check_bpe.c. fixtures/tokens.json is what a second implementation of the rules says (oracle/tokens.py). */
 #include "config.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* view, reshape, permute and what is made of them: shapes, what shares storage, misuse. */
 #include "config.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 

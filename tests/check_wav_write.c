@@ -1,7 +1,6 @@
 /* Writing WAV files: the bytes that SciPy writes, rounding, clipping, views, and what goes wrong. */
 #include "config.h"
 
-#include <check.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -2,13 +2,14 @@
 #ifndef ETUDE_TESTS_FILES_H
 #define ETUDE_TESTS_FILES_H
 
-#include <check.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "tests/suite.h"
 
 /* The call must return the status and leave a message that contains the words. */
 #define fails(call, status_, words)                                                         \

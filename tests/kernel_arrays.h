@@ -3,13 +3,13 @@
 #ifndef ETUDE_TESTS_KERNEL_ARRAYS_H
 #define ETUDE_TESTS_KERNEL_ARRAYS_H
 
-#include <check.h>
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "tensor/kernels.h"
+#include "tests/suite.h"
 
 enum { ARRAY_MAX = 4200, ARRAY_GUARD = 32, MAX_TABLES = 8 };
 

@@ -12,7 +12,6 @@
 #ifndef ETUDE_TESTS_MISUSE_H
 #define ETUDE_TESTS_MISUSE_H
 
-#include <check.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "tensor/pool.h"
 #include "tensor/scope.h"
 #include "tensor/tensor.h"
+#include "tests/suite.h"
 
 typedef struct misuse_set {
     et_scope *outer, *scope;

@@ -3,11 +3,12 @@
 #ifndef ETUDE_TESTS_PNG_READER_H
 #define ETUDE_TESTS_PNG_READER_H
 
-#include <check.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tests/suite.h"
 
 typedef struct bits {
     const uint8_t *p;

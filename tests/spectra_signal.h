@@ -2,7 +2,6 @@
 #ifndef ETUDE_TESTS_SPECTRA_SIGNAL_H
 #define ETUDE_TESTS_SPECTRA_SIGNAL_H
 
-#include <check.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

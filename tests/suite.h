@@ -12,6 +12,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Check tells its parent of every assertion that holds, with a write to a file: of millions in a loop, that
+ * takes far longer than the loop. Here a line is told that is none of those told last. */
+static inline void suite_mark(const char *file, int line)
+{
+    static int told[4];
+    static unsigned next;
+
+    for (int i = 0; i < 4; i++)
+        if (told[i] == line)
+            return;
+    _mark_point(file, line);
+    told[next++ % 4] = line;
+}
+#define _mark_point(file, line) suite_mark(file, line)
+
 /* Runs the suite, and frees it; the exit status of main. The totals that Check prints are what
  * tests/totals.sh adds up. */
 static inline int suite_run(Suite *suite)

@@ -2,11 +2,11 @@
 #ifndef ETUDE_TESTS_TOY_PROGRAM_H
 #define ETUDE_TESTS_TOY_PROGRAM_H
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "examples/common/cli.h"
+#include "tests/suite.h"
 
 static int last_status;
 

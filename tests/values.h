@@ -3,7 +3,6 @@
 #ifndef ETUDE_TESTS_VALUES_H
 #define ETUDE_TESTS_VALUES_H
 
-#include <check.h>
 #include <math.h>
 #include <string.h>
 
