@@ -9,10 +9,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/program.sh
 . "$here/program.sh"
 
-expect "learns" run train --task waves --out learned --epochs 4
-expect "accuracy on validation data" at_least "$(figure learned valid accuracy)" 0.98
+expect "learns" run train --task waves --out learned --epochs "${brief:-4}"
+expect "accuracy on validation data" learned "$(figure learned valid accuracy)" 0.98
 expect "evaluates" run eval --out learned
-expect "accuracy on fresh data" at_least "$(figure learned test accuracy)" 0.98
+expect "accuracy on fresh data" learned "$(figure learned test accuracy)" 0.98
 expect "a report" grep -q "Attention over spectrograms" learned/report.html
 expect "explains" run explain --out learned --count 2
 expect "strongest patches" says '^    5\. row [0-3], column [0-3]  weight 0\.'
@@ -80,8 +80,8 @@ expect "its own pooling is not one" says '^class token +the same as "as configur
 spectrogram ten 6 10
 table="--data ten --epochs 2 --batch 8 --mixup 0 --members 1 --lr 0.01"
 # shellcheck disable=SC2086
-expect "learns from a table" run train --out table $table --epochs 8
-expect "accuracy on it" at_least "$(figure table valid accuracy)" 0.9
+expect "learns from a table" run train --out table $table --epochs "${brief:-8}"
+expect "accuracy on it" learned "$(figure table valid accuracy)" 0.9
 expect "judged frames" says '^40 training and 20 validation items of 57 frames, 384 features'
 # shellcheck disable=SC2086
 expect "about the track's mean" run train --out track $table --centre track

@@ -8,6 +8,7 @@ OMP_WAIT_POLICY=passive # threads that wait do not take the processor from those
 export OMP_WAIT_POLICY
 dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-$name.XXXXXX") || exit 1
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+brief=${ETUDE_BRIEF:+1} # epochs of long trainings where sanitizers or valgrind watch, who ask how, not what
 good=0
 bad=0
 
@@ -75,6 +76,16 @@ figure()
 at_least()
 {
     awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a + 0 >= b + 0) }' || { echo "$1 is less than $2"; return 1; }
+}
+
+# learned NUMBER LIMIT: at_least, after a training that was not brief
+learned()
+{
+    if [ -n "$brief" ]; then
+        at_least "$1" 0
+    else
+        at_least "$1" "$2"
+    fi
 }
 
 # same_bits RUN RUN: but for the times in the log
