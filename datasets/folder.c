@@ -30,6 +30,13 @@ char *et_path_join(const char *a, const char *b)
 
 bool et_exists(const char *path) { return path && access(path, F_OK) == 0; }
 
+bool et_same_file(const char *a, const char *b)
+{
+    struct stat s, t;
+
+    return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
 bool et_is_folder(const char *path)
 {
     struct stat st;

@@ -22,6 +22,9 @@ bool et_is_folder(const char *path);
 /** Whether something is at the path; false for NULL. */
 bool et_exists(const char *path);
 
+/** Whether both paths lead to one file or folder. */
+bool et_same_file(const char *a, const char *b);
+
 /** Fills *here for a step into the folder at `path`. False if it is none, or one of those above, where a link
  *  leads in a circle. */
 bool et_folder_step(et_folder_way *here, const char *path, const et_folder_way *above);

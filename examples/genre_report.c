@@ -44,11 +44,17 @@ void genre_print_item(FILE *out, genre_kind kind, const et_dataset *ds, const et
     char name[64], span[48];
 
     et_text_print(out, item_name(name, ds, at), 0);
-    fprintf(out, ": %s, truly %s\n", ds->classes.items[v->predicted[i]],
-            ds->classes.items[et_data_i32(ds->y)[at]]);
+    fputs(": ", out);
+    et_text_print(out, ds->classes.items[v->predicted[i]], 0);
+    fputs(", truly ", out);
+    et_text_print(out, ds->classes.items[et_data_i32(ds->y)[at]], 0);
+    fputc('\n', out);
     for (int64_t k = 0; k < v->classes; k++)
-        if (p[k] >= 0.05f)
-            fprintf(out, "  %-12s %5.1f %%\n", ds->classes.items[k], 100 * (double)p[k]);
+        if (p[k] >= 0.05f) {
+            fputs("  ", out);
+            et_text_print(out, ds->classes.items[k], 12);
+            fprintf(out, " %5.1f %%\n", 100 * (double)p[k]);
+        }
     fprintf(out, "  attention is strongest at\n");
     int n = genre_strongest(v->alpha + i * v->T, steps_of(ds, at), STRONGEST, frames);
     for (int k = 0; k < n; k++)

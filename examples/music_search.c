@@ -181,9 +181,11 @@ static et_status print_best(search_model *m, const char *what, const et_names *w
     et_status status = fit ? search_ask(m, words, prompts, n_prompts, sound, fit) : et_error_status();
     const int64_t n = status ? status : et_nearest(words->n, 1, fit, &one, MOST, best, score);
 
-    for (int64_t i = 0; i < n; i++)
-        printf("%s%s %.3f%s", i ? ", " : what, words->items[best[i]], (double)score[i],
-               i == n - 1 ? "\n" : "");
+    for (int64_t i = 0; i < n; i++) {
+        fputs(i ? ", " : what, stdout);
+        et_text_print(stdout, words->items[best[i]], 0);
+        printf(" %.3f%s", (double)score[i], i == n - 1 ? "\n" : "");
+    }
     et_dealloc(fit);
     return n < 0 ? (et_status)n : ET_OK;
 }

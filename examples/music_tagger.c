@@ -308,8 +308,8 @@ static const et_option options[] = {
      "are 16.4 s"},
     {"chunks", ET_OPTION_INT, "N", NULL, 1, 1024,
      "Evenly spaced stretches of an item that are judged and averaged"},
-    {"cache", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
-     "Keeps the features of all sounds; \"none\": they are computed anew in the background. Default: in the "
+    {"cache", ET_OPTION_TEXT, "FILE|none", NULL, 0, 0,
+     "Keeps the features of all sounds; none: they are computed anew in the background. Default: in the "
      "run folder"},
     {"workers", ET_OPTION_INT, "N", "2", 0, 256, "Background threads that read sounds"},
     {"schedule", ET_OPTION_CHOICE, "constant|cosine|paper|swats|plateau", NULL, 0, 0,

@@ -136,6 +136,7 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, et_a
         rows = et_alloc((size_t)(have * in->bins) * sizeof *rows);
         if (!rows || et_front_end_run(fe, et_data_f32(a->samples) + c * length, n, rows)) {
             x = NULL;
+            et_fail_status(name);
         } else {
             search_scale(in, taken * in->bins, rows);
             memcpy((float *)et_data_mut(x) + c * size, rows, (size_t)(taken * in->bins) * sizeof *rows);

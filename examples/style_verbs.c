@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "examples/style_report.h"
 #include "examples/style_train.h"
 #include "examples/style_write.h"
@@ -316,8 +317,11 @@ int style_verb_reconstruct(et_cli *cli)
         status = k;
     if (!status)
         status = et_fill(h.batch.labels, k);
-    if (!status && !et_cli_text(cli, "style"))
-        printf("heard as %s\n", s.styles.items[k]);
+    if (!status && !et_cli_text(cli, "style")) {
+        fputs("heard as ", stdout);
+        et_text_print(stdout, s.styles.items[k], 0);
+        putchar('\n');
+    }
     if (!status)
         status = print_accuracy(&s, &h.batch);
     if (!status)

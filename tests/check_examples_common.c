@@ -482,6 +482,41 @@ START_TEST(run_finds_its_files)
         et_run_close(run);
         et_cli_free(cli);
     }
+    ck_assert_int_eq(chdir(".."), 0);
+    ck_assert_int_eq(remove("list.txt"), 0); /* as a cache that is to be made anew */
+    cli = parse("train --out own --resume --words list.txt");
+    run = et_run_for_training(cli);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    et_run_close(run);
+    et_cli_free(cli);
+    ck_assert_int_eq(chdir(here), 0);
+}
+END_TEST
+
+/* In a folder whose name is no UTF-8, which config.json cannot hold, paths stay as they were given. */
+START_TEST(run_in_any_folder)
+{
+    char here[4096];
+    et_json_writer w;
+
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_int_eq(chdir(base), 0);
+    if (mkdir("l\366we", 0777) || chdir("l\366we"))
+        return; /* this file system has no such names */
+    FILE *list = fopen("list.txt", "w");
+    ck_assert(list && fclose(list) == 0);
+    et_cli *cli = parse("train --words list.txt --out own");
+    et_run *run = et_run_for_training(cli);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert(et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK);
+    et_run_close(run);
+    et_cli_free(cli);
+    cli = parse("train --out own --resume --words list.txt");
+    run = et_run_for_training(cli);
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert_str_eq(et_cli_text(cli, "words"), "list.txt");
+    et_run_close(run);
+    et_cli_free(cli);
     ck_assert_int_eq(chdir(here), 0);
 }
 END_TEST
@@ -500,6 +535,8 @@ START_TEST(stopping_is_no_failure)
     ck_assert_int_eq(et_run_exit(NULL, cli, ET_EINVAL, &one), ET_EXIT_USAGE);
     ck_assert_int_eq(et_run_exit(NULL, cli, ET_EINVAL, &none), ET_EXIT_INTERRUPTED);
     ck_assert_int_eq(et_error_status(), ET_OK);
+    et_raise(ET_EIO, "no space");
+    ck_assert_int_ne(et_run_exit(NULL, cli, ET_EIO, &none), ET_EXIT_INTERRUPTED);
     et_interrupt_reset();
     et_cli_free(cli);
 }
@@ -744,6 +781,7 @@ int main(void)
     tcase_add_test(run, run_knows_its_verb);
     tcase_add_test(run, run_knows_its_data);
     tcase_add_test(run, run_finds_its_files);
+    tcase_add_test(run, run_in_any_folder);
     tcase_add_test(run, stopping_is_no_failure);
     tcase_add_test(run, run_without_out);
     tcase_add_test(run, resume_line_can_be_typed);

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "datasets/folder.h"
@@ -441,19 +440,33 @@ static bool describes_run(const char *name)
     return true;
 }
 
-static bool is_path(const et_option *o)
+/* Of a path that was given the one from the root, to be released; else NULL, also where it has bytes that
+ * config.json cannot hold, which are no UTF-8. "FILE|none": a path, or the word none. */
+static char *from_root(const slot *s)
 {
-    return o->kind == ET_OPTION_TEXT && o->value && is_choice("DIR|FILE|PATH", o->value);
-}
-
-/* A text, which of a path is the one from the root, so that the run finds it from any folder; as it was given
- * where there is no such file. */
-static void write_text(et_json_writer *w, const slot *s)
-{
+    static const char *const kinds[] = {"DIR", "FILE", "PATH"};
+    const char *value = s->option->kind == ET_OPTION_TEXT && s->option->value ? s->option->value : "";
+    const size_t length = strcspn(value, "|");
     char here[FOLDER], *path = NULL;
 
-    if (is_path(s->option) && s->text[0] != '/' && access(s->text, F_OK) == 0 && getcwd(here, sizeof here))
-        path = et_path_join(here, s->text);
+    for (int i = 0; i < 3; i++)
+        if (strlen(kinds[i]) == length && memcmp(value, kinds[i], length) == 0 && s->text[0] != '/' &&
+            !(value[length] && is_choice(value + length + 1, s->text)) && getcwd(here, sizeof here))
+            path = et_path_join(here, s->text);
+    for (size_t i = 0, left = path ? strlen(path) : 0, n; i < left; i += n)
+        if ((n = (size_t)et_utf8_length(path + i, left - i)) == 0) {
+            et_dealloc(path);
+            return NULL;
+        }
+    return path;
+}
+
+/* A text; a path from the root, so that the run finds it from any folder, but as it was given where there is no
+ * such file. */
+static void write_text(et_json_writer *w, const slot *s)
+{
+    char *path = access(s->text, F_OK) == 0 ? from_root(s) : NULL;
+
     et_json_string(w, path ? path : s->text);
     et_dealloc(path);
 }
@@ -523,14 +536,15 @@ et_status et_cli_adopt(et_cli *cli, const et_json_value *options, const char *pa
     return ET_OK;
 }
 
-/* Whether a text says the same as another, or of a path leads to the same file. */
+/* Whether a text says the same as another, or of a path leads to the same file, which may be gone. */
 static bool same_text(const slot *s, const char *text)
 {
-    struct stat a, b;
+    char *path = from_root(s);
+    const bool same = strcmp(s->text, text) == 0 ||
+                      (path && (strcmp(path, text) == 0 || et_same_file(s->text, text)));
 
-    return strcmp(s->text, text) == 0 ||
-           (is_path(s->option) && stat(s->text, &a) == 0 && stat(text, &b) == 0 && a.st_dev == b.st_dev &&
-            a.st_ino == b.st_ino);
+    et_dealloc(path);
+    return same;
 }
 
 /* Whether a slot says the same as the JSON value (NULL: absent). */

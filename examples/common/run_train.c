@@ -53,11 +53,14 @@ et_status et_run_loop_train(et_run_loop *l, et_module *m, et_optim *o, const et_
     return status;
 }
 
-int et_run_exit(const et_run *run, const et_cli *cli, et_status status, const et_train_result *result)
+int et_run_exit(et_run *run, const et_cli *cli, et_status status, const et_train_result *result)
 {
-    if (status && et_interrupted() && result->epochs == 0) {
+    if (status == ET_EINVAL && et_interrupted() && result->epochs == 0) { /* the cache of features gave up */
         et_error_clear();
-        printf("\nstopped before the first epoch\n");
+        if (run && et_run_has_checkpoint(run))
+            et_run_print_resume(run, cli, 0, stdout);
+        else
+            printf("\nstopped before the first epoch\n");
         return ET_EXIT_INTERRUPTED;
     }
     if (status)

@@ -386,15 +386,14 @@ const char *et_run_verb(const et_run *run)
 et_run_data et_run_data_given(const et_run *run, const et_cli *cli)
 {
     const char *own = et_json_get_string(et_json_get(et_run_config(run), "options"), "data", NULL);
-    struct stat a, b;
 
     if (!et_cli_given(cli, "data"))
         return ET_RUN_DATA_OWN;
-    if (!own || stat(et_cli_text(cli, "data"), &b) != 0)
+    if (!own || !et_exists(et_cli_text(cli, "data")))
         return ET_RUN_DATA_OTHER;
-    if (stat(own, &a) != 0)
+    if (!et_exists(own))
         return ET_RUN_DATA_UNKNOWN;
-    return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? ET_RUN_DATA_OWN : ET_RUN_DATA_OTHER;
+    return et_same_file(own, et_cli_text(cli, "data")) ? ET_RUN_DATA_OWN : ET_RUN_DATA_OTHER;
 }
 
 bool et_run_cache_fits(const et_run *run, const et_cli *cli)
@@ -425,7 +424,10 @@ static void print_word(const char *text, FILE *out)
 
 void et_run_print_resume(const et_run *run, const et_cli *cli, int64_t epoch, FILE *out)
 {
-    fprintf(out, "Stopped after epoch %" PRId64 "; everything is saved. To go on:\n  ", epoch);
+    if (epoch > 0)
+        fprintf(out, "Stopped after epoch %" PRId64 "; everything is saved. To go on:\n  ", epoch);
+    else
+        fputs("\nStopped before another epoch. To go on:\n  ", out);
     print_word(et_cli_command(cli), out);
     fprintf(out, " %s --out ", et_cli_verb(cli)->name);
     print_word(run->dir, out);

@@ -122,7 +122,8 @@ et_status et_run_metrics(et_run *run, const char *section, const et_figure *figu
 int64_t et_run_log_rows(const et_run *run);
 et_status et_run_log_column(const et_run *run, const char *name, double *out);
 
-/** Tells how a run that was stopped after `epoch` epochs can be continued. */
+/** Tells how a run that was stopped after `epoch` epochs can be continued; 0: before the first since it was
+ *  gone on with. */
 void et_run_print_resume(const et_run *run, const et_cli *cli, int64_t epoch, FILE *out);
 
 #endif

@@ -57,8 +57,10 @@ et_status et_run_read_names(et_run *run, const char *key, et_names *out)
 {
     const et_json_value *list = et_json_get(et_run_config(run), key);
 
+    if (list && list->type != ET_JSON_ARRAY)
+        return et_raise(ET_EFORMAT, "%s: %s is no list", et_run_path(run, ET_RUN_CONFIG), key);
     for (const et_json_value *v = list ? list->first : NULL; v; v = v->next) {
-        if (v->type != ET_JSON_STRING || strlen(v->string) != v->length)
+        if (v->type != ET_JSON_STRING || v->length == 0 || strlen(v->string) != v->length)
             return et_raise(ET_EFORMAT, "%s: one of its %s is no name", et_run_path(run, ET_RUN_CONFIG), key);
         if (et_names_add(out, v->string))
             return et_error_status();
@@ -77,6 +79,8 @@ et_status et_run_check_names(const et_run *run, const char *key, const et_names 
 {
     const et_json_value *list = et_json_get(et_run_config(run), key), *v = list ? list->first : NULL;
 
+    if (list && list->type != ET_JSON_ARRAY)
+        return et_raise(ET_EFORMAT, "%s: %s in its config.json is no list", run->dir, key);
     for (int64_t k = 0; list && k < names->n; k++, v = v->next) {
         if (!v)
             return et_raise(ET_EINVAL, "%s learned fewer %s than the data have: not %s", run->dir, key,
