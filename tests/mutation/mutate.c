@@ -187,8 +187,13 @@ static void run_suites(const settings *set, const job *j)
 /* Ends the process: SURVIVED if all checks pass. */
 static void run_checks(const settings *set, const job *j)
 {
+    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
     char ops[4096];
 
+    setrlimit(RLIMIT_CPU, &cpu);
+    setrlimit(RLIMIT_AS, &memory);
+    setrlimit(RLIMIT_CORE, &core);
+    alarm(30 * SECONDS); /* by the clock, for what waits forever on a machine that is busy */
     setenv("ETUDE_NUM_THREADS", "2", 1); /* so that what is cut into pieces has more than one */
     setenv("OMP_WAIT_POLICY", "passive", 1); /* others run beside this one */
     run_suites(set, j);
@@ -202,16 +207,11 @@ static void run_checks(const settings *set, const job *j)
 static void run_mutant(const settings *set, const job *j)
 {
     char command[16384], object[64];
-    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
 
     snprintf(object, sizeof object, "%d/mutant.o", j->number);
     compile(set, j, object);
     snprintf(command, sizeof command, "! cmp -s %s/%s %s/original.o", set->work, object, set->work);
     run_shell(command, SAME);
-    setrlimit(RLIMIT_CPU, &cpu);
-    setrlimit(RLIMIT_AS, &memory);
-    setrlimit(RLIMIT_CORE, &core);
-    alarm(30 * SECONDS); /* by the clock, for what waits forever on a machine that is busy */
     run_checks(set, j);
 }
 
