@@ -81,6 +81,7 @@ check_PROGRAMS += \
 	tests/check_style_vae \
 	tests/check_tokens \
 	tests/check_tagger \
+	tests/check_tape \
 	tests/check_towers \
 	tests/check_train \
 	tests/check_train_phases \
@@ -180,6 +181,7 @@ tests_check_style_music_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_tokens_LDADD = $(TEST_LDADD)
 tests_check_tagger_LDADD = $(TEST_LDADD)
+tests_check_tape_LDADD = $(TEST_LDADD)
 tests_check_towers_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_train_phases_LDADD = $(TEST_LDADD)

@@ -35,7 +35,7 @@ MUTATION_FILES = $(op_sources) \
 
 if HAVE_CHECK
 MUTATION_SUITES = \
-	autograd/backward.c=@check_autograd,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
+	autograd/backward.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
 	nn/checkpoint.c=@check_train \
 	nn/nearest.c=@check_search \
 	nn/optim.c=@check_optim,@check_profile \
@@ -44,11 +44,11 @@ MUTATION_SUITES = \
 	nn/optim_swats.c=@check_optim \
 	nn/pairs.c=@check_train,@check_optim \
 	tensor/pool.c=@check_pool \
-	tensor/scope.c=@check_scopes,@check_autograd,@check_remake
+	tensor/scope.c=@check_scopes,@check_autograd,@check_tape,@check_remake
 mutation_suites = \
 	tests/check_autograd.$(OBJEXT) tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) \
 	tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
-	tests/check_search.$(OBJEXT) tests/check_train.$(OBJEXT)
+	tests/check_search.$(OBJEXT) tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT)
 endif
 
 # Ops whose derivatives are elementwise kernels.
