@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "datasets/csv.h"
+#include "datasets/folder.h"
 #include "tensor/alloc.h"
 #include "tensor/npy.h"
-#include "tensor/strbuf.h"
 
 enum { BANDS = 128, FRAMES = 57, SEGMENTS = 10, MFCC = 20 };
 
@@ -73,30 +73,20 @@ const char *et_gtzan_feature(et_gtzan_table table, int feature, char buf[32])
     return buf;
 }
 
-/* dir/name, to be released with et_dealloc. */
-static char *path_of(const char *dir, const char *name)
+static bool has(const char *dir, const char *name)
 {
-    et_strbuf b = ET_STRBUF_INIT;
+    char *path = et_path_join(dir, name);
+    const bool there = et_exists(path);
 
-    et_strbuf_printf(&b, "%s/%s", dir, name);
-    return et_strbuf_take(&b);
-}
-
-static bool exists(const char *dir, const char *name)
-{
-    char *path = path_of(dir, name);
-    FILE *f = path ? fopen(path, "rb") : NULL;
-    if (f)
-        fclose(f);
     et_dealloc(path);
-    return f != NULL;
+    return there;
 }
 
 bool et_gtzan_has(const char *dir, et_gtzan_table table)
 {
     if (!dir || (int)table < 0 || table > ET_GTZAN_TRACKS)
         return false;
-    return exists(dir, files[table]) && (table != ET_GTZAN_SPECTROGRAM || exists(dir, "tracks.csv"));
+    return has(dir, files[table]) && (table != ET_GTZAN_SPECTROGRAM || has(dir, "tracks.csv"));
 }
 
 /* What all the tables have in common. */
@@ -458,12 +448,12 @@ et_dataset *et_gtzan_load(const char *dir, et_gtzan_table table)
         et_raise(ET_EINVAL, "gtzan: no folder, or no table %d", (int)table);
         return NULL;
     }
-    csv_path = path_of(dir, spectrogram ? "tracks.csv" : files[table]);
+    csv_path = et_path_join(dir, spectrogram ? "tracks.csv" : files[table]);
     t = csv_path ? et_csv_read(csv_path, NULL) : NULL;
     if (t && et_csv_rows(t) == 0) {
         et_raise(ET_EFORMAT, "%s: a header and no rows", csv_path);
     } else if (t && spectrogram) {
-        npy_path = path_of(dir, files[table]);
+        npy_path = et_path_join(dir, files[table]);
         levels = npy_path ? et_npy_read(npy_path) : NULL;
         if (levels)
             ds = load_spectrogram(t, et_own(levels), npy_path);
