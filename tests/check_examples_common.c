@@ -396,6 +396,19 @@ START_TEST(run_knows_its_verb)
 }
 END_TEST
 
+/* Begins a run, as a program does that trains, and leaves it at once. */
+static void begin(const char *line)
+{
+    et_cli *cli = parse(line);
+    et_run *run = et_run_for_training(cli);
+    et_json_writer w;
+
+    ck_assert_msg(run != NULL, "%s", et_error_message());
+    ck_assert(et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK);
+    et_run_close(run);
+    et_cli_free(cli);
+}
+
 /* A run that learned from a folder knows it again, from wherever it is asked. */
 START_TEST(run_knows_its_data)
 {
@@ -405,22 +418,17 @@ START_TEST(run_knows_its_data)
                                        ET_RUN_DATA_OTHER};
     char here[4096], line[512];
     et_cli *cli;
-    et_json_writer w;
 
     ck_assert_ptr_nonnull(getcwd(here, sizeof here));
     ck_assert_int_eq(chdir(base), 0);
     ck_assert_int_eq(mkdir("mine", 0777) + mkdir("other", 0777) + mkdir("here", 0777), 0);
     for (int own = 1; own >= 0; own--) {
-        cli = parse(own ? "train --data mine --out own" : "train --out made");
-        et_run *run = et_run_for_training(cli);
-        ck_assert_msg(run != NULL, "%s", et_error_message());
-        ck_assert(et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK);
-        et_run_close(run);
-        et_cli_free(cli);
+        begin(own ? "train --data mine --out own" : "train --out made");
         for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
             snprintf(line, sizeof line, "eval --out %s%s", own ? "own" : "made", given[i]);
             cli = parse(line);
-            ck_assert_msg((run = et_run_for_reading(cli)) != NULL, "%s", et_error_message());
+            et_run *run = et_run_for_reading(cli);
+            ck_assert_msg(run != NULL, "%s", et_error_message());
             ck_assert_int_eq(et_run_data_given(run, cli), own || i == 0 ? what[i] : ET_RUN_DATA_OTHER);
             et_run_close(run);
             et_cli_free(cli);
@@ -456,23 +464,17 @@ START_TEST(run_finds_its_files)
         {"train --out ../own --resume --words ../other.txt", false},
         {"train --out ../own --resume --words list.txt", false}};
     char here[4096];
-    et_json_writer w;
 
     ck_assert_ptr_nonnull(getcwd(here, sizeof here));
     put("list.txt", "a\n");
     put("other.txt", "a\n");
     ck_assert_int_eq(chdir(base), 0);
     ck_assert_int_eq(mkdir("here", 0777), 0);
-    et_cli *cli = parse("train --words list.txt --title list.txt --out own");
-    et_run *run = et_run_for_training(cli);
-    ck_assert_msg(run != NULL, "%s", et_error_message());
-    ck_assert(et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK);
-    et_run_close(run);
-    et_cli_free(cli);
+    begin("train --words list.txt --title list.txt --out own");
     ck_assert_int_eq(chdir("here"), 0);
     for (size_t i = 0; i < sizeof again / sizeof again[0]; i++) {
-        cli = parse(again[i].line);
-        run = et_run_for_training(cli);
+        et_cli *cli = parse(again[i].line);
+        et_run *run = et_run_for_training(cli);
         ck_assert_msg((run != NULL) == again[i].agrees, "%s: %s", again[i].line, et_error_message());
         if (run) {
             ck_assert_int_eq(access(et_cli_text(cli, "words"), F_OK), 0);
@@ -484,8 +486,8 @@ START_TEST(run_finds_its_files)
     }
     ck_assert_int_eq(chdir(".."), 0);
     ck_assert_int_eq(remove("list.txt"), 0); /* as a cache that is to be made anew */
-    cli = parse("train --out own --resume --words list.txt");
-    run = et_run_for_training(cli);
+    et_cli *cli = parse("train --out own --resume --words list.txt");
+    et_run *run = et_run_for_training(cli);
     ck_assert_msg(run != NULL, "%s", et_error_message());
     et_run_close(run);
     et_cli_free(cli);
@@ -497,7 +499,6 @@ END_TEST
 START_TEST(run_in_any_folder)
 {
     char here[4096];
-    et_json_writer w;
 
     ck_assert_ptr_nonnull(getcwd(here, sizeof here));
     ck_assert_int_eq(chdir(base), 0);
@@ -505,14 +506,9 @@ START_TEST(run_in_any_folder)
         return; /* this file system has no such names */
     FILE *list = fopen("list.txt", "w");
     ck_assert(list && fclose(list) == 0);
-    et_cli *cli = parse("train --words list.txt --out own");
+    begin("train --words list.txt --out own");
+    et_cli *cli = parse("train --out own --resume --words list.txt");
     et_run *run = et_run_for_training(cli);
-    ck_assert_msg(run != NULL, "%s", et_error_message());
-    ck_assert(et_run_config_begin(run, cli, &w) == ET_OK && et_run_config_end(run, &w) == ET_OK);
-    et_run_close(run);
-    et_cli_free(cli);
-    cli = parse("train --out own --resume --words list.txt");
-    run = et_run_for_training(cli);
     ck_assert_msg(run != NULL, "%s", et_error_message());
     ck_assert_str_eq(et_cli_text(cli, "words"), "list.txt");
     et_run_close(run);

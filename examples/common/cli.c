@@ -440,19 +440,27 @@ static bool describes_run(const char *name)
     return true;
 }
 
-/* Of a path that was given the one from the root, to be released; else NULL, also where it has bytes that
- * config.json cannot hold, which are no UTF-8. "FILE|none": a path, or the word none. */
-static char *from_root(const slot *s)
+/* Whether what was given is a path: the value of "DIR", of "FILE|none" but the word none. */
+static bool is_path(const slot *s)
 {
     static const char *const kinds[] = {"DIR", "FILE", "PATH"};
     const char *value = s->option->kind == ET_OPTION_TEXT && s->option->value ? s->option->value : "";
     const size_t length = strcspn(value, "|");
-    char here[FOLDER], *path = NULL;
 
     for (int i = 0; i < 3; i++)
-        if (strlen(kinds[i]) == length && memcmp(value, kinds[i], length) == 0 && s->text[0] != '/' &&
-            !(value[length] && is_choice(value + length + 1, s->text)) && getcwd(here, sizeof here))
-            path = et_path_join(here, s->text);
+        if (strlen(kinds[i]) == length && memcmp(value, kinds[i], length) == 0)
+            return !(value[length] && is_choice(value + length + 1, s->text));
+    return false;
+}
+
+/* Of a path that was given from here the one from the root, to be released; else NULL, also where it has
+ * bytes that config.json cannot hold, which are no UTF-8. */
+static char *from_root(const slot *s)
+{
+    char here[FOLDER], *path = NULL;
+
+    if (is_path(s) && s->text[0] != '/' && getcwd(here, sizeof here))
+        path = et_path_join(here, s->text);
     for (size_t i = 0, left = path ? strlen(path) : 0, n; i < left; i += n)
         if ((n = (size_t)et_utf8_length(path + i, left - i)) == 0) {
             et_dealloc(path);
@@ -461,8 +469,8 @@ static char *from_root(const slot *s)
     return path;
 }
 
-/* A text; a path from the root, so that the run finds it from any folder, but as it was given where there is no
- * such file. */
+/* A text; a path from the root, so that the run finds it from any folder, but as it was given where there is
+ * no such file. */
 static void write_text(et_json_writer *w, const slot *s)
 {
     char *path = access(s->text, F_OK) == 0 ? from_root(s) : NULL;

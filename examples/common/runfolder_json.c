@@ -53,12 +53,21 @@ void et_run_write_names(et_json_writer *w, const char *key, const et_names *name
     et_json_close(w);
 }
 
+/* The list of config.json, in *list; NULL where it has none. */
+static et_status find_names(const et_run *run, const char *key, const et_json_value **list)
+{
+    *list = et_json_get(et_run_config(run), key);
+    if (*list && (*list)->type != ET_JSON_ARRAY)
+        return et_raise(ET_EFORMAT, "%s: %s in its config.json is no list", run->dir, key);
+    return ET_OK;
+}
+
 et_status et_run_read_names(et_run *run, const char *key, et_names *out)
 {
-    const et_json_value *list = et_json_get(et_run_config(run), key);
+    const et_json_value *list;
 
-    if (list && list->type != ET_JSON_ARRAY)
-        return et_raise(ET_EFORMAT, "%s: %s is no list", et_run_path(run, ET_RUN_CONFIG), key);
+    if (find_names(run, key, &list))
+        return et_error_status();
     for (const et_json_value *v = list ? list->first : NULL; v; v = v->next) {
         if (v->type != ET_JSON_STRING || v->length == 0 || strlen(v->string) != v->length)
             return et_raise(ET_EFORMAT, "%s: one of its %s is no name", et_run_path(run, ET_RUN_CONFIG), key);
@@ -77,10 +86,11 @@ static bool is_name(const et_json_value *v, const char *name)
 
 et_status et_run_check_names(const et_run *run, const char *key, const et_names *names)
 {
-    const et_json_value *list = et_json_get(et_run_config(run), key), *v = list ? list->first : NULL;
+    const et_json_value *list, *v;
 
-    if (list && list->type != ET_JSON_ARRAY)
-        return et_raise(ET_EFORMAT, "%s: %s in its config.json is no list", run->dir, key);
+    if (find_names(run, key, &list))
+        return et_error_status();
+    v = list ? list->first : NULL;
     for (int64_t k = 0; list && k < names->n; k++, v = v->next) {
         if (!v)
             return et_raise(ET_EINVAL, "%s learned fewer %s than the data have: not %s", run->dir, key,
