@@ -99,7 +99,10 @@ et_status et_fail_status(const char *where)
 
 void *et_fail(const char *where)
 {
-    et_fail_status(where);
+    if (state.status)
+        et_fail_status(where);
+    else
+        et_raise(ET_EINVAL, "%s: an argument is NULL", where);
     return NULL;
 }
 

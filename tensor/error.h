@@ -46,10 +46,10 @@ void et_error_clear(void);
 
 /** Puts "where: " in front of the pending message and returns NULL, so that a
  *  model's function can end in `return et_fail("rnn step");`. Without a pending
- *  error it raises ET_EINVAL with the message "where: failed". */
+ *  error it raises ET_EINVAL with the message "where: an argument is NULL". */
 void *et_fail(const char *where);
 
-/** As et_fail, but returns the pending (negative) status. */
+/** As et_fail, but returns the pending (negative) status; without one the message is "where: failed". */
 et_status et_fail_status(const char *where);
 
 /** Sets the pending error of this thread unless there is one already. Its message is one line: control

@@ -183,13 +183,6 @@ START_TEST(learns)
 }
 END_TEST
 
-static void refused(et_tensor *t, et_status status)
-{
-    ck_assert_ptr_null(t);
-    ck_assert_msg(et_error_status() == status, "%s", et_error_message());
-    et_error_clear();
-}
-
 START_TEST(wrong_use)
 {
     et_ast_config c = little(), bad;
@@ -218,15 +211,15 @@ START_TEST(wrong_use)
     ck_assert_int_eq(et_ast_named("ast", &bad), ET_EINVAL);
     et_error_clear();
     et_tensor *x = et_zeros(ET_F32, ET_SHAPE(1, 64, 16)), *y = et_ast_forward(m, x, NULL);
-    refused(et_ast_forward(NULL, x, NULL), ET_EINVAL);
-    refused(et_ast_forward(m, NULL, NULL), ET_EINVAL);
-    refused(et_ast_forward(m, et_zeros(ET_F32, ET_SHAPE(1, 16, 64)), NULL), ET_ESHAPE);
-    refused(et_ast_forward(m, et_zeros(ET_F32, ET_SHAPE(64, 16)), NULL), ET_ESHAPE);
-    refused(et_ast_forward(m, et_zeros(ET_F64, ET_SHAPE(1, 64, 16)), NULL), ET_EDTYPE);
-    refused(et_ast_encode(m, 3, y, NULL), ET_EINVAL);
-    refused(et_ast_encode(m, 0, x, NULL), ET_ESHAPE);
-    refused(et_ast_pool(m, et_select(y, 1, 0)), ET_ESHAPE);
-    refused(et_ast_classify(m, et_ast_pool(m, y)), ET_EINVAL);
+    FAILS(et_ast_forward(NULL, x, NULL), ET_EINVAL, "ast: an argument is NULL");
+    FAILS(et_ast_forward(m, NULL, NULL), ET_EINVAL, "ast: an argument is NULL");
+    FAILS(et_ast_forward(m, et_zeros(ET_F32, ET_SHAPE(1, 16, 64)), NULL), ET_ESHAPE, "expected [B, 64, 16]");
+    FAILS(et_ast_forward(m, et_zeros(ET_F32, ET_SHAPE(64, 16)), NULL), ET_ESHAPE, "expected [B, 64, 16]");
+    FAILS(et_ast_forward(m, et_zeros(ET_F64, ET_SHAPE(1, 64, 16)), NULL), ET_EDTYPE, "dtypes differ");
+    FAILS(et_ast_encode(m, 3, y, NULL), ET_EINVAL, "cannot begin at block 3 of 2");
+    FAILS(et_ast_encode(m, 0, x, NULL), ET_ESHAPE, "gamma is [32], expected [16]");
+    FAILS(et_ast_pool(m, et_select(y, 1, 0)), ET_ESHAPE, "expected [B, 2 or more, 32]");
+    FAILS(et_ast_classify(m, et_ast_pool(m, y)), ET_EINVAL, "no classifier");
     et_module_free(&m->module);
 }
 END_TEST

@@ -198,13 +198,6 @@ START_TEST(checkpoints)
 }
 END_TEST
 
-static void refused(et_tensor *t, et_status status)
-{
-    ck_assert_ptr_null(t);
-    ck_assert_msg(et_error_status() == status, "%s", et_error_message());
-    et_error_clear();
-}
-
 START_TEST(wrong_use)
 {
     et_bert_config c = little(), bad;
@@ -235,27 +228,28 @@ START_TEST(wrong_use)
     ck_assert_ptr_nonnull(strstr(et_error_message(), "bert-tiny"));
     et_error_clear();
     et_tensor *ids = INTS((1, 3), 1, 2, 3), *x = et_bert_forward(m, ids, NULL, NULL, NULL);
-    refused(et_bert_forward(NULL, ids, NULL, NULL, NULL), ET_EINVAL);
-    refused(et_bert_forward(m, NULL, NULL, NULL, NULL), ET_EINVAL);
-    refused(et_bert_forward(m, et_zeros(ET_I32, ET_SHAPE(1, 15)), NULL, NULL, NULL), ET_ESHAPE);
-    refused(et_bert_forward(m, et_zeros(ET_I32, ET_SHAPE(3)), NULL, NULL, NULL), ET_ESHAPE);
-    refused(et_bert_forward(m, et_zeros(ET_F32, ET_SHAPE(1, 3)), NULL, NULL, NULL), ET_EDTYPE);
-    refused(et_bert_forward(m, INTS((1, 1), 32), NULL, NULL, NULL), ET_EINVAL);
-    refused(et_bert_forward(m, INTS((1, 1), -1), NULL, NULL, NULL), ET_EINVAL);
-    refused(et_bert_forward(m, ids, INTS((1, 3), 0, 1, 2), NULL, NULL), ET_EINVAL);
-    refused(et_bert_forward(m, ids, INTS((1, 2), 0, 1), NULL, NULL), ET_ESHAPE);
-    refused(et_bert_forward(m, ids, NULL, MASK((1, 2), 1, 1), NULL), ET_ESHAPE);
-    refused(et_bert_forward(m, ids, NULL, INTS((1, 3), 1, 1, 1), NULL), ET_EDTYPE);
-    refused(et_bert_encode(m, 3, x, NULL, NULL), ET_EINVAL);
-    refused(et_bert_encode(m, -1, x, NULL, NULL), ET_EINVAL);
-    refused(et_bert_encode(m, 0, et_select(x, 1, 0), NULL, NULL), ET_ESHAPE);
-    refused(et_bert_pool(m, et_select(x, 1, 0), NULL, ET_BERT_CLS), ET_ESHAPE);
-    refused(et_bert_pool(m, x, NULL, (et_bert_pooling)9), ET_EINVAL);
-    refused(et_bert_pool(m, x, MASK((1, 2), 1, 1), ET_BERT_MEAN), ET_ESHAPE);
+    FAILS(et_bert_forward(NULL, ids, NULL, NULL, NULL), ET_EINVAL, "bert: an argument is NULL");
+    FAILS(et_bert_forward(m, NULL, NULL, NULL, NULL), ET_EINVAL, "bert: an argument is NULL");
+    FAILS(et_bert_forward(m, et_zeros(ET_I32, ET_SHAPE(1, 15)), NULL, NULL, NULL), ET_ESHAPE,
+          "expected [B, at most 14]");
+    FAILS(et_bert_forward(m, et_zeros(ET_I32, ET_SHAPE(3)), NULL, NULL, NULL), ET_ESHAPE, "ids are [3]");
+    FAILS(et_bert_forward(m, et_zeros(ET_F32, ET_SHAPE(1, 3)), NULL, NULL, NULL), ET_EDTYPE, "must be int32");
+    FAILS(et_bert_forward(m, INTS((1, 1), 32), NULL, NULL, NULL), ET_EINVAL, "index 32 is outside 0 .. 31");
+    FAILS(et_bert_forward(m, INTS((1, 1), -1), NULL, NULL, NULL), ET_EINVAL, "index -1 is outside 0 .. 31");
+    FAILS(et_bert_forward(m, ids, INTS((1, 3), 0, 1, 2), NULL, NULL), ET_EINVAL, "index 2 is outside 0 .. 1");
+    FAILS(et_bert_forward(m, ids, INTS((1, 2), 0, 1), NULL, NULL), ET_ESHAPE, "types of the same shape");
+    FAILS(et_bert_forward(m, ids, NULL, MASK((1, 2), 1, 1), NULL), ET_ESHAPE, "mask must be uint8 [1, 3]");
+    FAILS(et_bert_forward(m, ids, NULL, INTS((1, 3), 1, 1, 1), NULL), ET_EDTYPE, "mask must be uint8 [1, 3]");
+    FAILS(et_bert_encode(m, 3, x, NULL, NULL), ET_EINVAL, "cannot begin at block 3 of 2");
+    FAILS(et_bert_encode(m, -1, x, NULL, NULL), ET_EINVAL, "cannot begin at block -1 of 2");
+    FAILS(et_bert_encode(m, 0, et_select(x, 1, 0), NULL, NULL), ET_ESHAPE, "expected [B, T, 32]");
+    FAILS(et_bert_pool(m, et_select(x, 1, 0), NULL, ET_BERT_CLS), ET_ESHAPE, "expected [B, T, 32]");
+    FAILS(et_bert_pool(m, x, NULL, (et_bert_pooling)9), ET_EINVAL, "no such pooling");
+    FAILS(et_bert_pool(m, x, MASK((1, 2), 1, 1), ET_BERT_MEAN), ET_ESHAPE, "mask must be uint8 [1, 3]");
     et_module_free(&m->module);
     c.pooler = false;
     m = made(c, NULL);
-    refused(et_bert_pool(m, x, NULL, ET_BERT_POOLER), ET_EINVAL);
+    FAILS(et_bert_pool(m, x, NULL, ET_BERT_POOLER), ET_EINVAL, "no pooler");
     et_module_free(&m->module);
 }
 END_TEST

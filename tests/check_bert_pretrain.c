@@ -253,13 +253,6 @@ START_TEST(learns)
 }
 END_TEST
 
-static void refused(et_tensor *t, et_status status)
-{
-    ck_assert_ptr_null(t);
-    ck_assert_msg(et_error_status() == status, "%s", et_error_message());
-    et_error_clear();
-}
-
 START_TEST(wrong_use)
 {
     et_bert_config c = little();
@@ -299,22 +292,22 @@ START_TEST(wrong_use)
     ck_assert_int_eq(et_bert_mask_words(NULL, ids, NULL, NULL, &to, &targets), ET_EINVAL);
     et_error_clear();
 
-    refused(et_bert_masked_loss(m, x, none), ET_EINVAL);
-    refused(et_bert_masked_loss(m, x, INTS((1, 3), -100, V, 3)), ET_EINVAL);
-    refused(et_bert_masked_loss(m, x, INTS((3), 1, 2, 3)), ET_ESHAPE);
-    refused(et_bert_masked_loss(m, x, et_zeros(ET_F32, ET_SHAPE(1, 3))), ET_EDTYPE);
-    refused(et_bert_masked_loss(NULL, x, none), ET_EINVAL);
-    refused(et_bert_next_loss(m, x, INTS((1), 2)), ET_EINVAL);
-    refused(et_bert_next_loss(m, x, INTS((2), 0, 1)), ET_ESHAPE);
-    refused(et_bert_predict(m, x, INTS((1), 3)), ET_EINVAL);
-    refused(et_bert_predict(m, et_select(x, 1, 0), INTS((1), 0)), ET_ESHAPE);
-    refused(et_bert_pretrain_loss(NULL, ids, NULL, NULL, ids, NULL), ET_EINVAL);
+    FAILS(et_bert_masked_loss(m, x, none), ET_EINVAL, "no word is to be guessed");
+    FAILS(et_bert_masked_loss(m, x, INTS((1, 3), -100, V, 3)), ET_EINVAL, "label 30 of item 0");
+    FAILS(et_bert_masked_loss(m, x, INTS((3), 1, 2, 3)), ET_ESHAPE, "targets must be int32");
+    FAILS(et_bert_masked_loss(m, x, et_zeros(ET_F32, ET_SHAPE(1, 3))), ET_EDTYPE, "targets must be int32");
+    FAILS(et_bert_masked_loss(NULL, x, none), ET_EINVAL, "bert: an argument is NULL");
+    FAILS(et_bert_next_loss(m, x, INTS((1), 2)), ET_EINVAL, "label 2 of item 0");
+    FAILS(et_bert_next_loss(m, x, INTS((2), 0, 1)), ET_ESHAPE, "got [2]");
+    FAILS(et_bert_predict(m, x, INTS((1), 3)), ET_EINVAL, "index 3 is outside 0 .. 2");
+    FAILS(et_bert_predict(m, et_select(x, 1, 0), INTS((1), 0)), ET_ESHAPE, "must be [B, T, 32]");
+    FAILS(et_bert_pretrain_loss(NULL, ids, NULL, NULL, ids, NULL), ET_EINVAL, "bert: an argument is NULL");
     ck_assert_int_eq(et_bert_pretrain_load(NULL, "x", NULL), ET_EINVAL);
     et_error_clear();
     et_module_free(&m->module);
     c.pooler = false;
     m = et_bert_pretrain_new(NULL, NULL, &c, NULL);
-    refused(et_bert_next_loss(m, x, INTS((1), 0)), ET_EINVAL);
+    FAILS(et_bert_next_loss(m, x, INTS((1), 0)), ET_EINVAL, "without a pooler");
     et_module_free(&m->module);
     c.heads = 5;
     ck_assert_ptr_null(et_bert_pretrain_new(NULL, NULL, &c, NULL));
