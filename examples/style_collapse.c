@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "examples/common/interrupt.h"
+#include "examples/common/run_train.h"
 #include "examples/style_report.h"
 #include "examples/style_train.h"
 #include "examples/style_verbs.h"
@@ -131,5 +132,5 @@ int style_verb_collapse(et_cli *cli)
     et_run_close(runs[0]);
     et_run_close(runs[1]);
     style_data_free(&d);
-    return status ? et_cli_fail(cli) : result.interrupted ? ET_EXIT_INTERRUPTED : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &result);
 }

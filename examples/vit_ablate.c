@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "examples/common/interrupt.h"
+#include "examples/common/run_train.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
 
@@ -45,10 +47,10 @@ static bool alike(const et_vit_config *a, const et_vit_config *b)
 }
 
 /* Trains variant i and prints its row, unless one of those before it, tried[i], is the same. */
-static et_status row(et_cli *cli, const vit_source *source, et_vit_config *tried, int i)
+static et_status row(et_cli *cli, const vit_source *source, et_vit_config *tried, int i,
+                     et_train_result *result)
 {
     vit_job j = {.cli = cli, .source = source, .quiet = true};
-    et_train_result result = {0};
     const char *name = names[i];
     et_status status = vit_job_load(&j);
     int same = i;
@@ -60,11 +62,11 @@ static et_status row(et_cli *cli, const vit_source *source, et_vit_config *tried
         for (int k = i - 1; k >= 0; k--)
             same = alike(&tried[k], &tried[i]) ? k : same;
         if (same == i)
-            status = vit_job_train(&j, &tried[i], &result);
+            status = vit_job_train(&j, &tried[i], result);
     }
     if (!status && same < i) {
         printf("%-24s the same as \"%s\"\n", name, names[same]);
-    } else if (!status) {
+    } else if (!status && !result->interrupted) {
         et_module_eval(j.model->root);
         status = genre_judge(j.model, j.windows, vit_inputs(source), &j.valid_windows, &j.valid);
         if (!status)
@@ -81,16 +83,20 @@ int vit_ablate(et_cli *cli)
     const char *dir = et_cli_text(cli, "data");
     vit_source source = {0};
     et_vit_config tried[VARIANTS];
+    et_train_result result = {0};
     int kind = vit_kind_of(dir, et_cli_text(cli, "task"));
     et_status status = kind < 0 ? et_error_status() : vit_defaults(cli, (vit_kind)kind);
 
+    if (!status)
+        status = et_interrupt_catch();
     if (!status)
         status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), vit_centres_bands(cli),
                           false, &source);
     if (!status)
         printf("%-24s %10s %8s %8s %8s\n", "variant", "parameters", "segment", "track", "loss");
-    for (int i = 0; !status && i < VARIANTS; i++)
-        status = row(cli, &source, tried, i);
+    fflush(stdout);
+    for (int i = 0; !status && !result.interrupted && i < VARIANTS; i++)
+        status = row(cli, &source, tried, i, &result);
     vit_unload(&source);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &result);
 }

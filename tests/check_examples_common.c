@@ -520,7 +520,7 @@ END_TEST
 /* Who stops the program while data are read has not failed. */
 START_TEST(stopping_is_no_failure)
 {
-    const et_train_result none = {0}, one = {.epochs = 1};
+    const et_train_result none = {0}, one = {.epochs = 1}, stopped = {.epochs = 1, .interrupted = true};
     et_cli *cli = parse("train");
 
     ck_assert_int_eq(et_interrupt_catch(), ET_OK);
@@ -531,6 +531,7 @@ START_TEST(stopping_is_no_failure)
     ck_assert_int_eq(et_run_exit(NULL, cli, ET_EINVAL, &one), ET_EXIT_USAGE);
     ck_assert_int_eq(et_run_exit(NULL, cli, ET_EINVAL, &none), ET_EXIT_INTERRUPTED);
     ck_assert_int_eq(et_error_status(), ET_OK);
+    ck_assert_int_eq(et_run_exit(NULL, cli, ET_OK, &stopped), ET_EXIT_INTERRUPTED); /* no run to resume */
     et_raise(ET_EIO, "no space");
     ck_assert_int_ne(et_run_exit(NULL, cli, ET_EIO, &none), ET_EXIT_INTERRUPTED);
     et_interrupt_reset();

@@ -139,6 +139,16 @@ expect "a table" says "^ +12 "
 expect "mu-forcing keeps the content in use" awk '$1 == 12 { exit !($3 > 2 * $2 && $5 > $4) }' "$dir/output"
 expect "a figure" grep -q "KL without" both/collapse.html
 misuse "already holds a run" collapse --data data --epochs 1 --out both
+"$program" collapse --data data --cell gru --units 24 --batch 8 --epochs 1000000 --out half --threads 1 \
+    > "$dir/output" 2> "$dir/errors" &
+child=$!
+while [ ! -f half/without/log.jsonl ] && kill -0 $child 2> /dev/null; do
+    sleep 0.01 2> /dev/null || sleep 1
+done
+kill -TERM $child 2> /dev/null
+wait $child
+expect "can be stopped" test $? -eq 130
+expect "which is said" says '^stopped before all was trained; collapse begins anew$'
 
 # The built-in corpus, the same bits at any thread count.
 corpus="--songs 5 --epochs 1 --units 16 --head 8 --content 6"

@@ -67,6 +67,9 @@ int et_run_exit(et_run *run, const et_cli *cli, et_status status, const et_train
         return et_cli_fail(cli);
     if (!result->interrupted)
         return ET_EXIT_OK;
-    et_run_print_resume(run, cli, result->epochs, stdout);
+    if (run)
+        et_run_print_resume(run, cli, result->epochs, stdout);
+    else
+        printf("\nstopped before all was trained; %s begins anew\n", et_cli_verb(cli)->name);
     return ET_EXIT_INTERRUPTED;
 }
