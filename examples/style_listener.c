@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
 #include "nn/optim.h"
 #include "nn/train.h"
@@ -79,7 +78,7 @@ typedef struct lesson {
     et_rnn_attention *net;
     const style_data *d;
     int32_t *order;
-    int64_t at, batch, epochs;
+    int64_t at, batch, items; /* the next of the epoch, of a batch, heard in all */
     et_style_batch now;
     et_progress progress;
 } lesson;
@@ -89,8 +88,6 @@ static et_status begin_epoch(void *user, int64_t epoch)
     lesson *s = user;
 
     s->at = 0;
-    et_progress_begin(&s->progress, stdout, s->d->train.n, "the judge listens, %lld/%lld",
-                      (long long)epoch + 1, (long long)s->epochs);
     return style_order(s->d, s->batch, SEED, epoch, s->order);
 }
 
@@ -118,10 +115,8 @@ static et_status report(void *user, const et_train_event *e)
 {
     lesson *s = user;
 
-    if (e->epoch_ended)
-        et_progress_end(&s->progress, "loss %.3f", e->loss);
-    else
-        et_progress_step(&s->progress, e->items, "loss %.3f", e->loss);
+    if (!e->epoch_ended)
+        et_progress_step(&s->progress, s->items += s->batch, "loss %.3f", e->loss);
     return ET_OK;
 }
 
@@ -134,17 +129,19 @@ et_status style_listener_train(et_rnn_attention *l, const style_data *d)
     et_status status = opt ? ET_OK : et_error_status();
 
     const int64_t steps = d->train.n / s.batch;
-    s.epochs = STEPS / steps > EPOCHS ? STEPS / steps : EPOCHS;
+    const int64_t epochs = STEPS / steps > EPOCHS ? STEPS / steps : EPOCHS;
     s.order = et_alloc((size_t)d->train.n * sizeof *s.order + 1);
     if (!status && s.order) {
-        const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = RATE, .total = steps * s.epochs};
+        const et_schedule cosine = {.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = RATE, .total = steps * epochs};
         const et_train_task task = {.user = &s, .begin = begin_epoch, .next = next_batch, .loss = batch_loss};
-        const et_train_options options = {.epochs = s.epochs, .clip = 1, .schedule = &cosine, .seed = SEED,
-                                          .report = report, .report_user = &s, .interrupted = et_interrupted};
+        const et_train_options options = {.epochs = epochs, .clip = 1, .schedule = &cosine, .seed = SEED,
+                                          .report = report, .report_user = &s};
+        et_progress_begin(&s.progress, stdout, steps * epochs * s.batch, "the judge listens");
         status = et_train_run(&l->module, opt, &task, &options, &result);
-        et_progress_drop(&s.progress);
-        if (!status && result.interrupted)
-            status = et_raise(ET_EINVAL, "interrupted");
+        if (!status)
+            et_progress_end(&s.progress, "loss %.3f", result.loss);
+        else
+            et_progress_drop(&s.progress);
     }
     et_optim_free(opt);
     et_dealloc(s.order);
