@@ -144,9 +144,10 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
     if (status == ET_OK) {
         et_finite_range(frames * bins, features, &lo, &hi);
         et_text_print(stdout, out, 0);
-        printf(": %s, %" PRId64 " frames of %" PRId64 " bins, %.2f s at %" PRId64
+        printf(": %s, %" PRId64 " frame%s of %" PRId64 " bins, %.2f s at %" PRId64
                " Hz, values %.2f to %.2f\n",
-               et_front_end_name(fe), frames, bins, (double)n / (double)a.rate, a.rate, lo, hi);
+               et_front_end_name(fe), frames, et_plural(frames), bins, (double)n / (double)a.rate, a.rate, lo,
+               hi);
     }
     et_dealloc(features);
     et_audio_free(&a);
@@ -207,7 +208,8 @@ static int render(et_cli *cli)
         status = et_audio_write_wav(out, a.samples, a.rate, encoding_of(cli));
     if (status == ET_OK) {
         et_text_print(stdout, out, 0);
-        printf(": %.2f s, %" PRId64 " notes\n", (double)a.samples->shape[1] / (double)a.rate, m->n_notes);
+        printf(": %.2f s, %" PRId64 " note%s\n", (double)a.samples->shape[1] / (double)a.rate, m->n_notes,
+               et_plural(m->n_notes));
     }
     et_audio_free(&a);
     et_midi_free(m);

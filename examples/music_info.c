@@ -123,9 +123,9 @@ static et_status sound_info(const char *path)
     if (et_audio_read_info(path, &info) < 0 || et_audio_read(path, &a) < 0)
         return et_error_status();
     print_path(path);
-    printf("  %s, %s, %" PRId64 " Hz, %" PRId64 " channel%s, %" PRId64 " frames (%.2f s)\n", info.container,
-           info.encoding, info.rate, info.channels, info.channels == 1 ? "" : "s", info.frames,
-           (double)info.frames / (double)info.rate);
+    printf("  %s, %s, %" PRId64 " Hz, %" PRId64 " channel%s, %" PRId64 " frame%s (%.2f s)\n",
+           info.container, info.encoding, info.rate, info.channels, et_plural(info.channels), info.frames,
+           et_plural(info.frames), (double)info.frames / (double)info.rate);
     n = a.samples->numel;
     x = et_data_f32(a.samples);
     for (int64_t i = 0; i < n; i++) {
@@ -143,8 +143,8 @@ static et_status sound_info(const char *path)
     print_level("  peak", peak);
     n -= strange;
     print_level(", RMS", n > 0 ? sqrt(power / (double)n) : 0);
-    printf(", mean %.4f, %" PRId64 " samples at full scale\n",
-           fabs(sum) < 5e-5 * (double)n || n == 0 ? 0 : sum / (double)n, full);
+    printf(", mean %.4f, %" PRId64 " sample%s at full scale\n",
+           fabs(sum) < 5e-5 * (double)n || n == 0 ? 0 : sum / (double)n, full, et_plural(full));
     if (strange > 0)
         printf("  %" PRId64 " sample%s\n", strange, strange == 1 ? " is no number" : "s are no numbers");
     status = et_audio_to_mono(&a);
@@ -178,7 +178,8 @@ static et_status array_info(const char *path)
         if (finite > 0)
             printf("  %g to %g, mean %g\n", low, high, sum / (double)finite);
         if (finite < wide->numel)
-            printf("  %" PRId64 " elements are infinite or no numbers\n", wide->numel - finite);
+            printf("  %" PRId64 " of %" PRId64 " elements infinite or no numbers\n", wide->numel - finite,
+                   wide->numel);
     }
     et_free(wide);
     et_free(x);
@@ -195,7 +196,8 @@ static et_status tensors_info(const char *path)
     if (!f)
         return et_error_status();
     print_path(path);
-    printf("  safetensors, %" PRId64 " tensors\n", et_safetensors_count(f));
+    printf("  safetensors, %" PRId64 " tensor%s\n", et_safetensors_count(f),
+           et_plural(et_safetensors_count(f)));
     for (int64_t i = 0; et_safetensors_meta_at(f, i, &key, &value); i++) {
         printf("  ");
         et_text_print(stdout, key, 0);
@@ -225,7 +227,8 @@ static et_status table_info(const char *path)
     if (!t)
         return et_error_status();
     print_path(path);
-    printf("  table of %" PRId64 " rows, %d columns:", et_csv_rows(t), et_csv_columns(t));
+    printf("  table of %" PRId64 " row%s, %d column%s:", et_csv_rows(t), et_plural(et_csv_rows(t)),
+           et_csv_columns(t), et_plural(et_csv_columns(t)));
     for (int c = 0; c < et_csv_columns(t); c++) {
         printf(c ? ", " : " ");
         et_text_print(stdout, et_csv_header(t, c), 0);
@@ -358,13 +361,14 @@ static et_status folder_info(const char *path)
         printf("  %" PRId64 " sound%s: %s, %s, %" PRId64 " Hz, %" PRId64
                " channel%s; %.0f:%02.0f:%02.0f in all, %.2f s "
                "on average\n",
-               s->n, s->n == 1 ? "" : "s", s->like.container, s->like.encoding, s->like.rate,
-               s->like.channels, s->like.channels == 1 ? "" : "s", floor(s->seconds / 3600),
+               s->n, et_plural(s->n), s->like.container, s->like.encoding, s->like.rate,
+               s->like.channels, et_plural(s->like.channels), floor(s->seconds / 3600),
                floor(fmod(s->seconds, 3600) / 60), floor(fmod(s->seconds, 60)), s->seconds / (double)s->n);
     }
     print_count(t.foreign, "sound for ffmpeg or sox", "sounds for ffmpeg or sox");
     if (t.midi > 0)
-        printf("  %" PRId64 " MIDI file%s with %" PRId64 " notes\n", t.midi, t.midi == 1 ? "" : "s", t.notes);
+        printf("  %" PRId64 " MIDI file%s with %" PRId64 " note%s\n", t.midi, et_plural(t.midi), t.notes,
+               et_plural(t.notes));
     print_count(t.arrays, "file of tensors", "files of tensors");
     print_count(t.tables, "table", "tables");
     print_count(t.others, "other file", "other files");

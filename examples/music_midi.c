@@ -65,7 +65,7 @@ static void print_tracks(const et_midi *m)
                 high = m->notes[i].pitch > high ? m->notes[i].pitch : high;
                 n++;
             }
-        printf("  track %" PRId64 ": %" PRId64 " notes", t, n);
+        printf("  track %" PRId64 ": %" PRId64 " note%s", t, n, et_plural(n));
         if (first && first->channel == ET_MIDI_DRUMS)
             printf(", drums");
         else if (first)
@@ -120,12 +120,13 @@ static void print_roll(const et_midi *m)
 void music_print_midi(const char *path, const et_midi *m, int64_t list)
 {
     et_text_print(stdout, path, 0);
-    printf("\n  MIDI format %d, %" PRId64 " tracks, %" PRId64 " notes, %" PRId64
+    printf("\n  MIDI format %d, %" PRId64 " track%s, %" PRId64 " note%s, %" PRId64
            " ticks a quarter note, %.2f s\n",
-           m->format, m->tracks.n, m->n_notes, m->resolution, et_midi_seconds(m, (double)m->end));
+           m->format, m->tracks.n, et_plural(m->tracks.n), m->n_notes, et_plural(m->n_notes), m->resolution,
+           et_midi_seconds(m, (double)m->end));
     if (m->hanging > 0 || m->stray > 0)
-        printf("  mended: %" PRId64 " notes without an end, %" PRId64 " ends without a note\n", m->hanging,
-               m->stray);
+        printf("  mended: %" PRId64 " note%s without an end, %" PRId64 " end%s without a note\n", m->hanging,
+               et_plural(m->hanging), m->stray, et_plural(m->stray));
     print_clock(m);
     print_tracks(m);
     print_roll(m);

@@ -37,7 +37,7 @@ static et_status print_end(const et_tokens *tokens, char *text)
 {
     if (!text)
         return et_error_status();
-    printf("%" PRId64 " tokens: ", tokens->n);
+    printf("%" PRId64 " token%s: ", tokens->n, et_plural(tokens->n));
     et_text_print(stdout, text, 0);
     putchar('\n');
     et_dealloc(text);

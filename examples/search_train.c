@@ -9,6 +9,7 @@
 #include "datasets/batch.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/run_train.h"
+#include "examples/common/textplot.h"
 #include "examples/search_bases.h"
 #include "examples/search_judge.h"
 #include "examples/search_model.h"
@@ -365,7 +366,8 @@ static et_status train_job(job *j, et_train_result *result)
            (long long)d->train.n, (long long)d->valid.n, (long long)d->input.frames, (long long)d->input.bins,
            (long long)j->model->sizes.vocabulary);
     if (d->cache && et_feature_cache_broken(d->cache) > 0)
-        printf("%lld sounds cannot be read and are left out\n", (long long)et_feature_cache_broken(d->cache));
+        printf("left out: %lld sound%s that cannot be read\n", (long long)et_feature_cache_broken(d->cache),
+               et_plural(et_feature_cache_broken(d->cache)));
     et_module_print(j->model->root, stdout);
 
     const int64_t steps = d->train.n / j->size * et_cli_int(cli, "epochs");

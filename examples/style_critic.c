@@ -121,7 +121,8 @@ static et_status measure_some(critic *c, int32_t k, const et_segments *pieces)
         const et_event *e = pieces->events + pieces->begin[i];
         et_midi *m = et_events_to_midi(e, pieces->begin[i + 1] - pieces->begin[i], &c->run.events);
         char *name = c->names[c->n_measured];
-        snprintf(name, sizeof c->names[0], "%.30s-%d", c->run.styles.items[k], (int)i + 1);
+        const char *style = c->run.styles.items[k];
+        snprintf(name, sizeof c->names[0], "%.*s-%d", et_text_cut(style, 30), style, (int)i + 1);
         status = m ? style_write(c->dir, name, m, NULL, name, &c->measures[c->n_measured++])
                    : et_error_status();
         et_midi_free(m);
@@ -236,8 +237,10 @@ static void print_confusion(const critic *c)
     const int64_t S = c->run.styles.n;
 
     printf("%-12s", "heard as");
-    for (int64_t j = 0; j < S; j++)
-        printf(" %9.9s", c->run.styles.items[j]);
+    for (int64_t j = 0; j < S; j++) {
+        putchar(' ');
+        et_text_print_right(stdout, c->run.styles.items[j], 9);
+    }
     for (int64_t k = 0; k < S; k++) {
         putchar('\n');
         et_text_print(stdout, c->run.styles.items[k], 12);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "examples/style_write.h"
 #include "tensor/alloc.h"
 
@@ -129,7 +130,7 @@ et_status style_report_pieces(et_report *r, const char *dir, const char *name, c
     for (int64_t i = 0; !status && i < pieces->n; i++) {
         const et_event *e = pieces->events + pieces->begin[i];
         et_midi *m = et_events_to_midi(e, pieces->begin[i + 1] - pieces->begin[i], o);
-        snprintf(files[i], sizeof files[i], "%.50s-%" PRId64, name, i + 1);
+        snprintf(files[i], sizeof files[i], "%.*s-%" PRId64, et_text_cut(name, 50), name, i + 1);
         names[i] = files[i];
         status = m ? style_write(dir, files[i], m, r, captions ? captions[i] : files[i], &measures[i])
                    : et_error_status();

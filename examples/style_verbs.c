@@ -155,8 +155,9 @@ static et_status print_pieces(const et_segments *pieces, const et_event_options 
             return et_error_status();
         style_measure(m, &x);
         printf("%s-%" PRId64 ": %" PRId64
-               " notes, %.1f quarters, %s (clarity %.2f), range %d semitones, %.0f %% on the grid\n", name,
-               i + 1, x.notes, x.beats, style_key(&x, key), x.clarity, x.high - x.low, 100 * x.on_grid);
+               " note%s, %.1f quarters, %s (clarity %.2f), range %d semitones, %.0f %% on the grid\n", name,
+               i + 1, x.notes, et_plural(x.notes), x.beats, style_key(&x, key), x.clarity, x.high - x.low,
+               100 * x.on_grid);
         et_midi_free(m);
     }
     return ET_OK;

@@ -438,6 +438,30 @@ START_TEST(text_pictures)
 }
 END_TEST
 
+/* Columns of a table are as wide in characters, not in bytes; nothing is cut within a character. */
+START_TEST(text_columns)
+{
+    char text[64];
+    FILE *f = tmpfile();
+
+    et_text_print(f, "\xC3\xA9t\n", 4);
+    et_text_print_right(f, "\xC3\xA9t\x7F", 4);
+    et_text_print_right(f, "\xC3\xA9\xC3\xA9\xC3\xA9", 2);
+    et_text_print_right(f, "", 1);
+    rewind(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    ck_assert_str_eq(text, "\xC3\xA9t?  \xC3\xA9t?\xC3\xA9\xC3\xA9 ");
+    ck_assert_int_eq(et_text_cut("a\xC3\xA9", 9), 3);
+    ck_assert_int_eq(et_text_cut("a\xC3\xA9", 3), 3);
+    ck_assert_int_eq(et_text_cut("a\xC3\xA9", 2), 1);
+    ck_assert_int_eq(et_text_cut("\xC3\xA9", 1), 0);
+    ck_assert_int_eq(et_text_cut("", 5), 0);
+    ck_assert_str_eq(et_plural(0), "s");
+    ck_assert_str_eq(et_plural(1), "");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("examples_report");
@@ -456,6 +480,7 @@ int main(void)
     tcase_add_test(tc, report_keeps_the_first_error);
     tcase_add_test(tc, memory_runs_out);
     tcase_add_test(tc, text_pictures);
+    tcase_add_test(tc, text_columns);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

@@ -42,6 +42,9 @@ fixtures=$here/fixtures
 expect "info of a sound" run info "$fixtures/audio/s16.wav"
 expect "its form" says "WAV, PCM 16, 22050 Hz, 2 channels, 5 frames"
 expect "its level" says "peak -2.9 dB"
+printf 'RIFF\046\0\0\0WAVEfmt \020\0\0\0\001\0\001\0\100\037\0\0\200\076\0\0\002\0\020\0data\002\0\0\0\0\100' > one.wav
+expect "info of the shortest sound" run info one.wav
+expect "in the singular" says "1 channel, 1 frame ("
 expect "info of AU and AIFF-C" run info "$fixtures/audio/mulaw.au" "$fixtures/audio/sowt.aifc"
 expect "AU" says "AU, mu-law, 22050 Hz"
 expect "AIFF-C" says "AIFF-C, PCM 16, 22050 Hz"
@@ -62,7 +65,7 @@ tail -c $size song.mid > body.mid
 cat head.mid body.mid > song.mid
 
 expect "midi" run midi song.mid --notes 9
-expect "its notes" says "MIDI format 0, 1 tracks, 2 notes, 96 ticks a quarter note, 1.80 s"
+expect "its notes" says "MIDI format 0, 1 track, 2 notes, 96 ticks a quarter note, 1.80 s"
 expect "its tempo" says "tempo 100.0"
 expect "its meter" says "meter 3/4"
 expect "its key" says "key of D major"

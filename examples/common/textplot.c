@@ -2,6 +2,7 @@
 
 #include "examples/common/textplot.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -95,12 +96,46 @@ et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float
     return out->failed ? ET_ENOMEM : ET_OK;
 }
 
-void et_text_print(FILE *out, const char *text, int width)
+/* Whether the byte begins a character, and does not go on with one of UTF-8. */
+static bool begins(char c) { return ((unsigned char)c & 0xC0) != 0x80; }
+
+int et_text_cut(const char *text, int room)
 {
-    for (; *text; text++) {
-        width -= ((unsigned char)*text & 0xC0) != 0x80; /* not within a character of UTF-8 */
+    int n = 0;
+
+    while (n < room && text[n])
+        n++;
+    while (n > 0 && !begins(text[n]))
+        n--;
+    return n;
+}
+
+const char *et_plural(int64_t n) { return n == 1 ? "" : "s"; }
+
+/* The first `most` characters of a text. */
+static void print_first(FILE *out, const char *text, int most)
+{
+    for (; *text && (!begins(*text) || most-- > 0); text++)
         fputc((unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text, out);
-    }
+}
+
+/* The blanks that fill a text up to `width` characters. */
+static void fill_up(FILE *out, const char *text, int width)
+{
+    for (; *text; text++)
+        width -= begins(*text);
     for (; width > 0; width--)
         fputc(' ', out);
+}
+
+void et_text_print(FILE *out, const char *text, int width)
+{
+    print_first(out, text, INT_MAX);
+    fill_up(out, text, width);
+}
+
+void et_text_print_right(FILE *out, const char *text, int width)
+{
+    fill_up(out, text, width);
+    print_first(out, text, width);
 }

@@ -19,8 +19,17 @@ et_status et_text_spark(et_strbuf *out, int64_t n, const double *y, int width, b
 et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float *x, int width, int height,
                          bool unicode);
 
+/** How many bytes of a text to take where there is room for so many: no character of UTF-8 is cut in two. */
+int et_text_cut(const char *text, int room);
+
+/** What is put behind the name of n things: "s", but of one nothing. */
+const char *et_plural(int64_t n);
+
 /** Prints a text that comes from outside, a file's name perhaps: what would steer a terminal, or begin a new
  *  line, as '?'. Blanks fill it up to `width` characters. */
 void et_text_print(FILE *out, const char *text, int width);
+
+/** The same at the right end of a column of a table: of what is wider, the first characters. */
+void et_text_print_right(FILE *out, const char *text, int width);
 
 #endif
