@@ -54,7 +54,7 @@ et_wordpiece *et_wordpiece_read(const char *path)
     et_vocabulary *v = et_vocabulary_read(path);
     et_wordpiece *w = v ? et_wordpiece_new(v) : NULL;
 
-    return w ? w : et_fail(path ? path : "wordpiece");
+    return w || !v ? w : et_fail(path); /* the vocabulary's own error names the file */
 }
 
 void et_wordpiece_free(et_wordpiece *w)

@@ -100,7 +100,8 @@ static int make_index(et_cli *cli)
     if (!status && (!path || !(x = search_index_make(s.model, s.run, et_cli_operand(cli, 0), path))))
         status = et_error_status();
     if (!status) {
-        printf("%lld sounds are in %s", (long long)x->names.n, path);
+        printf("%lld sound%s %s in %s", (long long)x->names.n, et_plural(x->names.n),
+               x->names.n == 1 ? "is" : "are", path);
         if (x->broken > 0)
             printf(", %lld could not be read", (long long)x->broken);
         printf("\n");
@@ -132,6 +133,7 @@ static int query(et_cli *cli)
     reading s = {0};
     search_index *x = NULL;
     const char *text = et_cli_operand(cli, 0);
+    const int shown = et_text_cut(text, 80);
     const int64_t k = et_cli_int(cli, "k");
     float *vector = NULL, *score = NULL;
     int32_t *best = NULL;
@@ -146,9 +148,9 @@ static int query(et_cli *cli)
     if (!status)
         status = et_wordpiece_encode(s.model->words, text, strlen(text), &tokens);
     if (!status && tokens.n == 0)
-        status = et_raise(ET_EINVAL, "\"%s\": there are no words in the query", text);
+        status = et_raise(ET_EINVAL, "\"%.*s\": there are no words in the query", shown, text);
     if (!status && !knows(s.model->words, &tokens))
-        status = et_raise(ET_EINVAL, "\"%s\": the model knows none of these words", text);
+        status = et_raise(ET_EINVAL, "\"%.*s\": the model knows none of these words", shown, text);
     if (!status && (!(score = et_alloc((size_t)k * sizeof *score)) ||
                     !(best = et_alloc((size_t)k * sizeof *best)) ||
                     !(vector = search_embed_texts(s.model, 1, &text))))
@@ -160,8 +162,8 @@ static int query(et_cli *cli)
     for (int64_t i = 0; i < n; i++)
         print_answer(i + 1, (double)score[i], x->names.items[best[i]]);
     if (!status)
-        printf("%lld of %lld sounds in %.1f ms\n", (long long)n, (long long)x->names.n,
-               1e3 * (et_seconds() - began));
+        printf("%lld of %lld sound%s in %.1f ms\n", (long long)n, (long long)x->names.n,
+               et_plural(x->names.n), 1e3 * (et_seconds() - began));
     et_tokens_free(&tokens);
     et_dealloc(vector);
     et_dealloc(score);

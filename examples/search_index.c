@@ -2,6 +2,7 @@
 
 #include "examples/search_index.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "datasets/corpora_build.h"
 #include "datasets/folder.h"
 #include "examples/common/progress.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 #include "tensor/hash.h"
@@ -223,7 +225,7 @@ float *search_embed_collection(search_model *m, et_run *run, const et_collection
         et_progress_step(&progress, i + 1, "%s", "");
     }
     if (vectors)
-        et_progress_end(&progress, "%lld sounds", (long long)items->n);
+        et_progress_end(&progress, "%lld sound%s", (long long)items->n, et_plural(items->n));
     if (!status && items->n == 0)
         status = et_raise(ET_EINVAL, "none of the %lld sounds can be read", (long long)all);
     et_front_end_free(fe);
@@ -306,7 +308,7 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
         et_progress_step(&progress, i + 1, "%s", "");
     }
     if (vectors)
-        et_progress_end(&progress, "%lld sounds", (long long)x->names.n);
+        et_progress_end(&progress, "%lld sound%s", (long long)x->names.n, et_plural(x->names.n));
     if (!status && x->names.n == 0)
         status = et_raise(ET_EINVAL, "%s: none of its %lld sounds can be read", folder, (long long)files.n);
     if (!status && (x->vectors = et_empty_owned(ET_F32, ET_SHAPE(x->names.n, width)))) {
@@ -379,14 +381,18 @@ static char *read_folder(et_safetensors *file)
 search_index *search_index_open(search_model *m, et_run *run, const char *path)
 {
     search_index *x = et_alloc_zero(1, sizeof *x);
-    et_safetensors *file = x ? et_safetensors_open(path) : NULL;
+    const bool none = access(path, F_OK) != 0 && errno == ENOENT;
+    et_safetensors *file = x && !none ? et_safetensors_open(path) : NULL;
     const char *format = file ? et_safetensors_meta(file, "format") : NULL, *why = NULL;
     const char *model = file ? et_safetensors_meta(file, "model") : NULL;
     et_tensor *files = NULL;
     char key[KEY];
     bool same = true;
 
-    if (file && (!format || strcmp(format, "music-search index") != 0 || !model ||
+    if (none)
+        et_raise(ET_EINVAL, "%s: there is no index yet: music-search index makes one of a folder of sounds",
+                 path);
+    else if (file && (!format || strcmp(format, "music-search index") != 0 || !model ||
                  !(et_safetensors_find(file, "folder") || et_safetensors_meta(file, "folder"))))
         et_raise(ET_EFORMAT, "%s: no index of music-search", path);
     if (!et_error_status() && !model_key(run, key)) {

@@ -103,6 +103,10 @@ misuse "tags learned other tags: its number" train --resume --out tags --epochs 
 cp before/config.json tags/config.json
 expect "nothing changed" diff -r before tags
 rm -r before
+cp -r tags again
+expect "a run with its own tags goes on" run train --resume --out again --epochs 2
+expect "after its first epoch" says '^going on after epoch 1$'
+rm -r again
 expect "two towers begin with its ear" run train --songs 5 --out heard --epochs 1 --batch 16 --cache corpus/features.cache \
     --audio-weights tags/best.safetensors
 
@@ -269,7 +273,7 @@ expect "tags of MagnaTagATune's clips" run zero-shot --out corpus --data tagged
 expect "of its test part" says '^hearing .* 2 sounds'
 expect "two tags" says '^tags from prompts, 2 tags'
 expect "the tag that most clips have" run zero-shot --out corpus --data tagged --top-tags 1
-expect "is told on the clip that has it" says '^hearing .* 1 sounds'
+expect "is told on the clip that has it" says '^hearing .* 1 sound '
 misuse "--top-tags has no meaning but with MagnaTagATune" zero-shot --out corpus --data genres --top-tags 9
 misuse "--top-tags has no meaning but with MagnaTagATune" zero-shot --out corpus --top-tags 9
 misuse "no meaning with sounds that have no captions" zero-shot --out corpus --data tagged --cache x
@@ -277,6 +281,7 @@ mkdir -p single/polka
 cp genres/jazz/jazz.00000.wav single/polka
 misuse "one genre alone" zero-shot --out corpus --data single
 
+misuse "corpus/index.safetensors: there is no index yet: music-search index" query piano --out corpus
 expect "indexes a folder" run index library --out corpus
 expect "two sounds, one broken" says '^2 sounds are in corpus/index.safetensors, 1 could not be read'
 expect "answers" run query "slow sad piano" -k 10 --out corpus
@@ -321,7 +326,7 @@ mkdir "$folder" 2> /dev/null && {
     expect "on a line each" says 'two\?lines.wav$'
     rm "$folder/$(printf 'fl\366te')".wav
     expect "notices that one is gone" run query "piano" --out corpus --index bytes.index
-    expect "looking at the folder again" says '^1 of 1 sounds'
+    expect "looking at the folder again" says '^1 of 1 sound in'
 }
 
 expect "an index elsewhere" run index library --out corpus --index here.index
@@ -361,11 +366,13 @@ misuse "nowhere.txt" train --task S-XM --vocab nowhere.txt --out bad2
 expect "still nothing" test ! -e bad2
 misuse "missing" train --task S-XM --audio-weights kept --out bad3
 misuse "the model knows none of these words" query "грустное пианино 🎹" --out corpus
+misuse "the model knows none of these words" query "$(awk 'BEGIN { for (i = 0; i < 90000; i++) printf "a" }')" --out corpus
+expect "of which some are shown" test "$(wc -c < errors)" -lt 200
 misuse "--k 0: outside 1" query piano -k 0 --out corpus
 echo "a" > task/vocab.txt
 misuse "task/vocab.txt" eval --out task
 rm one/vocab.txt
-misuse "vocab.txt" eval --out one
+misuse "music-search: one/vocab.txt: cannot open" eval --out one
 sed 's/"frames": 64/"frames": 32/' two/config.json > config && mv config two/config.json
 misuse "config.json describes another model" eval --out two
 sed 's/"frames": 64/"frames": 0/' three/config.json > config && mv config three/config.json
