@@ -50,16 +50,7 @@ static int group_of(const et_optim *o, const et_entry *e)
     return -1;
 }
 
-static et_tensor *new_block(et_dtype dtype, int64_t n)
-{
-    et_tensor *t = et_empty_owned(dtype, 1, &n);
-
-    if (t && et_fill(t, 0)) {
-        et_free(t);
-        return NULL;
-    }
-    return t;
-}
+static et_tensor *new_block(et_dtype dtype, int64_t n) { return et_own(et_zeros(dtype, 1, &n)); }
 
 /* A handle, shaped as p, on a place in a block. */
 static et_tensor *handle(const et_tensor *flat, int64_t offset, const et_tensor *p)
@@ -148,14 +139,14 @@ static et_status move_out(const et_optim *o, const et_optim_block *blocks, int n
     for (int i = 0; i < o->n_blocks; i++)
         for (int64_t k = 0; k < o->blocks[i].n_slots; k++) {
             et_tensor *p = o->blocks[i].slots[k].p, *own;
+            et_status status;
             if (find_slot(blocks, n, p))
                 continue;
             own = et_empty_owned(p->dtype, 1, &p->numel);
-            if (!own || et_move_into(p, own, 0)) {
-                et_free(own);
-                return et_error_status();
-            }
+            status = own ? et_move_into(p, own, 0) : et_error_status();
             et_free(own);
+            if (status)
+                return status;
             et_free(p->grad);
             p->grad = NULL;
             p->reached = false;

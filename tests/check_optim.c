@@ -239,7 +239,7 @@ START_TEST(groups)
     ck_assert_double_eq(et_get(et_module_find(m, "b"), (const int64_t[]){1}), 2);
     et_optim_free(o);
     /* What no group takes is left alone. */
-    o = et_optim_new(m, &sgd, &(et_optim_group){.prefix = "a"}, 1);
+    o = et_optim_new(m, &sgd, (const et_optim_group[]){{.prefix = "a"}, {.prefix = "none"}}, 2);
     ck_assert_int_eq(et_optim_size(o), 6);
     give(m, 1);
     ck_assert_int_eq(et_optim_step(o), ET_OK);
@@ -445,7 +445,23 @@ START_TEST(freezing)
 }
 END_TEST
 
-/* A run that goes on from a file ends with the bits of one that was not interrupted. */
+/* The moments of both parameters are in the file, under their names, and nothing else. */
+static void check_names(const char *path, const et_optim_options *options)
+{
+    static const char *const momentum[] = {"momentum.a", "momentum.b"};
+    static const char *const adam[] = {"exp_avg.a", "exp_avg.b", "exp_avg_sq.a", "exp_avg_sq.b"};
+    const bool sgd = options->kind == ET_SGD;
+    const int n = !sgd ? 4 : options->momentum > 0 ? 2 : 0;
+    et_safetensors *f = et_safetensors_open(path);
+
+    ck_assert_int_eq(et_safetensors_count(f), n);
+    for (int i = 0; i < n; i++)
+        ck_assert_ptr_nonnull(et_safetensors_find(f, sgd ? momentum[i] : adam[i]));
+    et_safetensors_close(f);
+}
+
+/* A run that goes on from a file ends with the bits of one that was not interrupted; a is trained from the
+ * second step on. */
 START_TEST(state_files)
 {
     const char *path = in_dir("optim.safetensors");
@@ -458,10 +474,12 @@ START_TEST(state_files)
         o[k] = et_optim_new(m[k], &options, NULL, 0);
     }
     for (int step = 0; step < 3; step++) {
+        et_set_requires_grad(et_module_find(m[0], "a"), step > 0);
         give(m[0], step);
         ck_assert_int_eq(et_optim_step_zero(o[0], 0, NULL), ET_OK);
     }
     ck_assert_int_eq(et_optim_save(o[0], path), ET_OK);
+    check_names(path, &options);
     for (int k = 0; k < 2; k++)
         et_copy_into(et_module_find(m[1], k ? "a" : "b"), et_module_find(m[0], k ? "a" : "b"));
     ck_assert_msg(et_optim_load(o[1], path) == ET_OK, "%s", et_error_message());
@@ -569,7 +587,7 @@ static void give_slopes(et_tensor *const p[PARTS], int step)
     }
 }
 
-/* SGD with momentum: at first the outer parts are frozen, then another for a while; a file is read. */
+/* SGD with momentum: at first the outer parts are frozen, then the last two for a while; a file is read. */
 START_TEST(momentum_by_definition)
 {
     const et_optim_options sgd = {.kind = ET_SGD, .lr = 0.5, .momentum = 0.5};
@@ -588,7 +606,7 @@ START_TEST(momentum_by_definition)
         if (step == 1)
             et_set_requires_grad(p[0], true), et_set_requires_grad(p[4], true);
         if (step == 3 || step == 5)
-            et_set_requires_grad(p[3], step == 5);
+            et_set_requires_grad(p[3], step == 5), et_set_requires_grad(p[4], step == 5);
         if (step == 4) {
             ck_assert_int_eq(et_optim_save(o, in_dir("state")), ET_OK);
             et_optim_free(o);
@@ -812,6 +830,59 @@ static bool make_and_step(void *user)
 START_TEST(allocations) { ck_assert_int_gt(alloc_sweep("adam", make_and_step, NULL), 10); }
 END_TEST
 
+/* A step that is refused memory for its new blocks is made later, with all that it needs. */
+START_TEST(step_after_refusal)
+{
+    alloc_sweep_state s = {0, 0, true};
+
+    for (; s.refused; s.allowed++) {
+        et_module *m = pair(2, 3);
+        et_optim *o;
+
+        et_module_freeze(m, "b");
+        o = et_sgd_new(m, 1, 0.5);
+        et_module_unfreeze(m, "b");
+        give(m, 1);
+        s.passed = 0, s.refused = false;
+        et_set_alloc_hook(alloc_sweep_hook, &s);
+        const et_status status = et_optim_step_zero(o, 1, NULL);
+        et_set_alloc_hook(NULL, NULL);
+        ck_assert_int_eq(status, s.refused ? ET_ENOMEM : ET_OK);
+        et_error_clear();
+        if (s.refused)
+            ck_assert_int_eq(et_optim_step_zero(o, 1, NULL), ET_OK);
+        ck_assert_int_eq(et_optim_steps(o), 1);
+        et_optim_free(o);
+        et_module_free(m);
+    }
+    ck_assert_int_gt(s.allowed, 5);
+}
+END_TEST
+
+static bool save_and_load(void *o)
+{
+    return !et_optim_save(o, in_dir("state")) && !et_optim_load(o, in_dir("state"));
+}
+
+/* Of a parameter that has made fewer steps the file tells more. */
+START_TEST(allocations_of_states)
+{
+    et_module *m = pair(2, 3);
+    et_optim *o;
+
+    et_module_freeze(m, "a");
+    o = et_adam_new(m, 0.1);
+    for (int step = 0; step < 2; step++) {
+        et_set_requires_grad(et_module_find(m, "a"), step == 1);
+        give(m, step);
+        ck_assert_int_eq(et_optim_step(o), ET_OK);
+    }
+    ck_assert_int_gt(alloc_sweep("state", save_and_load, o), 10);
+    et_optim_free(o);
+    et_module_free(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("optim");
@@ -839,6 +910,8 @@ int main(void)
     tcase_add_test(tc, wrong_options);
     tcase_add_test(tc, threads);
     tcase_add_test(tc, allocations);
+    tcase_add_test(tc, step_after_refusal);
+    tcase_add_test(tc, allocations_of_states);
     suite_add_tcase(s, tc);
     return suite_run(s);
 }
