@@ -128,6 +128,23 @@ START_TEST(blocks_stay_apart)
 }
 END_TEST
 
+/* One small block after another, so that threads meet in the pool at every moment. */
+static void *hurry(void *seed)
+{
+    const uint32_t mark = *(const uint32_t *)seed;
+    const char *wrong = NULL;
+
+    for (int turn = 0; turn < 50000 && !wrong; turn++) {
+        volatile uint32_t *p = et_pool_alloc(sizeof *p);
+        if (p)
+            *p = mark;
+        wrong = !p ? "no memory" : *p != mark ? "a block was written over" : NULL;
+        et_pool_free((void *)p);
+    }
+    return (void *)wrong;
+}
+
+/* _i: of all sizes; of one */
 START_TEST(threads)
 {
     enum { THREADS = 4 };
@@ -139,7 +156,7 @@ START_TEST(threads)
     const et_pool_stats before = now();
     for (uint32_t i = 0; i < THREADS; i++) {
         seeds[i] = i;
-        ck_assert_int_eq(pthread_create(&thread[i], NULL, struggle, &seeds[i]), 0);
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, _i ? hurry : struggle, &seeds[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {
         ck_assert_int_eq(pthread_join(thread[i], &wrong), 0);
@@ -502,7 +519,7 @@ int main(void)
     if (suite_forks())
         tcase_add_test(tc, blocks_of_malloc);
     tcase_add_test(tc, blocks_stay_apart);
-    tcase_add_test(tc, threads);
+    tcase_add_loop_test(tc, threads, 0, 2);
     tcase_add_test(tc, refusals);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
