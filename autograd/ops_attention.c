@@ -357,7 +357,7 @@ static const et_sample attention_samples[] = {
     {"heads side by side, scale", 3, {B4(2, 2, 3, 4), B4(2, 2, 3, 4), B4(2, 2, 3, 2)}, with_merged, 0},
     {"bias of every score", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), B4(2, 2, 3, 4)}, with_mask,
      0},
-    {"bias shared by the batch", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), B4(1, 2, 3, 4)},
+    {"bias shared by the batch", 4, {B4(3, 2, 3, 2), B4(3, 2, 4, 2), B4(3, 2, 4, 3), B4(1, 2, 3, 4)},
      with_mask, 0},
     {"bias shared by batch and heads", 4, {B4(2, 2, 3, 2), B4(2, 2, 4, 2), B4(2, 2, 4, 3), M(3, 4)},
      with_mask, 0},
