@@ -1,4 +1,4 @@
-/* C = act(alpha A B + beta C + bias + residual): blocking, packing and threads around the
+/* C = act(alpha A B + beta C + bias): blocking, packing and threads around the
  * register tiles of tensor/kernels/gemm.h.
  *
  * k is cut into blocks of at most KC. For each, B is packed into panels as wide as a register
@@ -90,12 +90,10 @@ static void finish(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_
 {
     const et_gemm_args *g = &w->g;
 
-    if (!g->residual && g->act == ET_ACT_NONE && !g->out)
+    if (g->act == ET_ACT_NONE && !g->out)
         return;
     for (int64_t i = i0; i < i1; i++) {
         char *c = at_mut(w, g->c, i * g->ldc + j0);
-        if (g->residual)
-            w->kr->binary[ET_B_ADD](j1 - j0, c, 1, at(w, g->residual, i * g->ldr + j0), 1, c);
         activate(w, j1 - j0, c, g->out ? at_mut(w, g->out, i * g->ldo + j0) : c);
     }
 }
@@ -468,8 +466,6 @@ static et_gemm_args nth_product(const gemm_job *w, int64_t i)
     g.a = at(w, g.a, outer * g.sa2 + inner * g.sa);
     g.b = at(w, g.b, outer * g.sb2 + inner * g.sb);
     g.c = at_mut(w, g.c, outer * g.sc2 + inner * g.sc);
-    if (g.residual)
-        g.residual = at(w, g.residual, outer * g.sr2 + inner * g.sr);
     if (g.out)
         g.out = at_mut(w, g.out, outer * g.so2 + inner * g.so);
     return g;
@@ -508,8 +504,8 @@ static void column_to_row(et_gemm_args *g)
 {
     et_gemm_args t = *g;
 
-    if (g->packed || g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->residual ||
-        g->out || g->batch * g->batch2 > 1)
+    if (g->packed || g->n != 1 || g->m == 1 || g->ldc != 1 || g->rsa != 1 || g->bias || g->out ||
+        g->batch * g->batch2 > 1)
         return;
     t.m = 1;
     t.n = g->m;
@@ -537,7 +533,7 @@ static void settle_strides(et_gemm_args *g)
     if (g->batch == 1) {
         g->batch = g->batch2;
         g->batch2 = 1;
-        g->sa = g->sa2, g->sb = g->sb2, g->sc = g->sc2, g->sr = g->sr2, g->so = g->so2;
+        g->sa = g->sa2, g->sb = g->sb2, g->sc = g->sc2, g->so = g->so2;
     }
 }
 
@@ -545,7 +541,7 @@ static void settle_strides(et_gemm_args *g)
 static void merge_batch(et_gemm_args *g)
 {
     if (g->batch > 1 && g->sb == 0 && g->sa == g->m * g->rsa && g->sc == g->m * g->ldc &&
-        (!g->residual || g->sr == g->m * g->ldr) && (!g->out || g->so == g->m * g->ldo)) {
+        (!g->out || g->so == g->m * g->ldo)) {
         g->m *= g->batch;
         g->batch = 1;
     }

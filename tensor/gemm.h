@@ -1,4 +1,4 @@
-/* Matrix products: C = act(alpha A B + beta C + bias + residual), packed panels and a
+/* Matrix products: C = act(alpha A B + beta C + bias), packed panels and a
  * register-blocked micro-kernel (Goto and van de Geijn 2008). A and B have any row and
  * column strides, so the four transposes and views are one code path. */
 #ifndef ETUDE_TENSOR_GEMM_H
@@ -21,14 +21,13 @@ typedef struct et_gemm_args {
     void *c; int64_t ldc;            /* C [m,n]: rows contiguous, ldc >= n apart */
     double alpha, beta;              /* beta 0: C is not read */
     const void *bias;                /* [n], added to every row; or NULL */
-    const void *residual; int64_t ldr; /* [m,n], added before act; or NULL */
     et_act act;                      /* applied last */
     void *out; int64_t ldo;          /* [m,n]: receives act(C), C what act is applied to; or NULL: C does */
     int64_t batch;                   /* number of products, 0 counts as 1 */
     int64_t sa, sb, sc;              /* from one product to the next, in elements (sa, sb 0: shared) */
-    int64_t sr, so;                  /* the same for residual and out */
+    int64_t so;                      /* the same for out */
     int64_t batch2;                  /* a second, outer level of the batch, 0 counts as 1 */
-    int64_t sa2, sb2, sc2, sr2, so2;
+    int64_t sa2, sb2, sc2, so2;
 } et_gemm_args;
 
 /** Runs the product on et_get_num_threads() threads (one inside a parallel body); the
@@ -45,7 +44,7 @@ void et_gemm_pack(et_dtype dtype, int64_t k, int64_t n, const void *b, int64_t r
 
 /** The same with A and B in bfloat16 and sums in float32: arrays of bfloat16 (from ET_BF16), or of
  *  float32 whose elements are rounded to the nearest bfloat16, ties to even, on the way (from
- *  ET_F32). C, bias, residual and out are float32.
+ *  ET_F32). C, bias and out are float32.
  *
  *  Where the CPU multiplies bfloat16 by itself (et_bf16_native) it does; subnormal numbers count as
  *  zero then. Elsewhere the operands are widened, and the bits are those of et_gemm on rounded

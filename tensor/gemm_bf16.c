@@ -1,4 +1,4 @@
-/* C = act(alpha A B + beta C + bias + residual) with A and B in bfloat16.
+/* C = act(alpha A B + beta C + bias) with A and B in bfloat16.
  *
  * Where the CPU has the instruction: k is cut into blocks, and of each both operands are packed as pairs of
  * bfloat16, A into groups of LANES rows, B into panels of COLS columns: some panels at a time, which all packed
@@ -53,8 +53,6 @@ static et_gemm_args nth(et_dtype from, const et_gemm_args *args, int64_t i2, int
     g.a = (const char *)g.a + (i2 * g.sa2 + i1 * g.sa) * size;
     g.b = (const char *)g.b + (i2 * g.sb2 + i1 * g.sb) * size;
     g.c = (float *)g.c + i2 * g.sc2 + i1 * g.sc;
-    if (g.residual)
-        g.residual = (const float *)g.residual + i2 * g.sr2 + i1 * g.sr;
     if (g.out)
         g.out = (float *)g.out + i2 * g.so2 + i1 * g.so;
     g.batch = g.batch2 = 1;
@@ -184,7 +182,7 @@ static et_status finish(const et_gemm_args *g)
 {
     et_gemm_args rest = *g;
 
-    if (!g->residual && g->act == ET_ACT_NONE && !g->out)
+    if (g->act == ET_ACT_NONE && !g->out)
         return ET_OK;
     rest.k = 0;
     rest.beta = 1;
@@ -271,7 +269,6 @@ static void piece_body(int64_t lo, int64_t hi, void *user)
         g.b = (const char *)g.b + col * g.csb * size;
         g.c = (float *)g.c + row * g.ldc + col;
         g.bias = g.bias ? (const float *)g.bias + col : NULL;
-        g.residual = g.residual ? (const float *)g.residual + row * g.ldr + col : NULL;
         g.out = g.out ? (float *)g.out + row * g.ldo + col : NULL;
         if ((w->status[t] = run_all_native(w->kr, w->from, &g)))
             et_error_clear(); /* raised again by the thread that called */

@@ -162,7 +162,7 @@ typedef struct options {
     int64_t batch;
     bool share_b;
     double alpha, beta;
-    bool bias, residual, out;
+    bool bias, out;
     et_act act;
     bool threads; /* on three, too */
 } options;
@@ -175,28 +175,26 @@ static void check_product(int64_t m, int64_t n, int64_t k, const options *o)
     const int64_t ld = n + 3, size_c = (m + 1) * ld;
 
     g.batch = o->batch;
-    g.ldc = g.ldr = g.ldo = ld;
+    g.ldc = g.ldo = ld;
     g.sa = size_a;
     g.sb = o->share_b ? 0 : size_b;
-    g.sc = g.sr = g.so = size_c;
+    g.sc = g.so = size_c;
     thrice a = make(size_a * o->batch, 1), b = make(size_b * o->batch, 2), c = make(size_c * o->batch, 3);
-    thrice bias = make(n, 4), residual = make(size_c * o->batch, 5), out = make(size_c * o->batch, 6);
+    thrice bias = make(n, 4), out = make(size_c * o->batch, 6);
     const size_t bytes = (size_t)(size_c * o->batch) * sizeof(float);
     float *got = malloc(bytes), *acted = malloc(bytes), *first = malloc(bytes);
     ck_assert(got && acted && first);
     for (int64_t i = 0; i < size_c * o->batch; i++) /* what is added is not rounded */
-        c.d[i] = c.f[i], residual.d[i] = residual.f[i];
+        c.d[i] = c.f[i];
     for (int64_t i = 0; i < n; i++)
         bias.d[i] = bias.f[i];
 
     et_gemm_args want = g;
     want.a = a.d, want.b = b.d, want.c = c.d;
     want.bias = o->bias ? bias.d : NULL;
-    want.residual = o->residual ? residual.d : NULL;
     want.out = o->out ? out.d : NULL;
     ck_assert_int_eq(et_gemm(ET_F64, &want), ET_OK);
     g.bias = o->bias ? bias.f : NULL;
-    g.residual = o->residual ? residual.f : NULL;
     g.c = got;
     for (int way = 0; way < (o->threads ? 4 : 2); way++) {
         const et_dtype from = way & 1 ? ET_BF16 : ET_F32;
@@ -232,7 +230,6 @@ static void check_product(int64_t m, int64_t n, int64_t k, const options *o)
     drop(&b);
     drop(&c);
     drop(&bias);
-    drop(&residual);
     drop(&out);
 }
 
@@ -268,7 +265,7 @@ START_TEST(blocks)
     check_product(9000, 20, 60, &(options){.batch = 1, .alpha = 1}); /* rows in two parts */
     for (int t = 0; t < 2; t++) /* k in three blocks, B in parts, the last panel not full */
         check_product(5, 1020, 2050, &(options){.la = 1 - t, .lb = t, .batch = 2, .share_b = t, .alpha = 0.5,
-                                                .beta = 1, .bias = true, .residual = t, .threads = true});
+                                                .beta = 1, .bias = true, .threads = true});
     if (!suite_skips(2)) /* rows and B in parts */
         check_product(1601, 400, 680, &(options){.lb = LAYOUT_T, .batch = 1, .alpha = 1, .beta = 1});
     if (!suite_skips(1))
@@ -277,7 +274,7 @@ START_TEST(blocks)
     for (int t = 0; t < 2; t++) /* a piece for each of three threads: rows, columns */
         check_product(t ? 90 : 700, t ? 700 : 90, 70,
                       &(options){.la = t, .lb = t, .batch = 1 + t, .alpha = 1, .beta = 1, .bias = true,
-                                 .residual = true, .threads = true});
+                                 .threads = true});
 }
 END_TEST
 
@@ -296,7 +293,6 @@ START_TEST(epilogues)
                                      .alpha = t % 2 ? 1 : -0.75,
                                      .beta = t % 3 ? 0.5 : 0,
                                      .bias = t & 4,
-                                     .residual = t & 8,
                                      .act = acts[t % 4],
                                      .out = t % 4 && t & 16});
 }
