@@ -20,6 +20,7 @@ typedef struct {
     double eps;
     size_t size;
     int acc;
+    bool again; /* mean and rstd are read */
 } norm_job;
 
 static void start(const et_node *n, norm_job *j)
@@ -53,12 +54,16 @@ static void norm_piece(int64_t lo, int64_t hi, void *user)
     const norm_job *j = user;
     size_t at = (size_t)(lo * j->cols) * j->size, row = (size_t)lo * j->size;
 
-    j->k->layer_norm(hi - lo, j->cols, j->x + at, j->gamma, j->beta, j->eps, j->y + at,
-                     j->mean ? j->mean + row : NULL, j->rstd ? j->rstd + row : NULL);
+    if (j->again)
+        j->k->layer_norm_again(hi - lo, j->cols, j->x + at, j->gamma, j->beta, j->mean + row, j->rstd + row,
+                               j->y + at);
+    else
+        j->k->layer_norm(hi - lo, j->cols, j->x + at, j->gamma, j->beta, j->eps, j->y + at,
+                         j->mean ? j->mean + row : NULL, j->rstd ? j->rstd + row : NULL);
 }
 
-/* y, and for backward each row's moments. */
-static et_status norm_into(et_node *n, void *y, bool moments)
+/* y, and for backward each row's moments; again: from those. */
+static et_status norm_into(et_node *n, void *y, bool again)
 {
     norm_job j;
 
@@ -67,9 +72,15 @@ static et_status norm_into(et_node *n, void *y, bool moments)
     j.gamma = n->in[1] ? et_contig(n, n->in[1]) : NULL;
     j.beta = n->in[2] ? et_contig(n, n->in[2]) : NULL;
     j.y = y;
+    j.again = again;
     if (!j.x || !j.y || (n->in[1] && !j.gamma) || (n->in[2] && !j.beta))
         return et_error_status();
-    if (moments) {
+    if (again) {
+        j.mean = et_data_mut(n->saved[0]);
+        j.rstd = et_data_mut(n->saved[1]);
+        if (!j.mean || !j.rstd)
+            return et_error_status();
+    } else if (n->recording) {
         et_tensor *mean = et_save_extra(n, 0, n->in[0]->dtype, 1, &j.rows);
         et_tensor *rstd = et_save_extra(n, 1, n->in[0]->dtype, 1, &j.rows);
         if (!mean || !rstd)
@@ -83,10 +94,10 @@ static et_status norm_into(et_node *n, void *y, bool moments)
 
 static et_status norm_fwd(et_node *n)
 {
-    return norm_into(n, et_out_data(n, 0), n->recording);
+    return norm_into(n, et_out_data(n, 0), false);
 }
 
-static et_status norm_remake(et_node *n, void *y) { return norm_into(n, y, false); }
+static et_status norm_remake(et_node *n, void *y) { return norm_into(n, y, true); }
 
 /* One shard of rows: its part of dx, and its own sums for dgamma and dbeta. */
 static void norm_bwd_shard(int64_t lo, int64_t hi, void *user)

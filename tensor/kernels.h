@@ -220,6 +220,9 @@ typedef struct et_kernels {
      * gamma, beta may be NULL */
     void (*layer_norm)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *beta,
                        double eps, void *y, void *mean, void *rstd);
+    /* the same y, the same bits, from what layer_norm wrote to mean and rstd */
+    void (*layer_norm_again)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *beta,
+                             const void *mean, const void *rstd, void *y);
     /* dx (+)= ..., dgamma and dbeta (+= always, may be NULL) [cols] */
     void (*layer_norm_bwd)(int64_t rows, int64_t cols, const void *x, const void *gamma, const void *mean,
                            const void *rstd, const void *dy, void *dx, int acc, void *dgamma, void *dbeta);

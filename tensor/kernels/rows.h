@@ -178,10 +178,34 @@ static void logsumexp(int64_t rows, int64_t cols, const void *vx, void *vy)
 
 /* --- layer norm ----------------------------------------------------------------- */
 
+/* y = (x - mean) rstd gamma + beta, one row */
+static void norm_row(int64_t cols, const real *xs, const real *gs, const real *bs, real mean, real rstd,
+                     real *ys)
+{
+    const vr m = v_set(mean), s = v_set(rstd);
+    if (gs && bs)
+        EACH(cols, { ST(ys, v_fma((LD(xs) - m) * s, LD(gs), LD(bs))); });
+    else if (gs)
+        EACH(cols, { ST(ys, (LD(xs) - m) * s * LD(gs)); });
+    else if (bs)
+        EACH(cols, { ST(ys, v_fma(LD(xs) - m, s, LD(bs))); });
+    else
+        EACH(cols, { ST(ys, (LD(xs) - m) * s); });
+}
+
+static void layer_norm_again(int64_t rows, int64_t cols, const void *vx, const void *vgamma,
+                             const void *vbeta, const void *vmean, const void *vrstd, void *vy)
+{
+    const real *xs = vx, *means = vmean, *rstds = vrstd;
+    real *ys = vy;
+    for (int64_t r = 0; r < rows; r++, xs += cols, ys += cols)
+        norm_row(cols, xs, vgamma, vbeta, means[r], rstds[r], ys);
+}
+
 static void layer_norm(int64_t rows, int64_t cols, const void *vx, const void *vgamma, const void *vbeta,
                        double eps, void *vy, void *vmean, void *vrstd)
 {
-    const real *xs = vx, *gs = vgamma, *bs = vbeta;
+    const real *xs = vx;
     real *ys = vy, *means = vmean, *rstds = vrstd;
     const double inverse = 1 / (double)cols;
     for (int64_t r = 0; r < rows; r++, xs += cols, ys += cols) {
@@ -195,15 +219,7 @@ static void layer_norm(int64_t rows, int64_t cols, const void *vx, const void *v
         ROW_SUM(squares, cols);
 #undef TERM
         const real rstd = (real)(1 / sqrt(squares * inverse + eps));
-        const vr s = v_set(rstd);
-        if (gs && bs)
-            EACH(cols, { ST(ys, v_fma((LD(xs) - m) * s, LD(gs), LD(bs))); });
-        else if (gs)
-            EACH(cols, { ST(ys, (LD(xs) - m) * s * LD(gs)); });
-        else if (bs)
-            EACH(cols, { ST(ys, v_fma(LD(xs) - m, s, LD(bs))); });
-        else
-            EACH(cols, { ST(ys, (LD(xs) - m) * s); });
+        norm_row(cols, xs, vgamma, vbeta, mean, rstd, ys);
         if (means)
             means[r] = mean;
         if (rstds)

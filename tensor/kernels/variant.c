@@ -61,6 +61,7 @@ const et_kernels V_TABLE = {
 
     .softmax = softmax, .softmax_bwd = softmax_bwd, .log_softmax = log_softmax,
     .log_softmax_bwd = log_softmax_bwd, .logsumexp = logsumexp, .layer_norm = layer_norm,
+    .layer_norm_again = layer_norm_again,
     .layer_norm_bwd = layer_norm_bwd,
 
     .sgd = sgd, .adam = adam,
