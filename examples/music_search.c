@@ -158,7 +158,7 @@ static int query(et_cli *cli)
     const int64_t n = status ? 0 : et_nearest(x->names.n, x->vectors->shape[1], et_data(x->vectors), vector,
                                               k, best, score);
     if (n < 0)
-        status = (et_status)n;
+        status = et_fail_status(path);
     for (int64_t i = 0; i < n; i++)
         print_answer(i + 1, (double)score[i], x->names.items[best[i]]);
     if (!status)

@@ -267,6 +267,15 @@ static et_status write_index(const search_index *x, const et_strbuf *lines, cons
     return status;
 }
 
+/* Whether a file can be written there: better known before all sounds are heard. */
+static et_status try_writing(const char *path)
+{
+    et_writer *w = et_writer_open(path);
+
+    et_writer_discard(w);
+    return w ? ET_OK : et_error_status();
+}
+
 search_index *search_index_make(search_model *m, et_run *run, const char *folder, const char *path)
 {
     const int64_t width = m->network->width(m->root);
@@ -285,7 +294,7 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
     else if (fe && (x->folder = absolute(folder)) && !model_key(run, key) &&
              !walk(x->folder, "", 0, NULL, &files) && files.n == 0)
         et_raise(ET_EINVAL, "%s: no sounds there", folder);
-    if (!et_error_status())
+    if (!et_error_status() && !try_writing(path))
         vectors = et_alloc((size_t)(files.n * width) * sizeof *vectors);
     et_status status = et_error_status();
     if (!status)

@@ -346,6 +346,26 @@ awk 'BEGIN { for (i = 0; i < 3000; i++) print "many/clips/c" i ".wav" }' | while
 expect "a small MusicCaps" run train --data many --out counted2 --epochs 1 --batch 1500 --tokens 6 --words 64
 expect "in parts of 1500, 500 and 1000" says '^1500 training and 500 validation pairs'
 
+# What cannot be written is told before any sound is heard.
+misuse "nowhere/a.index: " index library --out corpus --index nowhere/a.index
+expect "at once" test ! -s output
+# A number that is none, as the last weight of all and in a vector of the index: 0 0 192 127.
+cp -r corpus strange
+{
+    head -c $(($(wc -c < corpus/best.safetensors) - 4)) corpus/best.safetensors
+    printf '\000\000\300\177'
+} > strange/best.safetensors
+misuse "is not finite" index library --out strange
+misuse "music-search: strange/best.safetensors: " query piano --out strange
+expect "answers as long as it is whole" run query piano --out corpus --index here.index
+header=$(od -An -t u1 -N 4 here.index | awk '{ print (($4 * 256 + $3) * 256 + $2) * 256 + $1 }')
+{
+    head -c $((header + 8)) here.index
+    printf '\000\000\300\177'
+    tail -c +$((header + 13)) here.index
+} > strange.index
+"$program" query piano --out corpus --index strange.index > output 2> errors
+expect "an index with such a vector" grep -q '^music-search: strange.index: .*NaN' errors
 head -c 100 here.index > short.index
 misuse "short.index: " query piano --out corpus --index short.index
 misuse "corpus/best.safetensors: no index of music-search" query piano --out corpus --index corpus/best.safetensors

@@ -13,13 +13,18 @@ et_status et_run_load_weights(et_module *m, const char *path)
 {
     const et_load_options options = {0};
     et_status status = path ? et_module_load(m, path, &options, NULL) : et_error_status();
+    const et_entry *e;
     char why[512];
 
-    if (status != ET_ESHAPE)
+    for (int64_t i = 0; !status && (e = et_module_entry(m, i)); i++)
+        if (et_dtype_is_real(e->tensor->dtype))
+            status = et_check_finite(e->tensor, et_module_entry_name(m, e));
+    if (status != ET_ESHAPE && status != ET_ENONFINITE)
         return status;
     snprintf(why, sizeof why, "%s", et_error_message());
     et_error_clear();
-    return et_raise(ET_EFORMAT, "%s: config.json describes another model", why);
+    return status == ET_ESHAPE ? et_raise(ET_EFORMAT, "%s: config.json describes another model", why)
+                               : et_raise(ET_EFORMAT, "%s: %s", path, why);
 }
 
 void et_run_report_curves(et_report *r, const et_run *run, const char *train, const char *valid,
