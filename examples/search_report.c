@@ -102,8 +102,13 @@ static et_status figures(et_report *r, const search_verdict *v)
 static void similarity(et_report *r, const search_verdict *v)
 {
     const int64_t n = v->n < SHOWN ? v->n : SHOWN;
-    float *part = et_alloc((size_t)(n * n) * sizeof *part);
+    float *part = et_alloc_zero((size_t)n, (size_t)n * sizeof *part);
+    char caption[160] = "Captions downwards, sounds across; what belongs together is on the diagonal.";
+    const size_t said = strlen(caption);
 
+    if (n < v->n)
+        snprintf(caption + said, sizeof caption - said, " The first %lld of %lld are shown.", (long long)n,
+                 (long long)v->n);
     for (int64_t i = 0; part && i < n; i++)
         memcpy(part + i * n, v->similarity + i * v->n, (size_t)n * sizeof *part);
     if (part)
@@ -111,7 +116,7 @@ static void similarity(et_report *r, const search_verdict *v)
                                            .y_label = "caption", .value_label = "similarity", .rows = n,
                                            .cols = n, .data = part, .rows_down = true, .map = ET_CMAP_LAGOON,
                                            .height = 420},
-                          "Captions downwards, sounds across; what belongs together is on the diagonal.");
+                          caption);
     et_dealloc(part);
 }
 

@@ -16,6 +16,7 @@ expect "evaluates" run eval --out task
 expect "finds unheard ones" learned "$(figure task test r_at_10)" 0.8
 expect "published figures beside it" says 'model-6 +0\.178 +0\.482 +0\.627'
 expect "a report" grep -q "Finding music by describing it" task/report.html
+expect "which says what is not shown" grep -q "The first 60 of 128 are shown" task/report.html
 
 # Every head and loss, added layers, a frozen tower whose result is kept and used again.
 for head in linear mlp skip-mlp; do
