@@ -75,9 +75,9 @@ et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs i
     v->n = n;
     v->classes = K;
     v->T = T;
-    v->counts = et_alloc_zero((size_t)(K * K), sizeof *v->counts);
-    v->probabilities = et_alloc_zero((size_t)(n * K), sizeof *v->probabilities);
-    v->alpha = et_alloc_zero((size_t)(n * T), sizeof *v->alpha);
+    v->counts = et_alloc_zero((size_t)K, (size_t)K * sizeof *v->counts);
+    v->probabilities = et_alloc_zero((size_t)n, (size_t)K * sizeof *v->probabilities);
+    v->alpha = et_alloc_zero((size_t)n, (size_t)T * sizeof *v->alpha);
     v->predicted = et_alloc_zero((size_t)n, sizeof *v->predicted);
     int32_t *truth = et_alloc_zero((size_t)n, sizeof *truth);
     int32_t *events = ds->events ? et_alloc_zero((size_t)(2 * n), sizeof *events) : NULL;

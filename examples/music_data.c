@@ -106,7 +106,7 @@ static et_status write_picture(const char *path, const float *features, int64_t 
                         "%s: %" PRId64
                         " frames are too many for a picture: choose a part with --begin and --end",
                         path, frames);
-    turned = et_alloc((size_t)(width * height) * sizeof *turned);
+    turned = et_alloc_zero((size_t)width, (size_t)height * sizeof *turned);
     if (!turned)
         return et_error_status();
     for (int64_t y = 0; y < height; y++)
@@ -136,7 +136,7 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
         status = et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too few for a frame of %s",
                           et_cli_operand(cli, 0), n, et_front_end_name(fe));
     if (status == ET_OK) {
-        features = et_alloc((size_t)(frames * bins) * sizeof *features);
+        features = et_alloc_zero((size_t)frames, (size_t)bins * sizeof *features);
         status = features ? et_front_end_run(fe, samples, n, features) : et_error_status();
     }
     if (status == ET_OK)

@@ -160,7 +160,7 @@ et_status search_captions_rows(const et_wordpiece *words, int64_t tokens, const 
 et_status search_captions_found(int64_t n, int64_t d, const float *f, const float *g,
                                 et_retrieval_report *out)
 {
-    float *S = et_alloc((size_t)(n * n) * sizeof *S);
+    float *S = et_alloc_zero((size_t)n, (size_t)n * sizeof *S);
     int64_t *ranks = et_alloc((size_t)n * sizeof *ranks);
     et_status status = S && ranks ? ET_OK : et_error_status();
 

@@ -135,7 +135,7 @@ static et_tensor *chunks_of(const search_input *in, const et_front_end *fe, et_a
         const int64_t taken = have < in->frames ? have : in->frames;
         if (have < 1) /* a rest that is less than a frame */
             continue;
-        rows = et_alloc((size_t)(have * in->bins) * sizeof *rows);
+        rows = et_alloc_zero((size_t)have, (size_t)in->bins * sizeof *rows);
         if (!rows || et_front_end_run(fe, et_data_f32(a->samples) + c * length, n, rows)) {
             x = NULL;
             et_fail_status(name);
@@ -205,7 +205,7 @@ float *search_embed_collection(search_model *m, et_run *run, const et_collection
 {
     const int64_t width = m->network->width(m->root), all = items->n;
     et_front_end *fe = ear(m, run);
-    float *vectors = fe ? et_alloc((size_t)(all * width + 1) * sizeof *vectors) : NULL;
+    float *vectors = fe ? et_alloc_zero((size_t)all, (size_t)width * sizeof *vectors) : NULL;
     et_status status = vectors ? ET_OK : et_error_status();
     et_progress progress;
 
@@ -295,7 +295,7 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
              !walk(x->folder, "", 0, NULL, &files) && files.n == 0)
         et_raise(ET_EINVAL, "%s: no sounds there", folder);
     if (!et_error_status() && !try_writing(path))
-        vectors = et_alloc((size_t)(files.n * width) * sizeof *vectors);
+        vectors = et_alloc_zero((size_t)files.n, (size_t)width * sizeof *vectors);
     et_status status = et_error_status();
     if (!status)
         et_progress_begin(&progress, stdout, files.n, "embedding");

@@ -97,10 +97,10 @@ static et_status genres(search_model *m, const et_dataset *ds, const et_indices 
                         search_verdict *v)
 {
     const int64_t n = items->n, K = et_dataset_classes(ds);
-    float *S = et_alloc((size_t)(n * K) * sizeof *S);
+    float *S = et_alloc_zero((size_t)n, (size_t)K * sizeof *S);
     int32_t *predicted = et_alloc((size_t)n * sizeof *predicted),
             *truth = et_alloc((size_t)n * sizeof *truth);
-    int64_t *counts = et_alloc_zero((size_t)(K * K), sizeof *counts);
+    int64_t *counts = et_alloc_zero((size_t)K, (size_t)K * sizeof *counts);
     et_status status = S && predicted && truth && counts ? ET_OK : et_error_status();
     et_class_report report;
 
@@ -131,8 +131,8 @@ static et_status tags(search_model *m, const et_dataset *ds, const et_indices *i
                       search_verdict *v)
 {
     const int64_t n = items->n, L = ds->tag_names.n;
-    float *S = et_alloc((size_t)(n * L) * sizeof *S);
-    uint8_t *labels = et_alloc((size_t)(n * L));
+    float *S = et_alloc_zero((size_t)n, (size_t)L * sizeof *S);
+    uint8_t *labels = et_alloc_zero((size_t)n, (size_t)L);
     et_status status = S && labels ? ET_OK : et_error_status();
     et_tag_report report;
 
@@ -159,7 +159,7 @@ et_status search_judge(search_model *m, const search_data *d, const et_indices *
     float *f = NULL, *g = NULL;
 
     *v = (search_verdict){.n = n};
-    v->similarity = et_alloc((size_t)(n * n) * sizeof *v->similarity);
+    v->similarity = et_alloc_zero((size_t)n, (size_t)n * sizeof *v->similarity);
     v->ranks = et_alloc((size_t)n * sizeof *v->ranks);
     et_status status = captions && v->similarity && v->ranks ? ET_OK : et_error_status();
     for (int64_t i = 0; i < n && !status; i++)

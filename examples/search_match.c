@@ -144,7 +144,8 @@ static et_status embed(const job *j, const search_pairs *p, int side, int64_t d,
 static et_status judge(const job *j, const search_pairs *p, et_retrieval_report *out)
 {
     const int64_t n = p->captions.n, d = et_cli_int(j->cli, "embedding");
-    float *f = et_alloc((size_t)(n * d) * sizeof *f), *g = et_alloc((size_t)(n * d) * sizeof *g);
+    float *f = et_alloc_zero((size_t)n, (size_t)d * sizeof *f),
+          *g = et_alloc_zero((size_t)n, (size_t)d * sizeof *g);
     et_status status = f && g ? ET_OK : et_error_status();
 
     et_no_grad_begin();

@@ -167,7 +167,7 @@ et_status search_texts_of(const search_model *m, int64_t n, const char *const *t
         out->mask = et_contiguous(et_slice(mask, 1, 0, longest, 1));
     }
     if (!status && L > 0) {
-        uint8_t *named = et_alloc((size_t)(n * L));
+        uint8_t *named = et_alloc_zero((size_t)n, (size_t)L);
         out->mentions = named ? et_empty(ET_F32, ET_SHAPE(n, L)) : NULL;
         float *v = out->mentions ? et_data_mut(out->mentions) : NULL;
         if (v)
@@ -198,7 +198,7 @@ static float *in_batches(search_model *m, int64_t n, batch_fn body, void *user, 
 {
     const int64_t width = m->network->width(m->root);
     const bool training = m->root->training;
-    float *out = et_alloc((size_t)(n * width + 1) * sizeof *out);
+    float *out = et_alloc_zero((size_t)n, (size_t)width * sizeof *out);
     et_status status = out ? ET_OK : et_error_status();
     et_progress progress;
 

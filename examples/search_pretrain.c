@@ -171,8 +171,8 @@ static et_status retrieve(const job *j, et_retrieval_report out[LAYERS])
     const search_pairs *test = &j->captions.test;
     const int64_t n = test->captions.n, d = j->model->bert->config.width,
                   layers = j->model->bert->config.layers + 1;
-    float *f = et_alloc((size_t)(layers * n * d) * sizeof *f),
-          *g = et_alloc((size_t)(layers * n * d) * sizeof *g);
+    float *f = et_alloc_zero((size_t)n, (size_t)(layers * d) * sizeof *f),
+          *g = et_alloc_zero((size_t)n, (size_t)(layers * d) * sizeof *g);
     et_status status = f && g ? means(j, &test->aspects, f) : et_error_status();
 
     if (!status)

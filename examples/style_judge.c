@@ -113,7 +113,7 @@ static et_status mutual_information(style_verdict *v)
     const int64_t n = v->n < MUTUAL_MOST ? v->n : MUTUAL_MOST, w = v->width;
     double *z = et_alloc((size_t)w * sizeof *z + 1), *log_q = et_alloc((size_t)n * sizeof *log_q + 1),
            sum = 0;
-    double *precision = et_alloc((size_t)(n * w) * sizeof *precision + 1);
+    double *precision = et_alloc_zero((size_t)n, (size_t)w * sizeof *precision);
     et_rng rng = et_rng_make(1, STREAM_MUTUAL);
 
     if (z && log_q && precision) {
@@ -180,8 +180,8 @@ et_status style_judge(const et_style_vae *m, const style_data *d, const et_indic
     v->n = n;
     v->width = w;
     v->styles = m->config.styles;
-    v->mean = et_alloc((size_t)(n * w) * sizeof *v->mean + 1);
-    v->logvar = et_alloc((size_t)(n * w) * sizeof *v->logvar + 1);
+    v->mean = et_alloc_zero((size_t)n, (size_t)w * sizeof *v->mean);
+    v->logvar = et_alloc_zero((size_t)n, (size_t)w * sizeof *v->logvar);
     v->truth = et_alloc((size_t)n * sizeof *v->truth + 1);
     v->heard = et_alloc((size_t)n * sizeof *v->heard + 1);
     if (!v->mean || !v->logvar || !v->truth || !v->heard)

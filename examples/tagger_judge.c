@@ -107,7 +107,7 @@ static void gather(const tagger_data *d, tagger_verdict *v, const float *sums, c
 et_status tagger_judge(const et_tagger *m, const tagger_data *d, tagger_batches *b, tagger_verdict *v)
 {
     const int64_t N = et_dataset_size(d->ds), L = tagger_data_tags(d);
-    float *sums = et_alloc_zero((size_t)(N * L), sizeof *sums);
+    float *sums = et_alloc_zero((size_t)N, (size_t)L * sizeof *sums);
     int32_t *chunks = et_alloc_zero((size_t)N, sizeof *chunks);
     et_tag_report report;
 
@@ -115,8 +115,8 @@ et_status tagger_judge(const et_tagger *m, const tagger_data *d, tagger_batches 
     v->tags = L;
     v->localisation = (double)NAN;
     v->item = et_alloc_zero((size_t)N, sizeof *v->item);
-    v->probabilities = et_alloc_zero((size_t)(N * L), sizeof *v->probabilities);
-    v->truth = et_alloc_zero((size_t)(N * L), 1);
+    v->probabilities = et_alloc_zero((size_t)N, (size_t)L * sizeof *v->probabilities);
+    v->truth = et_alloc_zero((size_t)N, (size_t)L);
     v->tag_auc = et_alloc_zero((size_t)L, sizeof *v->tag_auc);
     v->tag_ap = et_alloc_zero((size_t)L, sizeof *v->tag_ap);
     v->positives = et_alloc_zero((size_t)L, sizeof *v->positives);

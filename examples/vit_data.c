@@ -200,7 +200,7 @@ et_dataset *vit_windows(const et_dataset *ds, int64_t window, int64_t count, boo
         window = T;
         count = 1;
     }
-    int32_t *index = et_alloc((size_t)(n * count) * sizeof *index + 1);
+    int32_t *index = et_alloc_zero((size_t)n, (size_t)count * sizeof *index);
     for (int64_t i = 0; index && i < n * count; i++)
         index[i] = (int32_t)(i / count);
     et_dataset *out = index ? et_dataset_subset(ds, index, n * count) : NULL;

@@ -119,7 +119,7 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
     int64_t T = vit->config.frames, bins = vit->config.bins, F = vit->config.channels * bins;
     double unit = vit_frame_seconds(kind) > 0 ? vit_frame_seconds(kind) : 1;
     float *weight = et_alloc((size_t)(vit->rows * vit->cols) * sizeof *weight);
-    float *picture = et_alloc((size_t)(T * bins) * sizeof *picture);
+    float *picture = et_alloc_zero((size_t)T, (size_t)bins * sizeof *picture);
     double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
     et_scope *scope = et_scope_open();
     et_tensor *input = !scope ? NULL

@@ -126,7 +126,7 @@ static et_status standardize(vit_job *j)
 /* The windows of the items. Their number is the same for each. */
 static et_status windows_of(const et_indices *items, int64_t each, et_indices *out)
 {
-    *out = (et_indices){.items = et_alloc((size_t)(items->n * each) * sizeof *out->items + 1),
+    *out = (et_indices){.items = et_alloc_zero((size_t)items->n, (size_t)each * sizeof *out->items),
                         .n = items->n * each};
     for (int64_t i = 0; out->items && i < out->n; i++)
         out->items[i] = (int32_t)(items->items[i / each] * each + i % each);
