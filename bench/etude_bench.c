@@ -4,11 +4,11 @@
 #include "bench/bench.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tensor/error.h"
 #include "tensor/kernels.h"
+#include "tensor/number.h"
 #include "tensor/parallel.h"
 
 static const struct {
@@ -103,6 +103,12 @@ static int wrong(const char *what, const char *which)
     return 2;
 }
 
+/* The value of an option as a number of things; false if it is none. */
+static bool count(const char *text, int64_t *out)
+{
+    return et_parse_i64(text, strlen(text), out) && *out >= 1 && *out <= 1000000000;
+}
+
 static int failed(void)
 {
     fprintf(stderr, "etude-bench: %s\n", et_error_message());
@@ -139,6 +145,7 @@ int main(int argc, char **argv)
 {
     bench_options o = {.seconds = 1, .threads = 1, .steps = 10000};
     const char *only = NULL, *isa = NULL;
+    int64_t threads;
     bool serve = false, peak = false, good = true;
 
     for (int i = 1; i < argc; i++) {
@@ -159,11 +166,15 @@ int main(int argc, char **argv)
         } else if (i++, !strcmp(a, "--only")) {
             only = v;
         } else if (!strcmp(a, "--threads")) {
-            o.threads = atoi(v);
+            if (!count(v, &threads))
+                return wrong("--threads wants a number from 1 on, not ", v);
+            o.threads = (int)threads;
         } else if (!strcmp(a, "--seconds")) {
-            o.seconds = atof(v);
+            if (!et_parse_double(v, strlen(v), &o.seconds) || !(o.seconds >= 0))
+                return wrong("--seconds wants a time, not ", v);
         } else if (!strcmp(a, "--steps")) {
-            o.steps = atol(v);
+            if (!count(v, &o.steps))
+                return wrong("--steps wants a number from 1 on, not ", v);
         } else if (!strcmp(a, "--model")) {
             o.model = v;
         } else if (!strcmp(a, "--save")) {
@@ -176,8 +187,6 @@ int main(int argc, char **argv)
     }
     if (!all_known(only))
         return wrong("no such workload in ", only);
-    if (!(o.seconds >= 0) || o.steps < 1)
-        return wrong("--seconds and --steps must be positive", "");
     if (et_set_num_threads(o.threads) || (isa && et_set_isa(isa))) {
         fprintf(stderr, "etude-bench: %s\n", et_error_message());
         return 2;

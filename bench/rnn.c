@@ -29,9 +29,7 @@ static const bench_model_case *find(const char *name)
     for (int i = 0; i < N_CASES; i++)
         if (!strcmp(cases[i].name, name))
             return &cases[i];
-    et_raise(ET_EINVAL,
-             "no model \"%s\"; there are gtzan/gru, gtzan/lstm, gtzan/rnn, long/gru, long/lstm, long/rnn",
-             name);
+    et_raise(ET_EINVAL, "no model \"%s\"; etude-bench --help names them", name);
     return NULL;
 }
 

@@ -10,6 +10,19 @@ import time
 TICK = os.sysconf("SC_CLK_TCK")
 
 
+def count(text):
+    """The value of an option as a number from 1 on."""
+    n = int(text)
+    if n < 1:
+        raise ValueError(text)
+    return n
+
+
+def counts(text):
+    """The same of a list: 1,2,..."""
+    return [count(t) for t in text.split(",")]
+
+
 def find_python(wanted, module):
     """An interpreter with the module: the one that is wanted, or the first of the usual ones."""
     for p in [wanted] if wanted else ["python3", "/usr/bin/python3"]:
