@@ -549,6 +549,31 @@ START_TEST(layer_norms)
 }
 END_TEST
 
+/* Sums of float over many equal rows do not lose what is small beside them; with dx and without. */
+START_TEST(layer_norm_of_many_rows)
+{
+    enum { ROWS = 100000, COLS = 3, ALL = ROWS * COLS };
+    const et_kernels *k = table_at(_i);
+    const float tenth = 0.1f;
+    float *one = malloc(sizeof *one * ALL), *dy = malloc(sizeof *dy * ALL), *dx = malloc(sizeof *dx * ALL);
+    float *none = calloc(ROWS, sizeof *none);
+
+    ck_assert(one && dy && dx && none);
+    for (int i = 0; i < ALL; i++)
+        one[i] = 1, dy[i] = tenth;
+    for (int with_dx = 0; with_dx < 2 && k->dtype == ET_F32; with_dx++) {
+        float dgamma[COLS] = {0}, dbeta[COLS] = {0};
+
+        k->layer_norm_bwd(ROWS, COLS, one, NULL, none, one, dy, with_dx ? dx : NULL, 0, dgamma, dbeta);
+        for (int j = 0; j < COLS; j++) {
+            assert_near(dgamma[j], ROWS * (double)tenth, 0.02, "%s dgamma of many rows", k->name);
+            assert_near(dbeta[j], ROWS * (double)tenth, 0.02, "%s dbeta of many rows", k->name);
+        }
+    }
+    free(one), free(dy), free(dx), free(none);
+}
+END_TEST
+
 /* --- optimisers ----------------------------------------------------------------------- */
 
 START_TEST(sgd_steps)
@@ -635,6 +660,7 @@ int main(void)
     tcase_add_loop_test(tc, dots, 0, tables);
     tcase_add_loop_test(tc, log_softmaxes, 0, tables);
     tcase_add_loop_test(tc, layer_norms, 0, tables);
+    tcase_add_loop_test(tc, layer_norm_of_many_rows, 0, tables);
     tcase_add_loop_test(tc, sgd_steps, 0, tables);
     tcase_add_loop_test(tc, adam_steps, 0, tables);
     suite_add_tcase(suite, tc);

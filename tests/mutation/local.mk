@@ -30,8 +30,7 @@ MUTATION_FILES = $(op_sources) \
 	tensor/kernels/conv_tall.h=conv2d \
 	tensor/kernels/elementwise.h=$(unary_ops) \
 	tensor/kernels/pool.h=max_pool1d,max_pool2d,avg_pool1d,avg_pool2d,batch_norm,batch_norm_relu,batch_norm_relu_max_pool \
-	tensor/kernels/recurrent_cells.h=rnn,gru,lstm \
-	tensor/kernels/rows.h=softmax,log_softmax,layer_norm
+	tensor/kernels/recurrent_cells.h=rnn,gru,lstm
 
 if HAVE_CHECK
 MUTATION_SUITES = \
@@ -43,10 +42,13 @@ MUTATION_SUITES = \
 	nn/optim_state.c=@check_optim,@check_train \
 	nn/optim_swats.c=@check_optim \
 	nn/pairs.c=@check_train,@check_optim \
+	tensor/kernels/attention.h=@check_kernel_rows \
+	tensor/kernels/rows.h=@check_kernel_rows,softmax,log_softmax,layer_norm \
 	tensor/pool.c=@check_pool \
 	tensor/scope.c=@check_scopes,@check_autograd,@check_tape,@check_remake
 mutation_suites = \
-	tests/check_autograd.$(OBJEXT) tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) \
+	tests/check_autograd.$(OBJEXT) tests/check_kernel_rows.$(OBJEXT) \
+	tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) \
 	tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
 	tests/check_search.$(OBJEXT) tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT)
 endif
