@@ -98,7 +98,7 @@ static et_status model_key(et_run *run, char out[KEY])
     unsigned char *data = NULL;
     size_t size = 0;
 
-    if (!path || et_file_read(path, (size_t)1 << 40, &data, &size))
+    if (!path || et_file_read(path, SIZE_MAX, &data, &size))
         return et_error_status();
     snprintf(out, KEY, "%.16" PRIx64, et_hash(ET_HASH_START, data, size));
     et_dealloc(data);
