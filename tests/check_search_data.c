@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "examples/search_captions.h"
 #include "examples/search_data.h"
 #include "tensor/scope.h"
 #include "tests/files.h"
@@ -148,6 +149,24 @@ START_TEST(features)
 }
 END_TEST
 
+/* Each is nearest to its own. Where size_t cannot count the bytes of all products, that is an error. */
+START_TEST(captions_found)
+{
+    enum { N = 32768 };
+    float *x = calloc(N, sizeof *x);
+    et_retrieval_report found;
+
+    ck_assert_ptr_nonnull(x);
+    x[0] = 1;
+    x[1] = -1;
+    ck_assert_int_eq(search_captions_found(2, 1, x, x, &found), ET_OK);
+    ck_assert(found.r_at_1 == 1 && found.mean_rank == 0);
+    if (sizeof(size_t) == 4) /* 4 GiB */
+        fails(search_captions_found(N, 1, x, x, &found), ET_ENOMEM, "out of memory");
+    free(x);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("search data");
@@ -158,6 +177,7 @@ int main(void)
     tcase_add_test(t, heard_by_clap);
     tcase_add_test(t, heard_by_others);
     tcase_add_test(t, features);
+    tcase_add_test(t, captions_found);
     suite_add_tcase(s, t);
     return suite_run(s);
 }

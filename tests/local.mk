@@ -161,7 +161,8 @@ tests_check_resample_LDADD = $(TEST_LDADD)
 tests_check_safetensors_LDADD = $(TEST_LDADD)
 tests_check_scopes_LDADD = $(TEST_LDADD)
 tests_check_search_LDADD = $(TEST_LDADD)
-tests_check_search_data_SOURCES = examples/search_data.c tests/check_search_data.c
+tests_check_search_data_SOURCES = examples/search_captions.c examples/search_data.c examples/search_model.c \
+	examples/search_networks.c examples/search_peers.c tests/check_search_data.c
 tests_check_search_data_LDADD = examples/libcommon.la $(TEST_LDADD)
 tests_check_search_epochs_SOURCES = examples/search_epochs.c tests/check_search_epochs.c
 tests_check_search_epochs_LDADD = examples/libcommon.la $(TEST_LDADD)
