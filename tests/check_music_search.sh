@@ -402,6 +402,8 @@ misuse 'no valid "input" in it' eval --out three
 # A run is overwritten only by one that begins.
 mkdir few
 printf 'wav,genre,caption\n' > few/clips.csv
+misuse "no items" train --data few --out unmade
+expect "leaves no folder without a run" test ! -e unmade
 cp corpus/best.safetensors overwritten
 misuse "no items" train --data few --out corpus --overwrite
 expect "the old run is there" cmp overwritten corpus/best.safetensors

@@ -178,10 +178,12 @@ static et_status open_run(et_run *run, et_run_mode mode)
 
     if (!config)
         return ET_ENOMEM;
-    if (mode == ET_RUN_READ && stat(run->dir, &st) != 0)
+    const bool there = stat(run->dir, &st) == 0;
+    if (mode == ET_RUN_READ && !there)
         return et_raise(ET_EIO, "%s: %s", run->dir, strerror(errno));
     if (mode != ET_RUN_READ && et_folder_make(run->dir) != ET_OK)
         return et_error_status();
+    run->made = mode != ET_RUN_READ && !there;
     if (mode != ET_RUN_READ && (run->lock = et_os_lock_folder(run->dir)) == ET_OS_LOCKED)
         return et_raise(ET_EINVAL, "%s: another process is writing a run there", run->dir);
     has = holds_run(run->dir);
@@ -233,6 +235,8 @@ void et_run_close(et_run *run)
 {
     if (!run)
         return;
+    if (run->made)
+        rmdir(run->dir); /* which does nothing where there are files */
     if (run->lock >= 0)
         close(run->lock);
     while (run->paths) {
