@@ -144,8 +144,10 @@ bool bench_towers_serve(const bench_options *o);
 bool bench_style_serve(const bench_options *o);
 bool bench_pairs_serve(const bench_options *o);
 bool bench_tagger_serve(const bench_options *o);
-/** True for the name of a row of the workload "ops", "search", "vit", "towers", "style",
+/** True for the name of a row of the workload "conv", "ops", "rnn", "search", "vit", "towers", "style",
  *  "pairs", "tagger". */
+bool bench_conv_has(const char *model);
+bool bench_rnn_has(const char *model);
 bool bench_ops_has(const char *model);
 bool bench_search_has(const char *model);
 bool bench_vit_has(const char *model);

@@ -115,30 +115,27 @@ static int failed(void)
     return 1;
 }
 
-/* What --model names: a layer of the workload conv, audio/..., or else a model to be trained. */
-static bool serve_named(const bench_options *o)
-{
-    const char *m = o->model ? o->model : "";
+/* Where the names of --model are known, audio/... apart. */
+static const struct {
+    bool (*has)(const char *model);
+    bool (*serve)(const bench_options *o);
+} models[] = {{bench_conv_has, bench_conv_serve},     {bench_ops_has, bench_ops_serve},
+              {bench_rnn_has, bench_rnn_serve},       {bench_search_has, bench_search_serve},
+              {bench_vit_has, bench_vit_serve},       {bench_towers_has, bench_towers_serve},
+              {bench_style_has, bench_style_serve},   {bench_pairs_has, bench_pairs_serve},
+              {bench_tagger_has, bench_tagger_serve}};
+enum { N_MODELS = sizeof models / sizeof models[0] };
 
-    if (!strncmp(m, "audio/", 6))
-        return bench_audio_serve(o);
-    if (!strncmp(m, "conv/", 5) || !strncmp(m, "pool/", 5) || !strncmp(m, "norm/", 5))
-        return bench_conv_serve(o);
-    if (bench_ops_has(m))
-        return bench_ops_serve(o);
-    if (bench_search_has(m))
-        return bench_search_serve(o);
-    if (bench_vit_has(m))
-        return bench_vit_serve(o);
-    if (bench_towers_has(m))
-        return bench_towers_serve(o);
-    if (bench_style_has(m))
-        return bench_style_serve(o);
-    if (bench_pairs_has(m))
-        return bench_pairs_serve(o);
-    if (bench_tagger_has(m))
-        return bench_tagger_serve(o);
-    return bench_rnn_serve(o);
+static bool is_audio(const char *model) { return !strncmp(model, "audio/", 6); }
+
+/* The place of a model's name in `models`, N_MODELS where it is in none. */
+static int place_of(const char *model)
+{
+    int i = 0;
+
+    while (i < N_MODELS && !models[i].has(model))
+        i++;
+    return i;
 }
 
 int main(int argc, char **argv)
@@ -187,12 +184,18 @@ int main(int argc, char **argv)
     }
     if (!all_known(only))
         return wrong("no such workload in ", only);
+    if (serve && !o.model)
+        o.model = "gtzan/gru";
+    if (o.model && !(serve && is_audio(o.model)) && place_of(o.model) == N_MODELS)
+        return wrong("no such model: ", o.model);
     if (et_set_num_threads(o.threads) || (isa && et_set_isa(isa))) {
         fprintf(stderr, "etude-bench: %s\n", et_error_message());
         return 2;
     }
-    if (serve)
-        return serve_named(&o) ? 0 : failed();
+    if (serve) {
+        good = is_audio(o.model) ? bench_audio_serve(&o) : models[place_of(o.model)].serve(&o);
+        return good ? 0 : failed();
+    }
     if (peak) {
         printf("%.1f %.0f\n", bench_peak(o.threads), bench_round_trip());
         return 0;
