@@ -409,6 +409,25 @@ static void begin(const char *line)
     et_cli_free(cli);
 }
 
+/* What nothing came into goes again, but not what another has made in its place. */
+START_TEST(unused_folders_go)
+{
+    et_run *a = et_run_open(in_base("unused"), ET_RUN_NEW), *b;
+
+    ck_assert_msg(a != NULL, "%s", et_error_message());
+    ck_assert_ptr_null(et_run_open(in_base("unused"), ET_RUN_NEW)); /* locked */
+    et_error_clear();
+    ck_assert_int_eq(access(in_base("unused"), F_OK), 0);
+    ck_assert_int_eq(rmdir(in_base("unused")), 0);
+    b = et_run_open(in_base("unused"), ET_RUN_NEW);
+    ck_assert_msg(b != NULL, "%s", et_error_message());
+    et_run_close(a);
+    ck_assert_int_eq(access(in_base("unused"), F_OK), 0);
+    et_run_close(b);
+    ck_assert_int_eq(access(in_base("unused"), F_OK), -1);
+}
+END_TEST
+
 /* A run that learned from a folder knows it again, from wherever it is asked. */
 START_TEST(run_knows_its_data)
 {
@@ -777,6 +796,7 @@ int main(void)
     tcase_add_test(run, run_takes_its_options_along);
     tcase_add_test(run, run_knows_its_verb);
     tcase_add_test(run, run_knows_its_data);
+    tcase_add_test(run, unused_folders_go);
     tcase_add_test(run, run_finds_its_files);
     tcase_add_test(run, run_in_any_folder);
     tcase_add_test(run, stopping_is_no_failure);

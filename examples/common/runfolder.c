@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "datasets/folder.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 #include "tensor/os.h"
@@ -167,7 +168,7 @@ static et_status refuse(et_run *run)
                     "%s already holds a run (%" PRId64
                     " epoch%s): add --resume to go on with it, --overwrite to start "
                     "again, or give another folder with --out",
-                    run->dir, run->rows, run->rows == 1 ? "" : "s");
+                    run->dir, run->rows, et_plural(run->rows));
 }
 
 static et_status open_run(et_run *run, et_run_mode mode)
@@ -231,12 +232,22 @@ et_run *et_run_open(const char *dir, et_run_mode mode)
     return run;
 }
 
+/* The folder that was made for a run goes again if nothing came into it (rmdir leaves what has files): while
+ * the lock keeps others from it, and unless another stands in its place by now. */
+static void remove_unused(const et_run *run)
+{
+    struct stat locked, there;
+
+    if (run->made && run->lock >= 0 && fstat(run->lock, &locked) == 0 && stat(run->dir, &there) == 0 &&
+        locked.st_dev == there.st_dev && locked.st_ino == there.st_ino)
+        rmdir(run->dir);
+}
+
 void et_run_close(et_run *run)
 {
     if (!run)
         return;
-    if (run->made)
-        rmdir(run->dir); /* which does nothing where there are files */
+    remove_unused(run);
     if (run->lock >= 0)
         close(run->lock);
     while (run->paths) {

@@ -13,7 +13,7 @@ struct et_run {
     et_strbuf text;          /* config.json while it is being written */
     et_strbuf log;           /* the whole log */
     int64_t rows, last_epoch;
-    bool made;     /* the folder was not there before; it goes again if nothing comes into it */
+    bool made;     /* the folder was not there before; it goes again, but none above it, if it stays empty */
     bool replaces; /* an old run, which goes when config.json is written */
     int lock;      /* of the folder, by a descriptor; negative: none */
 };
