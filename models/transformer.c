@@ -274,8 +274,13 @@ et_tensor *et_encoder_decoder_loss(const et_encoder_decoder *m, et_tensor *sourc
     const et_cross_entropy_opts o = {.label_smoothing = smoothing, .ignore = true, .ignore_index = pad};
     et_tensor *memory = et_encoder_decoder_encode(m, source, lengths);
 
-    if (!memory || !target || target->ndim != 2)
+    if (!memory || !target)
         return et_fail("transformer");
+    if (target->ndim != 2) {
+        et_raise(ET_ESHAPE, "transformer: the targets must be [B, T], they have %d dimension%s", target->ndim,
+                 target->ndim == 1 ? "" : "s");
+        return NULL;
+    }
     const int64_t T = target->shape[1];
     et_tensor *given = et_contiguous(et_slice(target, 1, 0, T - 1, 1));
     et_tensor *wanted = et_contiguous(et_slice(target, 1, 1, T, 1));

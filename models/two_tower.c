@@ -203,8 +203,12 @@ static et_tensor *keys_of(et_tensor *mask)
 
 et_tensor *et_two_tower_text_base(const et_two_tower *m, et_tensor *ids, et_tensor *mask)
 {
-    if (!m || !ids || (mask && (mask->ndim != 2 || !et_same_shape(ids, mask))))
+    if (!m || !ids)
         return et_fail("two towers, texts");
+    if (mask && (mask->ndim != 2 || !et_same_shape(ids, mask))) {
+        et_raise(ET_ESHAPE, "two towers, texts: the mask must be [B, T], as the ids");
+        return NULL;
+    }
     const et_two_tower_config *c = &m->config;
     et_tensor *x = below(m->text->encoder, first_of(c->text.layers, c->train_text),
                          et_bert_embed(m->text, ids, NULL), keys_of(mask));

@@ -290,6 +290,14 @@ START_TEST(misuse)
     ck_assert_ptr_null(et_encoder_decoder_encode(m, et_full(ET_I32, ET_SHAPE(1, 65), SYMBOL), NULL));
     ck_assert_int_eq(et_error_status(), ET_ESHAPE);
     et_error_clear();
+    et_tensor *flat = et_full(ET_I32, ET_SHAPE(2), SYMBOL);
+    ck_assert_ptr_null(et_encoder_decoder_loss(m, source, NULL, flat, PAD, 0));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "targets must be [B, T], they have 1 dimension"));
+    ck_assert_int_eq(et_error_status(), ET_ESHAPE);
+    et_error_clear();
+    ck_assert_ptr_null(et_encoder_decoder_loss(m, source, NULL, NULL, PAD, 0));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "an argument is NULL"));
+    et_error_clear();
     et_scope_close(s);
     et_module_free(&m->module);
     c.heads = 5;

@@ -303,10 +303,13 @@ START_TEST(wrong_use)
     et_two_tower_config c = et_two_tower_small();
     et_two_tower *m = make(&c);
     et_scope *s = et_scope_open();
-    FAILS(et_two_tower_audio(m, et_zeros(ET_F32, ET_SHAPE(2, 64, 15))), ET_ESHAPE, "");
-    FAILS(et_two_tower_text(m, et_zeros(ET_I32, ET_SHAPE(2, 15)), NULL), ET_ESHAPE, "");
-    FAILS(et_two_tower_text(NULL, NULL, NULL), ET_EINVAL, "two towers");
-    FAILS(et_two_tower_audio(m, NULL), ET_EINVAL, "");
+    et_tensor *ids = et_zeros(ET_I32, ET_SHAPE(2, 6));
+    FAILS(et_two_tower_audio(m, et_zeros(ET_F32, ET_SHAPE(2, 64, 15))), ET_ESHAPE, "spectrograms are");
+    FAILS(et_two_tower_text(m, et_zeros(ET_I32, ET_SHAPE(2, 15)), NULL), ET_ESHAPE, "ids are [2, 15]");
+    FAILS(et_two_tower_text(m, ids, et_ones(ET_U8, ET_SHAPE(2, 5))), ET_ESHAPE, "mask must be [B, T], as");
+    FAILS(et_two_tower_text(m, ids, et_ones(ET_U8, ET_SHAPE(2, 6, 1))), ET_ESHAPE, "mask must be [B, T], as");
+    FAILS(et_two_tower_text(NULL, NULL, NULL), ET_EINVAL, "two towers, texts: an argument is NULL");
+    FAILS(et_two_tower_audio(m, NULL), ET_EINVAL, "an argument is NULL");
     et_scope_close(s);
     et_module_free(&m->module);
 }
