@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -36,7 +37,11 @@ static bool pool_cuts_regions(void)
         et_pool_free(et_pool_alloc(1));
         _exit(now().system_allocs == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
     }
-    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || WIFSIGNALED(status)) {
+        fprintf(stderr, "check_pool: two blocks, one after the other, took too long or could not be tried\n");
+        exit(EXIT_FAILURE);
+    }
+    return WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
 static size_t rounded(size_t bytes) { return (bytes + !bytes + ET_ALIGN - 1) / ET_ALIGN * ET_ALIGN; }
