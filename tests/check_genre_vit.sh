@@ -84,7 +84,7 @@ kill -TERM $child 2> /dev/null
 wait $child
 expect "variants can be stopped" test $? -eq 130
 expect "which is said, and no row of half a training" test "$(grep -c '^[a-z]' "$dir/output")" -eq 2
-expect "by name" says '^stopped before all was trained; ablate begins anew$'
+expect "in words" says '^stopped before all was trained, which cannot be gone on with$'
 
 # A table of spectrograms like GTZAN's: levels about each band's mean, unless it is the track's.
 spectrogram ten 6 10

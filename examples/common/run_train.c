@@ -70,6 +70,6 @@ int et_run_exit(et_run *run, const et_cli *cli, et_status status, const et_train
     if (run)
         et_run_print_resume(run, cli, result->epochs, stdout);
     else
-        printf("\nstopped before all was trained; %s begins anew\n", et_cli_verb(cli)->name);
+        printf("\nstopped before all was trained, which cannot be gone on with\n");
     return ET_EXIT_INTERRUPTED;
 }
