@@ -167,7 +167,7 @@ int main(int argc, char **argv)
                 return wrong("--threads wants a number from 1 on, not ", v);
             o.threads = (int)threads;
         } else if (!strcmp(a, "--seconds")) {
-            if (!et_parse_double(v, strlen(v), &o.seconds) || !(o.seconds >= 0))
+            if (!et_parse_double(v, strlen(v), &o.seconds) || !(o.seconds >= 0 && o.seconds <= 1e6))
                 return wrong("--seconds wants a time, not ", v);
         } else if (!strcmp(a, "--steps")) {
             if (!count(v, &o.steps))

@@ -319,7 +319,8 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
     if (vectors)
         et_progress_end(&progress, "%lld sound%s", (long long)x->names.n, et_plural(x->names.n));
     if (!status && x->names.n == 0)
-        status = et_raise(ET_EINVAL, "%s: none of its %lld sounds can be read", folder, (long long)files.n);
+        status = et_raise(ET_EINVAL, "%s: none of its sounds can be read, of which there %s %lld", folder,
+                          files.n == 1 ? "is" : "are", (long long)files.n);
     if (!status && (x->vectors = et_empty_owned(ET_F32, ET_SHAPE(x->names.n, width)))) {
         memcpy(et_data_mut(x->vectors), vectors, (size_t)(x->names.n * width) * sizeof *vectors);
         status = write_index(x, &lines, path, key);
@@ -390,7 +391,7 @@ static char *read_folder(et_safetensors *file)
 search_index *search_index_open(search_model *m, et_run *run, const char *path)
 {
     search_index *x = et_alloc_zero(1, sizeof *x);
-    const bool none = access(path, F_OK) != 0 && errno == ENOENT;
+    const bool none = !et_exists(path) && errno == ENOENT;
     et_safetensors *file = x && !none ? et_safetensors_open(path) : NULL;
     const char *format = file ? et_safetensors_meta(file, "format") : NULL, *why = NULL;
     const char *model = file ? et_safetensors_meta(file, "model") : NULL;
@@ -402,7 +403,7 @@ search_index *search_index_open(search_model *m, et_run *run, const char *path)
         et_raise(ET_EINVAL, "%s: there is no index yet: music-search index makes one of a folder of sounds",
                  path);
     else if (file && (!format || strcmp(format, "music-search index") != 0 || !model ||
-                 !(et_safetensors_find(file, "folder") || et_safetensors_meta(file, "folder"))))
+                      !(et_safetensors_find(file, "folder") || et_safetensors_meta(file, "folder"))))
         et_raise(ET_EFORMAT, "%s: no index of music-search", path);
     if (!et_error_status() && !model_key(run, key)) {
         x->folder = read_folder(file);

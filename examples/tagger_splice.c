@@ -109,15 +109,18 @@ et_status tagger_splice(et_report *r, FILE *out, const et_tagger *m, const tagge
     const int time = d->front == ET_FRONT_SPEC ? 2 : 1;
     const int64_t middle = rows / 2;
     tagger_clip part[2] = {{.x = NULL}, {.x = NULL}}, clip = {.x = NULL};
+    enum { MOST = 400 }; /* bytes of a name */
     tagger_maps maps = {.steps = 0};
-    char names[2][64], name[840];
+    char names[2][64], name[2 * MOST + 16];
     et_scope *scope = et_scope_open();
     et_status status = tagger_item_clip(d, items[0], rows, &part[0]);
 
     if (!status)
         status = tagger_item_clip(d, items[1], rows, &part[1]);
-    snprintf(name, sizeof name, "%.400s, then %.400s", tagger_data_name(names[0], d, items[0]),
-             tagger_data_name(names[1], d, items[1]));
+    const char *const from[2] = {tagger_data_name(names[0], d, items[0]),
+                                 tagger_data_name(names[1], d, items[1])};
+    snprintf(name, sizeof name, "%.*s, then %.*s", et_text_cut(from[0], MOST), from[0],
+             et_text_cut(from[1], MOST), from[1]);
     clip.name = name;
     const et_span spans[2] = {{0, tagger_time(d, (double)middle), d->ds->tag_names.items[tags[0]]},
                               {tagger_time(d, (double)middle), tagger_time(d, (double)rows),

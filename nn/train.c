@@ -91,7 +91,7 @@ static void investigate(run *r, const et_rng *rng, char *text, size_t size)
     et_error_clear();
     snprintf(text, size, "no op made it of finite values: the batch holds it");
     for (int64_t i = 0; (e = et_module_entry(r->m, i)); i++)
-        if (et_dtype_is_real(e->tensor->dtype) && et_check_finite(e->tensor, e->name)) {
+        if (et_check_finite(e->tensor, e->name)) {
             snprintf(text, size, "%s", et_error_message());
             et_error_clear();
             return;

@@ -444,6 +444,7 @@ START_TEST(text_columns)
     char text[64];
     FILE *f = tmpfile();
 
+    ck_assert_ptr_nonnull(f);
     et_text_print(f, "\xC3\xA9t\n", 4);
     et_text_print_right(f, "\xC3\xA9t\x7F", 4);
     et_text_print_right(f, "\xC3\xA9\xC3\xA9\xC3\xA9", 2);
@@ -457,6 +458,7 @@ START_TEST(text_columns)
     ck_assert_int_eq(et_text_cut("a\xC3\xA9", 2), 1);
     ck_assert_int_eq(et_text_cut("\xC3\xA9", 1), 0);
     ck_assert_int_eq(et_text_cut("", 5), 0);
+    ck_assert_int_eq(et_text_cut("\xA0\xA0\xA0\xA0\xA0\xA0", 5), 5); /* no UTF-8 */
     ck_assert_str_eq(et_plural(0), "s");
     ck_assert_str_eq(et_plural(1), "");
 }

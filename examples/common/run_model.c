@@ -17,8 +17,7 @@ et_status et_run_load_weights(et_module *m, const char *path)
     char why[512];
 
     for (int64_t i = 0; !status && (e = et_module_entry(m, i)); i++)
-        if (et_dtype_is_real(e->tensor->dtype))
-            status = et_check_finite(e->tensor, et_module_entry_name(m, e));
+        status = et_check_finite(e->tensor, et_module_entry_name(m, e));
     if (status != ET_ESHAPE && status != ET_ENONFINITE)
         return status;
     snprintf(why, sizeof why, "%s", et_error_message());

@@ -6,8 +6,8 @@
 #include "examples/common/runfolder.h"
 #include "nn/module.h"
 
-/** Reads weights of a run (best.safetensors). A file of other shapes, or with a weight that is no number, is a
- *  broken run folder: EFORMAT. */
+/** Reads weights of a run (best.safetensors). A file of other shapes, or with a weight that is no number,
+ *  is a broken run folder: EFORMAT. */
 et_status et_run_load_weights(et_module *m, const char *path);
 
 /** A chart of two columns of the log, `train` NULL: of one. Where the log has a column phase, a mark stands

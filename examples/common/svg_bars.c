@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "examples/common/markup.h"
+#include "examples/common/textplot.h"
 
 enum { BAR_ROW = 26, BAR_HEIGHT = 15, MAX_NAME_WIDTH = 240, MAX_CLASSES = 1000 };
 
@@ -119,8 +120,9 @@ static void confusion_cell(et_strbuf *out, int k, const char *const *names, int 
     const char *css = opacity < 0.6 ? "e-lo" : opacity < 0.82 ? "e-mid" : "e-hi";
     char small[24], text[48], title[256];
 
-    snprintf(title, sizeof title, "%.80s taken for %.80s: %" PRId64 " of %" PRId64 " (%.1f %%)", names[row],
-             names[col], count, total, 100 * share);
+    snprintf(title, sizeof title, "%.*s taken for %.*s: %" PRId64 " of %" PRId64 " (%.1f %%)",
+             et_text_cut(names[row], 80), names[row], et_text_cut(names[col], 80), names[col], count, total,
+             100 * share);
     titled_rect(out, count > 0 ? "e-cell" : "e-cell0", count > 0 ? opacity : 0.45, x, y, size, size, title);
     if (k > 32 || count == 0)
         return;

@@ -101,13 +101,15 @@ static bool begins(char c) { return ((unsigned char)c & 0xC0) != 0x80; }
 
 int et_text_cut(const char *text, int room)
 {
+    enum { REST = 3 }; /* bytes of a character after its first */
     int n = 0;
 
     while (n < room && text[n])
         n++;
-    while (n > 0 && !begins(text[n]))
-        n--;
-    return n;
+    for (int i = 0; i <= REST && i <= n; i++)
+        if (begins(text[n - i]))
+            return n - i;
+    return n; /* this is no UTF-8 */
 }
 
 const char *et_plural(int64_t n) { return n == 1 ? "" : "s"; }
