@@ -372,6 +372,16 @@ static int64_t count(const et_module *m, bool frozen_too)
 int64_t et_module_count(const et_module *m) { return count(m, true); }
 int64_t et_module_count_trainable(const et_module *m) { return count(m, false); }
 
+et_status et_module_check_finite(const et_module *m)
+{
+    et_status status = ET_OK;
+    const et_entry *e;
+
+    for (int64_t i = 0; !status && (e = et_module_entry(m, i)); i++)
+        status = et_check_finite(e->tensor, et_module_entry_name(m, e));
+    return status;
+}
+
 /* 1234567 as "1 234 567". */
 static const char *grouped(char buf[32], int64_t n)
 {

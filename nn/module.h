@@ -104,6 +104,8 @@ et_module *et_module_child(const et_module *m, const char *name);
 /** Numbers of elements of all parameters; of those to be trained. Tied ones count once. */
 int64_t et_module_count(const et_module *m);
 int64_t et_module_count_trainable(const et_module *m);
+/** ENONFINITE, naming the first tensor and index, if a parameter or buffer holds a NaN or infinity. */
+et_status et_module_check_finite(const et_module *m);
 
 /** Prints one line a layer and one a tensor, with shapes and numbers of parameters, and
  *  the sums. EIO if `out` fails. */

@@ -73,7 +73,6 @@ static et_tensor *loss_of(const run *r)
 static void investigate(run *r, const et_rng *rng, char *text, size_t size)
 {
     const bool before = et_anomaly();
-    const et_entry *e;
 
     et_error_clear();
     *et_rng_default() = *rng;
@@ -90,12 +89,10 @@ static void investigate(run *r, const et_rng *rng, char *text, size_t size)
     }
     et_error_clear();
     snprintf(text, size, "no op made it of finite values: the batch holds it");
-    for (int64_t i = 0; (e = et_module_entry(r->m, i)); i++)
-        if (et_check_finite(e->tensor, e->name)) {
-            snprintf(text, size, "%s", et_error_message());
-            et_error_clear();
-            return;
-        }
+    if (et_module_check_finite(r->m)) {
+        snprintf(text, size, "%s", et_error_message());
+        et_error_clear();
+    }
 }
 
 static et_status not_finite(run *r, const et_rng *rng, const char *what)

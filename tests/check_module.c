@@ -69,6 +69,24 @@ START_TEST(names)
 END_TEST
 
 /* Dotted names make the modules on the way once; what is held in evaluation stays there. */
+START_TEST(finite)
+{
+    et_module *m = tree(), *block = et_module_child(m, "block");
+
+    fill(m, 0);
+    ck_assert_int_eq(et_module_check_finite(m), ET_OK);
+    ((float *)et_data_mut(et_module_find(m, "mean")))[1] = NAN;
+    fails(et_module_check_finite(m), ET_ENONFINITE, "mean: element [1] is not finite");
+    ck_assert_int_eq(et_module_check_finite(block), ET_OK);
+    ((float *)et_data_mut(et_module_find(block, "inner.weight")))[4] = INFINITY;
+    fails(et_module_check_finite(m), ET_ENONFINITE, "block.inner.weight: element [1, 1] is not finite");
+    ck_assert_int_eq(et_module_check_finite(block), ET_ENONFINITE); /* the name as block sees it */
+    ck_assert_str_eq(et_error_message(), "inner.weight: element [1, 1] is not finite");
+    et_error_clear();
+    et_module_free(m);
+}
+END_TEST
+
 START_TEST(dotted_names)
 {
     et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
@@ -456,6 +474,7 @@ int main(void)
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
     tcase_add_test(tc, names);
+    tcase_add_test(tc, finite);
     tcase_add_test(tc, dotted_names);
     tcase_add_test(tc, wrong_names);
     tcase_add_test(tc, freezing);

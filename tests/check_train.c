@@ -260,6 +260,30 @@ START_TEST(not_finite)
 }
 END_TEST
 
+/* What no op has made was there before: in the weights, which are named, or in the batch. */
+static et_tensor *nan_batch(void *user)
+{
+    task *t = user;
+
+    return et_fill(t->x, NAN) ? NULL : loss(t);
+}
+
+START_TEST(not_finite_before)
+{
+    const et_train_options p = {.epochs = 1};
+    task t;
+
+    ck_assert(task_make(&t));
+    et_train_task calls = callbacks(&t);
+    calls.loss = nan_batch;
+    fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_ENONFINITE, "the batch holds it");
+    calls.loss = loss;
+    ((float *)et_data_mut(t.out->bias))[1] = NAN;
+    fails(et_train_run(t.m, t.o, &calls, &p, NULL), ET_ENONFINITE, "out.bias: element [1] is not finite");
+    task_free(&t);
+}
+END_TEST
+
 /* After the first steps nothing more is asked of the system. */
 static et_status watch(void *user, const et_train_event *e)
 {
@@ -572,6 +596,7 @@ int main(void)
     tcase_add_loop_test(tc, patience, 0, 2);
     tcase_add_test(tc, best_of_a_killed_run);
     tcase_add_test(tc, not_finite);
+    tcase_add_test(tc, not_finite_before);
     tcase_add_test(tc, steady);
     tcase_add_test(tc, scopes_left_open);
     tcase_add_test(tc, wrong_options);

@@ -13,11 +13,10 @@ et_status et_run_load_weights(et_module *m, const char *path)
 {
     const et_load_options options = {0};
     et_status status = path ? et_module_load(m, path, &options, NULL) : et_error_status();
-    const et_entry *e;
     char why[512];
 
-    for (int64_t i = 0; !status && (e = et_module_entry(m, i)); i++)
-        status = et_check_finite(e->tensor, et_module_entry_name(m, e));
+    if (!status)
+        status = et_module_check_finite(m);
     if (status != ET_ESHAPE && status != ET_ENONFINITE)
         return status;
     snprintf(why, sizeof why, "%s", et_error_message());
