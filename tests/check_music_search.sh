@@ -347,6 +347,15 @@ awk 'BEGIN { for (i = 0; i < 3000; i++) print "many/clips/c" i ".wav" }' | while
 expect "a small MusicCaps" run train --data many --out counted2 --epochs 1 --batch 1500 --tokens 6 --words 64
 expect "in parts of 1500, 500 and 1000" says '^1500 training and 500 validation pairs'
 
+# Of the log only the report has need, and says what it lacks.
+cp -r corpus unlogged
+head -c 300 /dev/zero > unlogged/log.jsonl
+expect "answers without a log" run query "slow sad piano" --out unlogged --index here.index
+expect "with nothing to say of it" test ! -s errors
+expect "evaluates" run eval --out unlogged
+expect "and says what the report lacks" grep -q "^left out of the report's curves: unlogged/log.jsonl: line 1 " errors
+expect "in the report too" grep -q "Left out of the curves: unlogged/log.jsonl: line 1 " unlogged/report.html
+
 # What cannot be written is told before any sound is heard.
 misuse "nowhere/a.index: " index library --out corpus --index nowhere/a.index
 expect "at once" test ! -s output

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 
 enum { MARKS = 8 };
@@ -56,6 +57,19 @@ void et_run_report_curves(et_report *r, const et_run *run, const char *train, co
     et_dealloc(y);
 }
 
+/* Says, on the page and where errors are told, that curves are missing or end early. */
+static void tell_damage(et_report *r, const et_run *run)
+{
+    const char *damage = et_run_log_damage(run);
+
+    if (!damage)
+        return;
+    et_report_text(r, "Left out of the curves: %s.", damage);
+    fputs("left out of the report's curves: ", stderr);
+    et_text_print(stderr, damage, 0);
+    fputc('\n', stderr);
+}
+
 et_status et_run_report_end(et_report *r, et_run *run, const et_module *m)
 {
     char *summary = NULL;
@@ -70,6 +84,7 @@ et_status et_run_report_end(et_report *r, et_run *run, const et_module *m)
         free(summary);
     }
     et_report_object(r, "Options of the run", et_json_get(et_run_config(run), "options"));
+    tell_damage(r, run);
     const char *path = et_run_path(run, ET_RUN_REPORT);
     et_status status = path ? et_report_write(r, path) : et_error_status();
     et_report_free(r);

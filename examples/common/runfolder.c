@@ -162,13 +162,27 @@ et_status et_run_remove_old(et_run *run)
 
 static et_status refuse(et_run *run)
 {
-    et_run_load_log(run, false);
+    et_run_load_log(run);
     et_error_clear();
     return et_raise(ET_EINVAL,
                     "%s already holds a run (%" PRId64
                     " epoch%s): add --resume to go on with it, --overwrite to start "
                     "again, or give another folder with --out",
                     run->dir, run->rows, et_plural(run->rows));
+}
+
+/* Of a log that is damaged what stands before is kept: only pages show it. Who goes on with the run writes a
+ * new one in its place, where that can be done. */
+static et_status take_log(et_run *run, et_run_mode mode)
+{
+    const et_status status = et_run_load_log(run);
+
+    if (!status || status == ET_ENOMEM || (status != ET_EFORMAT && mode != ET_RUN_READ))
+        return status;
+    run->log_damage = et_alloc_string(et_error_message());
+    if (run->log_damage)
+        et_error_clear();
+    return run->log_damage ? ET_OK : ET_ENOMEM;
 }
 
 static et_status open_run(et_run *run, et_run_mode mode)
@@ -207,7 +221,7 @@ static et_status open_run(et_run *run, et_run_mode mode)
                         run->dir);
     if (has && !(run->config = et_json_read(config, ET_RUN_CONFIG_LIMIT)))
         return et_error_status();
-    return et_run_load_log(run, mode == ET_RUN_READ);
+    return take_log(run, mode);
 }
 
 et_run *et_run_open(const char *dir, et_run_mode mode)
@@ -259,6 +273,7 @@ void et_run_close(et_run *run)
     et_json_free(run->config);
     et_strbuf_free(&run->text);
     et_strbuf_free(&run->log);
+    et_dealloc(run->log_damage);
     et_dealloc(run->dir);
     et_dealloc(run);
 }

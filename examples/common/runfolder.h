@@ -50,7 +50,7 @@ typedef struct et_figure {
 /** Opens (and makes) the folder; but for reading, temporary files that killed processes left
  *  in it are removed, and no other process can write a run there at the same time (where the system locks
  *  folders). Release with et_run_close. Errors: EINVAL if a new run would replace one, or another process is
- *  writing one; EIO; EFORMAT for a log or configuration that cannot be read; ENOMEM. */
+ *  writing one; EIO; EFORMAT for a configuration that cannot be read; ENOMEM. */
 et_run *et_run_open(const char *dir, et_run_mode mode);
 
 /** The folder that a train verb's --out, --resume and --overwrite ask for. Without --out
@@ -118,6 +118,8 @@ et_status et_run_metrics(et_run *run, const char *section, const et_figure *figu
 
 /* --- reading ------------------------------------------------------------------------ */
 
+/** Where the log cannot be read to its end, why; else NULL. Its first lines are kept as far as they can. */
+const char *et_run_log_damage(const et_run *run);
 /** Epochs in the log, and one figure of each: out[rows], NaN where it is missing. */
 int64_t et_run_log_rows(const et_run *run);
 et_status et_run_log_column(const et_run *run, const char *name, double *out);

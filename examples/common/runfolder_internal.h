@@ -12,6 +12,7 @@ struct et_run {
     et_json *config;         /* as read, or NULL */
     et_strbuf text;          /* config.json while it is being written */
     et_strbuf log;           /* the whole log */
+    char *log_damage;        /* why not, or NULL */
     int64_t rows, last_epoch;
     bool made;     /* the folder was not there before; it goes again, but none above it, if it stays empty */
     bool replaces; /* an old run, which goes when config.json is written */
@@ -22,8 +23,8 @@ struct et_run {
 int et_run_has(const char *dir, const char *name);
 /* Removes the files of the run that is to be overwritten. */
 et_status et_run_remove_old(et_run *run);
-/* Reads log.jsonl if it is there. strict: EFORMAT for a line that is no epoch's. */
-et_status et_run_load_log(et_run *run, bool strict);
+/* Reads log.jsonl if it is there. EFORMAT for a line that is no epoch's: those before it are kept. */
+et_status et_run_load_log(et_run *run);
 /* A member of the object that is being written. */
 void et_run_write_figure(et_json_writer *w, et_figure f);
 

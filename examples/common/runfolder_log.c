@@ -50,7 +50,7 @@ static et_status keep_lines(et_run *run, int64_t limit)
     return ET_OK;
 }
 
-et_status et_run_load_log(et_run *run, bool strict)
+et_status et_run_load_log(et_run *run)
 {
     const char *path = et_run_path(run, ET_RUN_LOG);
     unsigned char *data = NULL;
@@ -67,7 +67,7 @@ et_status et_run_load_log(et_run *run, bool strict)
     et_dealloc(data);
     if (run->log.failed || keep_lines(run, INT64_MAX) != ET_OK)
         return et_error_status();
-    if (strict && run->log.size != size)
+    if (run->log.size != size)
         return et_raise(ET_EFORMAT, "%s: line %" PRId64 " is not an epoch's object, or out of order", path,
                         run->rows + 1);
     return ET_OK;
@@ -128,6 +128,11 @@ et_status et_run_log_cut(et_run *run, int64_t epoch)
     et_status status = keep_lines(run, epoch);
 
     return status == ET_OK ? save_log(run) : status;
+}
+
+const char *et_run_log_damage(const et_run *run)
+{
+    return run->log_damage;
 }
 
 int64_t et_run_log_rows(const et_run *run)
