@@ -117,7 +117,7 @@ int style_verb_collapse(et_cli *cli)
         et_strbuf dir = ET_STRBUF_INIT;
         et_style_vae *model = NULL;
         et_strbuf_printf(&dir, "%s/%s", et_cli_text(cli, "out"), folders[v]);
-        runs[v] = dir.failed ? NULL : et_run_open(dir.data, mode);
+        runs[v] = dir.failed ? NULL : et_run_open(cli, dir.data, mode);
         status = runs[v] ? et_cli_default(cli, "mu-forcing", v ? "per-dim" : "none") : et_error_status();
         if (!status)
             printf("%s mu-forcing: %s\n", folders[v], dir.data);

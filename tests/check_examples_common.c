@@ -72,9 +72,19 @@ static bool exists(const char *name)
     return stat(in_base(name), &st) == 0;
 }
 
+/* The folder for a verb with all the options that there are for one. */
+static et_run *open_run(const char *dir, et_run_mode mode)
+{
+    et_cli *cli = parse("train");
+    et_run *run = cli ? et_run_open(cli, dir, mode) : NULL;
+
+    et_cli_free(cli);
+    return run;
+}
+
 static et_run *must_open(const char *name, et_run_mode mode)
 {
-    et_run *run = et_run_open(in_base(name), mode);
+    et_run *run = open_run(in_base(name), mode);
 
     ck_assert_msg(run != NULL, "%s", et_error_message());
     return run;
@@ -83,7 +93,7 @@ static et_run *must_open(const char *name, et_run_mode mode)
 static void must_fail(const char *name, et_run_mode mode, et_status status, const char *words)
 {
     et_error_clear();
-    ck_assert_ptr_null(et_run_open(in_base(name), mode));
+    ck_assert_ptr_null(open_run(in_base(name), mode));
     ck_assert_int_eq(et_error_status(), status);
     ck_assert_msg(strstr(et_error_message(), words) != NULL, "\"%s\" lacks \"%s\"", et_error_message(),
                   words);
@@ -112,6 +122,11 @@ START_TEST(run_is_not_lost)
     ck_assert_int_eq(et_run_log(run, 2, f, 1), ET_OK);
     et_run_close(run);
     must_fail("a/b/c", ET_RUN_NEW, ET_EINVAL, "already holds a run (2 epochs): add --resume");
+    et_cli *cli = parse("explain --out x y"); /* which cannot go on with one */
+    ck_assert_ptr_null(et_run_open(cli, in_base("a/b/c"), ET_RUN_NEW));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "(2 epochs): add --overwrite to start again"));
+    et_error_clear();
+    et_cli_free(cli);
     put("a/b/c/mine.txt", "keep");
     put("a/b/c/last.ckpt", "x");
     run = must_open("a/b/c", ET_RUN_OVERWRITE);
@@ -127,7 +142,7 @@ START_TEST(run_is_not_lost)
     must_fail("a/b/c", ET_RUN_READ, ET_EIO, "no run folder");
     must_fail("a/b/c/mine.txt", ET_RUN_NEW, ET_EIO, "in the way");
     must_fail("a/b/c/mine.txt/x", ET_RUN_NEW, ET_EIO, "cannot make");
-    ck_assert_ptr_null(et_run_open("", ET_RUN_NEW));
+    ck_assert_ptr_null(open_run("", ET_RUN_NEW));
     put("a/b/c/last.ckpt", "x");
     must_fail("a/b/c", ET_RUN_RESUME, ET_EIO, "a checkpoint, but no config.json");
     put("a/b/c/config.json", "{broken");
@@ -151,7 +166,7 @@ START_TEST(run_is_locked)
     const pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
-        et_run *run = et_run_open(in_base("runs/toy"), ET_RUN_NEW);
+        et_run *run = open_run(in_base("runs/toy"), ET_RUN_NEW);
         const bool good = run && write(ready[1], "x", 1) == 1 && read(done[0], &byte, 1) == 1;
         et_run_close(run);
         _exit(!good);
@@ -421,14 +436,14 @@ static void begin(const char *line)
 /* What nothing came into goes again, but not what another has made in its place. */
 START_TEST(unused_folders_go)
 {
-    et_run *a = et_run_open(in_base("unused"), ET_RUN_NEW), *b;
+    et_run *a = open_run(in_base("unused"), ET_RUN_NEW), *b;
 
     ck_assert_msg(a != NULL, "%s", et_error_message());
-    ck_assert_ptr_null(et_run_open(in_base("unused"), ET_RUN_NEW)); /* locked */
+    ck_assert_ptr_null(open_run(in_base("unused"), ET_RUN_NEW)); /* locked */
     et_error_clear();
     ck_assert_int_eq(access(in_base("unused"), F_OK), 0);
     ck_assert_int_eq(rmdir(in_base("unused")), 0);
-    b = et_run_open(in_base("unused"), ET_RUN_NEW);
+    b = open_run(in_base("unused"), ET_RUN_NEW);
     ck_assert_msg(b != NULL, "%s", et_error_message());
     et_run_close(a);
     ck_assert_int_eq(access(in_base("unused"), F_OK), 0);
@@ -624,7 +639,7 @@ static bool run_body(void *user)
 {
     const et_figure f[] = {{"loss", 1.5}};
     et_cli *cli = parse("train --hidden 4");
-    et_run *run = cli ? et_run_open(user, ET_RUN_RESUME) : NULL;
+    et_run *run = cli ? et_run_open(cli, user, ET_RUN_RESUME) : NULL;
     et_json_writer w;
     double column[1];
     bool ok = run && et_run_log_cut(run, 0) == ET_OK && et_run_log(run, 1, f, 1) == ET_OK &&
@@ -662,7 +677,7 @@ START_TEST(killed_while_writing)
 
         ck_assert_int_ge(child, 0);
         if (child == 0) {
-            run = et_run_open(in_base("k"), ET_RUN_RESUME);
+            run = open_run(in_base("k"), ET_RUN_RESUME);
             ck_assert_ptr_nonnull(run);
             for (int64_t i = et_run_log_rows(run);; i++) {
                 const et_figure f[] = {{"loss", 1.0 / (double)(i + 3)}, {"accuracy", 0.123456789}};

@@ -139,7 +139,7 @@ expect "collapse" run collapse --data data --cell gru --units 24 --content 4 --b
 expect "a table" says "^ +12 "
 expect "mu-forcing keeps the content in use" awk '$1 == 12 { exit !($3 > 2 * $2 && $5 > $4) }' "$dir/output"
 expect "a figure" grep -q "KL without" both/collapse.html
-misuse "already holds a run" collapse --data data --epochs 1 --out both
+misuse "already holds a run (12 epochs): add --overwrite to start again, or" collapse --data data --epochs 1 --out both
 "$program" collapse --data data --cell gru --units 24 --batch 8 --epochs 1000000 --out half --threads 1 \
     > "$dir/output" 2> "$dir/errors" &
 child=$!

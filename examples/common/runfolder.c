@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "datasets/folder.h"
+#include "examples/common/internal.h"
 #include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
@@ -160,15 +161,16 @@ et_status et_run_remove_old(et_run *run)
 
 /* --- opening ------------------------------------------------------------------------ */
 
-static et_status refuse(et_run *run)
+static et_status refuse(et_run *run, const et_cli *cli)
 {
+    const bool resumes = et_cli_takes(et_cli_verb(cli), "resume");
+
     et_run_load_log(run);
     et_error_clear();
     return et_raise(ET_EINVAL,
                     "%s already holds a run (%" PRId64
-                    " epoch%s): add --resume to go on with it, --overwrite to start "
-                    "again, or give another folder with --out",
-                    run->dir, run->rows, et_plural(run->rows));
+                    " epoch%s): add %s--overwrite to start again, or give another folder with --out",
+                    run->dir, run->rows, et_plural(run->rows), resumes ? "--resume to go on with it, " : "");
 }
 
 /* Of a log that is damaged what stands before is kept: only pages show it. Who goes on with the run writes a
@@ -185,7 +187,7 @@ static et_status take_log(et_run *run, et_run_mode mode)
     return run->log_damage ? ET_OK : ET_ENOMEM;
 }
 
-static et_status open_run(et_run *run, et_run_mode mode)
+static et_status open_run(et_run *run, et_run_mode mode, const et_cli *cli)
 {
     const char *config = et_run_path(run, ET_RUN_CONFIG);
     struct stat st;
@@ -205,7 +207,7 @@ static et_status open_run(et_run *run, et_run_mode mode)
     if (has < 0)
         return ET_ENOMEM;
     if (mode == ET_RUN_NEW && has)
-        return refuse(run);
+        return refuse(run, cli);
     if (mode != ET_RUN_READ && remove_chosen(run, was_killed, false) != ET_OK)
         return et_error_status();
     run->replaces = mode == ET_RUN_OVERWRITE;
@@ -224,7 +226,7 @@ static et_status open_run(et_run *run, et_run_mode mode)
     return take_log(run, mode);
 }
 
-et_run *et_run_open(const char *dir, et_run_mode mode)
+et_run *et_run_open(const et_cli *cli, const char *dir, et_run_mode mode)
 {
     et_run *run;
 
@@ -239,7 +241,7 @@ et_run *et_run_open(const char *dir, et_run_mode mode)
     run->dir = et_alloc_string(dir);
     for (size_t n = run->dir ? strlen(run->dir) : 0; n > 1 && run->dir[n - 1] == '/';)
         run->dir[--n] = '\0';
-    if (!run->dir || open_run(run, mode) != ET_OK) {
+    if (!run->dir || open_run(run, mode, cli) != ET_OK) {
         et_run_close(run);
         return NULL;
     }
@@ -279,8 +281,10 @@ void et_run_close(et_run *run)
 }
 
 /* "runs/PROGRAM", or the first of -2, -3, ... that holds no run, nor is about to. */
-static et_run *open_next(const char *program)
+static et_run *open_next(const et_cli *cli)
 {
+    const char *program = et_cli_program(cli)->name;
+
     for (int i = 1; i <= MAX_FOLDERS; i++) {
         et_strbuf dir = ET_STRBUF_INIT;
         et_run *run = NULL;
@@ -291,7 +295,7 @@ static et_run *open_next(const char *program)
             et_strbuf_printf(&dir, "-%d", i);
         taken = dir.failed ? -1 : holds_run(dir.data);
         if (taken == 0)
-            run = et_run_open(dir.data, ET_RUN_NEW);
+            run = et_run_open(cli, dir.data, ET_RUN_NEW);
         et_strbuf_free(&dir);
         if (taken == 0 && !run && et_error_status() == ET_EINVAL) { /* another process was quicker */
             et_error_clear();
@@ -348,8 +352,8 @@ et_run *et_run_for_training(et_cli *cli)
         return NULL;
     }
     if (!dir)
-        return open_next(et_cli_program(cli)->name);
-    run = et_run_open(dir, resume ? ET_RUN_RESUME : overwrite ? ET_RUN_OVERWRITE : ET_RUN_NEW);
+        return open_next(cli);
+    run = et_run_open(cli, dir, resume ? ET_RUN_RESUME : overwrite ? ET_RUN_OVERWRITE : ET_RUN_NEW);
     if (run && run->config && take_over(run, cli, true) != ET_OK) {
         et_run_close(run);
         return NULL;
@@ -363,7 +367,7 @@ et_run *et_run_for_training(et_cli *cli)
 
 et_run *et_run_for_reading(et_cli *cli)
 {
-    et_run *run = et_run_open(et_cli_text(cli, "out"), ET_RUN_READ);
+    et_run *run = et_run_open(cli, et_cli_text(cli, "out"), ET_RUN_READ);
 
     if (run && take_over(run, cli, false) != ET_OK) {
         et_run_close(run);

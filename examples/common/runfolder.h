@@ -49,9 +49,10 @@ typedef struct et_figure {
 
 /** Opens (and makes) the folder; but for reading, temporary files that killed processes left
  *  in it are removed, and no other process can write a run there at the same time (where the system locks
- *  folders). Release with et_run_close. Errors: EINVAL if a new run would replace one, or another process is
- *  writing one; EIO; EFORMAT for a configuration that cannot be read; ENOMEM. */
-et_run *et_run_open(const char *dir, et_run_mode mode);
+ *  folders). Release with et_run_close. Errors: EINVAL if a new run would replace one (the message names the
+ *  options of the verb that help), or another process is writing one; EIO; EFORMAT for a configuration that
+ *  cannot be read; ENOMEM. */
+et_run *et_run_open(const et_cli *cli, const char *dir, et_run_mode mode);
 
 /** The folder that a train verb's --out, --resume and --overwrite ask for. Without --out
  *  it is runs/PROGRAM, or runs/PROGRAM-2, -3, ... the first that holds no run. When
