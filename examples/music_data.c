@@ -285,7 +285,7 @@ static const et_verb verbs[] = {
 };
 
 static const et_option options[] = {
-    {"out", ET_OPTION_TEXT, "PATH", NULL, 0, 0, "What to write; short: -o"},
+    {"out", ET_OPTION_TEXT, "PATH", NULL, 0, 0, "What to write"},
     {"notes", ET_OPTION_INT, "N", "0", 0, 1e9, "List the first N notes"},
     {"front-end", ET_OPTION_TEXT, "NAME", "won96", 0, 0,
      "Features: won96, ast128, laion64, ms64, mulan, vit129, rnn64, mel96, or a variant such as won96:power "

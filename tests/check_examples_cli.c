@@ -45,6 +45,8 @@ static const struct {
     {"explain --cel gru --out x y", "unknown option --cel (see toy explain --help)"},
     {"train -o", "--out needs a value: DIR"},
     {"train -o=x", "unknown option -o=x"},
+    {"explain -k", "--k needs a value: N"},
+    {"train -k 1", "--k is an option of explain, not of train"},
     {"train -O x", "unknown option -O"},
     {"train --o x", "unknown option --o"},
     {"train --epochs", "--epochs needs a value: N"},
@@ -140,6 +142,13 @@ START_TEST(cli_values)
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     et_cli_free(cli);
     et_error_clear();
+    for (int dashes = 1; dashes <= 2; dashes++) {
+        cli = parse(dashes == 1 ? "explain -k 5 one.wav -o dir" : "explain --k 5 one.wav --out dir");
+        ck_assert_msg(cli != NULL, "%s", et_error_message());
+        ck_assert_int_eq(et_cli_int(cli, "k"), 5);
+        ck_assert_str_eq(et_cli_text(cli, "out"), "dir");
+        et_cli_free(cli);
+    }
     cli = parse("explain one.wav -o dir - -- --three");
     ck_assert_str_eq(et_cli_text(cli, "out"), "dir");
     ck_assert_int_eq(et_cli_operands(cli), 3);
@@ -172,12 +181,14 @@ START_TEST(cli_help_is_complete)
             while (et_cli_next_word(&at, word, &mark)) {
                 bool shown, wanted = mark != '@' || (v < 0 && et_cli_takes(&verbs[0], word));
 
-                snprintf(line, sizeof line, "\n  --%s ", word);
+                snprintf(line, sizeof line, "\n  %s--%s ",
+                         strcmp(word, "out") == 0 ? "-o, " : strcmp(word, "k") == 0 ? "-k, " : "", word);
                 shown = strstr(b.data, line) != NULL;
                 ck_assert_msg(shown == wanted, "--%s is%s in\n%s", word, shown ? "" : " not", b.data);
             }
         }
-        ck_assert_ptr_nonnull(strstr(b.data, "--help"));
+        ck_assert_ptr_nonnull(strstr(b.data, "\n  -h, --help "));
+        ck_assert_int_eq(strstr(b.data, " [-k N] ") != NULL, v != 0 && v != 1);
         for (const char *s = b.data; *s;) {
             size_t n = strcspn(s, "\n");
 

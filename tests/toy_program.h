@@ -21,7 +21,7 @@ static const et_verb verbs[] = {
      "data out epochs batch lr seed threads config resume overwrite cell hidden words title",
      NULL, 0, 0, run_verb},
     {"eval", "Judge a run on a test set", "out! data threads", NULL, 0, 0, run_verb},
-    {"explain", "Show where the model listens", "out! top cell@ hidden@", "FILE...", 1, 3, run_verb},
+    {"explain", "Show where the model listens", "out! top k cell@ hidden@", "FILE...", 1, 3, run_verb},
     {NULL, NULL, NULL, NULL, 0, 0, NULL}};
 static const et_option options[] = {
     {"cell", ET_OPTION_CHOICE, "gru|lstm|rnn", "gru", 0, 0, "Recurrent cell"},
@@ -29,6 +29,7 @@ static const et_option options[] = {
     {"words", ET_OPTION_TEXT, "FILE", NULL, 0, 0, "Words to know"},
     {"title", ET_OPTION_TEXT, "TEXT", NULL, 0, 0, "Name of the table"},
     {"top", ET_OPTION_INT, "N", "5", 1, 100, "Intervals to print"},
+    {"k", ET_OPTION_INT, "N", "3", 1, 9, "How many"},
     {"lr", ET_OPTION_REAL, "X", "0.001", 1e-12, 10, "Learning rate of Adam"},
     {NULL, ET_OPTION_FLAG, NULL, NULL, 0, 0, NULL}};
 static const et_program program = {"toy", "a program for tests", "It does nothing, in several ways.", verbs,

@@ -170,8 +170,16 @@ static et_status unknown_option(const et_cli *cli, const char *arg, const char *
                     cli->verb->name);
 }
 
-/* One "--name", "--name=value" or "--name value", "-o value" for "--out value", or "-k value" for an option
- * k; *used counts the arguments taken. */
+static slot *find_letter(const et_cli *cli, char letter)
+{
+    for (int i = 0; i < cli->n_slots; i++)
+        if (letter && et_cli_letter(cli->slots[i].option->name) == letter)
+            return &cli->slots[i];
+    return NULL;
+}
+
+/* One "--name", "--name=value" or "--name value", or "-k value" by an option's letter; *used counts the
+ * arguments taken. */
 static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
 {
     const char *name = argv[0][1] == '-' ? argv[0] + 2 : argv[0] + 1, *value = NULL,
@@ -186,8 +194,8 @@ static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
         word[n] = '\0';
         if (argv[0][1] == '-')
             s = find_slot(cli, word);
-        else if (n == 1 && name[n] == '\0') /* -o, or an option of one letter */
-            s = find_slot(cli, strcmp(word, "o") == 0 ? strcpy(word, "out") : word);
+        else if (n == 1 && name[n] == '\0')
+            s = find_letter(cli, name[0]);
     }
     if (!s || s->fixed)
         return unknown_option(cli, argv[0], n < sizeof word ? word : name);
@@ -195,7 +203,7 @@ static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
         value = name + n + 1;
     if (s->option->kind == ET_OPTION_FLAG) {
         if (value)
-            return et_raise(ET_EINVAL, "--%s takes no value", word);
+            return et_raise(ET_EINVAL, "--%s takes no value", s->option->name);
         value = "yes";
     } else if (!value) {
         char following[ET_CLI_WORD];
@@ -211,7 +219,7 @@ static et_status parse_option(et_cli *cli, int left, char **argv, int *used)
             }
         }
         if (!next)
-            return et_raise(ET_EINVAL, "--%s needs a value: %s", word, s->option->value);
+            return et_raise(ET_EINVAL, "--%s needs a value: %s", s->option->name, s->option->value);
         value = next;
         *used = 2;
     }

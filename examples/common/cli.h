@@ -2,7 +2,7 @@
  *
  *     PROGRAM VERB [--option value | --option=value | --flag | FILE]...
  *
- * -o is short for --out; an option whose name is one letter may have one dash.
+ * -o is short for --out, -h for --help; an option whose name is one letter may have one dash.
  *
  * Verbs and options are tables; parsing, checking, defaults and `--help` come from them.
  * A wrong command line gives one line on the error output and exit status 2. */

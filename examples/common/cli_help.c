@@ -43,6 +43,13 @@ const et_option *et_cli_find_option(const et_program *program, const char *name)
     return NULL;
 }
 
+char et_cli_letter(const char *name)
+{
+    if (strcmp(name, "out") == 0 || strcmp(name, "help") == 0)
+        return name[0];
+    return name[1] == '\0' ? name[0] : '\0';
+}
+
 bool et_cli_next_word(const char **at, char name[ET_CLI_WORD], char *mark)
 {
     const char *s = *at ? *at : "";
@@ -158,7 +165,7 @@ static void usage_line(const et_program *program, const et_verb *verb, et_strbuf
             continue;
         if (more) {
             o = et_cli_find_option(program, word);
-            et_strbuf_printf(&part, mark == '!' ? "--%s" : "[--%s", word);
+            et_strbuf_printf(&part, "%s%s%s", mark == '!' ? "" : "[", word[1] ? "--" : "-", word);
             if (o && o->value)
                 et_strbuf_printf(&part, " %s", o->value);
             if (mark != '!')
@@ -187,9 +194,20 @@ static void usage_line(const et_program *program, const et_verb *verb, et_strbuf
     et_strbuf_putc(out, '\n');
 }
 
+/* The columns of "  -o, --out DIR". */
 static size_t option_width(const et_option *o)
 {
-    return 4 + strlen(o->name) + (o->value ? 1 + strlen(o->value) : 0);
+    return (et_cli_letter(o->name) ? 8 : 4) + strlen(o->name) + (o->value ? 1 + strlen(o->value) : 0);
+}
+
+static void option_name(const et_option *o, et_strbuf *out)
+{
+    const char letter = et_cli_letter(o->name);
+
+    et_strbuf_puts(out, "  ");
+    if (letter)
+        et_strbuf_printf(out, "-%c, ", letter);
+    et_strbuf_printf(out, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
 }
 
 /* "0.5", or "" where there is no bound worth telling. */
@@ -210,7 +228,7 @@ static void option_line(const et_program *program, const et_option *o, const et_
     et_strbuf text = ET_STRBUF_INIT;
     int n_verbs = 0, n_takes = 0;
 
-    et_strbuf_printf(out, "  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+    option_name(o, out);
     if (width + 2 > help_column) {
         et_strbuf_putc(out, '\n');
         width = 0;
@@ -301,7 +319,7 @@ et_status et_cli_help(const et_program *program, const et_verb *verb, et_strbuf 
         column = option_width(&help) + 2;
     et_strbuf_puts(out, "\nOptions:\n");
     each_option(program, verb, column, out);
-    et_strbuf_puts(out, "  --help");
+    option_name(&help, out);
     et_strbuf_fill(out, ' ', column - option_width(&help));
     et_strbuf_printf(out, "%s\n", help.help);
     et_strbuf_puts(out, "\nExit status: 0 done; 1 failed; 2 wrong command line, missing or malformed file;\n"

@@ -16,6 +16,10 @@ bool et_cli_next_word(const char **at, char name[ET_CLI_WORD], char *mark);
 /** Whether the verb takes the option from the command line. */
 bool et_cli_takes(const et_verb *verb, const char *name);
 
+/** The letter that stands for an option behind one dash: "o" for out, "h" for help, of a name of one letter
+ *  itself, else NUL. */
+char et_cli_letter(const char *name);
+
 /** How far two words are apart: insertions, deletions, substitutions and swaps of
  *  neighbours; long words are compared by their first 63 bytes. */
 int et_cli_distance(const char *a, const char *b);
