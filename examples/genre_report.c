@@ -141,7 +141,7 @@ et_status genre_report(et_run *run, genre_kind kind, const et_dataset *ds, const
         et_run_report_curves(r, run, NULL, "valid_accuracy", "accuracy");
     }
     et_report_section(r, "Confusion");
-    et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
+    et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts, NULL,
                         "True classes downwards, the model's answers across; shares are of a row.");
     et_report_section(r, "Attention over time");
     et_report_text(r,

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "examples/common/run_model.h"
 #include "examples/common/textplot.h"
@@ -19,7 +20,7 @@ enum { STREAM_JUDGE = 8000, SHOWN = 4 /* pieces of a style that are measured one
 
 /* What is known of the pieces of one style. */
 typedef struct style_result {
-    int64_t n, right, copies;
+    int64_t right, copies;
     style_histograms real, held, made;
     double accuracy; /* of the judge on held-out segments of the style */
 } style_result;
@@ -31,7 +32,8 @@ typedef struct critic {
     et_rnn_attention *listener;
     style_copies copies;
     style_result *of;   /* [S] */
-    int64_t *counts;    /* [S, S] asked for, heard */
+    int64_t *asked;     /* [S] pieces */
+    int64_t *counts;    /* [S, S] asked for, heard; without notes a piece is heard as nothing */
     double accuracy, majority;
     int64_t held, tries; /* segments of the validation part; drawings of a piece */
     const char *dir;
@@ -149,7 +151,7 @@ static et_status judge_style(critic *c, int32_t k)
     if (!status)
         status = style_listen(c->listener, &pieces, heard);
     for (int64_t i = 0; !status && i < n; i++) {
-        r->n++;
+        c->asked[k]++;
         r->right += heard[i] == k;
         if (heard[i] >= 0)
             c->counts[k * S + heard[i]]++;
@@ -207,10 +209,10 @@ static void show_table(critic *c, double hit, double copied)
                              style_overlap(STYLE_CLASSES, r->real.classes, r->held.classes),
                              style_overlap(STYLE_DURATIONS, r->real.durations, r->held.durations),
                              style_overlap(STYLE_INTERVALS, r->real.intervals, r->held.intervals)};
-        snprintf(text[k][1], 40, "%" PRId64, r->n);
-        snprintf(text[k][2], 40, "%.2f", (double)r->right / (double)r->n);
+        snprintf(text[k][1], 40, "%" PRId64, c->asked[k]);
+        snprintf(text[k][2], 40, "%.2f", (double)r->right / (double)c->asked[k]);
         snprintf(text[k][3], 40, "%.2f", r->accuracy);
-        snprintf(text[k][4], 40, "%.3f", (double)r->copies / (double)r->n);
+        snprintf(text[k][4], 40, "%.3f", (double)r->copies / (double)c->asked[k]);
         for (int i = 0; i < 3; i++)
             snprintf(text[k][5 + i], 40, "%.2f (%.2f)", o[i], o[3 + i]);
         cells[k * COLS] = c->run.styles.items[k];
@@ -220,9 +222,9 @@ static void show_table(critic *c, double hit, double copied)
         printf(" %7s %9s %11s %7s   pitch classes %s, durations %s, intervals %s\n", text[k][1], text[k][2],
                text[k][3], text[k][4], text[k][5], text[k][6], text[k][7]);
     }
-    printf("hit rate %.3f (of %" PRId64 " drawings each), copies of %d notes %.3f; the judge names %.3f of "
+    printf("hit rate %.3f (of %" PRId64 " drawing%s each), copies of %d notes %.3f; the judge names %.3f of "
            "%" PRId64 " held-out segments rightly (largest style: %.3f)\n", hit, c->tries,
-           (int)STYLE_STRETCH, copied, c->accuracy, c->held, c->majority);
+           et_plural(c->tries), (int)STYLE_STRETCH, copied, c->accuracy, c->held, c->majority);
     if (text && cells)
         et_report_table(c->report,
                         "Generated pieces by style. Overlap of histograms: 1 for equal ones; in brackets "
@@ -231,10 +233,12 @@ static void show_table(critic *c, double hit, double copied)
     et_dealloc(cells);
 }
 
-/* Asked for downwards, heard across, in shares. */
-static void print_confusion(const critic *c)
+/* Asked for downwards, heard across, in shares of the pieces asked for. */
+static void show_confusion(critic *c, int64_t all)
 {
     const int64_t S = c->run.styles.n;
+    char caption[160] = "Styles asked for downwards, heard across; shares are of the pieces asked for.";
+    int64_t silent = all;
 
     printf("%-12s", "heard as");
     for (int64_t j = 0; j < S; j++) {
@@ -244,10 +248,19 @@ static void print_confusion(const critic *c)
     for (int64_t k = 0; k < S; k++) {
         putchar('\n');
         et_text_print(stdout, c->run.styles.items[k], 12);
-        for (int64_t j = 0; j < S; j++)
-            printf(" %9.2f", (double)c->counts[k * S + j] / (double)c->of[k].n);
+        for (int64_t j = 0; j < S; j++) {
+            printf(" %9.2f", (double)c->counts[k * S + j] / (double)c->asked[k]);
+            silent -= c->counts[k * S + j];
+        }
     }
     putchar('\n');
+    if (silent > 0) {
+        const size_t n = strlen(caption);
+        snprintf(caption + n, sizeof caption - n, " Without notes: %" PRId64 " of %" PRId64 ".", silent, all);
+        printf("%s\n", caption + n + 1);
+    }
+    et_report_confusion(c->report, (int)S, (const char *const *)c->run.styles.items, c->counts, c->asked,
+                        caption);
 }
 
 /* Means of style_measure over all pieces of all styles, generated and held-out ones,
@@ -322,11 +335,13 @@ static et_status show(critic *c)
 {
     const int64_t S = c->run.styles.n;
     double hit = 0, copied = 0;
+    int64_t all = 0;
     char accuracy[64], text[2][32];
 
     for (int64_t k = 0; k < S; k++) {
-        hit += (double)c->of[k].right / (double)c->of[k].n / (double)S;
-        copied += (double)c->of[k].copies / (double)c->of[k].n / (double)S;
+        all += c->asked[k];
+        hit += (double)c->of[k].right / (double)c->asked[k] / (double)S;
+        copied += (double)c->of[k].copies / (double)c->asked[k] / (double)S;
     }
     snprintf(text[0], 32, "%.3f", hit);
     snprintf(text[1], 32, "%.3f", copied);
@@ -344,10 +359,8 @@ static et_status show(critic *c)
                        "Each piece was drawn %" PRId64 " times and is the one in which the model's own style "
                        "head heard the style best; the judge had no part in that.", c->tries);
     show_table(c, hit, copied);
-    print_confusion(c);
+    show_confusion(c, all);
     show_measures(c);
-    et_report_confusion(c->report, (int)S, (const char *const *)c->run.styles.items, c->counts,
-                        "Styles asked for downwards, heard across.");
     et_status status = show_pieces(c);
     for (int64_t k = 0; !status && k < S; k++) {
         style_result *r = &c->of[k];
@@ -360,7 +373,7 @@ static et_status show(critic *c)
               r->real.intervals, r->made.intervals);
     }
     const et_figure figures[] = {{"hit_rate", hit}, {"copies", copied}, {"judge_accuracy", c->accuracy},
-                                 {"pieces", (double)(S * c->of[0].n)}, {"tries", (double)c->tries}};
+                                 {"pieces", (double)all}, {"tries", (double)c->tries}};
     return status ? status : et_run_metrics(c->run.run, "judge", figures, 5);
 }
 
@@ -380,10 +393,11 @@ int style_verb_judge(et_cli *cli)
             status = et_raise(ET_EINVAL, "%s has other styles than the run",
                               et_cli_text(cli, "data") ? et_cli_text(cli, "data") : "the built-in corpus");
     c.of = et_alloc_zero((size_t)S + 1, sizeof *c.of);
-    c.counts = et_alloc_zero((size_t)(S * S) + 1, sizeof *c.counts);
-    c.names = et_alloc_zero((size_t)(S * SHOWN) + 1, sizeof *c.names);
-    c.measures = et_alloc_zero((size_t)(S * SHOWN) + 1, sizeof *c.measures);
-    if (!status && (!c.of || !c.counts || !c.names || !c.measures))
+    c.asked = et_alloc_zero((size_t)S + 1, sizeof *c.asked);
+    c.counts = et_alloc_zero((size_t)S, (size_t)S * sizeof *c.counts);
+    c.names = et_alloc_zero((size_t)S, SHOWN * sizeof *c.names);
+    c.measures = et_alloc_zero((size_t)S, SHOWN * sizeof *c.measures);
+    if (!status && (!c.of || !c.asked || !c.counts || !c.names || !c.measures))
         status = et_error_status();
     if (!status) {
         c.dir = to ? to : et_run_path(c.run.run, "judge");
@@ -404,6 +418,7 @@ int style_verb_judge(et_cli *cli)
     if (c.listener)
         et_module_free(&c.listener->module);
     et_dealloc(c.of);
+    et_dealloc(c.asked);
     et_dealloc(c.counts);
     et_dealloc(c.names);
     et_dealloc(c.measures);

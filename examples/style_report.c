@@ -245,7 +245,7 @@ et_status style_report(et_run *run, const style_data *d, const et_indices *items
             counts[v->truth[i] * S + v->heard[i]]++;
         et_report_section(r, "Styles as the model hears them");
         if (counts)
-            et_report_confusion(r, (int)S, (const char *const *)styles->items, counts,
+            et_report_confusion(r, (int)S, (const char *const *)styles->items, counts, NULL,
                                 "True styles downwards, the style head's answers across; shares are of a "
                                 "row.");
         et_dealloc(counts);

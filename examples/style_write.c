@@ -78,6 +78,8 @@ const char *style_key(const style_measures *s, char text[16])
 {
     static const char *const names[] = {"C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"};
 
+    if (!(s->clarity > 0)) /* no notes, or all twelve classes alike */
+        return "no key";
     snprintf(text, 16, "%s %s", names[s->tonic], s->minor ? "minor" : "major");
     return text;
 }

@@ -20,7 +20,7 @@ typedef struct style_measures {
 /* Measures of a piece that was read (hanging is what reading had to mend). Drums are left out. */
 void style_measure(const et_midi *m, style_measures *out);
 
-/* Its key as text: "D major". */
+/* Its key as text, "D major", or "no key" where no profile fits better than another. */
 const char *style_key(const style_measures *s, char text[16]);
 
 /* Writes dir/name.mid, .wav and .svg (dir is made where it is not there), reads the MIDI file back and

@@ -231,7 +231,7 @@ et_status vit_report(et_run *run, const vit_source *source, const et_dataset *ds
         fold_curves(r, run);
     }
     et_report_section(r, "Confusion");
-    et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts,
+    et_report_confusion(r, (int)v->classes, (const char *const *)ds->classes.items, v->counts, NULL,
                         "True classes downwards, the model's answers across; shares are of a row.");
     et_report_section(r, "Attention over spectrograms");
     et_report_text(r,

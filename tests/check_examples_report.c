@@ -140,7 +140,7 @@ static void all_charts(et_strbuf *out)
                      .mark_at = k == 3 ? NAN : 0.3, .decimals = k};
 
         ck_assert_int_eq(et_svg_bars(out, &b), ET_OK);
-        ck_assert_int_eq(et_svg_confusion(out, k, nasty, counts), ET_OK);
+        ck_assert_int_eq(et_svg_confusion(out, k, nasty, counts, NULL), ET_OK);
     }
     for (int k = 0; k < 16; k++) {
         et_span spans[] = {{0, 1, nasty[0]}, {-5, 99, NULL}, {3, 2, "x"}, {NAN, 1, "n"}};
@@ -241,10 +241,16 @@ START_TEST(confusion_tells_its_shares)
     const int64_t counts[] = {3, 1, 0, 5};
     et_strbuf b = ET_STRBUF_INIT;
 
-    ck_assert_int_eq(et_svg_confusion(&b, 2, names, counts), ET_OK);
+    ck_assert_int_eq(et_svg_confusion(&b, 2, names, counts, NULL), ET_OK);
     ck_assert_ptr_nonnull(strstr(b.data, "jig taken for reel: 1 of 4 (25.0 %)"));
     ck_assert_ptr_nonnull(strstr(b.data, ">75%<"));
     ck_assert_ptr_nonnull(strstr(b.data, "reel taken for reel: 5 of 5 (100.0 %)"));
+    et_strbuf_free(&b);
+    /* Some have no answer. */
+    ck_assert_int_eq(et_svg_confusion(&b, 2, names, counts, (const int64_t[]){4, 10}), ET_OK);
+    ck_assert_ptr_nonnull(strstr(b.data, "jig taken for reel: 1 of 4 (25.0 %)"));
+    ck_assert_ptr_nonnull(strstr(b.data, "reel taken for reel: 5 of 10 (50.0 %)"));
+    ck_assert_ptr_nonnull(strstr(b.data, ">50%<"));
     et_strbuf_free(&b);
 }
 END_TEST
@@ -266,9 +272,9 @@ START_TEST(chart_misuse)
     wrong(et_svg_lines(&b, &(et_chart){.n_series = 0}));
     wrong(et_svg_lines(&b, &(et_chart){.n_series = 1, .series = &s}));
     wrong(et_svg_bars(&b, &(et_bars){.n_bars = 0}));
-    wrong(et_svg_confusion(&b, 0, names, negative));
-    wrong(et_svg_confusion(&b, 1, NULL, negative));
-    wrong(et_svg_confusion(&b, 1, names, negative));
+    wrong(et_svg_confusion(&b, 0, names, negative, NULL));
+    wrong(et_svg_confusion(&b, 1, NULL, negative, NULL));
+    wrong(et_svg_confusion(&b, 1, names, negative, NULL));
     wrong(et_svg_heatmap(&b, &(et_heatmap){.rows = 0, .cols = 1, .data = x}));
     wrong(et_svg_heatmap(&b, &(et_heatmap){.rows = 1, .cols = 1, .data = NULL}));
     wrong(et_svg_heatmap(&b, &(et_heatmap){.rows = 1, .cols = 1, .data = x, .curves = &s, .n_curves = 1}));

@@ -42,6 +42,7 @@ START_TEST(keys)
     m = et_midi_new(480);
     style_measure(m, &s);
     ck_assert(s.notes == 0 && s.clarity == 0 && s.on_grid == 0);
+    ck_assert_str_eq(style_key(&s, text), "no key");
     et_midi_free(m);
 }
 END_TEST

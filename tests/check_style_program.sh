@@ -127,6 +127,14 @@ done << 'END'
 --cell gru --style-width 4 --combine add --style-loss sample --kl-weight 0.1 --schedule constant
 --style-width 4 --styles up,leap --tracks all --longest 40 --most 30 --schedule exponential
 END
+# What an untrained model draws by chance: some pieces have no notes.
+expect "pieces without notes" run judge --out kind4 --count 600 --max-events 1 --tries 1 --temperature 5
+expect "are told" says "^Without notes: [1-9][0-9]* of 1200\.$"
+expect "on the page too" grep -qF "$(grep '^Without notes' "$dir/output")" kind4/judge.html
+expect "and counted in shares" test "$(grep -cE 'taken for [a-z]+: [0-9]+ of 600 ' kind4/judge.html)" -eq 4
+on_page=$(sed -n 's/.*leap taken for up: [0-9]* of 600 (\([0-9.]*\) %.*/\1/p' kind4/judge.html)
+expect "which are those of the terminal" \
+    awk -v page="$on_page" '$1 == "leap" && NF == 3 { same = (page - 100 * $3) ^ 2 < 0.26 } END { exit !same }' "$dir/output"
 expect "by beam search with the style at every event" run generate --out kind2 --style up --count 1 --beam 3 --max-events 6
 expect "labels: no style head" sh -c '! grep -q style_accuracy kind3/metrics.json'
 misuse "does not hear styles" generate --out kind3 --style up --tries 2

@@ -282,10 +282,10 @@ void et_report_bars(et_report *r, const et_bars *bars, const char *caption)
 }
 
 void et_report_confusion(et_report *r, int k, const char *const *names, const int64_t *counts,
-                         const char *caption)
+                         const int64_t *items, const char *caption)
 {
     if (begin_figure(r))
-        end_figure(r, caption, et_svg_confusion(&r->html, k, names, counts));
+        end_figure(r, caption, et_svg_confusion(&r->html, k, names, counts, items));
 }
 
 void et_report_heatmap(et_report *r, const et_heatmap *map, const char *caption)

@@ -44,7 +44,7 @@ void et_report_object(et_report *r, const char *caption, const et_json_value *ob
 void et_report_lines(et_report *r, const et_chart *chart, const char *caption);
 void et_report_bars(et_report *r, const et_bars *bars, const char *caption);
 void et_report_confusion(et_report *r, int k, const char *const *names, const int64_t *counts,
-                         const char *caption);
+                         const int64_t *items, const char *caption);
 void et_report_heatmap(et_report *r, const et_heatmap *map, const char *caption);
 /** An <svg> element made elsewhere, as it is. */
 void et_report_svg(et_report *r, const char *svg, const char *caption);

@@ -65,8 +65,10 @@ typedef struct et_bars {
 et_status et_svg_bars(et_strbuf *out, const et_bars *bars);
 
 /** The confusion matrix counts [k, k], a row per true class: every cell with its count and
- *  its share of the row (up to 16 classes; then the count, above 32 colour alone). */
-et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, const int64_t *counts);
+ *  its share of the row (up to 16 classes; then the count, above 32 colour alone), or of items [k], those of
+ *  each class, where some of them have no answer. */
+et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, const int64_t *counts,
+                           const int64_t *items);
 
 /* A stretch of the x axis, marked above the picture. */
 typedef struct et_span {

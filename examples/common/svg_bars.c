@@ -138,7 +138,8 @@ static void confusion_cell(et_strbuf *out, int k, const char *const *names, int 
     et_svg_text(out, small, x + size / 2, y + size / 2 + 13, "middle", 0, text);
 }
 
-et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, const int64_t *counts)
+et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, const int64_t *counts,
+                           const int64_t *items)
 {
     double widest = 0, size, left, top, side;
     bool turned;
@@ -176,6 +177,7 @@ et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, cons
                 return et_raise(ET_EINVAL, "confusion matrix: a negative count");
             total += counts[r * k + c];
         }
+        total = items ? items[r] : total;
         for (int c = 0; c < k; c++)
             confusion_cell(out, k, names, r, c, counts[r * k + c], total, left + c * size, top + r * size,
                            size);
