@@ -165,7 +165,7 @@ static et_status write_item(et_writer *w, const made *m, int64_t bins, uint64_t 
 {
     size_t n = (size_t)(m->e.frames * bins);
 
-    et_wire_encode(ET_F32, m->rows, (int64_t)n, (unsigned char *)m->rows);
+    et_wire_encode(ET_F32, (int64_t)n, m->rows);
     *sum = sum_words(*sum, (const unsigned char *)m->rows, 4 * n);
     return et_writer_put(w, m->rows, 4 * n);
 }

@@ -67,13 +67,12 @@ static bool accept_word(text *t, const char *word)
     return true;
 }
 
-/* A string in either kind of quotes, without escapes, of less than `size` bytes. */
+/* A string that begins here, in either kind of quotes, without escapes, of less than `size` bytes. */
 static bool quoted(text *t, char *out, size_t size)
 {
     size_t n = 0;
     char quote;
 
-    blanks(t);
     if (t->at == t->end || (*t->at != '\'' && *t->at != '"'))
         return malformed(t, "a string is expected");
     quote = *t->at++;

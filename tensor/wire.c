@@ -124,33 +124,30 @@ int64_t et_wire_decode(et_wire wire, bool big_endian, const unsigned char *src, 
     return n;
 }
 
-void et_wire_encode(et_dtype dtype, const void *src, int64_t n, unsigned char *dst)
+void et_wire_encode(et_dtype dtype, int64_t n, void *p)
 {
-    size_t size = et_dtype_size(dtype);
-    const unsigned char *from = src;
-    int64_t i;
+    const size_t size = et_dtype_size(dtype);
+    unsigned char *at = p;
 
-    if (et_wire_is_memory(et_wire_of(dtype), false)) {
-        memmove(dst, src, (size_t)n * size);
+    if (et_wire_is_memory(et_wire_of(dtype), false))
         return;
-    }
-    for (i = 0; i < n; i++, from += size, dst += size) {
+    for (int64_t i = 0; i < n; i++, at += size) {
         uint16_t h;
         uint32_t w;
         uint64_t d;
 
         switch (size) {
         case 2:
-            memcpy(&h, from, 2);
-            et_store_u16le(dst, h);
+            memcpy(&h, at, 2);
+            et_store_u16le(at, h);
             break;
         case 4:
-            memcpy(&w, from, 4);
-            et_store_u32le(dst, w);
+            memcpy(&w, at, 4);
+            et_store_u32le(at, w);
             break;
         default:
-            memcpy(&d, from, 8);
-            et_store_u64le(dst, d);
+            memcpy(&d, at, 8);
+            et_store_u64le(at, d);
             break;
         }
     }
@@ -238,7 +235,7 @@ et_status et_wire_write(et_writer *w, const et_tensor *x)
             n = it.n - i < CHUNK ? it.n - i : CHUNK;
             for (j = 0; j < n; j++)
                 memcpy(raw + (size_t)j * size, from + (size_t)((i + j) * stride) * size, size);
-            et_wire_encode(x->dtype, raw, n, raw);
+            et_wire_encode(x->dtype, n, raw);
             status = et_writer_put(w, raw, (size_t)n * size);
         }
     }

@@ -38,8 +38,8 @@ et_wire et_wire_of(et_dtype dtype);
 /** Converts n elements at src, any alignment, little- or big-endian, to et_wire_dtype at
  *  dst. Returns n, or the index of the first integer that does not fit int32. */
 int64_t et_wire_decode(et_wire wire, bool big_endian, const unsigned char *src, int64_t n, void *dst);
-/** The n elements of `dtype` at src as little-endian bytes; src may be dst. */
-void et_wire_encode(et_dtype dtype, const void *src, int64_t n, unsigned char *dst);
+/** Turns the n elements of `dtype` at p into little-endian bytes, in place. */
+void et_wire_encode(et_dtype dtype, int64_t n, void *p);
 /** True if a tensor's memory is already what a little-endian file holds. */
 bool et_wire_is_memory(et_wire wire, bool big_endian);
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "tensor/alloc.h"
+#include "tensor/bytes.h"
 #include "tensor/npy.h"
 #include "tensor/scope.h"
 #include "tensor/wire.h"
@@ -172,6 +173,61 @@ START_TEST(round_trip)
 }
 END_TEST
 
+/* A .npy file of version 1.0 with this header text and n bytes of elements. */
+static unsigned char *npy(const char *header, size_t n, size_t *size)
+{
+    size_t length = strlen(header);
+    unsigned char *f = malloc(10 + length + n + 1);
+
+    memcpy(f, "\x93NUMPY\x01\x00", 8);
+    f[8] = (unsigned char)length;
+    f[9] = (unsigned char)(length >> 8);
+    memcpy(f + 10, header, length);
+    memset(f + 10 + length, 1, n);
+    *size = 10 + length + n;
+    return f;
+}
+
+#define H(descr, rest) "{'descr': " descr ", 'fortran_order': " rest "}\n"
+
+/* More elements than are converted at once: integers of 64 bits, in either order, and rows with strides. */
+START_TEST(long_arrays)
+{
+    enum { N = 1300, ROW = 1025 };
+    static const char *const orders[] = {"False", "True"};
+    char header[100];
+    unsigned char *data;
+    size_t size;
+
+    for (int fortran = 0; fortran < 2; fortran++) {
+        snprintf(header, sizeof header, H("'<i8'", "%s, 'shape': (2, %d)"), orders[fortran], N / 2);
+        data = npy(header, N * 8, &size);
+        for (int k = 0; k < N; k++)
+            et_store_u64le(data + size - 8 * (N - k), (uint64_t)(int64_t)(3 * k - 1000));
+        et_tensor *x = et_npy_parse(data, size, "long");
+        ck_assert_msg(x != NULL, "%s", et_error_message());
+        for (int64_t k = 0; k < N; k++) {
+            const int64_t index[2] = {fortran ? k % 2 : k / (N / 2), fortran ? k / 2 : k % (N / 2)};
+            ck_assert(et_get(x, index) == (double)(3 * k - 1000));
+        }
+        et_free(x);
+        free(data);
+    }
+
+    et_tensor *base = et_empty(ET_F64, ET_SHAPE(ROW, 3)), *y;
+    for (int64_t k = 0; k < 3 * ROW; k++)
+        et_set(base, (const int64_t[]){k / 3, k % 3}, (double)k / 7);
+    et_tensor *turned = et_raw_view(base, 2, (const int64_t[]){3, ROW}, (const int64_t[]){1, 3}, 0);
+    ck_assert_int_eq(et_npy_write(in_dir("a.npy"), turned), ET_OK);
+    y = et_npy_read(in_dir("a.npy"));
+    ck_assert_msg(y != NULL, "%s", et_error_message());
+    ck_assert(et_equal(turned, y));
+    et_free(y);
+    et_free(turned);
+    et_free(base);
+}
+END_TEST
+
 /* NaN, infinities, denormals and both zeros keep their bits; binary16 keeps its values. */
 START_TEST(special_values)
 {
@@ -190,23 +246,6 @@ START_TEST(special_values)
     et_free(y);
 }
 END_TEST
-
-/* A .npy file of version 1.0 with this header text and n bytes of elements. */
-static unsigned char *npy(const char *header, size_t n, size_t *size)
-{
-    size_t length = strlen(header);
-    unsigned char *f = malloc(10 + length + n + 1);
-
-    memcpy(f, "\x93NUMPY\x01\x00", 8);
-    f[8] = (unsigned char)length;
-    f[9] = (unsigned char)(length >> 8);
-    memcpy(f + 10, header, length);
-    memset(f + 10 + length, 1, n);
-    *size = 10 + length + n;
-    return f;
-}
-
-#define H(descr, rest) "{'descr': " descr ", 'fortran_order': " rest "}\n"
 
 static const struct {
     const char *header;
@@ -242,6 +281,7 @@ static const struct {
                {H("'<U4'", "False, 'shape': (3,)"), 48, ET_EDTYPE, "'<U4'"},
                {H("'|O'", "False, 'shape': (3,)"), 24, ET_EDTYPE, "'|O'"},
                {H("'|f4'", "False, 'shape': (3,)"), 12, ET_EDTYPE, "'|f4'"},
+               {H("'=f4'", "False, 'shape': (3,)"), 12, ET_EDTYPE, "'=f4'"},
                {H("'f4'", "False, 'shape': (3,)"), 12, ET_EDTYPE, "'f4'"},
                {H("''", "False, 'shape': (3,)"), 12, ET_EDTYPE, "''"},
                {H("[('a', '<f4')]", "False, 'shape': (3,)"), 12, ET_EDTYPE, "structures"},
@@ -296,6 +336,7 @@ START_TEST(other_files)
     put_file(in_dir("a.npy"), "PK\3\4 and so on, long enough", 26);
     fails_null(et_npy_read(in_dir("a.npy")), ET_EFORMAT, "a.npy: not a .npy file");
     data = get_file(fixture_path(1), &size);
+    fails_null(et_npy_parse(data, 120, "cut"), ET_EFORMAT, "a header of 118 bytes in a file of 120");
     data[6] = 4;
     fails_null(et_npy_parse(data, size, "v4"), ET_EFORMAT, "version 4.0");
     data[6] = 2; /* the header's length is now the first four bytes: far too long */
@@ -429,6 +470,7 @@ int main(void)
     tcase_add_loop_test(tc, numpy_files, 0, N_FIXTURES);
     tcase_add_loop_test(tc, same_bytes_as_numpy, 0, 8);
     tcase_add_loop_test(tc, round_trip, 0, 4 * N_SHAPES * 3);
+    tcase_add_test(tc, long_arrays);
     tcase_add_test(tc, special_values);
     tcase_add_loop_test(tc, header_texts, 0, N_HEADERS);
     tcase_add_test(tc, integers_beyond_int32);
