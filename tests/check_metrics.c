@@ -139,13 +139,16 @@ START_TEST(retrieval)
     near(r.median_rank, 5, 0);
     near(r.r_at_1, 1 / 3.0, 0);
     near(et_metric_recall_at(4, even, 13), 0.75, 0);
+    near(et_metric_recall_at(2, even + 1, 13), 1, 0);
+    near(et_metric_recall_at(0, even, 1), 0, 0);
 }
 END_TEST
 
 START_TEST(attention)
 {
     const float a[10] = {.25f, .25f, .25f, .25f, 0, /**/ 0, 0, 0, .5f, .5f};
-    const int32_t lengths[2] = {4, 5}, events[4] = {1, 2, 3, 4};
+    const float scores[6] = {1, 6, 1, /**/ 0, 0, 0}; /* that sum to anything */
+    const int32_t lengths[2] = {4, 5}, events[4] = {1, 2, 3, 4}, middle[4] = {1, 2, 1, 2};
     double v[2];
 
     ck_assert_int_eq(et_metric_attention_entropy(2, 5, a, lengths, v), ET_OK);
@@ -161,6 +164,9 @@ START_TEST(attention)
     near(v[1], 1, 1e-15);
     ck_assert_int_eq(et_metric_attention_mass(2, 5, a, events, INT64_MAX, v), ET_OK);
     near(v[0], 0.75, 1e-15);
+    ck_assert_int_eq(et_metric_attention_mass(2, 3, scores, middle, 0, v), ET_OK);
+    near(v[0], 0.75, 0);
+    near(v[1], 0, 0);
 }
 END_TEST
 
@@ -169,9 +175,11 @@ START_TEST(report_with_empty_class)
     /* Class 2 never occurs and is never predicted: its F1 is 0 and counts. */
     const int32_t truth[4] = {0, 0, 1, 1}, predicted[4] = {0, 1, 1, 1};
     int64_t counts[9];
-    double f1[3];
+    double f1[3], accuracy;
     et_class_report r;
 
+    ck_assert_int_eq(et_metric_accuracy(4, predicted, truth, &accuracy), ET_OK);
+    near(accuracy, 0.75, 0);
     ck_assert_int_eq(et_metric_confusion(4, 3, predicted, truth, counts), ET_OK);
     ck_assert_int_eq(counts[0], 1);
     ck_assert_int_eq(counts[1], 1); /* row: truth */
@@ -184,6 +192,17 @@ START_TEST(report_with_empty_class)
     near(r.f1_macro, (2 / 3.0 + 4 / 5.0) / 3, 1e-15);
     near(r.f1_micro, 0.75, 0);
     near(r.accuracy, 0.75, 0);
+}
+END_TEST
+
+/* Softmax in float may give a little more than 1, which costs nothing. */
+START_TEST(certain)
+{
+    const float p[4] = {1, 0, 0, 1.000005f};
+    double v;
+
+    ck_assert_int_eq(et_metric_log_loss(2, 2, p, (const int32_t[]){0, 1}, &v), ET_OK);
+    near(v, 0, 0);
 }
 END_TEST
 
@@ -281,7 +300,7 @@ START_TEST(wrong_use)
     const float s[4] = {.1f, .2f, .3f, .4f}, bad[4] = {.1f, NAN, .3f, .4f}, negative[2] = {-1, 0};
     const uint8_t y[4] = {0, 1, 0, 1};
     const int32_t labels[2] = {0, 1}, outside[2] = {0, 2}, below[2] = {-1, 0};
-    const int64_t zero[4] = {0}, minus[1] = {-1};
+    const int64_t zero[4] = {0}, minus[1] = {-1}, around[5] = {0, 5, 1, 1, -1};
     int64_t counts[4], ranks[2];
     int32_t out[2];
     double v, w[2];
@@ -290,17 +309,19 @@ START_TEST(wrong_use)
     et_retrieval_report q;
 
     fails(et_metric_argmax(2, 2, bad, out), ET_ENONFINITE, "item 0 is NaN");
+    fails(et_metric_argmax(1, 2, bad + 1, out), ET_ENONFINITE, "item 0 is NaN");
     fails(et_metric_argmax(2, 0, s, out), ET_EINVAL, "argmax");
     fails(et_metric_argmax(2, 2, NULL, out), ET_EINVAL, "argmax");
     fails(et_metric_accuracy(0, labels, labels, &v), ET_EINVAL, "no items");
     fails(et_metric_accuracy(2, NULL, labels, &v), ET_EINVAL, "accuracy");
-    fails(et_metric_top_k(2, 2, s, outside, 1, &v), ET_EINVAL, "label 2 of item 1");
+    fails(et_metric_top_k(2, 2, s, outside, 1, &v), ET_EINVAL, "label 2 of item 1 is not in 0 .. 1");
     fails(et_metric_top_k(2, 2, bad, labels, 1, &v), ET_ENONFINITE, "NaN");
     fails(et_metric_top_k(2, 2, s, labels, 0, &v), ET_EINVAL, "top k");
     fails(et_metric_confusion(2, 2, outside, labels, counts), ET_EINVAL, "label 2");
     fails(et_metric_confusion(2, 2, labels, below, counts), ET_EINVAL, "label -1 of item 0");
     fails(et_metric_report(2, zero, &r, NULL), ET_EINVAL, "all counts are 0");
     fails(et_metric_report(1, minus, &r, NULL), ET_EINVAL, "negative");
+    fails(et_metric_report(2, around + 1, &r, NULL), ET_EINVAL, "negative");
     fails(et_metric_log_loss(2, 2, bad, labels, &v), ET_OK, "");
     fails(et_metric_log_loss(2, 2, bad, (const int32_t[]){1, 1}, &v), ET_ENONFINITE, "not a probability");
     fails(et_metric_log_loss(1, 2, negative, labels, &v), ET_ENONFINITE, "-1 of item 0");
@@ -312,7 +333,7 @@ START_TEST(wrong_use)
     fails(et_metric_average_precision(4, s, y, 1, NULL), ET_EINVAL, "average precision");
     fails(et_metric_tags(2, 2, bad, y, &t, NULL, NULL), ET_ENONFINITE, "NaN");
     fails(et_metric_ranks(3, 2, s, NULL, ranks), ET_EINVAL, "3 queries");
-    fails(et_metric_ranks(2, 2, s, outside, ranks), ET_EINVAL, "item 2 of query 1");
+    fails(et_metric_ranks(2, 2, s, outside, ranks), ET_EINVAL, "item 2 of query 1 is not in 0 .. 1");
     fails(et_metric_ranks(2, 2, bad, labels, ranks), ET_ENONFINITE, "query 0");
     fails(et_metric_retrieval(0, ranks, 0, &q), ET_EINVAL, "no queries");
     fails(et_metric_retrieval(1, zero, 2, &q), ET_EINVAL, "rank base");
@@ -346,6 +367,17 @@ START_TEST(out_of_memory)
     fails(et_metric_tags(2, 2, s, y, &t, NULL, NULL), ET_ENOMEM, "tags");
     fails(et_metric_retrieval(2, ranks, 0, &q), ET_ENOMEM, "retrieval");
     et_set_alloc_hook(NULL, NULL);
+}
+END_TEST
+
+/* "5 1 2 3 4" against "1 2 3 4 5": what stands first in one is found anywhere in the other. */
+START_TEST(bleu_of_turned)
+{
+    const int32_t made[5] = {5, 1, 2, 3, 4}, truth[5] = {1, 2, 3, 4, 5};
+    double v;
+
+    ck_assert_int_eq(et_metric_bleu(1, 5, made, truth, 0, &v), ET_OK);
+    near(v, pow(5.0 / 5 * 3 / 4 * 2 / 3 * 1 / 2, 0.25), 1e-15);
 }
 END_TEST
 
@@ -385,12 +417,14 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_test(tc, bleu);
+    tcase_add_test(tc, bleu_of_turned);
     tcase_add_test(tc, golden_areas);
     tcase_add_loop_test(tc, areas_by_definition, 0, 50);
     tcase_add_test(tc, skipped_tags);
     tcase_add_test(tc, retrieval);
     tcase_add_test(tc, attention);
     tcase_add_test(tc, report_with_empty_class);
+    tcase_add_test(tc, certain);
     tcase_add_test(tc, scikit_learn);
     tcase_add_test(tc, wrong_use);
     tcase_add_test(tc, out_of_memory);

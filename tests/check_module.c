@@ -242,6 +242,19 @@ START_TEST(round_trip)
 }
 END_TEST
 
+/* What a report says when it is printed. */
+static const char *report_text(const et_load_report *r)
+{
+    static char text[600];
+    FILE *out = fopen(in_dir("report"), "w+");
+
+    ck_assert_int_eq(et_load_report_print(r, out), ET_OK);
+    rewind(out);
+    text[fread(text, 1, sizeof text - 1, out)] = 0;
+    fclose(out);
+    return text;
+}
+
 /* Writes float32 tensors of ones times k, named and shaped. */
 static void put(const char *path, int n, const char *const *names, const int64_t (*shapes)[2])
 {
@@ -281,11 +294,23 @@ START_TEST(reports)
     ck_assert_str_eq(r.missing.items[1], "mean");
     ck_assert_str_eq(r.unexpected.items[1], "other");
     ck_assert_str_eq(r.misshaped.items[0], "block.scale");
+    ck_assert_str_eq(report_text(&r), "2 tensors loaded, 0 of the file passed over, 0 of the model kept\n"
+                                      "missing: block2.weight\nmissing: mean\n"
+                                      "unexpected: extra\nunexpected: other\n"
+                                      "of another shape: block.scale: F32 [4] in the file, expected float32 "
+                                      "[3]\n");
     et_load_report_free(&r);
+    ck_assert(!r.loaded && !r.missing.items && !r.unexpected.items && !r.misshaped.items && !r.shapes.items);
+    et_load_report_free(&r); /* once more does no harm */
     ck_assert(et_data_f32(et_module_find(m, "block.inner.bias"))[0] == was); /* nothing has changed */
     ck_assert_int_eq(et_module_load(m, path, &(et_load_options){.partial = true}, &r), ET_OK);
     ck_assert(r.loaded == 2 && r.missing.n == 2);
     ck_assert(et_data_f32(et_module_find(m, "block.inner.bias"))[0] == 2);
+    et_load_report_free(&r);
+    put(path, 1, names + 1, shapes + 1); /* all but the second of the module's */
+    ck_assert_int_eq(et_module_load(m, path, &(et_load_options){.partial = true}, &r), ET_OK);
+    ck_assert(r.loaded == 1 && r.missing.n == 4);
+    ck_assert_str_eq(r.missing.items[0], "block.inner.weight");
     et_load_report_free(&r);
     et_module_free(m);
 }
@@ -329,36 +354,61 @@ START_TEST(ties)
 }
 END_TEST
 
+/* Three layers of which files hold the weights as one, under the names that modules have for them. */
+static const char *const three[][3] = {
+    {"query", "key", "value"}, {"q", "k", "v"}, {"q_proj", "k_proj", "v_proj"}};
+
 START_TEST(other_names)
 {
     static const char *const names[] = {"module.bert.att.qkv.weight",   "module.bert.att.qkv.bias",
                                         "bert.LayerNorm.gamma",         "bert.LayerNorm.beta",
-                                        "bert.embeddings.position_ids", "bert.norm.num_batches_tracked"};
-    static const int64_t shapes[][2] = {{6, 2}, {6, 0}, {4, 0}, {4, 0}, {3, 0}, {1, 0}};
+                                        "bert.embeddings.position_ids", "bert.norm.num_batches_tracked",
+                                        "bert.relative_position_index", "bert.attn_mask"};
+    static const int64_t shapes[][2] = {{6, 2}, {6, 0}, {4, 0}, {4, 0}, {3, 0}, {1, 0}, {2, 2}, {5, 0}};
     const char *path = in_dir("m.safetensors");
     et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
     et_module *att = et_module_new(sizeof *m, "A", m, "att"),
               *norm = et_module_new(sizeof *m, "N", m, "LayerNorm");
+    et_linear_layer *layer[3];
+    et_load_report r;
 
-    et_linear_layer_new(att, "query", 2, 2, true, NULL);
-    et_linear_layer_new(att, "key", 2, 2, true, NULL);
-    et_linear_layer_new(att, "value", 2, 2, true, NULL);
+    for (int p = 0; p < 3; p++)
+        layer[p] = et_linear_layer_new(att, three[_i][p], 2, 2, true, NULL);
     et_module_param(norm, "weight", ET_SHAPE(4));
     et_module_param(norm, "bias", ET_SHAPE(4));
-    put(path, 6, names, shapes);
+    put(path, 8, names, shapes);
     fails(et_module_load(m, path, NULL, NULL), ET_EINVAL, "unexpected");
     fails(et_module_load(m, path, &(et_load_options){.rewrite = true}, NULL), ET_EINVAL, "missing");
-    ck_assert_msg(et_module_load(m, path, &(et_load_options){.rewrite = true, .prefix = "bert."}, NULL) ==
+    ck_assert_msg(et_module_load(m, path, &(et_load_options){.rewrite = true, .prefix = "bert."}, &r) ==
                       ET_OK,
                   "%s", et_error_message());
-    for (int p = 0; p < 3; p++) {
-        static const char *const part[] = {"att.query.weight", "att.key.weight", "att.value.weight"};
+    ck_assert(r.loaded == 8 && r.passed_over == 4);
+    et_load_report_free(&r);
+    for (int p = 0; p < 3; p++)
         for (int i = 0; i < 4; i++)
-            ck_assert_float_eq_tol(et_data_f32(et_module_find(m, part[p]))[i], 1 + 0.01 * (4 * p + i), 1e-6);
-    }
-    ck_assert_float_eq_tol(et_data_f32(et_module_find(m, "att.value.bias"))[1], 2.05, 1e-6);
+            ck_assert_float_eq_tol(et_data_f32(layer[p]->weight)[i], 1 + 0.01 * (4 * p + i), 1e-6);
+    ck_assert_float_eq_tol(et_data_f32(layer[2]->bias)[1], 2.05, 1e-6);
     ck_assert_float_eq(et_data_f32(et_module_find(m, "LayerNorm.weight"))[0], 3);
     ck_assert_float_eq(et_data_f32(et_module_find(m, "LayerNorm.bias"))[0], 4);
+    et_module_free(m);
+}
+END_TEST
+
+/* Of what is cut into three, the whole is told, once. */
+START_TEST(packed_misshaped)
+{
+    const char *path = in_dir("m.safetensors");
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_load_report r;
+
+    for (int p = 0; p < 3; p++)
+        et_linear_layer_new(m, three[0][p], 2, 2, false, NULL);
+    put(path, 1, (const char *const[]){"qkv.weight"}, (const int64_t[][2]){{7, 2}});
+    fails(et_module_load(m, path, &(et_load_options){.rewrite = true}, &r), ET_ESHAPE, "1 of another shape");
+    ck_assert_str_eq(report_text(&r), "0 tensors loaded, 0 of the file passed over, 0 of the model kept\n"
+                                      "of another shape: qkv.weight: F32 [7, 2] in the file, expected "
+                                      "float32 [6, 2]\n");
+    et_load_report_free(&r);
     et_module_free(m);
 }
 END_TEST
@@ -396,15 +446,9 @@ START_TEST(renames)
     ck_assert(r.misshaped.n == 1 && r.shapes.n == 1 && r.missing.n == 0 && r.unexpected.n == 0 &&
               r.kept == 1);
     ck_assert_str_eq(r.shapes.items[0], "F32 [5] in the file, expected float32 [3]");
-    FILE *out = fopen(in_dir("report"), "w+");
-    ck_assert_int_eq(et_load_report_print(&r, out), ET_OK);
-    char text[300] = "";
-    rewind(out);
-    text[fread(text, 1, sizeof text - 1, out)] = 0;
-    fclose(out);
-    ck_assert_str_eq(text, "1 tensors loaded, 3 of the file passed over, 1 of the model kept\n"
-                           "of another shape: v.pos: F32 [5] in the file, expected float32 [3]\n");
-    out = fopen(in_dir("report"), "r");
+    ck_assert_str_eq(report_text(&r), "1 tensors loaded, 3 of the file passed over, 1 of the model kept\n"
+                                      "of another shape: v.pos: F32 [5] in the file, expected float32 [3]\n");
+    FILE *out = fopen(in_dir("report"), "r");
     fails(et_load_report_print(&r, out), ET_EIO, "report");
     fclose(out);
     et_load_report_free(&r);
@@ -483,7 +527,8 @@ int main(void)
     tcase_add_test(tc, round_trip);
     tcase_add_test(tc, reports);
     tcase_add_test(tc, ties);
-    tcase_add_test(tc, other_names);
+    tcase_add_loop_test(tc, other_names, 0, 3);
+    tcase_add_test(tc, packed_misshaped);
     tcase_add_test(tc, renames);
     tcase_add_test(tc, allocations);
     suite_add_tcase(s, tc);

@@ -141,6 +141,7 @@ static const struct {
     {"{\"__metadata__\":{}}", 0, ET_OK, ""},
     {"{" T("a", "F32", "[2]", "[0,8]") "}", 8, ET_OK, ""},
     {"{" T("a", "F32", "[0,9223372036854775807]", "[0,0]") "}", 0, ET_OK, ""},
+    {"{" T("a", "F32", "[9223372036854775807,0]", "[0,0]") "}", 0, ET_OK, ""},
     {"{" T("a", "F32", "[0]", "[8,8]") "," T("b", "F32", "[2]", "[0,8]") "," T("c", "F32", "[0]",
                                                                                "[0,0]") "}",
      8, ET_OK, ""},
@@ -175,7 +176,7 @@ static const struct {
     {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[2]", "[0,8]") "}", 8, ET_EFORMAT, "overlaps"},
     {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[2]", "[12,20]") "}", 20, ET_EFORMAT, "gap before"},
     {"{" T("a", "F32", "[2]", "[4,12]") "}", 12, ET_EFORMAT, "gap before"},
-    {"{" T("a", "F32", "[2]", "[0,8]") "}", 9, ET_EFORMAT, "1 bytes follow"},
+    {"{" T("a", "F32", "[2]", "[0,8]") "}", 9, ET_EFORMAT, ": 1 bytes follow"},
     {"{" T("a", "F32", "[2]", "[0,8]") "," T("a", "F32", "[2]", "[8,16]") "}", 16, ET_EFORMAT,
      "\"a\" stands twice"},
     {"{" T("a", "F32", "[2]", "[0,8],\"x\":1") "}", 8, ET_EFORMAT, "exactly"},
@@ -303,7 +304,7 @@ START_TEST(load_into)
     et_tensor *x = et_zeros(ET_F32, ET_SHAPE(2)), *d = et_zeros(ET_F64, ET_SHAPE(2)),
               *b = et_zeros(ET_BF16, ET_SHAPE(2));
     et_tensor *wide = et_zeros(ET_F32, ET_SHAPE(2, 3)), *i = et_zeros(ET_I32, ET_SHAPE(2)),
-              *s = et_zeros(ET_F32, ET_SHAPE(3));
+              *s = et_zeros(ET_F32, ET_SHAPE(3)), *square = et_zeros(ET_F32, ET_SHAPE(2, 2));
     int64_t two = 2, three = 3, k = 1, at[2] = {1, 1};
     et_tensor *column = et_raw_view(wide, 1, &two, &three, 1);
     unsigned char *data;
@@ -329,6 +330,7 @@ START_TEST(load_into)
     ck_assert(et_get(i, &k) == 2147483647);
     fails(et_safetensors_load_into(f, "f32", s), ET_ESHAPE, "\"f32\" is [2], [3] is expected");
     fails(et_safetensors_load_into(f, "f16", x), ET_ESHAPE, "is [2, 1]");
+    fails(et_safetensors_load_into(f, "f16", square), ET_ESHAPE, "is [2, 1], [2, 2] is expected");
     fails(et_safetensors_load_into(f, "f32", i), ET_EDTYPE, "is F32, int32 is expected");
     fails(et_safetensors_load_into(f, "i64", x), ET_EDTYPE, "is I64, float32 is expected");
     fails(et_safetensors_load_into(f, "f32", NULL), ET_EINVAL, "NULL");
@@ -343,6 +345,7 @@ START_TEST(load_into)
     et_free(b);
     et_free(i);
     et_free(s);
+    et_free(square);
 }
 END_TEST
 
@@ -371,6 +374,25 @@ START_TEST(written_bytes)
     free(f);
     et_free(x);
     et_free(y);
+}
+END_TEST
+
+/* Elements begin at a multiple of 8, however long the names are, and no further on than need be. */
+START_TEST(aligned)
+{
+    et_tensor *x = et_scalar(ET_F64, 1);
+    char name[10] = "";
+
+    for (size_t n = 1; n < sizeof name; n++) {
+        name[n - 1] = 'n';
+        ck_assert_int_eq(et_safetensors_write(in_dir("a"), &(et_named_tensor){name, x}, 1, NULL, 0), ET_OK);
+        size_t size, plain = strlen("{\"\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]}}") + n;
+        unsigned char *f = get_file(in_dir("a"), &size);
+        ck_assert_uint_eq(et_load_u64le(f), (plain + 7) / 8 * 8);
+        ck_assert_uint_eq(size, 8 + (plain + 7) / 8 * 8 + 8);
+        free(f);
+    }
+    et_free(x);
 }
 END_TEST
 
@@ -564,6 +586,7 @@ int main(void)
     tcase_add_test(tc, integers_beyond_int32);
     tcase_add_test(tc, load_into);
     tcase_add_test(tc, written_bytes);
+    tcase_add_test(tc, aligned);
     tcase_add_test(tc, round_trip);
     tcase_add_test(tc, written_wrong);
     tcase_add_test(tc, disk_full);

@@ -470,6 +470,55 @@ static const char *damaged(const char *key, const char *with)
     return in_dir("damaged.ckpt");
 }
 
+/* A copy of "all.ckpt" in which tensor number `which` is of float64, or has another name. */
+static const char *altered(int64_t which, bool renamed)
+{
+    et_safetensors *f = et_safetensors_open(in_dir("all.ckpt"));
+    et_named_tensor tensors[32];
+    et_metadata meta[32];
+    int64_t n = et_safetensors_count(f), n_meta = 0;
+
+    ck_assert_int_le(n, 32);
+    for (int64_t i = 0; i < n; i++) {
+        const et_safetensors_entry *e = et_safetensors_at(f, i);
+        et_tensor *x = et_safetensors_load(f, e->name);
+        tensors[i] = (et_named_tensor){i == which && renamed ? "other" : e->name,
+                                       i == which && !renamed ? et_to(x, ET_F64) : x};
+        if (tensors[i].tensor != x)
+            et_free(x);
+    }
+    while (n_meta < 32 && et_safetensors_meta_at(f, n_meta, &meta[n_meta].key, &meta[n_meta].value))
+        n_meta++;
+    ck_assert_int_eq(et_safetensors_write(in_dir("altered.ckpt"), tensors, n, meta, n_meta), ET_OK);
+    for (int64_t i = 0; i < n; i++)
+        et_free((et_tensor *)tensors[i].tensor);
+    et_safetensors_close(f);
+    return in_dir("altered.ckpt");
+}
+
+/* A run goes on from what it was, not from something like it: every tensor is there, and of its dtype. */
+START_TEST(altered_checkpoints)
+{
+    et_checkpoint_state c = {.epoch = 1};
+    et_safetensors *f;
+    task t;
+
+    ck_assert(task_make(&t));
+    c.module = t.m, c.optim = t.o;
+    ck_assert_int_eq(et_checkpoint_save(&c, in_dir("all.ckpt")), ET_OK);
+    f = et_safetensors_open(in_dir("all.ckpt"));
+    const int64_t n = et_safetensors_count(f);
+    et_safetensors_close(f);
+    ck_assert_int_gt(n, 4);
+    for (int64_t i = 0; i < n; i++) {
+        fails(et_checkpoint_load(&c, altered(i, false)), ET_EDTYPE, "is F64 in the file, expected float32");
+        fails(et_checkpoint_load(&c, altered(i, true)), ET_EINVAL, "the file has no tensor \"");
+    }
+    ck_assert_msg(et_checkpoint_load(&c, altered(n, false)) == ET_OK, "%s", et_error_message());
+    task_free(&t);
+}
+END_TEST
+
 /* All of a checkpoint comes back; where one number is damaged nothing does. */
 START_TEST(whole_checkpoints)
 {
@@ -601,6 +650,7 @@ int main(void)
     tcase_add_test(tc, scopes_left_open);
     tcase_add_test(tc, wrong_options);
     tcase_add_test(tc, foreign_checkpoints);
+    tcase_add_test(tc, altered_checkpoints);
     tcase_add_test(tc, whole_checkpoints);
     tcase_add_test(tc, wrong_checkpoints);
     tcase_add_test(tc, allocations);
