@@ -36,20 +36,28 @@ if HAVE_CHECK
 MUTATION_SUITES = \
 	autograd/backward.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
 	nn/checkpoint.c=@check_train \
+	nn/load.c=@check_module,@check_files \
+	nn/metrics.c=@check_metrics \
 	nn/nearest.c=@check_search \
 	nn/optim.c=@check_optim,@check_profile \
 	nn/optim_blocks.c=@check_optim \
 	nn/optim_state.c=@check_optim,@check_train \
 	nn/optim_swats.c=@check_optim \
 	nn/pairs.c=@check_train,@check_optim \
+	nn/state.c=@check_module,@check_optim,@check_train \
 	tensor/kernels/attention.h=@check_kernel_rows \
 	tensor/kernels/rows.h=@check_kernel_rows,softmax,log_softmax,layer_norm \
+	tensor/npy.c=@check_npy \
 	tensor/pool.c=@check_pool \
-	tensor/scope.c=@check_scopes,@check_autograd,@check_tape,@check_remake
+	tensor/safetensors.c=@check_safetensors,@check_module \
+	tensor/safetensors_write.c=@check_safetensors,@check_module \
+	tensor/scope.c=@check_scopes,@check_autograd,@check_tape,@check_remake \
+	tensor/wire.c=@check_npy,@check_safetensors
 mutation_suites = \
-	tests/check_autograd.$(OBJEXT) tests/check_kernel_rows.$(OBJEXT) \
-	tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) \
-	tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
+	tests/check_autograd.$(OBJEXT) tests/check_files.$(OBJEXT) tests/check_kernel_rows.$(OBJEXT) \
+	tests/check_metrics.$(OBJEXT) tests/check_module.$(OBJEXT) tests/check_npy.$(OBJEXT) \
+	tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) \
+	tests/check_remake.$(OBJEXT) tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
 	tests/check_search.$(OBJEXT) tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT)
 endif
 
