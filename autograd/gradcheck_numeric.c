@@ -16,12 +16,12 @@ static et_status choose_probes(et_gc *gc)
     et_rng r = et_rng_make(gc->opt.seed, 0x70726f6265); /* "probe": a stream of its own */
     int64_t room = (int64_t)gc->n_in * (gc->opt.max_elements + 1);
 
-    gc->points = et_alloc_zero(6 * (size_t)gc->out_off[gc->n_out] + 1, sizeof(double));
+    gc->points = et_alloc_zero((size_t)gc->out_off[gc->n_out], 6 * sizeof(double));
     gc->direction = et_gc_new_grads(gc);
     gc->probe = et_alloc_zero((size_t)room, sizeof *gc->probe);
-    gc->deriv = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
-    gc->estimate = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
-    gc->rounding = et_alloc_zero((size_t)room * (size_t)gc->n_out, sizeof(double));
+    gc->deriv = et_alloc_zero((size_t)room, (size_t)gc->n_out * sizeof(double));
+    gc->estimate = et_alloc_zero((size_t)room, (size_t)gc->n_out * sizeof(double));
+    gc->rounding = et_alloc_zero((size_t)room, (size_t)gc->n_out * sizeof(double));
     if (!gc->points || !gc->direction || !gc->probe || !gc->deriv || !gc->estimate || !gc->rounding)
         return et_gc_failed(gc, "numeric derivatives", NULL);
     for (int i = 0; i < gc->n_in; i++) {

@@ -188,7 +188,7 @@ static et_status assign(const et_dataset *ds, int k, const double *weight, uint6
     d.groups = et_alloc_zero(n, sizeof *d.groups);
     d.total = et_alloc_zero(classes, sizeof *d.total);
     d.here = et_alloc_zero(classes, sizeof *d.here);
-    d.have = et_alloc_zero(classes * (size_t)k, sizeof *d.have);
+    d.have = et_alloc_zero(classes, (size_t)k * sizeof *d.have);
     d.size = et_alloc_zero((size_t)k, sizeof *d.size);
     if (!d.items || !d.groups || !d.total || !d.here || !d.have || !d.size || gather(&d, ds, seed))
         status = et_fail_status("split");

@@ -173,7 +173,7 @@ et_status et_standardizer_fit(et_standardizer *s, const et_dataset *ds, const in
     if (layout_of(&l, ds, width) < 0)
         return et_error_status();
 
-    double *all = et_alloc_zero((size_t)width * 3, sizeof *all);
+    double *all = et_alloc_zero((size_t)width, 3 * sizeof *all);
     if (!all)
         return et_fail_status("standardize");
     const moments found = {all, all + width, all + 2 * width};

@@ -123,7 +123,7 @@ static et_status more_room(pairs *p)
     if (!(items = et_alloc_resize(p->items, bytes)))
         return et_fail_status("pairs");
     p->items = items;
-    if (!(slots = et_alloc_zero(2 * room, sizeof *slots)))
+    if (!(slots = et_alloc_zero(room, 2 * sizeof *slots)))
         return et_fail_status("pairs");
     et_dealloc(p->slots);
     p->slots = slots;

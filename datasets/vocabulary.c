@@ -79,7 +79,7 @@ int32_t et_vocabulary_find(const et_vocabulary *v, const char *text, size_t n)
 static et_status more_slots(et_vocabulary *v)
 {
     size_t old = v->n_slots;
-    int32_t *slots = et_alloc_zero(2 * old, sizeof *slots);
+    int32_t *slots = et_alloc_zero(old, 2 * sizeof *slots);
 
     if (!slots)
         return et_fail_status("vocabulary");

@@ -80,7 +80,7 @@ et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs i
     v->alpha = et_alloc_zero((size_t)n, (size_t)T * sizeof *v->alpha);
     v->predicted = et_alloc_zero((size_t)n, sizeof *v->predicted);
     int32_t *truth = et_alloc_zero((size_t)n, sizeof *truth);
-    int32_t *events = ds->events ? et_alloc_zero((size_t)(2 * n), sizeof *events) : NULL;
+    int32_t *events = ds->events ? et_alloc_zero((size_t)n, 2 * sizeof *events) : NULL;
     int32_t *lengths = ds->lengths ? et_alloc_zero((size_t)n, sizeof *lengths) : NULL;
     double *row = et_alloc_zero((size_t)n, sizeof *row);
     if (!v->counts || !v->probabilities || !v->alpha || !v->predicted || !truth || !row ||

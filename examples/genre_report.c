@@ -71,8 +71,8 @@ void genre_report_item(et_report *r, genre_kind kind, const et_dataset *ds, cons
     double seconds = genre_frame_seconds(kind), unit = seconds > 0 ? seconds : 1;
     char name[64], caption[256], digit[STRONGEST][12];
     const float *x = et_data_f32(ds->x);
-    float *picture = et_alloc((size_t)(shown * T) * sizeof *picture);
-    double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
+    float *picture = et_alloc_zero((size_t)shown, (size_t)T * sizeof *picture);
+    double *curve = et_alloc_zero((size_t)T, 2 * sizeof *curve);
     et_span spans[STRONGEST];
 
     if (!x || !picture || !curve) {

@@ -96,7 +96,7 @@ static void print_roll(const et_midi *m)
     if (high < 0 || m->end < 1)
         return;
     rows = high - low + 1;
-    roll = et_alloc_zero((size_t)rows * ROLL_WIDTH, sizeof *roll);
+    roll = et_alloc_zero((size_t)rows, ROLL_WIDTH * sizeof *roll);
     for (int64_t i = 0; roll && i < m->n_notes; i++) {
         const et_midi_note *note = &m->notes[i];
         double scale = (double)ROLL_WIDTH / (double)m->end;

@@ -37,7 +37,7 @@ static void table(et_report *r, et_run *const runs[VARIANTS])
                                              "active units without", "active units with",
                                              "pitches right without", "pitches right with"};
     const int64_t rows = et_run_log_rows(runs[0]);
-    double *y = et_alloc_zero((size_t)(4 * VARIANTS * rows) + 1, sizeof *y);
+    double *y = et_alloc_zero((size_t)rows, 4 * VARIANTS * sizeof *y);
     char text[ROWS][COLS][24];
     const char *cells[ROWS * COLS];
     int n = 0;

@@ -197,7 +197,7 @@ static void show_table(critic *c, double hit, double copied)
                                              "copies", "pitch classes", "durations", "intervals"};
     const int64_t S = c->run.styles.n;
     char (*text)[COLS][40] = et_alloc_zero((size_t)S + 1, sizeof *text);
-    const char **cells = et_alloc_zero((size_t)(S * COLS) + 1, sizeof *cells);
+    const char **cells = et_alloc_zero((size_t)S, COLS * sizeof *cells);
 
     printf("%-12s %7s %9s %11s %7s   overlap of histograms with real pieces (of held-out ones with them)\n",
            "style", "pieces", "hit rate", "judge, real", "copies");

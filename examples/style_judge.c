@@ -270,7 +270,7 @@ et_status style_plane(int64_t n, int64_t width, const float *x, double *xy, doub
 {
     const int64_t w = width;
     double *mean = et_alloc_zero((size_t)w + 1, sizeof *mean),
-           *C = et_alloc_zero((size_t)(w * w) + 1, sizeof *C);
+           *C = et_alloc_zero((size_t)w, (size_t)w * sizeof *C);
     double *axis = et_alloc_zero((size_t)w + 1, sizeof *axis),
            *work = et_alloc_zero((size_t)w + 1, sizeof *work), all = 0;
 

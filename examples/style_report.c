@@ -84,8 +84,8 @@ static void learning(et_report *r, const et_run *run)
 void style_report_plane(et_report *r, const style_verdict *v, const et_names *styles)
 {
     const int64_t n = v->n < MOST_POINTS ? v->n : MOST_POINTS;
-    double *xy = et_alloc((size_t)(2 * v->n) * sizeof *xy + 1),
-           *sorted = et_alloc((size_t)(2 * n) * sizeof *sorted + 1);
+    double *xy = et_alloc_zero((size_t)v->n, 2 * sizeof *xy),
+           *sorted = et_alloc_zero((size_t)n, 2 * sizeof *sorted);
     double share[2];
     et_series *s = et_alloc_zero((size_t)styles->n + 1, sizeof *s);
     char caption[CAPTION];
@@ -240,7 +240,7 @@ et_status style_report(et_run *run, const style_data *d, const et_indices *items
     style_report_plane(r, v, styles);
     if (!m->config.discrete_label) {
         const int64_t S = styles->n;
-        int64_t *counts = et_alloc_zero((size_t)(S * S) + 1, sizeof *counts);
+        int64_t *counts = et_alloc_zero((size_t)S, (size_t)S * sizeof *counts);
         for (int64_t i = 0; counts && i < v->n; i++)
             counts[v->truth[i] * S + v->heard[i]]++;
         et_report_section(r, "Styles as the model hears them");

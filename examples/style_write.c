@@ -155,7 +155,7 @@ void style_measure_table(et_report *r, int n, const char *const *names, const st
     static const char *const header[COLS] = {"piece", "notes", "quarters", "key", "clarity of the key",
                                              "range (semitones)", "on the sixteenth grid", "hanging notes"};
     char (*text)[COLS][32] = et_alloc_zero((size_t)n + 1, sizeof *text);
-    const char **cells = et_alloc_zero((size_t)(n * COLS) + 1, sizeof *cells);
+    const char **cells = et_alloc_zero((size_t)n, COLS * sizeof *cells);
 
     for (int i = 0; text && cells && i < n; i++) {
         const style_measures *m = &measures[i];

@@ -52,8 +52,8 @@ static et_status fill(const et_tagger *m, et_tensor *x, tagger_maps *o)
     const size_t steps = (size_t)o->steps;
     o->first = et_alloc_zero(steps, sizeof *o->first);
     o->attention = et_alloc_zero(steps, sizeof *o->attention);
-    o->by_head = et_alloc_zero(steps * (size_t)o->heads, sizeof *o->by_head);
-    o->contributions = et_alloc_zero(steps * (size_t)o->tags, sizeof *o->contributions);
+    o->by_head = et_alloc_zero(steps, (size_t)o->heads * sizeof *o->by_head);
+    o->contributions = et_alloc_zero(steps, (size_t)o->tags * sizeof *o->contributions);
     o->probabilities = et_alloc_zero((size_t)o->tags, sizeof *o->probabilities);
     if (et_error_status())
         return et_error_status();

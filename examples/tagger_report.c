@@ -51,7 +51,7 @@ static et_status spectrogram(const tagger_clip *clip, picture *p)
     if (clip->x->ndim == 3) {
         p->rows = clip->x->shape[1];
         p->cols = clip->x->shape[2];
-        if (!(p->data = et_alloc((size_t)(p->rows * p->cols) * sizeof *p->data)))
+        if (!(p->data = et_alloc_zero((size_t)p->rows, (size_t)p->cols * sizeof *p->data)))
             return et_error_status();
         memcpy(p->data, x, (size_t)(p->rows * p->cols) * sizeof *p->data);
         return ET_OK;
@@ -62,8 +62,8 @@ static et_status spectrogram(const tagger_clip *clip, picture *p)
     if (fe) {
         p->rows = et_front_end_bins(fe);
         p->cols = et_front_end_frames(fe, n);
-        frames = et_alloc_zero((size_t)(p->rows * p->cols), sizeof *frames);
-        p->data = et_alloc_zero((size_t)(p->rows * p->cols), sizeof *p->data);
+        frames = et_alloc_zero((size_t)p->rows, (size_t)p->cols * sizeof *frames);
+        p->data = et_alloc_zero((size_t)p->rows, (size_t)p->cols * sizeof *p->data);
     }
     if (frames && p->data && !et_front_end_run(fe, x, n, frames))
         for (int64_t t = 0; t < p->cols; t++)
@@ -264,8 +264,8 @@ et_status tagger_report_clip(et_report *r, FILE *out, const tagger_data *d, cons
         n = choose_tags(maps, tags);
     et_status status = spectrogram(clip, &c.spectrum);
     c.overlay = et_alloc_zero((size_t)c.spectrum.cols + 1, sizeof *c.overlay);
-    c.curve = et_alloc_zero(2 * (size_t)maps->steps + 1, sizeof *c.curve);
-    c.rows = et_alloc_zero((size_t)(n * maps->steps) + 1, sizeof *c.rows);
+    c.curve = et_alloc_zero((size_t)maps->steps, 2 * sizeof *c.curve);
+    c.rows = et_alloc_zero((size_t)n, (size_t)maps->steps * sizeof *c.rows);
     if (!status)
         status = et_error_status();
     if (!status)
@@ -297,7 +297,7 @@ static const char *number(char buf[24], double x)
 static void tag_table(et_report *r, const tagger_data *d, const tagger_verdict *v)
 {
     static const char *const header[] = {"tag", "items", "ROC-AUC", "average precision"};
-    const char **cells = et_alloc_zero((size_t)v->tags * 4, sizeof *cells);
+    const char **cells = et_alloc_zero((size_t)v->tags, 4 * sizeof *cells);
     char (*text)[3][24] = et_alloc_zero((size_t)v->tags, sizeof *text);
 
     if (cells && text)

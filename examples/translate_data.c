@@ -52,9 +52,9 @@ static translate_data *make(et_wordpiece *words, int64_t n, int64_t S, int64_t T
     }
     *d = (translate_data){.words = words, .vocabulary = translate_vocabulary(words),
                           .marks = translate_marks_of(words), .n = n, .S = S, .T = T};
-    d->source = et_alloc_zero((size_t)(n * S) + 1, size);
+    d->source = et_alloc_zero((size_t)n, (size_t)S * size);
     d->lengths = et_alloc_zero((size_t)n + 1, size);
-    d->target = et_alloc_zero((size_t)(n * T) + 1, size);
+    d->target = et_alloc_zero((size_t)n, (size_t)T * size);
     d->wanted = et_alloc_zero((size_t)n + 1, size);
     d->train.items = et_alloc_zero((size_t)n + 1, size);
     d->valid.items = et_alloc_zero((size_t)n + 1, size);

@@ -75,7 +75,7 @@ et_status translate_judge(const et_encoder_decoder *m, const translate_data *d, 
     double loss = 0;
 
     most = most < items->n ? most : items->n;
-    int32_t *made = et_alloc((size_t)(2 * most * T) * sizeof *made + 1),
+    int32_t *made = et_alloc_zero((size_t)most, 2 * (size_t)T * sizeof *made),
             *truth = made ? made + most * T : NULL;
     if (!made)
         return et_error_status();

@@ -223,7 +223,7 @@ static et_status conclude(const et_cli *cli, et_run *run, const et_encoder_decod
                           const translate_data *d, const char *section, et_translate_options how)
 {
     const int64_t most = et_cli_int(cli, "judge");
-    int32_t *results = et_alloc((size_t)(most * (d->T - 1)) * sizeof *results + 1);
+    int32_t *results = et_alloc_zero((size_t)most, (size_t)(d->T - 1) * sizeof *results);
     translate_verdict v;
     et_status status = results ? translate_judge(m, d, &d->valid, most, &how, &v, results)
                                : et_error_status();

@@ -118,9 +118,9 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
     const genre_inputs inputs = vit_inputs(source);
     int64_t T = vit->config.frames, bins = vit->config.bins, F = vit->config.channels * bins;
     double unit = vit_frame_seconds(kind) > 0 ? vit_frame_seconds(kind) : 1;
-    float *weight = et_alloc((size_t)(vit->rows * vit->cols) * sizeof *weight);
+    float *weight = et_alloc_zero((size_t)vit->rows, (size_t)vit->cols * sizeof *weight);
     float *picture = et_alloc_zero((size_t)T, (size_t)bins * sizeof *picture);
-    double *curve = et_alloc((size_t)(2 * T) * sizeof *curve);
+    double *curve = et_alloc_zero((size_t)T, 2 * sizeof *curve);
     et_scope *scope = et_scope_open();
     et_tensor *input = !scope ? NULL
                        : inputs.read ? inputs.read(inputs.user, &at, 1)
@@ -184,7 +184,7 @@ static void fold_curves(et_report *r, const et_run *run)
                                           "fold"};
     enum { COLUMNS = sizeof columns / sizeof *columns };
     int64_t rows = et_run_log_rows(run);
-    double *y = et_alloc((size_t)(COLUMNS * rows) * sizeof *y + 1);
+    double *y = et_alloc_zero((size_t)rows, COLUMNS * sizeof *y);
 
     for (int c = 0; y && c < COLUMNS; c++)
         if (et_run_log_column(run, columns[c], y + c * rows))

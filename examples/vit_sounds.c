@@ -201,8 +201,8 @@ et_tensor *vit_sounds_read(const void *sounds, const int32_t *index, int64_t n)
 
 et_status vit_sounds_fit(vit_sounds *s, const et_indices *items, float *mean, float *std)
 {
-    float *x = et_alloc((size_t)(VIT_SEGMENT * s->bins) * sizeof *x);
-    double *sum = et_alloc_zero((size_t)(2 * s->bins), sizeof *sum), *squares = sum ? sum + s->bins : NULL;
+    float *x = et_alloc_zero((size_t)s->bins, VIT_SEGMENT * sizeof *x);
+    double *sum = et_alloc_zero((size_t)s->bins, 2 * sizeof *sum), *squares = sum ? sum + s->bins : NULL;
     et_status status = x && sum ? ET_OK : et_error_status();
     const double count = (double)(items->n * VIT_SEGMENT);
 

@@ -128,7 +128,7 @@ static et_status sample_all(const et_style_vae *m, et_tensor *z, const et_style_
     int64_t open = B;
     et_norm_lstm_state state;
     memory mem;
-    int32_t *now = et_alloc((size_t)(3 * B) * sizeof *now);
+    int32_t *now = et_alloc_zero((size_t)B, 3 * sizeof *now);
     bool first = true;
 
     if (!now || et_style_vae_first_state(m, z, &state) != ET_OK) {
@@ -203,7 +203,7 @@ static void extend(const et_style_vae *m, const float *l, int64_t from, double s
 static int64_t search(const et_style_vae *m, et_tensor *z, int64_t width, int64_t most, int32_t *out)
 {
     const int64_t n = et_style_vae_classes(m);
-    int32_t *path = et_alloc((size_t)(6 * width * most) * sizeof *path);
+    int32_t *path = et_alloc_zero((size_t)most, 6 * (size_t)width * sizeof *path);
     int32_t *next = path ? path + 3 * width * most : NULL;
     et_beam_candidate beams[ET_BEAM_MOST], found[ET_BEAM_MOST];
     int64_t n_beams = 1, length = 0;

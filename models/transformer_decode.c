@@ -34,8 +34,8 @@ static et_status cache_begin(const et_encoder_decoder *m, cache *c, et_tensor *m
     const int64_t H = m->config.heads, width = m->config.width / H;
 
     *c = (cache){.rows = memory->shape[0], .most = most};
-    c->self = et_alloc_zero((size_t)(2 * layers), sizeof(et_tensor *));
-    c->cross = et_alloc_zero((size_t)(2 * layers), sizeof(et_tensor *));
+    c->self = et_alloc_zero((size_t)layers, 2 * sizeof(et_tensor *));
+    c->cross = et_alloc_zero((size_t)layers, 2 * sizeof(et_tensor *));
     if (!c->self || !c->cross)
         return et_error_status();
     for (int i = 0; i < layers; i++)
@@ -158,7 +158,7 @@ static int64_t extend(const float *logits, int64_t V, int64_t beams, const doubl
 static et_status search(const et_encoder_decoder *m, cache *c, const et_translate_options *o, int32_t *out)
 {
     const int64_t width = c->rows, most = c->most;
-    int32_t *words = et_alloc((size_t)(2 * width * most) * sizeof *words), now[ET_BEAM_MOST],
+    int32_t *words = et_alloc_zero((size_t)most, 2 * (size_t)width * sizeof *words), now[ET_BEAM_MOST],
             from[ET_BEAM_MOST];
     hypotheses h = {.words = words, .next = words ? words + width * most : NULL, .best = out};
     double log_p[ET_BEAM_MOST] = {0};

@@ -127,7 +127,7 @@ et_status et_init_orthogonal_gates(et_tensor *w, int gates, double gain, et_rng 
     if (!rng)
         rng = et_rng_default();
     const int64_t m = w->shape[0] / gates, n = w->shape[1], k = m < n ? m : n, len = m < n ? n : m;
-    a = et_alloc_zero((size_t)(k * len) + 1, sizeof *a);
+    a = et_alloc_zero((size_t)k, (size_t)len * sizeof *a);
     if (!a)
         return et_error_status();
     for (int g = 0; g < gates && !status; g++) {

@@ -175,7 +175,7 @@ et_status et_optim_arrange(et_optim *o)
             n++;
         }
     }
-    if (!status && !(sums = et_alloc_zero(2 * (size_t)pieces, sizeof *sums)))
+    if (!status && !(sums = et_alloc_zero((size_t)pieces, 2 * sizeof *sums)))
         status = et_error_status();
     if (!status)
         status = move_out(o, blocks, n);

@@ -52,7 +52,7 @@ et_rnn_layer *et_rnn_layer_new(et_module *parent, const char *name, const et_rnn
     if (!c->layers)
         c->layers = 1;
     l->module.release = release;
-    l->weights = et_alloc_zero((size_t)(c->layers * directions(l)), sizeof *l->weights);
+    l->weights = et_alloc_zero((size_t)c->layers, (size_t)directions(l) * sizeof *l->weights);
     et_module_note(&l->module, "%" PRId64 " -> %" PRId64 "%s%s", c->in, et_rnn_layer_width(l),
                    c->bidirectional ? ", two directions" : "", c->layers > 1 ? ", stacked" : "");
     for (int i = 0; l->weights && i < c->layers; i++)

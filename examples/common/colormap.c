@@ -142,7 +142,7 @@ uint8_t *et_matrix_png(int64_t rows, int64_t cols, const float *x, double lo, do
         return NULL;
     if (isnan(lo) || isnan(hi))
         et_finite_range(rows * cols, x, &lo, &hi);
-    pixels = et_alloc((size_t)(rows * cols));
+    pixels = et_alloc_zero((size_t)rows, (size_t)cols);
     if (!pixels)
         return NULL;
     for (int64_t r = 0; r < rows; r++)
@@ -168,7 +168,7 @@ uint8_t *et_tinted_png(int64_t rows, int64_t cols, const float *x, const float *
         return NULL;
     et_finite_range(rows * cols, x, &lo, &hi);
     index = et_alloc((size_t)cols);
-    pixels = et_alloc((size_t)(rows * cols) * (size_t)(scale * scale) * 3);
+    pixels = et_alloc_zero((size_t)(rows * scale), (size_t)(cols * scale) * 3);
     for (int64_t r = 0; index && pixels && r < rows; r++) {
         et_colormap_index(cols, x + (rows - 1 - r) * cols, lo, hi, index);
         for (int64_t p = 0; p < scale * cols * scale; p++) {

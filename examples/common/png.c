@@ -128,7 +128,7 @@ uint8_t *et_png_encode(const et_image *image, size_t *size)
         return NULL;
     bpp = (size_t)bytes_per_pixel(image->kind);
     row = (size_t)image->width * bpp + 1;
-    raw = et_alloc(((size_t)image->height + 1) * row);
+    raw = et_alloc_zero((size_t)image->height + 1, row);
     if (!raw)
         return NULL;
     filter_image(image, bpp, raw, raw + (size_t)image->height * row);

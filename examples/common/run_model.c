@@ -30,7 +30,7 @@ void et_run_report_curves(et_report *r, const et_run *run, const char *train, co
                           const char *label)
 {
     int64_t rows = et_run_log_rows(run);
-    double *y = et_alloc_zero((size_t)(3 * rows) + 1, sizeof *y), *phase = y ? y + 2 * rows : NULL;
+    double *y = et_alloc_zero((size_t)rows, 3 * sizeof *y), *phase = y ? y + 2 * rows : NULL;
     et_mark marks[MARKS];
     char text[MARKS][24];
     int n_marks = 0;

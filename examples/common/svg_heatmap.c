@@ -43,7 +43,7 @@ static uint8_t *picture(const et_heatmap *m, double lo, double hi, bool flip, si
 
     if (group == 1)
         return et_matrix_png(m->rows, m->cols, m->data, lo, hi, flip, m->map, size);
-    mean = et_alloc((size_t)(m->rows * cols) * sizeof *mean);
+    mean = et_alloc_zero((size_t)m->rows, (size_t)cols * sizeof *mean);
     if (!mean)
         return NULL;
     for (int64_t r = 0; r < m->rows; r++)
@@ -63,7 +63,7 @@ static uint8_t *picture(const et_heatmap *m, double lo, double hi, bool flip, si
 /* A tint over the picture, a pixel for each column, as strong as `overlay` says. */
 static et_status put_overlay(et_strbuf *out, const et_heatmap *m, const layout *l)
 {
-    uint8_t *pixels = et_alloc((size_t)m->cols * 4), *png;
+    uint8_t *pixels = et_alloc_zero((size_t)m->cols, 4), *png;
     size_t size;
     et_status status;
 
