@@ -85,24 +85,32 @@ et_status et_folder_names(const char *path, et_names *names)
 
 et_status et_folder_make(const char *dir)
 {
+    enum { TRIES = 100 };
     char *path = et_alloc_string(dir), text[160];
     size_t n = strlen(dir);
     et_status status = ET_OK;
+    int tries = 0;
 
     if (!path)
         return ET_ENOMEM;
     for (size_t i = 1; i <= n && status == ET_OK; i++) {
+        struct stat st;
+
         if (path[i] != '/' && path[i] != '\0')
             continue;
         path[i] = '\0';
-        if (mkdir(path, 0777) != 0) {
-            int why = errno;
-
+        const int why = mkdir(path, 0777) == 0 ? 0 : errno, there = stat(path, &st) == 0;
+        if (why != 0 && !(there && S_ISDIR(st.st_mode))) {
+            /* What was there, empty, may have been taken away meanwhile: then from the beginning. */
+            if (!there && (why == ENOENT || why == EEXIST) && ++tries < TRIES) {
+                path[i] = dir[i];
+                i = 0;
+                continue;
+            }
             if (strerror_r(why, text, sizeof text) != 0)
                 snprintf(text, sizeof text, "error %d", why);
-            if (!et_is_folder(path))
-                status = et_raise(et_errno_status(why), "cannot make the folder %s: %s", path,
-                                  why == EEXIST ? "a file of that name is in the way" : text);
+            status = et_raise(et_errno_status(why), "cannot make the folder %s: %s", path,
+                              why == EEXIST ? "a file of that name is in the way" : text);
         }
         path[i] = dir[i];
     }

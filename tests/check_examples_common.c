@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "datasets/folder.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
 #include "examples/common/run_train.h"
@@ -42,7 +43,7 @@ static void remove_base(void)
 /* base/name, in one of a few buffers that are used in turn. */
 static const char *in_base(const char *name)
 {
-    static char paths[8][256];
+    static char paths[8][512];
     static int next;
 
     next = (next + 1) % 8;
@@ -449,6 +450,50 @@ START_TEST(unused_folders_go)
     ck_assert_int_eq(access(in_base("unused"), F_OK), 0);
     et_run_close(b);
     ck_assert_int_eq(access(in_base("unused"), F_OK), -1);
+
+    /* Nor do the folders above it stay, where they were not there before and hold nothing else. */
+    char name[320] = "";
+    et_run_close(must_open("some/of//b/../a/run", ET_RUN_NEW));
+    ck_assert_int_eq(access(in_base("some"), F_OK), -1);
+    ck_assert_int_eq(mkdir(in_base("mine"), 0777), 0);
+    a = must_open("mine/of/a/run", ET_RUN_NEW);
+    b = must_open("mine/of/b/run", ET_RUN_NEW);
+    et_run_close(a);
+    ck_assert_int_eq(access(in_base("mine/of/a"), F_OK), -1);
+    ck_assert_int_eq(access(in_base("mine/of/b/run"), F_OK), 0);
+    et_run_close(b);
+    ck_assert_int_eq(access(in_base("mine/of"), F_OK), 0); /* b had not made it */
+    ck_assert_int_eq(rmdir(in_base("mine/of")), 0);
+    memset(name, 'x', sizeof name - 1);
+    memcpy(name, "mine/of/", 8);
+    must_fail(name, ET_RUN_NEW, ET_EIO, "cannot make");
+    ck_assert_int_eq(access(in_base("mine/of"), F_OK), -1);
+    ck_assert_int_eq(access(in_base("mine"), F_OK), 0);
+}
+END_TEST
+
+/* So one that was there may be gone when what is below it is made: it is then made, too. */
+START_TEST(folders_go_meanwhile)
+{
+    enum { TIMES = 1000 };
+    char above[512];
+    const pid_t child = fork();
+
+    snprintf(above, sizeof above, "%s", in_base("above"));
+    if (child == 0)
+        for (;;) {
+            mkdir(above, 0777);
+            rmdir(above);
+        }
+    int made = 0;
+    for (int i = 0; i < TIMES; i++) {
+        made += et_folder_make(in_base("above/below")) == ET_OK;
+        rmdir(in_base("above/below"));
+        rmdir(above);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    ck_assert_msg(made == TIMES, "%d of %d: %s", made, (int)TIMES, et_error_message());
 }
 END_TEST
 
@@ -822,6 +867,7 @@ int main(void)
     tcase_add_test(run, run_knows_its_verb);
     tcase_add_test(run, run_knows_its_data);
     tcase_add_test(run, unused_folders_go);
+    tcase_add_test(run, folders_go_meanwhile);
     tcase_add_test(run, run_finds_its_files);
     tcase_add_test(run, run_in_any_folder);
     tcase_add_test(run, stopping_is_no_failure);

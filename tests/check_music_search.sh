@@ -413,6 +413,8 @@ mkdir few
 printf 'wav,genre,caption\n' > few/clips.csv
 misuse "no items" train --data few --out unmade
 expect "leaves no folder without a run" test ! -e unmade
+misuse "no items" train --data few --out unmade/below/it
+expect "nor those above it" test ! -e unmade
 cp corpus/best.safetensors overwritten
 misuse "no items" train --data few --out corpus --overwrite
 expect "the old run is there" cmp overwritten corpus/best.safetensors

@@ -173,6 +173,39 @@ static et_status refuse(et_run *run, const et_cli *cli)
                     run->dir, run->rows, et_plural(run->rows), resumes ? "--resume to go on with it, " : "");
 }
 
+/* The length of the shortest beginning of a path that is not there, of those that end at a '/' or with it. */
+static size_t first_missing(char *dir)
+{
+    struct stat st;
+
+    for (size_t n = 1;; n++) {
+        const char after = dir[n];
+
+        if (after && after != '/')
+            continue;
+        dir[n] = '\0';
+        const bool there = stat(dir, &st) == 0;
+        dir[n] = after;
+        if (!there || !after)
+            return n;
+    }
+}
+
+/* Takes the folders away that were not there before, but those that have something in them by now (which
+ * rmdir leaves), the lowest first. */
+static void remove_folders(et_run *run)
+{
+    for (size_t n = strlen(run->dir); run->made && n >= run->made; n--) {
+        const char after = run->dir[n];
+
+        if (after && after != '/')
+            continue;
+        run->dir[n] = '\0';
+        rmdir(run->dir);
+        run->dir[n] = after;
+    }
+}
+
 /* Of a log that is damaged what stands before is kept: only pages show it. Who goes on with the run writes a
  * new one in its place, where that can be done. */
 static et_status take_log(et_run *run, et_run_mode mode)
@@ -198,9 +231,12 @@ static et_status open_run(et_run *run, et_run_mode mode, const et_cli *cli)
     const bool there = stat(run->dir, &st) == 0;
     if (mode == ET_RUN_READ && !there)
         return et_raise(ET_EIO, "%s: %s", run->dir, strerror(errno));
-    if (mode != ET_RUN_READ && et_folder_make(run->dir) != ET_OK)
+    if (mode != ET_RUN_READ && !there)
+        run->made = first_missing(run->dir);
+    if (mode != ET_RUN_READ && et_folder_make(run->dir) != ET_OK) {
+        remove_folders(run);
         return et_error_status();
-    run->made = mode != ET_RUN_READ && !there;
+    }
     if (mode != ET_RUN_READ && (run->lock = et_os_lock_folder(run->dir)) == ET_OS_LOCKED)
         return et_raise(ET_EINVAL, "%s: another process is writing a run there", run->dir);
     has = holds_run(run->dir);
@@ -248,15 +284,15 @@ et_run *et_run_open(const et_cli *cli, const char *dir, et_run_mode mode)
     return run;
 }
 
-/* The folder that was made for a run goes again if nothing came into it (rmdir leaves what has files): while
- * the lock keeps others from it, and unless another stands in its place by now. */
-static void remove_unused(const et_run *run)
+/* The folder that was made for a run goes again if nothing came into it, and those above it: while the lock
+ * keeps others from it, and unless another stands in its place by now. */
+static void remove_unused(et_run *run)
 {
     struct stat locked, there;
 
     if (run->made && run->lock >= 0 && fstat(run->lock, &locked) == 0 && stat(run->dir, &there) == 0 &&
         locked.st_dev == there.st_dev && locked.st_ino == there.st_ino)
-        rmdir(run->dir);
+        remove_folders(run);
 }
 
 void et_run_close(et_run *run)

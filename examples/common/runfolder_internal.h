@@ -14,7 +14,8 @@ struct et_run {
     et_strbuf log;           /* the whole log */
     char *log_damage;        /* why not, or NULL */
     int64_t rows, last_epoch;
-    bool made;     /* the folder was not there before; it goes again, but none above it, if it stays empty */
+    size_t made;   /* so long is the first part of dir that was not there before; it goes again, with what is
+                    * below it, if nothing comes into it; 0: all was there */
     bool replaces; /* an old run, which goes when config.json is written */
     int lock;      /* of the folder, by a descriptor; negative: none */
 };
