@@ -57,7 +57,8 @@ static void help(void)
            "                 or of style: style/paper, style/gru, each also -half\n"
            "                 or of pairs: pairs/clap-small, mulan-small, htsat, cnn14, resnet50, compact\n"
            "                 or of tagger: tagger/spec-att, -bf16, tagger/raw-cnn-l, tagger/sample-cnn\n"
-           "  --save FILE    write that model's weights, input and results (safetensors)\n"
+           "  --save FILE    write that model's weights, input and results (safetensors): of rnn,\n"
+           "                 of others with --serve\n"
            "  --isa NAME     kernels to use: generic, sse2, avx2, avx512, neon\n"
            "  --json         print one JSON object\n"
            "  --peak         print the peak in GFLOP/s and core-to-core nanoseconds, and nothing else\n"
@@ -115,6 +116,12 @@ static int failed(void)
     return 1;
 }
 
+static int unwritten(void)
+{
+    fprintf(stderr, "etude-bench: writing the results failed\n");
+    return 1;
+}
+
 /* Where the names of --model are known, audio/... apart. */
 static const struct {
     bool (*has)(const char *model);
@@ -149,7 +156,7 @@ int main(int argc, char **argv)
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(a, "--help")) {
             help();
-            return 0;
+            return fflush(stdout) ? unwritten() : 0;
         } else if (!strcmp(a, "--json")) {
             o.json = true;
         } else if (!strcmp(a, "--brief")) {
@@ -188,6 +195,8 @@ int main(int argc, char **argv)
         o.model = "gtzan/gru";
     if (o.model && !(serve && is_audio(o.model)) && place_of(o.model) == N_MODELS)
         return wrong("no such model: ", o.model);
+    if (o.save && !serve && !(o.model && bench_rnn_has(o.model)))
+        return wrong("--save goes with --serve or a --model of rnn", "");
     if (et_set_num_threads(o.threads) || (isa && et_set_isa(isa))) {
         fprintf(stderr, "etude-bench: %s\n", et_error_message());
         return 2;
@@ -198,7 +207,7 @@ int main(int argc, char **argv)
     }
     if (peak) {
         printf("%.1f %.0f\n", bench_peak(o.threads), bench_round_trip());
-        return 0;
+        return fflush(stdout) ? unwritten() : 0;
     }
 
     bench_report r;
@@ -208,9 +217,5 @@ int main(int argc, char **argv)
             good = workloads[i].run(&r, &o);
     if (!good)
         return failed();
-    if (!bench_report_end(&r)) {
-        fprintf(stderr, "etude-bench: writing the results failed\n");
-        return 1;
-    }
-    return 0;
+    return bench_report_end(&r) ? 0 : unwritten();
 }

@@ -231,10 +231,11 @@ tests/samples.stamp: tests/need_samples.awk autograd/ops.def $(op_sources) autog
 
 include tests/mutation/local.mk
 
-script_tests = tests/check_docs.sh tests/check_genre_rnn.sh tests/check_genre_vit.sh tests/check_headers.sh tests/check_music_data.sh tests/check_music_search.sh tests/check_music_tagger.sh tests/check_style_program.sh \
+script_tests = tests/check_bench.sh tests/check_docs.sh tests/check_genre_rnn.sh tests/check_genre_vit.sh tests/check_headers.sh tests/check_music_data.sh tests/check_music_search.sh tests/check_music_tagger.sh tests/check_style_program.sh \
 	tests/check_translate_toy.sh
 
 TESTS += $(check_PROGRAMS) $(script_tests)
+tests/check_bench.log: bench/etude-bench$(EXEEXT)
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = $(SHELL)
 AM_TESTS_ENVIRONMENT = \
