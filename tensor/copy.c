@@ -294,7 +294,7 @@ static bool close_pair(const char *pa, const char *pb, int64_t i, void *user)
     (void)i;
     if (isnan(x) || isnan(y))
         return c->equal_nan && isnan(x) && isnan(y);
-    return x == y || fabs(x - y) <= c->atol + c->rtol * fabs(y);
+    return x == y || (!isinf(y) && fabs(x - y) <= c->atol + c->rtol * fabs(y)); /* inf <= inf says nothing */
 }
 
 static bool equal_pair(const char *pa, const char *pb, int64_t i, void *user)

@@ -192,7 +192,7 @@ et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const
 /* --- comparing and printing -------------------------------------------------- */
 
 /** True if shapes agree and |a - b| <= atol + rtol |b| everywhere (NaN equals NaN
- *  when equal_nan). */
+ *  when equal_nan; an infinity is close to itself alone). */
 bool et_allclose(const et_tensor *a, const et_tensor *b, double rtol, double atol, bool equal_nan);
 /** True if dtype, shape and every bit agree. */
 bool et_equal(const et_tensor *a, const et_tensor *b);

@@ -74,7 +74,7 @@ MISUSE_TABLE(making, MAKING)
     X(et_get(f.x, i20), ET_EINVAL, "index 2 of dimension 0")                                               \
     X(et_get(f.x, neg), ET_EINVAL, "index -1 of dimension 0")                                              \
     X(et_get(f.none, i00), ET_EINVAL, "index 0 of dimension 0 is outside [0, 3]")                          \
-    X(et_get(f.x, NULL), ET_EINVAL, "outside")                                                             \
+    X(et_get(f.x, NULL), ET_EINVAL, "index -1 of dimension 0 is outside")                                  \
     X(et_get(NULL, i00), ET_EINVAL, "NULL")                                                                \
     X(et_set(f.x, i13, 1), ET_EINVAL, "index 3 of dimension 1")                                            \
     X(et_set(NULL, i00, 1), ET_EINVAL, "NULL")                                                             \

@@ -17,6 +17,7 @@ check_PROGRAMS += \
 	tests/check_clap_laion \
 	tests/check_collection \
 	tests/check_conv \
+	tests/check_copy \
 	tests/check_corpora \
 	tests/check_corpus \
 	tests/check_csv \
@@ -107,6 +108,7 @@ tests_check_clap_LDADD = $(TEST_LDADD)
 tests_check_clap_laion_LDADD = $(TEST_LDADD)
 tests_check_collection_LDADD = $(TEST_LDADD)
 tests_check_conv_LDADD = $(TEST_LDADD)
+tests_check_copy_LDADD = $(TEST_LDADD)
 tests_check_corpora_LDADD = $(TEST_LDADD)
 tests_check_corpus_LDADD = $(TEST_LDADD)
 tests_check_csv_LDADD = $(TEST_LDADD)
