@@ -45,6 +45,8 @@ MUTATION_SUITES = \
 	nn/optim_swats.c=@check_optim \
 	nn/pairs.c=@check_train,@check_optim \
 	nn/state.c=@check_module,@check_optim,@check_train \
+	tensor/copy.c=@check_misuse,@check_copy \
+	tensor/iter.c=@check_copy \
 	tensor/kernels/attention.h=@check_kernel_rows \
 	tensor/kernels/rows.h=@check_kernel_rows,softmax,log_softmax,layer_norm \
 	tensor/npy.c=@check_npy \
@@ -54,11 +56,12 @@ MUTATION_SUITES = \
 	tensor/scope.c=@check_scopes,@check_autograd,@check_tape,@check_remake \
 	tensor/wire.c=@check_npy,@check_safetensors
 mutation_suites = \
-	tests/check_autograd.$(OBJEXT) tests/check_files.$(OBJEXT) tests/check_kernel_rows.$(OBJEXT) \
-	tests/check_metrics.$(OBJEXT) tests/check_module.$(OBJEXT) tests/check_npy.$(OBJEXT) \
-	tests/check_optim.$(OBJEXT) tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) \
-	tests/check_remake.$(OBJEXT) tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
-	tests/check_search.$(OBJEXT) tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT)
+	tests/check_autograd.$(OBJEXT) tests/check_copy.$(OBJEXT) tests/check_files.$(OBJEXT) \
+	tests/check_kernel_rows.$(OBJEXT) tests/check_metrics.$(OBJEXT) tests/check_misuse.$(OBJEXT) \
+	tests/check_module.$(OBJEXT) tests/check_npy.$(OBJEXT) tests/check_optim.$(OBJEXT) \
+	tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) \
+	tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) tests/check_search.$(OBJEXT) \
+	tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT)
 endif
 
 # Ops whose derivatives are elementwise kernels.
