@@ -255,6 +255,27 @@ START_TEST(confusion_tells_its_shares)
 }
 END_TEST
 
+/* Names of neighbouring spans stand beside each other; axes that count rows and columns have no fractions. */
+START_TEST(heatmap_can_be_read)
+{
+    static const float x[20 * 20];
+    const et_span spans[] = {{12, 13, "1"}, {10, 11, "2"}, {2, 3, "3"}, {11, 12, "4"}, {11, 12, "5"}};
+    et_strbuf b = ET_STRBUF_INIT;
+    et_heatmap h = {.rows = 20, .cols = 20, .data = x, .spans = spans, .n_spans = 5};
+
+    ck_assert_int_eq(et_svg_heatmap(&b, &h), ET_OK);
+    ck_assert(strstr(b.data, ">3<") && strstr(b.data, ">2<") && strstr(b.data, ">4, 5<"));
+    ck_assert_ptr_nonnull(strstr(b.data, ">15<"));
+    ck_assert_ptr_null(strstr(b.data, ">2.5<"));
+    et_strbuf_free(&b);
+    h.cols = 400;
+    h.rows = 1;
+    ck_assert_int_eq(et_svg_heatmap(&b, &h), ET_OK);
+    ck_assert(strstr(b.data, ">2, 4, 5, 1<") && strstr(b.data, ">3<"));
+    et_strbuf_free(&b);
+}
+END_TEST
+
 START_TEST(chart_misuse)
 {
     et_strbuf b = ET_STRBUF_INIT;
@@ -482,6 +503,7 @@ int main(void)
     tcase_add_test(tc, bars_are_to_scale);
     tcase_add_test(tc, wide_letters_have_room);
     tcase_add_test(tc, confusion_tells_its_shares);
+    tcase_add_test(tc, heatmap_can_be_read);
     tcase_add_test(tc, chart_misuse);
     tcase_add_test(tc, report_is_well_formed_and_alone);
     tcase_add_test(tc, pictures_that_follow_sound);

@@ -73,7 +73,7 @@ et_status et_svg_confusion(et_strbuf *out, int k, const char *const *names, cons
 /* A stretch of the x axis, marked above the picture. */
 typedef struct et_span {
     double from, to;
-    const char *name; /* short: "1" */
+    const char *name; /* short: "1"; those that are too close together become "1, 2" */
 } et_span;
 
 typedef struct et_heatmap {

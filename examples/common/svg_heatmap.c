@@ -8,6 +8,7 @@
 
 #include "examples/common/markup.h"
 #include "examples/common/png.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 
 enum { STRIP = 18, SCALE_WIDTH = 12, MOST_COLS = 2048 };
@@ -140,17 +141,55 @@ static void put_names(et_strbuf *out, const char *const *names, int64_t n, const
     }
 }
 
+/* Both ends of a span in the picture; false if it lies outside. */
+static bool span_at(const et_span *span, const layout *l, double *a, double *b)
+{
+    *a = et_axis_at(&l->x, fmin(fmax(span->from, l->x.lo), l->x.hi));
+    *b = et_axis_at(&l->x, fmin(fmax(span->to, l->x.lo), l->x.hi));
+    return *b > *a;
+}
+
+/* Of the named spans the one whose middle comes next to the right of `at`, or there behind spans[before]; -1:
+ * there is none. *at becomes its middle. */
+static int next_name(const et_heatmap *m, const layout *l, double *at, int before)
+{
+    int next = -1;
+    double a, b, least = INFINITY;
+
+    for (int i = 0; i < m->n_spans; i++)
+        if (m->spans[i].name && span_at(&m->spans[i], l, &a, &b)) {
+            const double middle = (a + b) / 2;
+            if ((middle > *at || (middle >= *at && i > before)) && middle < least) {
+                least = middle;
+                next = i;
+            }
+        }
+    *at = least;
+    return next;
+}
+
+/* Spans, and their names above them: those that would stand over each other as one text. */
 static void put_spans(et_strbuf *out, const et_heatmap *m, const layout *l)
 {
-    for (int i = 0; i < m->n_spans; i++) {
-        double a = et_axis_at(&l->x, fmin(fmax(m->spans[i].from, l->x.lo), l->x.hi));
-        double b = et_axis_at(&l->x, fmin(fmax(m->spans[i].to, l->x.lo), l->x.hi));
+    enum { FONT = 11 };
+    double a, b, at = -INFINITY, first, last;
+    char text[128];
 
-        if (!(b > a))
-            continue;
-        et_svg_rect(out, "e-f1", a, l->top - 5, b - a, 4);
-        if (m->spans[i].name)
-            et_svg_text(out, "e-small e-strong", (a + b) / 2, l->top - 8, "middle", 0, m->spans[i].name);
+    for (int i = 0; i < m->n_spans; i++)
+        if (span_at(&m->spans[i], l, &a, &b))
+            et_svg_rect(out, "e-f1", a, l->top - 5, b - a, 4);
+    int i = next_name(m, l, &at, -1);
+    while (i >= 0) {
+        snprintf(text, sizeof text, "%.*s", et_text_cut(m->spans[i].name, 60), m->spans[i].name);
+        for (first = last = at; (i = next_name(m, l, &at, i)) >= 0; last = at) {
+            const char *name = m->spans[i].name;
+            const size_t n = strlen(text);
+            if ((first + last + et_text_width(text, FONT)) / 2 + 4 <= at - et_text_width(name, FONT) / 2)
+                break;
+            if (n + strlen(name) + 3 < sizeof text)
+                snprintf(text + n, sizeof text - n, ", %s", name);
+        }
+        et_svg_text(out, "e-small e-strong", (first + last) / 2, l->top - 8, "middle", 0, text);
     }
 }
 
@@ -223,8 +262,8 @@ static double arrange(const et_heatmap *m, layout *l, double lo, double hi)
     l->y.hi = m->y0 < m->y1 ? m->y1 : (double)m->rows;
     l->scale.lo = lo;
     l->scale.hi = hi > lo ? hi : lo + 1;
-    et_axis_ticks(&l->x, 8, false);
-    et_axis_ticks(&l->y, 6, false);
+    et_axis_ticks(&l->x, 8, !(m->x0 < m->x1));
+    et_axis_ticks(&l->y, 6, !(m->y0 < m->y1));
     et_axis_ticks(&l->scale, 5, false);
     l->left = (m->y_label ? 26 : 4) + (m->row_names ? names : et_axis_text_width(&l->y)) + 10;
     l->left = fmax(l->left, m->left_room);
