@@ -83,9 +83,13 @@ static et_status read_part(const et_cli *cli, int64_t rate, et_audio *a, const f
     last = end > 0 ? (int64_t)(end * (double)rate) : a->samples->shape[1];
     if (last > a->samples->shape[1])
         last = a->samples->shape[1];
-    if (first >= last)
-        return et_raise(ET_EINVAL, "%s: nothing is left from --begin %g to --end %g: it lasts %.2f s", path,
-                        begin, end, (double)a->samples->shape[1] / (double)rate);
+    if (first >= last) {
+        char to[48] = " on";
+        if (end > 0)
+            snprintf(to, sizeof to, " to --end %g", end);
+        return et_raise(ET_EINVAL, "%s: nothing is left from --begin %g%s: it lasts %.2f s", path, begin, to,
+                        (double)a->samples->shape[1] / (double)rate);
+    }
     *samples = et_data_f32(a->samples) + first;
     *n = last - first;
     return ET_OK;

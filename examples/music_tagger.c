@@ -196,11 +196,11 @@ static int explain(et_cli *cli)
 static et_status find_tag(const et_cli *cli, const char *option, const tagger_data *d, int64_t *tag)
 {
     const char *name = et_cli_text(cli, option);
+    char all[400];
 
     *tag = et_names_find(&d->ds->tag_names, name);
-    return *tag >= 0 ? ET_OK : et_raise(ET_EINVAL,
-                                        "the model knows no tag %s: --tag and --against name two that it "
-                                        "knows", name);
+    return *tag >= 0 ? ET_OK : et_raise(ET_EINVAL, "--%s: the run does not know %s; it knows %s", option,
+                                        name, et_text_list(all, sizeof all, &d->ds->tag_names));
 }
 
 /* The item of an option, by name. */

@@ -46,16 +46,11 @@ void style_close(style_reading *s)
 
 int32_t style_number(const et_names *styles, const char *name)
 {
-    char all[NAMES] = "";
+    char all[NAMES];
     const int64_t k = et_names_find(styles, name);
 
-    if (k >= 0)
-        return (int32_t)k;
-    for (int64_t i = 0; i < styles->n; i++) {
-        const size_t at = strlen(all);
-        snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", styles->items[i]);
-    }
-    return et_raise(ET_EINVAL, "--style: the run does not know %s; it knows %s", name, all);
+    return k >= 0 ? (int32_t)k : et_raise(ET_EINVAL, "--style: the run does not know %s; it knows %s", name,
+                                          et_text_list(all, sizeof all, styles));
 }
 
 et_style_sampling style_sampling_of(const et_cli *cli)

@@ -486,6 +486,12 @@ START_TEST(text_columns)
     ck_assert_int_eq(et_text_cut("\xC3\xA9", 1), 0);
     ck_assert_int_eq(et_text_cut("", 5), 0);
     ck_assert_int_eq(et_text_cut("\xA0\xA0\xA0\xA0\xA0\xA0", 5), 5); /* no UTF-8 */
+    char *names[] = {(char *)"a", (char *)"bc", (char *)"a longer one"};
+    ck_assert_str_eq(et_text_list(text, 8, &(et_names){.n = 2, .items = names}), "a, bc");
+    ck_assert_str_eq(et_text_list(text, 8, &(et_names){.n = 3, .items = names}), "a, ...");
+    ck_assert_str_eq(et_text_list(text, 16, &(et_names){.n = 3, .items = names}), "a, bc, ...");
+    ck_assert_str_eq(et_text_list(text, 8, &(et_names){.n = 1, .items = names + 2}), "...");
+    ck_assert_str_eq(et_text_list(text, 8, &(et_names){.n = 0}), "");
     ck_assert_str_eq(et_plural(0), "s");
     ck_assert_str_eq(et_plural(1), "");
 }

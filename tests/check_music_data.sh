@@ -261,7 +261,7 @@ misuse "spectrogram needs --out" spectrogram song.wav
 misuse "--zoom 17: outside 1 .. 16" spectrogram song.wav -o x.png --zoom 17
 misuse "jazz.00054.wav: truncated" spectrogram tree/jazz/jazz.00054.wav -o x.png
 misuse "empty.wav: the file is empty" spectrogram tree/jazz/empty.wav -o x.png
-misuse "nothing is left from --begin 9" spectrogram song.wav -o x.png --begin 9
+misuse "nothing is left from --begin 9 on: it lasts" spectrogram song.wav -o x.png --begin 9
 misuse "nothing is left from --begin 1 to --end 0.5" spectrogram song.wav -o x.png --begin 1 --end 0.5
 misuse "too few for a frame of vit129" spectrogram "$fixtures/audio/s16.wav" -o x.png --front-end vit129
 misuse "nowhere: cannot open" info nowhere

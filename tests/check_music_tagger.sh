@@ -123,7 +123,7 @@ expect "both tags" says '^quiet: .* in its half'
 expect "its sound" grep -q 'src="data:audio/wav;base64,' pieces/splice.html
 expect "two clips by name" run splice --out pieces --first classical.00004.0 --second metal.00004.0
 misuse "no item is called" splice --out pieces --first nobody
-misuse "the model knows no tag" splice --out pieces --tag nothing
+misuse "--tag: the run does not know nothing; it knows " splice --out pieces --tag nothing
 misuse "no items in the split" eval --out pieces --split summer
 misuse "no item is called" explain --out pieces --item nobody
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "examples/common/colormap.h"
 
@@ -110,6 +111,24 @@ int et_text_cut(const char *text, int room)
         if (begins(text[n - i]))
             return n - i;
     return n; /* this is no UTF-8 */
+}
+
+const char *et_text_list(char *out, size_t size, const et_names *names)
+{
+    static const char more[] = ", ...";
+    size_t at = 0;
+
+    out[0] = '\0';
+    for (int64_t i = 0; i < names->n; i++) {
+        const size_t need = strlen(names->items[i]) + (i ? 2 : 0);
+        if (at + need + (i < names->n - 1 ? sizeof more : 1) > size) {
+            snprintf(out + at, size - at, "%s", i ? more : more + 2);
+            break;
+        }
+        snprintf(out + at, size - at, "%s%s", i ? ", " : "", names->items[i]);
+        at += need;
+    }
+    return out;
 }
 
 const char *et_plural(int64_t n) { return n == 1 ? "" : "s"; }

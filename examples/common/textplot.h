@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "datasets/dataset.h"
 #include "tensor/strbuf.h"
 
 /** Appends a curve as one row of `width` characters, without a newline: the largest of the
@@ -21,6 +22,10 @@ et_status et_text_matrix(et_strbuf *out, int64_t rows, int64_t cols, const float
 
 /** How many bytes of a text to take where there is room for so many: no character of UTF-8 is cut in two. */
 int et_text_cut(const char *text, int room);
+
+/** Names with commas between, for a message; where there is no room for all, the first and "...". Returns
+ *  out, of 8 bytes or more. */
+const char *et_text_list(char *out, size_t size, const et_names *names);
 
 /** What is put behind the name of n things: "s", but of one nothing. */
 const char *et_plural(int64_t n);
