@@ -161,17 +161,20 @@ static et_status begin_epoch(void *user, int64_t epoch)
     return et_batches_start(j->batches, epoch);
 }
 
+/* How often the bands of a spectrum stand in a frame: with their changes. */
+static int64_t channels(const genre_prep *prep) { return 1 + prep->flux + prep->roughness; }
+
 /* Crops, moves, mixes and smooths a batch; targets [B, K] are probabilities then. */
 static et_tensor *augment(job *j, et_batch *b)
 {
     int64_t crop = et_cli_int(j->cli, "crop"), T = b->x->shape[1];
     double smoothing = et_cli_real(j->cli, "smoothing"), mixup = et_cli_real(j->cli, "mixup");
     const double shift = et_cli_real(j->cli, "feature-shift");
-    const int64_t bands = et_cli_int(j->cli, "shift"), channels = 1 + j->prep.flux + j->prep.roughness;
+    const int64_t bands = et_cli_int(j->cli, "shift");
 
     if (crop > 0 && crop < T)
         b->x = et_augment_crop(b->x, b->lengths, crop, &j->augment);
-    if (bands > 0 && b->x && et_augment_transpose(b->x, b->lengths, channels, bands, &j->augment))
+    if (bands > 0 && b->x && et_augment_transpose(b->x, b->lengths, channels(&j->prep), bands, &j->augment))
         return NULL;
     if (shift > 0 && b->x && et_augment_feature_shift(b->x, b->lengths, shift, &j->augment))
         return NULL;
@@ -328,31 +331,29 @@ static et_status refuse_of_attention(const et_cli *cli)
 /* A run that is gone on with says how its data was prepared. */
 static et_status load(job *j)
 {
-    const et_json_value *config = j->run ? et_run_config(j->run) : NULL;
+    const et_json_value *config = et_run_config(j->run);
 
     if (choose_data(j->cli, &j->kind) || refuse_of_attention(j->cli))
         return et_error_status();
     if (j->kind == GENRE_SEGMENTS && et_cli_given(j->cli, "shift") && et_cli_int(j->cli, "shift") > 0)
         return et_raise(ET_EINVAL, "--shift is for spectra: the features of segments are no bands");
-    if (genre_prep_read(config, j->run ? et_run_path(j->run, ET_RUN_CONFIG) : NULL, j->kind, &j->prep) ||
+    if (genre_prep_read(config, et_run_path(j->run, ET_RUN_CONFIG), j->kind, &j->prep) ||
         (!config && choose_colour(j->cli, j->kind, &j->prep)))
         return et_error_status();
     genre_source from = {j->kind, et_cli_text(j->cli, "data"), et_cli_int(j->cli, "songs")};
     return genre_load_train(&from, &j->prep, &j->ds, &j->train_items, &j->valid_items);
 }
 
-/* The run folder and the data. A run that is gone on with says what its data is; a new one
- * touches the folder only when the data has been read. */
+/* The run folder, which says what the data of a run is that is gone on with, and the data. */
 static et_status open_job(job *j)
 {
-    bool resume = et_cli_flag(j->cli, "resume");
-
-    if (!resume && load(j))
+    if (!(j->run = et_run_for_training(j->cli)) || load(j) ||
+        recipe_defaults(j->cli, j->kind, &j->prep, et_run_config(j->run)))
         return et_error_status();
-    j->run = et_run_for_training(j->cli);
-    if (!j->run || (resume && load(j)) ||
-        recipe_defaults(j->cli, j->kind, &j->prep, resume ? et_run_config(j->run) : NULL))
-        return et_error_status();
+    const int64_t shift = et_cli_int(j->cli, "shift"), bands = j->ds->x->shape[2] / channels(&j->prep);
+    if (shift >= bands && shift > 0)
+        return et_raise(ET_EINVAL, "--shift %lld: the spectra have %lld bands", (long long)shift,
+                        (long long)bands);
     return et_interrupt_catch();
 }
 

@@ -100,16 +100,6 @@ void search_captions_free(search_captions *c)
     }
 }
 
-et_status search_captions_open(et_cli *cli, et_status (*prepare)(void *job), void *job, et_run **run)
-{
-    const bool resume = et_cli_flag(cli, "resume");
-    et_status status = resume ? ET_OK : prepare(job);
-
-    if (!status && !(*run = et_run_for_training(cli)))
-        status = et_error_status();
-    return !status && resume ? prepare(job) : status;
-}
-
 /* --- tokens ---------------------------------------------------------------------------------------- */
 
 et_wordpiece *search_captions_words(const search_captions *c, const char *path, int64_t size)

@@ -23,11 +23,6 @@ typedef struct search_captions {
 et_status search_captions_read(const et_cli *cli, search_captions *out);
 void search_captions_free(search_captions *c);
 
-/* The run folder of a training, after `prepare`, which reads the data and builds what is trained: a fault of
- * these is told of before a folder is made. A run that is gone on with says what to prepare and comes first.
- * What was opened stays in *run after a failure, too. */
-et_status search_captions_open(et_cli *cli, et_status (*prepare)(void *job), void *job, et_run **run);
-
 /* A vocabulary file's tokeniser (path NULL: one of `size` pieces learned from the captions),
  * with all special tokens. */
 et_wordpiece *search_captions_words(const search_captions *c, const char *path, int64_t size);

@@ -250,9 +250,8 @@ static et_status defaults(et_cli *cli)
 }
 
 /* Data and model. */
-static et_status prepare(void *user)
+static et_status prepare(job *j)
 {
-    job *j = user;
     et_cli *cli = j->cli;
 
     if (defaults(cli) || search_check_weights(cli))
@@ -303,7 +302,7 @@ int search_match(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    et_status status = search_captions_open(cli, prepare, &j, &j.run);
+    et_status status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
 
     if (!status && !(status = et_interrupt_catch()))
         status = match_job(&j, &result);

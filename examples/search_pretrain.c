@@ -354,9 +354,8 @@ static et_status make_model(job *j)
 }
 
 /* Data and model. */
-static et_status prepare(void *user)
+static et_status prepare(job *j)
 {
-    job *j = user;
     et_cli *cli = j->cli;
 
     if (defaults(cli) || search_captions_read(cli, &j->captions))
@@ -395,7 +394,7 @@ int search_pretrain(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    et_status status = search_captions_open(cli, prepare, &j, &j.run);
+    et_status status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
 
     if (!status && !(status = et_interrupt_catch()))
         status = pretrain_job(&j, &result);

@@ -410,16 +410,12 @@ static et_status check_options(et_cli *cli, et_run *run)
     return et_error_status();
 }
 
-/* The run folder and the data. A fault of the options is told of before a folder is touched; a run that is
- * gone on with says what they are. */
+/* The run folder, which says what the options are of a run that is gone on with, and the data. */
 static et_status open_job(job *j)
 {
     et_cli *cli = j->cli;
-    const bool resume = et_cli_flag(cli, "resume");
 
-    if (!resume && check_options(cli, NULL))
-        return et_error_status();
-    if (!(j->run = et_run_for_training(cli)) || (resume && check_options(cli, j->run)) ||
+    if (!(j->run = et_run_for_training(cli)) || check_options(cli, j->run) ||
         !(j->data = search_open_data(cli, j->run, NULL)))
         return et_error_status();
     /* Towers may meet other tags, which are words to them; a classifier is of its own. */

@@ -109,28 +109,31 @@ int style_verb_collapse(et_cli *cli)
     et_status status = defaults(cli);
     const style_source from = style_source_of(cli);
 
+    for (int v = 0; !status && v < VARIANTS; v++) {
+        et_strbuf dir = ET_STRBUF_INIT;
+        et_strbuf_printf(&dir, "%s/%s", et_cli_text(cli, "out"), folders[v]);
+        runs[v] = dir.failed ? NULL : et_run_open(cli, dir.data, mode);
+        status = runs[v] ? ET_OK : dir.failed ? ET_ENOMEM : et_error_status();
+        et_strbuf_free(&dir);
+    }
     if (!status)
         status = style_data_load(&from, &d);
     if (!status)
         status = et_interrupt_catch();
     for (int v = 0; !status && !result.interrupted && v < VARIANTS; v++) {
-        et_strbuf dir = ET_STRBUF_INIT;
         et_style_vae *model = NULL;
-        et_strbuf_printf(&dir, "%s/%s", et_cli_text(cli, "out"), folders[v]);
-        runs[v] = dir.failed ? NULL : et_run_open(cli, dir.data, mode);
-        status = runs[v] ? et_cli_default(cli, "mu-forcing", v ? "per-dim" : "none") : et_error_status();
+        status = et_cli_default(cli, "mu-forcing", v ? "per-dim" : "none");
         if (!status)
-            printf("%s mu-forcing: %s\n", folders[v], dir.data);
+            printf("%s mu-forcing: %s\n", folders[v], et_run_dir(runs[v]));
         if (!status)
             status = style_train(cli, runs[v], &d, false, &model, &result);
         if (model)
             et_module_free(&model->module);
-        et_strbuf_free(&dir);
     }
     if (!status && !result.interrupted)
         status = show(cli, runs);
-    et_run_close(runs[0]);
-    et_run_close(runs[1]);
+    for (int v = VARIANTS - 1; v >= 0; v--) /* the folder around both was made with the first */
+        et_run_close(runs[v]);
     style_data_free(&d);
     return et_run_exit(NULL, cli, status, &result);
 }

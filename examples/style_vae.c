@@ -49,24 +49,16 @@ static et_status conclude(et_run *run, const style_data *d, const et_style_vae *
     return status;
 }
 
-/* A run that is gone on with says what its data is;
- * a new one touches its folder only when the data has been read. */
 static int train(et_cli *cli)
 {
     const bool resume = et_cli_flag(cli, "resume");
     et_style_vae *model = NULL;
     et_train_result result = {0};
     style_data d = {0};
-    et_run *run = NULL;
-    et_status status = resume ? ET_OK : style_recipe_defaults(cli);
+    et_run *run = et_run_for_training(cli); /* which says what the data is of one that is gone on with */
+    et_status status = run ? style_recipe_defaults(cli) : et_error_status();
 
-    if (!status && !resume)
-        status = load(cli, &d);
-    if (!status && !(run = et_run_for_training(cli)))
-        status = et_error_status();
     if (!status)
-        status = style_recipe_defaults(cli);
-    if (!status && resume)
         status = load(cli, &d);
     if (!status)
         status = et_run_check_names(run, "styles", &d.ds->classes);

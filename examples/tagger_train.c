@@ -209,24 +209,22 @@ static et_status train_job(job *j, et_train_result *result)
     return status;
 }
 
-/* Data, model and the run folder, which a new run touches only when the others are there. */
+/* The run folder, which says what the data is of a run that is gone on with, data and model. */
 static et_status open_job(job *j)
 {
     et_cli *cli = j->cli;
-    const bool resume = et_cli_flag(cli, "resume");
     int kind = 0;
 
-    if (resume && !(j->run = et_run_for_training(cli)))
+    if (!(j->run = et_run_for_training(cli)))
         return et_error_status();
     if (tagger_check_front(cli, &kind) || tagger_defaults(cli, (tagger_kind)kind))
         return et_error_status();
     const tagger_source from = tagger_source_of(cli);
     if (!(j->d = tagger_data_load(&from)) || tagger_data_split(j->d, &j->train_items, &j->valid_items))
         return et_error_status();
-    if (j->run && et_run_check_names(j->run, "tags", &j->d->ds->tag_names))
+    if (et_run_check_names(j->run, "tags", &j->d->ds->tag_names))
         return et_error_status();
-    if (!(j->model = tagger_build(cli, j->d)) || (!j->run && !(j->run = et_run_for_training(cli))) ||
-        et_interrupt_catch())
+    if (!(j->model = tagger_build(cli, j->d)) || et_interrupt_catch())
         return et_error_status();
     return tagger_data_cache(j->d, tagger_cache(cli, j->run), (int)et_cli_int(cli, "workers"));
 }

@@ -270,7 +270,7 @@ static et_status check_options(const et_cli *cli)
     return et_cli_text(cli, "data") ? ET_OK : et_cli_refuse(cli, "vocabulary length", "without --data");
 }
 
-/* Data and model come first: what is wrong with them leaves no run behind. */
+/* Data and model come before config.json: what is wrong with them leaves no run behind. */
 static et_status prepare(job *j)
 {
     et_json_writer w;
@@ -298,10 +298,8 @@ static int train(et_cli *cli)
 {
     job j = {.cli = cli};
     et_train_result result = {0};
-    et_status status = et_cli_flag(cli, "resume") ? ET_OK : check_options(cli);
+    et_status status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
 
-    if (status == ET_OK)
-        status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
     if (status == ET_OK)
         status = run_training(&j, &result);
     if (status == ET_OK && !result.interrupted)

@@ -188,39 +188,34 @@ int vit_train(et_cli *cli)
     et_train_result result = {0};
     vit_source source = {0};
     int64_t folds[MOST_FOLDS];
-    et_run *run = NULL;
-    et_status status = ET_OK;
+    et_run *run = et_run_for_training(cli); /* which says what the data are of one that is gone on with */
+    et_status status = run ? ET_OK : et_error_status();
+    const bool is_new = !status && !et_run_config(run);
     int n_folds = 0;
 
-    /* A run that is gone on with says what its data is;
-     * a new one touches the folder only when data and model are known to fit. */
-    if (et_cli_flag(cli, "resume") && !(run = et_run_for_training(cli)))
-        status = et_error_status();
     const char *dir = et_cli_text(cli, "data");
     int kind = status ? -1 : vit_kind_of(dir, et_cli_text(cli, "task"));
     if (!status)
         status = kind < 0 ? et_error_status() : vit_defaults(cli, (vit_kind)kind);
-    if (!status && run && et_run_config(run))
+    if (!status && !is_new)
         keep_as_made(cli, run);
     if (!status && (n_folds = folds_of(cli, folds)) == 0)
         status = et_error_status();
-    if (!status && run && et_run_config(run))
+    if (!status && !is_new)
         status = check_epochs(cli, run, n_folds);
     if (!status)
         status = et_interrupt_catch();
     if (!status)
         status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), vit_centres_bands(cli),
                           false, &source);
-    if (!status && run)
+    if (!status)
         status = et_run_check_names(run, "genres", &source.ds->classes);
-    if (!status && !run) {
+    if (!status && is_new) { /* whether the model fits the data, before an old run is overwritten */
         vit_job j = {.cli = cli, .source = &source, .fold = folds[0]};
         if (!(status = vit_job_load(&j)))
             status = vit_job_model(&j, NULL);
         vit_job_unload(&j);
     }
-    if (!status && !run && !(run = et_run_for_training(cli)))
-        status = et_error_status();
     if (!status)
         status = write_config(run, cli, &source.ds->classes);
     if (!status)

@@ -171,6 +171,11 @@ et_status vit_job_load(vit_job *j)
     et_indices_free(&all);
     if (!status)
         status = split(j);
+    const int64_t bands = vit_features(j->source) / vit_channels(j->source->kind),
+                  shift = et_cli_int(j->cli, "shift");
+    if (!status && shift >= bands && shift > 0)
+        status = et_raise(ET_EINVAL, "--shift %lld: the spectra have %lld bands", (long long)shift,
+                          (long long)bands);
     if (!status && j->source->sounds && window > 0)
         status = et_raise(ET_EINVAL, "--window is for tables: segments of sound have %d frames", VIT_SEGMENT);
     if (!status)

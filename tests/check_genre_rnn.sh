@@ -220,7 +220,7 @@ misuse "--score has no meaning with --pooling mean" train --task planted --pooli
 misuse "--attend-input has no meaning with --pooling last" train --task planted --pooling last --attend-input --out new
 misuse "--attention has no meaning with --score dot" train --task planted --score dot --attention 4 --out new
 misuse "exclude each other" train --task planted --out learned --resume --overwrite
-misuse "already holds a run" train --task planted --out learned
+refused learned train
 misuse "--hidden differs from the run" train --task planted --out learned --resume --hidden 3
 misuse "--seed differs from the run" train --task planted --out learned --resume --seed 3
 misuse "No such file" eval --out nowhere
@@ -239,6 +239,7 @@ misuse "files of the table spectrogram are not there" eval --out spectrograms --
 misuse "files of the table segments are not there" eval --out segments --data ten
 misuse "learned the built-in task" eval --out learned --data ten
 misuse "no GTZAN tables there" train --data nowhere --out learned --overwrite
+misuse "--shift 128: the spectra have 128 bands" train --data ten --shift 128 --out new
 expect "wrong data makes no folder" test ! -e new
 expect "wrong data does not cost the old run" test -f learned/best.safetensors
 

@@ -30,6 +30,7 @@ expect "both figures and their mean" says '^mean of 2 folds: accuracy 0\.'
 expect "in the metrics too" at_least "$(figure half folds accuracy_2)" 0.2
 cp half/best.safetensors first
 rm half/last-1.ckpt half/best-1.safetensors
+refused half train
 expect "goes on with the second fold" run train --resume --out half
 expect "the first is as it was" cmp -s half/best.safetensors first
 expect "the second is there again" test -s half/best-1.safetensors
@@ -68,7 +69,8 @@ expect "stretches of the items" run train --out near $windows --epochs 1
 expect "nor is that" sh -c '! cmp -s near/best.safetensors calm/best.safetensors'
 expect "eval takes such windows" run eval --out moved
 expect "three of an item" says '^test: 3000 segments'
-misuse "transpose: by 16 of 16 features" train --task waves --shift 16 --out bad --epochs 1
+misuse "--shift 16: the spectra have 16 bands" train --task waves --shift 16 --out bad --epochs 1
+expect "before a folder is made" test ! -e bad
 expect "variants side by side" run ablate --task waves --epochs 1
 expect "six of them, as two are what is configured" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 6
 expect "which is said" test "$(grep -cE '^(all tokens, flattened|heads share the width) +the same as "as configured"$' "$dir/output")" -eq 2

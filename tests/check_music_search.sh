@@ -100,6 +100,9 @@ expect "a classifier of tags" run train --songs 5 --out tags --epochs 1 --batch 
 expect "which retrieves too" run eval --out tags --cache corpus/features.cache
 cp -r tags before
 awk '{ sub(/"quiet"/, "\"silent\"") } { print }' tags/config.json > config && mv config tags/config.json
+refused tags train
+refused tags pretrain
+refused tags match
 misuse "tags learned other tags: its number" train --resume --out tags --epochs 2
 cp before/config.json tags/config.json
 expect "nothing changed" diff -r before tags

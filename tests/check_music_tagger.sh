@@ -271,7 +271,7 @@ misuse "none of annotations_final.csv" train --data nowhere --out new
 misuse "needs --out DIR" eval
 misuse "does not read" train --task patterns --speed 0.1
 misuse "outside 0 .. 1" train --task tones --speed 2
-misuse "already holds a run" train --task patterns --out learned
+refused learned train
 misuse "--model differs from the run" train --task patterns --out learned --resume --model spec-cnn-p
 misuse "learned what the program makes" eval --out learned --data mtat
 expect "the data of the run" run eval --out m

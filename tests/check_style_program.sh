@@ -159,6 +159,13 @@ wait $child
 expect "can be stopped" test $? -eq 130
 expect "which is said" says '^stopped before all was trained, which cannot be gone on with$'
 expect "and begins anew" run collapse --data data --cell gru --units 24 --batch 8 --epochs 1 --out half --overwrite
+misuse "half/without already holds a run" collapse --data data --epochs 1 --out half
+mkdir -p second/with
+cp half/without/config.json second/with
+misuse "second/with already holds a run" collapse --data data --epochs 1 --out second
+expect "before the first is trained" test ! -e second/without
+misuse "no-such-folder" collapse --data no-such-folder --out neither
+expect "and makes no folder" test ! -e neither
 
 # The built-in corpus, the same bits at any thread count.
 corpus="--songs 5 --epochs 1 --units 16 --head 8 --content 6"
@@ -201,6 +208,7 @@ head -c 60 data/up/3.mid > cut.mid
 misuse "cut.mid" interpolate --out learned data/up/3.mid cut.mid
 cp -r data other
 mv other/up other/down
+refused learned train
 misuse "learned other styles: its number 1 is not down" train --resume --out kind1 --data other --epochs 9
 misuse "has other styles" judge --out learned --data other
 misuse "no-such-folder" train --data no-such-folder --out new

@@ -12,6 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # 800 steps of 64: the published small task.
 expect "learns to reverse" run train --out learned
 expect "exact matches" at_least "$(figure learned valid exact)" 0.95
+refused learned train
 expect "evaluates by beam search" run eval --out learned --judge 50
 expect "exact matches of the beam" at_least "$(figure learned test exact)" 0.95
 expect "a report with translations" grep -q "made</th>" learned/report.html

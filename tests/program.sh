@@ -52,6 +52,13 @@ misuse()
     fi
 }
 
+# refused RUN VERB: a folder that holds a run is refused before any data are read or made
+refused()
+{
+    misuse "$1 already holds a run" "$2" --out "$1"
+    expect "at once" test ! -s "$dir/output"
+}
+
 # run ARGUMENTS...: with one thread, its answers in files, its exit status
 run()
 {
