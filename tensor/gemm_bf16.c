@@ -211,9 +211,11 @@ static et_status run_all_native(const et_bf16_kernels *kr, et_dtype from, const 
     const int64_t batch = max64(1, args->batch), batch2 = max64(1, args->batch2);
     /* blocks of k, rows of A and panels of B that are packed at once */
     const int64_t deep = round_up(ceil_div(args->k, ceil_div(args->k, DEEP)), 2 * LANES), pairs = deep / 2;
-    const int64_t most = max64(1, MAX_A / pairs / CHUNK_ROWS) * CHUNK_ROWS;
+    const int64_t fit = max64(CHUNKS, MAX_B / (pairs * COLS));
+    const int64_t panels = ceil_div(w.panels, ceil_div(w.panels, fit));
+    const int64_t a = panels < w.panels ? MAX_A : MAX_A / 2; /* a B in parts is packed anew for each part of A */
+    const int64_t most = max64(1, a / pairs / CHUNK_ROWS) * CHUNK_ROWS;
     const int64_t rows = round_up(ceil_div(args->m, ceil_div(args->m, most)), LANES);
-    const int64_t panels = min64(w.panels, max64(CHUNKS, MAX_B / (pairs * COLS)));
     et_gemm_args packed = {.b = NULL}; /* the block whose B is packed, as a whole */
     et_status status = ET_OK;
 
