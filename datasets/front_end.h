@@ -28,7 +28,7 @@ int64_t et_front_end_bins(const et_front_end *fe);
 int64_t et_front_end_frames(const et_front_end *fe, int64_t n);
 
 /** Features of n samples at the front end's rate: out[frames][bins], which the caller has. ESHAPE for
- *  too few samples, ENOMEM. Threads of OpenMP are used where the sound is long; the bits are the same. */
+ *  too few samples, ENOMEM. Several threads are used where the sound is long; the bits are the same. */
 et_status et_front_end_run(const et_front_end *fe, const float *samples, int64_t n, float *out);
 
 /** What frames behind a sound's end are filled with where a model wants a fixed number of them: 0 before

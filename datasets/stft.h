@@ -45,7 +45,7 @@ int64_t et_stft_bins(const et_stft *s);
 int64_t et_stft_frames(const et_stft *s, int64_t n);
 
 /** out[frames][bins] = |X|^2; out[frames][bins][2] = X, real and imaginary parts. ESHAPE for too few
- *  samples, EINVAL for NULL, ENOMEM. Long sounds are cut among threads of OpenMP; the bits are the same. */
+ *  samples, EINVAL for NULL, ENOMEM. Long sounds are cut among threads; the bits are the same. */
 et_status et_stft_power(const et_stft *s, const float *samples, int64_t n, float *out);
 et_status et_stft_forward(const et_stft *s, const float *samples, int64_t n, float *out);
 

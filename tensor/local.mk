@@ -60,7 +60,9 @@ libetude_la_SOURCES += \
 	tensor/strbuf.h \
 	tensor/tensor.c \
 	tensor/wire.c \
-	tensor/wire.h
+	tensor/wire.h \
+	tensor/workers.c \
+	tensor/workers.h
 
 # The kernels: one source, compiled once for each instruction set into a library of its own.
 kernel_sources = \

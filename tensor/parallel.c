@@ -1,16 +1,15 @@
 #include "config.h"
 
-#include "tensor/os.h"
 #include "tensor/parallel.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include "tensor/ints.h"
+#include "tensor/os.h"
+#include "tensor/workers.h"
 
-enum { MAX_THREADS = 256, FINE_THREADS = 4 };
+enum { FINE_THREADS = 4 };
 
 static atomic_int threads; /* 0: not decided yet */
 static _Thread_local bool inside;
@@ -26,13 +25,13 @@ static int number_in(const char *variable)
     if (!text)
         return 0;
     n = strtol(text, &end, 10);
-    return end != text && n >= 1 && n <= MAX_THREADS ? (int)n : 0;
+    return end != text && n >= 1 && n <= ET_MAX_THREADS ? (int)n : 0;
 }
 
 et_status et_set_num_threads(int n)
 {
-    if (n < 1 || n > MAX_THREADS)
-        return et_raise(ET_EINVAL, "et_set_num_threads: %d is not within 1..%d", n, MAX_THREADS);
+    if (n < 1 || n > ET_MAX_THREADS)
+        return et_raise(ET_EINVAL, "et_set_num_threads: %d is not within 1..%d", n, ET_MAX_THREADS);
     atomic_store(&threads, n);
     return ET_OK;
 }
@@ -40,10 +39,6 @@ et_status et_set_num_threads(int n)
 int et_get_num_threads(void)
 {
     int n = atomic_load_explicit(&threads, memory_order_relaxed);
-
-#if !defined(_OPENMP)
-    n = 1;
-#endif
     if (n == 0) {
         int undecided = 0;
 
@@ -52,8 +47,8 @@ int et_get_num_threads(void)
             n = number_in("OMP_NUM_THREADS");
         if (n == 0)
             n = et_os_processors();
-        if (n > MAX_THREADS)
-            n = MAX_THREADS;
+        if (n > ET_MAX_THREADS)
+            n = ET_MAX_THREADS;
         if (!atomic_compare_exchange_strong(&threads, &undecided, n))
             n = undecided;
     }
@@ -81,58 +76,45 @@ int et_threads_for(double flops)
     return worth < 2 ? 1 : worth < most ? (int)worth : most;
 }
 
-/* Pieces first .. last - 1 on this thread. */
-static void run_pieces(int64_t first, int64_t last, int64_t n, int64_t grain,
-                       void (*body)(int64_t lo, int64_t hi, void *user), void *user)
-{
-    for (int64_t i = first; i < last; i++) {
-        const int64_t p = cutting == ET_CUT_FINE_REVERSED ? last - 1 - (i - first) : i, lo = p * grain;
+/* A parallel loop. */
+typedef struct loop {
+    int64_t n, grain, pieces;
+    void (*body)(int64_t lo, int64_t hi, void *user);
+    void *user;
+    et_cutting cutting;
+} loop;
 
-        body(lo, n - lo < grain ? n : lo + grain, user);
+/* The pieces of thread `rank` of `size`. */
+static void run_share(int rank, int size, void *user)
+{
+    const loop *l = user;
+    const int64_t each = l->pieces / size, more = l->pieces % size;
+    const int64_t first = rank * each + min64(rank, more), last = first + each + (rank < more);
+    const et_cutting cut_before = cutting;
+    const bool inside_before = inside;
+
+    inside = true;
+    cutting = l->cutting;
+    for (int64_t i = first; i < last; i++) {
+        const int64_t lo = (cutting == ET_CUT_FINE_REVERSED ? last - 1 - (i - first) : i) * l->grain;
+        l->body(lo, lo + min64(l->grain, l->n - lo), l->user);
     }
+    inside = inside_before;
+    cutting = cut_before;
 }
 
 void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t hi, void *user), void *user)
 {
-    int64_t pieces;
+    loop l = {.n = n, .grain = max64(1, grain), .body = body, .user = user, .cutting = cutting};
 
-    if (n <= 0)
+    if (n <= l.grain) {
+        if (n > 0)
+            body(0, n, user);
         return;
-    if (grain < 1)
-        grain = 1;
-    pieces = (n - 1) / grain + 1;
-
-#if defined(_OPENMP)
-    if (pieces > 1 && !inside && cutting != ET_CUT_FINE_REVERSED) {
-        const int64_t most = et_get_num_threads();
-        const int team = (int)(pieces < most ? pieces : most);
-        const et_cutting as_here = cutting;
-
-        if (team > 1) {
-#pragma omp parallel num_threads(team)
-            {
-                /* The team may be smaller than asked for. */
-                const int64_t size = omp_get_num_threads(), rank = omp_get_thread_num();
-                const int64_t each = pieces / size, more = pieces % size;
-                const int64_t first = rank * each + (rank < more ? rank : more);
-
-                inside = true;
-                cutting = as_here;
-                run_pieces(first, first + each + (rank < more), n, grain, body, user);
-                inside = false;
-                cutting = rank == 0 ? as_here : ET_CUT_USUAL;
-            }
-            return;
-        }
     }
-#endif
-    {
-        const bool before = inside;
-
-        inside = pieces > 1 || before;
-        run_pieces(0, pieces, n, grain, body, user);
-        inside = before;
-    }
+    l.pieces = (n - 1) / l.grain + 1;
+    const bool alone = inside || cutting == ET_CUT_FINE_REVERSED;
+    et_workers_run(alone ? 1 : (int)min64(l.pieces, et_get_num_threads()), run_share, &l);
 }
 
 int64_t et_row_grain(int64_t n, int64_t cost)

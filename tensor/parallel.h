@@ -1,6 +1,6 @@
 /* Threads. Work is cut into pieces that depend on shapes alone and every sum is
  * combined in a fixed order, so results have the same bits for any number of
- * threads. Uses OpenMP when configured in, one thread otherwise. */
+ * threads. */
 #ifndef ETUDE_TENSOR_PARALLEL_H
 #define ETUDE_TENSOR_PARALLEL_H
 
@@ -28,8 +28,9 @@ int et_get_num_threads(void);
  *  that together cover 0..n. Pieces depend on n and grain alone; each is run by one
  *  thread, neighbours by the same thread, and the same piece by the same thread in
  *  every call with equal n and grain. Runs on the calling thread when there is one
- *  piece or when called from inside another parallel body. The body allocates no
- *  tensors and raises no errors. */
+ *  piece, when called from inside another parallel body, and while another thread of
+ *  the program has all of the library's (two loops at once would only be in each
+ *  other's way). The body allocates no tensors and raises no errors. */
 void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t hi, void *user), void *user);
 
 /** From now on (or no longer) this thread runs parallel loops by itself, as inside of a parallel body: for

@@ -261,7 +261,7 @@ damaged()
 damaged "spec128x57.npy" spec128x57.npy dd bs=1000 count=1 2> /dev/null
 damaged "spec128x57.npy" spec128x57.npy dd bs=9 count=1 2> /dev/null
 damaged "spec128x57.npy" spec128x57.npy true
-damaged "spec128x57.npy" spec128x57.npy sed '1s/128, 57/57, 128/'
+damaged "spec128x57.npy" spec128x57.npy over 65 "57, 128"
 damaged "tracks.csv" tracks.csv dd bs=1005 count=1 2> /dev/null
 damaged "tracks.csv" tracks.csv true
 damaged "tracks.csv" tracks.csv sed 's/blues.00001/blues.00000/'

@@ -142,11 +142,7 @@ START_TEST(numbers_of_threads)
     ck_assert_int_ge(et_get_num_threads(), 1);
     ck_assert_int_eq(et_set_num_threads(256), ET_OK);
     ck_assert_int_eq(et_set_num_threads(5), ET_OK);
-#if defined(_OPENMP)
     ck_assert_int_eq(et_get_num_threads(), 5);
-#else
-    ck_assert_int_eq(et_get_num_threads(), 1);
-#endif
     for (int i = 0; i < 4; i++) {
         int before = et_get_num_threads();
 
@@ -177,12 +173,11 @@ START_TEST(worth)
     int inside[2] = {0, 0};
 
     et_set_num_threads(4);
-    const int most = et_get_num_threads(); /* 1 without OpenMP */
     ck_assert_int_eq(et_threads_for(0), 1);
     ck_assert_int_eq(et_threads_for(1.9 * ET_GRAIN_FLOPS), 1);
-    ck_assert_int_eq(et_threads_for(2.0 * ET_GRAIN_FLOPS), most < 2 ? most : 2);
-    ck_assert_int_eq(et_threads_for(3.9 * ET_GRAIN_FLOPS), most < 3 ? most : 3);
-    ck_assert_int_eq(et_threads_for(1e12), most);
+    ck_assert_int_eq(et_threads_for(2.0 * ET_GRAIN_FLOPS), 2);
+    ck_assert_int_eq(et_threads_for(3.9 * ET_GRAIN_FLOPS), 3);
+    ck_assert_int_eq(et_threads_for(1e12), 4);
     et_parallel_for(2, 1, note_threads, inside);
     ck_assert(inside[0] == 1 && inside[1] == 1);
     et_set_num_threads(before);
@@ -266,10 +261,8 @@ START_TEST(environment)
 
     setenv("ETUDE_NUM_THREADS", values[_i][0], 1);
     unsetenv("OMP_NUM_THREADS");
-#if defined(_OPENMP)
     if (values[_i][1])
         ck_assert_int_eq(et_get_num_threads(), atoi(values[_i][1]));
-#endif
     ck_assert_int_ge(et_get_num_threads(), 1);
 }
 END_TEST

@@ -59,8 +59,7 @@ if [ ! -f Makefile ]; then
 fi
 jobs=${JOBS:-2}
 CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-100} # emulation is some fifty times slower
-OMP_WAIT_POLICY=passive
-export CK_TIMEOUT_MULTIPLIER OMP_WAIT_POLICY
+export CK_TIMEOUT_MULTIPLIER
 make -s -j"$jobs" all # first, for it may have to make the Makefile again, with much to say
 programs=
 for name; do

@@ -12,8 +12,6 @@ count=${1:-3}
 seed=${2:-1}
 program=${KILL_PROGRAM:-examples/genre-rnn}
 options=${KILL_OPTIONS:---task planted --epochs 5 --batch 64 --hidden 6 --attention 4 --dropout 0.2 --mixup 0.3 --crop 48 --patience 9}
-OMP_WAIT_POLICY=passive
-export OMP_WAIT_POLICY
 dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-kill.XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 good=0

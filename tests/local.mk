@@ -91,7 +91,8 @@ check_PROGRAMS += \
 	tests/check_view \
 	tests/check_vit \
 	tests/check_wav_write \
-	tests/check_windows
+	tests/check_windows \
+	tests/check_workers
 endif
 
 tests_check_audio_SOURCES = tests/check_audio.c tests/audio_bytes.h
@@ -194,6 +195,7 @@ tests_check_view_LDADD = $(TEST_LDADD)
 tests_check_vit_LDADD = $(TEST_LDADD)
 tests_check_wav_write_LDADD = $(TEST_LDADD)
 tests_check_windows_LDADD = $(TEST_LDADD)
+tests_check_workers_LDADD = $(TEST_LDADD)
 
 # What fuzzers found, run again: a program for each file of fixtures/fuzz.
 check_PROGRAMS += tests/check_fuzz_audio tests/check_fuzz_bpe tests/check_fuzz_cache tests/check_fuzz_csv \
@@ -246,7 +248,8 @@ AM_TESTS_ENVIRONMENT = \
 	PUBLIC_HEADERS='$(public_headers) etude.h'; export PUBLIC_HEADERS; \
 	LIBTOOL='$(LIBTOOL)'; export LIBTOOL; \
 	DOC_CFLAGS='$(AM_CFLAGS) $(CFLAGS)'; export DOC_CFLAGS; \
-	CK_DEFAULT_TIMEOUT=$${CK_DEFAULT_TIMEOUT-60}; export CK_DEFAULT_TIMEOUT;
+	CK_DEFAULT_TIMEOUT=$${CK_DEFAULT_TIMEOUT-60}; export CK_DEFAULT_TIMEOUT; \
+	CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER-4}; export CK_TIMEOUT_MULTIPLIER;
 
 EXTRA_DIST += \
 	$(script_tests) \
@@ -290,14 +293,13 @@ EXTRA_DIST += \
 	tests/toy_program.h \
 	tests/totals.sh \
 	tests/train_task.h \
-	tests/valgrind.supp \
 	tests/values.h
 
 # The suite under valgrind, every program in one process, with blocks of malloc's own, and of many
 # alike cases a part. Takes most of an hour; VALGRIND_TESTS chooses some.
 VALGRIND = valgrind
 VALGRIND_FLAGS = -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible \
-	--errors-for-leak-kinds=definite,indirect,possible --num-callers=20 --suppressions=$(srcdir)/tests/valgrind.supp
+	--errors-for-leak-kinds=definite,indirect,possible --num-callers=20
 VALGRIND_TESTS = $(check_PROGRAMS)
 check-valgrind: $(BUILT_SOURCES) $(check_PROGRAMS)
 	@failed=; for program in $(VALGRIND_TESTS); do \

@@ -4,8 +4,6 @@
 # current folder is then a new one that is removed at the end. The script's last line is `finish`.
 
 name=$(basename "$program")
-OMP_WAIT_POLICY=passive # threads that wait do not take the processor from those that work
-export OMP_WAIT_POLICY
 dir=$(mktemp -d "${TMPDIR:-/tmp}/etude-$name.XXXXXX") || exit 1
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 brief=${ETUDE_BRIEF:+1} # epochs of long trainings where sanitizers or valgrind watch, who ask how, not what
@@ -118,6 +116,15 @@ broken()
         # shellcheck disable=SC2086
         misuse "hurt/$3" $2 --out hurt
     done
+}
+
+# over AT WORDS: the file that comes in, which need not be text, with the words over its bytes from AT on
+over()
+{
+    dd bs="$1" count=1 2> /dev/null
+    dd bs="${#2}" count=1 > /dev/null 2>&1
+    printf '%s' "$2"
+    cat
 }
 
 # spectrogram FOLDER TRACKS-OF-A-GENRE GENRES: GTZAN's table of spectrograms, of tracks whose genre shows in its bands

@@ -16,8 +16,8 @@
  * takes far longer than the loop. Here a line is told that is none of those told last. */
 static inline void suite_mark(const char *file, int line)
 {
-    static int told[4];
-    static unsigned next;
+    static _Thread_local int told[4];
+    static _Thread_local unsigned next;
 
     for (int i = 0; i < 4; i++)
         if (told[i] == line)

@@ -80,9 +80,9 @@ endif
 mutation: all tests/mutation/mutate$(EXEEXT) tests/mutation/driver.$(OBJEXT) $(mutation_suites)
 	@test -f .libs/libetude.a || { echo 'mutation: needs the static library (--enable-static)'; exit 1; }
 	ETUDE_ISA=$(mutation_isa_name) tests/mutation/mutate$(EXEEXT) --top $(srcdir) --work mutants \
-	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) $(mutation_isa) $(CPPFLAGS) $(ET_CFLAGS) $(OPENMP_CFLAGS) -w -O1' \
-	  --link '$(CC) $(OPENMP_CFLAGS) $(guarded) tests/mutation/driver.$(OBJEXT)' \
-	  --suite '$(CC) $(OPENMP_CFLAGS)' --rest '.libs/libetude.a $(CHECK_LIBS) $(LIBS)' \
+	  --cc '$(CC)' --flags '$(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) $(mutation_isa) $(CPPFLAGS) $(ET_CFLAGS) -w -O1' \
+	  --link '$(CC) $(guarded) tests/mutation/driver.$(OBJEXT)' \
+	  --suite '$(CC)' --rest '.libs/libetude.a $(CHECK_LIBS) $(LIBS)' \
 	  --kernels $(srcdir)/tensor/kernels/variant.c --equivalent $(srcdir)/tests/mutation/equivalent.txt \
 	  --jobs $(MUTATION_JOBS) $(MUTATION_FLAGS) $(MUTATION_FILES) $(MUTATION_SUITES); \
 	status=$$?; rm -rf mutants; exit $$status

@@ -195,7 +195,6 @@ static void run_checks(const settings *set, const job *j)
     setrlimit(RLIMIT_CORE, &core);
     alarm(30 * SECONDS); /* by the clock, for what waits forever on a machine that is busy */
     setenv("ETUDE_NUM_THREADS", "2", 1); /* so that what is cut into pieces has more than one */
-    setenv("OMP_WAIT_POLICY", "passive", 1); /* others run beside this one */
     run_suites(set, j);
     setenv("ETUDE_POOL", "system", 1); /* malloc notices who writes past a block */
     list_ops(j->s, j->m, ops, sizeof ops);

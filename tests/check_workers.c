@@ -1,0 +1,281 @@
+/* The threads behind parallel loops: each rank is one thread, and once in every region; they sleep and wake, leave
+ * other threads' regions and children of fork alone, take no signals, and are fewer where the system has no
+ * more. */
+#include "config.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tensor/workers.h"
+#include "tests/suite.h"
+
+#if !defined(__has_feature)
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define ADDRESSES 1 /* watched by a sanitizer, which needs memory of its own */
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define RACES 1 /* watched, by one that knows no threads of children */
+#endif
+
+enum { MOST = 9 };
+
+typedef struct seen {
+    int size[MOST], times[MOST];
+    pthread_t thread[MOST];
+    long pause[MOST]; /* nanoseconds that a rank takes */
+} seen;
+
+static void rest(long nanoseconds)
+{
+    if (nanoseconds)
+        nanosleep(&(struct timespec){nanoseconds / 1000000000, nanoseconds % 1000000000}, NULL);
+}
+
+static void note(int rank, int size, void *user)
+{
+    seen *s = user;
+
+    rest(s->pause[rank]);
+    s->size[rank] = size;
+    s->times[rank]++;
+    s->thread[rank] = pthread_self();
+}
+
+static void expect_all(const seen *s, int size, int times)
+{
+    for (int r = 0; r < MOST; r++) {
+        ck_assert_int_eq(s->times[r], r < size ? times : 0);
+        ck_assert_int_eq(s->size[r], r < size ? size : 0);
+    }
+    ck_assert(pthread_equal(s->thread[0], pthread_self()));
+    for (int r = 1; r < size; r++)
+        for (int other = 0; other < r; other++)
+            ck_assert(!pthread_equal(s->thread[r], s->thread[other]));
+}
+
+START_TEST(ranks)
+{
+    const int wanted[] = {1, 3, 2, MOST, 1, 5};
+    pthread_t thread[MOST];
+    int known = 1;
+
+    thread[0] = pthread_self();
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        seen s = {.size = {0}};
+        for (int times = 0; times < 300; times++)
+            et_workers_run(wanted[i], note, &s);
+        expect_all(&s, wanted[i], 300);
+        for (int r = 0; r < wanted[i]; r++) {
+            if (r >= known)
+                thread[known++] = s.thread[r];
+            ck_assert(pthread_equal(thread[r], s.thread[r]));
+        }
+    }
+}
+END_TEST
+
+/* Whoever waits, a worker for the next body or the caller for a worker, and however long. */
+START_TEST(pauses)
+{
+    const long pauses[] = {0, 20000, 90000, 110000, 2000000};
+
+    for (int size = 2; size < MOST; size += 5)
+        for (int late = -1; late < size; late++)
+            for (int i = 0; i < 5; i++) {
+                seen s = {.size = {0}};
+                if (late >= 0)
+                    s.pause[late] = pauses[i];
+                for (int times = 0; times < 5; times++) {
+                    et_workers_run(size, note, &s);
+                    rest(late < 0 ? pauses[i] : 0);
+                }
+                expect_all(&s, size, 5);
+            }
+}
+END_TEST
+
+/* Threads that have nothing to do soon take no time. */
+START_TEST(idle)
+{
+    struct timespec before, after;
+    seen s = {.size = {0}};
+
+    et_workers_run(MOST, note, &s);
+    rest(50000000);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    rest(300000000);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    ck_assert_double_lt(
+        (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec), 0.1);
+}
+END_TEST
+
+static void *of_another_thread(void *user)
+{
+    et_workers_run(3, note, user);
+    return NULL;
+}
+
+static void with_another(int rank, int size, void *user)
+{
+    pthread_t other;
+
+    (void)size;
+    if (rank != 1)
+        return;
+    ck_assert(!pthread_create(&other, NULL, of_another_thread, user));
+    ck_assert(!pthread_join(other, NULL));
+}
+
+/* While the workers run one thread's body, another thread runs its own by itself. */
+START_TEST(two_callers)
+{
+    seen s = {.size = {0}};
+
+    et_workers_run(2, with_another, &s);
+    ck_assert_int_eq(s.size[0], 1);
+    ck_assert_int_eq(s.times[0], 1);
+    ck_assert_int_eq(s.times[1], 0);
+    s = (seen){.size = {0}};
+    et_workers_run(3, note, &s);
+    expect_all(&s, 3, 1);
+}
+END_TEST
+
+static atomic_int turns;
+
+static void turn(int rank, int size, void *user)
+{
+    (void)rank;
+    (void)size;
+    (void)user;
+    atomic_fetch_add(&turns, 1);
+}
+
+static void *many_regions(void *user)
+{
+    for (int i = 0; i < 2000; i++) {
+        int before = 0;
+        seen s = {.size = {0}};
+        et_workers_run(4, note, &s);
+        for (int r = 0; r < MOST; r++)
+            before += s.times[r];
+        *(int *)user += before == s.size[0];
+        et_workers_run(2, turn, NULL);
+    }
+    return NULL;
+}
+
+/* Threads that all ask for workers, again and again: all of every body is run. */
+START_TEST(many_callers)
+{
+    pthread_t threads[4];
+    int good[4] = {0};
+
+    atomic_store(&turns, 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert(!pthread_create(&threads[i], NULL, many_regions, &good[i]));
+    for (int i = 0; i < 4; i++) {
+        ck_assert(!pthread_join(threads[i], NULL));
+        ck_assert_int_eq(good[i], 2000);
+    }
+    ck_assert_int_ge(atomic_load(&turns), 4 * 2000);
+    ck_assert_int_le(atomic_load(&turns), 4 * 2000 * 2);
+}
+END_TEST
+
+#if !defined(RACES)
+/* A child of fork has workers of its own, and ends by itself. */
+START_TEST(children)
+{
+    seen s = {.size = {0}};
+    int status;
+
+    et_workers_run(3, note, &s);
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        seen own = {.size = {0}};
+        alarm(20);
+        et_workers_run(4, note, &own);
+        exit(own.size[0] == 4 && own.times[1] == 1 && own.times[3] == 1 ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    s = (seen){.size = {0}};
+    et_workers_run(3, note, &s);
+    expect_all(&s, 3, 1);
+}
+END_TEST
+#endif
+
+static void note_mask(int rank, int size, void *user)
+{
+    sigset_t mask;
+
+    (void)size;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    ((int *)user)[rank] = sigismember(&mask, SIGINT) + 2 * sigismember(&mask, SIGUSR1);
+}
+
+START_TEST(signals)
+{
+    int masked[3];
+
+    et_workers_run(3, note_mask, masked);
+    ck_assert_int_eq(masked[0], 0);
+    ck_assert_int_eq(masked[1], 3);
+    ck_assert_int_eq(masked[2], 3);
+}
+END_TEST
+
+#if !defined(ADDRESSES) && !defined(RACES)
+/* No memory for stacks: no workers, and later, when there is some, workers again. */
+START_TEST(no_threads)
+{
+    struct rlimit before, little;
+    seen s = {.size = {0}};
+
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    little = before;
+    little.rlim_cur = 1 << 20;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &little), 0);
+    et_workers_run(3, note, &s);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    expect_all(&s, 1, 1);
+    s = (seen){.size = {0}};
+    et_workers_run(3, note, &s);
+    expect_all(&s, 3, 1);
+}
+END_TEST
+#endif
+
+int main(void)
+{
+    Suite *suite = suite_create("workers");
+    TCase *tc = tcase_create("workers");
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, ranks);
+    tcase_add_test(tc, pauses);
+    tcase_add_test(tc, idle);
+    tcase_add_test(tc, two_callers);
+    tcase_add_test(tc, many_callers);
+#if !defined(RACES)
+    tcase_add_test(tc, children);
+#endif
+    tcase_add_test(tc, signals);
+#if !defined(ADDRESSES) && !defined(RACES)
+    if (suite_forks())
+        tcase_add_test(tc, no_threads);
+#endif
+    suite_add_tcase(suite, tc);
+    return suite_run(suite);
+}
