@@ -12,6 +12,7 @@
 #include "datasets/corpus.h"
 #include "datasets/front_end.h"
 #include "datasets/split.h"
+#include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
 #include "tensor/parallel.h"
 
@@ -94,6 +95,10 @@ static et_status cook_all(kitchen *k)
     for (int64_t done = 0; begun > 0 && done < k->n;) {
         nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
         pthread_mutex_lock(&k->lock);
+        if (et_interrupted() && !k->status) {
+            k->status = ET_EINVAL;
+            snprintf(k->why, sizeof k->why, "interrupted");
+        }
         done = k->status ? k->n : k->done;
         pthread_mutex_unlock(&k->lock);
         et_progress_step(&progress, done, "%s", "");

@@ -353,7 +353,7 @@ static const et_option options[] = {
     {"text-weights", ET_OPTION_TEXT, "FILE", NULL, 0, 0,
      "Weights that the text tower begins with (safetensors with the public names of BERT); they need "
      "--vocab"},
-    {"base-lr", ET_OPTION_REAL, "X", NULL, 1e-6, 10, "Rate of the text tower, as a multiple of --lr; 1"},
+    {"base-lr", ET_OPTION_REAL, "X", "1", 1e-6, 10, "Rate of the text tower, as a multiple of --lr"},
     {"pairs", ET_OPTION_INT, "N", "0", 0, 1000000, "So many captions with aspects are learned from; 0: all"},
     {"mask", ET_OPTION_REAL, "X", "0.3", 0.01, 0.9,
      "Share of the words that are masked in training; judged are 0.15"},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "autograd/autograd.h"
+#include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
 #include "tensor/alloc.h"
 #include "tensor/hash.h"
@@ -111,7 +112,7 @@ static et_tensor *compute(const search_bases *b, search_model *m, const search_d
             }
             all = et_empty_owned(ET_F32, x->ndim, shape);
         }
-        status = x && all ? ET_OK : et_error_status();
+        status = et_interrupted() ? et_raise(ET_EINVAL, "interrupted") : x && all ? ET_OK : et_error_status();
         if (!status)
             memcpy((float *)et_data_mut(all) + from * (x->numel / count), et_data(x),
                    (size_t)x->numel * sizeof(float));

@@ -14,6 +14,7 @@
 #include "datasets/folder.h"
 #include "datasets/sound_fit.h"
 #include "datasets/synthetic.h"
+#include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
 #include "tensor/alloc.h"
 #include "tensor/parallel.h"
@@ -236,7 +237,7 @@ static bool shown(int64_t done, int64_t total, void *user)
 {
     (void)total;
     et_progress_step(user, done, "%s", "");
-    return true;
+    return !et_interrupted();
 }
 
 /* Of a collection whose source is the data: their sound as the model hears it. */

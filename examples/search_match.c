@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "autograd/autograd.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/run_model.h"
 #include "examples/search_captions.h"
 #include "examples/search_epochs.h"
@@ -243,7 +242,6 @@ static et_status defaults(et_cli *cli)
     et_cli_default_int(cli, "batch", 64);
     et_cli_default_real(cli, "tau", 3);
     et_cli_default_real(cli, "lr", base ? 1e-4 : 1e-3);
-    et_cli_default_real(cli, "base-lr", 1);
     et_cli_default_real(cli, "weight-decay", 0.01);
     et_cli_default_int(cli, "patience", 0);
     return et_error_status();
@@ -304,7 +302,7 @@ int search_match(et_cli *cli)
     et_train_result result = {0};
     et_status status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
 
-    if (!status && !(status = et_interrupt_catch()))
+    if (!status)
         status = match_job(&j, &result);
     const int code = et_run_exit(j.run, cli, status, &result);
     search_captions_free(&j.captions);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "autograd/autograd.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/run_model.h"
 #include "examples/search_captions.h"
 #include "examples/search_epochs.h"
@@ -396,7 +395,7 @@ int search_pretrain(et_cli *cli)
     et_train_result result = {0};
     et_status status = (j.run = et_run_for_training(cli)) ? prepare(&j) : et_error_status();
 
-    if (!status && !(status = et_interrupt_catch()))
+    if (!status)
         status = pretrain_job(&j, &result);
     const int code = et_run_exit(j.run, cli, status, &result);
     if (code == ET_EXIT_OK) {

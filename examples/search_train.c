@@ -7,7 +7,6 @@
 
 #include "autograd/autograd.h"
 #include "datasets/batch.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/run_train.h"
 #include "examples/common/textplot.h"
 #include "examples/search_bases.h"
@@ -422,7 +421,7 @@ static et_status open_job(job *j)
     if (strcmp(et_cli_text(cli, "model"), search_tags.name) == 0 &&
         et_run_check_names(j->run, "tags", &j->data->ds->tag_names))
         return et_error_status();
-    return et_interrupt_catch();
+    return ET_OK;
 }
 
 int search_train(et_cli *cli)

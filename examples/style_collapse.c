@@ -106,7 +106,7 @@ int style_verb_collapse(et_cli *cli)
     const et_run_mode mode = et_cli_flag(cli, "overwrite") ? ET_RUN_OVERWRITE : ET_RUN_NEW;
     et_train_result result = {0};
     style_data d = {0};
-    et_status status = defaults(cli);
+    et_status status = et_interrupt_catch() ? et_error_status() : defaults(cli);
     const style_source from = style_source_of(cli);
 
     for (int v = 0; !status && v < VARIANTS; v++) {
@@ -118,10 +118,9 @@ int style_verb_collapse(et_cli *cli)
     }
     if (!status)
         status = style_data_load(&from, &d);
-    if (!status)
-        status = et_interrupt_catch();
     for (int v = 0; !status && !result.interrupted && v < VARIANTS; v++) {
         et_style_vae *model = NULL;
+        result = (et_train_result){0};
         status = et_cli_default(cli, "mu-forcing", v ? "per-dim" : "none");
         if (!status)
             printf("%s mu-forcing: %s\n", folders[v], et_run_dir(runs[v]));

@@ -15,7 +15,6 @@
 #include <stdio.h>
 
 #include "examples/common/cli.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/run_train.h"
 #include "examples/style_report.h"
 #include "examples/style_train.h"
@@ -62,8 +61,6 @@ static int train(et_cli *cli)
         status = load(cli, &d);
     if (!status)
         status = et_run_check_names(run, "styles", &d.ds->classes);
-    if (!status)
-        status = et_interrupt_catch();
     if (!status)
         status = style_train(cli, run, &d, resume, &model, &result);
     if (!status && !result.interrupted)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "autograd/ops.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/run_train.h"
 #include "examples/tagger_measure.h"
 #include "examples/tagger_model.h"
@@ -224,7 +223,7 @@ static et_status open_job(job *j)
         return et_error_status();
     if (et_run_check_names(j->run, "tags", &j->d->ds->tag_names))
         return et_error_status();
-    if (!(j->model = tagger_build(cli, j->d)) || et_interrupt_catch())
+    if (!(j->model = tagger_build(cli, j->d)))
         return et_error_status();
     return tagger_data_cache(j->d, tagger_cache(cli, j->run), (int)et_cli_int(cli, "workers"));
 }

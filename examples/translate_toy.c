@@ -15,7 +15,6 @@
 
 #include "datasets/batch.h"
 #include "examples/common/cli.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/run_model.h"
 #include "examples/common/run_train.h"
 #include "examples/translate_judge.h"
@@ -291,7 +290,7 @@ static et_status prepare(job *j)
     printf("%lld training and %lld validation pairs, %lld tokens in the vocabulary\n", (long long)d->train.n,
            (long long)d->valid.n, (long long)d->vocabulary);
     et_module_print(&j->model->module, stdout);
-    return et_interrupt_catch();
+    return ET_OK;
 }
 
 static int train(et_cli *cli)

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "examples/common/interrupt.h"
 #include "examples/vit_read.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
@@ -203,8 +202,6 @@ int vit_train(et_cli *cli)
         status = et_error_status();
     if (!status && !is_new)
         status = check_epochs(cli, run, n_folds);
-    if (!status)
-        status = et_interrupt_catch();
     if (!status)
         status = vit_load((vit_kind)kind, dir, et_cli_text(cli, "cache"), vit_centres_bands(cli),
                           false, &source);

@@ -610,6 +610,8 @@ START_TEST(stopping_is_no_failure)
 {
     const et_train_result none = {0}, one = {.epochs = 1}, stopped = {.epochs = 1, .interrupted = true};
     et_cli *cli = parse("train");
+    et_json_writer w;
+    et_run *run;
 
     ck_assert_int_eq(et_interrupt_catch(), ET_OK);
     et_interrupt_reset();
@@ -622,6 +624,13 @@ START_TEST(stopping_is_no_failure)
     ck_assert_int_eq(et_run_exit(NULL, cli, ET_OK, &stopped), ET_EXIT_INTERRUPTED); /* no run to resume */
     et_raise(ET_EIO, "no space");
     ck_assert_int_ne(et_run_exit(NULL, cli, ET_EIO, &none), ET_EXIT_INTERRUPTED);
+    et_error_clear();
+
+    run = must_open("stopped", ET_RUN_NEW); /* and no run begins */
+    ck_assert_int_eq(et_run_config_begin(run, cli, &w), ET_EINVAL);
+    et_run_close(run);
+    ck_assert_int_eq(access(in_base("stopped"), F_OK), -1);
+    et_error_clear();
     et_interrupt_reset();
     et_cli_free(cli);
 }

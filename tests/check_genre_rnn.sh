@@ -371,7 +371,8 @@ expect "a run left alone" run train --task planted --out alone $stopped
 for signal in INT TERM; do
     rm -rf stop
     # shellcheck disable=SC2086
-    "$program" train --task planted --out stop $stopped --threads 1 > "$dir/output" 2> "$dir/errors" &
+    "$program" train --task planted --out stop $stopped --threads 1 --profile stop.json \
+        > "$dir/output" 2> "$dir/errors" &
     child=$!
     while [ ! -f stop/log.jsonl ] && kill -0 $child 2> /dev/null; do
         sleep 0.01 2> /dev/null || sleep 1
@@ -384,9 +385,13 @@ for signal in INT TERM; do
     else
         expect "SIG$signal came after the end" test "$status" -eq 0 -a "$(wc -l < stop/log.jsonl)" -eq 4
     fi
+    expect "its profile after SIG$signal" grep -q '"traceEvents"' stop.json
+    rm -f stop.json
     expect "resuming after SIG$signal" run train --task planted --out stop --resume
     expect "bits after SIG$signal" same_bits alone stop
 done
+
+stopped_early corpus/run --songs 2000
 
 KILL_PROGRAM=$program sh "$here/kill_resume.sh" 4 > "$dir/output" 2>&1
 status=$?

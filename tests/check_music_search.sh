@@ -422,4 +422,6 @@ cp corpus/best.safetensors overwritten
 misuse "no items" train --data few --out corpus --overwrite
 expect "the old run is there" cmp overwritten corpus/best.safetensors
 
+stopped_early early/run --songs 2000
+
 finish

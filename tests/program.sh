@@ -57,6 +57,24 @@ refused()
     expect "at once" test ! -s "$dir/output"
 }
 
+# stopped_early FOLDER/RUN ARGUMENTS...: Ctrl-C while data are read or made leaves neither folder behind
+stopped_early()
+{
+    early=$1
+    shift
+    "$program" train --out "$early" "$@" > "$dir/output" 2> "$dir/errors" &
+    child=$!
+    while [ ! -d "$early" ] && kill -0 $child 2> /dev/null; do
+        sleep 0.01 2> /dev/null || sleep 1
+    done
+    kill -INT $child 2> /dev/null
+    wait $child
+    expect "$early stopped early" test $? -eq 130
+    expect "which is said" says '^stopped before the first epoch$'
+    expect "no error" test ! -s "$dir/errors"
+    expect "no empty folder" test ! -e "${early%/*}"
+}
+
 # run ARGUMENTS...: with one thread, its answers in files, its exit status
 run()
 {

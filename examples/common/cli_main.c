@@ -65,7 +65,7 @@ static int print_page(const et_cli *cli)
 
 enum { PROFILE_EVENTS = 20000 }; /* about 5 MB of trace */
 
-/* The verb, with --profile inside a profile whose table and trace come at the end. */
+/* The verb, with --profile inside a profile whose table and trace come at the end, or when it is stopped. */
 static int run_verb(et_cli *cli)
 {
     const char *path = et_cli_given(cli, "profile") ? et_cli_text(cli, "profile") : NULL;
@@ -79,7 +79,7 @@ static int run_verb(et_cli *cli)
         return et_cli_fail(cli);
     status = et_cli_verb(cli)->run(cli);
     et_profile_end(p);
-    if (status == ET_EXIT_OK) {
+    if (status == ET_EXIT_OK || status == ET_EXIT_INTERRUPTED) {
         putchar('\n');
         if (et_profile_print(p, stdout) || et_profile_write(p, path))
             status = et_cli_fail(cli);

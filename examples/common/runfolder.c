@@ -14,6 +14,7 @@
 
 #include "datasets/folder.h"
 #include "examples/common/internal.h"
+#include "examples/common/interrupt.h"
 #include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
@@ -377,7 +378,7 @@ et_run *et_run_for_training(et_cli *cli)
     bool resume = et_cli_flag(cli, "resume"), overwrite = et_cli_flag(cli, "overwrite");
     et_run *run;
 
-    if (et_error_status() != ET_OK)
+    if (et_error_status() != ET_OK || et_interrupt_catch())
         return NULL;
     if (resume && overwrite) {
         et_raise(ET_EINVAL, "--resume and --overwrite exclude each other");

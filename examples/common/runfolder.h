@@ -58,7 +58,8 @@ et_run *et_run_open(const et_cli *cli, const char *dir, et_run_mode mode);
  *  it is runs/PROGRAM, or runs/PROGRAM-2, -3, ... the first that holds no run. When
  *  resuming, options that the command line leaves out take their values from
  *  config.json; given ones must agree with it (EINVAL), epochs and data excepted, and the
- *  verb must be the one that made the run (EINVAL). A folder
+ *  verb must be the one that made the run (EINVAL). Ctrl-C is caught from here on (interrupt.h), so that a
+ *  folder that was made for a run which does not begin goes again. A folder
  *  without a checkpoint is no error when resuming (whoever restarts a killed run in a loop need
  *  not know how far it came): a line on the standard output says that a run begins. */
 et_run *et_run_for_training(et_cli *cli);
@@ -101,7 +102,7 @@ et_status et_run_check_names(const et_run *run, const char *key, const et_names 
 /* --- writing ------------------------------------------------------------------------ */
 
 /** Writes config.json: the program's name, verb, version and options, then whatever
- *  members the caller adds between the two calls. */
+ *  members the caller adds between the two calls. EINVAL after Ctrl-C: no run begins then. */
 et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w);
 et_status et_run_config_end(et_run *run, et_json_writer *w);
 /** Writes such a member: names of what the model tells apart ("genres", "tags", "styles"), in its order. */

@@ -5,11 +5,14 @@
 
 #include <string.h>
 
+#include "examples/common/interrupt.h"
 #include "tensor/alloc.h"
 #include "tensor/file.h"
 
 et_status et_run_config_begin(et_run *run, const et_cli *cli, et_json_writer *w)
 {
+    if (et_interrupted())
+        return et_raise(ET_EINVAL, "interrupted");
     et_strbuf_free(&run->text);
     et_json_begin(w, &run->text, 2);
     et_json_open_object(w);
