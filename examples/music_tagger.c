@@ -133,29 +133,15 @@ static et_status end_pictures(et_report *r, et_run *run, const char *name, et_st
     return status;
 }
 
-/* The event of an item as a span over the time axis. */
-static int event_span(const tagger_data *d, int64_t item, et_span *span)
-{
-    const int32_t *events = d->ds->events ? et_data_i32(d->ds->events) : NULL;
-
-    if (!events || events[2 * item + 1] <= events[2 * item])
-        return 0;
-    *span = (et_span){tagger_time(d, events[2 * item]), tagger_time(d, events[2 * item + 1]), "event"};
-    return 1;
-}
-
 static et_status explain_item(reading *s, et_report *r, int64_t item, const char *folder)
 {
     et_scope *scope = et_scope_open();
     tagger_clip clip;
     tagger_maps maps = {.steps = 0};
-    et_span span;
     char name[64];
     et_status status = tagger_item_clip(s->d, item, s->rows, &clip);
 
     clip.name = tagger_data_name(name, s->d, item);
-    clip.spans = &span;
-    clip.n_spans = event_span(s->d, item, &span);
     if (!status)
         status = tagger_maps_make(s->model, clip.x, &maps);
     if (!status)

@@ -24,11 +24,28 @@ double tagger_time(const tagger_data *d, double rows)
     return d->row_seconds > 0 ? rows * d->row_seconds : rows;
 }
 
+/* What was planted in an item, of the first tag that is on, as a span over the time axis. */
+static void mark_event(const tagger_data *d, int64_t item, tagger_clip *clip)
+{
+    const int32_t *event = d->ds->events ? et_data_i32(d->ds->events) + 2 * item : NULL;
+    const size_t tags = (size_t)tagger_data_tags(d);
+    const uint8_t *on = event && event[0] < event[1] ? memchr(clip->truth, 1, tags) : NULL;
+
+    if (!on)
+        return;
+    snprintf(clip->event_name, sizeof clip->event_name, "event of %s",
+             d->ds->tag_names.items[on - clip->truth]);
+    clip->event = (et_span){tagger_time(d, event[0]), tagger_time(d, event[1]), clip->event_name};
+    clip->spans = &clip->event;
+    clip->n_spans = 1;
+}
+
 et_status tagger_item_clip(const tagger_data *d, int64_t item, int64_t rows, tagger_clip *out)
 {
     bool has;
 
     *out = (tagger_clip){.truth = (const uint8_t *)et_data(d->ds->tags) + item * tagger_data_tags(d)};
+    mark_event(d, item, out);
     if (!(out->x = tagger_item_input(d, item, rows)))
         return et_error_status();
     return tagger_data_sound(d, item, (double)rows * d->row_seconds, &out->sound, &has);

@@ -17,9 +17,12 @@ typedef struct tagger_clip {
     const uint8_t *truth;  /* [tags], or NULL */
     const et_span *spans;  /* what is known to happen when, in the units of the time axis */
     int n_spans;
+    et_span event;         /* of an item that has one: the span, and its name */
+    char event_name[64];
 } tagger_clip;
 
-/* An item as a clip of its first `rows` rows, owned by the open scope but for its sound (et_audio_free). */
+/* An item as a clip of its first `rows` rows, with its event, owned by the open scope but for its sound
+ * (et_audio_free). What is made stays where it is: spans point into it. */
 et_status tagger_item_clip(const tagger_data *d, int64_t item, int64_t rows, tagger_clip *out);
 
 /* Seconds (or rows where they have no duration) of a clip's stretch. */

@@ -34,7 +34,9 @@ expect "its header" grep -q '^tag,positives,roc_auc,pr_auc$' learned/tags.csv
 expect "explains" run explain --out learned --count 2
 expect "what was said of each" says '^item 1$'
 expect "a page" grep -q '</html>' learned/explain.html
-expect "the event is marked" grep -q '>event<' learned/explain.html
+for page in explain report; do
+    expect "the event is marked in $page.html" grep -q '>event of tag [0-7]<' learned/$page.html
+done
 expect "pictures" test "$(find learned/pictures -name 'item_*.png' | wc -l)" -eq 18
 expect "a page without a network" sh -c '! grep -Eq "(src|href)=\"?(http|//)" learned/report.html learned/explain.html'
 expect "no player for what has no sound" sh -c '! grep -q "<audio" learned/explain.html'
@@ -320,6 +322,8 @@ sed 's/"tags": \[/"labels": [/' one/config.json > hurt/config.json
 misuse "no list of tags" eval --out hurt
 
 # --- stopped and killed ------------------------------------------------------------------------------------
+
+stopped_early early/run --songs 2000
 
 # shellcheck disable=SC2086
 expect "a run left alone" run train --out alone $phased --schedule paper
