@@ -428,13 +428,14 @@ static int eval(et_cli *cli)
     reading s = {0};
     et_figure figures[GENRE_FIGURES];
     et_status status = open_reading(cli, &s);
+    const char *judged = status ? NULL : et_run_judged(s.run, cli);
 
     if (!status)
-        status = et_run_metrics(s.run, "test", figures, genre_figures(&s.v, false, figures));
+        status = et_run_metrics(s.run, judged, figures, genre_figures(&s.v, false, figures));
     if (!status)
-        status = genre_report(s.run, s.kind, s.ds, &s.items, &s.v, "test", s.model);
+        status = genre_report(s.run, s.kind, s.ds, &s.items, &s.v, judged, s.model);
     if (!status) {
-        printf("test: %lld items, accuracy %.3f, macro F1 %.3f, loss %.3f, attention entropy %.2f nats",
+        printf("%s: %lld items, accuracy %.3f, macro F1 %.3f, loss %.3f, attention entropy %.2f nats", judged,
                (long long)s.v.n, s.v.accuracy, s.v.f1_macro, s.v.loss, s.v.attention_entropy);
         if (!isnan(s.v.attention_mass))
             printf(", attention on the event %.3f", s.v.attention_mass);
@@ -481,7 +482,7 @@ static const et_verb verbs[] = {
      "dropout input-dropout seed threads epochs batch lr colour crop shift mixup feature-shift smoothing "
      "weight-decay precision patience out resume overwrite profile",
      NULL, 0, 0, train},
-    {"eval", "judge a trained model on a test set: every item of the data", OF_THE_RUN "out! data threads",
+    {"eval", "judge a trained model on every item of the data", OF_THE_RUN "out! data threads",
      NULL, 0, 0, eval},
     {"explain", "show which moments the attention weighs most",
      OF_THE_RUN "out! data threads item count", NULL, 0, 0, explain},

@@ -29,7 +29,7 @@
 static const et_verb verbs[] = {
     {"train", "train a model and write the run folder", TRAINING_OPTIONS MODEL_OPTIONS
      "fold keep recompute out resume overwrite profile", NULL, 0, 0, vit_train},
-    {"eval", "judge a trained model on a test set: every item of the data",
+    {"eval", "judge a trained model on every item of the data",
      OF_THE_RUN "out! data cache threads", NULL, 0, 0, vit_eval},
     {"explain", "show which patches the attention weighs most",
      OF_THE_RUN "out! data cache threads item count", NULL, 0, 0, vit_explain},

@@ -73,15 +73,16 @@ int vit_eval(et_cli *cli)
     reading s = {0};
     et_figure figures[GENRE_FIGURES + 1];
     et_status status = open_reading(cli, &s);
+    const char *judged = status ? NULL : et_run_judged(s.run, cli);
 
     if (!status)
-        status = et_run_metrics(s.run, "test", figures, vit_figures(s.windows, &s.items, &s.v, figures));
+        status = et_run_metrics(s.run, judged, figures, vit_figures(s.windows, &s.items, &s.v, figures));
     if (!status)
-        status = vit_report(s.run, &s.source, s.windows, &s.items, &s.v, "test", s.model);
+        status = vit_report(s.run, &s.source, s.windows, &s.items, &s.v, judged, s.model);
     if (!status)
-        printf("test: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss "
+        printf("%s: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss "
                "%.3f\nreport: %s\n",
-               (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v), s.v.f1_macro,
+               judged, (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v), s.v.f1_macro,
                s.v.loss, et_run_path(s.run, ET_RUN_REPORT));
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;

@@ -170,6 +170,9 @@ cp ten/spec128x57.npy plain
 cut -d, -f1-4 ten/tracks.csv > plain/tracks.csv
 cp ten/spec128x57.npy renamed
 sed 's/valid$/test/' ten/tracks.csv > renamed/tracks.csv
+expect "eval of the run's own table" run eval --out spectrograms --data ten
+expect "which is no test" says '^all: 60 items'
+expect "nor called so" test "$(figure spectrograms all n)" -eq 60 -a -z "$(figure spectrograms test n)"
 expect "eval without splits" run eval --out spectrograms --data plain
 expect "all of it" test "$(figure spectrograms test n)" -eq 60
 expect "eval with other splits" run eval --out spectrograms --data renamed

@@ -104,11 +104,11 @@ expect "which is not the same" sh -c '! cmp -s track/best.safetensors bands/best
 expect "but what a table has without being asked" run train --out unasked $table
 expect "bit by bit" cmp unasked/best.safetensors bands/best.safetensors
 expect "eval centres alike" run eval --out bands --data ten
-figure bands test loss > alike
+figure bands all loss > alike
 sed 's/"centre": "bands"/"centre": "track"/' bands/config.json > config
 mv config bands/config.json
 expect "or as the run says" run eval --out bands --data ten
-expect "which is not the same" test "$(figure bands test loss)" != "$(cat alike)"
+expect "which is not the same" test "$(figure bands all loss)" != "$(cat alike)"
 
 # A run from before there was a choice goes on, and is judged, about the track's mean.
 older()
@@ -127,7 +127,7 @@ expect "the same as in one go" cmp -s older/last.ckpt whole/last.ckpt
 older older
 expect "eval of the one" run eval --out older --data ten
 expect "and of the other" run eval --out whole --data ten
-expect "the same loss" test "$(figure older test loss)" = "$(figure whole test loss)"
+expect "the same loss" test "$(figure older all loss)" = "$(figure whole all loss)"
 
 # Recordings: a folder for each genre; what cannot be used is counted and left out.
 maker=${MUSIC_DATA:-$(dirname "$program")/music-data}
@@ -150,10 +150,11 @@ cp audio/best.safetensors first
 "$program" train --data tree --out again --epochs 2 --fold 1 --threads 3 $audio > "$dir/output" 2>&1
 expect "the same bits with another number of threads, and without the file" cmp -s again/best.safetensors first
 expect "evaluates recordings" run eval --out audio --data tree --cache features
-expect "all segments" says '^test: 15 segments'
+expect "all segments" says '^all: 15 segments'
 cp features before
 cp -r tree tree2
 expect "evaluates other recordings" run eval --out audio --data tree2
+expect "which are a test" says '^test: 15 segments'
 expect "whose spectra do not take the place of the run's" cmp features before
 expect "explains recordings" run explain --out audio --data tree --count 1
 expect "a patch" says '^    1\. row [0-3], column [0-3]  weight 0\.'
@@ -161,7 +162,7 @@ expect "a patch" says '^    1\. row [0-3], column [0-3]  weight 0\.'
 expect "the training part's means and deviations, epochs by accuracy" run train --data tree --cache features --out bins --epochs 2 \
     --fold 1 --standardize training --keep accuracy $audio
 expect "eval standardises alike" run eval --out bins --data tree --cache features
-expect "all of them" at_least "$(figure bins test n)" 15
+expect "all of them" at_least "$(figure bins all n)" 15
 # shellcheck disable=SC2086
 expect "variants on recordings" run ablate --data tree --cache features --epochs 1 $audio
 

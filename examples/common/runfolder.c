@@ -467,6 +467,13 @@ et_run_data et_run_data_given(const et_run *run, const et_cli *cli)
     return et_same_file(own, et_cli_text(cli, "data")) ? ET_RUN_DATA_OWN : ET_RUN_DATA_OTHER;
 }
 
+const char *et_run_judged(const et_run *run, const et_cli *cli)
+{
+    const bool has_data = et_json_get(et_json_get(et_run_config(run), "options"), "data") != NULL;
+
+    return has_data && et_run_data_given(run, cli) == ET_RUN_DATA_OWN ? "all" : "test";
+}
+
 bool et_run_cache_fits(const et_run *run, const et_cli *cli)
 {
     return et_cli_given(cli, "cache") || et_run_data_given(run, cli) == ET_RUN_DATA_OWN;

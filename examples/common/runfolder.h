@@ -2,7 +2,7 @@
  *
  *     config.json        program, verb, version, options
  *     log.jsonl          one object an epoch
- *     metrics.json       {"train": {...}, "valid": {...}, "test": {...}}
+ *     metrics.json       {"train": {...}, "valid": {...}, "test": {...}, "all": {...}}
  *     best.safetensors   the weights that were best on the validation data
  *     last.ckpt          parameters, optimiser, random state, epoch: what --resume reads
  *     report.html        curves and pictures
@@ -88,6 +88,9 @@ typedef enum et_run_data {
 
 /** What --data on the command line is to a run that is read. */
 et_run_data et_run_data_given(const et_run *run, const et_cli *cli);
+/** What all of the data at hand are called where they are judged: "all" if the run learned from them, so that
+ *  what it was trained on is among them, else "test". */
+const char *et_run_judged(const et_run *run, const et_cli *cli);
 /** Whether --cache, or the run's own file of features, is that of the data at hand: not where config.json
  *  names the file and the data are others. */
 bool et_run_cache_fits(const et_run *run, const et_cli *cli);
