@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "examples/common/run_model.h"
 #include "examples/common/textplot.h"
@@ -20,6 +21,7 @@ void style_report_columns(et_report *r, int n, const et_run *const *runs, const 
 {
     et_series s[MOST_COLUMNS];
     double *y[MOST_COLUMNS] = {NULL};
+    const bool counts = strcmp(columns[0], "valid_active_units") == 0;
     int used = 0;
 
     for (int i = 0; i < n && i < MOST_COLUMNS; i++) {
@@ -30,7 +32,7 @@ void style_report_columns(et_report *r, int n, const et_run *const *runs, const 
     }
     if (used > 0)
         et_report_lines(r, &(et_chart){.what = y_label, .x_label = "epoch", .y_label = y_label, .series = s,
-                                       .n_series = used},
+                                       .n_series = used, .counts = counts},
                         caption);
     for (int i = 0; i < MOST_COLUMNS; i++)
         et_dealloc(y[i]);

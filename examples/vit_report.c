@@ -12,7 +12,7 @@
 #include "nn/metrics.h"
 #include "tensor/alloc.h"
 
-enum { STRONGEST = 5, PICTURES = 6, LAYERS = 64 };
+enum { STRONGEST = 5, PICTURES = 6, LAYERS = 64, RIGHT_ROOM = 150 /* so that pictures line up */ };
 
 double vit_track_accuracy(const et_dataset *ds, const et_indices *items, const genre_verdict *v)
 {
@@ -161,7 +161,7 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
                           .y_label = kind == VIT_SPECTROGRAM ? "mel band" : "bin", .value_label = "level",
                           .rows = bins, .cols = T, .data = picture, .x1 = (double)T * unit,
                           .y1 = (double)bins, .height = 200, .curves = &line, .n_curves = view > 0,
-                          .curve_label = "weight"};
+                          .curve_label = "weight", .right_room = RIGHT_ROOM};
         snprintf(caption, sizeof caption, "%s: %s, truly %s. %s.", name, ds->classes.items[v->predicted[i]],
                  ds->classes.items[truth], what[view]);
         if (!status)

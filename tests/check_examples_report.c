@@ -255,6 +255,22 @@ START_TEST(confusion_tells_its_shares)
 }
 END_TEST
 
+START_TEST(counts_have_no_fractions)
+{
+    const double y[3] = {8, 8, 7};
+    const et_series s = {.n = 3, .y = y};
+
+    for (int counts = 0; counts < 2; counts++) {
+        et_strbuf b = ET_STRBUF_INIT;
+
+        ck_assert_int_eq(et_svg_lines(&b, &(et_chart){.series = &s, .n_series = 1, .counts = counts}), ET_OK);
+        ck_assert((strstr(b.data, ">7.2<") == NULL) == counts);
+        ck_assert((strstr(b.data, ">7<") != NULL) == counts);
+        et_strbuf_free(&b);
+    }
+}
+END_TEST
+
 /* Names of neighbouring spans stand beside each other; axes that count rows and columns have no fractions. */
 START_TEST(heatmap_can_be_read)
 {
@@ -315,7 +331,8 @@ static et_report *sample_report(void)
     et_chart c = {.series = &s, .n_series = 1, .x_label = "epoch"};
     et_heatmap h = {.rows = 2, .cols = 3, .data = m};
     et_key keys[] = {{"accuracy", "0.9", "<note>"}, {"n", "3", NULL}};
-    const char *header[] = {"name", "value"}, *cells[] = {"a<b", "1.5", "c", "-2", "d", ""};
+    const char *header[] = {"name", "value", "words"},
+               *cells[] = {"a<b", "1.5", "longer than a name", "c", "-2", "", "d", "", "short"};
     uint8_t grey[1] = {9}, *png;
     et_image image = {.width = 1, .height = 1, .pixels = grey};
     size_t size = 0;
@@ -326,7 +343,7 @@ static et_report *sample_report(void)
     et_report_lines(r, &c, "caption <1>");
     et_report_heatmap(r, &h, NULL);
     et_report_section(r, "Two");
-    et_report_table(r, "table", 2, header, 3, cells);
+    et_report_table(r, "table", 3, header, 3, cells);
     et_report_code(r, "x < y\n  z");
     png = r ? et_png_encode(&image, &size) : NULL;
     et_report_png(r, png, size, "a \"dot\"", "dot");
@@ -351,6 +368,8 @@ START_TEST(report_is_well_formed_and_alone)
     ck_assert_ptr_nonnull(strstr(html, "<p>1 &lt; &lt;script&gt;alert(1)&lt;/script&gt;</p>"));
     ck_assert_ptr_nonnull(strstr(html, "prefers-color-scheme:dark"));
     ck_assert_ptr_nonnull(strstr(html, "<td class=\"n\">1.5</td>"));
+    ck_assert_ptr_nonnull(strstr(html, "<td class=\"s\">a&lt;b</td>"));
+    ck_assert_ptr_nonnull(strstr(html, "<td>longer than a name</td>"));
     for (const char *s = html; (s = strstr(s, "src=\"")); s += 5)
         ck_assert_int_eq(strncmp(s, "src=\"data:", 10), 0);
     for (const char *s = html; (s = strstr(s, "href=\"")); s += 6)
@@ -509,6 +528,7 @@ int main(void)
     tcase_add_test(tc, bars_are_to_scale);
     tcase_add_test(tc, wide_letters_have_room);
     tcase_add_test(tc, confusion_tells_its_shares);
+    tcase_add_test(tc, counts_have_no_fractions);
     tcase_add_test(tc, heatmap_can_be_read);
     tcase_add_test(tc, chart_misuse);
     tcase_add_test(tc, report_is_well_formed_and_alone);

@@ -17,6 +17,7 @@ expect "a report" grep -q "Attention over spectrograms" learned/report.html
 expect "explains" run explain --out learned --count 2
 expect "strongest patches" says '^    5\. row [0-3], column [0-3]  weight 0\.'
 expect "pictures" test -s learned/explain.html
+expect "which line up" test "$(grep -o 'pixelated" x="[0-9.]*" y="[0-9.]*" width="[0-9.]*"' learned/explain.html | sort -u | wc -l)" -eq 1
 
 # The same seed gives the same bits; a run that is gone on with too.
 expect "short run" run train --task waves --out one --epochs 2

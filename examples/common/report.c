@@ -11,6 +11,8 @@
 #include "tensor/file.h"
 #include "tensor/number.h"
 
+enum { MOST_BRIEF = 16 }; /* bytes of a cell */
+
 struct et_report {
     et_strbuf html;
     et_status status; /* the first failure */
@@ -33,8 +35,9 @@ static const char style[] =
     "figure>img{max-width:100%;height:auto}\n"
     "figcaption,caption{color:var(--soft);font-size:.875rem;text-align:left}\n"
     "figcaption{margin-top:.6em;max-width:70ch}caption{padding:0 0 .5em}\n"
-    ".keys{display:flex;flex-wrap:wrap;gap:12px;margin:1.4em 0;padding:0}\n"
-    ".keys>div{flex:1 1 130px;border:1px solid var(--grid);border-radius:8px;padding:12px 14px}\n"
+    ".keys{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:1.4em 0;"
+    "padding:0}\n"
+    ".keys>div{border:1px solid var(--grid);border-radius:8px;padding:12px 14px}\n"
     ".keys dt{color:var(--soft);font-size:.875rem}\n"
     ".keys dd{margin:0;font-size:1.6rem;line-height:1.3;font-weight:600;font-variant-numeric:tabular-nums}\n"
     ".keys .note{font-size:.8125rem;font-weight:400;color:var(--soft)}\n"
@@ -42,7 +45,7 @@ static const char style[] =
     "table{border-collapse:collapse;font-size:.9375rem;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.35em .9em .35em 0;text-align:left;border-bottom:1px solid "
     "var(--grid);vertical-align:top}\nth{color:var(--soft);font-weight:600}\n"
-    ".n{text-align:right}\n"
+    ".n{text-align:right}.s{white-space:nowrap}\n"
     "pre{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans "
     "Mono',monospace;overflow-x:auto;border:1px solid var(--grid);border-radius:8px;padding:12px 14px}\n"
     "figure.listen svg{display:block;cursor:crosshair}figure.listen audio{margin:.6em 0}\n"
@@ -187,6 +190,15 @@ static bool numeric(const char *const *cells, int rows, int cols, int col)
     return any;
 }
 
+/* Whether no cell of a column is longer than a name: such are not broken into lines. */
+static bool brief(const char *const *cells, int rows, int cols, int col)
+{
+    for (int i = 0; i < rows; i++)
+        if (cells[i * cols + col] && strlen(cells[i * cols + col]) > MOST_BRIEF)
+            return false;
+    return true;
+}
+
 static void caption_of(et_report *r, const char *tag, const char *caption)
 {
     if (!caption)
@@ -215,8 +227,10 @@ void et_report_table(et_report *r, const char *caption, int cols, const char *co
     for (int i = 0; i < rows; i++) {
         et_strbuf_puts(&r->html, "<tr>");
         for (int c = 0; c < cols; c++)
-            element(r, numeric(cells, rows, cols, c) ? "<td class=\"n\">" : "<td>", cells[i * cols + c],
-                    "</td>");
+            element(r, numeric(cells, rows, cols, c)  ? "<td class=\"n\">"
+                       : brief(cells, rows, cols, c) ? "<td class=\"s\">"
+                                                     : "<td>",
+                    cells[i * cols + c], "</td>");
         et_strbuf_puts(&r->html, "</tr>\n");
     }
     et_strbuf_puts(&r->html, "</tbody></table></div>\n");

@@ -464,9 +464,9 @@ et_status et_svg_lines(et_strbuf *out, const et_chart *c)
     if (c->y_min < c->y_max) {
         y.lo = c->y_min;
         y.hi = c->y_max;
-        et_axis_ticks(&y, 6, false);
+        et_axis_ticks(&y, 6, c->counts);
     } else {
-        et_axis_round(&y, 6, false);
+        et_axis_round(&y, 6, c->counts);
     }
     left = (c->y_label ? 26 : 4) + et_axis_text_width(&y) + 10;
     rows = et_svg_legend_rows(c->series, c->n_series, right - left);

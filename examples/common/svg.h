@@ -37,6 +37,7 @@ typedef struct et_chart {
     int n_series;
     double x_min, x_max;           /* equal: from the data */
     double y_min, y_max;
+    bool counts;                   /* y are whole numbers: the axis has no fractions */
     const et_mark *marks;
     int n_marks;
 } et_chart;
