@@ -275,6 +275,7 @@ damaged "features3_seq.csv" features3_seq.csv true
 damaged "features3_seq.csv" features3_seq.csv sed 's/track2-2,3,1/track2-2,3,none/'
 damaged "tempo" features3_seq.csv sed '1s/tempo/pace/'
 damaged "no track has the split" features3_seq.csv sed 's/,train,/,learn,/'
+damaged "too few tracks" features3_seq.csv sed 11q
 expect "damaged data makes no folder" test ! -e new
 
 # Damaged run folders.
