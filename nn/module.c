@@ -406,45 +406,52 @@ static const char *first_name(const tree *t, const et_tensor *x)
     return "";
 }
 
+/* Of a dotted name what follows the last point. */
+static const char *last_part(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return dot ? dot + 1 : name;
+}
+
+/* m and what is below it, as the tree has them, whatever the order they were added in. */
+static void print_part(const et_module *m, int depth, FILE *out)
+{
+    const tree *t = m->root->tree;
+    char shape[ET_SHAPE_TEXT], number[32];
+
+    fprintf(out, "%*s%s%s%s%s%s\n", 2 * depth, "", depth ? last_part(m->path) : "", depth ? ": " : "",
+            m->kind, *m->note ? "  " : "", m->note);
+    for (int64_t i = 0; i < t->n_entries; i++) {
+        const et_entry *e = &t->entries[i];
+        const et_tensor *x = e->tensor;
+        if (e->owner != m)
+            continue;
+        fprintf(out, "%*s%-*s %-16s %12s%s%s%s\n", 2 * depth + 2, "",
+                34 - 2 * depth > 1 ? 34 - 2 * depth : 1, last_part(e->name),
+                et_shape_text(shape, x->ndim, x->shape),
+                e->tied || e->kind != ET_ENTRY_PARAMETER ? "-" : grouped(number, x->numel),
+                e->tied                         ? "  is "
+                : e->kind != ET_ENTRY_PARAMETER ? "  not trained"
+                : x->requires_grad              ? ""
+                                                : "  frozen",
+                e->tied ? first_name(t, x) : "",
+                x->dtype == ET_F64 ? "  float64" : "");
+    }
+    for (int64_t i = 0; i < t->n_modules; i++)
+        if (t->modules[i]->parent == m)
+            print_part(t->modules[i], depth + 1, out);
+}
+
 et_status et_module_print(const et_module *m, FILE *out)
 {
-    char shape[ET_SHAPE_TEXT], a[32], b[32];
+    char all[32], trained[32];
 
     if (!m || !out)
         return et_raise(ET_EINVAL, "module_print: %s is NULL", m ? "the file" : "the module");
-    const tree *t = m->root->tree;
-    const size_t skip = *m->path ? strlen(m->path) + 1 : 0;
-    for (int64_t i = 0; i < t->n_modules; i++) {
-        const et_module *part = t->modules[i];
-        int depth = 0;
-        if (!et_path_within(m->path, part->path))
-            continue;
-        for (const et_module *up = part; up != m; up = up->parent)
-            depth++;
-        const char *name = part == m ? "" : part->path + skip;
-        const char *last = strrchr(name, '.');
-        fprintf(out, "%*s%s%s%s%s%s\n", 2 * depth, "", last ? last + 1 : name, *name ? ": " : "", part->kind,
-                *part->note ? "  " : "", part->note);
-        for (int64_t j = 0; j < t->n_entries; j++) {
-            const et_entry *e = &t->entries[j];
-            const et_tensor *x = e->tensor;
-            if (e->owner != part)
-                continue;
-            fprintf(out, "%*s%-*s %-16s %12s%s%s%s\n", 2 * depth + 2, "",
-                    34 - 2 * depth > 1 ? 34 - 2 * depth : 1,
-                    strrchr(e->name, '.') ? strrchr(e->name, '.') + 1 : e->name,
-                    et_shape_text(shape, x->ndim, x->shape),
-                    e->tied || e->kind != ET_ENTRY_PARAMETER ? "-" : grouped(a, x->numel),
-                    e->tied                         ? "  is "
-                    : e->kind != ET_ENTRY_PARAMETER ? "  not trained"
-                    : x->requires_grad              ? ""
-                                                    : "  frozen",
-                    e->tied ? first_name(t, x) : "",
-                    x->dtype == ET_F64 ? "  float64" : "");
-        }
-    }
-    fprintf(out, "%s parameters, %s of them trained\n", grouped(a, et_module_count(m)),
-            grouped(b, et_module_count_trainable(m)));
+    print_part(m, 0, out);
+    fprintf(out, "%s parameters, %s of them trained\n", grouped(all, et_module_count(m)),
+            grouped(trained, et_module_count_trainable(m)));
     return fflush(out) || ferror(out) ? et_raise(ET_EIO, "module_print: the output cannot be written")
                                       : ET_OK;
 }
@@ -521,8 +528,7 @@ et_status et_module_to(et_module *m, et_dtype dtype)
             et_storage *old = x->storage;
             x->storage = y->storage;
             x->offset = y->offset;
-            x->dtype = dtype;
-            memcpy(x->strides, y->strides, sizeof x->strides);
+            x->dtype = dtype; /* the strides stay: entries are dense */
             y->storage = old;
             et_free(x->grad);
             x->grad = NULL;

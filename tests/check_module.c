@@ -106,6 +106,12 @@ START_TEST(dotted_names)
     ck_assert(!a->module.training && b->module.training && m->training);
     et_module_hold_eval(x, false);
     ck_assert(a->module.training && b->module.training);
+    et_module_eval(m);
+    ck_assert(!m->training && !a->module.training && !b->module.training);
+    et_module_train(m);
+    et_module_hold_eval(m, true);
+    et_module_train(m);
+    ck_assert(!m->training && !a->module.training && !b->module.training); /* b is the last */
     et_module_free(m);
 }
 END_TEST
@@ -116,6 +122,11 @@ START_TEST(wrong_names)
 
     fails_null(et_module_param(m, "mean", ET_SHAPE(1)), ET_EINVAL, "\"mean\" is taken");
     fails_null(et_module_param(m, "block", ET_SHAPE(1)), ET_EINVAL, "taken");
+    fails_null(et_module_param(m, "table", ET_SHAPE(1)), ET_EINVAL, "taken"); /* the last tensor */
+    fails_null(et_module_param(et_module_child(m, "block.inner"), "weight", ET_SHAPE(1)), ET_EINVAL,
+               "taken"); /* the first one */
+    fails_null(et_module_param(et_module_child(m, "block"), "inner", ET_SHAPE(1)), ET_EINVAL,
+               "taken"); /* the last module */
     fails_null(et_module_param(m, "a.b", ET_SHAPE(1)), ET_EINVAL, "no name");
     fails_null(et_module_param(m, "", ET_SHAPE(1)), ET_EINVAL, "no name");
     fails_null(et_module_param(NULL, "w", ET_SHAPE(1)), ET_EINVAL, "NULL module");
@@ -136,6 +147,80 @@ START_TEST(wrong_names)
     ck_assert_int_eq(et_module_n_entries(m), 6);
     ck_assert_ptr_null(et_module_child(m, "bad"));
     ck_assert_ptr_nonnull(et_linear_layer_new(m, "bad", 1, 2, true, NULL));
+    et_module_free(m);
+}
+END_TEST
+
+static int released;
+
+static void count_release(et_module *m)
+{
+    (void)m;
+    released++;
+}
+
+static et_module *counted(et_module *parent, const char *name)
+{
+    et_module *m = et_module_new(sizeof *m, "M", parent, name);
+
+    m->release = count_release;
+    return m;
+}
+
+/* A part that fails is taken out of the tree, with what is below it and with the names that others gave its
+ * tensors. Everything is released once. */
+START_TEST(failed_parts)
+{
+    et_module *m = counted(NULL, NULL), *part = counted(m, "part"), *keep = counted(m, "keep");
+    et_tensor *w = et_module_param(part, "w", ET_SHAPE(2)), *own = et_module_param(keep, "own", ET_SHAPE(3));
+
+    counted(part, "below");
+    counted(part, "last");
+    et_module_tie(keep, "again", own);
+    ck_assert_ptr_eq(et_module_tie(keep, "shared", w), w);
+    released = 0;
+    ck_assert_ptr_null(et_module_param(part, "", ET_SHAPE(1)));
+    ck_assert_ptr_null(et_module_done(part));
+    et_error_clear();
+    ck_assert_int_eq(released, 3);
+    ck_assert_int_eq(et_module_n_entries(m), 2);
+    ck_assert_str_eq(et_module_entry(m, 0)->name, "keep.own");
+    ck_assert_str_eq(et_module_entry(m, 1)->name, "keep.again");
+    ck_assert_ptr_eq(et_module_child(m, "keep"), keep);
+    ck_assert_ptr_null(et_module_child(m, "part"));
+    ck_assert_ptr_null(et_module_child(m, "part.below"));
+    ck_assert_ptr_null(et_module_child(m, "part.last"));
+    et_module_free(m);
+    ck_assert_int_eq(released, 5);
+}
+END_TEST
+
+/* What is asked of all is asked of the first and of the last. */
+START_TEST(all_of_two)
+{
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
+    et_tensor *of[] = {et_module_param(m, "a", ET_SHAPE(2)), et_module_param(m, "b", ET_SHAPE(2))};
+    const char *unreached[2];
+
+    ck_assert_int_eq(et_module_freeze(m, NULL), ET_OK);
+    ck_assert_int_eq(et_module_count_trainable(m), 0);
+    ck_assert_int_eq(et_module_unfreeze(m, NULL), ET_OK);
+    ck_assert_int_eq(et_module_count_trainable(m), 4);
+    ck_assert_int_eq(et_module_unreached(m, unreached, 2), 2);
+    ck_assert_str_eq(unreached[0], "a");
+    ck_assert_str_eq(unreached[1], "b");
+    et_scope *s = et_scope_open();
+    ck_assert_int_eq(et_backward(et_sum(et_add(of[0], of[1]), 0, NULL, false)), ET_OK);
+    et_scope_close(s);
+    ck_assert_int_eq(et_module_unreached(m, NULL, 0), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_float_eq(et_data_f32(et_grad_of(of[i]))[1], 1);
+    et_zero_grad(m);
+    ck_assert_int_eq(et_module_unreached(m, NULL, 0), 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert(!et_grad_of(of[i]) || et_data_f32(et_grad_of(of[i]))[1] == 0);
+    ck_assert_int_eq(et_module_to(m, ET_F64), ET_OK);
+    ck_assert(of[0]->dtype == ET_F64 && of[1]->dtype == ET_F64);
     et_module_free(m);
 }
 END_TEST
@@ -166,43 +251,88 @@ END_TEST
 
 START_TEST(dtypes)
 {
+    et_pool_stats first, last;
+
+    et_pool_get_stats(&first);
     et_module *m = tree();
     et_tensor *w = et_module_find(m, "block.inner.weight");
-
     fill(m, 1);
+    et_scope *s = et_scope_open();
+    ck_assert_int_eq(et_backward(et_sum(w, 0, NULL, false)), ET_OK);
+    et_scope_close(s);
     const float before = et_data_f32(w)[4];
     ck_assert_int_eq(et_module_to(m, ET_F64), ET_OK);
     ck_assert(w->dtype == ET_F64 && et_data_f64(w)[4] == before && w->requires_grad);
+    ck_assert(!w->grad && et_module_unreached(m, NULL, 0) == 4);
     ck_assert_int_eq(et_module_find(m, "table")->dtype, ET_I32);
     ck_assert_int_eq(et_module_to(m, ET_F32), ET_OK);
     ck_assert(et_data_f32(w)[4] == before);
     fails(et_module_to(m, ET_BF16), ET_EDTYPE, "bfloat16");
     et_module_free(m);
+    et_pool_get_stats(&last);
+    ck_assert_uint_eq(last.current, first.current);
 }
 END_TEST
 
+/* What is printed of m. */
+static const char *printed(const et_module *m)
+{
+    static char text[4096];
+    FILE *out = fopen(in_dir("summary"), "w+");
+
+    ck_assert_int_eq(et_module_print(m, out), ET_OK);
+    rewind(out);
+    text[fread(text, 1, sizeof text - 1, out)] = 0;
+    fclose(out);
+    return text;
+}
+
+/* Parts stand below what they are parts of, in whatever order they were added. */
 START_TEST(printing)
 {
     et_module *m = tree();
-    char text[4096];
-    size_t n;
 
     et_module_freeze(m, "block2");
-    et_module_tie(m, "again", et_module_find(m, "block.scale"));
-    FILE *out = fopen(in_dir("summary"), "w+");
-    ck_assert_int_eq(et_module_print(m, out), ET_OK);
-    rewind(out);
-    n = fread(text, 1, sizeof text - 1, out);
-    text[n] = 0;
-    fclose(out);
-    static const char *const words[] = {
-        "Root",        "  block: Block", "    inner: Linear  3 -> 2",        "[2, 3]", "frozen",
-        "not trained", "is block.scale", "15 parameters, 11 of them trained"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        ck_assert_msg(strstr(text, words[i]) != NULL, "\"%s\" is not in\n%s", words[i], text);
-    out = fopen(in_dir("summary"), "r");
+    et_module_tie(m, "too", et_module_find(m, "block.inner.weight")); /* the first one */
+    ck_assert_str_eq(printed(m),
+                     "Root\n"
+                     "  mean                               [2]                         -  not trained\n"
+                     "  table                              [5]                         -  not trained\n"
+                     "  too                                [2, 3]                      -  is "
+                     "block.inner.weight\n"
+                     "  block: Block\n"
+                     "    scale                            [3]                         3\n"
+                     "    inner: Linear  3 -> 2\n"
+                     "      weight                         [2, 3]                      6\n"
+                     "      bias                           [2]                         2\n"
+                     "  block2: Block\n"
+                     "    weight                           [4]                         4  frozen\n"
+                     "15 parameters, 11 of them trained\n");
+    ck_assert_str_eq(printed(et_module_child(m, "block.inner")),
+                     "Linear  3 -> 2\n"
+                     "  weight                             [2, 3]                      6\n"
+                     "  bias                               [2]                         2\n"
+                     "8 parameters, 8 of them trained\n");
+    FILE *out = fopen(in_dir("summary"), "r");
     fails(et_module_print(m, out), ET_EIO, "cannot be written");
     fclose(out);
+    fails(et_module_print(NULL, stdout), ET_EINVAL, "the module is NULL");
+    fails(et_module_print(m, NULL), ET_EINVAL, "the file is NULL");
+    et_module_free(m);
+}
+END_TEST
+
+/* However deep a tensor lies, its name has a place. */
+START_TEST(printing_deep)
+{
+    et_module *m = et_module_new(sizeof *m, "M", NULL, NULL),
+              *low = et_module_new(sizeof *m, "L", m, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r");
+
+    et_module_param(low, "w", ET_SHAPE(1500));
+    const char *line = strstr(printed(m), "r: L\n");
+    ck_assert_msg(line != NULL, "%s", et_error_message());
+    ck_assert_str_eq(line, "r: L\n                                      w [1500]                  1 500\n"
+                           "1 500 parameters, 1 500 of them trained\n");
     et_module_free(m);
 }
 END_TEST
@@ -328,6 +458,7 @@ START_TEST(ties)
     et_tensor *w = et_module_param(embed, "weight", ET_SHAPE(3, 2));
 
     ck_assert_ptr_eq(et_module_tie(head, "weight", w), w);
+    ck_assert_ptr_eq(et_module_entry(head, 0)->tensor, w);
     ck_assert_int_eq(et_module_count(m), 6);
     ck_assert_ptr_eq(et_module_find(m, "head.weight"), w);
     ck_assert_int_eq(et_module_save(m, path, NULL, 0), ET_OK);
@@ -349,6 +480,8 @@ START_TEST(ties)
     et_load_report_free(&r);
     et_tensor *loose = et_zeros(ET_F32, ET_SHAPE(1));
     fails_null(et_module_tie(m, "loose", loose), ET_EINVAL, "not in the same tree");
+    fails_null(et_module_tie(m, "loose", NULL), ET_EINVAL, "the tensor is NULL");
+    fails_null(et_module_tie(NULL, "loose", loose), ET_EINVAL, "the module is NULL");
     et_free(loose);
     et_module_free(m);
 }
@@ -521,9 +654,12 @@ int main(void)
     tcase_add_test(tc, finite);
     tcase_add_test(tc, dotted_names);
     tcase_add_test(tc, wrong_names);
+    tcase_add_test(tc, failed_parts);
+    tcase_add_test(tc, all_of_two);
     tcase_add_test(tc, freezing);
     tcase_add_test(tc, dtypes);
     tcase_add_test(tc, printing);
+    tcase_add_test(tc, printing_deep);
     tcase_add_test(tc, round_trip);
     tcase_add_test(tc, reports);
     tcase_add_test(tc, ties);
