@@ -156,9 +156,8 @@ static void dismiss(void)
         return;
     for (int i = 1; i < started; i++)
         give(&workers[i], LEAVE);
-    for (int i = 1; i < started; i++)
-        pthread_join(workers[i].thread, NULL);
-    started = 1;
+    while (started > 1)
+        pthread_join(workers[--started].thread, NULL);
 }
 
 /* A child of fork has none of its parent's workers. */

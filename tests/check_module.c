@@ -68,7 +68,6 @@ START_TEST(names)
 }
 END_TEST
 
-/* Dotted names make the modules on the way once; what is held in evaluation stays there. */
 START_TEST(finite)
 {
     et_module *m = tree(), *block = et_module_child(m, "block");
@@ -87,6 +86,7 @@ START_TEST(finite)
 }
 END_TEST
 
+/* Dotted names make the modules on the way once; what is held in evaluation stays there. */
 START_TEST(dotted_names)
 {
     et_module *m = et_module_new(sizeof *m, "M", NULL, NULL);
