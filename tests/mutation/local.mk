@@ -38,6 +38,7 @@ MUTATION_SUITES = \
 	nn/checkpoint.c=@check_train \
 	nn/load.c=@check_module,@check_files \
 	nn/metrics.c=@check_metrics \
+	nn/module.c=@check_module \
 	nn/nearest.c=@check_search \
 	nn/optim.c=@check_optim,@check_profile \
 	nn/optim_blocks.c=@check_optim \
@@ -54,14 +55,16 @@ MUTATION_SUITES = \
 	tensor/safetensors.c=@check_safetensors,@check_module \
 	tensor/safetensors_write.c=@check_safetensors,@check_module \
 	tensor/scope.c=@check_scopes,@check_autograd,@check_tape,@check_remake \
-	tensor/wire.c=@check_npy,@check_safetensors
+	tensor/wire.c=@check_npy,@check_safetensors \
+	tensor/workers.c=@check_workers,@check_parallel
 mutation_suites = \
 	tests/check_autograd.$(OBJEXT) tests/check_copy.$(OBJEXT) tests/check_files.$(OBJEXT) \
 	tests/check_kernel_rows.$(OBJEXT) tests/check_metrics.$(OBJEXT) tests/check_misuse.$(OBJEXT) \
 	tests/check_module.$(OBJEXT) tests/check_npy.$(OBJEXT) tests/check_optim.$(OBJEXT) \
-	tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) \
-	tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) tests/check_search.$(OBJEXT) \
-	tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT)
+	tests/check_parallel.$(OBJEXT) tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) \
+	tests/check_remake.$(OBJEXT) tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
+	tests/check_search.$(OBJEXT) tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT) \
+	tests/check_workers.$(OBJEXT)
 endif
 
 # Ops whose derivatives are elementwise kernels.

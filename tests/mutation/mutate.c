@@ -25,13 +25,14 @@
  *
  * The file as it is must pass its checks. For each mutant it is rewritten below WORK, compiled and linked
  * with everything else unchanged, and the driver runs the checks of the ops concerned, or each suite runs. A
- * failure, a crash or 20 seconds count as caught; what does not compile is not counted, nor what compiles to
- * the same object (as in a branch that the preprocessor leaves out). Exit status 0 if at least 98 % are
- * caught. */
+ * failure, a crash, 20 seconds of a processor, or by the clock 20 and five times what the file as it is takes
+ * count as caught; what does not compile is not counted, nor what compiles to the same object (as in a branch
+ * that the preprocessor leaves out). Exit status 0 if at least 98 % are caught. */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,17 +69,28 @@ typedef struct score {
 static char *equivalents; /* the reviewed list, as one text */
 static char *earlier;     /* keys of an earlier run, as one text, or NULL */
 static FILE *done;        /* where this run adds its own, or NULL */
+static int limit;         /* seconds that a mutant has by the clock */
+static pid_t running;     /* a worker's command */
 
 /* --- one mutant, in a process of its own ------------------------------------------------------- */
 
+/* What waits forever ends, and Check's runner ends the test that it waits for. */
+static void out_of_time(int sig)
+{
+    (void)sig;
+    kill(-running, SIGTERM);
+    _exit(CAUGHT);
+}
+
 static void run_shell(const char *command, int on_failure)
 {
-    pid_t pid = fork();
+    const pid_t pid = running = fork();
     int status;
 
     if (pid == 0) {
         int null = open("/dev/null", O_WRONLY);
 
+        setpgid(0, 0); /* Check's runner passes SIGTERM on to its group */
         dup2(null, 1);
         dup2(null, 2);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
@@ -193,7 +205,11 @@ static void run_checks(const settings *set, const job *j)
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_AS, &memory);
     setrlimit(RLIMIT_CORE, &core);
-    alarm(30 * SECONDS); /* by the clock, for what waits forever on a machine that is busy */
+    if (j->m) {
+        signal(SIGALRM, out_of_time);
+        signal(SIGINT, out_of_time);
+        alarm((unsigned)limit);
+    }
     setenv("ETUDE_NUM_THREADS", "2", 1); /* so that what is cut into pieces has more than one */
     run_suites(set, j);
     setenv("ETUDE_POOL", "system", 1); /* malloc notices who writes past a block */
@@ -288,11 +304,12 @@ static void collect(const settings *set, job *jobs, score *sc, time_t start)
     }
 }
 
-/* The object of the source as it is, to compare those of mutants with. Exits unless it passes the checks: what
- * fails anyway notices nothing. No job runs. */
+/* Makes the object of the source as it is, to compare those of mutants with, and says how long these may take.
+ * Exits unless it passes the checks: what fails anyway notices nothing. No job runs. */
 static void try_original(const settings *set, const source *s)
 {
     const job j = {0, set->jobs, s, NULL};
+    const time_t start = time(NULL);
     const pid_t pid = fork();
     char text[8192];
     int status;
@@ -310,6 +327,7 @@ static void try_original(const settings *set, const source *s)
         printf("%s: without a change it does not build or pass its checks\n", s->path);
         exit(2);
     }
+    limit = SECONDS + 5 * (int)(time(NULL) - start);
 }
 
 static void run_all(const settings *set, const source *sources, mutants *found, int n, score *sc)
