@@ -226,7 +226,8 @@ et_status genre_load_train(const genre_source *from, const genre_prep *prep, et_
         status = et_split_random(*ds, 0.2, 1, train, valid);
     }
     if (!status && (train->n == 0 || valid->n == 0))
-        return et_raise(ET_EFORMAT, "%s: too few tracks to learn from some and to validate on others", from->dir);
+        return et_raise(ET_EFORMAT, "%s: too few tracks to learn from some and to validate on others",
+                        from->dir);
     return status;
 }
 

@@ -82,8 +82,8 @@ int vit_eval(et_cli *cli)
     if (!status)
         printf("%s: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss "
                "%.3f\nreport: %s\n",
-               judged, (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v), s.v.f1_macro,
-               s.v.loss, et_run_path(s.run, ET_RUN_REPORT));
+               judged, (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v),
+               s.v.f1_macro, s.v.loss, et_run_path(s.run, ET_RUN_REPORT));
     close_reading(&s);
     return status ? et_cli_fail(cli) : ET_EXIT_OK;
 }
