@@ -271,7 +271,8 @@ START_TEST(counts_have_no_fractions)
 }
 END_TEST
 
-/* Names of neighbouring spans stand beside each other; axes that count rows and columns have no fractions. */
+/* Names of neighbouring spans stand beside each other; axes that count rows and columns have no fractions; a low
+ * picture's scale has few numbers, and its name stays within. */
 START_TEST(heatmap_can_be_read)
 {
     static const float x[20 * 20];
@@ -288,6 +289,18 @@ START_TEST(heatmap_can_be_read)
     h.rows = 1;
     ck_assert_int_eq(et_svg_heatmap(&b, &h), ET_OK);
     ck_assert(strstr(b.data, ">2, 4, 5, 1<") && strstr(b.data, ">3<"));
+    et_strbuf_free(&b);
+
+    const char *const names[2] = {"quiet", "loud"};
+    h = (et_heatmap){.rows = 2, .cols = 20, .data = x, .hi = 1, .height = 40, .row_names = names,
+                     .value_label = "contribution"};
+    ck_assert_int_eq(et_svg_heatmap(&b, &h), ET_OK);
+    ck_assert(strstr(b.data, ">0.5<") && !strstr(b.data, ">0.2<"));
+    const char *label = strstr(b.data, ">contribution<");
+    ck_assert_ptr_nonnull(label);
+    while (*label != '<')
+        label--;
+    ck_assert(attribute(label, "y") > 30); /* it is turned, and about 60 long */
     et_strbuf_free(&b);
 }
 END_TEST

@@ -116,9 +116,10 @@ static et_status put_scale(et_strbuf *out, const et_heatmap *m, const layout *l,
         et_svg_text(out, "e-small", left + SCALE_WIDTH + 7, at + 4, "start", 0,
                     et_axis_text(text, &l->scale, i));
     }
-    if (m->value_label)
+    if (m->value_label) /* which may be longer than the scale */
         et_svg_text(out, "e-small", left + SCALE_WIDTH + 10 + et_axis_text_width(&l->scale) + 12,
-                    l->top + l->height / 2, "middle", -90, m->value_label);
+                    fmax(l->top + l->height / 2, et_text_width(m->value_label, 11) / 2 + 2), "middle", -90,
+                    m->value_label);
     return status;
 }
 
@@ -284,6 +285,7 @@ static double arrange(const et_heatmap *m, layout *l, double lo, double hi)
             scale_left = l->right + 14 + curve_room;
         }
     }
+    et_axis_ticks(&l->scale, (int)fmin(l->height / 14, 5), false); /* as many as there is room for */
     l->turned = m->col_names && columns + 6 > (l->right - l->left) / (double)m->cols;
     l->top = 8 + (m->n_spans > 0 ? STRIP : 0) + 4;
     if (m->n_curves > 1)
