@@ -3,10 +3,11 @@
  *
  * k is cut into blocks of at most KC. For each, B is packed into panels as wide as a register
  * tile (zero-padded to whole vectors) that stay in the second-level cache while the rows of A
- * go past, a few rows at a time: those rows stay in the first-level cache, so A need not be
- * packed where a tile is wide. Threads share C by rows, by columns or both, in whole tiles.
- * An element's sum runs over p ascending within a block of k and over the blocks in turn,
- * whatever tile or thread computes it, so its bits depend on the shapes and strides alone.
+ * go past, a few rows at a time: those rows stay in the first-level cache, so A is packed only
+ * where it is transposed and its lines lie badly for tiles or caches. Threads share C by rows,
+ * by columns or both, in whole tiles. An element's sum runs over p ascending within a block of
+ * k and over the blocks in turn, whatever tile or thread computes it, so its bits depend on the
+ * shapes and strides alone.
  * Few rows or columns do not pay for packing: they read B where it lies, or are dot products.
  * Nor do short rows of B under a transposed A.
  *
@@ -24,14 +25,15 @@
 
 enum {
     KC = 512,                     /* longest block of k */
-    KC_ACROSS = 128,              /* the same for a transposed A that is copied or meets short rows of B */
+    KC_ACROSS = 128,              /* the same for a transposed A copied in groups or over short rows of B */
     SHORT_ROW = 128,              /* bytes of a short row of B for each lane of a vector */
     L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
     SHARED_BYTES = 4 << 20,       /* most of a packed B that threads share */
     PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself, */
     PRIVATE_ROWS = 192,           /* and any B for so many rows a thread: one that cores hand over costs more */
     ROW_GROUP = 24,               /* a multiple of every tile height */
-    A_GROUP = 48,                 /* rows of A packed together: whole lines of a transposed one */
+    A_GROUP = 48,                 /* rows of A packed together: whole lines of a transposed one, */
+    A_STRIP = 1056,               /* and most rows of groups that stay packed while blocks of B go past */
     A_GAP = 16,                   /* elements between packed tiles' rows, against equal places in the cache */
     MIN_TALL = 4,                 /* least height of the widest tile */
     FEW_ROWS = 24,                /* packing B does not pay for so few, */
@@ -50,8 +52,8 @@ typedef struct gemm_job {
     int64_t kc, nc;           /* longest block of k, widest block of columns */
     int64_t rows_per, cols_per, row_chunks, col_chunks; /* pieces of C */
     bool direct;              /* B is read where it lies but for a ragged edge */
-    bool pack_a;              /* A is packed, a group of rows at a time */
-    int64_t group;            /* rows that go past B together */
+    int64_t strip;            /* A is packed, so many rows at a time at most; 0: read where it lies */
+    bool stays;               /* a strip stays while blocks of B go past, not the other way round */
     char *pack;               /* packed B, or one slot a piece */
     int64_t slot, slot_a;     /* bytes of a slot; of these at its end, for A */
     int64_t j0, j1, p0, kb;   /* the block in hand, for shared packing, */
@@ -124,21 +126,44 @@ typedef struct panels {
     const char *edge; int64_t edge_ld;  /* the last, narrower one */
 } panels;
 
-/* Rows of A that a block of tiles reads, from row i0 on. */
+/* Rows of A that a block of tiles reads, from row `first` on. */
 typedef struct lines {
     const char *p;
+    int64_t first;
     int64_t rsa, csa;
     int64_t tall, step; /* packed: so many rows stand together, element by element, `step` elements after
                            those before them; tall 0: as they lie */
 } lines;
 
-/* `rows` rows from row r on, which begin a tile. */
-static const char *lines_at(const gemm_job *w, const lines *a, int64_t r, int64_t rows, int64_t *rsa,
+/* `rows` rows from row i on, which begin a tile. */
+static const char *lines_at(const gemm_job *w, const lines *a, int64_t i, int64_t rows, int64_t *rsa,
                             int64_t *csa)
 {
+    const int64_t r = i - a->first;
+
     *rsa = a->tall ? 1 : a->rsa;
     *csa = a->tall ? rows : a->csa;
     return at(w, a->p, a->tall ? r / a->tall * a->step : r * a->rsa);
+}
+
+/* Rows i0 .. i1 of A as they lie. */
+static lines lying_rows(const gemm_job *w, int64_t i0, int64_t p0)
+{
+    const et_gemm_args *g = &w->g;
+
+    return (lines){at(w, g->a, i0 * g->rsa + p0 * g->csa), i0, g->rsa, g->csa, 0, 0};
+}
+
+/* Rows i0 .. i1 of A, packed into `out`. */
+static lines packed_rows(const gemm_job *w, int64_t i0, int64_t i1, int64_t p0, int64_t kb, char *out)
+{
+    const et_gemm_args *g = &w->g;
+    const int64_t tall = w->kr->gemm_rows[w->kr->gemm_vecs], step = kb * tall + A_GAP;
+
+    for (int64_t i = i0; i < i1; i += A_GROUP)
+        w->kr->gemm_pack_rows(kb, min64(A_GROUP, i1 - i), at(w, g->a, i * g->rsa + p0 * g->csa), g->rsa,
+                              g->csa, at_mut(w, out, (i - i0) / tall * step), step);
+    return (lines){out, i0, 1, tall, tall, step};
 }
 
 /* Tiles of one ragged panel, n < nr columns wide, through a small copy of C where n is not a
@@ -164,7 +189,7 @@ static void edge_tiles(const gemm_job *w, int64_t i0, int64_t i1, int64_t j, int
     }
     for (int64_t i = i0; i < i1; i += tall) {
         int64_t rows = min64(tall, i1 - i);
-        const char *ai = lines_at(w, a, i - i0, rows, &rsa, &csa);
+        const char *ai = lines_at(w, a, i, rows, &rsa, &csa);
         char *c = at_mut(w, g->c, i * g->ldc + j);
         if (width == n) {
             w->kr->gemm_tile[v][rows](1, kb, ai, rsa, csa, b->edge, b->edge_ld, 0, c, g->ldc, g->alpha,
@@ -181,9 +206,9 @@ static void edge_tiles(const gemm_job *w, int64_t i0, int64_t i1, int64_t j, int
     }
 }
 
-/* C[i0 .. i1, j0 .. j1] += A[.., p0 .. p0+kb] B[p0 .. p0+kb, ..]; `scratch` takes packed rows of A. */
+/* C[i0 .. i1, j0 .. j1] += A[.., p0 .. p0+kb] B[p0 .. p0+kb, ..]. */
 static void rows_block(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t p0,
-                       int64_t kb, const panels *b, char *scratch)
+                       int64_t kb, const lines *a, const panels *b)
 {
     const et_gemm_args *g = &w->g;
     const bool last = p0 + kb == g->k;
@@ -193,25 +218,18 @@ static void rows_block(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, in
     int64_t rsa, csa;
     const char *bias = last && g->bias ? at(w, g->bias, j0) : NULL;
 
-    for (int64_t i = i0; i < i1; i += w->group) {
-        const int64_t ie = min64(i + w->group, i1);
-        lines a = {at(w, g->a, i * g->rsa + p0 * g->csa), g->rsa, g->csa, 0, 0};
-        if (w->pack_a) {
-            a.tall = tall;
-            a.step = kb * tall + A_GAP;
-            w->kr->gemm_pack_rows(kb, ie - i, a.p, g->rsa, g->csa, scratch, a.step);
-            a.p = scratch;
-        }
+    for (int64_t i = i0; i < i1; i += ROW_GROUP) {
+        const int64_t ie = min64(i + ROW_GROUP, i1);
         if (full)
             for (int64_t r = i; r < ie; r += tall) {
                 const int64_t rows = min64(tall, ie - r);
-                const char *ar = lines_at(w, &a, r - i, rows, &rsa, &csa);
+                const char *ar = lines_at(w, a, r, rows, &rsa, &csa);
                 w->kr->gemm_tile[vecs][rows](full, kb, ar, rsa, csa, b->full, b->ld, b->step,
                                              at_mut(w, g->c, r * g->ldc + j0), g->ldc, g->alpha, beta, bias);
             }
         if (edge) {
             int64_t j = j0 + full * w->nr;
-            edge_tiles(w, i, ie, j, edge, kb, &a, b, beta, bias ? bias + full * w->nr * w->es : NULL);
+            edge_tiles(w, i, ie, j, edge, kb, a, b, beta, bias ? bias + full * w->nr * w->es : NULL);
         }
         if (last)
             finish(w, i, ie, j0, j1);
@@ -226,35 +244,59 @@ static panels packed_panels(const gemm_job *w, const char *pack, int64_t j0, int
     return (panels){pack, w->nr, kb * w->nr, pack + full * kb * w->es, panel_width(w, j1 - j0 - full)};
 }
 
-/* One piece of C by one thread, which packs what it needs of B into `slot`. */
+/* B's block of columns j0 .. j1, packed into `slot` where it is not read as it lies or packed already. */
+static panels block_panels(const gemm_job *w, int64_t j0, int64_t j1, int64_t p0, int64_t kb, char *slot)
+{
+    const et_gemm_args *g = &w->g;
+    const int64_t full = (j1 - j0) / w->nr * w->nr, edge = j1 - j0 - full;
+
+    if (g->packed)
+        return packed_panels(w, at(w, g->packed, p0 * round_up(g->n, w->kr->lanes) + j0 * kb), j0, j1, kb);
+    if (!w->direct) {
+        pack_panels(w, j0, j1, p0, kb, slot);
+        return packed_panels(w, slot, j0, j1, kb);
+    }
+    const char *first = at(w, g->b, p0 * g->rsb + j0);
+    panels b = {first, g->rsb, w->nr, first + full * w->es, g->rsb};
+    if (edge % w->kr->lanes) {
+        b.edge = slot;
+        b.edge_ld = panel_width(w, edge);
+        w->kr->gemm_pack(kb, edge, first + full * w->es, g->rsb, 1, slot, b.edge_ld);
+    }
+    return b;
+}
+
+/* One piece of C by one thread, which packs what it needs of B into `slot`, and at that one's end of A. */
 static void private_piece(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0, int64_t j1, char *slot)
 {
     const et_gemm_args *g = &w->g;
-    char *scratch = slot ? slot + (w->slot - w->slot_a) : NULL;
+    char *scratch = w->strip ? slot + (w->slot - w->slot_a) : NULL;
 
+    if (w->stays) {
+        for (int64_t i = i0; i < i1; i += w->strip)
+            for (int64_t p = 0, kb; p < g->k; p += kb) {
+                const int64_t ie = min64(i + w->strip, i1);
+                kb = min64(w->kc, g->k - p);
+                const lines a = packed_rows(w, i, ie, p, kb, scratch);
+                for (int64_t j = j0; j < j1; j += w->nc) {
+                    const int64_t je = min64(j + w->nc, j1);
+                    const panels b = block_panels(w, j, je, p, kb, slot);
+                    rows_block(w, i, ie, j, je, p, kb, &a, &b);
+                }
+            }
+        return;
+    }
     for (int64_t j = j0; j < j1; j += w->nc) {
-        const int64_t je = min64(j + w->nc, j1);
+        const int64_t je = min64(j + w->nc, j1), strip = w->strip ? w->strip : i1 - i0;
         int64_t p = 0;
         do {
             const int64_t kb = min64(w->kc, g->k - p);
-            panels b;
-            if (g->packed) {
-                const int64_t from = p * round_up(g->n, w->kr->lanes) + j * kb;
-                b = packed_panels(w, at(w, g->packed, from), j, je, kb);
-            } else if (w->direct) {
-                const char *first = at(w, g->b, p * g->rsb + j);
-                int64_t full = (je - j) / w->nr * w->nr, edge = je - j - full;
-                b = (panels){first, g->rsb, w->nr, first + full * w->es, g->rsb};
-                if (edge % w->kr->lanes) {
-                    b.edge = slot;
-                    b.edge_ld = panel_width(w, edge);
-                    w->kr->gemm_pack(kb, edge, first + full * w->es, g->rsb, 1, slot, b.edge_ld);
-                }
-            } else {
-                pack_panels(w, j, je, p, kb, slot);
-                b = packed_panels(w, slot, j, je, kb);
+            const panels b = block_panels(w, j, je, p, kb, slot);
+            for (int64_t i = i0; i < i1; i += strip) {
+                const int64_t ie = min64(i + strip, i1);
+                const lines a = w->strip ? packed_rows(w, i, ie, p, kb, scratch) : lying_rows(w, i, p);
+                rows_block(w, i, ie, j, je, p, kb, &a, &b);
             }
-            rows_block(w, i0, i1, j, je, p, kb, &b, scratch);
             p += kb;
         } while (p < g->k);
     }
@@ -289,11 +331,16 @@ static void shared_body(int64_t lo, int64_t hi, void *user)
     for (int64_t t = lo; t < hi; t++) {
         int64_t i0 = t / w->col_chunks * w->rows_per, j0 = w->j0 + t % w->col_chunks * w->cols_per;
         int64_t i1 = min64(i0 + w->rows_per, w->g.m), j1 = min64(j0 + w->cols_per, w->j1);
+        const int64_t strip = w->strip ? w->strip : w->rows_per;
         char *scratch = w->pack + w->shared + t * w->slot_a;
-        for (int64_t j = j0; i0 < i1 && j < j1; j += w->nc) {
-            int64_t je = min64(j + w->nc, j1);
-            panels b = packed_panels(w, w->pack + (j - w->j0) * w->kb * w->es, j, je, w->kb);
-            rows_block(w, i0, i1, j, je, w->p0, w->kb, &b, scratch);
+        for (int64_t i = i0; i < i1; i += strip) {
+            const int64_t ie = min64(i + strip, i1);
+            const lines a = w->strip ? packed_rows(w, i, ie, w->p0, w->kb, scratch) : lying_rows(w, i, w->p0);
+            for (int64_t j = j0; j < j1; j += w->nc) {
+                const int64_t je = min64(j + w->nc, j1);
+                const panels b = packed_panels(w, w->pack + (j - w->j0) * w->kb * w->es, j, je, w->kb);
+                rows_block(w, i, ie, j, je, w->p0, w->kb, &a, &b);
+            }
         }
     }
 }
@@ -316,27 +363,37 @@ static void plan_blocks(gemm_job *w)
     /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are
      * narrow and read A often, and where the lines fall onto each other in the cache (strides of half pages)
      * and A is more than the second level holds. */
-    w->pack_a = !w->direct && g->csa != 1 && g->n >= 2 * w->nr &&
-                (w->kr->lanes < 16 ? stride >= 1024
-                                   : stride && stride % 2048 == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
+    const bool pack_a = !w->direct && g->csa != 1 && g->k > 0 && g->n >= 2 * w->nr &&
+                        (w->kr->lanes < 16
+                             ? stride >= 1024
+                             : stride && stride % 2048 == 0 && g->m * g->k * w->es > 2 * L2_BYTES);
     /* Shallow blocks leave room for wide ones of B, for each of which A is copied anew, or read again line by
-     * line; two panels do not need it. (With four lanes a tile's products do not pay for reading C so often.) */
-    const bool shallow = (across && g->n > 2 * w->nr) || (w->pack_a && !g->packed && w->kr->lanes > 4);
+     * line; two panels do not need it. The widest vectors copy A once instead, for they wait for C too often
+     * in shallow blocks. (With four lanes a tile's products do not pay for reading C so often either.) */
+    w->stays = pack_a && w->kr->lanes == 16;
+    const bool shallow = (across && g->n > 2 * w->nr) || (pack_a && !g->packed && w->kr->lanes == 8);
     const int64_t blocks = max64(1, ceil_div(g->k, shallow ? KC_ACROSS : KC));
     w->kc = max64(1, min64(g->k, round_up(ceil_div(g->k, blocks), 8)));
     w->nc = max64(w->nr, L2_BYTES / (w->kc * w->es) / w->nr * w->nr);
-    w->group = w->pack_a ? A_GROUP : ROW_GROUP;
-    w->slot_a = w->pack_a ? (w->kc * A_GROUP + A_GROUP / MIN_TALL * A_GAP) * w->es : 0;
-    w->slot_a = round_up(w->slot_a, 64);
+    w->strip = pack_a ? A_GROUP : 0;
 }
 
-/* Bytes of a slot for a piece n columns wide. */
-static void plan_slot(gemm_job *w, int64_t n)
+/* Strips of A for pieces that have so many rows; those that stay are cut evenly. */
+static void plan_strips(gemm_job *w, int64_t rows, int64_t most)
+{
+    if (w->stays)
+        w->strip = round_up(ceil_div(rows, ceil_div(rows, most)), A_GROUP);
+    w->slot_a = round_up((w->kc * w->strip + w->strip / MIN_TALL * A_GAP) * w->es, 64);
+}
+
+/* Bytes of a slot for a piece of C. */
+static void plan_slot(gemm_job *w, int64_t rows, int64_t n)
 {
     int64_t width = w->direct ? (w->g.n % w->kr->lanes ? w->nr : 0) : round_up(min64(n, w->nc), w->kr->lanes);
 
     if (w->g.packed)
         width = 0;
+    plan_strips(w, rows, A_STRIP);
     w->slot = round_up(width * w->kc * w->es, 64) + w->slot_a;
 }
 
@@ -371,6 +428,7 @@ static et_status shared_product(gemm_job *w, int threads)
     const et_gemm_args *g = &w->g;
     const int64_t ns = max64(w->nr, SHARED_BYTES / (w->kc * w->es) / w->nr * w->nr);
 
+    plan_strips(w, w->rows_per, PRIVATE_ROWS);
     w->shared = round_up(min64(ns, round_up(g->n, w->nr)) * min64(w->kc, g->k) * w->es, 64);
     w->pack = et_pool_alloc((size_t)(w->shared + (int64_t)threads * w->slot_a));
     if (!w->pack)
@@ -400,7 +458,7 @@ static et_status product(gemm_job *w, int threads)
     if (w->row_chunks > 1 && w->rows_per < PRIVATE_ROWS && !w->direct && !g->packed &&
         g->k * g->n > PRIVATE_ELEMS)
         return shared_product(w, threads);
-    plan_slot(w, w->cols_per < g->n ? w->cols_per : g->n);
+    plan_slot(w, w->rows_per, min64(w->cols_per, g->n));
     int64_t pieces = w->row_chunks * w->col_chunks, bytes = pieces * w->slot;
     if (bytes <= (int64_t)sizeof stack)
         w->pack = bytes ? stack : NULL;
@@ -589,7 +647,7 @@ et_status et_gemm(et_dtype dtype, const et_gemm_args *args)
         (products % threads == 0 || products >= 2 * threads || flops < 4.0 * ET_GRAIN_FLOPS)) {
         w.chunk = ceil_div(products, threads);
         if (!w.dots)
-            plan_slot(&w, g->n);
+            plan_slot(&w, g->m, g->n);
         if (w.slot && !(w.pack = et_pool_alloc((size_t)(ceil_div(products, w.chunk) * w.slot))))
             return et_error_status();
         et_parallel_for(products, w.chunk, batch_body, &w);

@@ -281,6 +281,30 @@ START_TEST(packed_rows)
 }
 END_TEST
 
+/* Several strips of such rows, against several blocks of columns; on three threads 511 rows share what is
+ * packed of B. */
+START_TEST(packed_strips)
+{
+    static const int64_t ms[] = {511, 1535};
+    et_dtype dtype;
+    const et_kernels *kr = use_table(_i, &dtype);
+
+    for (int l = 0; l < 2; l++) {
+        if (suite_skips(l))
+            continue;
+        problem p = make_problem(dtype, ms[l], 261, KC + 3, LAYOUT_T, l ? LAYOUT_N : LAYOUT_T, 1);
+        p.g.bias = p.bias.data;
+        p.g.act = ET_ACT_RELU;
+        p.g.out = p.out.data;
+        p.g.alpha = 0.5;
+        ck_assert_int_eq(et_set_num_threads(l ? 1 : 3), ET_OK);
+        run_and_compare(&p, kr->name);
+        free_problem(&p);
+    }
+    ck_assert_int_eq(et_set_num_threads(1), ET_OK);
+}
+END_TEST
+
 START_TEST(epilogues)
 {
     et_dtype dtype;
@@ -484,6 +508,7 @@ int main(void)
     tcase_add_loop_test(tc, tile_edges, 0, tables);
     tcase_add_loop_test(tc, blocks_of_k, 0, tables);
     tcase_add_loop_test(tc, packed_rows, 0, tables);
+    tcase_add_loop_test(tc, packed_strips, 0, tables);
     tcase_add_loop_test(tc, packed_before, 0, tables);
     tcase_add_loop_test(tc, epilogues, 0, tables);
     tcase_add_loop_test(tc, batches, 0, tables);

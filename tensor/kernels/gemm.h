@@ -495,10 +495,11 @@ static void gemm_pack_rows(int64_t k, int64_t rows, const void *va, int64_t rsa,
 
     for (int64_t p0 = 0; p0 < k; p0 += DEEP) {
         const int64_t p1 = k - p0 < DEEP ? k : p0 + DEEP;
-        if (rsa == 1) /* lines far apart: nobody else asks for them early */
+        if (rsa == 1) /* lines far apart: nobody else asks for them early; in the first level those half pages
+                         apart would push each other out */
             for (int64_t p = p1; p < p1 + AHEAD && p < k; p++)
                 for (int64_t r = 0; r < rows; r += 64 / (int64_t)sizeof(real))
-                    V_PREFETCH(a + r + p * csa);
+                    V_PREFETCH_L2(a + r + p * csa);
         for (int64_t r = 0; r < rows; r += GEMM_MR_FULL) {
             const int64_t tall = rows - r < GEMM_MR_FULL ? rows - r : GEMM_MR_FULL;
             const real *from = a + r * rsa + p0 * csa;
