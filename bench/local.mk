@@ -29,7 +29,7 @@ bench_etude_bench_SOURCES = \
 	bench/trainer.c \
 	bench/vit.c
 # The library is linked statically: what it costs is then no matter of how it was built.
-bench_etude_bench_LDFLAGS = $(AM_LDFLAGS) -static
+bench_etude_bench_LDFLAGS = $(LIBRARY_WITHIN)
 bench_etude_bench_LDADD = $(bench_peaks) $(LDADD)
 
 # A peer, where FFTW is installed (Debian: libfftw3-dev).
@@ -39,7 +39,7 @@ bench_peer_programs += bench/peers/fftw
 EXTRA_PROGRAMS += bench/peers/fftw
 bench_peers_fftw_SOURCES = bench/bench.h bench/measure.c bench/peers/fftw.c
 bench_peers_fftw_CFLAGS = $(AM_CFLAGS) $(FFTW_CFLAGS)
-bench_peers_fftw_LDFLAGS = $(AM_LDFLAGS) -static
+bench_peers_fftw_LDFLAGS = $(LIBRARY_WITHIN)
 bench_peers_fftw_LDADD = $(LDADD) $(FFTW_LIBS)
 endif
 

@@ -1,5 +1,7 @@
 # examples/: one program for each paper, a line in noinst_PROGRAMS each. What they share is a library.
 EXAMPLE_LIBS = examples/libcommon.la libetude.la
+# They hold the library, so that they are no scripts of libtool's that call what lies elsewhere.
+LIBRARY_WITHIN = $(AM_LDFLAGS) -static
 
 noinst_LTLIBRARIES += examples/libcommon.la
 examples_libcommon_la_SOURCES = \
@@ -54,6 +56,7 @@ examples_genre_rnn_SOURCES = \
 	examples/genre_report.c \
 	examples/genre_report.h \
 	examples/genre_rnn.c
+examples_genre_rnn_LDFLAGS = $(LIBRARY_WITHIN)
 examples_genre_rnn_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/music-data
@@ -66,6 +69,7 @@ examples_music_data_SOURCES = \
 	examples/music_midi.c \
 	examples/music_text.c \
 	examples/music_text.h
+examples_music_data_LDFLAGS = $(LIBRARY_WITHIN)
 examples_music_data_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/translate-toy
@@ -75,6 +79,7 @@ examples_translate_toy_SOURCES = \
 	examples/translate_judge.c \
 	examples/translate_judge.h \
 	examples/translate_toy.c
+examples_translate_toy_LDFLAGS = $(LIBRARY_WITHIN)
 examples_translate_toy_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/genre-vit
@@ -104,6 +109,7 @@ examples_genre_vit_SOURCES = \
 	examples/vit_sounds.h \
 	examples/vit_train.c \
 	examples/vit_train.h
+examples_genre_vit_LDFLAGS = $(LIBRARY_WITHIN)
 examples_genre_vit_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/style-vae
@@ -128,6 +134,7 @@ examples_style_vae_SOURCES = \
 	examples/style_verbs.h \
 	examples/style_write.c \
 	examples/style_write.h
+examples_style_vae_LDFLAGS = $(LIBRARY_WITHIN)
 examples_style_vae_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/music-tagger
@@ -151,6 +158,7 @@ examples_music_tagger_SOURCES = \
 	examples/tagger_splice.h \
 	examples/tagger_train.c \
 	examples/tagger_train.h
+examples_music_tagger_LDFLAGS = $(LIBRARY_WITHIN)
 examples_music_tagger_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/music-search
@@ -180,4 +188,5 @@ examples_music_search_SOURCES = \
 	examples/search_report.h \
 	examples/search_train.c \
 	examples/search_train.h
+examples_music_search_LDFLAGS = $(LIBRARY_WITHIN)
 examples_music_search_LDADD = $(EXAMPLE_LIBS)

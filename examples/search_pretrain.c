@@ -399,8 +399,11 @@ int search_pretrain(et_cli *cli)
         status = pretrain_job(&j, &result);
     const int code = et_run_exit(j.run, cli, status, &result);
     if (code == ET_EXIT_OK) {
-        printf("to begin with it: train --text-weights %s", et_run_path(j.run, ET_RUN_BEST));
-        printf(" --vocab %s --tokens %lld\n", et_run_path(j.run, "vocab.txt"), (long long)j.tokens);
+        fputs("to begin with it: train --text-weights ", stdout);
+        et_cli_print_word(et_run_path(j.run, ET_RUN_BEST), stdout);
+        fputs(" --vocab ", stdout);
+        et_cli_print_word(et_run_path(j.run, "vocab.txt"), stdout);
+        printf(" --tokens %lld\n", (long long)j.tokens);
     }
     search_captions_free(&j.captions);
     et_names_free(&j.train);

@@ -165,9 +165,10 @@ expect "it goes on" run match --resume --out matched3 --epochs 3
 mkdir wordless
 wordless='{ $0 = $1 ",0,10," $4 ",,\" \"" } { print }'
 awk -F, "NR % 4 == 2 $wordless" captions/musiccaps.csv > wordless/musiccaps.csv
-expect "guesses words where some captions have none" run pretrain --data wordless --out wordless/run --epochs 1 --words 120 \
-    --tokens 32 --batch 4
+expect "guesses words where some captions have none" run pretrain --data wordless --out "wordless/a run" --epochs 1 \
+    --words 120 --tokens 32 --batch 4
 expect "having left them out" says '^8[0-9] texts to learn from, [23] captions to choose by, 45 to judge on'
+expect "and says how towers begin with it, a line for the shell" says "train --text-weights '.*wordless/a run/best.*' --vocab '"
 awk -F, "NR > 1 $wordless" captions/musiccaps.csv > wordless/musiccaps.csv
 misuse "of the captions to learn from none has a word" pretrain --data wordless --out bad --vocab guessed/vocab.txt
 

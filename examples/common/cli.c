@@ -601,6 +601,24 @@ const char *et_cli_command(const et_cli *cli)
     return cli->command;
 }
 
+void et_cli_print_word(const char *text, FILE *out)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+:=,@%";
+
+    if (text[0] && strspn(text, plain) == strlen(text)) {
+        fputs(text, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*text, out);
+    }
+    fputc('\'', out);
+}
+
 int et_cli_operands(const et_cli *cli)
 {
     return cli->n_operands;

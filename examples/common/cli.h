@@ -106,6 +106,8 @@ const char *et_cli_conflict(const et_cli *cli, const et_json_value *options, con
 
 /** How the program was called: argv[0]. */
 const char *et_cli_command(const et_cli *cli);
+/** Prints the text as one word of the shell, in quotes where it needs them. */
+void et_cli_print_word(const char *text, FILE *out);
 int et_cli_operands(const et_cli *cli);
 const char *et_cli_operand(const et_cli *cli, int i);
 const et_program *et_cli_program(const et_cli *cli);

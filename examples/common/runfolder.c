@@ -481,34 +481,15 @@ bool et_run_cache_fits(const et_run *run, const et_cli *cli)
 
 /* --- stopping ----------------------------------------------------------------------- */
 
-/* The text as one word of the shell. */
-static void print_word(const char *text, FILE *out)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+:=,@%";
-
-    if (text[0] && strspn(text, plain) == strlen(text)) {
-        fputs(text, out);
-        return;
-    }
-    fputc('\'', out);
-    for (; *text; text++) {
-        if (*text == '\'')
-            fputs("'\\''", out);
-        else
-            fputc(*text, out);
-    }
-    fputc('\'', out);
-}
-
 void et_run_print_resume(const et_run *run, const et_cli *cli, int64_t epoch, FILE *out)
 {
     if (epoch > 0)
         fprintf(out, "Stopped after epoch %" PRId64 "; everything is saved. To go on:\n  ", epoch);
     else
         fputs("\nStopped before another epoch. To go on:\n  ", out);
-    print_word(et_cli_command(cli), out);
+    et_cli_print_word(et_cli_command(cli), out);
     fprintf(out, " %s --out ", et_cli_verb(cli)->name);
-    print_word(run->dir, out);
+    et_cli_print_word(run->dir, out);
     fputs(" --resume\n", out);
     fflush(out);
 }
