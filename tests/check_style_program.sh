@@ -81,7 +81,7 @@ expect "the new piece" test -s learned/transfer/transfer-1.mid
 expect "interpolates" run interpolate --out learned data/up/3.mid data/leap/4.mid --steps 3
 expect "three pieces" test -s learned/interpolate/step-3.mid
 expect "is judged by the best of four drawings" run judge --out learned --count 2 --temperature 0.5
-expect "the judge's thousand steps are a line" test "$(grep -c 'the judge listens' "$dir/output")" -eq 1
+expect "the judge's thousand steps are a line, or one each half minute" test "$(grep -c 'the judge listens' "$dir/output")" -lt 20
 expect "says how often it drew" test "$(figure learned judge tries)" -eq 4
 expect "on the page too" grep -q "drawn 4 times" learned/judge.html
 expect "is judged" run judge --out learned --count 12 --temperature 0.5 --tries 1
