@@ -6,14 +6,14 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "tensor/alloc.h"
 #include "tensor/parallel.h"
+#include "tensor/workers.h"
 
-enum { MESSAGE = 1024, MAX_THREADS = 256 };
+enum { MESSAGE = 1024 };
 
 typedef struct slot {
     bool done;
@@ -78,10 +78,9 @@ static void *run(void *user)
 et_ordered *et_ordered_start(const et_ordered_jobs *jobs)
 {
     et_ordered *o;
-    sigset_t all, before;
 
-    if (!jobs || jobs->n < 0 || jobs->ahead < 1 || jobs->threads < 0 || jobs->threads > MAX_THREADS) {
-        et_raise(ET_EINVAL, "threads: 0 to %d of them, and room for at least one result", MAX_THREADS);
+    if (!jobs || jobs->n < 0 || jobs->ahead < 1 || jobs->threads < 0 || jobs->threads > ET_MAX_THREADS) {
+        et_raise(ET_EINVAL, "threads: 0 to %d of them, and room for at least one result", ET_MAX_THREADS);
         return NULL;
     }
     if (!(o = et_alloc_zero(1, sizeof *o)))
@@ -99,15 +98,9 @@ et_ordered *et_ordered_start(const et_ordered_jobs *jobs)
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->room, NULL);
     pthread_cond_init(&o->ready, NULL);
-    /* Signals are the program's own threads' business. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (int i = 0; i < jobs->threads && i < jobs->n; i++) {
-        if (pthread_create(&o->threads[o->n_threads], NULL, run, o) != 0)
-            break;
+    while (o->n_threads < jobs->threads && o->n_threads < jobs->n &&
+           et_thread_start(&o->threads[o->n_threads], run, o) == 0)
         o->n_threads++;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return o;
 }
 

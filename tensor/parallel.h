@@ -27,7 +27,7 @@ int et_get_num_threads(void);
 /** Calls body(lo, hi, user) for pieces of `grain` indices (the last may be shorter)
  *  that together cover 0..n. Pieces depend on n and grain alone; each is run by one
  *  thread, neighbours by the same thread, and the same piece by the same thread in
- *  every call with equal n and grain. Runs on the calling thread when there is one
+ *  every call with equal n and grain, unless the system has fewer threads then. Runs on the calling thread when there is one
  *  piece, when called from inside another parallel body, and while another thread of
  *  the program has all of the library's (two loops at once would only be in each
  *  other's way). The body allocates no tensors and raises no errors. */

@@ -19,13 +19,15 @@
 #include "tensor/os.h"
 
 enum {
-    LINE = 128,     /* bytes: what one core writes and others read lies so far apart (two lines: some
-                            processors fetch them in pairs) */
-    LOOKS = 64,     /* at a place between two looks at the clock */
-    MOST = 4000000, /* nanoseconds of looking before a thread sleeps, */
-    LEAST = 40000,  /* where all looking was in vain: what waking it takes */
-    STACK = 4 << 20 /* bytes; what the system gives by itself may be little (musl: 128 KiB) */
+    LINE = 128,      /* bytes: what one core writes and others read lies so far apart (two lines: some
+                             processors fetch them in pairs) */
+    LOOKS = 64,      /* at a place between two looks at the clock */
+    STACK = 4 << 20, /* bytes; what the system gives by itself may be little (musl: 128 KiB) */
+    LATER = 1024     /* regions until threads that the system refused are asked for again */
 };
+
+static const double MOST = 4e-3;  /* seconds of looking before a thread sleeps, */
+static const double LEAST = 4e-5; /* where all looking was in vain: what waking it takes */
 
 typedef enum order { IDLE, ASLEEP, RUN, LEAVE } order;
 
@@ -34,7 +36,7 @@ typedef struct place {
     _Alignas(LINE) atomic_int state; /* a worker's: an order */
     pthread_mutex_t lock;            /* of who sleeps here */
     pthread_cond_t changed;
-    int64_t patience; /* nanoseconds of looking, from LEAST to MOST */
+    double patience; /* seconds of looking, from LEAST to MOST */
 } place;
 
 typedef struct worker {
@@ -44,8 +46,13 @@ typedef struct worker {
 } worker;
 
 static worker workers[ET_MAX_THREADS]; /* number 0 is whoever calls */
-static int started = 1;
+/* Set for the thread that started workers last. Where it ends they do, or a program whose first thread has ended
+ * would go on for their sake, unless they are another's just then. */
+static pthread_key_t owner;
+static atomic_bool no_owner;
 static atomic_flag taken = ATOMIC_FLAG_INIT; /* the workers are somebody's, as are these: */
+static int started = 1;
+static int refused; /* regions until more are asked for */
 static struct {
     void (*body)(int rank, int size, void *user);
     void *user;
@@ -64,14 +71,6 @@ static void relax(void)
 #endif
 }
 
-static int64_t nanoseconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static void place_init(place *p)
 {
     atomic_store(&p->state, IDLE);
@@ -80,10 +79,16 @@ static void place_init(place *p)
     p->patience = MOST;
 }
 
+static void place_free(place *p)
+{
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->changed);
+}
+
 /* At its place a thread looks at *state until it is `least` or more; false where it has no more patience. */
 static bool look(place *at, atomic_int *state, int least, bool crowded)
 {
-    int64_t end = 0;
+    double end = 0;
 
     for (;;) {
         for (int i = 0; i < LOOKS; i++) {
@@ -95,7 +100,7 @@ static bool look(place *at, atomic_int *state, int least, bool crowded)
         }
         if (crowded)
             return false;
-        const int64_t now = nanoseconds();
+        const double now = et_os_seconds();
         if (end && now > end) {
             at->patience = LEAST + at->patience / 8;
             return false;
@@ -149,49 +154,87 @@ static void give(worker *w, order o)
 
 /* --- their number ---------------------------------------------------------------------------------- */
 
-/* At the end of the process, or when the library is unloaded. */
 static void dismiss(void)
+{
+    for (int i = 1; i < started; i++)
+        give(&workers[i], LEAVE);
+    while (started > 1) {
+        worker *w = &workers[--started];
+        pthread_join(w->thread, NULL);
+        place_free(&w->at);
+    }
+}
+
+/* The process ends, or the library is unloaded. Whoever comes later finds the workers taken. */
+static void at_exit(void)
 {
     if (atomic_flag_test_and_set(&taken)) /* in use: the process ends anyway */
         return;
-    for (int i = 1; i < started; i++)
-        give(&workers[i], LEAVE);
-    while (started > 1)
-        pthread_join(workers[--started].thread, NULL);
+    dismiss();
+    pthread_key_delete(owner);
+}
+
+static void owner_ends(void *value)
+{
+    (void)value;
+    if (atomic_flag_test_and_set(&taken)) {
+        atomic_store(&no_owner, true);
+        return;
+    }
+    dismiss();
+    atomic_flag_clear(&taken);
 }
 
 /* A child of fork has none of its parent's workers. */
 static void forget(void)
 {
     started = 1;
+    refused = 0;
     atomic_store(&region.caller_sleeps, false);
     place_init(&workers[0].at);
     atomic_flag_clear(&taken);
 }
 
+static bool prepared;
+
 static void prepare(void)
 {
+    if (pthread_key_create(&owner, owner_ends))
+        return;
     place_init(&workers[0].at);
     pthread_atfork(NULL, NULL, forget);
-    atexit(dismiss);
+    atexit(at_exit);
+    prepared = true;
+}
+
+int et_thread_start(pthread_t *thread, void *(*run)(void *user), void *user)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t mask, before;
+    pthread_attr_t attr;
+    int failed = pthread_attr_init(&attr);
+
+    if (failed)
+        return failed;
+    sigfillset(&mask);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&mask, faults[i]);
+    pthread_attr_setstacksize(&attr, STACK);
+    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    failed = pthread_create(thread, &attr, run, user);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return failed;
 }
 
 static bool start(worker *w, int rank)
 {
-    sigset_t all, before;
-    pthread_attr_t attr;
-
     place_init(&w->at);
     w->rank = rank;
-    if (pthread_attr_init(&attr))
-        return false;
-    pthread_attr_setstacksize(&attr, STACK);
-    sigfillset(&all); /* signals are the program's own threads' */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const bool failed = pthread_create(&w->thread, &attr, work, w) != 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return !failed;
+    if (et_thread_start(&w->thread, work, w) == 0)
+        return true;
+    place_free(&w->at);
+    return false;
 }
 
 /* As many of the threads wanted as there are. */
@@ -200,8 +243,17 @@ static int assemble(int wanted)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, prepare);
-    while (started < wanted && start(&workers[started], started))
-        started++;
+    if (!prepared)
+        return 1;
+    if (started < wanted && refused > 0)
+        refused--;
+    else if (started < wanted || atomic_load_explicit(&no_owner, memory_order_relaxed)) {
+        atomic_store(&no_owner, false);
+        pthread_setspecific(owner, workers);
+        while (started < wanted && start(&workers[started], started))
+            started++;
+        refused = started < wanted ? LATER : 0;
+    }
     return started < wanted ? started : wanted;
 }
 
@@ -222,11 +274,13 @@ static void wait_for_workers(void)
 void et_workers_run(int wanted, void (*body)(int rank, int size, void *user), void *user)
 {
     static int processors;
+    int cancel;
 
     if (wanted < 2 || atomic_flag_test_and_set(&taken)) {
         body(0, 1, user);
         return;
     }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* the workers may work on this thread's stack */
     if (!processors)
         processors = et_os_processors();
     region.size = assemble(wanted);
@@ -239,4 +293,5 @@ void et_workers_run(int wanted, void (*body)(int rank, int size, void *user), vo
     body(0, region.size, user);
     wait_for_workers();
     atomic_flag_clear(&taken);
+    pthread_setcancelstate(cancel, &cancel);
 }

@@ -1,6 +1,6 @@
-/* The threads behind parallel loops: each rank is one thread, and once in every region; they sleep and wake,
- * leave other threads' regions and children of fork alone, take no signals, leave at the end of the process,
- * and are fewer where the system has no more. */
+/* The threads behind parallel loops: each rank is one thread, and once in every region; they sleep and wake, leave
+ * other threads' regions and children of fork alone, take no signals, leave at the end of the process and of who
+ * started them, and are fewer where the system has no more. */
 #include "config.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@
 #define __has_feature(x) 0
 #endif
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#define ADDRESSES 1 /* watched by a sanitizer, which needs memory of its own */
+#define ADDRESSES 1 /* watched by a sanitizer, which needs memory of its own and each thread's return */
 #endif
 #if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
 #define RACES 1 /* watched, by one that knows no threads of children */
@@ -85,7 +85,7 @@ END_TEST
 /* Whoever waits, a worker for the next body or the caller for a worker, and however long. */
 START_TEST(pauses)
 {
-    const long pauses[] = {0, 20000, 90000, 110000, 2000000};
+    const long pauses[] = {0, 20000, 110000, 2000000, 6000000}; /* the last outlasts all looking */
 
     for (int size = 2; size < MOST; size += 5)
         for (int late = -1; late < size; late++)
@@ -126,6 +126,9 @@ START_TEST(idle)
     const double before = seconds(CLOCK_PROCESS_CPUTIME_ID);
     rest(300000000);
     ck_assert_double_lt(seconds(CLOCK_PROCESS_CPUTIME_ID) - before, 0.1);
+    s = (seen){.size = {0}};
+    et_workers_run(size, note, &s);
+    expect_all(&s, size, 1);
 }
 END_TEST
 
@@ -274,15 +277,123 @@ START_TEST(end)
 }
 END_TEST
 
+#if !defined(RACES) && !defined(ADDRESSES)
+/* The first thread of a program may end before the program does, which then does not go on for the workers. */
+START_TEST(first_thread_ends)
+{
+    int status;
+    const pid_t child = fork();
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        seen s = {.size = {0}};
+        alarm(20);
+        et_workers_run(3, note, &s);
+        pthread_exit(NULL);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+#endif
+
+static atomic_int stage; /* 1: an owner has had its region; 2: it is to end */
+
+static void *own_and_wait(void *user)
+{
+    et_workers_run(3, note, user);
+    atomic_store(&stage, 1);
+    while (atomic_load(&stage) < 2)
+        rest(100000);
+    return NULL;
+}
+
+static void let_end(int rank, int size, void *user)
+{
+    (void)size;
+    if (rank == 1) {
+        atomic_store(&stage, 2);
+        ck_assert(!pthread_join(*(pthread_t *)user, NULL));
+    }
+}
+
+/* The thread that started workers ends; others have workers as before, also where they had them just then. */
+START_TEST(owner_ends)
+{
+    pthread_t other;
+    seen s;
+
+    for (int times = 0; times < 2; times++) {
+        s = (seen){.size = {0}};
+        ck_assert(!pthread_create(&other, NULL, of_another_thread, &s));
+        ck_assert(!pthread_join(other, NULL));
+        ck_assert_int_eq(s.size[2], 3);
+        atomic_store(&stage, 0);
+        ck_assert(!pthread_create(&other, NULL, own_and_wait, &s));
+        while (atomic_load(&stage) < 1)
+            rest(100000);
+        et_workers_run(2, let_end, &other);
+        s = (seen){.size = {0}};
+        et_workers_run(3, note, &s);
+        expect_all(&s, 3, 1);
+    }
+}
+END_TEST
+
+#if !defined(ADDRESSES)
+static atomic_int late_number;
+
+static void read_late(int rank, int size, void *user)
+{
+    (void)size;
+    if (rank == 1) {
+        rest(50000000);
+        atomic_store(&late_number, *(int *)user);
+    }
+}
+
+static void *cancelled(void *user)
+{
+    int number = 12345;
+
+    et_workers_run(3, read_late, &number);
+    pause(); /* where it is cancelled */
+    return user;
+}
+
+/* A caller that is cancelled while it waits stays until the workers have done with its stack. */
+START_TEST(cancelling)
+{
+    pthread_t caller;
+    void *result;
+    seen s = {.size = {0}};
+
+    et_workers_run(3, note, &s);
+    atomic_store(&late_number, 0);
+    ck_assert(!pthread_create(&caller, NULL, cancelled, NULL));
+    rest(20000000);
+    ck_assert(!pthread_cancel(caller));
+    ck_assert(!pthread_join(caller, &result));
+    ck_assert(result == PTHREAD_CANCELED);
+    ck_assert_int_eq(atomic_load(&late_number), 12345);
+    s = (seen){.size = {0}};
+    et_workers_run(3, note, &s);
+    expect_all(&s, 3, 1);
+}
+END_TEST
+#endif
+
 static void note_mask(int rank, int size, void *user)
 {
     sigset_t mask;
 
     (void)size;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    ((int *)user)[rank] = sigismember(&mask, SIGINT) + 2 * sigismember(&mask, SIGUSR1);
+    ((int *)user)[rank] = sigismember(&mask, SIGINT) + 2 * sigismember(&mask, SIGUSR1) +
+                          4 * sigismember(&mask, SIGSEGV) + 8 * sigismember(&mask, SIGFPE);
 }
 
+/* Signals that are sent come to the program's threads; a fault is its thread's. */
 START_TEST(signals)
 {
     int masked[3];
@@ -295,22 +406,46 @@ START_TEST(signals)
 END_TEST
 
 #if !defined(ADDRESSES) && !defined(RACES)
-/* No memory for stacks: no workers, and later, when there is some, workers again. */
+static void set_memory(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = bytes;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+static void *nothing(void *user) { return user; }
+
+/* No memory for stacks: no workers, and later, when there is some, as many as there are. */
 START_TEST(no_threads)
 {
-    struct rlimit before, little;
-    seen s = {.size = {0}};
+    struct rlimit before;
+    pthread_t thread;
+    bool some = false;
+    int size = 1;
 
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
-    little = before;
-    little.rlim_cur = 1 << 20;
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &little), 0);
-    et_workers_run(3, note, &s);
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
-    expect_all(&s, 1, 1);
-    s = (seen){.size = {0}};
-    et_workers_run(3, note, &s);
-    expect_all(&s, 3, 1);
+    set_memory(1 << 20);
+    const bool refuses = et_thread_start(&thread, nothing, NULL) != 0;
+    if (!refuses)
+        pthread_join(thread, NULL);
+    for (rlim_t mib = 1; refuses && mib < 8192 && size < MOST; mib += 10) {
+        seen s = {.size = {0}};
+        set_memory(mib << 20);
+        for (int i = 0; i < 1030; i++) { /* refused threads are not asked for every time */
+            s = (seen){.size = {0}};
+            et_workers_run(MOST, note, &s);
+        }
+        ck_assert_int_ge(s.size[0], size);
+        expect_all(&s, size = s.size[0], 1);
+        some = some || (size > 1 && size < MOST);
+    }
+    set_memory(before.rlim_cur);
+    if (refuses) { /* some systems do not keep what they promise */
+        ck_assert_int_eq(size, MOST);
+        ck_assert(some);
+    }
 }
 END_TEST
 #endif
@@ -326,7 +461,11 @@ int main(void)
     tcase_add_loop_test(tc, idle, 0, 2);
     tcase_add_test(tc, two_callers);
     tcase_add_test(tc, many_callers);
+    tcase_add_test(tc, owner_ends);
     tcase_add_test(tc, signals);
+#if !defined(ADDRESSES)
+    tcase_add_test(tc, cancelling);
+#endif
     if (suite_forks())
         tcase_add_exit_test(tc, end, 0);
 #if !defined(RACES)
@@ -334,6 +473,7 @@ int main(void)
     if (!getenv("ETUDE_EMULATED")) {
         tcase_add_test(tc, children);
 #if !defined(ADDRESSES)
+        tcase_add_test(tc, first_thread_ends);
         if (suite_forks())
             tcase_add_test(tc, no_threads);
 #endif
