@@ -116,8 +116,11 @@ static int failed(void)
     return 1;
 }
 
-static int unwritten(void)
+/* The status to end with once what was printed is written. */
+static int written(bool good)
 {
+    if (fflush(stdout) == 0 && !ferror(stdout) && good)
+        return 0;
     fprintf(stderr, "etude-bench: writing the results failed\n");
     return 1;
 }
@@ -156,7 +159,7 @@ int main(int argc, char **argv)
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(a, "--help")) {
             help();
-            return fflush(stdout) ? unwritten() : 0;
+            return written(true);
         } else if (!strcmp(a, "--json")) {
             o.json = true;
         } else if (!strcmp(a, "--brief")) {
@@ -195,7 +198,7 @@ int main(int argc, char **argv)
         o.model = "gtzan/gru";
     if (o.model && !(serve && is_audio(o.model)) && place_of(o.model) == N_MODELS)
         return wrong("no such model: ", o.model);
-    if (o.save && !serve && !(o.model && bench_rnn_has(o.model)))
+    if (o.save && !serve && (peak || !listed(only, "rnn") || !o.model || !bench_rnn_has(o.model)))
         return wrong("--save goes with --serve or a --model of rnn", "");
     if (et_set_num_threads(o.threads) || (isa && et_set_isa(isa))) {
         fprintf(stderr, "etude-bench: %s\n", et_error_message());
@@ -207,7 +210,7 @@ int main(int argc, char **argv)
     }
     if (peak) {
         printf("%.1f %.0f\n", bench_peak(o.threads), bench_round_trip());
-        return fflush(stdout) ? unwritten() : 0;
+        return written(true);
     }
 
     bench_report r;
@@ -217,5 +220,5 @@ int main(int argc, char **argv)
             good = workloads[i].run(&r, &o);
     if (!good)
         return failed();
-    return bench_report_end(&r) ? 0 : unwritten();
+    return written(bench_report_end(&r));
 }

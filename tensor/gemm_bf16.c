@@ -26,7 +26,7 @@ enum {
     LANES = ET_BF16_LANES,
     COLS = ET_BF16_COLS,
     DEEP = 768,         /* longest block of k: a panel of B is 72 KiB */
-    MAX_A = 1 << 18,    /* pairs of A that are packed at once: 1 MiB */
+    MAX_A = 1 << 18,    /* pairs of A that are packed at once: 1 MiB, half of it where B is whole */
     MAX_B = 1 << 17,    /* the same of B: 512 KiB, */
     CHUNKS = 8,         /* or a panel for each of the pieces into which C is cut where it is large enough */
     CHUNK_ROWS = 64,    /* of C that a thread computes: their part of A is 96 KiB */

@@ -479,12 +479,15 @@ START_TEST(folders_go_meanwhile)
     char above[512];
     const pid_t child = fork();
 
+    ck_assert_int_ge(child, 0);
     snprintf(above, sizeof above, "%s", in_base("above"));
-    if (child == 0)
+    if (child == 0) {
+        alarm(60);
         for (;;) {
             mkdir(above, 0777);
             rmdir(above);
         }
+    }
     int made = 0;
     for (int i = 0; i < TIMES; i++) {
         made += et_folder_make(in_base("above/below")) == ET_OK;
