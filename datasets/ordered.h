@@ -1,4 +1,4 @@
-/* Jobs done by background threads, their results taken in order. Inside of this folder. */
+/* Jobs done by background threads, their results taken in order. Not installed. */
 #ifndef ETUDE_DATASETS_ORDERED_H
 #define ETUDE_DATASETS_ORDERED_H
 

@@ -2,15 +2,13 @@
 
 #include "examples/genre_corpus.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "datasets/collection.h"
 #include "datasets/corpus.h"
 #include "datasets/front_end.h"
+#include "datasets/ordered.h"
 #include "datasets/split.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
@@ -18,26 +16,25 @@
 
 enum { MOST_THREADS = 16 };
 
-/* What the threads share. Everything but `next`, `done` and `error` is only read by them. */
+/* What the threads share; each writes its own items of x. */
 typedef struct kitchen {
     const et_collection *corpus;
     const et_front_end *fe;
     const int32_t *items;
     int64_t n, frames, bins; /* frames: of the sequence, pooled */
     float *x;
-    pthread_mutex_t lock;
-    int64_t next, done;
-    et_status status; /* of the first item that failed, and its message */
-    char why[256];
 } kitchen;
 
 /* One item: its sound, its spectra, and their means. */
-static et_status cook(const kitchen *k, int64_t item)
+static et_status cook(void *user, int64_t job, void *result)
 {
+    const kitchen *k = user;
+    const int64_t item = k->items[job];
     et_audio a;
     int64_t frames;
     float *spectra, *out = k->x + item * k->frames * k->bins;
 
+    (void)result;
     if (et_collection_audio(k->corpus, item, &a))
         return et_error_status();
     frames = et_front_end_frames(k->fe, a.samples->shape[1]);
@@ -56,62 +53,31 @@ static et_status cook(const kitchen *k, int64_t item)
     return status;
 }
 
-/* A thread: takes the next item until there is none, or one has failed. */
-static void *work(void *user)
-{
-    kitchen *k = user;
-
-    for (;;) {
-        pthread_mutex_lock(&k->lock);
-        int64_t i = k->status ? k->n : k->next++;
-        pthread_mutex_unlock(&k->lock);
-        if (i >= k->n)
-            return NULL;
-        et_status status = cook(k, k->items[i]);
-        pthread_mutex_lock(&k->lock);
-        k->done++;
-        if (status && !k->status) {
-            k->status = status;
-            snprintf(k->why, sizeof k->why, "%s", et_error_message());
-        }
-        pthread_mutex_unlock(&k->lock);
-        et_error_clear();
-    }
-}
-
-/* Runs the threads and shows their progress; an error of theirs becomes the caller's. */
+/* All items, by threads, and their progress. */
 static et_status cook_all(kitchen *k)
 {
-    pthread_t threads[MOST_THREADS];
-    int n = et_get_num_threads(), begun = 0;
+    const int n = et_get_num_threads();
+    const et_ordered_jobs jobs = {.n = k->n,
+                                  .threads = n > MOST_THREADS ? MOST_THREADS : n > 1 ? n : 0,
+                                  .ahead = 4 * MOST_THREADS,
+                                  .work = cook,
+                                  .user = k};
+    et_ordered *cooks = et_ordered_start(&jobs);
+    et_status status = cooks ? ET_OK : et_error_status();
     et_progress progress;
+    char nothing;
 
-    pthread_mutex_init(&k->lock, NULL);
     et_progress_begin(&progress, stdout, k->n, "playing the built-in corpus");
-    while (begun < n && begun < MOST_THREADS && pthread_create(&threads[begun], NULL, work, k) == 0)
-        begun++;
-    if (begun == 0)
-        work(k);
-    for (int64_t done = 0; begun > 0 && done < k->n;) {
-        nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
-        pthread_mutex_lock(&k->lock);
-        if (et_interrupted() && !k->status) {
-            k->status = ET_EINVAL;
-            snprintf(k->why, sizeof k->why, "interrupted");
-        }
-        done = k->status ? k->n : k->done;
-        pthread_mutex_unlock(&k->lock);
+    for (int64_t done = 1; !status && done <= k->n; done++) {
+        status = et_interrupted() ? et_raise(ET_EINVAL, "interrupted") : et_ordered_take(cooks, &nothing);
         et_progress_step(&progress, done, "%s", "");
     }
-    for (int i = 0; i < begun; i++)
-        pthread_join(threads[i], NULL);
-    pthread_mutex_destroy(&k->lock);
-    if (k->status) {
+    et_ordered_stop(cooks);
+    if (status)
         et_progress_drop(&progress);
-        return et_raise(k->status, "%s", k->why);
-    }
-    et_progress_end(&progress, "%s", "");
-    return ET_OK;
+    else
+        et_progress_end(&progress, "%s", "");
+    return status;
 }
 
 /* The items that are wanted; the caller releases them with free. */
