@@ -292,7 +292,7 @@ START_TEST(heatmap_can_be_read)
     et_strbuf_free(&b);
 
     const char *const names[2] = {"quiet", "loud"};
-    h = (et_heatmap){.rows = 2, .cols = 20, .data = x, .hi = 1, .height = 40, .row_names = names,
+    h = (et_heatmap){.rows = 2, .cols = 20, .data = x, .hi = 1, .height = 36, .row_names = names,
                      .value_label = "contribution"};
     ck_assert_int_eq(et_svg_heatmap(&b, &h), ET_OK);
     ck_assert(strstr(b.data, ">0.5<") && !strstr(b.data, ">0.2<"));
