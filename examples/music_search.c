@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
+#include "examples/common/run_train.h"
 #include "examples/common/textplot.h"
 #include "examples/search_index.h"
 #include "examples/search_judge.h"
@@ -49,7 +51,9 @@ static et_status open_model(et_cli *cli, reading *s)
 /* The model and the test part of its data, or of other data. */
 static et_status open_judged(et_cli *cli, reading *s)
 {
-    if (open_model(cli, s) || !(s->data = search_open_data(cli, s->run, &s->model->sizes.input)))
+    /* Caught while sounds are read, as a file of their features would stay. */
+    if (open_model(cli, s) || et_interrupt_catch() ||
+        !(s->data = search_open_data(cli, s->run, &s->model->sizes.input)) || et_interrupt_release())
         return et_error_status();
     return search_judge(s->model, s->data, &s->data->test, true, &s->v);
 }
@@ -60,7 +64,7 @@ static int close_reading(et_cli *cli, reading *s, et_status status)
     search_data_free(s->data);
     search_model_free(s->model);
     et_run_close(s->run);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &(et_train_result){0});
 }
 
 /* --- verbs --------------------------------------------------------------------------------------------- */

@@ -18,8 +18,10 @@
 
 #include "datasets/folder.h"
 #include "examples/common/cli.h"
+#include "examples/common/interrupt.h"
 #include "examples/common/runfolder.h"
 #include "examples/common/run_model.h"
+#include "examples/common/run_train.h"
 #include "examples/common/textplot.h"
 #include "examples/tagger_batches.h"
 #include "examples/tagger_judge.h"
@@ -59,8 +61,9 @@ static et_status open_reading(et_cli *cli, reading *s)
     from.test = true;
     if (cache && !et_run_cache_fits(s->run, cli))
         cache = et_run_path(s->run, "features-test.cache");
-    if (!(s->d = tagger_data_load(&from)) || tagger_align(s->run, s->d) ||
-        tagger_data_cache(s->d, cache, (int)et_cli_int(cli, "workers")))
+    /* Caught while sounds are read, as a file of their features would stay. */
+    if (!(s->d = tagger_data_load(&from)) || tagger_align(s->run, s->d) || et_interrupt_catch() ||
+        tagger_data_cache(s->d, cache, (int)et_cli_int(cli, "workers")) || et_interrupt_release())
         return et_error_status();
     if (tagger_data_choose(s->d, et_cli_text(cli, "split"), &s->items, &s->judged))
         return et_error_status();
@@ -112,7 +115,7 @@ static int eval(et_cli *cli)
     }
     tagger_verdict_free(&v);
     close_reading(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &(et_train_result){0});
 }
 
 /* --- what it listens to ----------------------------------------------------------------------------- */
@@ -175,7 +178,7 @@ static int explain(et_cli *cli)
         status = et_raise(ET_EINVAL, "no item is called %s", wanted);
     status = end_pictures(r, s.run, "explain.html", status);
     close_reading(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &(et_train_result){0});
 }
 
 /* The tag of an option, by name. */
@@ -237,7 +240,7 @@ static int splice(et_cli *cli)
     tagger_verdict_free(&v);
     tagger_batches_free(b);
     close_reading(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &(et_train_result){0});
 }
 
 /* --- the command line ----------------------------------------------------------------------------------- */

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "examples/common/interrupt.h"
 #include "examples/common/run_model.h"
+#include "examples/common/run_train.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
 
@@ -31,10 +33,12 @@ static et_status open_reading(et_cli *cli, reading *s)
     if ((dir != NULL) != learned_data)
         return et_raise(ET_EINVAL, "%s learned %s: judge it with%s --data", et_run_dir(s->run),
                         learned_data ? "recordings" : "a built-in task", learned_data ? "" : "out");
+    /* Caught while sounds are read, as a file of their spectra would stay. */
     if ((kind = vit_kind_of(dir, et_cli_text(cli, "task"))) < 0 || vit_refuse(cli, (vit_kind)kind) ||
+        et_interrupt_catch() ||
         vit_load((vit_kind)kind, dir, et_run_cache_fits(s->run, cli) ? et_cli_text(cli, "cache") : NULL,
                  vit_centres_bands(cli), true, &s->source) ||
-        et_run_check_names(s->run, "genres", &s->source.ds->classes))
+        et_interrupt_release() || et_run_check_names(s->run, "genres", &s->source.ds->classes))
         return et_error_status();
     s->windows = s->source.sounds ? s->source.ds : vit_windows_of(cli, s->source.ds);
     et_status status = s->windows ? et_split_all(s->windows, &s->items) : et_error_status();
@@ -85,7 +89,7 @@ int vit_eval(et_cli *cli)
                judged, (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v),
                s.v.f1_macro, s.v.loss, et_run_path(s.run, ET_RUN_REPORT));
     close_reading(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &(et_train_result){0});
 }
 
 /* Prints the strongest patches of some items, and draws them: explain.html. */
@@ -108,5 +112,5 @@ int vit_explain(et_cli *cli)
         status = et_raise(ET_EINVAL, "no item is called %s", wanted);
     status = et_run_page_end(r, s.run, "explain.html", status);
     close_reading(&s);
-    return status ? et_cli_fail(cli) : ET_EXIT_OK;
+    return et_run_exit(NULL, cli, status, &(et_train_result){0});
 }

@@ -157,6 +157,9 @@ cp -r tree tree2
 expect "evaluates other recordings" run eval --out audio --data tree2
 expect "which are a test" says '^test: 15 segments'
 expect "whose spectra do not take the place of the run's" cmp features before
+mkdir temporary
+echo "no sound" > tree2/blues/slow.mp3
+stopped_reading temporary eval --out audio --data tree2
 expect "explains recordings" run explain --out audio --data tree --count 1
 expect "a patch" says '^    1\. row [0-3], column [0-3]  weight 0\.'
 # shellcheck disable=SC2086

@@ -204,6 +204,10 @@ cp library/low.wav library/below/high.wav other
 expect "judges on other data" run eval --out corpus --data other
 expect "all of it" says '^  this model, 2 sounds'
 expect "saying so" says '^other data than what was learned from'
+cp -r other slowly
+printf 'slow.mp3,jazz,a slow tone\n' >> slowly/clips.csv
+echo "no sound" > slowly/slow.mp3
+stopped_reading corpus eval --out corpus --data slowly
 
 misuse "--task has no meaning with --data" train --data other --task corpus --out bad
 misuse "--songs has no meaning with --data" train --data other --songs 5 --out bad

@@ -179,6 +179,9 @@ expect "but have theirs" test -s m2/features-test.cache
 rm m2/features-test.cache
 expect "the same data by another path" run eval --out m2 --data ./mtat
 expect "are the run's" test ! -e m2/features-test.cache
+rm mtat2/d/1.wav
+echo "no sound" > mtat2/d/1.mp3
+stopped_reading m2 eval --out m2 --data mtat2
 rm mtat/d/1.wav
 expect "a clip that is missing" run eval --out m --data mtat
 expect "is named" grep -q '^left out: .*1' "$dir/errors"

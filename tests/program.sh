@@ -75,6 +75,29 @@ stopped_early()
     expect "no empty folder" test ! -e "${early%/*}"
 }
 
+# stopped_reading FOLDER ARGUMENTS...: SIGTERM while sounds are read leaves no file in the folder; an mp3 among them
+# takes a second
+stopped_reading()
+{
+    folder=$1
+    shift
+    mkdir slow
+    printf '#!/bin/sh\nsleep 1\nexit 1\n' > slow/ffmpeg
+    chmod +x slow/ffmpeg
+    before=$(ls -A "$folder")
+    PATH=$dir/slow:$PATH TMPDIR=$dir/$folder "$program" "$@" > "$dir/output" 2> "$dir/errors" &
+    child=$!
+    while [ "$(ls -A "$folder")" = "$before" ] && kill -0 $child 2> /dev/null; do
+        sleep 0.01 2> /dev/null || sleep 1
+    done
+    kill -TERM $child 2> /dev/null
+    wait $child
+    expect "stopped while sounds are read" test $? -eq 130
+    expect "which is said" says '^stopped$'
+    expect "nothing is left of it" test "$(ls -A "$folder")" = "$before"
+    rm -r slow
+}
+
 # run ARGUMENTS...: with one thread, its answers in files, its exit status
 run()
 {

@@ -17,19 +17,29 @@ static void on_signal(int number)
     came = 1;
 }
 
-et_status et_interrupt_catch(void)
+static et_status handle(void (*handler)(int))
 {
     static const int numbers[] = {SIGINT, SIGTERM};
     struct sigaction action;
 
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
+    action.sa_handler = handler;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (sigaction(numbers[i], &action, NULL) != 0)
             return et_raise(ET_EIO, "cannot catch signal %d: %s", numbers[i], strerror(errno));
     return ET_OK;
+}
+
+et_status et_interrupt_catch(void)
+{
+    return handle(on_signal);
+}
+
+et_status et_interrupt_release(void)
+{
+    return handle(SIG_DFL);
 }
 
 bool et_interrupted(void)

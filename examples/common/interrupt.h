@@ -11,6 +11,9 @@
  *  130, unfinished files (which are written beside their targets) aside. EIO if the system refuses. */
 et_status et_interrupt_catch(void);
 
+/** From now on the first ends the process again: nothing is left that would have to be taken away. */
+et_status et_interrupt_release(void);
+
 /** Whether one has come. A training loop asks after each step. */
 bool et_interrupted(void);
 

@@ -60,7 +60,7 @@ int et_run_exit(et_run *run, const et_cli *cli, et_status status, const et_train
         if (run && et_run_has_checkpoint(run))
             et_run_print_resume(run, cli, 0, stdout);
         else
-            printf("\nstopped before the first epoch\n");
+            printf("\nstopped%s\n", run ? " before the first epoch" : "");
         return ET_EXIT_INTERRUPTED;
     }
     if (status)
