@@ -9,7 +9,7 @@
  * k and over the blocks in turn, whatever tile or thread computes it, so its bits depend on the
  * shapes and strides alone.
  * Few rows or columns do not pay for packing: they read B where it lies, or are dot products.
- * Nor do short rows of B under a transposed A.
+ * Nor do short rows of B.
  *
  * Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008;
  * Van Zee and van de Geijn, "BLIS", 2015. */
@@ -38,7 +38,7 @@ enum {
     MIN_TALL = 4,                 /* least height of the widest tile */
     FEW_ROWS = 24,                /* packing B does not pay for so few, */
     SOME_ROWS = 64,               /* nor for these where its rows do not fall onto each other in the cache, */
-    MORE_ROWS = 512,              /* nor for these where its rows are short and A is transposed */
+    MORE_ROWS = 512,              /* nor for these where its rows are short */
     FEW_COLS = 4,                 /* columns for which a tile would be mostly padding */
     STACK_BYTES = 4096            /* packed without asking the pool */
 };
@@ -352,12 +352,13 @@ static void plan_blocks(gemm_job *w)
 {
     const et_gemm_args *g = &w->g;
     const int64_t stride = g->csa * w->es;
-    const bool across = g->csa != 1 && g->csb == 1 && !g->packed && g->m <= MORE_ROWS &&
-                        g->rsb * w->es <= SHORT_ROW * w->kr->lanes;
+    const bool near = g->csb == 1 && !g->packed && g->m <= MORE_ROWS &&
+                      g->rsb * w->es <= SHORT_ROW * w->kr->lanes;
+    const bool across = near && g->csa != 1;
 
     w->nr = (int64_t)w->kr->gemm_vecs * w->kr->lanes;
     w->direct = !g->packed && g->csb == 1 &&
-                (across || g->m <= FEW_ROWS ||
+                (near || g->m <= FEW_ROWS ||
                  (g->m <= SOME_ROWS &&
                   (g->rsb * w->es % 4096 != 0 || g->k * g->n * w->es <= L2_BYTES / 2)));
     /* Rows across the lines of memory: a copy, in which those of a tile lie together, pays where tiles are
