@@ -146,20 +146,14 @@ static const char *lines_at(const gemm_job *w, const lines *a, int64_t i, int64_
     return at(w, a->p, a->tall ? r / a->tall * a->step : r * a->rsa);
 }
 
-/* Rows i0 .. i1 of A as they lie. */
-static lines lying_rows(const gemm_job *w, int64_t i0, int64_t p0)
-{
-    const et_gemm_args *g = &w->g;
-
-    return (lines){at(w, g->a, i0 * g->rsa + p0 * g->csa), i0, g->rsa, g->csa, 0, 0};
-}
-
-/* Rows i0 .. i1 of A, packed into `out`. */
-static lines packed_rows(const gemm_job *w, int64_t i0, int64_t i1, int64_t p0, int64_t kb, char *out)
+/* Rows i0 .. i1 of A: packed into `out` where A is packed, else as they lie. */
+static lines take_rows(const gemm_job *w, int64_t i0, int64_t i1, int64_t p0, int64_t kb, char *out)
 {
     const et_gemm_args *g = &w->g;
     const int64_t tall = w->kr->gemm_rows[w->kr->gemm_vecs], step = kb * tall + A_GAP;
 
+    if (!w->strip)
+        return (lines){at(w, g->a, i0 * g->rsa + p0 * g->csa), i0, g->rsa, g->csa, 0, 0};
     for (int64_t i = i0; i < i1; i += A_GROUP)
         w->kr->gemm_pack_rows(kb, min64(A_GROUP, i1 - i), at(w, g->a, i * g->rsa + p0 * g->csa), g->rsa,
                               g->csa, at_mut(w, out, (i - i0) / tall * step), step);
@@ -277,7 +271,7 @@ static void private_piece(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0,
             for (int64_t p = 0, kb; p < g->k; p += kb) {
                 const int64_t ie = min64(i + w->strip, i1);
                 kb = min64(w->kc, g->k - p);
-                const lines a = packed_rows(w, i, ie, p, kb, scratch);
+                const lines a = take_rows(w, i, ie, p, kb, scratch);
                 for (int64_t j = j0; j < j1; j += w->nc) {
                     const int64_t je = min64(j + w->nc, j1);
                     const panels b = block_panels(w, j, je, p, kb, slot);
@@ -294,7 +288,7 @@ static void private_piece(const gemm_job *w, int64_t i0, int64_t i1, int64_t j0,
             const panels b = block_panels(w, j, je, p, kb, slot);
             for (int64_t i = i0; i < i1; i += strip) {
                 const int64_t ie = min64(i + strip, i1);
-                const lines a = w->strip ? packed_rows(w, i, ie, p, kb, scratch) : lying_rows(w, i, p);
+                const lines a = take_rows(w, i, ie, p, kb, scratch);
                 rows_block(w, i, ie, j, je, p, kb, &a, &b);
             }
             p += kb;
@@ -335,7 +329,7 @@ static void shared_body(int64_t lo, int64_t hi, void *user)
         char *scratch = w->pack + w->shared + t * w->slot_a;
         for (int64_t i = i0; i < i1; i += strip) {
             const int64_t ie = min64(i + strip, i1);
-            const lines a = w->strip ? packed_rows(w, i, ie, w->p0, w->kb, scratch) : lying_rows(w, i, w->p0);
+            const lines a = take_rows(w, i, ie, w->p0, w->kb, scratch);
             for (int64_t j = j0; j < j1; j += w->nc) {
                 const int64_t je = min64(j + w->nc, j1);
                 const panels b = packed_panels(w, w->pack + (j - w->j0) * w->kb * w->es, j, je, w->kb);

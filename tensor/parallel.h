@@ -27,10 +27,11 @@ int et_get_num_threads(void);
 /** Calls body(lo, hi, user) for pieces of `grain` indices (the last may be shorter)
  *  that together cover 0..n. Pieces depend on n and grain alone; each is run by one
  *  thread, neighbours by the same thread, and the same piece by the same thread in
- *  every call with equal n and grain, unless the system has fewer threads then. Runs on the calling thread when there is one
- *  piece, when called from inside another parallel body, and while another thread of
- *  the program has all of the library's (two loops at once would only be in each
- *  other's way). The body allocates no tensors and raises no errors. */
+ *  every call with equal n and grain, unless the system has fewer threads then. Runs
+ *  on the calling thread when there is one piece, when called from inside another
+ *  parallel body, and while another thread of the program has all of the library's
+ *  (two loops at once would only be in each other's way). The body allocates no
+ *  tensors and raises no errors. */
 void et_parallel_for(int64_t n, int64_t grain, void (*body)(int64_t lo, int64_t hi, void *user), void *user);
 
 /** From now on (or no longer) this thread runs parallel loops by itself, as inside of a parallel body: for
