@@ -16,7 +16,10 @@
 #include "tensor/pool.h"
 #include "tensor/rng_words.h"
 
-enum { BLOCK = 48, ONE_BLOCK = 64 }; /* queries of a block; so many need not be cut */
+enum {
+    BLOCK = 48,    /* queries of a block */
+    ONE_BLOCK = 64 /* up to so many are one block: a second would be short */
+};
 
 /* A thread's scratch. */
 typedef struct workspace {
@@ -24,11 +27,11 @@ typedef struct workspace {
     char *kt, *vt;      /* K^T [dk, ld], V^T [dv, ld] */
     char *copy;         /* K [tk, dk] (backward) or V [tk, dv] (forward), rows padded to whole vectors */
     char *row;          /* [tk], of a bias or a mask */
-    char *inv;          /* [block] */
+    char *inv;          /* [block]: 1 / sum of a row's e^(score - max) */
     char *keep;         /* [block, tk] bytes: what dropout keeps */
-    char *words;        /* [tk] of 32 bits */
-    const char *rows;   /* that K or V: the copy, or where it lies */
-    int64_t rows_ld;
+    char *words;        /* [tk] random words of 32 bits */
+    const char *rows;   /* K or V as take_rows left it: `copy`, or where the operand lies */
+    int64_t rows_ld;    /* elements from one of these rows to the next */
 } workspace;
 
 /* Elements from one row of a transposed matrix to the next: whole vectors, never a multiple of a page. */
@@ -67,9 +70,15 @@ static int64_t lay_out(const et_attn_job *w, bool backward, char *base, workspac
     return at;
 }
 
+/* Row i of head h of batch item b, and its first row. */
+static char *row_of(const et_attn_job *w, const et_attn_heads *x, int64_t b, int64_t h, int64_t i)
+{
+    return x->p + (et_attn_batch(x, b) + h * x->sh + i * x->st) * w->es;
+}
+
 static char *head_of(const et_attn_job *w, const et_attn_heads *x, int64_t b, int64_t h)
 {
-    return x->p + (et_attn_batch(x, b) + h * x->sh) * w->es;
+    return row_of(w, x, b, h, 0);
 }
 
 static char *plus(const et_attn_job *w, char *p, int64_t elems) { return p + elems * w->es; }
@@ -99,99 +108,111 @@ static void take_rows(const et_attn_job *w, workspace *ws, const et_attn_heads *
     ws->rows_ld = width_ld(width);
 }
 
-/* --- one block of queries ------------------------------------------------------------- */
+/* --- one block of queries ------------------------------------------------------------- *
+ *
+ * S are the scores, P = softmax(S) the weights, Y = P V the result; dX is the gradient of X. */
 
-/* Keys that queries i0 .. i0+rows see at most. */
-static int64_t visible(const et_attn_job *w, int64_t i0, int64_t rows)
+/* Queries i0 .. i0 + rows - 1 of one head, and the keys that they see: no more than the first `cols`. */
+typedef struct block {
+    int64_t b, h, i0, rows, cols;
+    int64_t first;    /* number of query i0 among the queries of all heads */
+    const char *bias; /* [rows, cols], bias_ld apart: for the kernels to add to the scores; or NULL */
+    int64_t bias_ld;
+} block;
+
+/* Keys that one of the queries before `end` sees. */
+static int64_t keys_seen(const et_attn_job *w, int64_t end)
 {
-    return w->at.causal ? min64(w->tk, i0 + rows) : w->tk;
+    return w->at.causal ? min64(w->tk, end) : w->tk;
 }
 
-/* The row of x at (b, h, i), gathered into `buffer` where its elements are not neighbours. */
-static const char *mask_row(const et_attn_heads *x, int64_t size, int64_t b, int64_t h, int64_t i,
-                            int64_t cols, char *buffer)
+static block block_at(const et_attn_job *w, int64_t b, int64_t h, int64_t i0, int64_t rows)
 {
-    const char *p = x->p + (et_attn_batch(x, b) + h * x->sh + i * x->st) * size;
+    return (block){.b = b, .h = h, .i0 = i0, .rows = rows, .cols = keys_seen(w, i0 + rows),
+                   .first = (b * w->h + h) * w->tq + i0};
+}
 
-    if (x->sd == 1 || cols == 1)
+/* Row r of the block in x, a bias or a mask, whose elements have `size` bytes: where it lies, or gathered
+ * into `buffer` if its elements are not neighbours. */
+static const char *mask_row(const et_attn_heads *x, int64_t size, const block *q, int64_t r, char *buffer)
+{
+    const char *p = x->p + (et_attn_batch(x, q->b) + q->h * x->sh + (q->i0 + r) * x->st) * size;
+
+    if (x->sd == 1 || q->cols == 1)
         return p;
-    for (int64_t j = 0; j < cols; j++)
+    for (int64_t j = 0; j < q->cols; j++)
         memcpy(buffer + j * size, p + j * x->sd * size, (size_t)size);
     return buffer;
 }
 
-/* ws->s = scale Q K^T [rows, cols], masked. A bias whose rows are contiguous is left to the kernels that
- * follow, which add it: *bias and *ldm. */
-static void make_scores(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows,
-                        int64_t cols, const char **bias, int64_t *ldm)
+/* ws->s = S = scale Q K^T [rows, cols], -inf where masked. A bias whose rows are contiguous is left to the
+ * kernels that follow, which add it (q->bias); any other is added here. */
+static void make_scores(et_attn_job *w, workspace *ws, block *q)
 {
     const et_kernels *kr = w->kr;
 
-    multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dk,
-                                .a = plus(w, head_of(w, &w->q, b, h), i0 * w->q.st), .rsa = w->q.st,
-                                .csa = w->q.sd, .b = ws->kt, .rsb = keys_ld(w), .csb = 1, .c = ws->s,
-                                .ldc = cols, .alpha = w->at.scale});
-    *bias = NULL;
-    *ldm = 0;
+    multiply(w, &(et_gemm_args){.m = q->rows, .n = q->cols, .k = w->dk,
+                                .a = row_of(w, &w->q, q->b, q->h, q->i0), .rsa = w->q.st, .csa = w->q.sd,
+                                .b = ws->kt, .rsb = keys_ld(w), .csb = 1, .c = ws->s, .ldc = q->cols,
+                                .alpha = w->at.scale});
     if (w->bias.p && w->bias.sd == 1) {
-        *bias = plus(w, head_of(w, &w->bias, b, h), i0 * w->bias.st);
-        *ldm = w->bias.st;
+        q->bias = row_of(w, &w->bias, q->b, q->h, q->i0);
+        q->bias_ld = w->bias.st;
     }
-    for (int64_t r = 0; r < rows; r++) {
-        char *s = plus(w, ws->s, r * cols);
-        const int64_t seen = w->at.causal ? min64(cols, i0 + r + 1) : cols;
-        if (w->bias.p && !*bias)
-            kr->binary[ET_B_ADD](cols, s, 1, mask_row(&w->bias, w->es, b, h, i0 + r, cols, ws->row), 1, s);
+    for (int64_t r = 0; r < q->rows; r++) {
+        char *s = plus(w, ws->s, r * q->cols);
+        const int64_t seen = min64(q->cols, keys_seen(w, q->i0 + r + 1));
+        if (w->bias.p && !q->bias)
+            kr->binary[ET_B_ADD](q->cols, s, 1, mask_row(&w->bias, w->es, q, r, ws->row), 1, s);
         if (w->mask.p)
-            kr->masked_fill(cols, s, (const uint8_t *)mask_row(&w->mask, 1, b, h, i0 + r, cols, ws->row),
-                            -INFINITY, s);
-        if (seen < cols)
-            kr->fill(cols - seen, -INFINITY, plus(w, s, seen));
+            kr->masked_fill(q->cols, s, (const uint8_t *)mask_row(&w->mask, 1, q, r, ws->row), -INFINITY, s);
+        if (seen < q->cols)
+            kr->fill(q->cols - seen, -INFINITY, plus(w, s, seen));
     }
 }
 
-/* ws->keep [rows, cols]: which weights dropout keeps, the same choice in every call. */
-static void choose(const et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows,
-                   int64_t cols)
+/* ws->keep [rows, cols]: which weights dropout keeps. Weight (query, key) has a random word of its own, so
+ * the choice is the same in backward, and for any cut into blocks. */
+static void choose_kept(const et_attn_job *w, workspace *ws, const block *q)
 {
-    const double limit = w->at.dropout * 4294967296.0;
+    const double limit = w->at.dropout * 4294967296.0; /* 2^32: all words below are dropped */
     const uint32_t threshold = limit >= 4294967295.0 ? UINT32_MAX : (uint32_t)limit;
     uint32_t *words = (uint32_t *)(void *)ws->words;
 
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t first = ((b * w->h + h) * w->tq + i0 + r) * w->tk;
-        et_rng_words(&w->at.rng, w->at.rng.counter + (uint64_t)first, cols, words);
-        w->kr->between(cols, words, threshold, UINT32_MAX, (uint8_t *)ws->keep + r * cols);
+    for (int64_t r = 0; r < q->rows; r++) {
+        const uint64_t word = (uint64_t)((q->first + r) * w->tk);
+        et_rng_words(&w->at.rng, w->at.rng.counter + word, q->cols, words);
+        w->kr->between(q->cols, words, threshold, UINT32_MAX, (uint8_t *)ws->keep + r * q->cols);
     }
 }
 
-/* out = kept(x) / (1 - dropout) for `count` weights that were chosen from. */
-static void drop(const et_attn_job *w, const workspace *ws, int64_t count, const char *x, char *out)
+/* out = x / (1 - dropout) where the block's weights are kept, 0 where they are dropped. */
+static void drop(const et_attn_job *w, const workspace *ws, const block *q, const char *x, char *out)
 {
-    w->kr->mask_scale(count, x, (const uint8_t *)ws->keep, 1 / (1 - w->at.dropout), out, 0);
+    w->kr->mask_scale(q->rows * q->cols, x, (const uint8_t *)ws->keep, 1 / (1 - w->at.dropout), out, 0);
 }
 
 /* --- forward ------------------------------------------------------------------------------ */
 
-static void forward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows)
+/* Y = P V for a block of queries. The softmax kernel leaves e^(S - max) and 1 / its sum (ws->inv): the
+ * division is done to the rows of Y, which are shorter than those of P. */
+static void forward_block(et_attn_job *w, workspace *ws, block q)
 {
-    const int64_t cols = visible(w, i0, rows), first = (b * w->h + h) * w->tq + i0;
-    char *y = plus(w, head_of(w, &w->y, b, h), i0 * w->y.st);
-    const char *bias;
-    int64_t ldm;
+    const int64_t rows = q.rows, cols = q.cols;
+    char *y = row_of(w, &w->y, q.b, q.h, q.i0);
 
-    make_scores(w, ws, b, h, i0, rows, cols, &bias, &ldm);
-    w->kr->attn_softmax(rows, cols, ws->s, bias, ldm, w->lse ? plus(w, w->lse, first) : NULL, ws->inv);
-    if (w->w)
-        for (int64_t r = 0; r < rows; r++) {
-            char *out = plus(w, w->w, (first + r) * w->tk);
-            w->kr->affine(cols, plus(w, ws->s, r * cols), real_at(w, ws->inv, r), 0, out);
-            if (cols < w->tk)
-                w->kr->fill(w->tk - cols, 0, plus(w, out, cols));
-        }
+    make_scores(w, ws, &q);
+    w->kr->attn_softmax(rows, cols, ws->s, q.bias, q.bias_ld, w->lse ? plus(w, w->lse, q.first) : NULL,
+                        ws->inv);
+    for (int64_t r = 0; w->w && r < rows; r++) {
+        char *out = plus(w, w->w, (q.first + r) * w->tk);
+        w->kr->affine(cols, plus(w, ws->s, r * cols), real_at(w, ws->inv, r), 0, out);
+        if (cols < w->tk)
+            w->kr->fill(w->tk - cols, 0, plus(w, out, cols));
+    }
     if (w->at.dropout > 0) {
-        choose(w, ws, b, h, i0, rows, cols);
-        drop(w, ws, rows * cols, ws->s, ws->s);
+        choose_kept(w, ws, &q);
+        drop(w, ws, &q, ws->s, ws->s);
     }
     multiply(w, &(et_gemm_args){.m = rows, .n = w->dv, .k = cols, .a = ws->s, .rsa = cols, .csa = 1,
                                 .b = ws->rows, .rsb = ws->rows_ld, .csb = 1, .c = y, .ldc = w->y.st,
@@ -218,90 +239,103 @@ static void forward_body(int64_t lo, int64_t hi, void *user)
             ready = unit;
         }
         for (int64_t i = i0; i < i1; i += w->block)
-            forward_block(w, &ws, b, h, i, min64(w->block, i1 - i));
+            forward_block(w, &ws, block_at(w, b, h, i, min64(w->block, i1 - i)));
     }
 }
 
 /* --- backward ------------------------------------------------------------------------------ */
 
-static void add_bias_gradient(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows,
-                              int64_t cols)
+/* dbias += dS, summed over what the bias broadcasts. */
+static void add_bias_gradient(et_attn_job *w, workspace *ws, const block *q)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        char *g = plus(w, head_of(w, &w->gbias, b, h), (i0 + r) * w->gbias.st),
-             *ds = plus(w, ws->ds, r * cols);
+    for (int64_t r = 0; r < q->rows; r++) {
+        char *g = row_of(w, &w->gbias, q->b, q->h, q->i0 + r), *ds = plus(w, ws->ds, r * q->cols);
         if (w->gbias.sd == 1)
-            w->kr->axpby(cols, 1, ds, 1, g);
+            w->kr->axpby(q->cols, 1, ds, 1, g);
         else if (w->dtype == ET_F32)
-            *(float *)(void *)g += (float)w->kr->sum(cols, ds);
+            *(float *)(void *)g += (float)w->kr->sum(q->cols, ds);
         else
-            *(double *)(void *)g += w->kr->sum(cols, ds);
+            *(double *)(void *)g += w->kr->sum(q->cols, ds);
     }
 }
 
-static void backward_block(et_attn_job *w, workspace *ws, int64_t b, int64_t h, int64_t i0, int64_t rows)
+/* dV += P^T dY, P as it was after dropout. The first block of a head writes where there is nothing yet. */
+static void add_value_gradient(et_attn_job *w, workspace *ws, const block *q, const char *gy)
 {
-    const int64_t cols = visible(w, i0, rows), first = (b * w->h + h) * w->tq + i0;
-    const bool dropping = w->at.dropout > 0;
-    const char *bias;
-    int64_t ldm;
-    char *gy = w->y.p ? plus(w, head_of(w, &w->y, b, h), i0 * w->y.st) : NULL;
+    const char *p = ws->s;
 
-    make_scores(w, ws, b, h, i0, rows, cols, &bias, &ldm);
-    w->kr->attn_weights(rows, cols, ws->s, bias, ldm, plus(w, w->lse, first));
-    if (dropping)
-        choose(w, ws, b, h, i0, rows, cols);
-
-    if (w->gv.p && gy) { /* dV += P^T dY, P as it was after dropout */
-        const char *p = ws->s;
-        if (dropping) {
-            drop(w, ws, rows * cols, ws->s, ws->sd);
-            p = ws->sd;
-        }
-        multiply(w, &(et_gemm_args){.m = cols, .n = w->dv, .k = rows, .a = p, .rsa = 1, .csa = cols, .b = gy,
-                                    .rsb = w->y.st, .csb = 1, .c = head_of(w, &w->gv, b, h), .ldc = w->gv.st,
-                                    .alpha = 1, .beta = i0 == 0 ? w->acc_v : 1});
+    if (w->at.dropout > 0) {
+        drop(w, ws, q, ws->s, ws->sd);
+        p = ws->sd;
     }
-    if (!w->gq.p && !w->gk.p && !w->gbias.p)
-        return;
-    if (gy) { /* dP = dY V^T */
+    multiply(w, &(et_gemm_args){.m = q->cols, .n = w->dv, .k = q->rows, .a = p, .rsa = 1, .csa = q->cols,
+                                .b = gy, .rsb = w->y.st, .csb = 1, .c = head_of(w, &w->gv, q->b, q->h),
+                                .ldc = w->gv.st, .alpha = 1, .beta = q->i0 == 0 ? w->acc_v : 1});
+}
+
+/* ws->ds = dP, the gradient of the weights before dropout: dY V^T, and what reaches them directly where they
+ * are a result themselves. */
+static void make_weights_gradient(et_attn_job *w, workspace *ws, const block *q, const char *gy)
+{
+    const int64_t rows = q->rows, cols = q->cols;
+
+    if (gy) {
         multiply(w, &(et_gemm_args){.m = rows, .n = cols, .k = w->dv, .a = gy, .rsa = w->y.st, .csa = 1,
                                     .b = ws->vt, .rsb = keys_ld(w), .csb = 1, .c = ws->ds, .ldc = cols,
                                     .alpha = 1});
-        if (dropping)
-            drop(w, ws, rows * cols, ws->ds, ws->ds);
+        if (w->at.dropout > 0)
+            drop(w, ws, q, ws->ds, ws->ds);
     } else {
         w->kr->fill(rows * cols, 0, ws->ds);
     }
-    if (w->w)
-        for (int64_t r = 0; r < rows; r++)
-            w->kr->axpby(cols, 1, plus(w, w->w, (first + r) * w->tk), 1, plus(w, ws->ds, r * cols));
+    for (int64_t r = 0; w->w && r < rows; r++)
+        w->kr->axpby(cols, 1, plus(w, w->w, (q->first + r) * w->tk), 1, plus(w, ws->ds, r * cols));
+}
+
+static void backward_block(et_attn_job *w, workspace *ws, block q)
+{
+    const int64_t rows = q.rows, cols = q.cols;
+    char *gy = w->y.p ? row_of(w, &w->y, q.b, q.h, q.i0) : NULL;
+
+    make_scores(w, ws, &q);
+    /* P = e^(S - ln sum e^S) */
+    w->kr->attn_weights(rows, cols, ws->s, q.bias, q.bias_ld, plus(w, w->lse, q.first));
+    if (w->at.dropout > 0)
+        choose_kept(w, ws, &q);
+    if (w->gv.p && gy)
+        add_value_gradient(w, ws, &q, gy);
+    if (!w->gq.p && !w->gk.p && !w->gbias.p)
+        return;
+    make_weights_gradient(w, ws, &q, gy);
     /* dS = P (dP - sum P dP) */
     w->kr->softmax_bwd(rows, cols, ws->s, ws->ds, ws->ds, 0);
+    /* dQ += scale dS K */
     if (w->gq.p)
         multiply(w, &(et_gemm_args){.m = rows, .n = w->dk, .k = cols, .a = ws->ds, .rsa = cols, .csa = 1,
                                     .b = ws->rows, .rsb = ws->rows_ld, .csb = 1,
-                                    .c = plus(w, head_of(w, &w->gq, b, h), i0 * w->gq.st), .ldc = w->gq.st,
+                                    .c = row_of(w, &w->gq, q.b, q.h, q.i0), .ldc = w->gq.st,
                                     .alpha = w->at.scale, .beta = w->acc_q});
+    /* dK += scale dS^T Q */
     if (w->gk.p)
         multiply(w, &(et_gemm_args){.m = cols, .n = w->dk, .k = rows, .a = ws->ds, .rsa = 1, .csa = cols,
-                                    .b = plus(w, head_of(w, &w->q, b, h), i0 * w->q.st), .rsb = w->q.st,
-                                    .csb = w->q.sd, .c = head_of(w, &w->gk, b, h), .ldc = w->gk.st,
-                                    .alpha = w->at.scale, .beta = i0 == 0 ? w->acc_k : 1});
+                                    .b = row_of(w, &w->q, q.b, q.h, q.i0), .rsb = w->q.st, .csb = w->q.sd,
+                                    .c = head_of(w, &w->gk, q.b, q.h), .ldc = w->gk.st,
+                                    .alpha = w->at.scale, .beta = q.i0 == 0 ? w->acc_k : 1});
     if (w->gbias.p)
-        add_bias_gradient(w, ws, b, h, i0, rows, cols);
+        add_bias_gradient(w, ws, &q);
 }
 
-/* Zeros in the rows of a gradient that the first block does not reach. */
+/* The first block writes the rows of dK or dV that it sees and later ones add to them: where nothing is to be
+ * added to, zeros in the rows beyond. */
 static void clear_rest(const et_attn_job *w, const et_attn_heads *g, int64_t b, int64_t h, int64_t width,
                        int acc)
 {
-    const int64_t reached = w->tq == 0 ? 0 : visible(w, 0, min64(w->block, w->tq));
+    const int64_t reached = w->tq == 0 ? 0 : keys_seen(w, min64(w->block, w->tq));
 
     if (!g->p || acc)
         return;
     for (int64_t j = reached; j < w->tk; j++)
-        w->kr->fill(width, 0, plus(w, head_of(w, g, b, h), j * g->st));
+        w->kr->fill(width, 0, row_of(w, g, b, h, j));
 }
 
 static void backward_head(et_attn_job *w, workspace *ws, int64_t b, int64_t h)
@@ -315,9 +349,9 @@ static void backward_head(et_attn_job *w, workspace *ws, int64_t b, int64_t h)
     clear_rest(w, &w->gv, b, h, w->dv, w->acc_v);
     if (!w->y.p && w->gv.p && !w->acc_v) /* only the weights have a gradient: V has none */
         for (int64_t j = 0; j < w->tk; j++)
-            w->kr->fill(w->dv, 0, plus(w, head_of(w, &w->gv, b, h), j * w->gv.st));
+            w->kr->fill(w->dv, 0, row_of(w, &w->gv, b, h, j));
     for (int64_t i = 0; i < w->tq; i += w->block)
-        backward_block(w, ws, b, h, i, min64(w->block, w->tq - i));
+        backward_block(w, ws, block_at(w, b, h, i, min64(w->block, w->tq - i)));
 }
 
 static void backward_body(int64_t lo, int64_t hi, void *user)
