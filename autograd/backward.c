@@ -12,17 +12,31 @@
 #include "autograd/ops.h"
 #include "tensor/pool.h"
 
-/* What the running sweep of this thread is about. */
+/* One walk down the tape, and the one that is running in this thread.
+ *
+ * There are two kinds. That of et_backward adds to the `grad` of every leaf it reaches. That of et_grad
+ * *captures*: it computes the gradients of named tensors, the wanted inputs, leaves them in their `acc`, and
+ * touches no `grad`. To walk only where that leads somewhere, tensors are marked beforehand (t->mark): `mark`
+ * says that t was made from a wanted input, `mark + 1` that it is one. Every sweep has a fresh pair, so old
+ * marks need not be cleared. */
 typedef struct sweep {
     const et_tensor *root;  /* the tensor that backward started from, not to be released */
-    uint64_t mark;          /* capture: leads to a wanted input; mark + 1: is one */
-    bool capture;           /* et_grad: leaves' own gradients are not touched */
-    bool outside;           /* capture: ops that may read more than their operands may lead to one too */
-    bool retain;
-    et_node *spoiled;       /* the node whose rule writes over what forward saved, till it is released */
+    bool capture;           /* et_grad's */
+    uint64_t mark;          /* capture: see above */
+    bool outside;           /* capture: an op that may read more than its operands (ET_OP_OUTSIDE: a
+                               checkpoint, whose segment reads parameters) may lead to a wanted input too */
+    bool retain;            /* ET_RETAIN_GRAPH: nothing is released */
+    et_node *spoiled;       /* a node whose rule has begun to write over what forward saved for it
+                               (et_saved_over): from then till its release backward cannot be tried again */
 } sweep;
 
 static _Thread_local sweep *running;
+
+/* For a capture sweep: t is one of the inputs whose gradient et_grad was asked for. */
+static bool wanted(const sweep *s, const et_tensor *t) { return s->capture && t->mark == s->mark + 1; }
+
+/* The same, or t was made from one. */
+static bool leads(const sweep *s, const et_tensor *t) { return t->mark == s->mark || wanted(s, t); }
 
 /* --- memory for gradients, used by the rules ----------------------------------------- */
 
@@ -59,7 +73,7 @@ static et_tensor *gather_in(et_tensor *t, int *acc)
     if (!*slot)
         *slot = et_empty_owned(t->dtype, t->ndim, t->shape);
     if (*slot && leaf) {
-        if ((*slot)->blank) { /* the zeros need not be written: they are overwritten */
+        if ((*slot)->blank) { /* zeros that nobody has looked at: the rule overwrites instead of adding */
             if (!et_blank_open(*slot))
                 return NULL;
             *acc = 0;
@@ -126,7 +140,7 @@ static bool spent(const et_node *n)
 {
     const et_tensor *y = n->out[0];
 
-    return y->acc && !y->keep && y != running->root && !(running->capture && y->mark == running->mark + 1);
+    return y->acc && !y->keep && y != running->root && !wanted(running, y);
 }
 
 void *et_gy_over(et_node *n)
@@ -142,7 +156,7 @@ void *et_saved_over(et_node *n, int slot)
     return et_data_mut(n->saved[slot]);
 }
 
-/* True if that gradient may become the one of operand i, which is still to be started. */
+/* True if the gradient of output 0 may become that of operand i, which has none yet. */
 static bool may_hand_on(const et_node *n, int i)
 {
     const et_tensor *x = n->in[i];
@@ -150,6 +164,7 @@ static bool may_hand_on(const et_node *n, int i)
     return spent(n) && x->node && !x->acc && x->numel == n->out[0]->numel;
 }
 
+/* Makes the gradient of output 0 that of operand i, in whose shape it is read from now on. */
 static et_tensor *hand_on(et_node *n, int i)
 {
     et_tensor *g = n->out[0]->acc, *x = n->in[i];
@@ -214,7 +229,8 @@ et_status et_gx_pass(et_node *n, int i)
 
 static et_status make_again(et_tensor *t);
 
-/* What n saves, as far as `saves` says, must be there, if need be again, and be what it was. */
+/* What `saves` names of the operands and outputs of n must be there, made again if need be, and be what it
+ * was when n was recorded. */
 static et_status check_saved(const et_node *n, unsigned saves)
 {
     for (int i = 0; i < n->n_in && i < ET_MAX_ARGS; i++) {
@@ -249,8 +265,9 @@ static et_status check_saved(const et_node *n, unsigned saves)
     return ET_OK;
 }
 
-/* The elements that went with the scope of t. What `remake` reads for them is never such itself (see
- * et_tape_record), so this goes no deeper. */
+/* Makes the elements of t again, which its op's rule `remake` can and which therefore went with t's scope.
+ * What the rule reads never goes in that way itself (note_operands in tape.c), so this recurses no
+ * further. */
 static et_status make_again(et_tensor *t)
 {
     et_node *n = t->node;
@@ -285,7 +302,7 @@ static bool narrow(const et_node *n, const sweep *s, bool *needs)
 
     for (int i = 0; i < n->n_in; i++) {
         const et_tensor *t = n->in[i];
-        needs[i] = t && n->needs[i] && (t->mark == s->mark || t->mark == s->mark + 1);
+        needs[i] = t && n->needs[i] && leads(s, t);
         any = any || needs[i];
     }
     return any;
@@ -307,8 +324,9 @@ static const et_tensor *gathered(const et_node *n, int i)
     return t->node || running->capture ? t->acc : t->reached ? t->grad : NULL;
 }
 
-/* In anomaly mode: true if all that backward of n starts from is finite. */
-static bool watched(const et_node *n)
+/* In anomaly mode: true if all that backward of n starts from is finite, so that it is to blame for what
+ * is not. */
+static bool starts_finite(const et_node *n)
 {
     bool clean = et_anomaly_watches(n);
 
@@ -336,7 +354,7 @@ static et_status step(et_node *n)
 
     if (status)
         return status;
-    const bool clean = watched(n);
+    const bool clean = starts_finite(n);
     status = n->op->bwd(n);
     et_scratch_free(n);
     if (!status && clean)
@@ -376,7 +394,7 @@ static et_status step_graph(et_node *n)
     return status;
 }
 
-/* The step of n, watched. */
+/* The step of n inside a span of the profile. */
 static et_status profiled_step(et_node *n, bool graph)
 {
     const double flops = graph ? 0 : et_span_flops(n, true), bytes = graph ? 0 : et_span_bytes(n, true);
@@ -444,7 +462,7 @@ static et_status settle_outputs(const et_node *n, const sweep *s, bool graph)
 {
     for (int k = 0; k < n->n_out; k++) {
         et_tensor *t = n->out[k];
-        if (!t->acc || (s->capture && t->mark == s->mark + 1))
+        if (!t->acc || wanted(s, t))
             continue;
         if (!graph && t->keep && !s->capture) {
             if (et_storage_shared(t->acc) && !unshare(&t->acc))
@@ -474,8 +492,8 @@ static void release(et_node *n, sweep *s)
     s->spoiled = NULL;
 }
 
-/* Walks the tape from node `last` down. In a capture sweep, wanted intermediates keep
- * their gradient in t->acc. */
+/* The sweep: visits the nodes from `last` down to the first. In a capture sweep, wanted intermediates keep
+ * their gradient in t->acc. `graph`: by recorded ops (ET_CREATE_GRAPH). */
 static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
 {
     sweep *outer = running;
@@ -498,7 +516,7 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
     return status;
 }
 
-/* The cotangent of y as the start of t->acc. `only`: backward starts from y alone. */
+/* Starts y->acc with the cotangent of y: grad, or ones. `only`: backward starts from y alone. */
 static et_status seed(et_tensor *y, const et_tensor *grad, bool graph, bool only)
 {
     if (grad && (!et_same_shape(grad, y) || grad->dtype != y->dtype))
@@ -529,7 +547,8 @@ static et_status seed(et_tensor *y, const et_tensor *grad, bool graph, bool only
     return status;
 }
 
-/* leaf_too: y may be a leaf, whose gradient by itself is the cotangent. */
+/* y must be what backward can start from: made by an op of the open tape or, with leaf_too, a leaf, whose
+ * gradient is then the cotangent. */
 static et_status check_output(const et_tensor *y, bool leaf_too)
 {
     if (!y)
@@ -573,17 +592,16 @@ et_status et_backward(et_tensor *loss)
     return et_backward_from(loss, NULL, 0);
 }
 
-/* What leads to a wanted input gets the sweep's mark. */
+/* Marks what is made from a wanted input: one pass over the tape, from its beginning. */
 static void mark_leading(const et_tape *tape, const sweep *s)
 {
     for (int64_t i = 0; tape && i < tape->length; i++) {
         const et_node *n = tape->nodes[i];
-        bool leads = s->outside && n->op->flags & ET_OP_OUTSIDE;
-        for (int k = 0; k < n->n_in && !leads; k++)
-            leads = n->in[k] && n->needs[k] &&
-                    (n->in[k]->mark == s->mark || n->in[k]->mark == s->mark + 1);
-        for (int k = 0; leads && k < n->n_out; k++)
-            if (n->out[k]->mark != s->mark + 1)
+        bool found = s->outside && n->op->flags & ET_OP_OUTSIDE;
+        for (int k = 0; k < n->n_in && !found; k++)
+            found = n->in[k] && n->needs[k] && leads(s, n->in[k]);
+        for (int k = 0; found && k < n->n_out; k++)
+            if (!wanted(s, n->out[k]))
                 n->out[k]->mark = s->mark;
     }
 }
@@ -607,58 +625,41 @@ et_status et_backward_inside(et_tensor *y, const et_tensor *grad, int n, et_tens
     return walk(y->node->tape, y->node->id, &s, false);
 }
 
-et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_outputs, int n_in,
-                  et_tensor *const *inputs, et_tensor **grads, int flags)
+/* The arguments of et_grad, but for the tensors in the lists. */
+static et_status check_grad_call(int n_out, et_tensor *const *outputs, int n_in, et_tensor *const *inputs,
+                                 et_tensor **grads, int flags)
 {
-    bool graph = flags & ET_CREATE_GRAPH;
-    et_tape *tape = et_tape_current();
-    int64_t last = -1;
-    et_status status = et_error_status();
-    sweep s = {.capture = true, .outside = !graph, .retain = graph || flags & ET_RETAIN_GRAPH,
-               .mark = et_next_sweep()};
+    const char *wrong = n_out < 0 || n_in < 0 ? "a negative number of tensors"
+                        : n_out && !outputs   ? "outputs is NULL"
+                        : n_in && !inputs     ? "inputs is NULL"
+                        : n_in && !grads      ? "grads is NULL" : NULL;
 
-    if (n_out < 0 || n_in < 0 || (n_out && !outputs) || (n_in && (!inputs || !grads)))
-        return et_raise(ET_EINVAL, "grad: %s", n_out < 0 || n_in < 0 ? "a negative number of tensors"
-                                               : n_out && !outputs   ? "outputs is NULL"
-                                               : !inputs             ? "inputs is NULL"
-                                                                     : "grads is NULL");
+    if (wrong)
+        return et_raise(ET_EINVAL, "grad: %s", wrong);
     for (int i = 0; i < n_in; i++)
         grads[i] = NULL;
     if (flags & ~(ET_RETAIN_GRAPH | ET_CREATE_GRAPH))
         return et_raise(ET_EINVAL, "grad: unknown flags %d", flags);
-    for (int i = 0; i < n_out && !status; i++)
-        status = check_output(outputs[i], true);
-    for (int i = 0; i < n_in && !status; i++) {
+    return ET_OK;
+}
+
+/* Marks the tensors whose gradients are wanted. */
+static et_status mark_wanted(const sweep *s, int n, et_tensor *const *inputs)
+{
+    for (int i = 0; i < n; i++) {
         if (!inputs[i])
-            status = et_raise(ET_EINVAL, "grad: input %d is NULL", i);
-        else if (!inputs[i]->requires_grad)
-            status = et_raise(ET_EGRAD, "grad: input %d does not require a gradient", i);
-        else
-            inputs[i]->mark = s.mark + 1;
+            return et_raise(ET_EINVAL, "grad: input %d is NULL", i);
+        if (!inputs[i]->requires_grad)
+            return et_raise(ET_EGRAD, "grad: input %d does not require a gradient", i);
+        inputs[i]->mark = s->mark + 1;
     }
-    if (status)
-        return status;
-    if (graph && !et_grad_enabled())
-        return et_raise(ET_EGRAD, "grad: ET_CREATE_GRAPH inside et_no_grad_begin");
-    mark_leading(tape, &s);
-    for (int i = 0; i < n_out && !status; i++) {
-        if (!outputs[i]->node && outputs[i]->mark != s.mark + 1)
-            continue; /* a leaf that is not asked for */
-        status = seed(outputs[i], grad_outputs ? grad_outputs[i] : NULL, graph, false);
-        if (outputs[i]->node && outputs[i]->node->id > last)
-            last = outputs[i]->node->id;
-    }
-    if (status)
-        forget(tape, tape ? tape->length : 0, graph);
-    else
-        status = walk(tape, last, &s, graph);
-    for (int i = 0; i < n_in && status; i++) { /* a leaf that is not on the tape */
-        if (inputs[i] && inputs[i]->acc && !graph)
-            et_free(inputs[i]->acc);
-        if (inputs[i])
-            inputs[i]->acc = NULL;
-    }
-    for (int i = 0; i < n_in && !status; i++) {
+    return ET_OK;
+}
+
+/* Hands what the sweep has gathered for the inputs to the caller. */
+static void give_gradients(int n, et_tensor *const *inputs, et_tensor **grads, bool graph)
+{
+    for (int i = 0; i < n; i++) {
         for (int k = 0; k < i && !grads[i]; k++) /* the same input again */
             grads[i] = inputs[k] == inputs[i] ? grads[k] : NULL;
         if (grads[i] || !inputs[i]->acc)
@@ -666,5 +667,54 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
         grads[i] = graph ? inputs[i]->acc : et_scope_take(inputs[i]->acc);
         inputs[i]->acc = NULL;
     }
+}
+
+/* After an error: forget() sees what is on the tape; a leaf that no op has read is not. */
+static void forget_inputs(int n, et_tensor *const *inputs, bool graph)
+{
+    for (int i = 0; i < n; i++) {
+        if (!graph)
+            et_free(inputs[i]->acc);
+        inputs[i]->acc = NULL;
+    }
+}
+
+et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_outputs, int n_in,
+                  et_tensor *const *inputs, et_tensor **grads, int flags)
+{
+    const bool graph = flags & ET_CREATE_GRAPH;
+    et_tape *tape = et_tape_current();
+    int64_t last = -1; /* the node to walk down from: that of the latest output */
+    et_status status = check_grad_call(n_out, outputs, n_in, inputs, grads, flags);
+    sweep s = {.capture = true, .outside = !graph, .retain = graph || flags & ET_RETAIN_GRAPH,
+               .mark = et_next_sweep()};
+
+    if (!status)
+        status = et_error_status();
+    for (int i = 0; i < n_out && !status; i++)
+        status = check_output(outputs[i], true);
+    if (!status)
+        status = mark_wanted(&s, n_in, inputs);
+    if (status)
+        return status;
+    if (graph && !et_grad_enabled())
+        return et_raise(ET_EGRAD, "grad: ET_CREATE_GRAPH inside et_no_grad_begin");
+    mark_leading(tape, &s);
+    for (int i = 0; i < n_out && !status; i++) {
+        et_tensor *y = outputs[i];
+        if (!y->node && !wanted(&s, y))
+            continue; /* a leaf that is not asked for */
+        status = seed(y, grad_outputs ? grad_outputs[i] : NULL, graph, false);
+        if (y->node && y->node->id > last)
+            last = y->node->id;
+    }
+    if (status)
+        forget(tape, tape ? tape->length : 0, graph);
+    else
+        status = walk(tape, last, &s, graph);
+    if (status)
+        forget_inputs(n_in, inputs, graph);
+    else
+        give_gradients(n_in, inputs, grads, graph);
     return status;
 }

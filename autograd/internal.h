@@ -30,9 +30,9 @@ void et_node_release(et_node *n, const et_tensor *root);
 /* Temporaries of a rule. */
 void et_scratch_free(et_node *n);
 
-/* Anomaly mode. True unless t holds a NaN or infinity; true if the mode is on and the
- * operands of n are finite, so that n is to blame for what is not; zero, or the error if t
- * is not finite. */
+/* Anomaly mode (et_set_anomaly). et_anomaly_finite: false if t holds a NaN or infinity.
+ * et_anomaly_watches: the mode is on and the operands of n are finite, so that n is to blame for what is not.
+ * et_anomaly_check: raises ENONFINITE, naming n, if t is not finite; `what` says what t is. */
 bool et_anomaly_finite(const et_tensor *t);
 bool et_anomaly_watches(const et_node *n);
 et_status et_anomaly_check(const et_node *n, const et_tensor *t, const char *what);
@@ -59,7 +59,7 @@ int et_no_grad_set(int depth);
  * gradient get theirs in `grad`, or for et_grad in `acc`. */
 et_status et_backward_inside(et_tensor *y, const et_tensor *grad, int n, et_tensor *const *in);
 
-/* A number that no sweep had before. */
+/* A number s for a sweep: neither s nor s + 1 was given to one before. */
 uint64_t et_next_sweep(void);
 
 /* While an op is only tried out under no_grad (et_checkpoint): true once an operand would

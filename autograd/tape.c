@@ -1,3 +1,11 @@
+/* The tape: the ops of the outermost scope in the order in which they ran, what each keeps for its backward,
+ * and the memory in which all that stands.
+ *
+ * A node is built on the stack by et_apply. If the call is recorded, et_tape_record copies it, with its
+ * arrays of operands, into chunks that go with the tape as a whole. Recording also counts, in the tensors
+ * themselves, how many recorded ops are still to read them (saved_by), and notes the versions of what is
+ * read, so that backward notices a change. Also here: what is on or off in a thread while ops run (recording,
+ * anomaly mode), and printing. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -7,12 +15,14 @@
 #include "tensor/pool.h"
 
 struct et_arena {
-    et_arena *next;
-    size_t used, size; /* of the bytes that follow */
+    et_arena *next;    /* the one before */
+    size_t used, size; /* of the bytes that follow CHUNK_HEAD */
 };
 
 enum { CHUNK = 16 * 1024, CHUNK_HEAD = 64 };
 _Static_assert(sizeof(struct et_arena) <= CHUNK_HEAD, "nodes follow the chunk's head");
+
+/* --- recording, and anomaly mode --------------------------------------------------------- */
 
 static _Thread_local int no_grad_depth;
 static _Thread_local bool anomaly;
@@ -41,7 +51,7 @@ uint64_t et_next_sweep(void)
 {
     static _Thread_local uint64_t sweep;
 
-    return sweep += 2;
+    return sweep += 2; /* a sweep uses two: see backward.c */
 }
 
 bool et_anomaly_finite(const et_tensor *t)
@@ -164,7 +174,7 @@ static et_node *copy_node(et_tape *tape, const et_node *n)
     return m;
 }
 
-/* Tells the operands that m refers to them; what it saves must be, in backward, what it is now. */
+/* Marks the operands of m as read by a recorded op, and notes the versions of those that backward reads. */
 static void note_operands(et_node *m)
 {
     for (int i = 0; i < m->n_in; i++) {
@@ -176,7 +186,7 @@ static void note_operands(et_node *m)
         if (i < ET_MAX_ARGS && m->saves & ET_SAVE_IN(i)) {
             m->in[i]->saved_by++;
             m->in_version[i] = et_version(m->in[i]);
-            if (m->op->remake_reads & ET_SAVE_IN(i)) /* it is to be there then */
+            if (m->op->remake_reads & ET_SAVE_IN(i)) /* stays, so that m's output can be made again from it */
                 m->in[i]->remakable = false;
         }
     }

@@ -54,8 +54,9 @@ struct et_tensor {
     bool blank;                   /* a gradient set to zero: no storage until somebody asks for the zeros */
     bool remakable;               /* the op that made it can make it again: its elements go with its scope,
                                      and backward has them made when it needs them */
-    uint32_t made_version;        /* of a remakable one's elements when its op had made them; of those that
-                                     were released; of a blank one's when they come */
+    uint32_t made_version;        /* a version for elements that are not there: that which released ones had,
+                                     or which those of a blank gradient will have; and, of a remakable
+                                     tensor, that which its elements had when its op had made them */
     int32_t saved_by;             /* recorded ops whose backward is still to read it */
     const char *name;             /* of a parameter, for messages; not owned; or NULL */
     et_storage *storage;          /* NULL once released, and while blank */
@@ -64,7 +65,7 @@ struct et_tensor {
     et_scope *scope;              /* owner, NULL: the caller or a module */
     et_tensor *prev, *next;       /* links of the owner's list */
     et_tensor *acc;               /* gradient that a running backward sweep has gathered */
-    uint64_t mark;                /* the sweep that last visited it */
+    uint64_t mark;                /* of the last et_grad that it matters to: see autograd/backward.c */
 };
 
 /* --- dtypes ------------------------------------------------------------------ */
