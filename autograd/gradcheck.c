@@ -118,12 +118,71 @@ static bool in_mask(const et_gc *gc, int64_t e)
     return et_gc_bit(gc->active, i);
 }
 
+/* Values y and gradients g are those of one run: another must give the same bits. */
+static et_status check_repeats(et_gc *gc, const et_gc_way *all, const double *y, const double *g, double *y2,
+                               double *g2)
+{
+    et_status status = et_gc_run(gc, all, y2, g2);
+
+    if (status == ET_OK)
+        status = et_gc_agree(gc, "a second run must repeat every bit of the values", false, y, y2, 0);
+    if (status == ET_OK)
+        status = et_gc_agree(gc, "a second run must repeat every bit of the gradients", true, g, g2, 0);
+    return status;
+}
+
+/* g are the gradients that et_grad gives: et_backward must give the same, and run twice their double. */
+static et_status check_backward(et_gc *gc, const et_gc_way *all, const double *g, double *g2, double *sum)
+{
+    const int64_t n = gc->in_off[gc->n_in];
+    et_status status = ET_OK;
+
+    for (int runs = 1; runs <= 2 && status == ET_OK; runs++) {
+        et_gc_way way = *all;
+        way.backward = runs;
+        status = et_gc_run(gc, &way, NULL, g2);
+        for (int64_t e = 0; e < n && status == ET_OK; e++)
+            sum[e] = runs * g[e];
+        if (status == ET_OK)
+            status = et_gc_agree(gc, runs == 1 ? "backward against et_grad"
+                                               : "backward run twice must double the gradients", true, sum,
+                                               g2, 1e-12);
+    }
+    return status;
+}
+
+/* A rule adds to a gradient that has begun: of an input used twice in one graph, where the second use adds to
+ * the first, and of one that had a gradient before (gc->start). */
+static et_status check_adding(et_gc *gc, const et_gc_way *all, const double *g, double *g2, double *sum)
+{
+    const int64_t n = gc->in_off[gc->n_in];
+    et_gc_way second = *all, twice = *all, started = *all;
+    et_status status;
+
+    second.cot = gc->cot2;
+    twice.twice = true;
+    started.started = true;
+    status = et_gc_run(gc, &second, NULL, g2);
+    for (int64_t e = 0; e < n && status == ET_OK; e++)
+        sum[e] = g[e] + g2[e];
+    if (status == ET_OK)
+        status = et_gc_run(gc, &twice, NULL, g2);
+    if (status == ET_OK)
+        status = et_gc_agree(gc, "used twice in one graph, gradients must add", true, sum, g2, 1e-12);
+    if (status == ET_OK)
+        status = et_gc_run(gc, &started, NULL, g2);
+    for (int64_t e = 0; e < n && status == ET_OK; e++)
+        sum[e] = g[e] + (in_mask(gc, e) ? gc->start[e] : 0);
+    if (status == ET_OK)
+        status = et_gc_agree(gc, "gradients must add to what is there", true, sum, g2, 1e-12);
+    return status;
+}
+
 et_status et_gc_first_order(et_gc *gc)
 {
-    et_gc_way all = {.needs = gc->active, .outs = all_outs(gc)}, way;
+    const et_gc_way all = {.needs = gc->active, .outs = all_outs(gc)};
     double *y = et_gc_new_values(gc), *y2 = et_gc_new_values(gc), *g = et_gc_new_grads(gc);
     double *g2 = et_gc_new_grads(gc), *sum = et_gc_new_grads(gc);
-    int64_t n = gc->in_off[gc->n_in];
     et_status status = y && y2 && g && g2 && sum ? ET_OK : et_gc_failed(gc, "first derivatives", NULL);
 
     if (status == ET_OK)
@@ -135,48 +194,12 @@ et_status et_gc_first_order(et_gc *gc)
         status = et_gc_compare(gc, "first derivatives", &all, g);
     if (status == ET_OK)
         status = check_subsets(gc, g2);
-
     if (status == ET_OK)
-        status = et_gc_run(gc, &all, y2, g2);
+        status = check_repeats(gc, &all, y, g, y2, g2);
+    if (status == ET_OK && !gc->leaf_output) /* an output that is an input itself has no backward */
+        status = check_backward(gc, &all, g, g2, sum);
     if (status == ET_OK)
-        status = et_gc_agree(gc, "a second run must repeat every bit of the values", false, y, y2, 0);
-    if (status == ET_OK)
-        status = et_gc_agree(gc, "a second run must repeat every bit of the gradients", true, g, g2, 0);
-
-    /* An output that is an input itself has no backward. */
-    for (int runs = 1; runs <= 2 && status == ET_OK && !gc->leaf_output; runs++) {
-        way = all;
-        way.backward = runs;
-        status = et_gc_run(gc, &way, NULL, g2);
-        for (int64_t e = 0; e < n && status == ET_OK; e++)
-            sum[e] = runs * g[e];
-        if (status == ET_OK)
-            status = et_gc_agree(gc, runs == 1 ? "backward against et_grad"
-                                               : "backward run twice must double the gradients", true, sum,
-                                               g2, 1e-12);
-    }
-
-    /* Used twice in one graph: the second use adds to the gradient of the first. */
-    way = all;
-    way.cot = gc->cot2;
-    if (status == ET_OK)
-        status = et_gc_run(gc, &way, NULL, g2);
-    for (int64_t e = 0; e < n && status == ET_OK; e++)
-        sum[e] = g[e] + g2[e];
-    way = all;
-    way.twice = true;
-    if (status == ET_OK)
-        status = et_gc_run(gc, &way, NULL, g2);
-    if (status == ET_OK)
-        status = et_gc_agree(gc, "used twice in one graph, gradients must add", true, sum, g2, 1e-12);
-    way = all;
-    way.started = true;
-    if (status == ET_OK)
-        status = et_gc_run(gc, &way, NULL, g2);
-    for (int64_t e = 0; e < n && status == ET_OK; e++)
-        sum[e] = g[e] + (in_mask(gc, e) ? gc->start[e] : 0);
-    if (status == ET_OK)
-        status = et_gc_agree(gc, "gradients must add to what is there", true, sum, g2, 1e-12);
+        status = check_adding(gc, &all, g, g2, sum);
     et_dealloc(y);
     et_dealloc(y2);
     et_dealloc(g);

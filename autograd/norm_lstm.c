@@ -1,5 +1,11 @@
-/* Layer-norm LSTM and HyperLSTM over time: the cell, what a call shares, and the walk forward; that backward
- * is in norm_lstm_bwd.c. */
+/* Layer-norm LSTM (Ba, Kiros, Hinton 2016) and HyperLSTM (Ha, Dai, Le 2016, "HyperNetworks", arXiv
+ * 1609.09106, appendix A.2) over time: the cell, what a call shares, and the walk forward;
+ * the walk backward is in norm_lstm_bwd.c.
+ *
+ * A HyperLSTM is a large LSTM, with state h, c, beside which a small one, with state u, v, runs. At every
+ * step the small one reads [x, h], and linear maps of its u give the large one's gates factors and offsets of
+ * their own (the paper's d_x, d_h and b; here the twelve `scales`). Without a small cell all of that is left
+ * out. The products of x with the input weights come in ready, as xw and xu. */
 #include "config.h"
 
 #include <string.h>
@@ -9,8 +15,9 @@
 
 enum { GATES = ET_NL_GATES, I = ET_NL_I, J = ET_NL_J, F = ET_NL_F, O = ET_NL_O, SCALES = ET_NL_SCALES };
 
-/* --- the cell ------------------------------------------------------------------------------------- */
+/* --- the cell, for one row ------------------------------------------------------------------------ */
 
+/* Address of element i. */
 static void *of(const et_norm_cell *c, const void *p, int64_t i)
 {
     return (char *)(uintptr_t)p + (size_t)i * c->size;
@@ -22,6 +29,7 @@ void et_norm_cell_fwd(const et_norm_cell *s, const et_norm_row *r)
     const int64_t u = s->units;
     const char *beta = of(s, s->norm, GATES * u), *gamma_c = of(s, s->norm, 2 * GATES * u);
 
+    /* i = sigmoid(LN(pre_i)), j = tanh(LN(pre_j)), f = sigmoid(LN(pre_f) + 1), o = sigmoid(LN(pre_o)) */
     for (int g = 0; g < GATES; g++) {
         char *a = of(s, r->act, g * u);
         k->layer_norm(1, u, of(s, r->pre, g * u), of(s, s->norm, g * u), of(s, beta, g * u), s->eps, a,
@@ -30,7 +38,7 @@ void et_norm_cell_fwd(const et_norm_cell *s, const et_norm_row *r)
             k->affine(u, a, 1, 1, a);
         k->unary[g == J ? ET_U_TANH : ET_U_SIGMOID](u, a, a);
     }
-    /* c' = f c + i keep tanh(j) */
+    /* c' = f c + i keep j */
     k->binary[ET_B_MUL](u, of(s, r->act, I * u), 1, of(s, r->act, J * u), 1, r->c_new);
     if (r->keep)
         k->binary[ET_B_MUL](u, r->c_new, 1, r->keep, 1, r->c_new);
@@ -51,13 +59,14 @@ void et_norm_cell_bwd(const et_norm_cell *s, const et_norm_row *r, const void *d
     char *d_beta = of(s, dnorm, GATES * u), *d_gamma_c = of(s, dnorm, 2 * GATES * u);
     char *grad = work, *t = of(s, work, GATES * u);
 
-    /* h' = o tanh(LN(c')) */
+    /* of h' = o tanh(LN(c')):  do = dh' tanh(LN(c')),  and dc' += what o dh' gives through tanh and LN */
     k->binary[ET_B_MUL](u, dh, 1, r->tanh_c, 1, of(s, grad, O * u));
     k->binary[ET_B_MUL](u, dh, 1, of(s, r->act, O * u), 1, t);
     k->unary_bwd[ET_U_TANH](u, r->tanh_c, t, t, 0);
     k->layer_norm_bwd(1, u, r->c_new, gamma_c, of(s, r->stats, 2 * GATES), of(s, r->stats, 2 * GATES + 1), t,
                       dc, 1, d_gamma_c, of(s, d_gamma_c, u));
-    /* c' = f c + i keep tanh(j) */
+    /* of c' = f c + i keep j:  df = dc' c,  dkeep += dc' i j,  di = dc' keep j,  dj = dc' keep i,  dc = dc'
+     * f */
     k->binary[ET_B_MUL](u, dc, 1, r->c, 1, of(s, grad, F * u));
     if (dkeep) {
         k->binary[ET_B_MUL](u, of(s, r->act, I * u), 1, of(s, r->act, J * u), 1, t);
@@ -69,6 +78,7 @@ void et_norm_cell_bwd(const et_norm_cell *s, const et_norm_row *r, const void *d
     k->binary[ET_B_MUL](u, dij, 1, of(s, r->act, J * u), 1, of(s, grad, I * u));
     k->binary[ET_B_MUL](u, dij, 1, of(s, r->act, I * u), 1, of(s, grad, J * u));
     k->binary[ET_B_MUL](u, dc, 1, of(s, r->act, F * u), 1, dc);
+    /* through the gates' functions, then their layer norms */
     for (int g = 0; g < GATES; g++) {
         char *d = of(s, grad, g * u);
         k->unary_bwd[g == J ? ET_U_TANH : ET_U_SIGMOID](u, of(s, r->act, g * u), d, d, 0);
@@ -116,7 +126,8 @@ int64_t et_norm_width(const et_norm_call *c, int what)
     }
 }
 
-/* Steps that saved[what] has room for. */
+/* Steps that saved[what] has room for: all where backward is to read them, else one, and of the states, which
+ * a step reads and writes, one more. */
 static int64_t slots(const et_norm_call *c, int what)
 {
     const bool state = what <= ET_NL_CV;
@@ -212,8 +223,12 @@ static int64_t row_reals(int64_t u)
     return (GATES + 1 + GATES) * u + ET_NL_STATS;
 }
 
-/* The small LSTM on [x, h], u and its cell, of which row b's step is in `frame`; then the scales:
- * s_i = (u Z_i + z0_i) A_i. */
+/* A step of the small LSTM, on [x, h] with its state u, v:
+ *
+ *   pre_u = xu + [h, u] W_u,   (u', v') = cell(pre_u, v)
+ *
+ * then the large one's scales, in `own`: s_i = z_i A_i with z_i = u' Z_i + z0_i (appendix A.2 of the paper).
+ * Rows past their length keep their state. */
 static et_status small_step(const forward *f, int64_t lo, int64_t rows, int64_t step, char *own)
 {
     const et_norm_call *c = &f->c;
@@ -249,7 +264,9 @@ static et_status small_step(const forward *f, int64_t lo, int64_t rows, int64_t 
     return status ? status : et_norm_scales(c, f->alpha, rows, z, own);
 }
 
-/* pre_g = s_gx xw_g + s_gh (h W_hh)_g + d_g + bias_g, layer norms, gates, the new state. */
+/* A step of the large LSTM, with the scales in `own` (without a small cell: 1, 1 and 0):
+ *
+ *   pre_g = s_gx xw_g + s_gh (h W_hh)_g + d_g + bias_g,   (h', c') = cell(pre, c) */
 static et_status large_step(const forward *f, int64_t lo, int64_t rows, int64_t step, char *own)
 {
     const et_norm_call *c = &f->c;
@@ -284,6 +301,7 @@ static et_status large_step(const forward *f, int64_t lo, int64_t rows, int64_t 
     return status;
 }
 
+/* The whole walk of some rows of the batch. In frames past its length a row's y repeats its last state. */
 static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
 {
     const forward *f = user;

@@ -32,7 +32,9 @@ enum {
 };
 
 enum { ET_NL_I, ET_NL_J, ET_NL_F, ET_NL_O, ET_NL_GATES }; /* order of the gates */
-enum { ET_NL_SCALES = 3 * ET_NL_GATES };                  /* of xw, of h W_hh, and what is added */
+/* Three for each gate: the factors s_x of xw (the first four), s_h of h W_hh (four more), and the offset
+ * d. */
+enum { ET_NL_SCALES = 3 * ET_NL_GATES };
 
 /* --- the cell, for one row --------------------------------------------------------------------- */
 
@@ -101,8 +103,9 @@ et_status et_step_matrix_open(et_node *n, const et_norm_call *c, int64_t k, int6
 et_status et_step_product(const et_norm_call *c, const et_step_matrix *m, int64_t rows, const void *a,
                           int64_t lda, const void *bias, double beta, void *to, int64_t ldc);
 
-/* A_0 .. A_11 [e, n], or transposed; and scale [rows][12][n] = z_i A_i. */
+/* The matrices A_0 .. A_11 [e, n] (turned: transposed), as right sides of step products. */
 et_status et_norm_alpha_open(et_node *n, const et_norm_call *c, bool turned, et_step_matrix m[ET_NL_SCALES]);
+/* scale [rows][12][n]: s_i = z_i A_i, z being [rows][12 e]. */
 et_status et_norm_scales(const et_norm_call *c, const et_step_matrix m[ET_NL_SCALES], int64_t rows,
                          const void *z, void *scale);
 

@@ -90,7 +90,7 @@ static void *sum_of(const shard *s, int i)
     return g->to ? g->part[s->index] : et_norm_at(c, s->p->unread[i], s->lane * g->count);
 }
 
-/* The row's memory; what a step makes of its preactivations. */
+/* Places, in the memory for one row, of what the cell makes again of a step; *rest is what is left of it. */
 static et_norm_row row_again(const shard *s, const et_norm_cell *cell, char **rest)
 {
     const et_norm_call *c = &s->p->c;
@@ -105,7 +105,9 @@ static et_norm_row row_again(const shard *s, const et_norm_cell *cell, char **re
     return r;
 }
 
-/* Large cell, row i at `step`; at: its place in the chunk. */
+/* The large cell's rule for row i at `step`, from dh and dc (in s->dhu, s->dcv) to the gradients that the
+ * comment at the top lists. at: the row's place among those of the chunk. dh is used up: the product with
+ * W_hh, once all rows are done, adds that of the step before. */
 static void large_row(const shard *s, int64_t i, int64_t step, int64_t at)
 {
     const et_norm_call *c = &s->p->c;
@@ -149,7 +151,7 @@ static void large_row(const shard *s, int64_t i, int64_t step, int64_t at)
     k->axpby(width, 1, dpre, 0, et_norm_at(c, dscale, 2 * width));
 }
 
-/* Small cell, row i at `step`. */
+/* The same for the small cell, from du and dv to dpre_u, which is also the gradient of xu. */
 static void small_row(const shard *s, int64_t i, int64_t step, int64_t at)
 {
     const et_norm_call *c = &s->p->c;
@@ -238,7 +240,8 @@ static et_status add_chunk(const shard *s, int64_t from, int64_t count)
                        s->dscale, SCALES * n, SCALES);
 }
 
-/* The state's gradients after the last step. Where the outputs repeat the state, theirs are gathered. */
+/* The gradients of the state after the last step: those of the result `last`, and of the frames past a row's
+ * length, in which y repeats that state. */
 static void open_state(const shard *s)
 {
     const backward *p = s->p;

@@ -84,11 +84,12 @@ static void swap_dims(products *w, int i, int j)
     }
 }
 
-static et_status run_products(products *w)
+/* Brings the batch into the form that run_products walks: as few dimensions as can be, those that are summed
+ * over first. Returns the number of the others. */
+static int arrange(products *w)
 {
-    const int64_t es = (int64_t)et_dtype_size(w->dtype);
-    int64_t index[MAX_BATCH] = {0}, total = 1;
-    int kept = 0; /* dimensions that are not summed, brought to the end */
+    int64_t total = 1;
+    int kept = 0;
 
     for (int d = 0; d < w->nb; d++)
         total *= w->size[d];
@@ -102,10 +103,19 @@ static et_status run_products(products *w)
     for (int d = w->nb - 1; d >= 0; d--)
         if (w->c.bs[d] != 0)
             swap_dims(w, d, w->nb - 1 - kept++);
+    return kept;
+}
 
-    const int inner = kept < 2 ? kept : 2, outer = w->nb - inner, last = w->nb - 1;
+/* One call of et_gemm takes up to two dimensions of the batch, the inner ones; the outer ones, sums among
+ * them, are walked here. */
+static et_status run_products(products *w)
+{
+    const int64_t es = (int64_t)et_dtype_size(w->dtype);
+    const int kept = arrange(w), inner = kept < 2 ? kept : 2, outer = w->nb - inner, last = w->nb - 1;
+    int64_t index[MAX_BATCH] = {0}, total = 1;
     et_gemm_args g = {.m = w->m, .n = w->n, .k = w->k, .alpha = 1, .rsa = w->a.rs, .csa = w->a.cs,
                       .rsb = w->b.rs, .csb = w->b.cs, .ldc = w->c.rs, .batch = 1, .batch2 = 1};
+
     if (inner > 0) {
         g.batch = w->size[last];
         g.sa = w->a.bs[last], g.sb = w->b.bs[last], g.sc = w->c.bs[last];
@@ -114,11 +124,10 @@ static et_status run_products(products *w)
         g.batch2 = w->size[last - 1];
         g.sa2 = w->a.bs[last - 1], g.sb2 = w->b.bs[last - 1], g.sc2 = w->c.bs[last - 1];
     }
-    total = 1;
-    for (int d = 0; d < outer; d++)
-        total *= w->size[d];
     if (g.batch == 0 || g.batch2 == 0)
         return ET_OK;
+    for (int d = 0; d < outer; d++)
+        total *= w->size[d];
     for (int64_t i = 0; i < total; i++) {
         int64_t a = 0, b = 0, c = 0;
         bool first = true; /* for these elements of C */

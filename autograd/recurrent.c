@@ -1,9 +1,11 @@
 /* Recurrent layers over time: operands, shapes, and the walk forward. The walk backward is in
- * recurrent_bwd.c; the cells themselves are kernels (tensor/kernels/recurrent_cells.h).
+ * recurrent_bwd.c; the cells themselves are kernels (tensor/kernels/recurrent_cells.h), and their equations
+ * stand above et_rnn, et_gru and et_lstm in ops_recurrent.c.
  *
- * The products W_ih x of some steps at a time are made before those steps, as one product of
- * many rows; the weights are packed once a call. Each step is then one product of the
- * shard's rows with W_hh whose result the cell takes out of the first-level cache. */
+ * The batch is cut into shards of rows, each of which walks through time by itself. The products W_ih x of
+ * some steps at a time, a *stretch*, are made before those steps, as one product of many rows; the
+ * weights are packed once a call. Each step is then one product of the shard's rows with W_hh whose result
+ * the cell takes out of the first-level cache. */
 #include "config.h"
 
 #include "autograd/recurrent.h"
@@ -72,6 +74,8 @@ et_status et_rec_shape(et_node *n)
     return at.c0 >= 0 ? et_out(n, 2, x->dtype, ET_SHAPE(B, H)) : ET_OK;
 }
 
+/* Backward reads y (for the states h_(t-1)) and W_hh always, x and W_ih only for each other's gradients, and
+ * b_hh to make W_hn h + b_hn of a GRU again. */
 unsigned et_rec_saves(const et_node *n)
 {
     const et_rec_operands at = et_rec_operand(ET_ATTR(n, et_rec_attr)->cell);
@@ -107,6 +111,7 @@ double et_rec_flops(const et_node *n, bool backward)
 
 /* --- the call ------------------------------------------------------------------------ */
 
+/* *out: the elements of operand i, side by side; NULL if it is absent. False if that failed. */
 static bool operand(et_node *n, int i, const void **out)
 {
     *out = NULL;
@@ -115,7 +120,8 @@ static bool operand(et_node *n, int i, const void **out)
 
 enum { CHUNK_LEAST = 128, CHUNK_FINE = 6 /* rows */, CHUNK_BYTES = 131072 };
 
-/* Rows of a chunk's products: with what they multiply their d stay in a second-level cache. */
+/* Rows of the products that backward makes of some steps at a time, a chunk: so many that the gates'
+ * gradients and what they multiply stay in a second-level cache. */
 static int64_t chunk_rows(const et_rec_call *c)
 {
     const int64_t rows = CHUNK_BYTES / ((c->n_grads * c->H + max64(c->F, c->H)) * (int64_t)c->size);
@@ -127,7 +133,7 @@ et_status et_rec_open(et_node *n, et_rec_call *c)
 {
     const et_rec_attr *attr = ET_ATTR(n, et_rec_attr);
     const et_rec_operands at = et_rec_operand(attr->cell);
-    const bool forward = attr->kernels == NULL;
+    const bool forward = attr->kernels == NULL; /* forward notes them: see et_rec_attr */
     const et_tensor *x = n->in[at.x];
     const void *lengths;
 
@@ -214,6 +220,8 @@ static void write_state(const et_rec_call *c, const void *from, int64_t lo, int6
         memcpy(et_rec_at(c, to, (lo + i) * c->H), et_rec_at(c, from, i * c->ldh), (size_t)c->H * c->size);
 }
 
+/* The whole walk of one shard. Rows past their length take no part in a step: their y is 0, their state
+ * stays. */
 static et_status forward_shard(const void *user, int64_t shard, int64_t lane)
 {
     const forward *f = user;
@@ -292,13 +300,48 @@ static et_status pack(et_node *n, forward *f)
     return ET_OK;
 }
 
+/* What backward is to read: the gates of every step and, for an LSTM, the cell states before every chunk. */
+static et_status open_saved(et_node *n, forward *f)
+{
+    const et_rec_call *c = &f->c;
+    et_tensor *t = et_save_extra(n, 0, c->dtype, ET_SHAPE(c->B * c->T * c->n_saved * c->H));
+
+    if (!t || !(f->saved = et_data_mut(t)))
+        return et_error_status();
+    if (c->cell != ET_CELL_LSTM)
+        return ET_OK;
+    t = et_save_extra(n, 1, c->dtype, ET_SHAPE(c->B * c->n_chunks * c->ldh));
+    return t && (f->cells = et_data_mut(t)) ? ET_OK : et_error_status();
+}
+
+/* The lanes' own memory: x of a stretch, its input products, the state before and after a step, the cell
+ * state, pointers to rows of y. */
+static et_status open_own(et_node *n, forward *f)
+{
+    const et_rec_call *c = &f->c;
+    const int64_t state = et_rec_bytes(c, c->rows * c->ldh);
+
+    /* 64 rows: the weights' panels are read once for eight tiles, and what is computed
+     * ahead stays in the second-level cache. */
+    f->stretch = ceil_div(64, c->rows);
+    if (f->stretch > c->T && c->T > 0)
+        f->stretch = c->T;
+    f->inputs_at = et_rec_bytes(c, f->stretch * c->rows * c->F);
+    f->state_at = f->inputs_at + et_rec_bytes(c, c->k->rec_packed(c->gates, c->H, f->stretch * c->rows));
+    f->next_at = f->state_at + state;
+    f->cell_at = f->next_at + state;
+    f->rows_at = f->cell_at + state;
+    f->own_bytes = f->rows_at + round_up(c->rows * (int64_t)sizeof(void *), 64);
+    f->own = et_scratch(n, (size_t)(f->own_bytes * c->lanes.count));
+    return f->own ? ET_OK : et_error_status();
+}
+
 et_status et_rec_fwd(et_node *n)
 {
     forward f = {.own = NULL};
     et_rec_attr *attr = n->attr;
     et_rec_call *c = &f.c;
     et_status status;
-    int64_t state;
 
     attr->kernels = NULL;
     if ((status = et_rec_open(n, c)))
@@ -311,29 +354,8 @@ et_status et_rec_fwd(et_node *n)
         return et_error_status();
     if (c->B == 0)
         return ET_OK;
-    if ((status = pack(n, &f)))
+    if ((status = pack(n, &f)) || (n->recording && c->n_saved > 0 && (status = open_saved(n, &f))) ||
+        (status = open_own(n, &f)))
         return status;
-    if (n->recording && c->n_saved > 0) {
-        et_tensor *saved = et_save_extra(n, 0, c->dtype, ET_SHAPE(c->B * c->T * c->n_saved * c->H));
-        if (!saved || !(f.saved = et_data_mut(saved)))
-            return et_error_status();
-        if (c->cell == ET_CELL_LSTM &&
-            (!(saved = et_save_extra(n, 1, c->dtype, ET_SHAPE(c->B * c->n_chunks * c->ldh))) ||
-             !(f.cells = et_data_mut(saved))))
-            return et_error_status();
-    }
-    /* 64 rows: the weights' panels are read once for eight tiles, and what is computed
-     * ahead stays in the second-level cache. */
-    f.stretch = ceil_div(64, c->rows);
-    if (f.stretch > c->T && c->T > 0)
-        f.stretch = c->T;
-    state = et_rec_bytes(c, c->rows * c->ldh);
-    f.inputs_at = et_rec_bytes(c, f.stretch * c->rows * c->F);
-    f.state_at = f.inputs_at + et_rec_bytes(c, c->k->rec_packed(c->gates, c->H, f.stretch * c->rows));
-    f.next_at = f.state_at + state;
-    f.cell_at = f.next_at + state;
-    f.rows_at = f.cell_at + state;
-    f.own_bytes = f.rows_at + round_up(c->rows * (int64_t)sizeof(void *), 64);
-    f.own = et_scratch(n, (size_t)(f.own_bytes * c->lanes.count));
-    return f.own ? et_shards_run(n, &c->lanes, forward_shard, &f) : et_error_status();
+    return et_shards_run(n, &c->lanes, forward_shard, &f);
 }

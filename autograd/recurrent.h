@@ -14,7 +14,7 @@
 typedef struct et_rec_attr {
     et_cell cell;
     bool reverse;
-    const et_kernels *kernels; /* those of the forward pass, whose layout the saved c have */
+    const et_kernels *kernels; /* those of forward, which saves states in their layout; NULL before it */
 } et_rec_attr;
 
 /* Saved-extra slot 0: the gates, as the step kernels lay them out:
@@ -69,7 +69,7 @@ static inline void *et_rec_at(const et_rec_call *c, const void *p, int64_t i)
     return (char *)(uintptr_t)p + (size_t)i * c->size;
 }
 
-/* Bytes of `count` reals in whole lines. */
+/* Bytes of `count` reals in whole cache lines. */
 static inline int64_t et_rec_bytes(const et_rec_call *c, int64_t count)
 {
     return round_up(count * (int64_t)c->size, 64);

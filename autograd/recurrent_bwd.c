@@ -32,9 +32,10 @@ typedef struct backward {
     void *dx, *dh0, *dc0;            /* NULL: not needed */
     int dx_acc, dh0_acc, dc0_acc;
     et_shard_grad w_ih, w_hh_grad, bias;     /* bias: [n_grads H], of both */
-    /* A lane's: dh, dc, g, q of a step; d, dq, h and then x, c of a chunk; row pointers. */
+    /* A lane's memory, of own_bytes: dh (at 0), dc, g and q of a step; d, dq, h and then x, c of a chunk; row
+     * pointers. */
     char *own;
-    int64_t own_bytes, dc_at, g_at, q_at, d_at, dq_at, h_at, c_at, rows_at;
+    int64_t own_bytes, dc_at, g_at, q_at, d_at, dq_at, h_at, c_at, rows_at; /* offsets */
 } backward;
 
 /* The state before the step that row b took at `frame`. */
@@ -261,7 +262,7 @@ static et_status write_biases(et_node *n, const backward *p)
 
 /* --- the rule ------------------------------------------------------------------------------ */
 
-/* Memory of the walk. */
+/* The lanes' memory, and the weights that the steps multiply with, packed. */
 static et_status open_walk(et_node *n, backward *p)
 {
     const et_rec_call *c = &p->c;
