@@ -1,3 +1,5 @@
+/* The C library's allocator behind one hook, which tests use to refuse the n-th request, and products of
+ * sizes that are checked for overflow. */
 #include "config.h"
 
 #include "tensor/alloc.h"

@@ -1,3 +1,4 @@
+/* What the processor can do: CPUID on x86, what the C library tells elsewhere. */
 #include "config.h"
 
 #include "tensor/cpu.h"

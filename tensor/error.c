@@ -1,3 +1,4 @@
+/* The pending error of each thread: the first one stays until it is cleared. */
 #include "config.h"
 
 #include "tensor/error.h"

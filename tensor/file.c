@@ -51,51 +51,58 @@ static int open_retry(const char *path, int flags, mode_t mode)
 
 /* --- reading ----------------------------------------------------------------------- */
 
+/* Reads fd to its end into *buf, which grows from `expected` bytes, and counts them in *used. A byte is left
+ * at the end for the caller's 0. */
+static et_status read_to_end(int fd, const char *path, size_t limit, size_t expected, unsigned char **buf,
+                             size_t *used)
+{
+    size_t capacity = expected;
+    ssize_t got = 1;
+
+    /* One byte more than expected, so that the end is seen without another round. */
+    while (got != 0) {
+        if (*used + 2 > capacity || !*buf) {
+            capacity = *buf ? 2 * capacity : capacity + 2;
+            if (capacity < 4096 && *buf)
+                capacity = 4096;
+            unsigned char *more = et_alloc_resize(*buf, capacity);
+            if (!more)
+                return ET_ENOMEM;
+            *buf = more;
+        }
+        const size_t room = capacity - *used - 1;
+        got = read(fd, *buf + *used, room < MAX_CHUNK ? room : MAX_CHUNK);
+        if (got < 0 && errno != EINTR)
+            return raise_errno(path, "cannot read");
+        *used += got > 0 ? (size_t)got : 0;
+        if (*used > limit)
+            return et_raise(ET_EFORMAT, "%s: more than the limit of %zu bytes", path, limit);
+    }
+    return ET_OK;
+}
+
 et_status et_file_read(const char *path, size_t limit, unsigned char **data, size_t *size)
 {
-    unsigned char *buf = NULL, *more;
-    size_t used = 0, capacity = 0;
+    unsigned char *buf = NULL;
+    size_t used = 0, expected = 0;
     struct stat st;
     et_status status = ET_OK;
-    ssize_t got = 1;
-    int fd;
 
     if (!path || !data || !size)
         return et_raise(ET_EINVAL, "file read: NULL argument");
     *data = NULL;
     *size = 0;
-    fd = open_retry(path, O_RDONLY, 0);
+    const int fd = open_retry(path, O_RDONLY, 0);
     if (fd < 0)
         return raise_errno(path, "cannot open");
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-        if (st.st_size > 0 && (uint64_t)st.st_size > limit)
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+        expected = (size_t)st.st_size;
+        if ((uint64_t)st.st_size > limit)
             status = et_raise(ET_EFORMAT, "%s: %" PRIu64 " bytes, more than the limit of %zu", path,
                               (uint64_t)st.st_size, limit);
-        capacity = st.st_size > 0 ? (size_t)st.st_size : 0;
     }
-    /* One byte more than expected, so that the end is seen without another round. */
-    while (status == ET_OK && got != 0) {
-        if (used + 2 > capacity || !buf) {
-            capacity = buf ? 2 * capacity : capacity + 2;
-            if (capacity < 4096 && buf)
-                capacity = 4096;
-            more = et_alloc_resize(buf, capacity);
-            if (!more) {
-                status = ET_ENOMEM;
-                break;
-            }
-            buf = more;
-        }
-        got = read(fd, buf + used, capacity - used - 1 < MAX_CHUNK ? capacity - used - 1 : MAX_CHUNK);
-        if (got < 0) {
-            if (errno != EINTR)
-                status = raise_errno(path, "cannot read");
-        } else {
-            used += (size_t)got;
-            if (used > limit)
-                status = et_raise(ET_EFORMAT, "%s: more than the limit of %zu bytes", path, limit);
-        }
-    }
+    if (status == ET_OK)
+        status = read_to_end(fd, path, limit, expected, &buf, &used);
     close(fd);
     if (status != ET_OK) {
         et_dealloc(buf);

@@ -1,3 +1,4 @@
+/* Strides of several tensors over one broadcast shape, with as few dimensions as they allow. */
 #include "config.h"
 
 #include "tensor/iter.h"

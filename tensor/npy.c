@@ -203,47 +203,62 @@ static bool data_bytes(const header *h, uint64_t *bytes)
     return empty || fits;
 }
 
-static et_tensor *read_array(et_reader *r)
+/* Reads what stands before the header: where that starts, and its length. */
+static bool read_prefix(et_reader *r, uint64_t *start, uint64_t *length)
 {
     const char *name = et_reader_name(r);
+    const uint64_t size = et_reader_size(r);
     unsigned char prefix[PREFIX + 2] = {0};
-    uint64_t size = et_reader_size(r), length, start, bytes;
-    header h = {0};
-    et_tensor *x;
-    char *head;
-    bool ok;
-    text t;
 
     if (size < PREFIX || et_reader_at(r, 0, prefix, PREFIX) != ET_OK || memcmp(prefix, magic, sizeof magic)) {
         et_raise(ET_EFORMAT, "%s: not a .npy file", name);
-        return NULL;
+        return false;
     }
     if (prefix[6] < 1 || prefix[6] > 3 || prefix[7] != 0) {
         et_raise(ET_EFORMAT, "%s: .npy version %d.%d is unknown", name, prefix[6], prefix[7]);
-        return NULL;
+        return false;
     }
-    start = PREFIX;
+    *start = PREFIX;
     if (prefix[6] > 1) {
-        start = PREFIX + 2;
+        *start = PREFIX + 2;
         if (et_reader_at(r, 0, prefix, PREFIX + 2) != ET_OK)
-            return NULL;
+            return false;
     }
-    length = prefix[6] > 1 ? et_load_u32le(prefix + 8) : et_load_u16le(prefix + 8);
-    if (length > MAX_HEADER || length > size - start) {
-        et_raise(ET_EFORMAT, "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64, name, length, size);
-        return NULL;
+    *length = prefix[6] > 1 ? et_load_u32le(prefix + 8) : et_load_u16le(prefix + 8);
+    if (*length > MAX_HEADER || *length > size - *start) {
+        et_raise(ET_EFORMAT, "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64, name, *length, size);
+        return false;
     }
-    head = et_alloc((size_t)length);
+    return true;
+}
+
+/* Reads prefix and header. Returns where the elements start; 0 after an error. */
+static uint64_t read_header(et_reader *r, header *h)
+{
+    uint64_t start, length;
+
+    if (!read_prefix(r, &start, &length))
+        return 0;
+    char *head = et_alloc((size_t)length);
     if (!head)
-        return NULL;
-    t.at = head;
-    t.end = head + length;
-    t.name = name;
-    ok = et_reader_at(r, start, head, (size_t)length) == ET_OK && parse_header(&t, &h);
+        return 0;
+    text t = {.at = head, .end = head + length, .name = et_reader_name(r)};
+    const bool ok = et_reader_at(r, start, head, (size_t)length) == ET_OK && parse_header(&t, h);
     et_dealloc(head);
-    if (!ok)
+    return ok ? start + length : 0;
+}
+
+static et_tensor *read_array(et_reader *r)
+{
+    const char *name = et_reader_name(r);
+    const uint64_t size = et_reader_size(r);
+    uint64_t bytes;
+    header h = {0};
+    et_tensor *x;
+    const uint64_t start = read_header(r, &h);
+
+    if (!start)
         return NULL;
-    start += length;
     if (!data_bytes(&h, &bytes) || bytes != size - start) {
         char shape[ET_SHAPE_TEXT];
 

@@ -1,3 +1,5 @@
+/* How loops are cut into pieces, and which thread runs which of them. The threads themselves are in
+ * workers.c. */
 #include "config.h"
 
 #include "tensor/parallel.h"

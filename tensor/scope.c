@@ -1,3 +1,5 @@
+/* Scopes: each is a ring of the handles it owns. What closing one means for a tensor depends on whether an op
+ * on the tape refers to it (leave); doc/architecture.md, "What is released when", tells the whole story. */
 #include "config.h"
 
 #include "tensor/scope.h"
@@ -72,14 +74,14 @@ et_scope *et_scope_open(void)
 
 et_scope *et_scope_open_root(void) { return open_scope(true); }
 
-/* True if its op can give the elements back as they are now, and nobody else has them. */
+/* True if t's op can make the elements again as they are now, and no other handle has them. */
 static bool may_be_remade(const et_tensor *t)
 {
     return t->remakable && t->node && t->storage && t->storage->refs == 1 &&
            t->storage->version == t->made_version;
 }
 
-/* Ends t's time in a scope that goes on, or that lies in another. */
+/* Ends t's time in its scope, an inner one that closes or one that lets go of t. `root` has the tape. */
 static void leave(et_tensor *t, et_scope *root)
 {
     et_scope_unlink(t);

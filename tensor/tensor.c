@@ -1,3 +1,6 @@
+/* Tensors: handles, the storage behind them with its count of handles and its version, and what makes and
+ * reads them. Views that are differentiated are ops (autograd/ops_view.c); here is only et_raw_view, of which
+ * all are made. */
 #include "config.h"
 
 #include "tensor/tensor.h"
@@ -109,6 +112,8 @@ static et_status check_shape(et_dtype dtype, int ndim, const int64_t *shape, int
     *numel = empty ? 0 : n;
     return ET_OK;
 }
+
+/* --- lifetimes: a handle and its elements may come and go apart (tensor/scope.h) ----------- */
 
 et_tensor *et_handle_new(et_scope *scope, et_dtype dtype, int ndim, const int64_t *shape)
 {
@@ -288,7 +293,7 @@ static bool alive(const et_tensor *x, const char *what)
 
 /* --- making ------------------------------------------------------------------------- */
 
-/* Takes back a tensor that a failed call has made. */
+/* Takes back a tensor that a failed call has made. Returns NULL. */
 static et_tensor *discard(et_tensor *t)
 {
     if (t)

@@ -1,9 +1,16 @@
-/* Workers wait for a body each at a place of its own, and the caller for the workers at one: first looking at it
- * again and again, since within a training step whatever they wait for comes within microseconds and waking a
- * thread takes tens of them, and asleep if it takes longer, so that a program that waits leaves the processor to
- * others. How long a thread looks follows from how that ended before. Alone on the machine it hardly ever looks in
- * vain. Where other programs run, what it waits for may be a thread that has no processor, which it would go on
- * keeping one from. */
+/* The library's threads. A *region* is one call of et_workers_run: the calling thread is rank 0 and runs the
+ * body beside its workers, ranks 1 .. size - 1, which are started when first needed and stay.
+ *
+ * Every worker waits for its next region at a *place* of its own, and the caller waits at one for the workers
+ * to be done. A thread that waits first looks at its place again and again (it spins), for within a training
+ * step whatever it waits for comes within microseconds, and waking a sleeping thread takes tens of them. If
+ * nothing comes it sleeps on a condition variable, so that a program that waits leaves the processor to
+ * others.
+ *
+ * How long it looks, its *patience*, follows from how looking ended before. Alone on the machine a thread
+ * hardly ever looks in vain, and patience grows towards MOST. Where other programs run, what it waits for may
+ * be a thread that has no processor, and looking on may be what keeps that processor busy: patience falls
+ * towards LEAST. */
 #include "config.h"
 
 #include "tensor/workers.h"
@@ -24,9 +31,12 @@ enum {
     LATER = 1024     /* regions until threads that the system refused are asked for again */
 };
 
-static const double MOST = 4e-3;  /* seconds of looking before a thread sleeps, */
-static const double LEAST = 4e-5; /* where all looking was in vain: what waking it takes */
+/* Seconds of looking before a thread sleeps: at most; and where all looking was in vain, about what waking it
+ * takes. */
+static const double MOST = 4e-3, LEAST = 4e-5;
 
+/* State of a worker's place. The worker itself writes IDLE (it looks) and ASLEEP, the caller RUN and LEAVE,
+ * which are the larger two: orders to go by. */
 typedef enum order { IDLE, ASLEEP, RUN, LEAVE } order;
 
 /* A place where one thread waits for others. */
@@ -43,23 +53,29 @@ typedef struct worker {
     int rank;
 } worker;
 
-static worker workers[ET_MAX_THREADS]; /* number 0 is whoever calls */
-/* Set for the thread that started workers last. Where it ends they do, or a program whose first thread has ended
- * would go on for their sake, unless they are another's just then. */
+static worker workers[ET_MAX_THREADS]; /* workers[0] is only the place of whoever calls */
+
+/* The thread that started workers last owns them: a key of thread-specific data, set for that thread alone,
+ * whose destructor ends them when it ends. Otherwise a program whose first thread has ended would go on for
+ * their sake. If they run another thread's region just then they stay, without an owner until the next caller
+ * becomes it. */
 static pthread_key_t owner;
 static atomic_bool no_owner;
-static atomic_flag taken = ATOMIC_FLAG_INIT; /* the workers are somebody's, as are these: */
-static int started = 1;
-static int refused; /* regions until more are asked for */
+
+/* One caller at a time: whoever has set `taken` may use the workers, and what follows here. */
+static atomic_flag taken = ATOMIC_FLAG_INIT;
+static int started = 1; /* threads there are, the caller being one */
+static int refused;     /* after the system has refused a thread: regions until more are asked for */
 static struct {
     void (*body)(int rank, int size, void *user);
     void *user;
     int size;
     bool crowded; /* more threads than processors: whoever looks on keeps others from working */
-    _Alignas(LINE) atomic_int done; /* less than 0 by the workers that are not */
+    _Alignas(LINE) atomic_int done; /* minus the number of workers that are not done yet */
     _Alignas(LINE) atomic_bool caller_sleeps;
 } region;
 
+/* Tells the processor that this is a loop that waits. */
 static void relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -83,7 +99,8 @@ static void place_free(place *p)
     pthread_cond_destroy(&p->changed);
 }
 
-/* At its place a thread looks at *state until it is `least` or more; false where it has no more patience. */
+/* The thread whose place is `at` looks at *state until that is `least` or more. False once it has no more
+ * patience; at once in a crowd. */
 static bool look(place *at, atomic_int *state, int least, bool crowded)
 {
     double end = 0;
@@ -109,6 +126,7 @@ static bool look(place *at, atomic_int *state, int least, bool crowded)
 
 /* --- a worker ------------------------------------------------------------------------------------- */
 
+/* Waits at w's place for the next order, awake as long as there is patience, then asleep. */
 static order next_order(worker *w, bool crowded)
 {
     int idle = IDLE;
@@ -123,6 +141,7 @@ static order next_order(worker *w, bool crowded)
     return (order)atomic_load(&w->at.state);
 }
 
+/* A worker's thread. The last one to finish a region wakes the caller if it sleeps. */
 static void *work(void *user)
 {
     worker *w = user;
@@ -141,6 +160,7 @@ static void *work(void *user)
     return NULL;
 }
 
+/* Writes an order to w's place, and wakes w if it sleeps there. */
 static void give(worker *w, order o)
 {
     if (atomic_exchange(&w->at.state, o) != ASLEEP)
@@ -152,6 +172,7 @@ static void give(worker *w, order o)
 
 /* --- their number ---------------------------------------------------------------------------------- */
 
+/* Ends all workers. */
 static void dismiss(void)
 {
     for (int i = 1; i < started; i++)
@@ -172,6 +193,7 @@ static void at_exit(void)
     pthread_key_delete(owner);
 }
 
+/* The destructor of `owner`. */
 static void owner_ends(void *value)
 {
     (void)value;
@@ -235,7 +257,8 @@ static bool start(worker *w, int rank)
     return false;
 }
 
-/* As many of the threads wanted as there are. */
+/* Starts the threads that are missing, and makes their starter the owner. Returns how many of those wanted
+ * there are. */
 static int assemble(int wanted)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
