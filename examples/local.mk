@@ -26,6 +26,8 @@ examples_libcommon_la_SOURCES = \
 	examples/common/progress.h \
 	examples/common/report.c \
 	examples/common/report.h \
+	examples/common/run_features.c \
+	examples/common/run_features.h \
 	examples/common/run_model.c \
 	examples/common/run_model.h \
 	examples/common/run_train.c \

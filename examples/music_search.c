@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
 #include "examples/common/run_train.h"
 #include "examples/common/textplot.h"
@@ -51,9 +50,7 @@ static et_status open_model(et_cli *cli, reading *s)
 /* The model and the test part of its data, or of other data. */
 static et_status open_judged(et_cli *cli, reading *s)
 {
-    /* Caught while sounds are read, as a file of their features would stay. */
-    if (open_model(cli, s) || et_interrupt_catch() ||
-        !(s->data = search_open_data(cli, s->run, &s->model->sizes.input)) || et_interrupt_release())
+    if (open_model(cli, s) || !(s->data = search_open_data(cli, s->run, &s->model->sizes.input)))
         return et_error_status();
     return search_judge(s->model, s->data, &s->data->test, true, &s->v);
 }

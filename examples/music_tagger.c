@@ -18,7 +18,6 @@
 
 #include "datasets/folder.h"
 #include "examples/common/cli.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/runfolder.h"
 #include "examples/common/run_model.h"
 #include "examples/common/run_train.h"
@@ -61,9 +60,8 @@ static et_status open_reading(et_cli *cli, reading *s)
     from.test = true;
     if (cache && !et_run_cache_fits(s->run, cli))
         cache = et_run_path(s->run, "features-test.cache");
-    /* Caught while sounds are read, as a file of their features would stay. */
-    if (!(s->d = tagger_data_load(&from)) || tagger_align(s->run, s->d) || et_interrupt_catch() ||
-        tagger_data_cache(s->d, cache, (int)et_cli_int(cli, "workers")) || et_interrupt_release())
+    if (!(s->d = tagger_data_load(&from)) || tagger_align(s->run, s->d) ||
+        tagger_data_cache(s->d, cache, (int)et_cli_int(cli, "workers")))
         return et_error_status();
     if (tagger_data_choose(s->d, et_cli_text(cli, "split"), &s->items, &s->judged))
         return et_error_status();

@@ -14,8 +14,7 @@
 #include "datasets/folder.h"
 #include "datasets/sound_fit.h"
 #include "datasets/synthetic.h"
-#include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
+#include "examples/common/run_features.h"
 #include "tensor/alloc.h"
 #include "tensor/parallel.h"
 
@@ -233,13 +232,6 @@ static et_status load_task(search_data *d)
     return ET_OK;
 }
 
-static bool shown(int64_t done, int64_t total, void *user)
-{
-    (void)total;
-    et_progress_step(user, done, "%s", "");
-    return !et_interrupted();
-}
-
 /* Of a collection whose source is the data: their sound as the model hears it. */
 static et_status load_heard(const et_collection *c, int64_t i, et_audio *out)
 {
@@ -258,8 +250,6 @@ static et_status open_cache(search_data *d)
 {
     et_collection heard = *d->c;
     char key[64];
-    et_progress progress;
-    const char *why;
 
     d->fe = et_front_end_new(d->input.front_end);
     if (!d->fe)
@@ -268,16 +258,10 @@ static et_status open_cache(search_data *d)
     heard.load = d->c->load ? load_heard : NULL;
     snprintf(key, sizeof key, "%s songs=%lld seconds=%g", kinds[d->from.kind], (long long)d->from.songs,
              d->input.seconds);
-    et_progress_begin(&progress, stdout, et_collection_size(d->c),
-                      d->from.kind == SEARCH_CORPUS ? "playing the built-in corpus" : "reading sounds");
-    d->cache = et_feature_cache_open(&heard, d->fe,
-                                     &(et_feature_cache_options){.path = d->from.cache, .key = key,
-                                                                 .threads = et_get_num_threads(),
-                                                                 .progress = shown, .user = &progress});
-    if (d->cache && et_feature_cache_was_made(d->cache, &why))
-        et_progress_end(&progress, "%s", "");
-    else
-        et_progress_drop(&progress);
+    const char *what = d->from.kind == SEARCH_CORPUS ? "playing the built-in corpus" : "reading sounds";
+    d->cache = et_run_features(&heard, d->fe, what,
+                               (et_feature_cache_options){.path = d->from.cache, .key = key,
+                                                          .threads = et_get_num_threads()});
     return d->cache ? ET_OK : et_error_status();
 }
 

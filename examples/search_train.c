@@ -111,7 +111,7 @@ search_data *search_open_data(et_cli *cli, et_run *run, const search_input *inpu
                  kind == SEARCH_TASK ? "sounds, not S-XM" : "the task S-XM, not sounds");
         return NULL;
     }
-    if (!cache && !(cache = et_run_path(run, whole ? "features-test.cache" : "features.cache")))
+    if (!cache && !(cache = et_run_path(run, whole ? "features-test.cache" : ET_RUN_FEATURES)))
         return NULL;
     if (given == ET_RUN_DATA_OTHER)
         printf("other data than what was learned from: all of it is judged\n");

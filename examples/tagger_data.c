@@ -10,8 +10,7 @@
 #include "datasets/corpus.h"
 #include "datasets/folder.h"
 #include "datasets/synthetic.h"
-#include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
+#include "examples/common/run_features.h"
 #include "tensor/alloc.h"
 
 /* Hop of front end won96 and its rate; hop of rendered/logmel96x128.npy and its rate. */
@@ -154,13 +153,6 @@ static et_status load_planted(tagger_data *d, bool test)
     return ET_OK;
 }
 
-static bool show_item(int64_t done, int64_t total, void *user)
-{
-    et_progress_step(user, done, "%s", "");
-    (void)total;
-    return !et_interrupted();
-}
-
 /* Front end and labels of sounds. */
 static et_status load_sounds(tagger_data *d, const tagger_source *from)
 {
@@ -185,18 +177,14 @@ static et_status load_sounds(tagger_data *d, const tagger_source *from)
 
 et_status tagger_data_cache(tagger_data *d, const char *path, int workers)
 {
-    et_progress progress;
-    const et_feature_cache_options o = {.path = path, .key = d->key[0] ? d->key : NULL, .threads = workers,
-                                        .progress = show_item, .user = &progress};
+    char what[256];
 
     if (!d->fe || !path)
         return ET_OK;
-    et_progress_begin(&progress, stdout, et_collection_size(d->sounds), "features of %s", d->sounds->name);
-    d->cache = et_feature_cache_open(d->sounds, d->fe, &o);
-    if (d->cache && et_feature_cache_was_made(d->cache, NULL))
-        et_progress_end(&progress, "%s", "");
-    else
-        et_progress_drop(&progress);
+    snprintf(what, sizeof what, "features of %s", d->sounds->name);
+    d->cache = et_run_features(d->sounds, d->fe, what,
+                               (et_feature_cache_options){.path = path, .key = d->key[0] ? d->key : NULL,
+                                                          .threads = workers});
     return d->cache ? ET_OK : et_error_status();
 }
 

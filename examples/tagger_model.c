@@ -213,7 +213,7 @@ const char *tagger_cache(const et_cli *cli, et_run *run)
 
     if (given)
         return strcmp(given, "none") == 0 ? NULL : given;
-    return et_run_path(run, "features.cache");
+    return et_run_path(run, ET_RUN_FEATURES);
 }
 
 et_status tagger_align(et_run *run, tagger_data *d)

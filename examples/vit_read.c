@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "examples/common/interrupt.h"
 #include "examples/common/run_model.h"
 #include "examples/common/run_train.h"
 #include "examples/vit_report.h"
@@ -33,12 +32,10 @@ static et_status open_reading(et_cli *cli, reading *s)
     if ((dir != NULL) != learned_data)
         return et_raise(ET_EINVAL, "%s learned %s: judge it with%s --data", et_run_dir(s->run),
                         learned_data ? "recordings" : "a built-in task", learned_data ? "" : "out");
-    /* Caught while sounds are read, as a file of their spectra would stay. */
     if ((kind = vit_kind_of(dir, et_cli_text(cli, "task"))) < 0 || vit_refuse(cli, (vit_kind)kind) ||
-        et_interrupt_catch() ||
         vit_load((vit_kind)kind, dir, et_run_cache_fits(s->run, cli) ? et_cli_text(cli, "cache") : NULL,
                  vit_centres_bands(cli), true, &s->source) ||
-        et_interrupt_release() || et_run_check_names(s->run, "genres", &s->source.ds->classes))
+        et_run_check_names(s->run, "genres", &s->source.ds->classes))
         return et_error_status();
     s->windows = s->source.sounds ? s->source.ds : vit_windows_of(cli, s->source.ds);
     et_status status = s->windows ? et_split_all(s->windows, &s->items) : et_error_status();

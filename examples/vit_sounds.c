@@ -5,13 +5,10 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "datasets/feature_cache.h"
-#include "examples/common/interrupt.h"
-#include "examples/common/progress.h"
+#include "examples/common/run_features.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/parallel.h"
 
@@ -36,42 +33,15 @@ void vit_sounds_free(vit_sounds *s)
     et_dealloc(s);
 }
 
-static bool show(int64_t done, int64_t total, void *user)
-{
-    (void)total;
-    et_progress_step(user, done, "%s", "");
-    return !et_interrupted();
-}
-
-/* The file of features; a temporary one loses its name as soon as it is open. */
 static et_feature_cache *open_cache(const et_collection *c, const char *path, const char *key)
 {
-    const char *folder = getenv("TMPDIR");
-    char temporary[4096];
-    et_progress progress;
     et_front_end *fe = et_front_end_new("vit129");
-    et_feature_cache *cache = NULL;
-    int fd = -1;
+    char what[64];
 
-    snprintf(temporary, sizeof temporary, "%s/etude-features.XXXXXX", folder && *folder ? folder : "/tmp");
-    if (fe && !path && (fd = mkstemp(temporary)) < 0)
-        et_raise(ET_EIO, "%s: no temporary file can be made there", temporary);
-    if (fe && (path || fd >= 0)) {
-        et_progress_begin(&progress, stdout, et_collection_size(c), "spectra of %" PRId64 " sounds",
-                          et_collection_size(c));
-        cache = et_feature_cache_open(c, fe,
-                                      &(et_feature_cache_options){.path = path ? path : temporary, .key = key,
-                                                                  .threads = et_get_num_threads(),
-                                                                  .progress = show, .user = &progress});
-        if (cache && et_feature_cache_was_made(cache, NULL))
-            et_progress_end(&progress, "%s", "");
-        else
-            et_progress_drop(&progress);
-    }
-    if (fd >= 0) {
-        close(fd);
-        unlink(temporary);
-    }
+    snprintf(what, sizeof what, "spectra of %" PRId64 " sound%s", et_collection_size(c),
+             et_plural(et_collection_size(c)));
+    const et_feature_cache_options o = {.path = path, .key = key, .threads = et_get_num_threads()};
+    et_feature_cache *cache = fe ? et_run_features(c, fe, what, o) : NULL;
     et_front_end_free(fe);
     return cache;
 }

@@ -813,6 +813,28 @@ START_TEST(leftovers_are_removed)
 }
 END_TEST
 
+/* Features that were read for a run that does not begin go with it; those that were there stay. */
+START_TEST(features_of_no_run)
+{
+    et_run *run = must_open("f/g", ET_RUN_NEW);
+
+    put("f/g/features.cache", "");
+    et_run_close(run);
+    ck_assert(!exists("f"));
+    overwrite("f", ET_OK);
+    run = must_open("f", ET_RUN_RESUME);
+    put("f/features.cache", "");
+    et_run_close(run);
+    ck_assert(!exists("f/features.cache") && exists("f/config.json"));
+    run = must_open("f", ET_RUN_READ);
+    put("f/features.cache", ""); /* of another process that trains */
+    et_run_close(run);
+    ck_assert(exists("f/features.cache"));
+    et_run_close(must_open("f", ET_RUN_OVERWRITE));
+    ck_assert(exists("f/features.cache"));
+}
+END_TEST
+
 /* An overwritten run leaves nothing that the new one could take for its own. */
 START_TEST(by_products_are_removed)
 {
@@ -889,6 +911,7 @@ int main(void)
     tcase_add_test(run, killed_while_writing);
     tcase_add_test(run, leftovers_are_removed);
     tcase_add_test(run, by_products_are_removed);
+    tcase_add_test(run, features_of_no_run);
     suite_add_tcase(suite, run);
     return suite_run(suite);
 }

@@ -8,6 +8,8 @@
 
 #include "examples/common/interrupt.h"
 #include "examples/common/progress.h"
+#include "examples/common/run_features.h"
+#include "tests/files.h"
 #include "tests/suite.h"
 
 static void reset(void) { et_error_clear(); }
@@ -153,10 +155,55 @@ START_TEST(second_interrupt_stops)
 }
 END_TEST
 
+static int64_t stopped_at; /* the item with which Ctrl-C comes; -1: with none */
+
+static et_status hum(const et_collection *c, int64_t i, et_audio *out)
+{
+    *out = (et_audio){.samples = et_dataset_tensor(ET_F32, ET_SHAPE(1, 16000)), .rate = 16000};
+    (void)c;
+    if (i == stopped_at)
+        raise(SIGTERM);
+    return out->samples ? et_fill(out->samples, 0.1 * (double)i) : et_error_status();
+}
+
+/* The file of features comes whole or not at all, wherever it is, and a signal does afterwards what it did
+ * before. _i: 1: they were caught. */
+START_TEST(features_are_read)
+{
+    et_collection *c = et_collection_new("hum");
+    et_front_end *fe = et_front_end_new("won96");
+
+    ck_assert(c && fe && !et_names_add(&c->names, "a") && !et_names_add(&c->names, "b"));
+    c->load = hum;
+    setenv("TMPDIR", test_dir, 1);
+    et_interrupt_reset();
+    ck_assert_int_eq(_i ? et_interrupt_catch() : et_interrupt_release(), ET_OK);
+    for (int named = 0; named < 2; named++)
+        for (stopped_at = 1; stopped_at >= -1; stopped_at -= 2) {
+            et_feature_cache *cache = et_run_features(
+                c, fe, "reading", (et_feature_cache_options){.path = named ? in_dir("f") : NULL, .key = "k"});
+            ck_assert_int_eq(et_interrupt_caught(), _i);
+            if (stopped_at < 0) {
+                ck_assert_msg(cache != NULL, "%s", et_error_message());
+                ck_assert_int_eq(et_feature_cache_size(cache), 2);
+                et_feature_cache_free(cache);
+                ck_assert_int_eq(count_files(), named);
+            } else {
+                ck_assert(!cache && et_error_status() == ET_EINVAL);
+                ck_assert_int_eq(count_files(), 0);
+                et_interrupt_reset();
+                et_error_clear();
+            }
+        }
+    et_front_end_free(fe);
+    et_collection_free(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("examples_progress");
-    TCase *rest = tcase_create("progress");
+    TCase *rest = tcase_create("progress"), *features = tcase_create("features");
 
     tcase_add_checked_fixture(rest, reset, NULL);
     tcase_add_test(rest, progress_in_lines);
@@ -164,6 +211,9 @@ int main(void)
     tcase_add_test(rest, durations);
     tcase_add_test(rest, terminal_settings);
     tcase_add_test(rest, first_interrupt_asks);
+    tcase_add_checked_fixture(features, make_test_dir, remove_test_dir);
+    tcase_add_loop_test(features, features_are_read, 0, 2);
+    suite_add_tcase(suite, features);
     if (suite_forks())
         tcase_add_exit_test(rest, second_interrupt_stops, 130);
     suite_add_tcase(suite, rest);

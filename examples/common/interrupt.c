@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t came;
+static bool caught;
 
 static void on_signal(int number)
 {
@@ -29,6 +30,7 @@ static et_status handle(void (*handler)(int))
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (sigaction(numbers[i], &action, NULL) != 0)
             return et_raise(ET_EIO, "cannot catch signal %d: %s", numbers[i], strerror(errno));
+    caught = handler == on_signal;
     return ET_OK;
 }
 
@@ -40,6 +42,11 @@ et_status et_interrupt_catch(void)
 et_status et_interrupt_release(void)
 {
     return handle(SIG_DFL);
+}
+
+bool et_interrupt_caught(void)
+{
+    return caught;
 }
 
 bool et_interrupted(void)

@@ -14,6 +14,9 @@ et_status et_interrupt_catch(void);
 /** From now on the first ends the process again: nothing is left that would have to be taken away. */
 et_status et_interrupt_release(void);
 
+/** Whether they are caught now. */
+bool et_interrupt_caught(void);
+
 /** Whether one has come. A training loop asks after each step. */
 bool et_interrupted(void);
 

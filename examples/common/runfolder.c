@@ -241,8 +241,10 @@ static et_status open_run(et_run *run, et_run_mode mode, const et_cli *cli)
     if (mode != ET_RUN_READ && (run->lock = et_os_lock_folder(run->dir)) == ET_OS_LOCKED)
         return et_raise(ET_EINVAL, "%s: another process is writing a run there", run->dir);
     has = holds_run(run->dir);
-    if (has < 0)
+    const int features = et_run_has(run->dir, ET_RUN_FEATURES);
+    if (has < 0 || features < 0)
         return ET_ENOMEM;
+    run->unread = mode != ET_RUN_READ && !features;
     if (mode == ET_RUN_NEW && has)
         return refuse(run, cli);
     if (mode != ET_RUN_READ && remove_chosen(run, was_killed, false) != ET_OK)
@@ -285,14 +287,19 @@ et_run *et_run_open(const et_cli *cli, const char *dir, et_run_mode mode)
     return run;
 }
 
-/* The folder that was made for a run goes again if nothing came into it, and those above it: while the lock
- * keeps others from it, and unless another stands in its place by now. */
+/* Of a run that did not begin its features go, and the folder that was made for it if nothing else came into
+ * it, and those above it: while the lock keeps others from it, and unless another stands in its place. */
 static void remove_unused(et_run *run)
 {
+    const char *features = run->unread ? et_run_path(run, ET_RUN_FEATURES) : NULL;
     struct stat locked, there;
 
-    if (run->made && run->lock >= 0 && fstat(run->lock, &locked) == 0 && stat(run->dir, &there) == 0 &&
-        locked.st_dev == there.st_dev && locked.st_ino == there.st_ino)
+    if (run->lock < 0 || fstat(run->lock, &locked) != 0 || stat(run->dir, &there) != 0 ||
+        locked.st_dev != there.st_dev || locked.st_ino != there.st_ino)
+        return;
+    if (features)
+        unlink(features);
+    if (run->made)
         remove_folders(run);
 }
 

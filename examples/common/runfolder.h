@@ -27,6 +27,7 @@
 #define ET_RUN_BEST "best.safetensors"
 #define ET_RUN_LAST "last.ckpt"
 #define ET_RUN_REPORT "report.html"
+#define ET_RUN_FEATURES "features.cache" /* of the programs that read sounds */
 
 typedef enum et_run_mode {
     ET_RUN_NEW,       /* made if missing; an error if it holds a run */

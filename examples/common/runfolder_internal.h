@@ -17,6 +17,7 @@ struct et_run {
     size_t made;   /* so long is the first part of dir that was not there before; it goes again, with what is
                     * below it, if nothing comes into it; 0: all was there */
     bool replaces; /* an old run, which goes when config.json is written */
+    bool unread;   /* there was no file of features: what has come goes again unless the run begins */
     int lock;      /* of the folder, by a descriptor; negative: none */
 };
 

@@ -41,6 +41,7 @@ et_status et_run_config_end(et_run *run, et_json_writer *w)
     run->replaces = run->replaces && status != ET_OK;
     if (status == ET_OK)
         status = et_file_write(path, run->text.data, run->text.size);
+    run->unread = run->unread && status != ET_OK;
     et_strbuf_free(&run->text);
     return status;
 }
