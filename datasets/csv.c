@@ -336,7 +336,7 @@ et_status et_csv_double(const et_csv *t, int64_t row, int column, double *out)
     if (!et_parse_double(s, len, &v))
         return et_csv_raise(t, row, column, ET_EFORMAT, "'%.40s' is not a number", s);
     if (!isfinite(v))
-        return et_csv_raise(t, row, column, ET_ENONFINITE, "'%.40s' is not a finite number", s);
+        return et_csv_raise(t, row, column, ET_EFORMAT, "'%.40s' is not a finite number", s);
     *out = v;
     return ET_OK;
 }

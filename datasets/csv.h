@@ -59,7 +59,7 @@ int64_t et_csv_line(const et_csv *table, int64_t row);
 const char *et_csv_text(const et_csv *table, int64_t row, int column);
 
 /** A field as a number (et_parse_double, blanks around it allowed). EFORMAT if it is
- *  empty or something else; ENONFINITE for nan, inf and what is too large for a double. */
+ *  empty or something else, nan and inf too and what is too large for a double. */
 et_status et_csv_double(const et_csv *table, int64_t row, int column, double *out);
 
 /** A field as an integer between lo and hi; EFORMAT otherwise. */

@@ -287,7 +287,7 @@ static et_status read_features(const et_csv *t, int64_t row, int n, const int *c
         if (et_csv_double(t, row, columns[f], &v) < 0)
             return et_error_status();
         if (v > 3e38 || v < -3e38)
-            return et_csv_raise(t, row, columns[f], ET_ENONFINITE, "%g is too large for a float32", v);
+            return et_csv_raise(t, row, columns[f], ET_EFORMAT, "%g is too large for a float32", v);
         to[f] = (float)v;
     }
     return ET_OK;

@@ -47,10 +47,10 @@ bool et_gtzan_has(const char *dir, et_gtzan_table table);
  *  the folder holds. Names are the tracks'. The caller frees the set.
  *
  *  Errors, with file, line and column: EIO (no such file), EFORMAT (a missing column, a
- *  field that is no number, an unknown genre, a genre_id that is not the genre's, a row
+ *  field that is no finite number, an unknown genre, a genre_id that is not the genre's, a row
  *  number that is not one of the array's or comes twice, another number of tracks than
  *  rows in the array, a track or segment that comes twice, an array of another type or
- *  shape), ENONFINITE (NaN, infinity), ENOMEM. */
+ *  shape), ENOMEM. */
 et_dataset *et_gtzan_load(const char *dir, et_gtzan_table table);
 
 /** v -> ln(max(v, 0) + 1e-8) for every feature that is a variance, in place: they spread over

@@ -105,6 +105,16 @@ static et_status model_key(et_run *run, char out[KEY])
     return ET_OK;
 }
 
+/* The pending error becomes that of a malformed file, with what is to be done. */
+static void blame_file(const char *advice)
+{
+    char why[512];
+
+    snprintf(why, sizeof why, "%s", et_error_message());
+    et_error_clear();
+    et_raise(ET_EFORMAT, "%s%s", why, advice);
+}
+
 /* --- sounds to vectors ------------------------------------------------------------------------------- */
 
 /* x [chunks, frames, bins] of a sound, which is released, in the open scope: consecutive pieces as long as
@@ -159,6 +169,8 @@ static et_status embed_sound(search_model *m, const et_front_end *fe, et_audio *
 
     if (x && status)
         et_fail_status(name);
+    if (et_error_status() == ET_ENONFINITE)
+        blame_file("");
     if (scope)
         et_scope_close(scope);
     else
@@ -267,15 +279,6 @@ static et_status write_index(const search_index *x, const et_strbuf *lines, cons
     return status;
 }
 
-/* Whether a file can be written there: better known before all sounds are heard. */
-static et_status try_writing(const char *path)
-{
-    et_writer *w = et_writer_open(path);
-
-    et_writer_discard(w);
-    return w ? ET_OK : et_error_status();
-}
-
 search_index *search_index_make(search_model *m, et_run *run, const char *folder, const char *path)
 {
     const int64_t width = m->network->width(m->root);
@@ -294,7 +297,7 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
     else if (fe && (x->folder = absolute(folder)) && !model_key(run, key) &&
              !walk(x->folder, "", 0, NULL, &files) && files.n == 0)
         et_raise(ET_EINVAL, "%s: no sounds there", folder);
-    if (!et_error_status() && !try_writing(path))
+    if (!et_error_status() && !et_writer_try(path))
         vectors = et_alloc_zero((size_t)files.n, (size_t)width * sizeof *vectors);
     et_status status = et_error_status();
     if (!status)
@@ -404,7 +407,7 @@ search_index *search_index_open(search_model *m, et_run *run, const char *path)
                  path);
     else if (file && (!format || strcmp(format, "music-search index") != 0 || !model ||
                       !(et_safetensors_find(file, "folder") || et_safetensors_meta(file, "folder"))))
-        et_raise(ET_EFORMAT, "%s: no index of music-search", path);
+        et_raise(ET_EINVAL, "%s: no index of music-search", path);
     if (!et_error_status() && !model_key(run, key)) {
         x->folder = read_folder(file);
         x->vectors = et_own(et_safetensors_load(file, "vectors"));
@@ -412,7 +415,11 @@ search_index *search_index_open(search_model *m, et_run *run, const char *path)
     }
     if (!et_error_status() && (files->dtype != ET_U8 || files->ndim != 1 || x->vectors->dtype != ET_F32 ||
                                x->vectors->ndim != 2))
-        et_raise(ET_EFORMAT, "%s: no index of music-search", path);
+        et_raise(ET_EINVAL, "%s: no index of music-search", path);
+    if (!et_error_status() && et_check_finite(x->vectors, "vectors"))
+        et_fail_status(path);
+    if (et_error_status() == ET_EFORMAT || et_error_status() == ET_ENONFINITE)
+        blame_file("; if it is an index that was damaged, music-search index makes it again");
     if (!et_error_status()) {
         if (strcmp(model, key) != 0)
             why = "of another model";

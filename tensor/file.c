@@ -386,6 +386,14 @@ void et_writer_discard(et_writer *w)
     release_writer(w);
 }
 
+et_status et_writer_try(const char *path)
+{
+    et_writer *w = et_writer_open(path);
+
+    et_writer_discard(w);
+    return w ? ET_OK : et_error_status();
+}
+
 et_status et_file_write(const char *path, const void *data, size_t size)
 {
     et_writer *w;

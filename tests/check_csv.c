@@ -244,8 +244,8 @@ START_TEST(values)
     ck_assert(d == 1.5);
     ck_assert_int_eq(et_csv_int(t, 0, 1, 0, 10, &i), ET_OK);
     ck_assert_int_eq(i, 7);
-    fails(et_csv_double(t, 1, 0, &d), ET_ENONFINITE, "t.csv:3: column 'x': '1e400' is not a finite number");
-    fails(et_csv_double(t, 2, 0, &d), ET_ENONFINITE, "t.csv:4: column 'x': 'nan' is not a finite number");
+    fails(et_csv_double(t, 1, 0, &d), ET_EFORMAT, "t.csv:3: column 'x': '1e400' is not a finite number");
+    fails(et_csv_double(t, 2, 0, &d), ET_EFORMAT, "t.csv:4: column 'x': 'nan' is not a finite number");
     fails(et_csv_double(t, 3, 0, &d), ET_EFORMAT, "t.csv:5: column 'x': empty");
     fails(et_csv_double(t, 4, 0, &d), ET_EFORMAT, "t.csv:6: column 'x': 'abc' is not a number");
     fails(et_csv_int(t, 1, 1, 0, 10, &i), ET_EFORMAT, "t.csv:3: column 'y': -8 is not in 0 .. 10");

@@ -225,6 +225,9 @@ START_TEST(writer_discarded)
     et_writer_discard(w);
     et_writer_discard(NULL);
     expect_old();
+    ck_assert_int_eq(et_writer_try(in_dir("a")), ET_OK);
+    expect_old();
+    fails(et_writer_try(in_dir("none/a")), ET_EIO, "none/a: cannot create");
 }
 END_TEST
 

@@ -228,6 +228,7 @@ misuse "--hidden differs from the run" train --task planted --out learned --resu
 misuse "--seed differs from the run" train --task planted --out learned --resume --seed 3
 misuse "No such file" eval --out nowhere
 misuse "a file of that name is in the way" train --task planted --out learned/log.jsonl
+misuse "no/such: cannot create a file beside it" train --task planted --out new --profile no/such
 misuse "no GTZAN tables there" train --data nowhere --out new
 misuse "no GTZAN tables there" train --data learned --out new
 misuse "no GTZAN tables there" train --data ten/tracks.csv --out new
@@ -273,6 +274,8 @@ damaged "track" tracks.csv sed '1s/track/title/'
 damaged "features3_seq.csv" features3_seq.csv dd bs=5003 count=1 2> /dev/null
 damaged "features3_seq.csv" features3_seq.csv true
 damaged "features3_seq.csv" features3_seq.csv sed 's/track2-2,3,1/track2-2,3,none/'
+damaged "'nan' is not a finite number" features3_seq.csv sed 's/^\(track2-2,3,.*\),[^,]*$/\1,nan/'
+damaged "1e+39 is too large" features3_seq.csv sed 's/^\(track2-2,3,.*\),[^,]*$/\1,1e39/'
 damaged "tempo" features3_seq.csv sed '1s/tempo/pace/'
 damaged "no track has the split" features3_seq.csv sed 's/,train,/,learn,/'
 damaged "too few tracks" features3_seq.csv sed 11q
