@@ -85,7 +85,7 @@ et_status et_folder_names(const char *path, et_names *names)
 
 et_status et_folder_make(const char *dir)
 {
-    enum { TRIES = 100 };
+    enum { TRIES = 10000 };
     char *path = et_alloc_string(dir), text[160];
     size_t n = strlen(dir);
     et_status status = ET_OK;
