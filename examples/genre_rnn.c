@@ -17,6 +17,7 @@
 #include "examples/common/cli.h"
 #include "examples/common/run_model.h"
 #include "examples/common/run_train.h"
+#include "examples/common/textplot.h"
 #include "examples/genre_data.h"
 #include "examples/genre_judge.h"
 #include "examples/genre_model.h"
@@ -281,9 +282,10 @@ static et_status train_job(job *j, et_train_result *result)
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld training and %lld validation items of %lld frames, %lld features, %lld classes\n",
-           (long long)j->train_items.n, (long long)j->valid_items.n, (long long)j->ds->x->shape[1],
-           (long long)j->ds->x->shape[2], (long long)et_dataset_classes(j->ds));
+    printf("%lld training and %lld validation item%s of %lld frames, %lld features, %lld classes\n",
+           (long long)j->train_items.n, (long long)j->valid_items.n, et_plural(j->valid_items.n),
+           (long long)j->ds->x->shape[1], (long long)j->ds->x->shape[2],
+           (long long)et_dataset_classes(j->ds));
     et_module_print(j->model->root, stdout);
 
     int64_t steps = et_batches_count(j->batches) * et_cli_int(cli, "epochs");
@@ -435,8 +437,9 @@ static int eval(et_cli *cli)
     if (!status)
         status = genre_report(s.run, s.kind, s.ds, &s.items, &s.v, judged, s.model);
     if (!status) {
-        printf("%s: %lld items, accuracy %.3f, macro F1 %.3f, loss %.3f, attention entropy %.2f nats", judged,
-               (long long)s.v.n, s.v.accuracy, s.v.f1_macro, s.v.loss, s.v.attention_entropy);
+        printf("%s: %lld item%s, accuracy %.3f, macro F1 %.3f, loss %.3f, attention entropy %.2f nats",
+               judged, (long long)s.v.n, et_plural(s.v.n), s.v.accuracy, s.v.f1_macro, s.v.loss,
+               s.v.attention_entropy);
         if (!isnan(s.v.attention_mass))
             printf(", attention on the event %.3f", s.v.attention_mass);
         printf("\nreport: %s\n", et_run_path(s.run, ET_RUN_REPORT));

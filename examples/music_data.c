@@ -137,8 +137,8 @@ static et_status draw(et_cli *cli, const et_front_end *fe)
         status = read_part(cli, et_front_end_rate(fe), &a, &samples, &n);
     frames = status == ET_OK ? et_front_end_frames(fe, n) : 0;
     if (status == ET_OK && frames < 1)
-        status = et_raise(ET_EINVAL, "%s: %" PRId64 " samples are too few for a frame of %s",
-                          et_cli_operand(cli, 0), n, et_front_end_name(fe));
+        status = et_raise(ET_EINVAL, "%s: %" PRId64 " sample%s too few for a frame of %s",
+                          et_cli_operand(cli, 0), n, n == 1 ? " is" : "s are", et_front_end_name(fe));
     if (status == ET_OK) {
         features = et_alloc_zero((size_t)frames, (size_t)bins * sizeof *features);
         status = features ? et_front_end_run(fe, samples, n, features) : et_error_status();
@@ -267,7 +267,7 @@ static int make_corpus(et_cli *cli)
     if (status < 0)
         return et_cli_fail(cli);
     et_text_print(stdout, dir, 0);
-    printf(": %" PRId64 " of %" PRId64 " items, each as .wav and .mid%s\n", written, all,
+    printf(": %" PRId64 " of %" PRId64 " item%s, each as .wav and .mid%s\n", written, all, et_plural(all),
            written < all ? "; without its tables: begin again with --overwrite" : "");
     return written < all ? ET_EXIT_INTERRUPTED : ET_EXIT_OK;
 }

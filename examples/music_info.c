@@ -178,8 +178,8 @@ static et_status array_info(const char *path)
         if (finite > 0)
             printf("  %g to %g, mean %g\n", low, high, sum / (double)finite);
         if (finite < wide->numel)
-            printf("  %" PRId64 " of %" PRId64 " elements infinite or no numbers\n", wide->numel - finite,
-                   wide->numel);
+            printf("  %" PRId64 " of %" PRId64 " element%s infinite or no numbers\n", wide->numel - finite,
+                   wide->numel, et_plural(wide->numel));
     }
     et_free(wide);
     et_free(x);

@@ -37,17 +37,17 @@ static void print_clock(const et_midi *m)
     for (int64_t i = 0; i < m->n_tempos && i < EVENTS; i++)
         printf("  %8.2f s  tempo %.1f\n", m->tempos[i].seconds, 6e7 / m->tempos[i].usec);
     if (m->n_tempos > EVENTS)
-        printf("  and %" PRId64 " more tempos\n", m->n_tempos - EVENTS);
+        printf("  and %" PRId64 " more tempo%s\n", m->n_tempos - EVENTS, et_plural(m->n_tempos - EVENTS));
     for (int64_t i = 0; i < m->n_meters && i < EVENTS; i++)
         printf("  %8.2f s  meter %d/%d\n", et_midi_seconds(m, (double)m->meters[i].tick),
                m->meters[i].numerator, m->meters[i].denominator);
     if (m->n_meters > EVENTS)
-        printf("  and %" PRId64 " more meters\n", m->n_meters - EVENTS);
+        printf("  and %" PRId64 " more meter%s\n", m->n_meters - EVENTS, et_plural(m->n_meters - EVENTS));
     for (int64_t i = 0; i < m->n_keys && i < EVENTS; i++)
         printf("  %8.2f s  key of %s %s\n", et_midi_seconds(m, (double)m->keys[i].tick),
                key_name(&m->keys[i]), m->keys[i].minor ? "minor" : "major");
     if (m->n_keys > EVENTS)
-        printf("  and %" PRId64 " more keys\n", m->n_keys - EVENTS);
+        printf("  and %" PRId64 " more key%s\n", m->n_keys - EVENTS, et_plural(m->n_keys - EVENTS));
 }
 
 static void print_tracks(const et_midi *m)

@@ -108,7 +108,7 @@ static int eval(et_cli *cli)
         status = tagger_report(s.run, s.d, &v, s.judged, s.model, s.rows);
     if (!status) {
         print_tags(s.d, &v);
-        printf("%" PRId64 " items; ", v.n);
+        printf("%" PRId64 " item%s; ", v.n, et_plural(v.n));
         tagger_print_verdict(s.judged, &v, s.run);
     }
     tagger_verdict_free(&v);

@@ -85,8 +85,8 @@ et_status search_captions_read(const et_cli *cli, search_captions *out)
     et_dealloc(path);
     const int64_t train = out->train.captions.n, valid = out->valid.captions.n, test = out->test.captions.n;
     if (!status && (train < 1 || valid < 1 || test < 1))
-        status = et_raise(ET_EINVAL, "%" PRId64 " captions are too few to train, validate and judge on",
-                          train + valid + test);
+        status = et_raise(ET_EINVAL, "%" PRId64 " caption%s too few to train, validate and judge on",
+                          train + valid + test, train + valid + test == 1 ? " is" : "s are");
     return status;
 }
 

@@ -15,6 +15,7 @@
 #include "datasets/sound_fit.h"
 #include "datasets/synthetic.h"
 #include "examples/common/run_features.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/parallel.h"
 
@@ -186,8 +187,9 @@ static et_status split(search_data *d)
         return et_error_status();
     }
     if (d->train.n < 2 || d->valid.n < 1 || d->test.n < 1)
-        return et_raise(ET_EINVAL, "%s: %lld items are too few to train, validate and test on",
-                        kinds[d->from.kind], (long long)search_data_size(d));
+        return et_raise(ET_EINVAL, "%s: %lld item%s too few to train, validate and test on",
+                        kinds[d->from.kind], (long long)search_data_size(d),
+                        search_data_size(d) == 1 ? " is" : "s are");
     return ET_OK;
 }
 
@@ -344,10 +346,10 @@ search_data *search_data_load(const search_source *from, const search_input *inp
         leave_out(&d->test, d->cache);
         if ((!from->whole && (d->train.n < 2 || d->valid.n < 1)) || d->test.n < 1)
             status = et_raise(ET_EINVAL,
-                              "%s: %lld of %lld sounds cannot be read, what is left is too little (%s)",
+                              "%s: %lld of %lld sound%s cannot be read, what is left is too little (%s)",
                               from->dir ? from->dir : kinds[from->kind],
                               (long long)et_feature_cache_broken(d->cache), (long long)search_data_size(d),
-                              et_feature_cache_problem(d->cache, 0));
+                              et_plural(search_data_size(d)), et_feature_cache_problem(d->cache, 0));
     }
     if (!status)
         return d;

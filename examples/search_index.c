@@ -239,7 +239,8 @@ float *search_embed_collection(search_model *m, et_run *run, const et_collection
     if (vectors)
         et_progress_end(&progress, "%lld sound%s", (long long)items->n, et_plural(items->n));
     if (!status && items->n == 0)
-        status = et_raise(ET_EINVAL, "none of the %lld sounds can be read", (long long)all);
+        status = et_raise(ET_EINVAL, "none of the sounds can be read, of which there %s %lld",
+                          all == 1 ? "is" : "are", (long long)all);
     et_front_end_free(fe);
     if (!status)
         return vectors;

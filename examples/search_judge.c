@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/gemm.h"
 
@@ -273,7 +274,7 @@ static void print_found(FILE *out, const search_verdict *v)
     chance(v->n, guess);
     fprintf(out, "\nfinding a sound by its caption (ranks from 0)\n  %-24s %6s %6s %6s %8s %6s %6s\n", "",
             "R@1", "R@5", "R@10", "MeanR", "MedR", "MAP10");
-    snprintf(name, sizeof name, "this model, %lld sounds", (long long)v->n);
+    snprintf(name, sizeof name, "this model, %lld sound%s", (long long)v->n, et_plural(v->n));
     print_row(out, name, (double[]){r->r_at_1, r->r_at_5, r->r_at_10, r->mean_rank, r->median_rank,
                                     r->map10});
     print_row(out, "guessing", guess);
@@ -301,8 +302,9 @@ void search_print(FILE *out, const search_verdict *v)
     }
     if (v->tags > 0) {
         fprintf(out,
-                "\ntags from prompts, %lld tags (macro ROC-AUC; published: MagnaTagATune, 50 tags; MuLan "
-                "M-AST 0.778, M-ResNet-50 0.782)\n  %-32s %6s", (long long)v->tags, "", "");
+                "\ntags from prompts, %lld tag%s (macro ROC-AUC; published: MagnaTagATune, 50 tags; MuLan "
+                "M-AST 0.778, M-ResNet-50 0.782)\n  %-32s %6s",
+                (long long)v->tags, et_plural(v->tags), "", "");
         for (int k = 0; k < SEARCH_PUBLISHED_PROMPTS; k++)
             fprintf(out, " %13s", search_published_prompts[k].name);
         for (int p = 0; p < SEARCH_TAG_PROMPTS; p++) {

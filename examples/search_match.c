@@ -8,6 +8,7 @@
 
 #include "autograd/autograd.h"
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "examples/search_captions.h"
 #include "examples/search_epochs.h"
 #include "examples/search_model.h"
@@ -285,8 +286,8 @@ static et_status match_job(job *j, et_train_result *result)
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld captions with aspects to learn from, %lld to choose by, %lld to judge on\n",
-           (long long)j->epochs.n, (long long)j->captions.valid.captions.n,
+    printf("%lld caption%s with aspects to learn from, %lld to choose by, %lld to judge on\n",
+           (long long)j->epochs.n, et_plural(j->epochs.n), (long long)j->captions.valid.captions.n,
            (long long)j->captions.test.captions.n);
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                                 .validate = validate};

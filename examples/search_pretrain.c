@@ -8,6 +8,7 @@
 
 #include "autograd/autograd.h"
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "examples/search_captions.h"
 #include "examples/search_epochs.h"
 #include "examples/search_model.h"
@@ -378,9 +379,10 @@ static et_status pretrain_job(job *j, et_train_result *result)
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld texts to learn from, %lld captions to choose by, %lld to judge on; %d words and pieces of "
+    printf("%lld text%s to learn from, %lld caption%s to choose by, %lld to judge on; %d words and pieces of "
            "words\n",
-           (long long)j->train.n, (long long)j->valid.n, (long long)j->test.n,
+           (long long)j->train.n, et_plural(j->train.n), (long long)j->valid.n, et_plural(j->valid.n),
+           (long long)j->test.n,
            (int)et_vocabulary_size(et_wordpiece_vocabulary(j->words)));
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                                 .validate = validate};

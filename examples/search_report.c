@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "examples/common/run_model.h"
+#include "examples/common/textplot.h"
 #include "nn/nearest.h"
 #include "tensor/alloc.h"
 
@@ -63,7 +64,7 @@ static et_status figures(et_report *r, const search_verdict *v)
     cells c = {{0, NULL}, ET_OK};
     char name[64];
 
-    snprintf(name, sizeof name, "this model, %lld sounds", (long long)v->n);
+    snprintf(name, sizeof name, "this model, %lld sound%s", (long long)v->n, et_plural(v->n));
     put_retrieval(&c, name, (double[]){t->r_at_1, t->r_at_5, t->r_at_10, t->mean_rank, t->median_rank,
                                        t->map10});
     for (int i = 0; i < search_n_published; i++)

@@ -360,10 +360,10 @@ static et_status train_job(job *j, et_train_result *result)
         et_optim_free(opt);
         return et_error_status();
     }
-    printf("%lld training and %lld validation pairs; sounds of %lld frames and %lld bands, %lld words and "
+    printf("%lld training and %lld validation pair%s; sounds of %lld frames and %lld bands, %lld words and "
            "pieces of words\n",
-           (long long)d->train.n, (long long)d->valid.n, (long long)d->input.frames, (long long)d->input.bins,
-           (long long)j->model->sizes.vocabulary);
+           (long long)d->train.n, (long long)d->valid.n, et_plural(d->valid.n), (long long)d->input.frames,
+           (long long)d->input.bins, (long long)j->model->sizes.vocabulary);
     if (d->cache && et_feature_cache_broken(d->cache) > 0)
         printf("left out: %lld sound%s that cannot be read\n", (long long)et_feature_cache_broken(d->cache),
                et_plural(et_feature_cache_broken(d->cache)));

@@ -223,8 +223,9 @@ static void show_table(critic *c, double hit, double copied)
                text[k][3], text[k][4], text[k][5], text[k][6], text[k][7]);
     }
     printf("hit rate %.3f (of %" PRId64 " drawing%s each), copies of %d notes %.3f; the judge names %.3f of "
-           "%" PRId64 " held-out segments rightly (largest style: %.3f)\n", hit, c->tries,
-           et_plural(c->tries), (int)STYLE_STRETCH, copied, c->accuracy, c->held, c->majority);
+           "%" PRId64 " held-out segment%s rightly (largest style: %.3f)\n", hit, c->tries,
+           et_plural(c->tries), (int)STYLE_STRETCH, copied, c->accuracy, c->held, et_plural(c->held),
+           c->majority);
     if (text && cells)
         et_report_table(c->report,
                         "Generated pieces by style. Overlap of histograms: 1 for equal ones; in brackets "
@@ -313,9 +314,10 @@ static et_status show_pieces(critic *c)
     if (!status) {
         et_report_section(c->report, "Pieces measured");
         style_measure_table(c->report, c->n_measured, names, c->measures);
-        printf("%d pieces measured: clarity of the key %.2f, range %.1f semitones, %.1f %% of the notes on "
+        printf("%d piece%s measured: clarity of the key %.2f, range %.1f semitones, %.1f %% of the notes on "
                "the grid, %" PRId64
-               " hanging; best %s, worst %s\n", c->n_measured, clarity, range, 100 * grid, hanging,
+               " hanging; best %s, worst %s\n", c->n_measured, et_plural(c->n_measured), clarity, range,
+               100 * grid, hanging,
                names[best], names[worst]);
     }
     for (int i = 0; !status && i < 2; i++) {

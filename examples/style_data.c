@@ -7,6 +7,7 @@
 
 #include "datasets/batch.h"
 #include "datasets/corpus.h"
+#include "examples/common/textplot.h"
 #include "tensor/alloc.h"
 #include "tensor/sort.h"
 
@@ -181,8 +182,8 @@ et_status style_data_load(const style_source *from, style_data *out)
     }
     if (!status && (out->train.n < 2 || out->valid.n < 2))
         status = et_raise(ET_EFORMAT, "%s: %" PRId64 " training and %" PRId64
-                          " validation segments are too few", from->dir ? from->dir : "the built-in corpus",
-                          out->train.n, out->valid.n);
+                          " validation segment%s are too few", from->dir ? from->dir : "the built-in corpus",
+                          out->train.n, out->valid.n, et_plural(out->valid.n));
     if (!status && from->most > 0)
         status = thin(ds, from->most, &out->train);
     return status;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "examples/common/textplot.h"
 #include "examples/style_model.h"
 #include "nn/schedule.h"
 #include "tensor/alloc.h"
@@ -232,9 +233,9 @@ int style_figures(const style_verdict *v, const char *prefix, char names[STYLE_F
 
 void style_verdict_print(const style_verdict *v, const char *what)
 {
-    printf("%s: %" PRId64 " segments, accuracy pitch %.3f, dt %.3f, duration %.3f, KL %.1f nats, %" PRId64
-           " active units, mutual information %.2f nats", what, v->n, v->accuracy[0], v->accuracy[1],
-           v->accuracy[2], v->kl_nats, v->active, v->mutual);
+    printf("%s: %" PRId64 " segment%s, accuracy pitch %.3f, dt %.3f, duration %.3f, KL %.1f nats, %" PRId64
+           " active unit%s, mutual information %.2f nats", what, v->n, et_plural(v->n), v->accuracy[0],
+           v->accuracy[1], v->accuracy[2], v->kl_nats, v->active, et_plural(v->active), v->mutual);
     if (!isnan(v->style_accuracy))
         printf(", style head %.3f", v->style_accuracy);
     putchar('\n');

@@ -291,8 +291,8 @@ static et_status print_accuracy(const style_reading *s, const et_style_batch *b)
     const et_status status = all.items ? style_judge(s->model, &d, &all, &v) : et_error_status();
     if (!status)
         printf("%" PRId64
-               " segments: pitch %.3f, dt %.3f, duration %.3f of the events right, KL %.1f nats a segment\n",
-               n, v.accuracy[0], v.accuracy[1], v.accuracy[2], v.kl_nats);
+               " segment%s: pitch %.3f, dt %.3f, duration %.3f of the events right, KL %.1f nats a segment\n",
+               n, et_plural(n), v.accuracy[0], v.accuracy[1], v.accuracy[2], v.kl_nats);
     style_verdict_free(&v);
     et_indices_free(&all);
     return status;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "examples/common/textplot.h"
 #include "examples/tagger_maps.h"
 #include "examples/tagger_model.h"
 
@@ -41,8 +42,8 @@ et_status tagger_measure(et_cli *cli, et_run *run, const et_tagger *m, const tag
 
 void tagger_print_verdict(const char *name, const tagger_verdict *v, et_run *run)
 {
-    printf("%s: ROC-AUC %.4f, average precision %.4f over %" PRId64 " tags (%" PRId64 " skipped), loss %.3f",
-           name, v->roc_auc, v->pr_auc, v->used, v->skipped, v->loss);
+    printf("%s: ROC-AUC %.4f, average precision %.4f over %" PRId64 " tag%s (%" PRId64 " skipped), loss %.3f",
+           name, v->roc_auc, v->pr_auc, v->used, et_plural(v->used), v->skipped, v->loss);
     if (!isnan(v->accuracy))
         printf(", accuracy %.4f", v->accuracy);
     if (!isnan(v->localisation))

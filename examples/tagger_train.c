@@ -9,6 +9,7 @@
 
 #include "autograd/ops.h"
 #include "examples/common/run_train.h"
+#include "examples/common/textplot.h"
 #include "examples/tagger_measure.h"
 #include "examples/tagger_model.h"
 #include "examples/tagger_report.h"
@@ -169,9 +170,10 @@ static et_status train_job(job *j, et_train_result *result)
     j->valid_batches = tagger_batches_new(j->d, &j->valid_items, &vo);
     if (!j->batches || !j->valid_batches || write_config(j))
         return et_error_status();
-    printf("%lld training and %lld validation items, %lld %s at a time, %lld tags\n",
-           (long long)j->train_items.n, (long long)j->valid_items.n, (long long)o.rows,
-           j->d->front == ET_FRONT_SPEC ? "frames" : "samples", (long long)tagger_data_tags(j->d));
+    printf("%lld training and %lld validation item%s, %lld %s at a time, %lld tag%s\n",
+           (long long)j->train_items.n, (long long)j->valid_items.n, et_plural(j->valid_items.n),
+           (long long)o.rows, j->d->front == ET_FRONT_SPEC ? "frames" : "samples",
+           (long long)tagger_data_tags(j->d), et_plural(tagger_data_tags(j->d)));
     et_module_print(&j->model->module, stdout);
 
     const char *schedule = et_cli_text(cli, "schedule");

@@ -17,6 +17,7 @@
 #include "examples/common/cli.h"
 #include "examples/common/run_model.h"
 #include "examples/common/run_train.h"
+#include "examples/common/textplot.h"
 #include "examples/translate_judge.h"
 #include "nn/optim.h"
 #include "nn/train.h"
@@ -232,9 +233,9 @@ static et_status conclude(const et_cli *cli, et_run *run, const et_encoder_decod
     if (status == ET_OK)
         status = write_report(run, m, d, &v, results);
     if (status == ET_OK)
-        printf("%s, %s: loss %.3f (perplexity %.2f), %lld translations: exact %.3f, BLEU %.3f\nreport: %s\n",
-               section, how.beam > 1 ? "beam" : "greedy", v.loss, exp(v.loss), (long long)v.n, v.exact,
-               v.bleu, et_run_path(run, ET_RUN_REPORT));
+        printf("%s, %s: loss %.3f (perplexity %.2f), %lld translation%s: exact %.3f, BLEU %.3f\nreport: %s\n",
+               section, how.beam > 1 ? "beam" : "greedy", v.loss, exp(v.loss), (long long)v.n,
+               et_plural(v.n), v.exact, v.bleu, et_run_path(run, ET_RUN_REPORT));
     et_dealloc(results);
     return status;
 }
@@ -287,8 +288,8 @@ static et_status prepare(job *j)
         return et_error_status();
     if (d->words && et_vocabulary_write(et_wordpiece_vocabulary(d->words), et_run_path(j->run, VOCABULARY)))
         return et_error_status();
-    printf("%lld training and %lld validation pairs, %lld tokens in the vocabulary\n", (long long)d->train.n,
-           (long long)d->valid.n, (long long)d->vocabulary);
+    printf("%lld training and %lld validation pair%s, %lld tokens in the vocabulary\n", (long long)d->train.n,
+           (long long)d->valid.n, et_plural(d->valid.n), (long long)d->vocabulary);
     et_module_print(&j->model->module, stdout);
     return ET_OK;
 }

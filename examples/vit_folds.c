@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "examples/common/textplot.h"
 #include "examples/vit_read.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
@@ -137,7 +138,8 @@ static et_status tell(et_run *run, const fold_figures *f, int n)
     }
     figures[2 * n] = (et_figure){"accuracy", track};
     figures[2 * n + 1] = (et_figure){"segment_accuracy", segment};
-    printf("mean of %d folds: accuracy %.3f a segment, %.3f a track\n", n, segment, track);
+    printf("mean of %d fold%s: accuracy %.3f a segment, %.3f a track\n", n, et_plural(n), segment,
+           track);
     return et_run_metrics(run, "folds", figures, 2 * n + 2);
 }
 

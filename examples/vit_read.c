@@ -7,6 +7,7 @@
 
 #include "examples/common/run_model.h"
 #include "examples/common/run_train.h"
+#include "examples/common/textplot.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
 
@@ -81,9 +82,10 @@ int vit_eval(et_cli *cli)
     if (!status)
         status = vit_report(s.run, &s.source, s.windows, &s.items, &s.v, judged, s.model);
     if (!status)
-        printf("%s: %lld segments, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss "
+        printf("%s: %lld segment%s, accuracy %.3f a segment, %.3f a track, macro F1 %.3f, loss "
                "%.3f\nreport: %s\n",
-               judged, (long long)s.v.n, s.v.accuracy, vit_track_accuracy(s.windows, &s.items, &s.v),
+               judged, (long long)s.v.n, et_plural(s.v.n), s.v.accuracy,
+               vit_track_accuracy(s.windows, &s.items, &s.v),
                s.v.f1_macro, s.v.loss, et_run_path(s.run, ET_RUN_REPORT));
     close_reading(&s);
     return et_run_exit(NULL, cli, status, &(et_train_result){0});

@@ -74,8 +74,9 @@ static void tell(const vit_sounds *s)
     }
     if (broken + brief == 0)
         return;
-    printf("%" PRId64 " of %" PRId64 " sounds are left out: %" PRId64 " broken, %" PRId64
-           " shorter than a segment", broken + brief, n, broken, brief);
+    printf("%" PRId64 " of %" PRId64 " sound%s %s left out: %" PRId64 " broken, %" PRId64
+           " shorter than a segment", broken + brief, n, et_plural(n), broken + brief == 1 ? "is" : "are",
+           broken, brief);
     if (first >= 0)
         printf(" (the first: %s)", et_feature_cache_problem(s->cache, first));
     printf("\n");

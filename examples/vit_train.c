@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datasets/augment.h"
+#include "examples/common/textplot.h"
 #include "nn/optim.h"
 #include "tensor/alloc.h"
 
@@ -246,8 +247,9 @@ et_status vit_job_train(vit_job *j, const et_vit_config *sizes, et_train_result 
     if (!opt)
         return et_error_status();
     if (!j->quiet && j->place == 0) {
-        printf("%lld training and %lld validation items of %lld frames, %lld features, %lld classes\n",
-               (long long)j->train_items.n, (long long)j->valid_items.n, (long long)j->frames,
+        printf("%lld training and %lld validation item%s of %lld frames, %lld features, %lld classes\n",
+               (long long)j->train_items.n, (long long)j->valid_items.n, et_plural(j->valid_items.n),
+               (long long)j->frames,
                (long long)vit_features(j->source), (long long)et_dataset_classes(j->ds));
         et_module_print(j->model->root, stdout);
     }

@@ -154,7 +154,9 @@ expect "evaluates recordings" run eval --out audio --data tree --cache features
 expect "all segments" says '^all: 15 segments'
 cp features before
 cp -r tree tree2
+rm tree2/blues/short.wav
 expect "evaluates other recordings" run eval --out audio --data tree2
+expect "one broken sound is one" says '^1 of 16 sounds is left out: 1 broken, 0 shorter'
 expect "which are a test" says '^test: 15 segments'
 expect "whose spectra do not take the place of the run's" cmp features before
 mkdir temporary

@@ -15,6 +15,8 @@ expect "exact matches" at_least "$(figure learned valid exact)" 0.95
 refused learned train
 expect "evaluates by beam search" run eval --out learned --judge 50
 expect "exact matches of the beam" at_least "$(figure learned test exact)" 0.95
+expect "by one translation" run eval --out learned --judge 1
+expect "which is one" says ' 1 translation: exact'
 expect "a report with translations" grep -q "made</th>" learned/report.html
 expect "translates" run translate --out learned abcdefgh hgfeabab
 expect "the first text" says '^hgfedcba$'
