@@ -95,7 +95,7 @@ V_INLINE vr v_load_two(const real *p, int64_t n, vr *second)
 }
 #endif
 
-#if defined(GEMM_EVEN)
+#if defined(V_SHUFFLES)
 /* conv_gather for steps of 1 and 2: a vector of every row, then the next one; elements t0 .. t1-1 lie
  * within. */
 static void conv_gather_lanes(int64_t count, const real *src, int64_t lds, int64_t start, int step, real *dst,
@@ -118,7 +118,7 @@ static void conv_gather_lanes(int64_t count, const real *src, int64_t lds, int64
             for (int64_t c = 0; c < count; c++, in += lds, to += ldd) {
                 vr b = v_set(0), v = step == 1 ? v_load_n(in, (int)read) : v_load_two(in, read, &b);
                 if (step == 2)
-                    v = GEMM_EVEN(v, b);
+                    v = V_EVEN(v, b);
                 if (lo > 0)
                     v_store_n(to, v_set(0), lo);
                 v_store_k(to + lo, v, out - lo, out - lo == LANES);
@@ -149,7 +149,7 @@ static void conv_gather(int64_t count, const void *vsrc, int64_t lds, int64_t wi
         t1 = n;
     if (t1 < t0)
         t1 = t0;
-#if defined(GEMM_EVEN)
+#if defined(V_SHUFFLES)
     if (step <= 2) { /* short rows together */
         const int64_t some = n <= 4 * LANES ? count : 1;
         for (; count > 0; count -= some, src += some * lds, dst += some * ldd)
@@ -214,7 +214,7 @@ static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int6
             }
 }
 
-#if defined(GEMM_EVEN)
+#if defined(V_SHUFFLES)
 /* out[2 t] += in[t] for t < n; to those between -0 is added, which changes none. */
 V_INLINE void conv_scatter_even(const real *in, real *out, int64_t n)
 {
@@ -224,8 +224,8 @@ V_INLINE void conv_scatter_even(const real *in, real *out, int64_t n)
         const vr v = n >= LANES ? v_load(in) : v_load_n(in, (int)n);
         const int64_t wide = 2 * n - 1;
         vr second, first = v_load_two(out, wide, &second);
-        first += GEMM_LO(v, none);
-        second += GEMM_HI(v, none);
+        first += V_ZIP_LOW(v, none);
+        second += V_ZIP_HIGH(v, none);
         v_store_k(out, first, wide < LANES ? (int)wide : LANES, wide >= LANES);
         if (wide > LANES)
             v_store_k(out + LANES, second, wide < 2 * LANES ? (int)wide - LANES : LANES, wide >= 2 * LANES);
@@ -251,7 +251,7 @@ static void conv_scatter(int64_t count, const void *vsrc, int64_t lds, void *vds
             EACH(t1 - t0, { ST(out, LD(out) + LD(in)); });
             continue;
         }
-#if defined(GEMM_EVEN)
+#if defined(V_SHUFFLES)
         if (step == 2) {
             conv_scatter_even(src + t0, dst + start + 2 * t0, t1 - t0);
             continue;

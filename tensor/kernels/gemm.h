@@ -6,6 +6,7 @@
  * accumulator has a name of its own, made by the macros below. All tiles add the
  * products of an element in the same order (k ascending, one accumulator), so the bits
  * of an element do not depend on the tile that it falls into. */
+#include "tensor/kernels/transpose.h"
 
 #if LANES > 1
 typedef real gemm_vec __attribute__((vector_size(LANES * sizeof(real))));
@@ -31,32 +32,6 @@ typedef real gemm_vec_u;
 
 #define GEMM_LD(p) ((gemm_vec)(*(const gemm_vec_u *)(p)))
 #define GEMM_ST(p, v) (*(gemm_vec_u *)(p) = (v))
-
-/* Interleaves of two vectors, a[0] b[0] a[1] b[1] ... of their lower and upper halves; and of two that follow
- * each other in memory, the elements at even and at odd places. */
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#if LANES == 16
-#define GEMM_LO(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define GEMM_HI(a, b) \
-    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#define GEMM_EVEN(a, b) \
-    __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
-#define GEMM_ODD(a, b) \
-    __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
-#elif LANES == 8
-#define GEMM_LO(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define GEMM_HI(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#define GEMM_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
-#define GEMM_ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15)
-#elif LANES == 4
-#define GEMM_LO(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define GEMM_HI(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define GEMM_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
-#define GEMM_ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7)
-#endif
-#endif
-#endif
 
 /* F(i) for rows 0 .. R-1. */
 #define GEMM_ROWS_1(F) F(0)
@@ -230,7 +205,7 @@ GEMM_TILES(GEMM_TILE)
 
 /* --- dot products, for few rows or columns --- */
 
-#if defined(GEMM_LO)
+#if defined(V_SHUFFLES)
 typedef real gemm_four_u __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
 #if LANES == 16
 typedef real gemm_eight __attribute__((vector_size(8 * sizeof(real))));
@@ -240,9 +215,9 @@ typedef real gemm_eight __attribute__((vector_size(8 * sizeof(real))));
 /* Sums of the lanes of four vectors. The order is fixed. */
 static inline void gemm_sum4(gemm_vec x0, gemm_vec x1, gemm_vec x2, gemm_vec x3, real out[4])
 {
-#if defined(GEMM_LO)
-    gemm_vec y0 = GEMM_LO(x0, x2) + GEMM_HI(x0, x2), y1 = GEMM_LO(x1, x3) + GEMM_HI(x1, x3);
-    gemm_vec z = GEMM_LO(y0, y1) + GEMM_HI(y0, y1); /* x0 x1 x2 x3, LANES / 4 times */
+#if defined(V_SHUFFLES)
+    gemm_vec y0 = V_ZIP_LOW(x0, x2) + V_ZIP_HIGH(x0, x2), y1 = V_ZIP_LOW(x1, x3) + V_ZIP_HIGH(x1, x3);
+    gemm_vec z = V_ZIP_LOW(y0, y1) + V_ZIP_HIGH(y0, y1); /* x0 x1 x2 x3, LANES / 4 times */
 #if LANES == 16
     gemm_eight e = __builtin_shufflevector(z, z, 0, 1, 2, 3, 4, 5, 6, 7) +
                    __builtin_shufflevector(z, z, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -354,7 +329,7 @@ GEMM_FN GEMM_ALONE static void gemm_dot_store(int rows, int w, const real *sum, 
                                               int64_t step, real al, real be, const real *bias, bool by_row)
 {
     for (int r = 0; r < rows; r++, sum += 4, out += step_row) {
-#if defined(GEMM_LO)
+#if defined(V_SHUFFLES)
         if (w == 4 && step == 1) {
             gemm_four_u v = al * *(const gemm_four_u *)sum;
             if (be != 0)
@@ -412,38 +387,6 @@ static void gemm_dots(int64_t m, int64_t n, int64_t k, const void *va, int64_t l
 
 /* --- packing --- */
 
-#if defined(GEMM_LO) && LANES == 16
-#define GEMM_LINES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
-#define GEMM_PAIRS(X, s, t)                                                                                 \
-    X(s, 0, 8, t, 0, 1) X(s, 1, 9, t, 2, 3) X(s, 2, 10, t, 4, 5) X(s, 3, 11, t, 6, 7)                       \
-    X(s, 4, 12, t, 8, 9) X(s, 5, 13, t, 10, 11) X(s, 6, 14, t, 12, 13) X(s, 7, 15, t, 14, 15)
-#define GEMM_STAGES(X) GEMM_PAIRS(X, r, s) GEMM_PAIRS(X, s, t) GEMM_PAIRS(X, t, u) GEMM_PAIRS(X, u, v)
-#elif defined(GEMM_LO) && LANES == 8
-#define GEMM_LINES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#define GEMM_PAIRS(X, s, t) X(s, 0, 4, t, 0, 1) X(s, 1, 5, t, 2, 3) X(s, 2, 6, t, 4, 5) X(s, 3, 7, t, 6, 7)
-#define GEMM_STAGES(X) GEMM_PAIRS(X, r, s) GEMM_PAIRS(X, s, t) GEMM_PAIRS(X, t, v)
-#elif defined(GEMM_LO) && LANES == 4
-#define GEMM_LINES(X) X(0) X(1) X(2) X(3)
-#define GEMM_PAIRS(X, s, t) X(s, 0, 2, t, 0, 1) X(s, 1, 3, t, 2, 3)
-#define GEMM_STAGES(X) GEMM_PAIRS(X, r, s) GEMM_PAIRS(X, s, v)
-#endif
-
-#if defined(GEMM_LINES)
-/* LANES x LANES transposed in registers: interleaving line i with line i + LANES/2,
- * log2 LANES times, is a transpose. Lines from n on count as zero. */
-#define GEMM_LINE_IN(i) const gemm_vec r##i = (i) < n ? (gemm_vec)GEMM_LD(in + (i) * ldi) : zero;
-#define GEMM_LINE_OUT(i) GEMM_ST(out + (i) * ldo, v##i);
-#define GEMM_INTERLEAVE(s, i, j, t, k, l) \
-    const gemm_vec t##k = GEMM_LO(s##i, s##j), t##l = GEMM_HI(s##i, s##j);
-GEMM_FN static void gemm_transpose(const real *in, int64_t ldi, int64_t n, real *out, int64_t ldo)
-{
-    const gemm_vec zero = (gemm_vec){0};
-    GEMM_LINES(GEMM_LINE_IN)
-    GEMM_STAGES(GEMM_INTERLEAVE)
-    GEMM_LINES(GEMM_LINE_OUT)
-}
-#endif
-
 /* One panel: out[p][j] = b(p, j) for j < n and 0 for n <= j < width, a multiple of LANES. */
 GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb, int64_t csb, void *vout,
                               int64_t width)
@@ -464,7 +407,7 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
         return;
     }
     int64_t p = 0;
-#if defined(GEMM_LINES)
+#if LANES > 1
     if (rsb == 1) { /* some columns to their ends: no more streams than the hardware follows at once; the
                        next ones are asked for meanwhile */
         p = k / LANES * LANES;
@@ -472,7 +415,7 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
             for (int64_t q = 0; q < p; q += LANES) {
                 for (int64_t i = j + LANES; i < j + 2 * LANES; i++)
                     V_PREFETCH_L2(b + q + i * csb);
-                gemm_transpose(b + q + j * csb, csb, n - j, out + q * width + j, width);
+                v_transpose(b + q + j * csb, csb, n - j, v_set(1), out + q * width + j, width);
             }
     }
 #endif

@@ -4,7 +4,7 @@
 
 /* Lists of lanes: every second or third element of what follows p, where the last vector begins early so that
  * nothing behind the last element taken is read; and three vectors interleaved. */
-#if defined(GEMM_LO)
+#if defined(V_SHUFFLES)
 #if LANES == 16
 #define POOL_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
 #define POOL_THIRD_A 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0
@@ -60,7 +60,7 @@ V_INLINE vr pool_pick_n(const real *p, int step, int n)
     if (step == 1)
         return v_load_n(p, n);
     const vr a = v_load_two(p, 2 * n - 1, &b);
-    return GEMM_EVEN(a, b);
+    return V_EVEN(a, b);
 }
 
 /* LANES bytes as the bit patterns of a vector, and back. */
@@ -192,7 +192,7 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
 {
     int64_t t = 0;
 
-#if defined(GEMM_LO)
+#if defined(V_SHUFFLES)
     for (; step <= 3 && t + LANES <= n; t += LANES) {
         const vr d = v_load(dy + t), zero = v_set(0);
         const vi which = v_bits(pool_widen(at + t));
@@ -204,8 +204,8 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
         if (step == 1) {
             mixed[0] = part[0];
         } else if (step == 2) {
-            mixed[0] = GEMM_LO(part[0], part[1]);
-            mixed[1] = GEMM_HI(part[0], part[1]);
+            mixed[0] = V_ZIP_LOW(part[0], part[1]);
+            mixed[1] = V_ZIP_HIGH(part[0], part[1]);
         } else {
             mixed[0] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A0),
                                                part[2], POOL_MIX_B0);
@@ -519,7 +519,7 @@ static void avg_pairs(int64_t n, int64_t rows, const void *vx, int64_t ldx, doub
     const real *x = vx;
     real *y = vy;
 
-#if defined(GEMM_EVEN)
+#if defined(V_SHUFFLES)
     for (int64_t t = 0; t < n; t += LANES) {
         const int k = n - t < LANES ? (int)(n - t) : LANES;
         vr a = v_set(0), b = a, d;
@@ -527,7 +527,7 @@ static void avg_pairs(int64_t n, int64_t rows, const void *vx, int64_t ldx, doub
             a += v_load_two(x + r * ldx + 2 * t, 2 * k, &d);
             b += d;
         }
-        v_store_k(y + t, (GEMM_EVEN(a, b) + GEMM_ODD(a, b)) * v_set((real)scale), k, k == LANES);
+        v_store_k(y + t, (V_EVEN(a, b) + V_ODD(a, b)) * v_set((real)scale), k, k == LANES);
     }
 #else
     for (int64_t t = 0; t < n; t++) {
@@ -546,12 +546,12 @@ static void avg_pairs_bwd(int64_t n, int64_t rows, const void *vdy, double scale
     const real *dy = vdy;
     real *dx = vdx;
 
-#if defined(GEMM_EVEN)
+#if defined(V_SHUFFLES)
     for (int64_t t = 0; t < n; t += LANES) {
         const int k = n - t < LANES ? (int)(n - t) : LANES, low = 2 * k < LANES ? 2 * k : LANES,
                   high = 2 * k - low;
-        const vr d = v_load_k(dy + t, k, k == LANES) * v_set((real)scale), a = GEMM_LO(d, d),
-                 b = GEMM_HI(d, d);
+        const vr d = v_load_k(dy + t, k, k == LANES) * v_set((real)scale), a = V_ZIP_LOW(d, d),
+                 b = V_ZIP_HIGH(d, d);
         for (int64_t r = 0; r < rows; r++) {
             real *to = dx + r * ldx + 2 * t;
             v_store_k(to, acc ? a + v_load_k(to, low, low == LANES) : a, low, low == LANES);

@@ -66,10 +66,10 @@ static void rec_pack(int gates, int64_t units, int64_t k, const void *weights, i
                 const int64_t n = units - first < LANES ? units - first : LANES;
                 const real *from = w + (gate * units + first) * rs;
                 p = 0;
-#if defined(GEMM_LINES)
+#if LANES > 1
                 if (cs == 1)
                     for (; p + LANES <= k; p += LANES)
-                        gemm_transpose(from + p, rs, n, out + (p * width + i) * LANES, width * LANES);
+                        v_transpose(from + p, rs, n, v_set(1), out + (p * width + i) * LANES, width * LANES);
 #endif
                 for (; p < k; p++) {
                     real *to = out + (p * width + i) * LANES;

@@ -9,6 +9,7 @@
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define V_SHUFFLE(a, b, ...) __builtin_shufflevector((a), (b), __VA_ARGS__)
+#define V_SHUFFLES 1 /* also to other widths */
 #else
 #define V_SHUFFLE(a, b, ...) __builtin_shuffle((a), (b), (vs){__VA_ARGS__})
 #endif
@@ -42,11 +43,9 @@
 #define V_HIGH1(a, b) V_SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
 #define V_LOW2(a, b) V_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
 #define V_HIGH2(a, b) V_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
-/* quarters 0 and 2 of both, 1 and 3 of both; the lower and the upper halves of both */
-#define V_EVEN4(a, b) V_SHUFFLE(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
-#define V_ODD4(a, b) V_SHUFFLE(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31)
-#define V_LOW8(a, b) V_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
-#define V_HIGH8(a, b) V_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+/* quarters 0 and 2, or 1 and 3, of a, then of b */
+#define V_EVEN4(a, b) V_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+#define V_ODD4(a, b) V_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
 #define V_EVEN(a, b) V_SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30)
 #define V_ODD(a, b) V_SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31)
 #define V_ZIP_LOW(a, b) V_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -77,17 +76,19 @@
 #define V_COLUMNS(t, a, b, c, d) \
     do { \
         vr e0 = V_EVEN4(a, b), e1 = V_ODD4(a, b), e2 = V_EVEN4(c, d), e3 = V_ODD4(c, d); \
-        v_store(to + (t) * to_step, V_LOW8(e0, e2)); \
-        v_store(to + ((t) + 4) * to_step, V_LOW8(e1, e3)); \
-        v_store(to + ((t) + 8) * to_step, V_HIGH8(e0, e2)); \
-        v_store(to + ((t) + 12) * to_step, V_HIGH8(e1, e3)); \
+        v_store(to + (t) * to_step, V_EVEN4(e0, e2)); \
+        v_store(to + ((t) + 4) * to_step, V_EVEN4(e1, e3)); \
+        v_store(to + ((t) + 8) * to_step, V_ODD4(e0, e2)); \
+        v_store(to + ((t) + 12) * to_step, V_ODD4(e1, e3)); \
     } while (0)
 #endif
 
-/* to[c][r] = from[r][c] factor[c] for a square of LANES vectors, from_step and to_step apart. */
-V_INLINE void v_transpose(const real *from, int64_t from_step, vr factor, real *to, int64_t to_step)
+/* to[c][r] = from[r][c] factor[c] for a square of LANES vectors, from_step and to_step apart; rows of `from`
+ * from n on count as zero. */
+V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, vr factor, real *to,
+                          int64_t to_step)
 {
-#define R(i) vr r##i = v_load(from + (i) * from_step) * factor
+#define R(i) vr r##i = (i) < n ? v_load(from + (i) * from_step) * factor : v_set(0)
     R(0); R(1); R(2); R(3);
     V_SQUARE4(r0, r1, r2, r3);
 #if LANES == 4
@@ -113,11 +114,12 @@ V_INLINE void v_transpose(const real *from, int64_t from_step, vr factor, real *
 
 #else /* one lane */
 
-V_INLINE void v_transpose(const real *from, int64_t from_step, vr factor, real *to, int64_t to_step)
+V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, vr factor, real *to,
+                          int64_t to_step)
 {
     (void)from_step;
     (void)to_step;
-    *to = *from * factor;
+    *to = n > 0 ? *from * factor : 0;
 }
 
 #endif

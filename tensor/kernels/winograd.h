@@ -29,12 +29,12 @@ static void wino_split(const real *row, int64_t width, int64_t start, int64_t n,
         even[t] = 0;
         odd[t] = p + 1 >= 0 && p + 1 < width ? row[p + 1] : 0;
     }
-#if defined(GEMM_EVEN)
+#if defined(V_SHUFFLES)
     for (; t < inside; t += LANES) {
         vr b;
         const vr a = v_load_two(row + start + 2 * t, 2 * (inside - t), &b);
-        v_store(even + t, GEMM_EVEN(a, b));
-        v_store(odd + t, GEMM_ODD(a, b));
+        v_store(even + t, V_EVEN(a, b));
+        v_store(odd + t, V_ODD(a, b));
     }
     if (t > inside)
         t = inside;
@@ -102,8 +102,8 @@ static void wino_input(const et_winograd *s, int64_t channels, const void *vx, v
 /* The first n of two vectors that are interleaved, added to what is there where acc is set. */
 V_INLINE void wino_store(real *to, vr even, vr odd, int64_t n, int acc)
 {
-#if defined(GEMM_LO)
-    const vr parts[2] = {GEMM_LO(even, odd), GEMM_HI(even, odd)};
+#if defined(V_SHUFFLES)
+    const vr parts[2] = {V_ZIP_LOW(even, odd), V_ZIP_HIGH(even, odd)};
 
     for (int p = 0; p < 2 && n > 0; p++, to += LANES, n -= LANES) {
         const int k = n < LANES ? (int)n : LANES;
