@@ -168,6 +168,37 @@ START_TEST(charts_are_well_formed)
 }
 END_TEST
 
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+
+    for (const char *s = text; (s = strstr(s, word)); s++)
+        n++;
+    return n;
+}
+
+/* Clouds of points are told apart by their form where the colours come again: of 13, six are circles, six
+ * squares, one diamonds, in the chart and in its legend. */
+START_TEST(clouds_differ)
+{
+    enum { CLOUDS = 13 };
+    const double y[1] = {1};
+    et_series series[CLOUDS];
+    et_strbuf b = ET_STRBUF_INIT;
+
+    for (int i = 0; i < CLOUDS; i++)
+        series[i] = (et_series){.name = "a", .n = 1, .y = y, .points = true};
+    ck_assert_int_eq(et_svg_lines(&b, &(et_chart){.series = series, .n_series = CLOUDS}), ET_OK);
+    well_formed(b.data, false);
+    ck_assert_int_eq(count(b.data, "<circle"), 2 * 6);
+    ck_assert_int_eq(count(b.data, "h7v7h-7z\""), 6);
+    ck_assert_int_eq(count(b.data, "h8v8h-8z\""), 6);
+    ck_assert_int_eq(count(b.data, "l3.5 3.5l-3.5 3.5l-3.5 -3.5z\""), 1);
+    ck_assert_int_eq(count(b.data, "l4 4l-4 4l-4 -4z\""), 1);
+    et_strbuf_free(&b);
+}
+END_TEST
+
 /* Number in the first attribute of that name after `from`. */
 static double attribute(const char *from, const char *name)
 {
@@ -396,15 +427,6 @@ START_TEST(report_is_well_formed_and_alone)
 }
 END_TEST
 
-static int count(const char *text, const char *what)
-{
-    int n = 0;
-
-    for (const char *s = text; (s = strstr(s, what)); s += strlen(what))
-        n++;
-    return n;
-}
-
 /* Each picture has a line that knows its edges and their times;
  * the script stands once, behind all figures. */
 START_TEST(pictures_that_follow_sound)
@@ -537,6 +559,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, reset, NULL);
     tcase_add_test(tc, charts_are_well_formed);
+    tcase_add_test(tc, clouds_differ);
     tcase_add_test(tc, line_is_where_it_belongs);
     tcase_add_test(tc, bars_are_to_scale);
     tcase_add_test(tc, wide_letters_have_room);

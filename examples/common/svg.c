@@ -297,6 +297,30 @@ static void put_point(et_strbuf *out, const et_series *s, int64_t i, const et_ax
     et_svg_num(out, et_axis_at(y, v));
 }
 
+/* Begins the element of a point, whose name comes back: a circle; where the colours come again a square, then a
+ * diamond. */
+static const char *begin_point(et_strbuf *out, int series, double x, double y, double r)
+{
+    const int shape = series / ET_SVG_N_COLOURS % 3;
+
+    if (shape == 0) {
+        et_strbuf_puts(out, "<circle");
+        attribute(out, "cx", x);
+        attribute(out, "cy", y);
+        attribute(out, "r", r);
+        return "circle";
+    }
+    et_strbuf_puts(out, "<path d=\"M");
+    et_svg_num(out, shape == 1 ? x - r : x);
+    et_strbuf_putc(out, ' ');
+    et_svg_num(out, y - r);
+    if (shape == 1)
+        et_strbuf_printf(out, "h%gv%gh%gz\"", 2 * r, 2 * r, -2 * r);
+    else
+        et_strbuf_printf(out, "l%g %gl%g %gl%g %gz\"", r, r, -r, r, -r, -r);
+    return "path";
+}
+
 void et_svg_series(et_strbuf *out, const et_series *s, int colour, const et_axis *x, const et_axis *y,
                    const char *over)
 {
@@ -327,14 +351,13 @@ void et_svg_series(et_strbuf *out, const et_series *s, int colour, const et_axis
     for (int64_t i = 0; i < s->n; i++) {
         if (!visible(s, i, x))
             continue;
-        et_strbuf_puts(out, "<circle");
-        attribute(out, "cx", et_axis_at(x, x_of(s, i)));
-        attribute(out, "cy", et_axis_at(y, fmin(fmax(s->y[i], y->lo), y->hi)));
-        et_strbuf_printf(out, " r=\"%s\"", s->points ? "3.5" : "2.5");
+        const char *element = begin_point(out, s->points ? colour : c, et_axis_at(x, x_of(s, i)),
+                                          et_axis_at(y, fmin(fmax(s->y[i], y->lo), y->hi)),
+                                          s->points ? 3.5 : 2.5);
         if (s->n <= MOST_MARKED) {
             et_strbuf_puts(out, "><title>");
             et_markup_escape(out, s->name ? s->name : "");
-            et_strbuf_printf(out, " %.5g: %.5g</title></circle>", x_of(s, i), s->y[i]);
+            et_strbuf_printf(out, " %.5g: %.5g</title></%s>", x_of(s, i), s->y[i], element);
         } else {
             et_strbuf_puts(out, "/>");
         }
@@ -386,10 +409,9 @@ void et_svg_legend(et_strbuf *out, const et_series *series, int n, double left, 
             et_svg_rect(out, "e-chip", left + at, y - 6, 24, 12);
             et_svg_line(out, css, left + at + 3, y, left + at + 21, y);
         } else if (series[i].points) {
-            et_strbuf_printf(out, "<circle class=\"e-f%d\" r=\"4\"", c);
-            attribute(out, "cx", left + at + 12);
-            attribute(out, "cy", y);
-            et_strbuf_puts(out, "/>\n");
+            et_strbuf_printf(out, "<g class=\"e-f%d\">", c);
+            begin_point(out, i, left + at + 12, y, 4);
+            et_strbuf_puts(out, "/></g>\n");
         } else {
             char css[16];
 
