@@ -119,14 +119,22 @@ et_encoder_decoder *et_encoder_decoder_new(et_module *parent, const char *name,
 
     if (et_error_status())
         return NULL;
-    if (c->vocabulary < 1 || c->width < 2 || c->hidden < 1 || c->heads < 1 || c->width % c->heads ||
-        c->encoder_layers < 1 || c->decoder_layers < 1 || c->max_length < 1 ||
-        !(c->dropout >= 0 && c->dropout < 1)) {
+    if (c->vocabulary < 1 || c->width < 2 || c->hidden < 1 || c->heads < 1 || c->encoder_layers < 1 ||
+        c->decoder_layers < 1 || c->max_length < 1 || !(c->dropout >= 0 && c->dropout < 1)) {
         et_raise(ET_EINVAL,
                  "transformer: vocabulary %" PRId64 ", width %" PRId64 ", %d heads, hidden %" PRId64
                  ", %d + %d layers, max_length %" PRId64 " or dropout %g is out of range",
                  c->vocabulary, c->width, c->heads, c->hidden, c->encoder_layers, c->decoder_layers,
                  c->max_length, c->dropout);
+        return NULL;
+    }
+    if (c->width % c->heads) {
+        et_raise(ET_EINVAL, "transformer: %d heads do not divide a width of %" PRId64, c->heads, c->width);
+        return NULL;
+    }
+    if (c->width % 2) {
+        et_raise(ET_EINVAL, "transformer: a width of %" PRId64 " is odd: half of the positions are cosines",
+                 c->width);
         return NULL;
     }
     et_encoder_decoder *m = et_module_new(sizeof *m, "EncoderDecoder", parent, name);

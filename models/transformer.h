@@ -64,7 +64,8 @@ typedef struct et_encoder_decoder {
 } et_encoder_decoder;
 
 /** A model under parent and name (both NULL: a root). Matrices are Xavier uniform, the embedding
- *  N(0, d^-0.5). NULL on failure: EINVAL for sizes out of range or a width that the heads do not divide. */
+ *  N(0, d^-0.5). NULL on failure: EINVAL for sizes out of range, or a width that is odd or that the heads
+ *  do not divide. */
 et_encoder_decoder *et_encoder_decoder_new(et_module *parent, const char *name,
                                            const et_encoder_decoder_config *config, et_rng *rng);
 

@@ -302,7 +302,11 @@ START_TEST(misuse)
     et_module_free(&m->module);
     c.heads = 5;
     ck_assert_ptr_null(et_encoder_decoder_new(NULL, NULL, &c, NULL));
-    ck_assert_ptr_nonnull(strstr(et_error_message(), "5 heads"));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "5 heads do not divide"));
+    et_error_clear();
+    c.width = 15;
+    ck_assert_ptr_null(et_encoder_decoder_new(NULL, NULL, &c, NULL));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "a width of 15 is odd"));
     et_error_clear();
 }
 END_TEST

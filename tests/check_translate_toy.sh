@@ -54,7 +54,8 @@ misuse "letters a to i" translate --out learned abcz
 misuse "nothing to translate" translate --out learned ""
 misuse "letters a to i" translate --out learned abcdefghiab
 misuse "musiccaps.csv" train --data . --out bad
-misuse "5 heads" train --out bad --heads 5
+misuse "5 heads do not divide a width of 32" train --out bad --heads 5
+misuse "a width of 15 is odd" train --out bad --width 15 --heads 5
 misuse "no-such-run" eval --out no-such-run
 misuse "beam" eval --out learned --beam 65
 misuse "--length-penalty is an option of eval, not of train" train --out bad --length-penalty 1
