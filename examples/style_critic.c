@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "datasets/folder.h"
 #include "examples/common/run_model.h"
 #include "examples/common/textplot.h"
 #include "examples/style_compare.h"
@@ -15,6 +16,7 @@
 #include "examples/style_verbs.h"
 #include "examples/style_write.h"
 #include "tensor/alloc.h"
+#include "tensor/file.h"
 
 enum { STREAM_JUDGE = 8000, SHOWN = 4 /* pieces of a style that are measured one by one */ };
 
@@ -90,7 +92,11 @@ static et_status make_listener(critic *c)
     if (!status)
         status = read_listener(c, path, &train);
     if (!status && train) {
-        status = style_listener_train(c->listener, &c->d);
+        status = et_writer_try(path); /* better known before it learns */
+        if (!status)
+            status = et_folder_make(c->dir);
+        if (!status)
+            status = style_listener_train(c->listener, &c->d);
         if (!status)
             status = style_listener_write(c->listener, &c->d, path);
     }

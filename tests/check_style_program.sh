@@ -94,6 +94,11 @@ expect "its page" grep -q "Pitch classes above the tonic" learned/judge.html
 expect "is judged by the same judge" run judge --out learned --count 2 --tries 2 --judge learned/judge.safetensors
 expect "which does not learn again" sh -c "! grep -q 'the judge listens' '$dir/output'"
 
+misuse "nowhere/judge: cannot create" judge --out learned --judge nowhere/judge
+expect "before it learns" test ! -s output
+echo > taken
+misuse "a file of that name is in the way" judge --out learned --judge another --to taken
+expect "before it learns" test ! -s output -a ! -e another
 misuse "does not say what its judge learned from" judge --out learned --judge learned/best.safetensors
 
 # Other data: another judge.
