@@ -1,8 +1,10 @@
 /* Growing texts, byte order, sorting, and files written in one step. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "tensor/alloc.h"
 #include "tensor/bytes.h"
@@ -121,14 +123,19 @@ END_TEST
 
 /* --- files ------------------------------------------------------------------------------- */
 
+static void fill_pattern(unsigned char *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        data[i] = (unsigned char)(i * 7 + i / 251);
+}
+
 START_TEST(file_round_trip)
 {
     static const size_t sizes[] = {0, 1, 4095, 4096, 65535, 65536, 65537, 300000};
-    size_t size = sizes[_i], got, i;
+    size_t size = sizes[_i], got;
     unsigned char *data = malloc(size + 1), *back;
 
-    for (i = 0; i < size; i++)
-        data[i] = (unsigned char)(i * 7 + i / 251);
+    fill_pattern(data, size);
     ck_assert_int_eq(et_file_write(in_dir("a"), data, size), ET_OK);
     ck_assert_int_eq(et_file_read(in_dir("a"), 1 << 20, &back, &got), ET_OK);
     ck_assert_uint_eq(got, size);
@@ -171,6 +178,64 @@ START_TEST(file_in_working_directory)
     ck_assert_int_eq(chdir(here), 0);
     ck_assert_int_eq(access(in_dir("plain"), R_OK), 0);
     ck_assert_int_eq(count_files(), 1);
+}
+END_TEST
+
+/* Pieces shorter and longer than what is gathered before a write. */
+START_TEST(written_in_pieces)
+{
+    enum { SIZE = 300000 };
+    static unsigned char data[SIZE];
+    et_writer *w = et_writer_open(in_dir("a"));
+    unsigned char *back;
+    size_t size = 0, piece;
+
+    ck_assert_ptr_nonnull(w);
+    fill_pattern(data, SIZE);
+    for (size_t at = 0, i = 0; at < SIZE; at += piece, i++) {
+        piece = i % 9 == 8 ? 70000 : 1 + i * 997 % 9000;
+        piece = piece < SIZE - at ? piece : SIZE - at;
+        ck_assert_int_eq(et_writer_put(w, data + at, piece), ET_OK);
+    }
+    ck_assert_int_eq(et_writer_commit(w), ET_OK);
+    back = get_file(in_dir("a"), &size);
+    ck_assert_uint_eq(size, SIZE);
+    ck_assert_int_eq(memcmp(back, data, SIZE), 0);
+    free(back);
+}
+END_TEST
+
+/* A pipe gives what is in it, and says how much only at its end. */
+START_TEST(pipe_read)
+{
+    enum { SIZE = 50000 };
+    static unsigned char data[SIZE];
+    unsigned char *back;
+    size_t size;
+    int status;
+
+    fill_pattern(data, SIZE);
+    ck_assert_int_eq(mkfifo(in_dir("p"), 0600), 0);
+    for (int limit = SIZE - 1; limit <= SIZE; limit++) {
+        const pid_t child = fork();
+
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            const int fd = open(in_dir("p"), O_WRONLY);
+
+            signal(SIGPIPE, SIG_IGN); /* who reads may have enough */
+            _exit(fd < 0 || write(fd, data, SIZE) < 0 ? 1 : 0);
+        }
+        if (limit < SIZE)
+            fails(et_file_read(in_dir("p"), (size_t)limit, &back, &size), ET_EFORMAT, "more than the limit");
+        else
+            ck_assert_int_eq(et_file_read(in_dir("p"), (size_t)limit, &back, &size), ET_OK);
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+    }
+    ck_assert_uint_eq(size, SIZE);
+    ck_assert_int_eq(memcmp(back, data, SIZE), 0);
+    ck_assert_int_eq(back[SIZE], 0);
+    et_dealloc(back);
 }
 END_TEST
 
@@ -328,10 +393,11 @@ START_TEST(reader_in_bounds)
         r = i ? et_reader_memory("01234567", 8, "memory") : et_reader_open(in_dir("a"));
         ck_assert_ptr_nonnull(r);
         ck_assert_uint_eq(et_reader_size(r), 8);
+        memset(b, 0, sizeof b);
         ck_assert_int_eq(et_reader_at(r, 3, b, 5), ET_OK);
         ck_assert_int_eq(memcmp(b, "34567", 5), 0);
         ck_assert_int_eq(et_reader_at(r, 8, b, 0), ET_OK);
-        fails(et_reader_at(r, 4, b, 5), ET_EFORMAT, "truncated");
+        fails(et_reader_at(r, 4, b, 5), ET_EFORMAT, "truncated: bytes 4 to 9 are wanted, it has 8");
         fails(et_reader_at(r, 9, b, 0), ET_EFORMAT, "truncated");
         fails(et_reader_at(r, UINT64_MAX, b, 2), ET_EFORMAT, "truncated");
         if (i == 0) {
@@ -341,6 +407,40 @@ START_TEST(reader_in_bounds)
         et_reader_close(r);
     }
     et_reader_close(NULL);
+}
+END_TEST
+
+/* The lowest descriptor that is free. */
+static int free_descriptor(void)
+{
+    const int fd = open(test_dir, O_RDONLY);
+
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    return fd;
+}
+
+/* However files are used, every descriptor is closed and nobody else's. */
+START_TEST(descriptors_are_closed)
+{
+    const int before = free_descriptor();
+    unsigned char *data;
+    et_writer *w;
+    size_t size;
+
+    ck_assert_int_eq(et_file_write(in_dir("a"), "new", 3), ET_OK);
+    ck_assert_int_eq(et_file_read(in_dir("a"), 3, &data, &size), ET_OK);
+    et_dealloc(data);
+    fails(et_file_read(in_dir("a"), 2, &data, &size), ET_EFORMAT, "limit");
+    et_reader_close(et_reader_open(in_dir("a")));
+    fails_null(et_reader_open(test_dir), ET_EIO, "directory");
+    w = et_writer_open(in_dir("a"));
+    ck_assert_ptr_nonnull(w);
+    et_writer_discard(w);
+    ck_assert_int_eq(free_descriptor(), before);
+    et_reader_close(et_reader_memory("x", 1, "memory"));
+    fails_null(et_reader_open(in_dir("none")), ET_EIO, "none");
+    ck_assert_int_eq(free_descriptor(), before);
 }
 END_TEST
 
@@ -387,6 +487,8 @@ int main(void)
     tcase_add_loop_test(tc, file_round_trip, 0, 8);
     tcase_add_test(tc, file_replaced_keeps_mode);
     tcase_add_test(tc, file_in_working_directory);
+    tcase_add_test(tc, written_in_pieces);
+    tcase_add_test(tc, pipe_read);
     tcase_add_test(tc, disk_full);
     tcase_add_test(tc, writer_discarded);
     tcase_add_test(tc, links_are_followed);
@@ -394,6 +496,7 @@ int main(void)
     tcase_add_test(tc, two_writers);
     tcase_add_test(tc, wrong_paths);
     tcase_add_test(tc, reader_in_bounds);
+    tcase_add_test(tc, descriptors_are_closed);
     tcase_add_test(tc, files_without_memory);
     suite_add_tcase(s, tc);
     return suite_run(s);
