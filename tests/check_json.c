@@ -15,8 +15,8 @@ static et_json *parse(const char *text) { return et_json_parse(text, strlen(text
 START_TEST(json_values)
 {
     et_json *j = parse(
-        " {\"a\" : [1, -2.5e3, true, false, null, \"x\"],\n\t\"b\":{}, \"\":[], \"i\":9007199254740993,"
-        "\"min\":-9223372036854775808, \"big\":9223372036854775808, \"z\":-0, \"e\":1E2} \r\n");
+        " {\"a\" : [1, -2.5e3, true, false, null, \"x\" ],\n\t\"b\":{ }, \"\":[\n], \"i\":9007199254740993,"
+        "\"min\":-9223372036854775808, \"big\":9223372036854775808, \"z\":-0, \"e\":1E2\t} \r\n");
     const et_json_value *r, *v;
 
     ck_assert_msg(j != NULL, "%s", et_error_message());
@@ -69,6 +69,20 @@ START_TEST(json_strings)
 }
 END_TEST
 
+/* The first and the last character of each length, and those beside the surrogates. */
+START_TEST(json_edges_of_utf8)
+{
+    static const char text[] = "\"\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf"
+                               "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"";
+    et_json *j = parse(text);
+
+    ck_assert_msg(j != NULL, "%s", et_error_message());
+    ck_assert_uint_eq(et_json_root(j)->length, sizeof text - 3);
+    ck_assert_mem_eq(et_json_root(j)->string, text + 1, sizeof text - 3);
+    et_json_free(j);
+}
+END_TEST
+
 static const char *const malformed[][2] = {{"", "ends where a value"},
                                            {" ", "ends where a value"},
                                            {"{", "a key in quotes"},
@@ -111,8 +125,10 @@ static const char *const malformed[][2] = {{"", "ends where a value"},
                                            {"\"\n\"", "control character"},
                                            {"\"\x80\"", "not UTF-8"},
                                            {"\"\xc0\x80\"", "not UTF-8"},
+                                           {"\"\xe0\x9f\xbf\"", "not UTF-8"},
                                            {"\"\xed\xa0\x80\"", "not UTF-8"},
                                            {"\"\xf4\x90\x80\x80\"", "not UTF-8"},
+                                           {"\"\xf5\x80\x80\x80\"", "not UTF-8"},
                                            {"\"\xe2\x82\"", "not UTF-8"},
                                            {"\"\xf0\x82\x82\xac\"", "not UTF-8"},
                                            {"\"\xff\"", "not UTF-8"},
@@ -131,6 +147,7 @@ START_TEST(json_place_of_error)
 {
     fails_null(parse("{\n  \"a\": 1,\n  \"b\": x\n}"), ET_EFORMAT,
                "t: line 3, column 8: a value is expected");
+    fails_null(parse("[\nx]"), ET_EFORMAT, "t: line 2, column 1: a value is expected");
     fails_null(et_json_parse(NULL, 0, "t"), ET_EINVAL, "NULL");
     fails_null(et_json_parse("1\0", 2, "t"), ET_EFORMAT, "something follows");
 }
@@ -280,6 +297,9 @@ START_TEST(json_written)
     et_json_close(&w);
     ck_assert_int_eq(et_json_end(&w), ET_OK);
     ck_assert_str_eq(b.data, "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": []\n}");
+    et_strbuf_reset(&b);
+    ck_assert(et_json_escape(&b, "e\xc3\xa9", 2)); /* the last character is cut */
+    ck_assert_str_eq(b.data, "\"e\\ufffd\"");
     et_strbuf_free(&b);
 }
 END_TEST
@@ -390,6 +410,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, json_values);
     tcase_add_test(tc, json_strings);
+    tcase_add_test(tc, json_edges_of_utf8);
     tcase_add_loop_test(tc, json_malformed, 0, N_MALFORMED);
     tcase_add_test(tc, json_place_of_error);
     tcase_add_test(tc, json_depth);
