@@ -225,7 +225,7 @@ void et_tensor_destroy(et_tensor *t)
 {
     if (t->grad)
         et_tensor_destroy(t->grad);
-    if (t->acc && t->acc != t->grad)
+    if (t->acc) /* a checkpoint's, whose scope ends within a sweep */
         et_tensor_destroy(t->acc);
     storage_drop(t->storage);
     et_pool_free(t);

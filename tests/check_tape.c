@@ -296,6 +296,19 @@ START_TEST(steady)
         ck_assert_uint_eq(first.reserved, last.reserved);
 }
 END_TEST
+
+/* A tensor of the caller's that is freed while the tape refers to it stays until the tape goes, and no longer. */
+START_TEST(freed_early)
+{
+    et_tensor *x = et_set_requires_grad(et_own(REAL((2), 2, 3)), true), *w = PARAM((2), 5, 7);
+    et_tensor *y = et_sum(et_mul(x, w), 0, NULL, false);
+
+    et_free(x);
+    WORKS(et_backward(y));
+    GRAD_HOLDS(w, (2), 2, 3);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tape");
@@ -312,6 +325,7 @@ int main(void)
     tcase_add_test(tc, long_chain);
     tcase_add_test(tc, wide);
     tcase_add_test(tc, steady);
+    tcase_add_test(tc, freed_early);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

@@ -83,6 +83,7 @@ check_PROGRAMS += \
 	tests/check_tokens \
 	tests/check_tagger \
 	tests/check_tape \
+	tests/check_tensor \
 	tests/check_towers \
 	tests/check_train \
 	tests/check_train_phases \
@@ -186,6 +187,7 @@ tests_check_style_vae_LDADD = $(TEST_LDADD)
 tests_check_tokens_LDADD = $(TEST_LDADD)
 tests_check_tagger_LDADD = $(TEST_LDADD)
 tests_check_tape_LDADD = $(TEST_LDADD)
+tests_check_tensor_LDADD = $(TEST_LDADD)
 tests_check_towers_LDADD = $(TEST_LDADD)
 tests_check_train_LDADD = $(TEST_LDADD)
 tests_check_train_phases_LDADD = $(TEST_LDADD)
