@@ -47,7 +47,10 @@ MUTATION_SUITES = \
 	nn/pairs.c=@check_train,@check_optim \
 	nn/state.c=@check_module,@check_optim,@check_train \
 	tensor/copy.c=@check_misuse,@check_copy \
+	tensor/file.c=@check_files \
 	tensor/iter.c=@check_copy \
+	tensor/json.c=@check_json \
+	tensor/json_write.c=@check_json \
 	tensor/kernels/attention.h=@check_kernel_rows \
 	tensor/kernels/rows.h=@check_kernel_rows,softmax,log_softmax,layer_norm \
 	tensor/npy.c=@check_npy \
@@ -55,16 +58,18 @@ MUTATION_SUITES = \
 	tensor/safetensors.c=@check_safetensors,@check_module \
 	tensor/safetensors_write.c=@check_safetensors,@check_module \
 	tensor/scope.c=@check_scopes,@check_autograd,@check_tape,@check_remake \
+	tensor/tensor.c=@check_tensor,@check_view,@check_copy,@check_misuse,@check_autograd,@check_tape,@check_scopes,@check_bf16,@check_remake,@check_optim \
 	tensor/wire.c=@check_npy,@check_safetensors \
 	tensor/workers.c=@check_workers,@check_parallel
 mutation_suites = \
-	tests/check_autograd.$(OBJEXT) tests/check_copy.$(OBJEXT) tests/check_files.$(OBJEXT) \
-	tests/check_kernel_rows.$(OBJEXT) tests/check_metrics.$(OBJEXT) tests/check_misuse.$(OBJEXT) \
-	tests/check_module.$(OBJEXT) tests/check_npy.$(OBJEXT) tests/check_optim.$(OBJEXT) \
-	tests/check_parallel.$(OBJEXT) tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) \
-	tests/check_remake.$(OBJEXT) tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
-	tests/check_search.$(OBJEXT) tests/check_tape.$(OBJEXT) tests/check_train.$(OBJEXT) \
-	tests/check_workers.$(OBJEXT)
+	tests/check_autograd.$(OBJEXT) tests/check_bf16.$(OBJEXT) tests/check_copy.$(OBJEXT) \
+	tests/check_files.$(OBJEXT) tests/check_json.$(OBJEXT) tests/check_kernel_rows.$(OBJEXT) \
+	tests/check_metrics.$(OBJEXT) tests/check_misuse.$(OBJEXT) tests/check_module.$(OBJEXT) \
+	tests/check_npy.$(OBJEXT) tests/check_optim.$(OBJEXT) tests/check_parallel.$(OBJEXT) \
+	tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) \
+	tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) tests/check_search.$(OBJEXT) \
+	tests/check_tape.$(OBJEXT) tests/check_tensor.$(OBJEXT) tests/check_train.$(OBJEXT) \
+	tests/check_view.$(OBJEXT) tests/check_workers.$(OBJEXT)
 endif
 
 # Ops whose derivatives are elementwise kernels.
