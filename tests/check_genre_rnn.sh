@@ -29,9 +29,9 @@ expect "intervals" test "$(grep -c 'weight 0' "$dir/output")" -eq 10
 expect "pages" grep -q "</html>" learned/report.html learned/explain.html
 expect "pages without a network" sh -c '! grep -Eq "(src|href)=\"?(http|//)" learned/report.html learned/explain.html'
 expect "training without --out" run train --task planted $small
-expect "a profile" run train --task planted $small --out profiled --profile step.json
+expect "a profile" run train --task planted $small --out profiled --profile profiled/step.json
 expect "its table" grep -q '^gru  *backward ' "$dir/output"
-expect "its trace" grep -q '"traceEvents"' step.json
+expect "its trace" grep -q '"traceEvents"' profiled/step.json
 expect "a profile that is no option of the run" sh -c '! grep -q profile profiled/config.json'
 expect "its folder" test -f runs/genre-rnn/report.html
 

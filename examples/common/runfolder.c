@@ -240,6 +240,9 @@ static et_status open_run(et_run *run, et_run_mode mode, const et_cli *cli)
     }
     if (mode != ET_RUN_READ && (run->lock = et_os_lock_folder(run->dir)) == ET_OS_LOCKED)
         return et_raise(ET_EINVAL, "%s: another process is writing a run there", run->dir);
+    /* Better known before training, and only now, as it may be wanted in the run's folder. */
+    if (mode != ET_RUN_READ && et_cli_given(cli, "profile") && et_writer_try(et_cli_text(cli, "profile")))
+        return et_error_status();
     has = holds_run(run->dir);
     const int features = et_run_has(run->dir, ET_RUN_FEATURES);
     if (has < 0 || features < 0)
