@@ -127,13 +127,18 @@ static int written(bool good)
 
 /* Where the names of --model are known, audio/... apart. */
 static const struct {
+    const char *workload; /* that has them */
     bool (*has)(const char *model);
     bool (*serve)(const bench_options *o);
-} models[] = {{bench_conv_has, bench_conv_serve},     {bench_ops_has, bench_ops_serve},
-              {bench_rnn_has, bench_rnn_serve},       {bench_search_has, bench_search_serve},
-              {bench_vit_has, bench_vit_serve},       {bench_towers_has, bench_towers_serve},
-              {bench_style_has, bench_style_serve},   {bench_pairs_has, bench_pairs_serve},
-              {bench_tagger_has, bench_tagger_serve}};
+} models[] = {{"conv", bench_conv_has, bench_conv_serve},
+              {"ops", bench_ops_has, bench_ops_serve},
+              {"rnn", bench_rnn_has, bench_rnn_serve},
+              {"search", bench_search_has, bench_search_serve},
+              {"vit", bench_vit_has, bench_vit_serve},
+              {"towers", bench_towers_has, bench_towers_serve},
+              {"style", bench_style_has, bench_style_serve},
+              {"pairs", bench_pairs_has, bench_pairs_serve},
+              {"tagger", bench_tagger_has, bench_tagger_serve}};
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
 static bool is_audio(const char *model) { return !strncmp(model, "audio/", 6); }
@@ -198,6 +203,8 @@ int main(int argc, char **argv)
         o.model = "gtzan/gru";
     if (o.model && !(serve && is_audio(o.model)) && place_of(o.model) == N_MODELS)
         return wrong("no such model: ", o.model);
+    if (o.model && !serve && !listed(only, models[place_of(o.model)].workload))
+        return wrong("--only leaves out the workload of --model ", o.model);
     if (o.save && !serve && (peak || !listed(only, "rnn") || !o.model || !bench_rnn_has(o.model)))
         return wrong("--save goes with --serve or a --model of rnn", "");
     if (et_set_num_threads(o.threads) || (isa && et_set_isa(isa))) {

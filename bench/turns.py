@@ -23,6 +23,14 @@ def counts(text):
     return [count(t) for t in text.split(",")]
 
 
+def seconds(text):
+    """A time as the benches take it; comparing with NaN fails."""
+    t = float(text)
+    if not 0 < t <= 1e6:
+        raise ValueError(text)
+    return t
+
+
 def find_python(wanted, module):
     """An interpreter with the module: the one that is wanted, or the first of the usual ones."""
     for p in [wanted] if wanted else ["python3", "/usr/bin/python3"]:

@@ -34,7 +34,8 @@ no_such_model:_gtzan; --serve --model gtzan
 no_such_model:_audio/won96; --model audio/won96
 --save_goes_with_--serve_or_a_--model_of_rnn; --save x
 --save_goes_with_--serve_or_a_--model_of_rnn; --save x --model gtzan/gru --peak
---save_goes_with_--serve_or_a_--model_of_rnn; --save x --model gtzan/gru --only elementwise
+--only_leaves_out_the_workload_of_--model_gtzan/gru; --model gtzan/gru --only gemm,vit
+--save_goes_with_--serve_or_a_--model_of_rnn; --save x --only elementwise
 --save_goes_with_--serve_or_a_--model_of_rnn; --save x --model conv/1d-128
 no_kernels_named_"vax"_here --isa vax
 not_within_1..256 --threads 300
