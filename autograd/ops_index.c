@@ -30,19 +30,199 @@ static et_status bad_index(const et_node *n, int64_t id, int64_t size)
 
 /* --- walking an index tensor ----------------------------------------------------------------- */
 
-/* Where element i of index (row-major) and its partner in x (contiguous, dimension dim
- * replaced by the id) are. */
-static int64_t partner(const et_tensor *x, const et_tensor *index, int dim, int64_t i, int32_t id)
-{
-    int64_t at = 0, run = 1;
+/* Entry c of line l names `run` neighbours of x, from x's element at(l) + id x_step + c c_step on. Lines lie
+ * along dim where index is the same for all that is behind it, so that a run is all of that, else along the
+ * last dimension. Lines of one block, those with the same place before dim, are neighbours. */
+typedef struct walk {
+    const int32_t *id;   /* the different ones, [ids] */
+    int64_t ids;
+    int dims;            /* of the lines' places */
+    int64_t shape[ET_MAX_DIMS], id_strides[ET_MAX_DIMS], x_strides[ET_MAX_DIMS];
+    int64_t lines, blocks, count, run, id_step, x_step, c_step;
+    int64_t padding;     /* entries with this id are left out of sums */
+    int64_t strips, strip; /* for sums: parts of a block, and runs or entries in each */
+    const et_kernels *k;
+    size_t size;
+    const char *from;
+    char *to;
+} walk;
 
-    for (int d = x->ndim - 1; d >= 0; d--) {
-        int64_t c = i % index->shape[d];
-        i /= index->shape[d];
-        at += (d == dim ? id : c) * run;
-        run *= x->shape[d];
+/* In forward; backward has the same ids. */
+static et_status check_ids(const et_node *n, const walk *w, int64_t size)
+{
+    int32_t least, most;
+
+    w->k->range(w->ids, w->id, &least, &most);
+    for (int64_t i = 0; (least < 0 || most >= size) && i < w->ids; i++)
+        if (w->id[i] < 0 || w->id[i] >= size)
+            return bad_index(n, w->id[i], size);
+    return ET_OK;
+}
+
+/* index has x's dimensions. */
+static et_status walk_init(walk *w, et_node *n, const et_tensor *x, const et_tensor *index, int dim)
+{
+    et_tensor once = *index;
+    int64_t id_stride = 1, x_stride = 1, behind = 1;
+    bool same = true;
+
+    *w = (walk){.k = et_k(n), .size = et_dtype_size(x->dtype), .lines = 1, .blocks = 1, .run = 1,
+                .padding = -1};
+    for (int d = 0; d < x->ndim; d++)
+        if (index->numel && index->strides[d] == 0) {
+            once.numel /= once.shape[d];
+            once.shape[d] = 1;
+        }
+    if (!(w->id = et_contig(n, &once)))
+        return et_error_status();
+    for (int d = dim + 1; d < x->ndim; d++) {
+        same = same && once.shape[d] == 1 && index->shape[d] == x->shape[d];
+        behind *= x->shape[d];
     }
-    return at;
+    const int along = same ? dim : x->ndim - 1;
+    w->run = same ? behind : 1;
+    w->count = index->shape[along];
+    w->c_step = !same;
+    w->x_step = behind;
+    for (int d = x->ndim - 1; d >= 0; d--) {
+        const int64_t stride = once.shape[d] == 1 ? 0 : id_stride;
+        if (d == along) {
+            w->id_step = stride;
+        } else if (d < along) {
+            w->shape[d] = index->shape[d];
+            w->id_strides[d] = stride;
+            w->x_strides[d] = d == dim ? 0 : x_stride;
+            w->lines *= index->shape[d];
+            w->blocks *= d < dim ? index->shape[d] : 1;
+        }
+        id_stride *= once.shape[d];
+        x_stride *= x->shape[d];
+    }
+    w->dims = along;
+    w->ids = once.numel;
+    return ET_OK;
+}
+
+/* Where the ids of line l begin; *x receives where its part of x does. */
+static const int32_t *walk_line(const walk *w, int64_t l, int64_t *x)
+{
+    int64_t id = 0;
+
+    *x = 0;
+    for (int d = w->dims - 1; d >= 0; d--) {
+        const int64_t c = l % w->shape[d];
+        l /= w->shape[d];
+        id += c * w->id_strides[d];
+        *x += c * w->x_strides[d];
+    }
+    return w->id + id;
+}
+
+/* to[c] = from[id[c] x_step + c c_step] */
+#define GATHER_LINE(type) \
+    do { \
+        const type *from = (const type *)w->from + x; \
+        type *to = (type *)w->to + lo; \
+        if (w->x_step == 1 && w->id_step == 1) /* along the last dimension */ \
+            for (int64_t c = 0; c < m; c++) \
+                to[c] = from[id[c]]; \
+        else \
+            for (int64_t c = 0; c < m; c++) \
+                to[c] = from[id[c * w->id_step] * w->x_step + c * w->c_step]; \
+    } while (0)
+
+/* Entries lo .. hi-1, counted through all lines. */
+static void gather_piece(int64_t lo, int64_t hi, void *user)
+{
+    const walk *w = user;
+
+    for (int64_t m; lo < hi; lo += m) {
+        const int64_t first = lo % w->count;
+        int64_t x;
+        const int32_t *id = walk_line(w, lo / w->count, &x) + first * w->id_step;
+        const size_t row = (size_t)w->run * w->size;
+        m = min64(hi - lo, w->count - first);
+        x += first * w->c_step;
+        if (w->run == 1 && w->size == 4)
+            GATHER_LINE(uint32_t);
+        else if (w->run == 1)
+            GATHER_LINE(uint64_t);
+        else
+            for (int64_t c = 0; c < m; c++)
+                memcpy(w->to + (size_t)(lo + c) * row,
+                       w->from + (size_t)(x + id[c * w->id_step] * w->x_step) * w->size, row);
+    }
+}
+
+/* to[i] = the element of from that entry i names */
+static void walk_gather(walk *w, const void *from, void *to)
+{
+    const int64_t entries = w->run ? w->lines * w->count : 0;
+
+    w->from = from;
+    w->to = to;
+    et_parallel_for(entries, et_row_grain(entries, w->run), gather_piece, w);
+}
+
+#define ADD_LINE(type) \
+    do { \
+        const type *from = (const type *)w->from + l * w->count + lo; \
+        type *to = (type *)w->to + x; \
+        for (int64_t c = lo; c < hi; c++) \
+            to[id[c * w->id_step] * w->x_step + c * w->c_step] += *from++; \
+    } while (0)
+
+/* Columns lo .. hi-1 of the runs of line l. */
+static void add_runs(const walk *w, int64_t l, const int32_t *id, int64_t x, int64_t lo, int64_t hi)
+{
+    for (int64_t c = 0; c < w->count; c++) {
+        const int64_t row = id[c * w->id_step];
+        if (row == w->padding)
+            continue;
+        const char *from = w->from + (size_t)((l * w->count + c) * w->run + lo) * w->size;
+        char *to = w->to + (size_t)(x + row * w->x_step + lo) * w->size;
+        w->k->binary[ET_B_ADD](hi - lo, to, 1, from, 1, to);
+    }
+}
+
+/* Strips of blocks: what is added to one element is in one strip, in index's order. */
+static void scatter_piece(int64_t first, int64_t end, void *user)
+{
+    const walk *w = user;
+    const int64_t lines = w->lines / w->blocks;
+
+    for (int64_t s = first; s < end; s++) {
+        const int64_t lo = s % w->strips * w->strip,
+                      hi = min64(lo + w->strip, w->run > 1 ? w->run : w->count), block = s / w->strips;
+        for (int64_t l = block * lines; l < (block + 1) * lines; l++) {
+            int64_t x;
+            const int32_t *id = walk_line(w, l, &x);
+            if (w->run > 1)
+                add_runs(w, l, id, x, lo, hi);
+            else if (w->size == 4)
+                ADD_LINE(float);
+            else
+                ADD_LINE(double);
+        }
+    }
+}
+
+/* Element i of from is added to the element of `to` that entry i names. */
+static void walk_add(walk *w, const void *from, void *to)
+{
+    const int64_t all = w->run > 1 ? w->run : w->count;
+    const int64_t entries = w->run ? w->lines * w->count : 0;
+
+    if (!entries)
+        return;
+    w->from = from;
+    w->to = to;
+    w->strip = all;
+    if (w->blocks == 1 && (w->run > 1 || w->c_step)) /* else entries of one line may meet */
+        w->strip = min64(all, round_up(ceil_div(et_elem_grain(), w->run > 1 ? entries : w->lines), 64));
+    w->strips = ceil_div(all, w->strip);
+    const int64_t pieces = w->blocks * w->strips;
+    et_parallel_for(pieces, et_row_grain(pieces, entries * w->run / pieces), scatter_piece, w);
 }
 
 /* index must have x's dimensions, none larger but along dim. */
@@ -72,35 +252,26 @@ static et_status gather_shape(et_node *n)
 
 static et_status gather_fwd(et_node *n)
 {
-    int dim = ET_ATTR(n, index_attr)->dim;
-    const et_tensor *x = n->in[0], *index = n->in[1];
-    size_t size = et_dtype_size(x->dtype);
-    const char *px = et_contig(n, x);
-    const int32_t *id = et_contig(n, index);
-    char *y = et_out_data(n, 0);
+    const void *x = et_contig(n, n->in[0]);
+    void *y = et_out_data(n, 0);
+    const int dim = ET_ATTR(n, index_attr)->dim;
+    walk w;
 
-    if (!px || !id || !y)
+    if (!x || !y || walk_init(&w, n, n->in[0], n->in[1], dim) || check_ids(n, &w, n->in[0]->shape[dim]))
         return et_error_status();
-    for (int64_t i = 0; i < index->numel; i++) {
-        if (id[i] < 0 || id[i] >= x->shape[dim])
-            return bad_index(n, id[i], x->shape[dim]);
-        memcpy(y + (size_t)i * size, px + (size_t)partner(x, index, dim, i, id[i]) * size, size);
-    }
+    walk_gather(&w, x, y);
     return ET_OK;
 }
 
 static et_status gather_bwd(et_node *n)
 {
-    int dim = ET_ATTR(n, index_attr)->dim;
-    const et_tensor *x = n->in[0], *index = n->in[1];
     const void *gy = et_gy_data(n, 0);
-    const int32_t *id = et_contig(n, index);
-
     void *gx = et_gx_add(n, 0);
-    if (!gy || !id || !gx)
+    walk w;
+
+    if (!gy || !gx || walk_init(&w, n, n->in[0], n->in[1], ET_ATTR(n, index_attr)->dim))
         return et_error_status();
-    for (int64_t i = 0; i < index->numel; i++)
-        et_add_real(x, gx, partner(x, index, dim, i, id[i]), et_real_at(x, gy, i));
+    walk_add(&w, gy, gx);
     return ET_OK;
 }
 
@@ -119,6 +290,8 @@ static const et_sample gather_samples[] = {
     {.name = "first", .n_in = 2, .in = {{2, {4, 3}}, {2, {6, 3}, 0, 4, ET_ARG_INDEX}}, .call = gather_first},
     {.name = "last, fewer rows", .n_in = 2, .in = {{2, {4, 5}}, {2, {3, 7}, 0, 5, ET_ARG_INDEX}},
      .call = gather_last},
+    {.name = "first, fewer behind", .n_in = 2, .in = {{3, {3, 2, 19}}, {3, {4, 1, 17}, 0, 3, ET_ARG_INDEX}},
+     .call = gather_first},
     {.name = "nothing", .n_in = 2, .in = {{2, {4, 5}}, {2, {4, 0}, 0, 5, ET_ARG_INDEX}}, .call = gather_last},
 };
 const et_op et_op_gather = {
@@ -152,35 +325,33 @@ static et_status scatter_shape(et_node *n)
 
 static et_status scatter_fwd(et_node *n)
 {
-    int dim = ET_ATTR(n, index_attr)->dim;
-    const et_tensor *x = n->in[0], *index = n->in[1];
-    const int32_t *id = et_contig(n, index);
     const void *src = et_contig(n, n->in[2]);
+    const int dim = ET_ATTR(n, index_attr)->dim;
+    walk w;
 
-    if (!id || !src || et_copy_into(n->out[0], x))
+    if (!src || et_copy_into(n->out[0], n->in[0]) || walk_init(&w, n, n->in[0], n->in[1], dim) ||
+        check_ids(n, &w, n->in[0]->shape[dim]))
         return et_error_status();
-    void *y = et_out_data(n, 0);
-    for (int64_t i = 0; i < index->numel; i++) {
-        if (id[i] < 0 || id[i] >= x->shape[dim])
-            return bad_index(n, id[i], x->shape[dim]);
-        et_add_real(x, y, partner(x, index, dim, i, id[i]), et_real_at(x, src, i));
-    }
+    walk_add(&w, src, et_out_data(n, 0));
     return ET_OK;
 }
 
 static et_status scatter_bwd(et_node *n)
 {
-    int dim = ET_ATTR(n, index_attr)->dim;
-    const et_tensor *x = n->in[0], *index = n->in[1];
+    const et_tensor *src = n->in[2];
 
     if (et_needs(n, 2)) {
-        const int32_t *id = et_contig(n, index);
         const void *gy = et_gy_data(n, 0);
-        void *gs = et_gx_add(n, 2);
-        if (!id || !gy || !gs)
+        int acc;
+        walk w;
+        void *gs = et_gx(n, 2, &acc), *part = gs;
+        if (acc)
+            part = et_scratch(n, (size_t)src->numel * et_dtype_size(src->dtype) + 1);
+        if (!gy || !gs || !part || walk_init(&w, n, n->in[0], n->in[1], ET_ATTR(n, index_attr)->dim))
             return et_error_status();
-        for (int64_t i = 0; i < index->numel; i++)
-            et_add_real(x, gs, i, et_real_at(x, gy, partner(x, index, dim, i, id[i])));
+        walk_gather(&w, gy, part);
+        if (acc)
+            w.k->axpby(src->numel, 1, part, 1, gs);
     }
     return et_needs(n, 0) ? et_gx_pass(n, 0) : ET_OK;
 }
@@ -221,6 +392,8 @@ ET_CALL(select_middle, et_index_select(in[0], 1, in[1]))
 static const et_sample index_select_samples[] = {
     {.name = "rows", .n_in = 2, .in = {{2, {4, 3}}, {1, {6}, 0, 4, ET_ARG_INDEX}}, .call = select_first},
     {.name = "middle", .n_in = 2, .in = {{3, {2, 3, 4}}, {1, {2}, 0, 3, ET_ARG_INDEX}},
+     .call = select_middle},
+    {.name = "one of each row", .n_in = 2, .in = {{2, {3, 5}}, {1, {1}, 0, 5, ET_ARG_INDEX}},
      .call = select_middle},
 };
 const et_op et_op_index_select = {.name = "index_select", .args = "r i", .n_out = 1,
@@ -314,58 +487,38 @@ static et_status embedding_shape(et_node *n)
     return et_out(n, 0, w->dtype, ids->ndim + 1, shape);
 }
 
-static et_status embedding_fwd(et_node *n)
+/* Rows of the table are runs, the ids one line. */
+static et_status embedding_walk(walk *w, et_node *n)
 {
-    const et_tensor *w = n->in[0], *ids = n->in[1];
-    size_t row = (size_t)w->shape[1] * et_dtype_size(w->dtype);
-    const char *pw = et_contig(n, w);
-    const int32_t *id = et_contig(n, ids);
-    char *y = et_out_data(n, 0);
+    const et_tensor *table = n->in[0], *ids = n->in[1];
 
-    if (!pw || !id || !y)
-        return et_error_status();
-    for (int64_t i = 0; i < ids->numel; i++) {
-        if (id[i] < 0 || id[i] >= w->shape[0])
-            return bad_index(n, id[i], w->shape[0]);
-        memcpy(y + (size_t)i * row, pw + (size_t)id[i] * row, row);
-    }
-    return ET_OK;
+    *w = (walk){.id = et_contig(n, ids), .ids = ids->numel, .lines = 1, .blocks = 1, .count = ids->numel,
+                .run = table->shape[1], .id_step = 1, .x_step = table->shape[1],
+                .padding = ET_ATTR(n, index_attr)->padding, .k = et_k(n), .size = et_dtype_size(table->dtype)};
+    return w->id ? ET_OK : et_error_status();
 }
 
-typedef struct {
-    const et_kernels *k;
-    const int32_t *id;
-    const char *gy;
-    char *gw;
-    int64_t ids, width, padding;
-    size_t size;
-} embedding_job;
-
-/* Columns lo .. hi-1 of every row, in the order of the ids:
- * the same sums for any number of threads. */
-static void embedding_columns(int64_t lo, int64_t hi, void *user)
+static et_status embedding_fwd(et_node *n)
 {
-    const embedding_job *j = user;
+    const void *table = et_contig(n, n->in[0]);
+    void *y = et_out_data(n, 0);
+    walk w;
 
-    for (int64_t i = 0; i < j->ids; i++)
-        if (j->id[i] != j->padding)
-            j->k->axpby(hi - lo, 1, j->gy + (size_t)(i * j->width + lo) * j->size, 1,
-                        j->gw + (size_t)(j->id[i] * j->width + lo) * j->size);
+    if (!table || !y || embedding_walk(&w, n) || check_ids(n, &w, n->in[0]->shape[0]))
+        return et_error_status();
+    walk_gather(&w, table, y);
+    return ET_OK;
 }
 
 static et_status embedding_bwd(et_node *n)
 {
-    const et_tensor *w = n->in[0], *ids = n->in[1];
-    embedding_job j = {.k = et_k(n), .ids = ids->numel, .width = w->shape[1], .size = et_dtype_size(w->dtype),
-                       .padding = ET_ATTR(n, index_attr)->padding};
+    const void *gy = et_gy_data(n, 0);
+    void *gx = et_gx_add(n, 0);
+    walk w;
 
-    j.id = et_contig(n, ids);
-    j.gy = et_gy_data(n, 0);
-    j.gw = et_gx_add(n, 0);
-    if (!j.id || !j.gy || !j.gw)
+    if (!gy || !gx || embedding_walk(&w, n))
         return et_error_status();
-    int64_t grain = j.ids ? ceil_div(et_elem_grain(), j.ids) : j.width;
-    et_parallel_for(j.width, (grain + 63) / 64 * 64, embedding_columns, &j);
+    walk_add(&w, gy, gx);
     return ET_OK;
 }
 

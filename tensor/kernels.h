@@ -200,6 +200,7 @@ typedef struct et_kernels {
     double (*max)(int64_t n, const void *x);            /* NaN if any is; -inf for n = 0 */
     double (*min)(int64_t n, const void *x);
     int64_t (*argmax)(int64_t n, const void *x);        /* first maximum; NaN counts as the largest */
+    void (*range)(int64_t n, const int32_t *x, int32_t *least, int32_t *most); /* 0 is counted in */
     /* y[j] (+)= sum_i x[i ld + j]: rows added in blocks, pairwise */
     void (*col_sum)(int64_t rows, int64_t cols, const void *x, int64_t ld, void *y, int acc);
     /* 1 if all are finite */

@@ -2,6 +2,9 @@
  * gradients written by hand, and wrong use. */
 #include "config.h"
 
+#include <stdlib.h>
+
+#include "autograd/op.h"
 #include "tests/values.h"
 
 static et_tensor *counting(int ndim, const int64_t *shape)
@@ -145,6 +148,71 @@ START_TEST(gathers_and_scatters)
     HOLDS(et_index_select(x, -1, INTS((1), 1)), (3, 1), 1, 3, 5);
     FAILS(et_index_select(x, 0, INTS((1, 1), 0)), ET_ESHAPE, "expected one dimension");
     FAILS(et_index_select(x, 1, INTS((1), 2)), ET_EINVAL, "outside");
+}
+END_TEST
+
+/* As gather's and scatter_add's formulas say, element by element. */
+static void check_gather(const et_tensor *x, int dim, const et_tensor *index, const et_tensor *y,
+                         const et_tensor *gy, const et_tensor *gx)
+{
+    double *sums = calloc((size_t)x->numel + 1, sizeof *sums);
+    et_tensor *g = et_reshape(et_detach((et_tensor *)gx), 1, &x->numel);
+
+    for (int64_t i = 0; i < index->numel; i++) {
+        int64_t at[ET_MAX_DIMS], from[ET_MAX_DIMS], rest = i, flat = 0;
+        for (int d = x->ndim - 1; d >= 0; d--) {
+            from[d] = at[d] = rest % index->shape[d];
+            rest /= index->shape[d];
+        }
+        from[dim] = (int64_t)et_get(index, at);
+        for (int d = 0; d < x->ndim; d++)
+            flat = flat * x->shape[d] + from[d];
+        ck_assert(et_get(y, at) == et_get(x, from));
+        sums[flat] += et_get(gy, at);
+    }
+    for (int64_t i = 0; i < x->numel; i++)
+        ck_assert(et_get(g, &i) == sums[i]);
+    free(sums);
+}
+
+/* Every dimension of some shapes, by indices of their own and by the same for all that is behind; sizes
+ * around those of vectors, cut as usual and finely. Whole numbers: sums are exact. */
+START_TEST(gathers_by_definition)
+{
+    static const int64_t shapes[][3] = {{5, 3, 17}, {2, 9, 1}, {1, 4, 33}, {40, 2, 64}, {3, 1, 2},
+                                        {4, 9, 70}};
+    const int64_t *shape = shapes[_i / 3];
+    const int dim = _i % 3;
+    et_rng rng = et_rng_make(5, 0);
+
+    for (int kind = 0; kind < 6; kind++) {
+        values_real = values_reals[kind % 2];
+        const int64_t count = kind < 4 ? shape[dim] + kind : 1;
+        int64_t wide[3] = {shape[0], shape[1], shape[2]}, cut[3];
+        et_tensor *x = TRAIN(COUNTING((shape[0], shape[1], shape[2]))), *index, *y, *gy, *more;
+        et_set_cutting(kind == 2 || kind > 3 ? ET_CUT_FINE : ET_CUT_USUAL);
+        wide[dim] = count;
+        for (int d = 0; d < 3; d++)
+            cut[d] = kind == 3 && d != dim ? (wide[d] + 1) / 2 : wide[d];
+        index = kind < 4 ? et_empty(ET_I32, 3, cut) : et_empty(ET_I32, 1, &count);
+        int32_t *id = et_data_mut(index);
+        for (int64_t i = 0; i < index->numel; i++)
+            id[i] = (int32_t)et_rng_below(&rng, shape[dim]);
+        y = kind < 4 ? et_gather(x, dim, index) : et_index_select(x, dim, index);
+        ck_assert_msg(y != NULL, "%s", et_error_message());
+        if (kind >= 4)
+            index = et_index_along(index, dim, 3, wide);
+        gy = counting(3, y->shape);
+        more = TRAIN(et_zeros(values_real, 3, y->shape));
+        WORKS(et_backward_from(y, gy, 0));
+        check_gather(x, dim, index, y, gy, et_grad_of(x));
+        /* the other way about: scatter_add's sums, and its gradient */
+        et_tensor *sum = et_scatter_add(et_zeros(values_real, 3, shape), dim, index, et_add(gy, more));
+        check_gather(x, dim, index, y, gy, sum);
+        WORKS(et_backward_from(sum, x, 0));
+        check_gather(x, dim, index, et_grad_of(more), gy, et_grad_of(x));
+    }
+    et_set_cutting(ET_CUT_USUAL);
 }
 END_TEST
 
@@ -437,6 +505,7 @@ int main(void)
     tcase_add_loop_test(tc, splits_and_chunks, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, joins, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, gathers_and_scatters, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, gathers_by_definition, 0, 18);
     tcase_add_loop_test(tc, embeddings, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, masks, 0, VALUES_N_REALS);
     tcase_add_test(tc, casts);

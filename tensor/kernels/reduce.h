@@ -149,6 +149,18 @@ V_INLINE vr col_tree(int64_t rows, const real *x, int64_t ld, int k, int full)
 #undef ROW
 }
 
+static void range(int64_t n, const int32_t *x, int32_t *least, int32_t *most)
+{
+    int32_t lo = 0, hi = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        lo = x[i] < lo ? x[i] : lo;
+        hi = x[i] > hi ? x[i] : hi;
+    }
+    *least = lo;
+    *most = hi;
+}
+
 static void col_sum(int64_t rows, int64_t cols, const void *vx, int64_t ld, void *vy, int acc)
 {
     const real *x = vx;

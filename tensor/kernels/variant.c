@@ -56,7 +56,7 @@ const et_kernels V_TABLE = {
     .to_bf16 = to_bf16, .from_bf16 = from_bf16, .round_bf16 = round_bf16,
 #endif
 
-    .sum = sum, .sum_sq = sum_sq, .dot = dot, .max = maximum, .min = minimum, .argmax = argmax,
+    .sum = sum, .sum_sq = sum_sq, .dot = dot, .max = maximum, .min = minimum, .argmax = argmax, .range = range,
     .col_sum = col_sum, .all_finite = all_finite,
 
     .softmax = softmax, .softmax_bwd = softmax_bwd, .log_softmax = log_softmax,
