@@ -88,8 +88,27 @@ static int64_t patch_at(const et_vit *m, int64_t t, int64_t f)
     return row * m->cols + col;
 }
 
+/* Prints which part of the input a patch covers: seconds or frames, and bins. */
+static void print_part(FILE *out, vit_kind kind, const et_vit *m, int64_t patch)
+{
+    const et_vit_config *c = &m->config;
+    const double seconds = vit_frame_seconds(kind);
+    const double row = (double)(patch / m->cols * c->step_h) / (double)c->height,
+                 col = (double)(patch % m->cols * c->step_w) / (double)c->width,
+                 high = (double)c->patch_h / (double)c->height, wide = (double)c->patch_w / (double)c->width,
+                 T = (double)c->frames, F = (double)c->bins;
+    const double t = T * (c->transpose ? col : row), f = F * (c->transpose ? row : col);
+    const double t_end = t + T * (c->transpose ? wide : high), f_end = f + F * (c->transpose ? high : wide);
+
+    if (seconds > 0)
+        fprintf(out, "%.2f to %.2f s", t * seconds, t_end * seconds);
+    else
+        fprintf(out, "frames %.0f to %.0f", t, t_end);
+    fprintf(out, ", %s %.0f to %.0f", kind == VIT_SPECTROGRAM ? "mel bands" : "bins", f, f_end);
+}
+
 static void print_item(FILE *out, const char *name, const et_dataset *ds, const genre_verdict *v, int64_t i,
-                       int32_t truth, const et_vit *m, const float *weight)
+                       int32_t truth, vit_kind kind, const et_vit *m, const float *weight)
 {
     int64_t strongest[STRONGEST];
     int n = genre_strongest(weight, m->rows * m->cols, STRONGEST, strongest);
@@ -100,10 +119,12 @@ static void print_item(FILE *out, const char *name, const et_dataset *ds, const 
     fprintf(out, " (%.0f %%), truly ", 100 * (double)v->probabilities[i * v->classes + v->predicted[i]]);
     et_text_print(out, ds->classes.items[truth], 0);
     fputs("\n  strongest patches by attention rollout\n", out);
-    for (int k = 0; k < n; k++)
-        fprintf(out, "    %d. row %lld, column %lld  weight %.3f\n", k + 1,
-                (long long)(strongest[k] / m->cols), (long long)(strongest[k] % m->cols),
-                (double)weight[strongest[k]]);
+    for (int k = 0; k < n; k++) {
+        fprintf(out, "    %d. row %lld, column %lld (", k + 1, (long long)(strongest[k] / m->cols),
+                (long long)(strongest[k] % m->cols));
+        print_part(out, kind, m, strongest[k]);
+        fprintf(out, ")  weight %.3f\n", (double)weight[strongest[k]]);
+    }
 }
 
 et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds,
@@ -155,7 +176,7 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
             }
         }
         if (!status && view == 1 && out)
-            print_item(out, name, ds, v, i, truth, vit, weight);
+            print_item(out, name, ds, v, i, truth, kind, vit, weight);
         et_series line = {.name = "mean weight", .n = T, .x = curve, .y = curve + T};
         et_heatmap map = {.what = what[view], .x_label = vit_frame_seconds(kind) > 0 ? "time (s)" : "frame",
                           .y_label = kind == VIT_SPECTROGRAM ? "mel band" : "bin", .value_label = "level",

@@ -15,7 +15,14 @@ expect "evaluates" run eval --out learned
 expect "accuracy on fresh data" learned "$(figure learned test accuracy)" 0.98
 expect "a report" grep -q "Attention over spectrograms" learned/report.html
 expect "explains" run explain --out learned --count 2
-expect "strongest patches" says '^    5\. row [0-3], column [0-3]  weight 0\.'
+# where ROW COLUMN: the strongest patches of two items are 8 frames by 4 bins, at 8 times the field ROW and 4 times COLUMN
+where()
+{
+    tr -d '(),' < output | awk -v r="$1" -v c="$2" '$2 == "row" { n++; good += $6 == "frames" && $7 == 8 * $r &&
+        $9 == $7 + 8 && $10 == "bins" && $11 == 4 * $c && $13 == $11 + 4 } END { exit !(n == 10 && good == n) }'
+}
+expect "strongest patches" says '^    5\. row [0-3], column [0-3] \(frames [0-9]+ to [0-9]+, bins [0-9]+ to [0-9]+\)  weight 0\.'
+expect "where they are" where 3 5
 expect "pictures" test -s learned/explain.html
 expect "which line up" test "$(grep -o 'pixelated" x="[0-9.]*" y="[0-9.]*" width="[0-9.]*"' learned/explain.html | sort -u | wc -l)" -eq 1
 
@@ -130,6 +137,10 @@ expect "eval of the one" run eval --out older --data ten
 expect "and of the other" run eval --out whole --data ten
 expect "the same loss" test "$(figure older all loss)" = "$(figure whole all loss)"
 
+expect "time along columns" run train --task waves --out turned --epochs 1 --transpose
+expect "explains them" run explain --out turned --count 2
+expect "where the patches are then" where 5 3
+
 # Recordings: a folder for each genre; what cannot be used is counted and left out.
 maker=${MUSIC_DATA:-$(dirname "$program")/music-data}
 "$maker" make-corpus tree --songs 5 --clips 1 > "$dir/output" 2>&1 || failed "a corpus to learn from"
@@ -163,7 +174,7 @@ mkdir temporary
 echo "no sound" > tree2/blues/slow.mp3
 stopped_reading temporary eval --out audio --data tree2
 expect "explains recordings" run explain --out audio --data tree --count 1
-expect "a patch" says '^    1\. row [0-3], column [0-3]  weight 0\.'
+expect "a patch" says '^    1\. row [0-3], column [0-3] \([0-9.]+ to [0-9.]+ s, bins [0-9]+ to [0-9]+\)  weight 0\.'
 # shellcheck disable=SC2086
 expect "the training part's means and deviations, epochs by accuracy" run train --data tree --cache features --out bins --epochs 2 \
     --fold 1 --standardize training --keep accuracy $audio
