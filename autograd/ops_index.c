@@ -494,7 +494,8 @@ static et_status embedding_walk(walk *w, et_node *n)
 
     *w = (walk){.id = et_contig(n, ids), .ids = ids->numel, .lines = 1, .blocks = 1, .count = ids->numel,
                 .run = table->shape[1], .id_step = 1, .x_step = table->shape[1],
-                .padding = ET_ATTR(n, index_attr)->padding, .k = et_k(n), .size = et_dtype_size(table->dtype)};
+                .padding = ET_ATTR(n, index_attr)->padding, .k = et_k(n),
+                .size = et_dtype_size(table->dtype)};
     return w->id ? ET_OK : et_error_status();
 }
 

@@ -1,12 +1,13 @@
 /* Choosing by a mask, converting, and sorting. */
 #include "config.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
+#include "tensor/order.h"
 
 /* --- where ------------------------------------------------------------------------------------ */
 
@@ -177,91 +178,140 @@ et_tensor *(et_cast)(et_tensor *x, et_dtype dtype)
 typedef struct {
     int dim;
     bool descending;
+    int64_t most; /* elements of the result along dim; -1: all */
 } sort_attr;
 
 static et_status sort_shape(et_node *n)
 {
     sort_attr *a = n->attr;
+    const et_tensor *x = n->in[0];
+    int64_t shape[ET_MAX_DIMS];
 
-    if (et_op_dim(n, n->in[0]->ndim, a->dim, &a->dim))
+    if (et_op_dim(n, x->ndim, a->dim, &a->dim))
         return ET_EINVAL;
-    et_status status = et_out_like(n, 0, 0);
-    return status ? status : et_out(n, 1, ET_I32, n->in[0]->ndim, n->in[0]->shape);
+    memcpy(shape, x->shape, sizeof shape);
+    if (a->most < 0)
+        a->most = shape[a->dim];
+    shape[a->dim] = a->most;
+    et_status status = et_out(n, 0, x->dtype, x->ndim, shape);
+    return status ? status : et_out(n, 1, ET_I32, x->ndim, shape);
 }
 
-/* True if a comes strictly before b; a NaN counts as the largest number. */
-static bool before(double a, double b, bool descending)
+/* Rows of `size` elements, `inner` apart, of which `most` come to y. */
+typedef struct sort_job {
+    sort_attr a;
+    et_dtype dtype;
+    int64_t size, inner, rows, grain;
+    size_t bytes; /* of scratch memory for one piece */
+    const char *x;
+    char *y, *scratch;
+    int32_t *at;           /* forward writes */
+    const int32_t *places; /* and backward reads */
+    int acc;
+} sort_job;
+
+static sort_job sort_start(et_node *n)
 {
-    if (isnan(a) || isnan(b))
-        return descending ? isnan(a) && !isnan(b) : !isnan(a) && isnan(b);
-    return descending ? a > b : a < b;
+    const et_tensor *x = n->in[0];
+    sort_job j = {.a = *ET_ATTR(n, sort_attr), .dtype = x->dtype, .inner = 1};
+
+    j.size = x->shape[j.a.dim];
+    for (int d = j.a.dim + 1; d < x->ndim; d++)
+        j.inner *= x->shape[d];
+    j.rows = j.size ? x->numel / j.size : 0;
+    return j;
 }
 
-/* Merge sort of n numbers' places, stable. tmp has room for n. */
-static void merge_sort(const double *v, int32_t *at, int32_t *tmp, int64_t n, bool descending)
+/* Where the first element of row l is among rows of `size`. */
+static int64_t sort_row(const sort_job *j, int64_t l, int64_t size)
 {
-    for (int64_t run = 1; run < n; run *= 2) {
-        for (int64_t lo = 0; lo < n; lo += 2 * run) {
-            int64_t mid = lo + run < n ? lo + run : n, hi = lo + 2 * run < n ? lo + 2 * run : n;
-            int64_t i = lo, j = mid;
-            for (int64_t k = lo; k < hi; k++)
-                tmp[k] = j < hi && (i >= mid || before(v[at[j]], v[at[i]], descending)) ? at[j++] : at[i++];
-        }
-        memcpy(at, tmp, (size_t)n * sizeof *at);
+    return l / j->inner * size * j->inner + l % j->inner;
+}
+
+#define SORT_ROW(type) \
+    for (int64_t i = 0; i < most; i++) { \
+        ((type *)j->y)[to + i * j->inner] = ((const type *)j->x)[from + at[i] * j->inner]; \
+        j->at[to + i * j->inner] = at[i]; \
+    }
+
+static void sort_piece(int64_t lo, int64_t hi, void *user)
+{
+    const sort_job *j = user;
+    const int64_t most = j->a.most;
+    const size_t size = et_dtype_size(j->dtype);
+    void *scratch = j->scratch + (size_t)(lo / j->grain) * j->bytes;
+
+    for (int64_t l = lo; l < hi; l++) {
+        const int64_t from = sort_row(j, l, j->size), to = sort_row(j, l, most);
+        const int32_t *at = et_order(j->dtype, j->size, j->x + (size_t)from * size, j->inner, j->a.descending,
+                                     most, scratch);
+        if (j->dtype == ET_F32)
+            SORT_ROW(float)
+        else
+            SORT_ROW(double)
     }
 }
 
 static et_status sort_fwd(et_node *n)
 {
-    const sort_attr *a = ET_ATTR(n, sort_attr);
-    const et_tensor *x = n->in[0];
-    int64_t size = x->shape[a->dim], inner = 1;
+    sort_job j = sort_start(n);
 
-    for (int d = a->dim + 1; d < x->ndim; d++)
-        inner *= x->shape[d];
-    const void *px = et_contig(n, x);
-    double *v = et_scratch(n, (size_t)size * sizeof *v + 1);
-    int32_t *at = et_scratch(n, (size_t)size * sizeof *at + 1),
-            *tmp = et_scratch(n, (size_t)size * sizeof *tmp + 1);
-    void *y = et_out_data(n, 0);
-    int32_t *index = et_out_data(n, 1);
-    if (!px || !v || !at || !tmp || !y || !index)
+    /* A piece for each thread, so that there are few with scratch memory; results do not depend on them. */
+    j.grain = j.rows ? ceil_div(j.rows, et_threads_for(64.0 * (double)n->in[0]->numel)) : 1;
+    j.bytes = (et_order_bytes(j.size) + 63) / 64 * 64;
+    j.x = et_contig(n, n->in[0]);
+    j.scratch = et_scratch(n, j.bytes * (size_t)ceil_div(j.rows, j.grain) + 1);
+    j.y = et_out_data(n, 0);
+    j.at = et_out_data(n, 1);
+    if (!j.x || !j.scratch || !j.y || !j.at)
         return et_error_status();
-    for (int64_t l = 0; size && l < x->numel / size; l++) {
-        int64_t base = l / inner * size * inner + l % inner;
-        for (int64_t i = 0; i < size; i++) {
-            v[i] = et_real_at(x, px, base + i * inner);
-            at[i] = (int32_t)i;
-        }
-        merge_sort(v, at, tmp, size, a->descending);
-        for (int64_t i = 0; i < size; i++) {
-            int64_t p = base + i * inner;
-            index[p] = at[i];
-            et_set_real(x, y, p, v[at[i]]);
-        }
-    }
+    et_parallel_for(j.rows, j.grain, sort_piece, &j);
     return ET_OK;
+}
+
+/* x is the gradient of the result, y that of the operand. */
+#define SORT_ROW_BWD(type) \
+    { \
+        const type *gy = (const type *)j->x + from; \
+        type *gx = (type *)j->y + to; \
+        for (int64_t i = 0; i < most; i++) { \
+            type *g = gx + at[i * j->inner] * j->inner; \
+            *g = add ? *g + gy[i * j->inner] : gy[i * j->inner]; \
+        } \
+    }
+
+static void sort_bwd_piece(int64_t lo, int64_t hi, void *user)
+{
+    const sort_job *j = user;
+    const int64_t most = j->a.most;
+    const bool add = j->acc;
+
+    for (int64_t l = lo; l < hi; l++) {
+        const int64_t from = sort_row(j, l, most), to = sort_row(j, l, j->size);
+        const int32_t *at = j->places + from;
+        if (j->dtype == ET_F32)
+            SORT_ROW_BWD(float)
+        else
+            SORT_ROW_BWD(double)
+    }
 }
 
 static et_status sort_bwd(et_node *n)
 {
-    const sort_attr *a = ET_ATTR(n, sort_attr);
-    const et_tensor *x = n->in[0];
-    int64_t size = x->shape[a->dim], inner = 1;
-    const void *gy = et_gy_data(n, 0);
+    sort_job j = sort_start(n);
 
-    for (int d = a->dim + 1; d < x->ndim; d++)
-        inner *= x->shape[d];
-    if (!gy)
+    if (!et_gy(n, 0))
         return ET_OK;
-    const int32_t *at = et_data(n->out[1]);
-    void *gx = et_gx_add(n, 0);
-    if (!at || !gx)
+    j.x = et_gy_data(n, 0);
+    j.places = et_data(n->out[1]);
+    j.y = et_gx(n, 0, &j.acc);
+    if (!j.x || !j.places || !j.y)
         return et_error_status();
-    for (int64_t i = 0; i < x->numel; i++) {
-        int64_t p = i / (size * inner) * size * inner + at[i] * inner + i % inner;
-        et_add_real(x, gx, p, et_real_at(x, gy, i));
+    if (!j.acc && j.a.most < j.size) { /* else every element is written */
+        et_k(n)->fill(n->in[0]->numel, 0, j.y);
+        j.acc = 1;
     }
+    et_parallel_for(j.rows, et_row_grain(j.rows, j.a.most), sort_bwd_piece, &j);
     return ET_OK;
 }
 
@@ -280,6 +330,7 @@ ET_CALL(sort_last, et_sort(in[0], -1, false, NULL))
 ET_CALL(sort_first, et_sort(in[0], 0, true, NULL))
 ET_CALL(sort_middle, et_sort(in[0], 1, false, NULL))
 ET_CALL(topk_call, et_topk(in[0], 3, -1, NULL))
+ET_CALL(topk_first, et_topk(in[0], 2, 0, NULL))
 ET_CALL(argsort_call, et_argsort(in[0], -1, false))
 ET_CALL(argmax_call, et_argmax(in[0], -1, false))
 static const et_sample sort_samples[] = {
@@ -290,6 +341,7 @@ static const et_sample sort_samples[] = {
 };
 static const et_sample topk_samples[] = {
     {.name = "three of seven", .n_in = 1, .in = {{2, {3, 7}, -1, 1, ET_ARG_DISTINCT}}, .call = topk_call},
+    {.name = "first", .n_in = 1, .in = {{2, {9, 2}, -1, 1, ET_ARG_DISTINCT}}, .call = topk_first},
 };
 static const et_sample argsort_samples[] = {
     {.name = "last", .n_in = 1, .in = {{2, {3, 7}}}, .call = argsort_call},
@@ -308,36 +360,36 @@ const et_op et_op_argsort = {.name = "argsort", .args = "r", .n_out = 1, .flags 
 const et_op et_op_argmax = {.name = "argmax", .args = "r", .n_out = 1, .flags = ET_OP_NODIFF,
                             ET_SAMPLES(argmax_samples)};
 
-/** x sorted along dim: stable, a NaN counts as the largest number. indices (or NULL)
- *  receives where each element was, int32. */
-et_tensor *(et_sort)(et_tensor *x, int dim, bool descending, et_tensor **indices)
+static et_tensor *sorted(et_tensor *x, int dim, bool descending, int64_t most, et_tensor **indices)
 {
+    const sort_attr a = {dim, descending, most};
     et_tensor *out[2] = {NULL};
 
-    if (et_apply(&et_op_sort, 1, (et_tensor *const[]){x}, &(sort_attr){dim, descending}, sizeof(sort_attr),
-                 out))
+    if (et_apply(&et_op_sort, 1, (et_tensor *const[]){x}, &a, sizeof a, out))
         return NULL;
     if (indices)
         *indices = out[1];
     return out[0];
 }
 
+/** x sorted along dim: stable, a NaN counts as the largest number. indices (or NULL)
+ *  receives where each element was, int32. */
+et_tensor *(et_sort)(et_tensor *x, int dim, bool descending, et_tensor **indices)
+{
+    return sorted(x, dim, descending, -1, indices);
+}
+
 /** The k largest elements along dim, the largest first, as et_sort.
  *  EINVAL unless 1 <= k <= size. */
 et_tensor *(et_topk)(et_tensor *x, int64_t k, int dim, et_tensor **indices)
 {
-    et_tensor *at = NULL;
-    et_tensor *y = et_sort(x, dim, true, &at);
+    const int64_t size = x ? et_size(x, dim) : k;
 
-    if (!y)
-        return NULL;
-    if (k < 1 || k > et_size(x, dim)) {
+    if (size >= 0 && (k < 1 || k > size)) {
         et_raise_here(ET_EINVAL, "topk: %lld of dimension %d of %s", (long long)k, dim, et_shape_str(x));
         return NULL;
     }
-    if (indices)
-        *indices = et_slice(at, dim, 0, k, 1);
-    return et_slice(y, dim, 0, k, 1);
+    return sorted(x, dim, true, k, indices);
 }
 
 /** int32: where the elements of x come to stand in order along dim, as et_sort. */

@@ -45,6 +45,8 @@ libetude_la_SOURCES += \
 	tensor/number.h \
 	tensor/os.c \
 	tensor/os.h \
+	tensor/order.c \
+	tensor/order.h \
 	tensor/parallel.c \
 	tensor/pool.c \
 	tensor/print.c \

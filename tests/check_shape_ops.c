@@ -328,6 +328,78 @@ START_TEST(orders)
 }
 END_TEST
 
+/* -1, 0 or 1: how a and b stand in ascending order; a NaN is the largest number. */
+static int compare(double a, double b)
+{
+    return isnan(a) || isnan(b) ? !!isnan(a) - !!isnan(b) : (a > b) - (a < b);
+}
+
+/* Of any number of elements, some of them equal, along each of three dimensions: every place once, in order
+ * and those that are equal by their places; topk as the beginning of the whole; and gradients. */
+START_TEST(orders_by_definition)
+{
+    static const int sizes[] = {1, 2, 15, 16, 17, 47, 48, 49, 50, 255, 300};
+    static const double special[] = {0.0, -0.0, 1, -1, INFINITY, -INFINITY, NAN, 1e-40, -1e-40, 3e38};
+    const int n = sizes[_i / 2], half = n / 2, quarter = n / 4;
+    const int tops[] = {1, n, half ? half : 1, quarter ? quarter : 1, n < 10 ? 1 : n / 10};
+    et_rng rng = et_rng_make(6, 0);
+
+    values_real = values_reals[_i % 2];
+    for (int kind = 0; kind < 6; kind++) {
+        const int dim = kind % 3;
+        const bool down = kind >= 3;
+        int64_t shape[3] = {2, 1, 2}, at[3];
+        shape[dim] = n;
+        et_tensor *x = TRAIN(et_empty(values_real, 3, shape)), *k, *y, *z, *kz;
+        et_tensor *flat = et_view(x, ET_SHAPE(-1));
+        for (int64_t i = 0; i < x->numel; i++)
+            et_set(flat, &i, i % 5 ? et_rng_normal(&rng) : special[et_rng_below(&rng, 10)]);
+        y = et_sort(x, dim, down, &k);
+        ck_assert_msg(y != NULL, "%s", et_error_message());
+        et_tensor *gy = counting(3, y->shape);
+        WORKS(et_backward_from(y, gy, 0));
+        for (int row = 0; row < (dim == 1 ? 4 : 2); row++) {
+            double last = 0, v;
+            int64_t place, before = -1;
+            char seen[300] = {0};
+            for (int d = 0; d < 3; d++)
+                at[d] = d == dim ? 0 : d == 2 || (dim == 2 && d == 0) ? row % 2 : row / 2;
+            for (int i = 0; i < n; i++, last = v, before = place) {
+                int64_t from[3] = {at[0], at[1], at[2]};
+                at[dim] = i;
+                v = et_get(y, at);
+                from[dim] = place = (int64_t)et_get(k, at);
+                const double here = et_get(x, from);
+                ck_assert(place >= 0 && place < n && !seen[place]++);
+                ck_assert(compare(here, v) == 0 && !signbit(here) == !signbit(v));
+                const int order = i ? (down ? compare(v, last) : compare(last, v)) : -1;
+                ck_assert(order < 0 || (order == 0 && before < place));
+                ck_assert(et_get(et_grad_of(x), from) == et_get(gy, at));
+            }
+        }
+        for (int t = 0; down && t < 5; t++) {
+            et_zero_grad_of(x);
+            y = et_sort(et_detach(x), dim, true, &k);
+            z = et_topk(x, tops[t], dim, &kz);
+            ck_assert_msg(z != NULL, "%s", et_error_message());
+            ck_assert_int_eq(z->shape[dim], tops[t]);
+            WORKS(et_backward_from(z, et_slice(gy, dim, 0, tops[t], 1), ET_RETAIN_GRAPH));
+            WORKS(et_backward_from(z, et_slice(gy, dim, 0, tops[t], 1), 0));
+            for (int64_t i = 0; i < y->numel; i++) {
+                int64_t rest = i, from[3];
+                for (int d = 2; d >= 0; rest /= shape[d--])
+                    from[d] = at[d] = rest % shape[d];
+                from[dim] = (int64_t)et_get(k, at);
+                const bool in = at[dim] < tops[t];
+                ck_assert(!in || et_get(kz, at) == et_get(k, at));
+                ck_assert(!in || compare(et_get(z, at), et_get(y, at)) == 0);
+                ck_assert(et_get(et_grad_of(x), from) == (in ? 2 * et_get(gy, at) : 0));
+            }
+        }
+    }
+}
+END_TEST
+
 START_TEST(movements)
 {
     values_real = values_reals[_i];
@@ -510,6 +582,7 @@ int main(void)
     tcase_add_loop_test(tc, masks, 0, VALUES_N_REALS);
     tcase_add_test(tc, casts);
     tcase_add_loop_test(tc, orders, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, orders_by_definition, 0, 22);
     tcase_add_loop_test(tc, movements, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, pads, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, positions, 0, VALUES_N_REALS);
