@@ -36,15 +36,18 @@ typedef struct {
 static void binary_piece(int64_t lo, int64_t hi, void *user)
 {
     const binary_job *j = user;
-    int last = j->it.ndim - 1;
+    const int last = j->it.ndim - 1, sa = j->it.strides[1][last] != 0, sb = j->it.strides[2][last] != 0;
+    et_iter_row row = et_iter_seek(&j->it, lo / j->per_row);
 
-    for (int64_t i = lo; i < hi; i++) {
-        int64_t row = i / j->per_row, from = i % j->per_row * j->piece;
-        int64_t n = j->it.n - from < j->piece ? j->it.n - from : j->piece;
-        int sa = j->it.strides[1][last] != 0, sb = j->it.strides[2][last] != 0;
-        j->f(n, j->a + (size_t)(et_iter_offset(&j->it, 1, row) + sa * from) * j->size, sa,
-             j->b + (size_t)(et_iter_offset(&j->it, 2, row) + sb * from) * j->size, sb,
-             j->y + (size_t)(et_iter_offset(&j->it, 0, row) + from) * j->size);
+    for (int64_t i = lo, from = lo % j->per_row * j->piece; i < hi; i++) {
+        const int64_t n = min64(j->piece, j->it.n - from);
+        j->f(n, j->a + (size_t)(row.at[1] + sa * from) * j->size, sa,
+             j->b + (size_t)(row.at[2] + sb * from) * j->size, sb,
+             j->y + (size_t)(row.at[0] + from) * j->size);
+        if ((from += n) == j->it.n) {
+            from = 0;
+            et_iter_next(&j->it, &row);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/ints.h"
 
 /* --- sum and mean -------------------------------------------------------------------------- */
 
@@ -197,34 +198,30 @@ static et_status extremum_shape(et_node *n)
 }
 
 typedef struct {
-    const void *x;
-    void *y;
+    const et_kernels *k;
+    const char *x;
+    char *y;
     int32_t *at;
     int64_t size, inner; /* of the dimension; elements after it */
-    bool min, wide;
+    size_t es;
+    bool min;
 } extremum_job;
 
-/* Index: (outer, inner). */
+/* Index: (outer, inner), as the result. */
 static void extremum_piece(int64_t lo, int64_t hi, void *user)
 {
     const extremum_job *j = user;
 
-    for (int64_t i = lo; i < hi; i++) {
-        int64_t base = i / j->inner * j->size * j->inner + i % j->inner, best = 0;
-        double top = 0;
-        for (int64_t k = 0; k < j->size; k++) {
-            int64_t p = base + k * j->inner;
-            double v = j->wide ? ((const double *)j->x)[p] : (double)((const float *)j->x)[p];
-            if (k == 0 || (!isnan(top) && (isnan(v) || (j->min ? v < top : v > top)))) {
-                top = v;
-                best = k;
-            }
-        }
-        j->at[i] = (int32_t)best;
-        if (j->wide)
-            ((double *)j->y)[i] = top;
+    for (int64_t i = lo, n; i < hi; i += n) {
+        const int64_t outer = i / j->inner, in = i % j->inner;
+        const char *x = j->x + (size_t)(outer * j->size * j->inner + in) * j->es;
+        n = min64(hi - i, j->inner - in);
+        if (j->inner == 1)
+            j->at[i] = (int32_t)j->k->extremum(j->size, x, j->min);
         else
-            ((float *)j->y)[i] = (float)top;
+            j->k->col_extremum(j->size, n, x, j->inner, j->min, j->at + i);
+        for (int64_t c = 0; c < n; c++)
+            memcpy(j->y + (size_t)(i + c) * j->es, x + (size_t)(j->at[i + c] * j->inner + c) * j->es, j->es);
     }
 }
 
@@ -241,7 +238,7 @@ static et_status extremum_fwd(et_node *n)
 {
     const extremum_attr *a = ET_ATTR(n, extremum_attr);
     const et_tensor *x = n->in[0];
-    extremum_job j = {.min = a->min, .wide = x->dtype == ET_F64, .size = x->shape[a->dim]};
+    extremum_job j = {.k = et_k(n), .min = a->min, .es = et_dtype_size(x->dtype), .size = x->shape[a->dim]};
 
     j.inner = inner_of(x, a->dim);
     j.x = et_contig(n, x);

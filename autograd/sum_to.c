@@ -9,13 +9,14 @@
 #include "tensor/pool.h"
 
 typedef struct {
-    et_iter it; /* dst (stride 0 where summed), src */
+    et_iter it;    /* dst (stride 0 where summed), src; a row is the last dimension, or the last two */
+    et_iter kept;  /* what is around the rows: dimensions that dst has, */
+    et_iter added; /* and those that it has not; as many of src's rows go to one place of dst */
     const et_kernels *k;
     char *dst;
     const char *src;
     size_t size;
     int acc;
-    int64_t run; /* rows that go to one place of dst */
 } sum_job;
 
 static void put(const sum_job *j, int64_t at, double v)
@@ -26,86 +27,129 @@ static void put(const sum_job *j, int64_t at, double v)
         ((float *)j->dst)[at] = (float)(v + (j->acc ? (double)((float *)j->dst)[at] : 0));
 }
 
-/* Each row has one sum. */
+/* The dimensions before `n` parted in those that dst has and those that are summed; both walks have a last
+ * dimension of one element, so that their rows are all there is. */
+static void part_dims(sum_job *j, int n)
+{
+    j->kept = j->added = (et_iter){.n_ops = 2, .n = 1, .rows = 1};
+    for (int d = 0; d < n; d++) {
+        et_iter *of = j->it.strides[0][d] ? &j->kept : &j->added;
+        of->shape[of->ndim] = j->it.shape[d];
+        of->strides[0][of->ndim] = j->it.strides[0][d];
+        of->strides[1][of->ndim++] = j->it.strides[1][d];
+        of->rows *= j->it.shape[d];
+    }
+    j->kept.shape[j->kept.ndim++] = 1;
+    j->added.shape[j->added.ndim++] = 1;
+}
+
+/* --- the last dimension is summed --- */
+
+/* Index: the place in dst. */
 static void sum_rows(int64_t lo, int64_t hi, void *user)
 {
+    enum { SOME = 64 };
     const sum_job *j = user;
+    const int d = j->kept.ndim > 1 ? j->kept.ndim - 2 : 0; /* places along it lie evenly apart */
+    double sum[SOME], more[SOME];
 
-    for (int64_t r = lo; r < hi; r++)
-        put(j, et_iter_offset(&j->it, 0, r),
-            j->k->sum(j->it.n, j->src + (size_t)et_iter_offset(&j->it, 1, r) * j->size));
+    for (int64_t r = lo, n; r < hi; r += n) {
+        const et_iter_row to = et_iter_seek(&j->kept, r);
+        const char *src = j->src + (size_t)to.at[1] * j->size;
+        et_iter_row from = et_iter_seek(&j->added, 0);
+        n = min64(min64(SOME, hi - r), j->kept.shape[d] - to.index[d]);
+        for (int64_t q = 0; q < j->added.rows; q++, et_iter_next(&j->added, &from)) {
+            j->k->row_sums(n, j->it.n, src + (size_t)from.at[1] * j->size, j->kept.strides[1][d],
+                           q ? more : sum);
+            for (int64_t i = 0; q && i < n; i++)
+                sum[i] += more[i];
+        }
+        for (int64_t i = 0; i < n; i++)
+            put(j, to.at[0] + i * j->kept.strides[0][d], sum[i]);
+    }
 }
 
-/* `run` rows after each other add up to one row of dst. Index: the row of dst. */
-static void sum_columns(int64_t lo, int64_t hi, void *user)
-{
-    const sum_job *j = user;
-    int d = j->it.ndim - 2;
-
-    for (int64_t r = lo; r < hi; r++)
-        j->k->col_sum(j->run, j->it.n, j->src + (size_t)et_iter_offset(&j->it, 1, r * j->run) * j->size,
-                      j->it.strides[1][d], j->dst + (size_t)et_iter_offset(&j->it, 0, r * j->run) * j->size,
-                      j->acc);
-}
+/* --- the last dimension stays --- */
 
 enum { SHARDS = 16 };
 
+/* How rows of src become one of dst. */
 typedef struct {
     const sum_job *j;
     char *part;
-    int64_t shard; /* rows of one */
-} shard_job;
+    int64_t run, ld;       /* rows of src after each other, elements from one to the next; */
+    int64_t shards, shard; /* how they are cut */
+} part_job;
 
-static void sum_shard(int64_t lo, int64_t hi, void *user)
+/* Index: (row of dst, what is summed around the rows, shard). */
+static void sum_parts(int64_t lo, int64_t hi, void *user)
 {
-    const shard_job *s = user;
-    const sum_job *j = s->j;
+    const part_job *p = user;
+    const sum_job *j = p->j;
 
     for (int64_t i = lo; i < hi; i++) {
-        int64_t from = i * s->shard, to = from + s->shard < j->run ? from + s->shard : j->run;
-        j->k->col_sum(to - from, j->it.n, j->src + (size_t)(from * j->it.strides[1][0]) * j->size,
-                      j->it.strides[1][0], s->part + (size_t)(i * j->it.n) * j->size, 0);
+        const int64_t shard = i % p->shards * p->shard, around = i / p->shards;
+        const et_iter_row to = et_iter_seek(&j->kept, around / j->added.rows),
+                          from = et_iter_seek(&j->added, around % j->added.rows);
+        j->k->col_sum(min64(p->shard, p->run - shard), j->it.n,
+                      j->src + (size_t)(to.at[1] + from.at[1] + shard * p->ld) * j->size, p->ld,
+                      p->part + (size_t)(i * j->it.n) * j->size, 0);
     }
 }
 
-/* Many rows to one: in a fixed number of shards, added in their order. */
-static et_status sum_to_row(sum_job *j)
+/* Index: the row of dst. */
+static void join_parts(int64_t lo, int64_t hi, void *user)
 {
-    shard_job s = {.j = j, .shard = ceil_div(j->run, SHARDS)};
-    int64_t shards = ceil_div(j->run, s.shard);
+    const part_job *p = user;
+    const sum_job *j = p->j;
+    const int64_t parts = j->added.rows * p->shards;
 
-    s.part = et_pool_alloc((size_t)(shards * j->it.n) * j->size);
-    if (!s.part)
-        return et_error_status();
-    et_parallel_for(shards, et_row_grain(shards, s.shard * j->it.n), sum_shard, &s);
-    j->k->col_sum(shards, j->it.n, s.part, j->it.n, j->dst, j->acc);
-    et_pool_free(s.part);
-    return ET_OK;
+    for (int64_t r = lo; r < hi; r++)
+        j->k->col_sum(parts, j->it.n, p->part + (size_t)(r * parts * j->it.n) * j->size, j->it.n,
+                      j->dst + (size_t)et_iter_seek(&j->kept, r).at[0] * j->size, j->acc);
 }
 
-/* Any pattern: element by element into double sums. */
-static et_status sum_any(const sum_job *j, int64_t numel)
+static void sum_columns(int64_t lo, int64_t hi, void *user)
 {
-    double *sum = et_pool_alloc((size_t)numel * sizeof *sum);
-    int last = j->it.ndim - 1;
+    const part_job *p = user;
+    const sum_job *j = p->j;
 
-    if (!sum)
-        return et_error_status();
-    memset(sum, 0, (size_t)numel * sizeof *sum);
-    for (int64_t r = 0; r < j->it.rows; r++) {
-        int64_t d = et_iter_offset(&j->it, 0, r), s = et_iter_offset(&j->it, 1, r);
-        for (int64_t i = 0; i < j->it.n; i++) {
-            int64_t at = s + i * j->it.strides[1][last];
-            sum[d + i * j->it.strides[0][last]] +=
-                j->size == sizeof(double) ? ((const double *)j->src)[at]
-                                          : (double)((const float *)j->src)[at];
-        }
+    for (int64_t r = lo; r < hi; r++) {
+        const et_iter_row to = et_iter_seek(&j->kept, r);
+        j->k->col_sum(p->run, j->it.n, j->src + (size_t)to.at[1] * j->size, p->ld,
+                      j->dst + (size_t)to.at[0] * j->size, j->acc);
     }
-    for (int64_t i = 0; i < numel; i++)
-        put(j, i, sum[i]);
-    et_pool_free(sum);
+}
+
+/* Rows of dst, each the sum of rows of src. Many to one: in a fixed number of shards, added in order. */
+static et_status sum_to_rows(sum_job *j)
+{
+    const int last = j->it.ndim - 1;
+    const bool runs = last > 0 && j->it.strides[0][last - 1] == 0;
+    part_job p = {.j = j, .run = 1};
+
+    if (runs) {
+        p.run = j->it.shape[last - 1];
+        p.ld = j->it.strides[1][last - 1];
+    }
+    part_dims(j, runs ? last - 1 : last);
+    const int64_t rows = j->kept.rows;
+    p.shard = rows == 1 ? ceil_div(p.run, SHARDS) : p.run;
+    p.shards = ceil_div(p.run, p.shard);
+    const int64_t parts = j->added.rows * p.shards;
+    if (parts == 1) {
+        et_parallel_for(rows, et_row_grain(rows, p.run * j->it.n), sum_columns, &p);
+        return ET_OK;
+    }
+    if (!(p.part = et_pool_alloc((size_t)(rows * parts * j->it.n) * j->size)))
+        return et_error_status();
+    et_parallel_for(rows * parts, et_row_grain(rows * parts, p.shard * j->it.n), sum_parts, &p);
+    et_parallel_for(rows, et_row_grain(rows, parts * j->it.n), join_parts, &p);
+    et_pool_free(p.part);
     return ET_OK;
 }
+
+/* --- nothing is summed --- */
 
 /* Rows of j->src, each to the place of its own in j->dst. */
 static void add_rows(int64_t lo, int64_t hi, void *user)
@@ -113,10 +157,11 @@ static void add_rows(int64_t lo, int64_t hi, void *user)
     const sum_job *j = user;
     const int last = j->it.ndim - 1;
     const int64_t sd = j->it.strides[0][last], ss = j->it.strides[1][last];
+    et_iter_row row = et_iter_seek(&j->it, lo);
 
-    for (int64_t r = lo; r < hi; r++) {
-        char *d = j->dst + (size_t)et_iter_offset(&j->it, 0, r) * j->size;
-        const char *s = j->src + (size_t)et_iter_offset(&j->it, 1, r) * j->size;
+    for (int64_t r = lo; r < hi; r++, et_iter_next(&j->it, &row)) {
+        char *d = j->dst + (size_t)row.at[0] * j->size;
+        const char *s = j->src + (size_t)row.at[1] * j->size;
         if (sd == 1 && ss == 1)
             j->k->axpby(j->it.n, 1, s, 1, d);
         else if (j->size == sizeof(double))
@@ -147,6 +192,23 @@ static void add(sum_job *j)
         et_parallel_for(it->rows, et_row_grain(it->rows, it->n), add_rows, j);
 }
 
+/* From a copy of src, and to one of dst if need be, that have no gaps. */
+static et_status sum_copies(et_tensor *dst, const et_tensor *src, int acc)
+{
+    et_tensor *from = et_empty_owned(src->dtype, src->ndim, src->shape);
+    et_tensor *to = et_is_contiguous(dst) ? dst : et_empty_owned(dst->dtype, dst->ndim, dst->shape);
+    et_status status = from && to ? et_copy_into(from, src) : et_error_status();
+
+    if (!status)
+        status = et_sum_to(to, from, to == dst && acc);
+    if (!status && to != dst)
+        status = acc ? et_add_into(dst, to) : et_copy_into(dst, to);
+    et_free(from);
+    if (to != dst)
+        et_free(to);
+    return status;
+}
+
 et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
 {
     sum_job j = {.k = et_kernels_for(dst->dtype), .size = et_dtype_size(dst->dtype), .acc = acc};
@@ -158,13 +220,6 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
     j.src = et_data(src);
     if (!j.dst || !j.src)
         return et_error_status();
-    const et_iter *it = &j.it;
-    int last = it->ndim - 1;
-    int64_t sd = it->strides[0][last], ss = it->strides[1][last];
-    bool kept_outside = true; /* no summed dimension but the last one or two */
-    for (int d = 0; d < last - 1; d++)
-        kept_outside = kept_outside && it->strides[0][d] != 0;
-    bool before_kept = last == 0 || it->strides[0][last - 1] != 0;
     if (dst->numel == src->numel) {
         if (!acc) { /* leading dimensions of size one are all that src may have more */
             const int more = src->ndim - dst->ndim;
@@ -177,19 +232,15 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
         }
         add(&j);
         return ET_OK;
-    } else if (sd == 0 && ss == 1 && kept_outside && before_kept) {
-        et_parallel_for(it->rows, et_row_grain(it->rows, it->n), sum_rows, &j);
-        return ET_OK;
-    } else if (sd == 1 && ss == 1 && last >= 1 && kept_outside && !before_kept &&
-               it->strides[1][last - 1] > 0) {
-        j.run = it->shape[last - 1];
-        int64_t rows = it->rows / j.run;
-        if (rows == 1)
-            return sum_to_row(&j);
-        et_parallel_for(rows, et_row_grain(rows, j.run * it->n), sum_columns, &j);
-        return ET_OK;
     }
-    return sum_any(&j, dst->numel);
+    const int last = j.it.ndim - 1;
+    if (j.it.strides[1][last] != 1 || j.it.strides[0][last] > 1) /* rows with gaps */
+        return sum_copies(dst, src, acc);
+    if (j.it.strides[0][last] == 1)
+        return sum_to_rows(&j);
+    part_dims(&j, last);
+    et_parallel_for(j.kept.rows, et_row_grain(j.kept.rows, j.added.rows * j.it.n), sum_rows, &j);
+    return ET_OK;
 }
 
 et_status et_add_into(et_tensor *dst, const et_tensor *src)

@@ -11,30 +11,78 @@
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
 
-/* --- one element ------------------------------------------------------------------- */
+/* --- conversion, by way of double --------------------------------------------------- */
+
+#define READ(type, value)                                 \
+    for (int64_t i = 0; i < n; i++) {                     \
+        const type e = ((const type *)s)[i * step];       \
+        out[i] = value;                                   \
+    }                                                     \
+    break
+
+/* n elements, `step` apart. */
+static void read_row(et_dtype dtype, const char *s, int64_t step, int64_t n, double *out)
+{
+    switch (dtype) {
+    case ET_F32: READ(float, e);
+    case ET_F64: READ(double, e);
+    case ET_I32: READ(int32_t, e);
+    case ET_U8: READ(uint8_t, e);
+    case ET_BF16: READ(uint16_t, et_bf16_to_f32(e));
+    }
+}
+
+#define WRITE(type, value)                                \
+    for (int64_t i = 0; i < n; i++) {                     \
+        const double v = in[i];                           \
+        ((type *)d)[i * step] = value;                    \
+    }                                                     \
+    break
+
+/* The same back. Integers: towards zero, to the nearest that there is; NaN is 0. */
+static void write_row(et_dtype dtype, const double *in, int64_t n, char *d, int64_t step)
+{
+    switch (dtype) {
+    case ET_F32: WRITE(float, (float)v);
+    case ET_F64: WRITE(double, v);
+    case ET_I32:
+        WRITE(int32_t, isnan(v) ? 0 : v <= INT32_MIN ? INT32_MIN : v >= INT32_MAX ? INT32_MAX : (int32_t)v);
+    case ET_U8: WRITE(uint8_t, (uint8_t)(isnan(v) || v <= 0 ? 0 : v >= 255 ? 255 : v));
+    case ET_BF16: WRITE(uint16_t, et_f32_to_bf16((float)v));
+    }
+}
 
 static double load(et_dtype dtype, const char *p)
 {
-    switch (dtype) {
-    case ET_F32: return *(const float *)p;
-    case ET_F64: return *(const double *)p;
-    case ET_I32: return *(const int32_t *)p;
-    case ET_U8: return *(const uint8_t *)p;
-    case ET_BF16: return et_bf16_to_f32(*(const uint16_t *)p);
-    }
-    return 0;
+    double v = 0;
+
+    read_row(dtype, p, 1, 1, &v);
+    return v;
 }
 
-static void store(et_dtype dtype, char *p, double v)
+static void store(et_dtype dtype, char *p, double v) { write_row(dtype, &v, 1, p, 1); }
+
+/* d[i sd] = s[i st], of two dtypes. */
+static void convert_row(et_dtype to, char *d, int64_t sd, et_dtype from, const char *s, int64_t st, int64_t n)
 {
-    switch (dtype) {
-    case ET_F32: *(float *)p = (float)v; break;
-    case ET_F64: *(double *)p = v; break;
-    case ET_I32:
-        *(int32_t *)p = isnan(v) ? 0 : v <= INT32_MIN ? INT32_MIN : v >= INT32_MAX ? INT32_MAX : (int32_t)v;
-        break;
-    case ET_U8: *(uint8_t *)p = (uint8_t)(isnan(v) || v <= 0 ? 0 : v >= 255 ? 255 : v); break;
-    case ET_BF16: *(uint16_t *)p = et_f32_to_bf16((float)v); break;
+    enum { PIECE = 256 };
+    double v[PIECE];
+
+    if (sd == 1 && st == 1 && to == ET_F64 && from == ET_F32) {
+        et_kernels_for(ET_F32)->to_f64(n, (const float *)(const void *)s, (double *)(void *)d);
+    } else if (sd == 1 && st == 1 && to == ET_F32 && from == ET_F64) {
+        et_kernels_for(ET_F32)->from_f64(n, (const double *)(const void *)s, (float *)(void *)d);
+    } else if (sd == 1 && st == 1 && to == ET_BF16 && from == ET_F32) {
+        et_kernels_for(ET_F32)->to_bf16(n, (const float *)(const void *)s, (uint16_t *)(void *)d);
+    } else if (sd == 1 && st == 1 && to == ET_F32 && from == ET_BF16) {
+        et_kernels_for(ET_F32)->from_bf16(n, (const uint16_t *)(const void *)s, (float *)(void *)d);
+    } else {
+        const size_t zd = et_dtype_size(to), zs = et_dtype_size(from);
+        for (int64_t i = 0, m; i < n; i += m) {
+            m = min64(PIECE, n - i);
+            read_row(from, s + (size_t)(i * st) * zs, st, m, v);
+            write_row(to, v, m, d + (size_t)(i * sd) * zd, sd);
+        }
     }
 }
 
@@ -55,60 +103,59 @@ typedef struct {
             dd[i * sd] = ss[i * st];                      \
     } while (0)
 
-/* d[0 .. n - 1] = the element at s, in pieces that stay in the first-level cache. */
-static void repeat(char *d, const char *s, size_t size, int64_t n)
-{
-    const int64_t piece = 4096 / (int64_t)size;
+#define REPEAT_LOOP(type)                                 \
+    do {                                                  \
+        enum { MANY = 64 / sizeof(type) };                \
+        const type e = *(const type *)s;                  \
+        type many[MANY], *dd = (type *)d;                 \
+        int64_t i = 0;                                    \
+        for (int k = 0; k < MANY && n >= MANY; k++)       \
+            many[k] = e;                                  \
+        for (; i + MANY <= n; i += MANY)                  \
+            memcpy(dd + i, many, sizeof many);            \
+        for (; i < n; i++)                                \
+            dd[i] = e;                                    \
+    } while (0)
 
-    if (n > 0)
-        memmove(d, s, size);
-    for (int64_t done = 1, more; done < n; done += more) {
-        more = min64(min64(done, piece), n - done);
-        memcpy(d + (size_t)done * size, d, (size_t)more * size);
-    }
-}
+/* Of elements of so many bytes. */
+#define BY_SIZE(bytes, LOOP)                              \
+    do {                                                  \
+        if ((bytes) == 4)                                 \
+            LOOP(uint32_t);                               \
+        else if ((bytes) == 8)                            \
+            LOOP(uint64_t);                               \
+        else if ((bytes) == 2)                            \
+            LOOP(uint16_t);                               \
+        else                                              \
+            LOOP(uint8_t);                                \
+    } while (0)
 
+/* d[i sd] = s[i st], of the dtypes `to` and `from`. */
 static void copy_row(et_dtype to, char *d, int64_t sd, et_dtype from, const char *s, int64_t st, int64_t n)
 {
-    size_t zd = et_dtype_size(to), zs = et_dtype_size(from);
+    const size_t size = et_dtype_size(to);
 
-    if (to == from) {
-        if (sd == 1 && st == 1)
-            memmove(d, s, (size_t)n * zd);
-        else if (sd == 1 && st == 0)
-            repeat(d, s, zd, n);
-        else if (zd == 4)
-            COPY_LOOP(uint32_t);
-        else if (zd == 8)
-            COPY_LOOP(uint64_t);
-        else if (zd == 2)
-            COPY_LOOP(uint16_t);
-        else
-            COPY_LOOP(uint8_t);
-        return;
-    }
-    if (sd == 1 && st == 1 && to == ET_BF16 && from == ET_F32) {
-        et_kernels_for(ET_F32)->to_bf16(n, (const float *)s, (uint16_t *)d);
-        return;
-    }
-    if (sd == 1 && st == 1 && to == ET_F32 && from == ET_BF16) {
-        et_kernels_for(ET_F32)->from_bf16(n, (const uint16_t *)s, (float *)d);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++)
-        store(to, d + (size_t)(i * sd) * zd, load(from, s + (size_t)(i * st) * zs));
+    if (to != from)
+        convert_row(to, d, sd, from, s, st, n);
+    else if (sd == 1 && st == 1)
+        memmove(d, s, (size_t)n * size);
+    else if (sd == 1 && st == 0)
+        BY_SIZE(size, REPEAT_LOOP);
+    else
+        BY_SIZE(size, COPY_LOOP);
 }
 
 static void copy_rows(int64_t lo, int64_t hi, void *user)
 {
     const copy_job *j = user;
-    size_t zd = et_dtype_size(j->dst->dtype), zs = et_dtype_size(j->src->dtype);
-    int last = j->it.ndim - 1;
+    const et_iter *it = &j->it;
+    const size_t zd = et_dtype_size(j->dst->dtype), zs = et_dtype_size(j->src->dtype);
+    const int last = it->ndim - 1;
+    et_iter_row row = et_iter_seek(it, lo);
 
-    for (int64_t r = lo; r < hi; r++)
-        copy_row(j->dst->dtype, j->d + (size_t)et_iter_offset(&j->it, 0, r) * zd, j->it.strides[0][last],
-                 j->src->dtype, j->s + (size_t)et_iter_offset(&j->it, 1, r) * zs, j->it.strides[1][last],
-                 j->it.n);
+    for (int64_t r = lo; r < hi; r++, et_iter_next(it, &row))
+        copy_row(j->dst->dtype, j->d + (size_t)row.at[0] * zd, it->strides[0][last], j->src->dtype,
+                 j->s + (size_t)row.at[1] * zs, it->strides[1][last], it->n);
 }
 
 /* The only row, elements lo .. hi - 1. */
@@ -121,32 +168,72 @@ static void copy_part(int64_t lo, int64_t hi, void *user)
              j->s + (size_t)(lo * ss) * et_dtype_size(j->src->dtype), ss, hi - lo);
 }
 
-enum { TILE = 16 };
+/* --- transposition --- */
 
-/* Rows of tiles of the two last dimensions, for a transposition: both sides are then
- * touched in runs that fit a cache line. Index r counts (outer row, tile row). */
-static void copy_tiles(int64_t lo, int64_t hi, void *user)
+#define TURN_LOOP(type)                                                   \
+    for (int64_t k = 0; k < n; k++)                                       \
+        for (int64_t i = 0; i < m; i++)                                   \
+            ((type *)d)[i * sd + k] = ((const type *)s)[k * ss + i]
+
+/* d[i sd + k] = s[k ss + i] for i < m, k < n; small elements. */
+static void turn(size_t size, int64_t m, int64_t n, const char *s, int64_t ss, char *d, int64_t sd)
+{
+    if (size == sizeof(float))
+        et_kernels_for(ET_F32)->transpose(m, n, s, ss, d, sd);
+    else if (size == sizeof(double))
+        et_kernels_for(ET_F64)->transpose(m, n, s, ss, d, sd);
+    else if (size == 2)
+        TURN_LOOP(uint16_t);
+    else
+        TURN_LOOP(uint8_t);
+}
+
+enum { BAND = 64 };
+
+/* Bands of dst's rows, which are src's columns. Index: (what is around the two last dimensions, band). */
+static void copy_turned(int64_t lo, int64_t hi, void *user)
 {
     const copy_job *j = user;
     const et_iter *it = &j->it;
-    size_t z = et_dtype_size(j->dst->dtype);
-    int b = it->ndim - 1, a = b - 1;
-    int64_t tiles = ceil_div(it->shape[a], TILE);
+    const size_t size = et_dtype_size(j->dst->dtype);
+    const int b = it->ndim - 1, a = b - 1;
+    const int64_t bands = ceil_div(it->shape[a], BAND), sd = it->strides[0][a], ss = it->strides[1][b];
 
     for (int64_t r = lo; r < hi; r++) {
-        int64_t outer = r / tiles, i0 = r % tiles * TILE;
-        int64_t i1 = i0 + TILE < it->shape[a] ? i0 + TILE : it->shape[a];
-        char *d = j->d + (size_t)et_iter_offset(it, 0, outer * it->shape[a]) * z;
-        const char *s = j->s + (size_t)et_iter_offset(it, 1, outer * it->shape[a]) * z;
-        for (int64_t k0 = 0; k0 < it->n; k0 += TILE) {
-            int64_t k1 = k0 + TILE < it->n ? k0 + TILE : it->n;
-            for (int64_t i = i0; i < i1; i++)
-                copy_row(j->dst->dtype, d + (size_t)(i * it->strides[0][a] + k0 * it->strides[0][b]) * z,
-                         it->strides[0][b], j->src->dtype,
-                         s + (size_t)(i * it->strides[1][a] + k0 * it->strides[1][b]) * z, it->strides[1][b],
-                         k1 - k0);
-        }
+        const int64_t i = r % bands * BAND;
+        const et_iter_row row = et_iter_seek(it, r / bands * it->shape[a]);
+        turn(size, min64(BAND, it->shape[a] - i), it->n, j->s + (size_t)(row.at[1] + i) * size, ss,
+             j->d + (size_t)(row.at[0] + i * sd) * size, sd);
     }
+}
+
+static void swap_dims(et_iter *it, int a, int b)
+{
+    int64_t n = it->shape[a];
+
+    it->shape[a] = it->shape[b];
+    it->shape[b] = n;
+    for (int k = 0; k < it->n_ops; k++) {
+        n = it->strides[k][a];
+        it->strides[k][a] = it->strides[k][b];
+        it->strides[k][b] = n;
+    }
+}
+
+/* True if dst's elements follow each other along the last dimension and src's along another, which is then
+ * the one before. */
+static bool turned(et_iter *it)
+{
+    const int last = it->ndim - 1;
+
+    if (it->strides[0][last] != 1 || it->strides[1][last] < 2)
+        return false;
+    for (int d = last - 1; d >= 0; d--)
+        if (it->strides[1][d] == 1) {
+            swap_dims(it, d, last - 1);
+            return true;
+        }
+    return false;
 }
 
 et_status et_copy_into(et_tensor *dst, const et_tensor *src)
@@ -168,11 +255,9 @@ et_status et_copy_into(et_tensor *dst, const et_tensor *src)
         return ET_OK;
     et_iter_init(&j.it, dst->ndim, dst->shape, 2, (const et_tensor *const[]){dst, src});
     const et_iter *it = &j.it;
-    if (it->ndim >= 2 && dst->dtype == src->dtype && it->strides[1][it->ndim - 1] > 1 &&
-        it->strides[1][it->ndim - 2] == 1) {
-        int64_t tiles = ceil_div(it->shape[it->ndim - 2], TILE);
-        int64_t rows = it->rows / it->shape[it->ndim - 2] * tiles;
-        et_parallel_for(rows, et_row_grain(rows, TILE * it->n), copy_tiles, &j);
+    if (dst->dtype == src->dtype && dst->storage != src->storage && turned(&j.it)) {
+        const int64_t height = it->shape[it->ndim - 2], bands = it->rows / height * ceil_div(height, BAND);
+        et_parallel_for(bands, et_row_grain(bands, min64(height, BAND) * it->n), copy_turned, &j);
     } else if (it->ndim == 1 && dst->storage != src->storage) {
         et_parallel_for(it->n, et_row_grain(it->n, 1), copy_part, &j);
     } else {
@@ -194,9 +279,9 @@ et_status et_fill(et_tensor *x, double value)
     char one[8];
     store(x->dtype, one, value);
     et_iter_init(&it, x->ndim, x->shape, 1, (const et_tensor *const[]){x});
-    for (int64_t r = 0; r < it.rows; r++)
-        copy_row(x->dtype, p + (size_t)et_iter_offset(&it, 0, r) * z, it.strides[0][it.ndim - 1], x->dtype,
-                 one, 0, it.n);
+    et_iter_row row = et_iter_seek(&it, 0);
+    for (int64_t r = 0; r < it.rows; r++, et_iter_next(&it, &row))
+        copy_row(x->dtype, p + (size_t)row.at[0] * z, it.strides[0][it.ndim - 1], x->dtype, one, 0, it.n);
     return ET_OK;
 }
 
@@ -269,13 +354,12 @@ static bool each_pair(const et_tensor *a, const et_tensor *b,
     if (!a->numel)
         return true;
     et_iter_init(&it, a->ndim, a->shape, 2, (const et_tensor *const[]){a, b});
-    for (int64_t r = 0; r < it.rows; r++) {
-        int64_t oa = et_iter_offset(&it, 0, r), ob = et_iter_offset(&it, 1, r);
+    et_iter_row row = et_iter_seek(&it, 0);
+    for (int64_t r = 0; r < it.rows; r++, et_iter_next(&it, &row))
         for (int64_t k = 0; k < it.n; k++, i++)
-            if (!visit(pa + (size_t)(oa + k * it.strides[0][it.ndim - 1]) * za,
-                       pb + (size_t)(ob + k * it.strides[1][it.ndim - 1]) * zb, i, user))
+            if (!visit(pa + (size_t)(row.at[0] + k * it.strides[0][it.ndim - 1]) * za,
+                       pb + (size_t)(row.at[1] + k * it.strides[1][it.ndim - 1]) * zb, i, user))
                 return false;
-    }
     return true;
 }
 

@@ -42,13 +42,27 @@ void et_iter_init(et_iter *it, int ndim, const int64_t *shape, int n_ops, const 
         it->rows *= it->shape[d];
 }
 
-int64_t et_iter_offset(const et_iter *it, int k, int64_t row)
+et_iter_row et_iter_seek(const et_iter *it, int64_t row)
 {
-    int64_t off = 0;
+    et_iter_row r = {{0}, {0}};
 
     for (int d = it->ndim - 2; d >= 0; d--) {
-        off += row % it->shape[d] * it->strides[k][d];
+        r.index[d] = row % it->shape[d];
         row /= it->shape[d];
+        for (int k = 0; k < it->n_ops; k++)
+            r.at[k] += r.index[d] * it->strides[k][d];
     }
-    return off;
+    return r;
+}
+
+void et_iter_next(const et_iter *it, et_iter_row *r)
+{
+    for (int d = it->ndim - 2; d >= 0; d--) {
+        const bool carry = ++r->index[d] == it->shape[d];
+        for (int k = 0; k < it->n_ops; k++)
+            r->at[k] += carry ? -(it->shape[d] - 1) * it->strides[k][d] : it->strides[k][d];
+        if (!carry)
+            return;
+        r->index[d] = 0;
+    }
 }

@@ -24,8 +24,16 @@ typedef struct et_iter {
 /** Prepares a walk over `shape`; ops[k] must broadcast to it. */
 void et_iter_init(et_iter *it, int ndim, const int64_t *shape, int n_ops, const et_tensor *const *ops);
 
-/** Where row `row` starts in operand k, in elements from its first element. */
-int64_t et_iter_offset(const et_iter *it, int k, int64_t row);
+/** A row of the walk: where it starts in each operand, in elements from the first. */
+typedef struct et_iter_row {
+    int64_t at[ET_ITER_OPS];
+    int64_t index[ET_MAX_DIMS];
+} et_iter_row;
+
+/** Row `row`. */
+et_iter_row et_iter_seek(const et_iter *it, int64_t row);
+/** The row after *r; after the last one, the first. */
+void et_iter_next(const et_iter *it, et_iter_row *r);
 
 #ifdef __cplusplus
 }

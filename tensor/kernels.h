@@ -190,6 +190,11 @@ typedef struct et_kernels {
     void (*to_bf16)(int64_t n, const float *x, uint16_t *y);
     void (*from_bf16)(int64_t n, const uint16_t *x, float *y);
     void (*round_bf16)(int64_t n, const float *x, float *y);
+    /* likewise: y = x as double, and the reverse */
+    void (*to_f64)(int64_t n, const float *x, double *y);
+    void (*from_f64)(int64_t n, const double *x, float *y);
+    /* to[i ldt + k] = from[k ldf + i] for i < m, k < n, whatever the elements' bits say */
+    void (*transpose)(int64_t m, int64_t n, const void *from, int64_t ldf, void *to, int64_t ldt);
     /* y = m ? x scale : 0 (dropout) */
     void (*mask_scale)(int64_t n, const void *x, const uint8_t *m, double scale, void *y, int acc);
 
@@ -199,7 +204,11 @@ typedef struct et_kernels {
     double (*dot)(int64_t n, const void *x, const void *y);
     double (*max)(int64_t n, const void *x);            /* NaN if any is; -inf for n = 0 */
     double (*min)(int64_t n, const void *x);
-    int64_t (*argmax)(int64_t n, const void *x);        /* first maximum; NaN counts as the largest */
+    /* the place of the first maximum or minimum, NaN going before all; of each column of x [rows, cols] */
+    int64_t (*extremum)(int64_t n, const void *x, int min);
+    void (*col_extremum)(int64_t rows, int64_t cols, const void *x, int64_t ld, int min, int32_t *at);
+    /* y[i] = sum_j x[i ld + j] */
+    void (*row_sums)(int64_t rows, int64_t cols, const void *x, int64_t ld, double *y);
     void (*range)(int64_t n, const int32_t *x, int32_t *least, int32_t *most); /* 0 is counted in */
     /* y[j] (+)= sum_i x[i ld + j]: rows added in blocks, pairwise */
     void (*col_sum)(int64_t rows, int64_t cols, const void *x, int64_t ld, void *y, int acc);

@@ -235,10 +235,11 @@ static void fill_strided(const fill *f, const et_iter *it)
 {
     double buffer[CHUNK];
     int64_t row, i, j, n, stride = it->strides[0][it->ndim - 1];
+    et_iter_row at = et_iter_seek(it, 0);
     char *to;
 
-    for (row = 0; row < it->rows; row++) {
-        to = f->data + (size_t)et_iter_offset(it, 0, row) * f->size;
+    for (row = 0; row < it->rows; row++, et_iter_next(it, &at)) {
+        to = f->data + (size_t)at.at[0] * f->size;
         for (i = 0; i < it->n; i += n) {
             n = it->n - i < CHUNK ? it->n - i : CHUNK;
             f->draw(f, row * it->n + i, n, buffer);

@@ -218,6 +218,7 @@ et_status et_wire_write(et_writer *w, const et_tensor *x)
     int64_t row, i, j, n, stride;
     et_status status = ET_OK;
     et_iter it;
+    et_iter_row at;
 
     if (!data)
         return et_error_status();
@@ -225,8 +226,9 @@ et_status et_wire_write(et_writer *w, const et_tensor *x)
         return ET_OK;
     et_iter_init(&it, x->ndim, x->shape, 1, ops);
     stride = it.strides[0][it.ndim - 1];
-    for (row = 0; row < it.rows && status == ET_OK; row++) {
-        from = data + (size_t)et_iter_offset(&it, 0, row) * size;
+    at = et_iter_seek(&it, 0);
+    for (row = 0; row < it.rows && status == ET_OK; row++, et_iter_next(&it, &at)) {
+        from = data + (size_t)at.at[0] * size;
         if (stride == 1 && et_wire_is_memory(et_wire_of(x->dtype), false)) {
             status = et_writer_put(w, from, (size_t)it.n * size);
             continue;

@@ -160,6 +160,48 @@ START_TEST(copies)
 }
 END_TEST
 
+/* Elements keep their bits, whatever they say, in every order of four dimensions. */
+START_TEST(permutations)
+{
+    const et_dtype dtype = dtypes[_i];
+    const size_t size = et_dtype_size(dtype);
+    static const int64_t shapes[][4] = {{3, 18, 2, 35}, {70, 1, 33, 2}, {2, 3, 16, 16}};
+    uint32_t seed = 1;
+
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        et_tensor *x = et_empty(dtype, 4, shapes[s]);
+        uint8_t *bytes = et_data_mut(x);
+        for (size_t k = 0; k < (size_t)x->numel * size; k++)
+            bytes[k] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
+        for (int p = 0; p < 256; p++) {
+            const int order[4] = {p & 3, p >> 2 & 3, p >> 4 & 3, p >> 6};
+            int64_t shape[4], strides[4], at = 0, i[4];
+            if ((1 << order[0] | 1 << order[1] | 1 << order[2] | 1 << order[3]) != 15)
+                continue;
+            for (int d = 0; d < 4; d++) {
+                shape[d] = x->shape[order[d]];
+                strides[d] = x->strides[order[d]];
+            }
+            et_tensor *view = et_raw_view(x, 4, shape, strides, 0), *y = et_empty(dtype, 4, shape);
+            ck_assert_int_eq(et_copy_into(y, view), ET_OK);
+            const uint8_t *got = et_data(y);
+            for (i[0] = 0; i[0] < shape[0]; i[0]++)
+                for (i[1] = 0; i[1] < shape[1]; i[1]++)
+                    for (i[2] = 0; i[2] < shape[2]; i[2]++)
+                        for (i[3] = 0; i[3] < shape[3]; i[3]++, at++) {
+                            const int64_t from = i[0] * strides[0] + i[1] * strides[1] + i[2] * strides[2] +
+                                                 i[3] * strides[3];
+                            ck_assert_msg(!memcmp(got + (size_t)at * size, bytes + (size_t)from * size, size),
+                                          "%s in the order %d%d%d%d: element %d", et_dtype_name(dtype),
+                                          order[0], order[1], order[2], order[3], (int)at);
+                        }
+            et_free(view), et_free(y);
+        }
+        et_free(x);
+    }
+}
+END_TEST
+
 START_TEST(fills)
 {
     static const double with[] = {7, -3.5, 300, (double)NAN, -3e9};
@@ -301,6 +343,7 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, copies, 0, 3 * N_DTYPES * N_DTYPES);
+    tcase_add_loop_test(tc, permutations, 0, N_DTYPES);
     tcase_add_loop_test(tc, fills, 0, N_DTYPES);
     tcase_add_loop_test(tc, single_elements, 0, N_DTYPES);
     tcase_add_test(tc, closeness);

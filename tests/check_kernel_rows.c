@@ -95,7 +95,12 @@ START_TEST(extremes)
         }
         put(&x, n, 1e9); /* beyond the end */
         ck_assert(k->max(n, at(&x, 0)) == most && k->min(n, at(&x, 0)) == least);
-        ck_assert_int_eq(k->argmax(n, at(&x, 0)), first);
+        ck_assert_int_eq(k->extremum(n, at(&x, 0), false), first);
+        for (int64_t i = 0; i < n; i++)
+            if (get(&x, i) == least) {
+                ck_assert_int_eq(k->extremum(n, at(&x, 0), true), i);
+                break;
+            }
         ck_assert_int_eq(k->all_finite(n, at(&x, 0)), 1);
         for (int64_t i = 0; i<n; i += n> 40 ? 13 : 1) {
             const double old = get(&x, i);
@@ -103,11 +108,11 @@ START_TEST(extremes)
             put(&x, i, NAN);
             ck_assert_msg(isnan(k->max(n, at(&x, 0))) && isnan(k->min(n, at(&x, 0))), "%s NaN at %d of %d",
                           k->name, (int)i, (int)n);
-            ck_assert_int_eq(k->argmax(n, at(&x, 0)), i);
+            ck_assert_int_eq(k->extremum(n, at(&x, 0), false), i);
             ck_assert_int_eq(k->all_finite(n, at(&x, 0)), 0);
             put(&x, i, INFINITY);
             ck_assert(k->max(n, at(&x, 0)) == (double)INFINITY);
-            ck_assert_int_eq(k->argmax(n, at(&x, 0)), i);
+            ck_assert_int_eq(k->extremum(n, at(&x, 0), false), i);
             ck_assert_int_eq(k->all_finite(n, at(&x, 0)), 0);
             put(&x, i, -INFINITY);
             ck_assert(k->min(n, at(&x, 0)) == (double)-INFINITY);
@@ -118,7 +123,7 @@ START_TEST(extremes)
     for (int64_t i = 0; i < 100; i++)
         put(&x, i, -INFINITY);
     ck_assert(k->max(100, at(&x, 0)) == (double)-INFINITY);
-    ck_assert_int_eq(k->argmax(100, at(&x, 0)), 0);
+    ck_assert_int_eq(k->extremum(100, at(&x, 0), false), 0);
 }
 END_TEST
 
@@ -149,6 +154,58 @@ START_TEST(column_sums)
             }
             ck_assert(same_bits(&y, &z, cols, ARRAY_MAX));
         }
+}
+END_TEST
+
+START_TEST(row_sums)
+{
+    const et_kernels *k = table_at(_i);
+    const int64_t shapes[][3] = {{1, 0, 3},  {1, 1, 1},    {3, 2, 2},   {4, 5, 5},  {7, 8, 9}, {9, 31, 31},
+                                 {5, 32, 33}, {6, 33, 40}, {3, 100, 101}};
+    double sum[16], alone;
+
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        const int64_t rows = shapes[s][0], cols = shapes[s][1], ld = shapes[s][2];
+        fill_random(&x, k->dtype, 11, 2);
+        sum[rows] = 77;
+        k->row_sums(rows, cols, at(&x, 0), ld, sum);
+        ck_assert(sum[rows] == 77);
+        for (int64_t r = 0; r < rows; r++) {
+            double want = 0, size = 0;
+            for (int64_t j = 0; j < cols; j++) {
+                want += get(&x, r * ld + j);
+                size += fabs(get(&x, r * ld + j));
+            }
+            assert_near(sum[r], want, 8 * DBL_EPSILON * size, "%s row_sums %dx%d [%d]", k->name, (int)rows,
+                        (int)cols, (int)r);
+            k->row_sums(1, cols, at(&x, r * ld), ld, &alone); /* whatever rows are beside it */
+            ck_assert(alone == sum[r]);
+        }
+    }
+}
+END_TEST
+
+/* What lies where, by its bits; and nothing beside it. */
+START_TEST(transposes)
+{
+    const et_kernels *k = table_at(_i);
+    const int64_t shapes[][4] = {{1, 1, 1, 1},    {3, 5, 3, 5},    {16, 16, 16, 16}, {17, 33, 20, 40},
+                                 {40, 2, 41, 2},  {2, 40, 2, 41},  {32, 48, 32, 48}, {8, 4, 9, 7}};
+    const size_t size = et_dtype_size(k->dtype);
+
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        const int64_t m = shapes[s][0], n = shapes[s][1], ldf = shapes[s][2], ldt = shapes[s][3];
+        fill_random(&x, k->dtype, 12, 2);
+        fill_random(&y, k->dtype, 13, 2);
+        memset(at(&x, 0), 0xff, size);    /* a NaN, */
+        memset(at(&x, ldf), 0x01, size); /* and a number that is next to nothing */
+        z = y;
+        k->transpose(m, n, at(&x, 0), ldf, at(&y, 0), ldt);
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < n; j++)
+                memcpy(at(&z, i * ldt + j), at(&x, j * ldf + i), size);
+        ck_assert_msg(same_bits(&y, &z, 0, ARRAY_MAX), "%s transpose %dx%d", k->name, (int)m, (int)n);
+    }
 }
 END_TEST
 
@@ -654,6 +711,8 @@ int main(void)
     tcase_add_loop_test(tc, sums, 0, tables);
     tcase_add_loop_test(tc, extremes, 0, tables);
     tcase_add_loop_test(tc, column_sums, 0, tables);
+    tcase_add_loop_test(tc, row_sums, 0, tables);
+    tcase_add_loop_test(tc, transposes, 0, tables);
     tcase_add_loop_test(tc, softmaxes, 0, tables);
     tcase_add_loop_test(tc, attention_rows, 0, tables);
     tcase_add_loop_test(tc, scatters, 0, tables);

@@ -4,6 +4,7 @@
 
 #include "tests/values.h"
 
+#include "tensor/parallel.h"
 #include "tensor/rng.h"
 
 #define INF INFINITY
@@ -63,6 +64,56 @@ START_TEST(sums_and_means)
 }
 END_TEST
 
+/* Every choice of dimensions, of tensors in order and turned, long and short along each; the same bits in
+ * whatever pieces the work is done. */
+START_TEST(sums_over_all_choices)
+{
+    values_real = values_reals[_i];
+    static const int64_t shapes[][4] = {{3, 4, 2, 5}, {40, 3, 2, 70}, {2, 33, 17, 3}, {1, 6, 1, 9}};
+    static const et_cutting cuttings[] = {ET_CUT_USUAL, ET_CUT_FINE, ET_CUT_FINE_REVERSED};
+    et_rng rng = et_rng_make(3, 0);
+
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        for (int turn = 0; turn < 3; turn++) {
+            et_tensor *x = et_empty(values_real, 4, shapes[s]), *view = x;
+            WORKS(et_fill_uniform(x, &rng, -1, 2));
+            if (turn)
+                view = et_permute(x, 4, turn == 1 ? (const int[]){1, 3, 0, 2} : (const int[]){3, 2, 1, 0});
+            for (int over = 1; over < 16; over++) {
+                int n = 0, dims[4];
+                int64_t kept[4], count = 1;
+                for (int d = 0; d < 4; d++) {
+                    kept[d] = over >> d & 1 ? 1 : view->shape[d];
+                    if (over >> d & 1) {
+                        dims[n++] = d;
+                        count *= view->shape[d];
+                    }
+                }
+                et_tensor *wide = et_zeros(ET_F64, 4, kept), *first = NULL;
+                for (int64_t e = 0; e < view->numel; e++) {
+                    int64_t at[4], to[4], rest = e;
+                    for (int d = 3; d >= 0; d--) {
+                        at[d] = rest % view->shape[d];
+                        to[d] = over >> d & 1 ? 0 : at[d];
+                        rest /= view->shape[d];
+                    }
+                    et_set(wide, to, et_get(wide, to) + et_get(view, at));
+                }
+                for (int c = 0; c < 3; c++) {
+                    et_set_cutting(cuttings[c]);
+                    et_tensor *y = et_sum(view, n, dims, true);
+                    et_set_cutting(ET_CUT_USUAL);
+                    ck_assert_msg(y && et_allclose(y, wide, 1e-5, 1e-6 * (double)count, false),
+                                  "over %d of shape %d, turned %d: %s", over, (int)s, turn,
+                                  et_error_message());
+                    ck_assert(c == 0 || et_equal(y, first));
+                    first = c ? first : y;
+                }
+            }
+        }
+}
+END_TEST
+
 /* Adding 2^-24 to 1 a million times must not be lost, as it would be one by one in float32. */
 START_TEST(long_sums)
 {
@@ -117,6 +168,46 @@ START_TEST(extrema)
     HOLDS_NONE(et_max(nothing(0, 3), 1, false, NULL), (0));
     FAILS(et_max(nothing(0, 3), 0, false, NULL), ET_ESHAPE, "no extremum");
     FAILS(et_max(x, 2, false, NULL), ET_EINVAL, "max: dimension 2");
+}
+END_TEST
+
+/* Along every dimension of tensors longer than vectors, with ties and NaN, against a search one by one. */
+START_TEST(many_extrema)
+{
+    values_real = values_reals[_i];
+    et_rng rng = et_rng_make(5, 0);
+    et_tensor *x = et_empty(values_real, ET_SHAPE(5, 37, 83)), *places;
+
+    WORKS(et_fill_uniform(x, &rng, -4, 4));
+    for (int64_t e = 0; e < x->numel; e++) { /* few values, so that many are equal; some NaN */
+        const int64_t at[] = {e / (37 * 83), e / 83 % 37, e % 83};
+        et_set(x, at, e % 101 == 7 ? (double)NAN : floor(et_get(x, at)));
+    }
+    for (int dim = 0; dim < 3; dim++)
+        for (int min = 0; min < 2; min++) {
+            et_tensor *y = min ? et_min(x, dim, true, &places) : et_max(x, dim, true, &places);
+            ck_assert_msg(y != NULL, "%s", et_error_message());
+            for (int64_t e = 0; e < y->numel; e++) {
+                int64_t at[3], rest = e, best = 0;
+                for (int d = 2; d >= 0; d--) {
+                    at[d] = rest % y->shape[d];
+                    rest /= y->shape[d];
+                }
+                const double got = et_get(y, at), where = et_get(places, at);
+                double top = et_get(x, at);
+                for (int64_t k = 1; k < x->shape[dim] && !isnan(top); k++) {
+                    at[dim] = k;
+                    const double v = et_get(x, at);
+                    if (isnan(v) || (min ? v < top : v > top)) {
+                        top = v;
+                        best = k;
+                    }
+                }
+                ck_assert_msg(where == (double)best && (got == top || (isnan(got) && isnan(top))),
+                              "dimension %d, %s %d: %g at %g, not %g at %d", dim, min ? "min" : "max", (int)e,
+                              got, where, top, (int)best);
+            }
+        }
 }
 END_TEST
 
@@ -387,9 +478,11 @@ int main(void)
 
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_loop_test(tc, sums_and_means, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, sums_over_all_choices, 0, VALUES_N_REALS);
     tcase_add_test(tc, long_sums);
     tcase_add_loop_test(tc, variances, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, extrema, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, many_extrema, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, softmaxes, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, masked_softmax, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, layer_norms, 0, VALUES_N_REALS);

@@ -267,6 +267,32 @@ V_INLINE vi v_round_bf16(vr x)
 }
 #endif
 
+/* float32 as double: a vector's lower and upper half. */
+static void to_f64(int64_t n, const float *x, double *y)
+{
+    int64_t i = 0;
+
+    for (; i <= n - LANES; i += LANES) {
+        const vw w = w_from(v_load(x + i));
+        memcpy(y + i, &w, LANES * sizeof *y);
+    }
+    for (; i < n; i++)
+        y[i] = (double)x[i];
+}
+
+static void from_f64(int64_t n, const double *x, float *y)
+{
+    int64_t i = 0;
+
+    for (; i <= n - LANES; i += LANES) {
+        vw w;
+        memcpy(&w, x + i, LANES * sizeof *x);
+        v_store(y + i, w_narrow(w));
+    }
+    for (; i < n; i++)
+        y[i] = (float)x[i];
+}
+
 static void to_bf16(int64_t n, const float *x, uint16_t *y)
 {
     int64_t i = 0;

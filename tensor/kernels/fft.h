@@ -166,7 +166,7 @@ static void fft_load(int64_t n, int count, const void *x, int64_t x_step, const 
 
     if (count == LANES)
         for (; j <= n - LANES; j += LANES)
-            v_transpose(from + j, x_step, LANES, w ? v_load(w + j) : v_set(1), to + j * row_step, row_step);
+            v_transpose(from + j, x_step, LANES, w ? w + j : NULL, to + j * row_step, row_step);
     for (; j < n; j++) {
         for (int i = 0; i < LANES; i++)
             one[i] = i < count ? from[i * x_step + j] : 0;
@@ -182,7 +182,7 @@ static void fft_store(int64_t n, int count, const void *rows, int64_t row_step, 
 
     if (count == LANES)
         for (; j <= n - LANES; j += LANES)
-            v_transpose(from + j * row_step, row_step, LANES, v_set(1), to + j, x_step);
+            v_transpose(from + j * row_step, row_step, LANES, NULL, to + j, x_step);
     for (; j < n; j++)
         for (int i = 0; i < count; i++)
             to[i * x_step + j] = from[j * row_step + i];
@@ -338,8 +338,8 @@ V_INLINE void fft_one_complex(const et_fft_one *s, real *rows, real *re, real *i
         for (int r = 0; r < LANES; r++, w += 2 * LANES)
             c_store(turned + r * 2 * LANES,
                     c_mul(c_load(rows + s->column_order[k + r] * 2 * LANES), v_load(w), v_load(w + LANES)));
-        v_transpose(turned, 2 * LANES, LANES, v_set(1), square, 2 * LANES);
-        v_transpose(turned + LANES, 2 * LANES, LANES, v_set(1), square + LANES, 2 * LANES);
+        v_transpose(turned, 2 * LANES, LANES, NULL, square, 2 * LANES);
+        v_transpose(turned + LANES, 2 * LANES, LANES, NULL, square + LANES, 2 * LANES);
         fft_passes(&s->across, square);
         for (int l = 0; l < LANES; l++) {
             vc a = c_load(square + s->across_order[l] * 2 * LANES);

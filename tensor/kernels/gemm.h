@@ -415,7 +415,7 @@ GEMM_FN static void gemm_pack(int64_t k, int64_t n, const void *vb, int64_t rsb,
             for (int64_t q = 0; q < p; q += LANES) {
                 for (int64_t i = j + LANES; i < j + 2 * LANES; i++)
                     V_PREFETCH_L2(b + q + i * csb);
-                v_transpose(b + q + j * csb, csb, n - j, v_set(1), out + q * width + j, width);
+                v_transpose(b + q + j * csb, csb, n - j, NULL, out + q * width + j, width);
             }
     }
 #endif

@@ -69,7 +69,7 @@ static void rec_pack(int gates, int64_t units, int64_t k, const void *weights, i
 #if LANES > 1
                 if (cs == 1)
                     for (; p + LANES <= k; p += LANES)
-                        v_transpose(from + p, rs, n, v_set(1), out + (p * width + i) * LANES, width * LANES);
+                        v_transpose(from + p, rs, n, NULL, out + (p * width + i) * LANES, width * LANES);
 #endif
                 for (; p < k; p++) {
                     real *to = out + (p * width + i) * LANES;

@@ -67,6 +67,43 @@ static double sum(int64_t n, const void *x) { return sum_of(n, x, x); }
 static double sum_sq(int64_t n, const void *x) { return dot_of(n, x, x); }
 static double dot(int64_t n, const void *x, const void *y) { return dot_of(n, x, y); }
 
+static double short_sum(int64_t n, const real *x)
+{
+    double s = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        s += (double)x[i];
+    return s;
+}
+
+/* Short rows: one number after the other, four rows side by side. */
+static void row_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, double *out)
+{
+    enum { SHORT = 32, SIDE = 4 };
+    const real *x = vx;
+
+    for (int64_t r = 0; r < rows; r += SIDE) {
+        const int64_t some = rows - r < SIDE ? rows - r : SIDE;
+        const real *xs = x + r * ld;
+        if (cols >= SHORT || some < SIDE) {
+            for (int64_t i = 0; i < some; i++)
+                out[r + i] = cols < SHORT ? short_sum(cols, xs + i * ld) : sum(cols, xs + i * ld);
+        } else {
+            double a = 0, b = 0, c = 0, d = 0;
+            for (int64_t j = 0; j < cols; j++) {
+                a += (double)xs[j];
+                b += (double)xs[j + ld];
+                c += (double)xs[j + 2 * ld];
+                d += (double)xs[j + 3 * ld];
+            }
+            out[r] = a;
+            out[r + 1] = b;
+            out[r + 2] = c;
+            out[r + 3] = d;
+        }
+    }
+}
+
 /* The extreme of x, NaN if there is one. */
 #define EXTREME_FN(name, worst, op, hop) \
     static double name(int64_t n, const void *vx) \
@@ -93,22 +130,72 @@ static double dot(int64_t n, const void *x, const void *y) { return dot_of(n, x,
 EXTREME_FN(maximum, -INFINITY, v_max, v_hmax)
 EXTREME_FN(minimum, INFINITY, v_min, v_hmin)
 
-static int64_t argmax(int64_t n, const void *vx)
+/* The place of the first maximum (or minimum); NaN goes before all. */
+static int64_t extremum(int64_t n, const void *vx, int min)
 {
     const real *xs = vx;
-    const double top = maximum(n, vx);
-    const int nan = top != top;
-    const vr t = v_set((real)top);
+    const double best = min ? minimum(n, vx) : maximum(n, vx);
+    const int nan = best != best;
+    const vr t = v_set((real)best);
     int64_t i = 0;
+
     for (; i <= n - LANES; i += LANES) {
         vr x = v_load(xs + i);
         if (m_any(nan ? v_isnan(x) : v_eq(x, t)))
             break;
     }
     for (; i < n; i++)
-        if (nan ? xs[i] != xs[i] : xs[i] == (real)top)
+        if (nan ? xs[i] != xs[i] : xs[i] == (real)best)
             return i;
     return 0;
+}
+
+#if LANES > 1
+/* The same for `vecs` vectors of columns, down the rows. */
+V_INLINE void vec_extremum(int vecs, int64_t rows, const real *x, int64_t ld, int min, int32_t *at)
+{
+    enum { MOST = 4 };
+    vr best[MOST], place[MOST];
+
+    for (int i = 0; i < vecs; i++) {
+        best[i] = v_load(x + i * LANES);
+        place[i] = v_from_bits(vi_set(0));
+    }
+    for (int64_t r = 1; r < rows; r++)
+        for (int i = 0; i < vecs; i++) {
+            const vr v = v_load(x + r * ld + i * LANES);
+            const vm better = m_or(min ? v_lt(v, best[i]) : v_lt(best[i], v), v_isnan(v)),
+                     take = m_and(better, m_not(v_isnan(best[i])));
+            best[i] = v_sel(take, v, best[i]);
+            place[i] = v_sel(take, v_from_bits(vi_set((uint32_t)r)), place[i]);
+        }
+    for (int i = 0; i < vecs; i++)
+        memcpy(at + i * LANES, &place[i], sizeof place[i]);
+}
+#endif
+
+static void col_extremum(int64_t rows, int64_t cols, const void *vx, int64_t ld, int min, int32_t *at)
+{
+    const real *x = vx;
+    int64_t j = 0;
+
+#if LANES > 1
+    for (; j <= cols - 4 * LANES; j += 4 * LANES)
+        vec_extremum(4, rows, x + j, ld, min, at + j);
+    for (; j <= cols - LANES; j += LANES)
+        vec_extremum(1, rows, x + j, ld, min, at + j);
+#endif
+    for (; j < cols; j++) {
+        real best = x[j];
+        at[j] = 0;
+        for (int64_t r = 1; r < rows; r++) {
+            const real v = x[r * ld + j];
+            if (best == best && (v != v || (min ? v < best : v > best))) {
+                best = v;
+                at[j] = (int32_t)r;
+            }
+        }
+    }
 }
 
 static int all_finite(int64_t n, const void *vx)

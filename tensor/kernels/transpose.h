@@ -83,12 +83,13 @@
     } while (0)
 #endif
 
-/* to[c][r] = from[r][c] factor[c] for a square of LANES vectors, from_step and to_step apart; rows of `from`
- * from n on count as zero. */
-V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, vr factor, real *to,
+/* to[c][r] = from[r][c] factor[c] (factor may be NULL) for a square of LANES vectors, from_step and to_step
+ * apart; rows of `from` from n on count as zero. */
+V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, const real *factor, real *to,
                           int64_t to_step)
 {
-#define R(i) vr r##i = (i) < n ? v_load(from + (i) * from_step) * factor : v_set(0)
+#define LINE(i) v_load(from + (i) * from_step)
+#define R(i) vr r##i = (i) >= n ? v_set(0) : factor ? LINE(i) * v_load(factor) : LINE(i)
     R(0); R(1); R(2); R(3);
     V_SQUARE4(r0, r1, r2, r3);
 #if LANES == 4
@@ -110,17 +111,39 @@ V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, vr fac
 #endif
 #endif
 #undef R
+#undef LINE
 }
 
 #else /* one lane */
 
-V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, vr factor, real *to,
+V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, const real *factor, real *to,
                           int64_t to_step)
 {
     (void)from_step;
     (void)to_step;
-    *to = n > 0 ? *from * factor : 0;
+    *to = n < 1 ? 0 : factor ? *from * *factor : *from;
 }
 
 #endif
+
+/* to[i ldt + k] = from[k ldf + i] for i < m, k < n, bit by bit. */
+static void transpose(int64_t m, int64_t n, const void *vfrom, int64_t ldf, void *vto, int64_t ldt)
+{
+    enum { SIDE = LANES > 1 ? LANES : 8 };
+    const real *from = vfrom;
+    real *to = vto;
+
+    for (int64_t k = 0; k < n; k += SIDE)
+        for (int64_t i = 0; i < m; i += SIDE) {
+            const int64_t wide = n - k < SIDE ? n - k : SIDE, high = m - i < SIDE ? m - i : SIDE;
+            if (LANES > 1 && wide == SIDE && high == SIDE) {
+                v_transpose(from + k * ldf + i, ldf, LANES, NULL, to + i * ldt + k, ldt);
+                continue;
+            }
+            for (int64_t c = k; c < k + wide; c++)
+                for (int64_t r = i; r < i + high; r++)
+                    memcpy(to + r * ldt + c, from + c * ldf + r, sizeof(real));
+        }
+}
+
 #endif
