@@ -1,4 +1,4 @@
-/* AST: see ast.h. */
+/* AST: see ast.h. Shapes: x [B, T, F], image [B, 1, F, T], tokens [B, special + N, d]. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -34,6 +34,28 @@ et_status et_ast_named(const char *name, et_ast_config *config)
                     name ? name : "(null)");
 }
 
+/* E, b, E_pos and the tokens in front. */
+static void make_embeddings(et_ast *m)
+{
+    const et_ast_config *c = &m->config;
+
+    m->embeddings = et_module_new(sizeof *m->embeddings, "Embeddings", &m->module, "embeddings");
+    if (!m->embeddings)
+        return;
+    m->cls = et_module_param(m->embeddings, "cls_token", ET_SHAPE(1, 1, c->width));
+    if (!c->single)
+        m->dist = et_module_param(m->embeddings, "distillation_token", ET_SHAPE(1, 1, c->width));
+    m->position = et_module_param(m->embeddings, "position_embeddings",
+                                  ET_SHAPE(1, m->special + m->rows * m->cols, c->width));
+    et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", m->embeddings,
+                                     "patch_embeddings.projection");
+    if (patch) {
+        m->patch_weight = et_module_param(patch, "weight",
+                                          ET_SHAPE(c->width, 1, c->patch_bands, c->patch_frames));
+        m->patch_bias = et_module_param(patch, "bias", ET_SHAPE(c->width));
+    }
+}
+
 et_ast *et_ast_new(et_module *parent, const char *name, const et_ast_config *config, et_rng *rng)
 {
     const et_ast_config *c = config;
@@ -56,21 +78,7 @@ et_ast *et_ast_new(et_module *parent, const char *name, const et_ast_config *con
     m->cols = (c->frames - c->patch_frames) / c->step_frames + 1;
     m->special = c->single ? 1 : 2;
     et_module_note(&m->module, "%" PRId64 " x %" PRId64 " patches", m->rows, m->cols);
-    m->embeddings = et_module_new(sizeof *m->embeddings, "Embeddings", &m->module, "embeddings");
-    if (m->embeddings) {
-        m->cls = et_module_param(m->embeddings, "cls_token", ET_SHAPE(1, 1, c->width));
-        if (!c->single)
-            m->dist = et_module_param(m->embeddings, "distillation_token", ET_SHAPE(1, 1, c->width));
-        m->position = et_module_param(m->embeddings, "position_embeddings",
-                                      ET_SHAPE(1, m->special + m->rows * m->cols, c->width));
-        et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", m->embeddings,
-                                         "patch_embeddings.projection");
-        if (patch) {
-            m->patch_weight = et_module_param(patch, "weight", ET_SHAPE(c->width, 1, c->patch_bands,
-                                                                        c->patch_frames));
-            m->patch_bias = et_module_param(patch, "bias", ET_SHAPE(c->width));
-        }
-    }
+    make_embeddings(m);
     m->encoder = et_transformer_new(&m->module, "encoder.layer", c->layers,
                                     &(et_transformer_config){.width = c->width,
                                                              .heads = c->heads,

@@ -13,15 +13,6 @@ et_cnn14_config et_cnn14_base(void)
                              .embedding = 2048, .classes = 527, .dropout = 0.2};
 }
 
-static et_linear_layer *dense(et_module *parent, const char *name, int64_t in, int64_t out, et_rng *rng)
-{
-    et_linear_layer *l = et_linear_layer_new(parent, name, in, out, true, rng);
-
-    if (l && et_init_xavier_uniform(l->weight, 1, rng) == ET_OK)
-        et_fill(l->bias, 0);
-    return l;
-}
-
 static et_cnn14_block *block_new(et_module *parent, int number, int64_t in, int64_t out, et_rng *rng)
 {
     static const char *const convs[] = {"conv1", "conv2"}, *const norms[] = {"bn1", "bn2"};
@@ -61,9 +52,9 @@ et_cnn14 *et_cnn14_new(et_module *parent, const char *name, const et_cnn14_confi
     m->bn0 = et_batch_norm_layer_new(&m->module, "bn0", c->bands);
     for (int i = 0; i < c->blocks; i++)
         m->blocks[i] = block_new(&m->module, i + 1, i ? c->widths[i - 1] : 1, c->widths[i], rng);
-    m->fc1 = dense(&m->module, "fc1", c->widths[c->blocks - 1], c->embedding, rng);
+    m->fc1 = et_linear_layer_xavier_new(&m->module, "fc1", c->widths[c->blocks - 1], c->embedding, rng);
     if (c->classes)
-        m->classifier = dense(&m->module, "fc_audioset", c->embedding, c->classes, rng);
+        m->classifier = et_linear_layer_xavier_new(&m->module, "fc_audioset", c->embedding, c->classes, rng);
     return et_module_done(&m->module);
 }
 

@@ -226,7 +226,8 @@ static et_tensor *fuse_branch(const et_htsat *m, int where, et_tensor *x)
                                        et_conv_layer_forward(m->fuse_conv[where][1], y));
 }
 
-/* 2 x w + 2 r (1 - w) = 2 ((x - r) w + r),  w = sigmoid(local(x + r) + global(x + r));
+/* Attentional fusion of the map x of the whole clip and r of its chunks (Dai et al. 2021, arXiv 2009.14082):
+ * 2 x w + 2 r (1 - w) = 2 ((x - r) w + r),  w = sigmoid(local(x + r) + global(x + r));
  * all [B, d, side, side] */
 static et_tensor *fuse(const et_htsat *m, et_tensor *x, et_tensor *r)
 {
@@ -298,7 +299,13 @@ static et_tensor *embed(const et_htsat *m, et_tensor *images, et_tensor *longer)
 
 /* --- stages ---------------------------------------------------------------------------------------- */
 
-/* x [B, side, side, d]. Attention is computed in windows; all else goes token by token. */
+/* Block i of a stage on x [B, side, side, d] (Liu et al. 2021, arXiv 2103.14030, eqs. 3 and 4): attention
+ * within windows, all else token by token.
+ *
+ *   x' = x + W-MSA(LN(x)),   y = x' + MLP(LN(x')),   head = softmax(q k^T / sqrt(d_head) + bias) v
+ *
+ * Odd blocks (SW-MSA) shift the windows by half of one; the mask then keeps tokens apart that only the shift
+ * has brought into one window. */
 static et_tensor *swin_block(const et_htsat_stage *s, int i, et_tensor *x)
 {
     const et_transformer_block *b = s->blocks->blocks[i];
@@ -346,10 +353,11 @@ et_tensor *et_htsat_forward(const et_htsat *m, et_tensor *x, et_tensor *longer)
         const et_htsat_stage *s = m->stages[i];
         for (int b = 0; x && b < s->blocks->layers; b++)
             x = swin_block(s, b, x);
-        if (s->merge)
+        if (s->merge) /* 2 x 2 neighbours side by side, [.., 4 d], then W LN(..), [.., 2 d] */
             x = et_linear_layer_forward(s->merge,
                                         et_layer_norm_layer_forward(s->merge_norm, et_patch_merge(x)));
     }
+    /* the mean over all positions of LN(x) */
     x = et_mean(et_layer_norm_layer_forward(m->norm, x), ET_DIMS(1, 2), false);
     return x ? x : et_fail("htsat");
 }

@@ -93,15 +93,6 @@ static et_vae_net cell_new(et_style_vae *m, const char *name, int64_t in, double
     return net;
 }
 
-static et_linear_layer *dense(et_style_vae *m, const char *name, int64_t in, int64_t out, et_rng *rng)
-{
-    et_linear_layer *l = et_linear_layer_new(&m->module, name, in, out, true, rng);
-
-    if (l && et_init_xavier_uniform(l->weight, 1, rng) == ET_OK)
-        et_fill(l->bias, 0);
-    return l;
-}
-
 static et_status check(const et_style_vae_config *c)
 {
     const bool hyper = c->cell == ET_VAE_HYPER_LSTM;
@@ -139,6 +130,7 @@ et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_sty
     if (!m)
         return NULL;
     m->config = *c;
+    et_module *self = &m->module;
     const int64_t features = c->pitch_embedding + 2 * (c->steps + 1), state = state_width(c);
 
     m->pitch_embedding = et_module_param(&m->module, "pitch_embedding",
@@ -151,16 +143,16 @@ et_style_vae *et_style_vae_new(et_module *parent, const char *name, const et_sty
     m->enc_bw = cell_new(m, "enc_bw", features, c->encoder_keep, rng);
     for (int i = 0; i < 2; i++)
         m->readers[i] = (et_style_reader){m, i == 1};
-    m->cont_head = dense(m, "cont_head", 2 * state, c->head, rng);
-    m->z_mean = dense(m, "z_mean", c->head, c->content, rng);
-    m->z_logvar = dense(m, "z_logvar", c->head, c->content, rng);
+    m->cont_head = et_linear_layer_xavier_new(self, "cont_head", 2 * state, c->head, rng);
+    m->z_mean = et_linear_layer_xavier_new(self, "z_mean", c->head, c->content, rng);
+    m->z_logvar = et_linear_layer_xavier_new(self, "z_logvar", c->head, c->content, rng);
     if (!c->discrete_label) {
-        m->cat_head = dense(m, "cat_head", 2 * state, c->head, rng);
-        m->z_cat = dense(m, "z_cat", c->head, c->styles, rng);
+        m->cat_head = et_linear_layer_xavier_new(self, "cat_head", 2 * state, c->head, rng);
+        m->z_cat = et_linear_layer_xavier_new(self, "z_cat", c->head, c->styles, rng);
     }
-    m->dec_init = dense(m, "dec_init", latent_width(c), state, rng);
+    m->dec_init = et_linear_layer_xavier_new(self, "dec_init", latent_width(c), state, rng);
     m->dec = cell_new(m, "dec", features + (c->style_always ? style_width(c) : 0), c->decoder_keep, rng);
-    m->logits = dense(m, "logits", c->units, et_style_vae_classes(m), rng);
+    m->logits = et_linear_layer_xavier_new(self, "logits", c->units, et_style_vae_classes(m), rng);
     return et_module_done(&m->module);
 }
 
@@ -342,13 +334,13 @@ et_status et_style_vae_encode(const et_style_vae *m, const et_style_batch *b, et
         last[i] = m->config.recompute && m->module.training ? et_checkpoint(read_events, in, 2, reader)
                                                             : read_events(in, 2, reader);
     }
-    et_tensor *s = et_concat(2, last, -1);
+    et_tensor *s = et_concat(2, last, -1); /* s = [last state forward, last state backward] */
 
-    /* content: mu, ln sigma^2 */
+    /* content: q(z_c | x) = N(mu, sigma^2), mu and ln sigma^2 linear in relu(W s + b) */
     et_tensor *content = et_linear_layer_forward_act(m->cont_head, s, ET_ACT_RELU);
     out->mean = et_linear_layer_forward(m->z_mean, content);
     out->logvar = et_linear_layer_forward(m->z_logvar, content);
-    /* style: alpha */
+    /* style: its logits alpha, linear in relu(W' s + b') */
     if (m->cat_head)
         out->alpha = et_linear_layer_forward(m->z_cat,
                                              et_linear_layer_forward_act(m->cat_head, s, ET_ACT_RELU));
@@ -357,7 +349,7 @@ et_status et_style_vae_encode(const et_style_vae *m, const et_style_batch *b, et
 
 et_tensor *et_style_vae_latent(const et_style_vae *m, et_tensor *z_c, et_tensor *z_cat)
 {
-    /* z_s = z_cat * codebook; z' = [z_c, z_s] */
+    /* z_s = sum over styles of z_cat[style] codebook[style];  z' = [z_c, z_s] */
     et_tensor *z_s = m->style_codebook ? et_style_codebook(m->style_codebook, z_cat) : z_cat;
 
     if (m->style_codebook && m->config.add_style)
@@ -435,7 +427,8 @@ et_status et_style_vae_loss(const et_style_vae *m, const et_style_batch *b, int6
     out->pitch = group_loss(y, 0, p, target[0], events);
     out->dt = group_loss(y, p, p + d, target[1], events);
     out->dur = group_loss(y, p + d, p + 2 * d, target[2], events);
-    /* KL(q(z_c | x) || N(0, 1)) / dim z_c */
+    /* KL(q(z_c | x) || N(0, 1)) / dim z_c,  KL = -1/2 sum over dimensions of 1 + ln sigma^2 - mu^2 -
+     * sigma^2 */
     out->kl = et_mean(et_gaussian_kl(q.mean, q.logvar), 0, NULL, false);
     /* L_s = cross entropy of alpha, or of the draw, with the style */
     if (!q.alpha)
@@ -444,11 +437,11 @@ et_status et_style_vae_loss(const et_style_vae *m, const et_style_batch *b, int6
         out->style = sample_loss(z_cat, et_one_hot(b->labels, c->styles, dtype));
     else
         out->style = et_cross_entropy(q.alpha, b->labels);
-    /* L_mu = max(0, beta_mu - V) */
+    /* L_mu = max(0, beta_mu - V),  V the variance of mu over the batch, mean over its dimensions */
     out->mu = c->mu_threshold > 0 ? et_mu_forcing(q.mean, c->mu_threshold, c->mu_variance)
                                   : et_zeros(dtype, 0, NULL);
 
-    /* L = L_r + kl_weight beta KL + L_s + L_mu */
+    /* L = L_r + kl_weight beta(step) KL + L_s + L_mu,  beta rising from 0 to 1 (et_kl_weight) */
     et_tensor *reconstruction = et_add(et_mul_scalar(out->pitch, 3), et_add(out->dt, out->dur));
     et_tensor *penalties = et_add(out->style, out->mu);
     out->total = et_add(et_add(reconstruction, et_mul_scalar(out->kl, c->kl_weight * out->beta)), penalties);

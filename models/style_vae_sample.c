@@ -1,4 +1,5 @@
-/* Generation: the decoder fed with its own events, drawn or searched. */
+/* Generation (see style_vae.h): the decoder fed with its own events, drawn one by one or searched with a
+ * beam. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -88,7 +89,6 @@ static et_tensor *step(const et_style_vae *m, et_tensor *z, int64_t rows, const 
 /* The state between steps, in the enclosing scope: every step writes over it. */
 typedef struct {
     et_tensor *of[4];
-    int64_t width[4];
 } memory;
 
 static void remember(memory *mem, const et_norm_lstm_state *s, int64_t rows)
@@ -120,6 +120,7 @@ static et_status close_step(et_scope *inner, memory *mem, et_norm_lstm_state *s,
     return et_error_status() ? et_error_status() : status;
 }
 
+/* Draws the pieces of all rows of z side by side: out [B, most, 3] and lengths [B], both -1 before. */
 static et_status sample_all(const et_style_vae *m, et_tensor *z, const et_style_sampling *s, et_rng *rng,
                             int64_t most, int32_t *out, int32_t *lengths)
 {
@@ -199,67 +200,88 @@ static void extend(const et_style_vae *m, const float *l, int64_t from, double s
     }
 }
 
+/* The beams, best first, and the events that each has written. */
+typedef struct {
+    int64_t width, most, n;            /* beams at most, events of each at most, beams now */
+    et_beam_candidate beam[ET_BEAM_MOST];
+    int32_t *path, *next;              /* [width][most][3]: now, and room for those of the next step */
+    int32_t now[3 * ET_BEAM_MOST];     /* the last event of each, which the decoder reads */
+    int32_t from[ET_BEAM_MOST];        /* whose state each goes on from */
+} beams;
+
+/* The likeliest continuations of all beams, by logits l [n, classes]: their number. A beam that has ended is
+ * one itself. */
+static int64_t extend_all(const et_style_vae *m, const beams *s, const float *l, et_beam_candidate *found)
+{
+    const int64_t classes = et_style_vae_classes(m);
+    int64_t n = 0;
+
+    for (int64_t b = 0; b < s->n; b++) {
+        if (s->beam[b].ended) {
+            et_beam_candidate c = s->beam[b];
+            c.from = (int32_t)b;
+            et_beam_offer(found, &n, s->width, c);
+        } else {
+            extend(m, l + b * classes, b, s->beam[b].log_p, s->width, found, &n);
+        }
+    }
+    return n;
+}
+
+/* Makes the n continuations the beams, each with event t behind those of the beam that it goes on from (-1
+ * where that has ended). True if one is still going on. */
+static bool take_found(beams *s, const et_beam_candidate *found, int64_t n, int64_t t)
+{
+    bool going = false;
+
+    for (int64_t b = 0; b < n; b++) {
+        const int32_t from = found[b].from;
+        int32_t *to = s->next + 3 * b * s->most;
+        memcpy(to, s->path + 3 * from * s->most, (size_t)(3 * t) * sizeof *to);
+        for (int g = 0; g < 3; g++)
+            to[3 * t + g] = s->beam[from].ended ? -1 : found[b].choice[g];
+        memcpy(s->now + 3 * b, found[b].choice, sizeof found[b].choice);
+        s->from[b] = from;
+        going = going || !found[b].ended;
+    }
+    memcpy(s->beam, found, (size_t)n * sizeof *found);
+    s->n = n;
+    int32_t *swap = s->path;
+    s->path = s->next;
+    s->next = swap;
+    return going;
+}
+
 /* One row of z; its best piece to out [most, 3]. Returns the length, or a negative status. */
 static int64_t search(const et_style_vae *m, et_tensor *z, int64_t width, int64_t most, int32_t *out)
 {
-    const int64_t n = et_style_vae_classes(m);
-    int32_t *path = et_alloc_zero((size_t)most, 6 * (size_t)width * sizeof *path);
-    int32_t *next = path ? path + 3 * width * most : NULL;
-    et_beam_candidate beams[ET_BEAM_MOST], found[ET_BEAM_MOST];
-    int64_t n_beams = 1, length = 0;
+    int32_t *paths = et_alloc_zero((size_t)most, 6 * (size_t)width * sizeof *paths);
+    beams s = {.width = width, .most = most, .n = 1, .path = paths,
+               .next = paths ? paths + 3 * width * most : NULL};
+    int64_t length = 0;
+    bool going = true;
     et_norm_lstm_state state;
     memory mem;
-    int32_t now[3 * ET_BEAM_MOST], from[ET_BEAM_MOST];
 
-    beams[0] = (et_beam_candidate){.log_p = 0};
-    if (!path || et_style_vae_first_state(m, z, &state) != ET_OK) {
-        et_dealloc(path);
+    if (!paths || et_style_vae_first_state(m, z, &state) != ET_OK) {
+        et_dealloc(paths);
         return et_error_status();
     }
     remember(&mem, &state, width);
-    for (int64_t t = 0; t < most && !et_error_status(); t++) {
+    for (int64_t t = 0; t < most && going && !et_error_status(); t++) {
+        et_beam_candidate found[ET_BEAM_MOST];
         et_scope *inner = et_scope_open();
-        et_tensor *y = step(m, z, n_beams, t ? now : NULL, &state);
+        et_tensor *y = step(m, z, s.n, t ? s.now : NULL, &state);
         const float *l = y ? et_data(y) : NULL;
-        int64_t n_found = 0;
-        bool going = false;
-
-        for (int64_t b = 0; l && b < n_beams; b++) {
-            if (beams[b].ended) {
-                et_beam_candidate c = beams[b];
-                c.from = b;
-                et_beam_offer(found, &n_found, width, c);
-            } else {
-                extend(m, l + b * n, b, beams[b].log_p, width, found, &n_found);
-            }
-        }
-        for (int64_t b = 0; b < n_found; b++) {
-            from[b] = (int32_t)found[b].from;
-            memcpy(next + 3 * b * most, path + 3 * found[b].from * most, (size_t)(3 * t) * sizeof *path);
-            if (!(t && beams[found[b].from].ended))
-                memcpy(next + 3 * (b * most + t), found[b].choice, sizeof found[b].choice);
-            else
-                for (int g = 0; g < 3; g++)
-                    next[3 * (b * most + t) + g] = -1;
-            memcpy(now + 3 * b, found[b].choice, sizeof found[b].choice);
-            going = going || !found[b].ended;
-        }
-        if (close_step(inner, &mem, &state, n_found, from) != ET_OK)
-            break;
-        memcpy(beams, found, (size_t)n_found * sizeof *found);
-        n_beams = n_found;
-        int32_t *swap = path;
-        path = next;
-        next = swap;
+        going = take_found(&s, found, l ? extend_all(m, &s, l, found) : 0, t);
+        close_step(inner, &mem, &state, s.n, s.from);
         length = t + 1;
-        if (!going)
-            break;
     }
     if (!et_error_status())
-        memcpy(out, path, (size_t)(3 * length) * sizeof *out);
+        memcpy(out, s.path, (size_t)(3 * length) * sizeof *out);
     while (length > 1 && !et_error_status() && out[3 * (length - 1)] < 0)
         length--; /* other beams went on */
-    et_dealloc(path < next ? path : next);
+    et_dealloc(paths);
     return et_error_status() ? et_error_status() : length;
 }
 

@@ -368,7 +368,8 @@ static et_tensor *front_forward(const et_tagger *m, et_tensor *x)
 
 /* --- back ends ----------------------------------------------------------------------- */
 
-/* r1 = conv(x); r2 = pool(conv(r1) + r1); conv(r2) + r2; then maximum and mean over time, dense, BN, ReLU. */
+/* With C(x) = ReLU(BN(conv 7 x)):  r_1 = C_1(x),  r_2 = pool2(C_2(r_1) + r_1),  r_3 = C_3(r_2) + r_2; then
+ * ReLU(BN(W [max over time of r_3, mean over time of r_3] + b)). */
 static et_tensor *cnn_p_forward(const et_tagger *m, et_tensor *x)
 {
     et_tensor *r = NULL;
@@ -384,6 +385,7 @@ static et_tensor *cnn_p_forward(const et_tagger *m, et_tensor *x)
     return et_batch_norm_layer_forward_relu(m->p_bn[3], et_linear_layer_forward(m->dense, both));
 }
 
+/* Blocks pool3(ReLU(BN(conv 3))), then ReLU(BN(conv 1)) and the maximum over what is left of time. */
 static et_tensor *cnn_l_forward(const et_tagger *m, et_tensor *x)
 {
     for (int i = 0; i < m->config.long_blocks; i++)
@@ -391,7 +393,8 @@ static et_tensor *cnn_l_forward(const et_tagger *m, et_tensor *x)
     return et_global_max_pool(conv_forward(m->l_last, x));
 }
 
-/* [B, d, T] to [B, T + 1, d]: [CLS] in front, positions added (zero at [CLS]). */
+/* x_0 = [CLS; h_1; ..; h_T] + P, h [B, d, T] to [B, T + 1, d]: [CLS] in front, sinusoids added (0 at
+ * [CLS]). */
 static et_tensor *sequence(const et_tagger *m, et_tensor *h)
 {
     if (!h)
@@ -421,6 +424,8 @@ static et_tensor *layer_at_cls(const et_transformer_block *b, et_tensor *h)
     return x;
 }
 
+/* x_l = LN(x' + FFN(x')), x' = LN(x_(l-1) + MSA(x_(l-1))) for every layer; the answer is tanh(W x_L[CLS] +
+ * b). */
 static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weights)
 {
     const int last = m->config.layers - 1;
@@ -471,8 +476,9 @@ et_tensor *et_tagger_contributions(const et_tagger *m, et_tensor *x)
         h = et_transformer_block_forward(m->encoder[i], h, NULL);
     if (!h)
         return et_fail("tagger");
-    /* All heads look at t: their results, side by side, are the value row V_t.
-     * What follows needs x_0 alone. */
+    /* Were the last layer's attention on key t alone, in all heads, its result would be the value row V_t,
+     * whatever the query. What follows needs x_0 alone, so one row for each t is the whole map
+     * (Won et al. 2019, arXiv 1911.04385). */
     et_tensor *v = et_squeeze(et_linear_layer_forward(m->encoder[last]->attn->v, h), 0); /* [T + 1, d] */
     et_tensor *answer = pooler(m, et_transformer_block_finish(m->encoder[last], et_select(h, 1, 0), v));
     return et_sigmoid(et_linear_layer_forward(m->classifier, answer));

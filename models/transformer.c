@@ -40,16 +40,6 @@ et_encoder_decoder_config et_encoder_decoder_small(int64_t vocabulary)
 
 /* --- making one ----------------------------------------------------------------------------------- */
 
-/* Xavier uniform, bias 0. */
-static et_linear_layer *dense(et_module *parent, const char *name, int64_t in, int64_t out, et_rng *rng)
-{
-    et_linear_layer *l = et_linear_layer_new(parent, name, in, out, true, rng);
-
-    if (l && et_init_xavier_uniform(l->weight, 1, rng) == ET_OK)
-        et_fill(l->bias, 0);
-    return l;
-}
-
 static et_joint_attention *attention_new(et_module *parent, const char *name, int64_t d, et_rng *rng)
 {
     et_joint_attention *a = et_module_new(sizeof *a, "MultiHeadAttention", parent, name);
@@ -61,7 +51,7 @@ static et_joint_attention *attention_new(et_module *parent, const char *name, in
     a->in_proj_bias = et_module_param(&a->module, "in_proj_bias", ET_SHAPE(3 * d));
     if (a->in_proj_weight)
         et_init_xavier_uniform(a->in_proj_weight, 1, rng);
-    a->out_proj = dense(&a->module, "out_proj", d, d, rng);
+    a->out_proj = et_linear_layer_xavier_new(&a->module, "out_proj", d, d, rng);
     return et_module_done(&a->module);
 }
 
@@ -78,8 +68,8 @@ static et_coder_layer *layer_new(et_module *parent, int number, const et_encoder
     l->self = attention_new(&l->module, "self_attn", c->width, rng);
     if (decoder)
         l->cross = attention_new(&l->module, "multihead_attn", c->width, rng);
-    l->linear1 = dense(&l->module, "linear1", c->width, c->hidden, rng);
-    l->linear2 = dense(&l->module, "linear2", c->hidden, c->width, rng);
+    l->linear1 = et_linear_layer_xavier_new(&l->module, "linear1", c->width, c->hidden, rng);
+    l->linear2 = et_linear_layer_xavier_new(&l->module, "linear2", c->hidden, c->width, rng);
     l->norm1 = et_layer_norm_layer_new(&l->module, "norm1", c->width, eps);
     l->norm2 = et_layer_norm_layer_new(&l->module, "norm2", c->width, eps);
     if (decoder)

@@ -63,11 +63,64 @@ static bool complete(et_vit_config *c)
            c->recomputed >= 0 && c->recomputed <= c->layers;
 }
 
+/* E and E_pos, and x_class where there is one. */
+static void make_patches(et_vit *m, et_rng *rng)
+{
+    const et_vit_config *c = &m->config;
+    const bool cls = c->pooling == ET_VIT_CLASS;
+    et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", &m->module, "patch");
+
+    if (!patch)
+        return;
+    et_module_note(patch, "%lld x %lld patches", (long long)m->rows, (long long)m->cols);
+    m->proj = et_linear_layer_new(patch, "proj", c->channels * c->patch_h * c->patch_w, c->d, true, rng);
+    m->pos = et_module_param(patch, "pos", ET_SHAPE(m->rows * m->cols + cls, c->d));
+    m->cls = cls ? et_module_param(patch, "cls", ET_SHAPE(c->d)) : NULL;
+}
+
+static void make_blocks(et_vit *m, et_rng *rng)
+{
+    const et_vit_config *c = &m->config;
+    const et_transformer_config block = {.width = c->d,
+                                         .heads = c->heads,
+                                         .head_width = c->head_width,
+                                         .hidden = c->hidden,
+                                         .act = ET_ACT_GELU,
+                                         .act_twice = !c->act_once,
+                                         .attention_dropout = c->dropout,
+                                         .hidden_dropout = c->dropout,
+                                         .mlp_dropout = c->dropout,
+                                         .drop_path = c->drop_path};
+
+    m->blocks = et_transformer_new(&m->module, "blocks", c->layers, &block, rng);
+    if (m->blocks) {
+        m->blocks->checkpoint = c->recomputed > 0;
+        m->blocks->kept = c->layers - c->recomputed;
+    }
+}
+
+/* The perceptron that reads the tokens: hidden layers, then one to the classes. */
+static void make_head(et_vit *m, et_rng *rng)
+{
+    const et_vit_config *c = &m->config;
+    et_module *head = et_module_new(sizeof *head, "Head", &m->module, "head");
+    int64_t in = c->pooling == ET_VIT_FLATTEN      ? m->rows * m->cols * c->d
+                 : c->pooling == ET_VIT_STATISTICS ? 2 * c->d : c->d;
+    char layer[16];
+
+    for (int i = 0; head && i < ET_VIT_HEAD_LAYERS && c->head[i] > 0; i++, m->n_head++) {
+        snprintf(layer, sizeof layer, "%d", i);
+        m->head[i] = et_linear_layer_new(head, layer, in, c->head[i], true, rng);
+        in = c->head[i];
+    }
+    if (head)
+        m->out = et_linear_layer_new(head, "out", in, c->classes, true, rng);
+}
+
 et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *config, et_rng *rng)
 {
     et_vit *m;
     et_vit_config c;
-    char layer[16];
 
     if (et_error_status())
         return NULL;
@@ -85,42 +138,10 @@ et_vit *et_vit_new(et_module *parent, const char *name, const et_vit_config *con
     m->rows = (c.height - c.patch_h) / c.step_h + 1;
     m->cols = (c.width - c.patch_w) / c.step_w + 1;
     m->config = c;
-    const int64_t N = m->rows * m->cols, area = c.channels * c.patch_h * c.patch_w;
-    const bool cls = c.pooling == ET_VIT_CLASS;
-
-    et_module *patch = et_module_new(sizeof *patch, "PatchEmbedding", &m->module, "patch");
-    if (patch) {
-        et_module_note(patch, "%lld x %lld patches", (long long)m->rows, (long long)m->cols);
-        m->proj = et_linear_layer_new(patch, "proj", area, c.d, true, rng);
-        m->pos = et_module_param(patch, "pos", ET_SHAPE(N + cls, c.d));
-        m->cls = cls ? et_module_param(patch, "cls", ET_SHAPE(c.d)) : NULL;
-    }
-    m->blocks = et_transformer_new(&m->module, "blocks", c.layers,
-                                   &(et_transformer_config){.width = c.d,
-                                                            .heads = c.heads,
-                                                            .head_width = c.head_width,
-                                                            .hidden = c.hidden,
-                                                            .act = ET_ACT_GELU,
-                                                            .act_twice = !c.act_once,
-                                                            .attention_dropout = c.dropout,
-                                                            .hidden_dropout = c.dropout,
-                                                            .mlp_dropout = c.dropout,
-                                                            .drop_path = c.drop_path},
-                                   rng);
-    if (m->blocks) {
-        m->blocks->checkpoint = c.recomputed > 0;
-        m->blocks->kept = c.layers - c.recomputed;
-    }
+    make_patches(m, rng);
+    make_blocks(m, rng);
     m->ln = et_layer_norm_layer_new(&m->module, "ln", c.d, 1e-6);
-    et_module *head = et_module_new(sizeof *head, "Head", &m->module, "head");
-    int64_t in = c.pooling == ET_VIT_FLATTEN ? N * c.d : c.pooling == ET_VIT_STATISTICS ? 2 * c.d : c.d;
-    for (int i = 0; head && i < ET_VIT_HEAD_LAYERS && c.head[i] > 0; i++, m->n_head++) {
-        snprintf(layer, sizeof layer, "%d", i);
-        m->head[i] = et_linear_layer_new(head, layer, in, c.head[i], true, rng);
-        in = c.head[i];
-    }
-    if (head)
-        m->out = et_linear_layer_new(head, "out", in, c.classes, true, rng);
+    make_head(m, rng);
     if (et_error_status())
         return et_module_done(&m->module);
 
@@ -188,7 +209,7 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
     else
         y = et_flatten(y, 1, 2);
 
-    /* The head in place of a decoder. */
+    /* The head: y = GELU(W_i dropout(y) + b_i), then the logits W dropout(y) + b */
     for (int i = 0; i < m->n_head; i++)
         y = et_linear_layer_forward_act(m->head[i], et_dropout(y, c->head_dropout, training, m->rng),
                                         ET_ACT_GELU);
@@ -196,6 +217,8 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
     return logits ? logits : et_fail("vit");
 }
 
+/* The mean over heads of a block's attention (the last block's) or, with rollout, that of all blocks: Abnar
+ * and Zuidema 2020, "Quantifying Attention Flow in Transformers" (arXiv 2005.00928), section 3. */
 et_tensor *et_vit_relevance(const et_vit *m, et_tensor *const *attention, bool rollout)
 {
     et_tensor *joint = NULL;

@@ -27,6 +27,16 @@ et_linear_layer *et_linear_layer_new(et_module *parent, const char *name, int64_
     return et_module_done(&l->module);
 }
 
+et_linear_layer *et_linear_layer_xavier_new(et_module *parent, const char *name, int64_t in, int64_t out,
+                                            et_rng *rng)
+{
+    et_linear_layer *l = et_linear_layer_new(parent, name, in, out, true, rng);
+
+    if (l && et_init_xavier_uniform(l->weight, 1, rng) == ET_OK)
+        et_fill(l->bias, 0);
+    return l;
+}
+
 et_tensor *et_linear_layer_forward(const et_linear_layer *l, et_tensor *x)
 {
     return l ? et_linear(x, l->weight, l->bias) : et_fail("linear layer");

@@ -21,6 +21,11 @@ typedef struct et_linear_layer {
 et_linear_layer *et_linear_layer_new(et_module *parent, const char *name, int64_t in, int64_t out, bool bias,
                                      et_rng *rng);
 
+/** With a bias, as Glorot and Bengio 2010 begin: weight U(+-sqrt(6 / (in + out))), bias 0. Else as
+ *  et_linear_layer_new. */
+et_linear_layer *et_linear_layer_xavier_new(et_module *parent, const char *name, int64_t in, int64_t out,
+                                            et_rng *rng);
+
 /** x [.., in]; result [.., out], owned by the open scope. Errors as et_linear. */
 et_tensor *et_linear_layer_forward(const et_linear_layer *l, et_tensor *x);
 /** With the activation in the same pass. */
