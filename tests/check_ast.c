@@ -12,8 +12,6 @@
 #include "tests/suite.h"
 #include "tests/values.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* 64 x 16, patches 8 x 8, steps (4, 8): 3 x 8 patches; d 32, 2 layers, 2 heads, 64. */
 static et_ast_config little(void)
 {
@@ -252,7 +250,7 @@ int main(void)
     tcase_add_test(tc, learns);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
-    tcase_add_checked_fixture(alone, reset, NULL);
+    tcase_add_checked_fixture(alone, et_error_clear, NULL);
     tcase_add_test(alone, allocations);
     suite_add_tcase(s, alone);
     return suite_run(s);

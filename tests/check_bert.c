@@ -12,8 +12,6 @@
 #include "tests/suite.h"
 #include "tests/values.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* 2 layers, d 32, 2 heads, 64, 14 positions. */
 static et_bert_config little(void)
 {
@@ -282,7 +280,7 @@ int main(void)
     tcase_add_test(tc, checkpoints);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
-    tcase_add_checked_fixture(alone, reset, NULL);
+    tcase_add_checked_fixture(alone, et_error_clear, NULL);
     tcase_add_test(alone, allocations);
     suite_add_tcase(s, alone);
     return suite_run(s);

@@ -11,8 +11,6 @@
 #include "tests/suite.h"
 #include "tests/values.h"
 
-static void reset(void) { et_error_clear(); }
-
 enum { V = 30, CLS = 1, SEP = 2, MASK = 3 };
 static const int32_t special[] = {0, CLS, SEP, MASK};
 
@@ -348,7 +346,7 @@ int main(void)
     tcase_add_test(tc, learns);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
-    tcase_add_checked_fixture(alone, reset, NULL);
+    tcase_add_checked_fixture(alone, et_error_clear, NULL);
     tcase_add_test(alone, allocations);
     suite_add_tcase(s, alone);
     return suite_run(s);

@@ -17,8 +17,6 @@
 #include "tests/little_clap.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* --- sizes and names ---------------------------------------------------------------------------------- */
 
 static int64_t freed(et_module *m)
@@ -492,11 +490,11 @@ int main(void)
     TCase *tc = tcase_create("models"), *towers = tcase_create("towers");
 
     tcase_set_timeout(tc, 600);
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_test(tc, small_sizes);
     tcase_add_test(tc, sizes);
     tcase_add_test(tc, names);
-    tcase_add_checked_fixture(towers, reset, NULL);
+    tcase_add_checked_fixture(towers, et_error_clear, NULL);
     tcase_set_timeout(towers, 600);
     tcase_add_loop_test(towers, parity, 0, sizeof cases / sizeof *cases);
     tcase_add_loop_test(tc, learns_s_xm, 0, 2);

@@ -7,8 +7,6 @@
 #include "tests/little_clap.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 static const char *fixture(char *path, size_t size, const char *name)
 {
     char within[256];
@@ -108,7 +106,7 @@ int main(void)
     Suite *suite = suite_create("clap_laion");
     TCase *tc = tcase_create("names");
 
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_loop_test(tc, laion_names, 0, 2);
     tcase_add_test(tc, laion_misfits);
     suite_add_tcase(suite, tc);

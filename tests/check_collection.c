@@ -14,8 +14,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 #define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
 
 enum { N = 6, L = 3 };
@@ -294,7 +292,7 @@ int main(void)
     Suite *s = suite_create("collection");
     TCase *t = tcase_create("collection");
 
-    tcase_add_checked_fixture(t, reset, NULL);
+    tcase_add_checked_fixture(t, et_error_clear, NULL);
     tcase_add_test(t, sounds);
     tcase_add_test(t, labels);
     tcase_add_test(t, without_classes);

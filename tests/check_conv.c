@@ -16,8 +16,6 @@
 #include "tests/misuse.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 static double noise(uint32_t *state)
 {
     *state = *state * 1664525u + 1013904223u;
@@ -673,7 +671,7 @@ int main(void)
     TCase *t = tcase_create("conv");
 
     tcase_set_timeout(t, 120);
-    tcase_add_checked_fixture(t, reset, reset);
+    tcase_add_checked_fixture(t, et_error_clear, et_error_clear);
     tcase_add_loop_test(t, tile_edges, 0, table_count());
     tcase_add_loop_test(t, blocks, 0, table_count());
     tcase_add_loop_test(t, tiles_and_points, 0, table_count());

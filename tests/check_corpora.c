@@ -12,8 +12,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 #define ok(call) ck_assert_msg((call) == ET_OK, "%s", et_error_message())
 #define made(pointer) ck_assert_msg((pointer) != NULL, "%s", et_error_message())
 
@@ -492,7 +490,7 @@ int main(void)
     Suite *s = suite_create("corpora");
     TCase *t = tcase_create("corpora");
 
-    tcase_add_checked_fixture(t, reset, NULL);
+    tcase_add_checked_fixture(t, et_error_clear, NULL);
     tcase_add_checked_fixture(t, make_test_dir, remove_tree);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, folders);

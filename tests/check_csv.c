@@ -16,8 +16,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 static uint64_t state;
 static uint64_t draw(void)
 {
@@ -399,7 +397,7 @@ int main(void)
     TCase *tc = tcase_create("csv");
 
     tcase_set_timeout(tc, 120);
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_test(tc, numbers_known);
     tcase_add_loop_test(tc, numbers_random, 0, 5);
     tcase_add_test(tc, numbers_format);

@@ -18,8 +18,6 @@
 #include "tests/alloc_sweep.h"
 #include "tests/small_set.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* --- the set ------------------------------------------------------------------------ */
 
 START_TEST(set_subset)
@@ -426,7 +424,7 @@ int main(void)
     TCase *tc = tcase_create("datasets");
 
     tcase_set_timeout(tc, 120);
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_test(tc, set_subset);
     tcase_add_test(tc, set_survives_scopes);
     tcase_add_test(tc, set_broken);

@@ -12,8 +12,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* --- progress ------------------------------------------------------------------------ */
 
 static double fake_time;
@@ -205,7 +203,7 @@ int main(void)
     Suite *suite = suite_create("examples_progress");
     TCase *rest = tcase_create("progress"), *features = tcase_create("features");
 
-    tcase_add_checked_fixture(rest, reset, NULL);
+    tcase_add_checked_fixture(rest, et_error_clear, NULL);
     tcase_add_test(rest, progress_in_lines);
     tcase_add_test(rest, progress_on_a_terminal);
     tcase_add_test(rest, durations);

@@ -11,8 +11,6 @@
 #include "tensor/alloc.h"
 #include "tests/chirps.h"
 
-static void reset(void) { et_error_clear(); }
-
 static void agrees(const et_feature_cache *cache, const et_collection *c, const et_front_end *fe)
 {
     for (int64_t i = 0; i < et_feature_cache_size(cache); i++) {
@@ -294,7 +292,7 @@ int main(void)
     Suite *s = suite_create("feature_cache");
     TCase *t = tcase_create("feature_cache");
 
-    tcase_add_checked_fixture(t, reset, NULL);
+    tcase_add_checked_fixture(t, et_error_clear, NULL);
     tcase_add_checked_fixture(t, make_test_dir, remove_test_dir);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, cache_is_kept_and_made_anew);

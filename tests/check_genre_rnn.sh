@@ -381,11 +381,7 @@ for signal in INT TERM; do
     "$program" train --task planted --out stop $stopped --threads 1 --profile stop.json \
         > "$dir/output" 2> "$dir/errors" &
     child=$!
-    while [ ! -f stop/log.jsonl ] && kill -0 $child 2> /dev/null; do
-        sleep 0.01 2> /dev/null || sleep 1
-    done
-    kill -$signal $child 2> /dev/null
-    wait $child
+    stop_when $signal test -f stop/log.jsonl
     status=$?
     if [ "$status" -eq 130 ]; then
         expect "how to resume after SIG$signal" grep -q "train --out stop --resume" "$dir/output"

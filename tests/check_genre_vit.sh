@@ -87,11 +87,7 @@ expect "seven of them" test "$(grep -c '^[a-z].*[0-9]$' "$dir/output")" -eq 7
 expect "its own pooling is not one" says '^class token +the same as "as configured"$'
 "$program" ablate --task waves --epochs 1000000 --threads 1 > "$dir/output" 2> "$dir/errors" &
 child=$!
-while ! grep -q '^variant' "$dir/output" && kill -0 $child 2> /dev/null; do
-    sleep 0.01 2> /dev/null || sleep 1
-done
-kill -TERM $child 2> /dev/null
-wait $child
+stop_when TERM says '^variant'
 expect "variants can be stopped" test $? -eq 130
 expect "which is said, and no row of half a training" test "$(grep -c '^[a-z]' "$dir/output")" -eq 2
 expect "in words" says '^stopped before all was trained, which cannot be gone on with$'

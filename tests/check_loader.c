@@ -16,8 +16,6 @@
 #include "tests/alloc_sweep.h"
 #include "tests/chirps.h"
 
-static void reset(void) { et_error_clear(); }
-
 static uint64_t mix(uint64_t h, const et_tensor *t)
 {
     const unsigned char *p = t ? et_data(t) : NULL;
@@ -381,7 +379,7 @@ int main(void)
     Suite *s = suite_create("loader");
     TCase *t = tcase_create("loader");
 
-    tcase_add_checked_fixture(t, reset, NULL);
+    tcase_add_checked_fixture(t, et_error_clear, NULL);
     tcase_add_checked_fixture(t, make_test_dir, remove_test_dir);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, same_for_all_threads);

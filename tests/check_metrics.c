@@ -13,8 +13,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* A deterministic number in 0 .. n-1. */
 static int64_t pick(uint32_t *state, int64_t n)
 {
@@ -415,7 +413,7 @@ int main(void)
     TCase *tc = tcase_create("metrics");
 
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_test(tc, bleu);
     tcase_add_test(tc, bleu_of_turned);
     tcase_add_test(tc, golden_areas);

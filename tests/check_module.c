@@ -12,8 +12,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* root: block.{inner [2, 3] + bias, scale [3]}, block2.weight [4], mean [2] (buffer), table (constant) */
 static et_module *tree(void)
 {
@@ -274,17 +272,24 @@ START_TEST(dtypes)
 }
 END_TEST
 
+/* What stands in a file, which is closed; good until the next call. */
+static const char *text_of(FILE *f)
+{
+    static char text[4096];
+
+    rewind(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    return text;
+}
+
 /* What is printed of m. */
 static const char *printed(const et_module *m)
 {
-    static char text[4096];
     FILE *out = fopen(in_dir("summary"), "w+");
 
     ck_assert_int_eq(et_module_print(m, out), ET_OK);
-    rewind(out);
-    text[fread(text, 1, sizeof text - 1, out)] = 0;
-    fclose(out);
-    return text;
+    return text_of(out);
 }
 
 /* Parts stand below what they are parts of, in whatever order they were added. */
@@ -375,14 +380,10 @@ END_TEST
 /* What a report says when it is printed. */
 static const char *report_text(const et_load_report *r)
 {
-    static char text[600];
     FILE *out = fopen(in_dir("report"), "w+");
 
     ck_assert_int_eq(et_load_report_print(r, out), ET_OK);
-    rewind(out);
-    text[fread(text, 1, sizeof text - 1, out)] = 0;
-    fclose(out);
-    return text;
+    return text_of(out);
 }
 
 /* Writes float32 tensors of ones times k, named and shaped. */
@@ -648,7 +649,7 @@ int main(void)
     Suite *s = suite_create("module");
     TCase *tc = tcase_create("module");
 
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
     tcase_add_test(tc, names);
     tcase_add_test(tc, finite);

@@ -335,11 +335,7 @@ for signal in INT KILL; do
     # shellcheck disable=SC2086
     "$program" train --out stop $phased --schedule paper --threads 1 > "$dir/output" 2> "$dir/errors" &
     child=$!
-    while [ "$(wc -l 2> /dev/null < stop/log.jsonl || echo 0)" -lt 4 ] && kill -0 $child 2> /dev/null; do
-        sleep 0.01 2> /dev/null || sleep 1
-    done
-    kill -$signal $child 2> /dev/null
-    wait $child 2> /dev/null
+    stop_when $signal logged stop/log.jsonl 4
     status=$?
     [ "$status" -ne 130 ] || expect "how to resume after SIG$signal" grep -q "train --out stop --resume" "$dir/output"
     expect "resuming after SIG$signal" run train --out stop --resume

@@ -18,8 +18,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* --- the classifier of the golden values: GRU 3 -> 4, attention 3, two classes ------------ */
 
 typedef struct classifier {
@@ -418,7 +416,7 @@ int main(void)
     Suite *s = suite_create("nn");
     TCase *tc = tcase_create("layers");
 
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_test(tc, golden_classifier);
     tcase_add_loop_test(tc, parameter_counts, 0, 8);
     tcase_add_loop_test(tc, layers_are_cells, 0, 3);

@@ -16,8 +16,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 static et_tensor *curve(double a, int ndim, const int64_t *shape)
 {
     et_tensor *t = et_empty(ET_F64, ndim, shape);
@@ -477,7 +475,7 @@ int main(void)
     Suite *s = suite_create("nn_attention");
     TCase *tc = tcase_create("nn_attention");
 
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_loop_test(tc, cross_by_definition, 0, 2);
     tcase_add_loop_test(tc, fused_is_separate, 0, 4);
     tcase_add_loop_test(tc, folded_is_plain, 0, 3);

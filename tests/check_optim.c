@@ -17,8 +17,6 @@
 #include "tests/files.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 static et_module *pair(int64_t na, int64_t nb)
 {
     et_module *m = et_module_new(sizeof *m, "Pair", NULL, NULL);
@@ -888,7 +886,7 @@ int main(void)
     Suite *s = suite_create("optim");
     TCase *tc = tcase_create("optim");
 
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_checked_fixture(tc, make_test_dir, remove_test_dir);
     tcase_add_loop_test(tc, trajectory, 0, 2 * N_RUNS);
     tcase_add_loop_test(tc, restarting, 0, 2);

@@ -19,8 +19,6 @@
 static array x, y, d, g;
 static uint8_t at_[ARRAY_MAX];
 
-static void reset(void) { et_error_clear(); }
-
 /* --- max pooling --- */
 
 /* Windows over one row of `width` elements, by the definition;
@@ -434,7 +432,7 @@ int main(void)
     Suite *s = suite_create("pool_norm");
     TCase *t = tcase_create("pool_norm");
 
-    tcase_add_checked_fixture(t, reset, reset);
+    tcase_add_checked_fixture(t, et_error_clear, et_error_clear);
     tcase_add_loop_test(t, max_windows, 0, table_count());
     tcase_add_loop_test(t, max_spread, 0, table_count());
     tcase_add_test(t, ties_go_to_the_first);

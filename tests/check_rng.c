@@ -13,6 +13,7 @@
 #include "tensor/rng.h"
 #include "tests/alloc_sweep.h"
 #include "tests/files.h"
+#include "tests/rng_word.h"
 #include "tests/suite.h"
 
 enum { N = 100000 };
@@ -37,17 +38,6 @@ START_TEST(philox_vectors)
     }
 }
 END_TEST
-
-/* Word n of stream (seed, stream) by the definition. */
-static uint32_t word(uint64_t seed, uint64_t stream, uint64_t n)
-{
-    uint32_t ctr[4] = {(uint32_t)(n / 4), (uint32_t)(n / 4 >> 32), (uint32_t)stream,
-                       (uint32_t)(stream >> 32)};
-    uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, out[4];
-
-    et_philox(ctr, key, out);
-    return out[n % 4];
-}
 
 START_TEST(words_in_order)
 {

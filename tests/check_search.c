@@ -14,8 +14,6 @@
 #include "tests/suite.h"
 #include "tests/values.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* --- heads --------------------------------------------------------------------------------- */
 
 static et_projection_config head(et_projection_kind kind, int64_t in, int64_t hidden, int64_t out)
@@ -266,7 +264,7 @@ int main(void)
     Suite *s = suite_create("search");
     TCase *heads = tcase_create("heads"), *values = tcase_create("values"), *list = tcase_create("nearest");
 
-    tcase_add_checked_fixture(heads, reset, NULL);
+    tcase_add_checked_fixture(heads, et_error_clear, NULL);
     tcase_add_test(heads, head_sizes);
     tcase_add_test(heads, heads_by_hand);
     tcase_add_test(heads, head_dropout);
@@ -276,7 +274,7 @@ int main(void)
     tcase_add_checked_fixture(values, values_begin, values_end);
     tcase_add_test(values, losses);
     suite_add_tcase(s, values);
-    tcase_add_checked_fixture(list, reset, NULL);
+    tcase_add_checked_fixture(list, et_error_clear, NULL);
     tcase_add_loop_test(list, nearest, 0, 2);
     tcase_add_test(list, nearest_on_threads);
     tcase_add_test(list, nearest_misuse);

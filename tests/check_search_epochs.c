@@ -8,8 +8,6 @@
 #include "tests/suite.h"
 #include "tests/toy_program.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* n texts: text i is i + 1 bytes long. */
 static et_names texts_of(int n)
 {
@@ -101,7 +99,7 @@ int main(void)
     Suite *s = suite_create("search_epochs");
     TCase *t = tcase_create("epochs");
 
-    tcase_add_checked_fixture(t, reset, NULL);
+    tcase_add_checked_fixture(t, et_error_clear, NULL);
     tcase_add_test(t, buckets);
     tcase_add_test(t, spans);
     suite_add_tcase(s, t);

@@ -6,8 +6,6 @@
 #include "datasets/standardize.h"
 #include "tests/small_set.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* Mean and deviation of the valid steps of items 0 .. n-1, feature f (-1: all). */
 static void slow_stats(const et_dataset *ds, int n, int f, double *mean, double *dev)
 {
@@ -205,7 +203,7 @@ int main(void)
     Suite *suite = suite_create("standardize");
     TCase *tc = tcase_create("standardize");
 
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_add_test(tc, standardize_kinds);
     tcase_add_test(tc, standardize_wrong);
     tcase_add_test(tc, centred_items);

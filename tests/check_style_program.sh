@@ -156,11 +156,7 @@ misuse "already holds a run (12 epochs): add --overwrite to start again, or" col
 "$program" collapse --data data --cell gru --units 24 --batch 8 --epochs 1000000 --out half --threads 1 \
     > "$dir/output" 2> "$dir/errors" &
 child=$!
-while [ ! -f half/without/log.jsonl ] && kill -0 $child 2> /dev/null; do
-    sleep 0.01 2> /dev/null || sleep 1
-done
-kill -TERM $child 2> /dev/null
-wait $child
+stop_when TERM test -f half/without/log.jsonl
 expect "can be stopped" test $? -eq 130
 expect "which is said" says '^stopped before all was trained, which cannot be gone on with$'
 expect "and begins anew" run collapse --data data --cell gru --units 24 --batch 8 --epochs 1 --out half --overwrite

@@ -17,8 +17,6 @@
 #include "tests/misuse.h"
 #include "tests/suite.h"
 
-static void reset(void) { et_error_clear(); }
-
 static et_tagger *fresh(const et_tagger_config *c)
 {
     et_rng rng = et_rng_make(7, 0);
@@ -402,7 +400,7 @@ int main(void)
     Suite *s = suite_create("tagger");
     TCase *t = tcase_create("tagger");
 
-    tcase_add_checked_fixture(t, reset, reset);
+    tcase_add_checked_fixture(t, et_error_clear, et_error_clear);
     tcase_add_loop_test(t, parameters, 0, 13);
     tcase_add_test(t, public_names);
     tcase_add_loop_test(t, other_implementation, 0, 6);
@@ -414,7 +412,7 @@ int main(void)
     suite_add_tcase(s, t);
     t = tcase_create("learning");
     tcase_set_timeout(t, 600);
-    tcase_add_checked_fixture(t, reset, reset);
+    tcase_add_checked_fixture(t, et_error_clear, et_error_clear);
     if (!suite_skips(1)) /* learning is the same code, thousands of times */
         tcase_add_loop_test(t, synthetic_tasks, 0, 6);
     suite_add_tcase(s, t);

@@ -224,8 +224,6 @@ static bool build_and_run(et_module **out)
 START_TEST(allocations) { module_sweep(build_and_run, 60); }
 END_TEST
 
-static void reset(void) { et_error_clear(); }
-
 int main(void)
 {
     Suite *s = suite_create("transformer");
@@ -238,7 +236,7 @@ int main(void)
     tcase_add_loop_test(tc, forward_memory, 0, 2);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);
-    tcase_add_checked_fixture(alone, reset, NULL);
+    tcase_add_checked_fixture(alone, et_error_clear, NULL);
     tcase_add_test(alone, allocations);
     suite_add_tcase(s, alone);
     return suite_run(s);

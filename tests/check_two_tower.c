@@ -12,8 +12,6 @@
 #include "tests/suite.h"
 #include "tests/values.h"
 
-static void reset(void) { et_error_clear(); }
-
 static et_two_tower *make(const et_two_tower_config *c)
 {
     et_two_tower *m = et_two_tower_new(NULL, NULL, c, NULL);
@@ -372,13 +370,13 @@ int main(void)
     Suite *s = suite_create("two_tower");
     TCase *sizes = tcase_create("sizes"), *runs = tcase_create("runs"), *learning = tcase_create("learning");
 
-    tcase_add_checked_fixture(sizes, reset, NULL);
+    tcase_add_checked_fixture(sizes, et_error_clear, NULL);
     tcase_add_test(sizes, small_size);
     tcase_add_loop_test(sizes, published_sizes, 0, 11);
     tcase_add_test(sizes, rows);
     tcase_add_test(sizes, attention_only_size);
     suite_add_tcase(s, sizes);
-    tcase_add_checked_fixture(runs, reset, NULL);
+    tcase_add_checked_fixture(runs, et_error_clear, NULL);
     tcase_add_loop_test(runs, unit_vectors, 0, VARIANTS);
     tcase_add_loop_test(runs, bases, 0, VARIANTS);
     tcase_add_test(runs, frozen_bases_stay);
@@ -386,7 +384,7 @@ int main(void)
     tcase_add_test(runs, wrong_use);
     tcase_add_test(runs, refused_memory);
     suite_add_tcase(s, runs);
-    tcase_add_checked_fixture(learning, reset, NULL);
+    tcase_add_checked_fixture(learning, et_error_clear, NULL);
     tcase_set_timeout(learning, 240);
     if (!getenv("ETUDE_BRIEF"))
         tcase_add_test(learning, learns_s_xm);

@@ -15,8 +15,6 @@
 #include "tests/suite.h"
 #include "tests/values.h"
 
-static void reset(void) { et_error_clear(); }
-
 /* --- sizes -------------------------------------------------------------------------------- */
 
 static int64_t parameters(et_vit_config c)
@@ -448,7 +446,7 @@ int main(void)
     Suite *s = suite_create("vit");
     TCase *tc = tcase_create("model"), *oracle = tcase_create("parity");
 
-    tcase_add_checked_fixture(tc, reset, NULL);
+    tcase_add_checked_fixture(tc, et_error_clear, NULL);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, sizes);
     tcase_add_test(tc, statistics);

@@ -288,6 +288,7 @@ EXTRA_DIST += \
 	tests/png_reader.h \
 	tests/program.sh \
 	tests/print_table.h \
+	tests/rng_word.h \
 	tests/small_set.h \
 	tests/spectra_signal.h \
 	tests/suite.h \

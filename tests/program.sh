@@ -57,6 +57,31 @@ refused()
     expect "at once" test ! -s "$dir/output"
 }
 
+# stop_when SIGNAL COMMAND...: sends it to the program in the background, $child, as soon as the command
+# succeeds; the program's exit status
+stop_when()
+{
+    by=$1
+    shift
+    until "$@" || ! kill -0 "$child" 2> /dev/null; do
+        sleep 0.01 2> /dev/null || sleep 1
+    done
+    kill "-$by" "$child" 2> /dev/null
+    wait "$child" 2> /dev/null
+}
+
+# logged FILE LINES: so many of them at least
+logged()
+{
+    [ "$(wc -l 2> /dev/null < "$1" || echo 0)" -ge "$2" ]
+}
+
+# other_files FOLDER NAMES: its files are not those any more
+other_files()
+{
+    [ "$(ls -A "$1")" != "$2" ]
+}
+
 # stopped_early FOLDER/RUN ARGUMENTS...: Ctrl-C while data are read or made leaves neither folder behind
 stopped_early()
 {
@@ -64,11 +89,7 @@ stopped_early()
     shift
     "$program" train --out "$early" "$@" > "$dir/output" 2> "$dir/errors" &
     child=$!
-    while [ ! -d "$early" ] && kill -0 $child 2> /dev/null; do
-        sleep 0.01 2> /dev/null || sleep 1
-    done
-    kill -INT $child 2> /dev/null
-    wait $child
+    stop_when INT test -d "$early"
     expect "$early stopped early" test $? -eq 130
     expect "which is said" says '^stopped before the first epoch$'
     expect "no error" test ! -s "$dir/errors"
@@ -87,11 +108,7 @@ stopped_reading()
     before=$(ls -A "$folder")
     PATH=$dir/slow:$PATH TMPDIR=$dir/$folder "$program" "$@" > "$dir/output" 2> "$dir/errors" &
     child=$!
-    while [ "$(ls -A "$folder")" = "$before" ] && kill -0 $child 2> /dev/null; do
-        sleep 0.01 2> /dev/null || sleep 1
-    done
-    kill -TERM $child 2> /dev/null
-    wait $child
+    stop_when TERM other_files "$folder" "$before"
     expect "stopped while sounds are read" test $? -eq 130
     expect "which is said" says '^stopped$'
     expect "nothing is left of it" test "$(ls -A "$folder")" = "$before"
