@@ -59,11 +59,42 @@ static et_status parse_comm(const char *name, const unsigned char *p, bool aifc,
     return ET_OK;
 }
 
+/* The COMM chunk of `length` bytes at `at`: form of the samples. */
+static et_status read_comm(et_reader *r, uint64_t at, uint64_t length, bool aifc, et_audio_layout *l)
+{
+    const uint64_t least = aifc ? COMM_AIFC : COMM_AIFF;
+    unsigned char head[COMM_AIFC];
+
+    if (length < least)
+        return et_raise(ET_EFORMAT, "%s: a COMM chunk of %" PRIu64 " bytes, not %" PRIu64, et_reader_name(r),
+                        length, least);
+    if (et_reader_at(r, at, head, (size_t)least) < 0)
+        return et_error_status();
+    return parse_comm(et_reader_name(r), head, aifc, l);
+}
+
+/* The SSND chunk of `length` bytes at `at`: where the samples are, and their bytes. */
+static et_status read_ssnd(et_reader *r, uint64_t at, uint64_t length, et_audio_layout *l, uint64_t *samples)
+{
+    unsigned char head[SSND_HEAD];
+
+    if (length < SSND_HEAD)
+        return et_raise(ET_EFORMAT, "%s: an SSND chunk of %" PRIu64 " bytes", et_reader_name(r), length);
+    if (et_reader_at(r, at, head, SSND_HEAD) < 0)
+        return et_error_status();
+    const uint64_t skip = SSND_HEAD + (uint64_t)et_load_u32be(head);
+    if (skip > length)
+        return et_raise(ET_EFORMAT, "%s: its samples begin behind the end of their chunk", et_reader_name(r));
+    l->offset = at + skip;
+    *samples = length - skip;
+    return ET_OK;
+}
+
 et_status et_aiff_layout(et_reader *r, et_audio_layout *l)
 {
     const char *name = et_reader_name(r);
     uint64_t size = et_reader_size(r), at = 12, samples = 0;
-    unsigned char head[COMM_AIFC];
+    unsigned char head[12];
     bool aifc, have_comm = false, have_samples = false;
     int64_t frames;
 
@@ -88,26 +119,12 @@ et_status et_aiff_layout(et_reader *r, et_audio_layout *l)
             return et_raise(ET_EFORMAT, "%s: truncated in a chunk of %" PRIu64 " bytes at byte %" PRIu64,
                             name, length, at);
         if (memcmp(head, "COMM", 4) == 0 && !have_comm) {
-            uint64_t least = aifc ? COMM_AIFC : COMM_AIFF;
-
-            if (length < least)
-                return et_raise(ET_EFORMAT, "%s: a COMM chunk of %" PRIu64 " bytes, not %" PRIu64, name,
-                                length, least);
-            if (et_reader_at(r, at, head, (size_t)least) < 0 || parse_comm(name, head, aifc, l) < 0)
+            if (read_comm(r, at, length, aifc, l) < 0)
                 return et_error_status();
             have_comm = true;
         } else if (memcmp(head, "SSND", 4) == 0 && !have_samples) {
-            uint64_t skip;
-
-            if (length < SSND_HEAD)
-                return et_raise(ET_EFORMAT, "%s: an SSND chunk of %" PRIu64 " bytes", name, length);
-            if (et_reader_at(r, at, head, SSND_HEAD) < 0)
+            if (read_ssnd(r, at, length, l, &samples) < 0)
                 return et_error_status();
-            skip = SSND_HEAD + (uint64_t)et_load_u32be(head);
-            if (skip > length)
-                return et_raise(ET_EFORMAT, "%s: its samples begin behind the end of their chunk", name);
-            l->offset = at + skip;
-            samples = length - skip;
             have_samples = true;
         }
         at += length;

@@ -1,3 +1,5 @@
+/* Filter banks: see bands.h. Each band is a run of weights over neighbouring bins, so a bank is a sparse
+ * matrix. */
 #include "config.h"
 
 #include "datasets/bands.h"

@@ -154,72 +154,99 @@ static et_status add(et_vocabulary *v, const char *text, size_t n)
     return et_vocabulary_add(v, text, n) < 0 ? et_error_status() : ET_OK;
 }
 
+enum { FIRST_BYTE = 4 }; /* the symbol of byte 0: special tokens come first */
+
+/* Special tokens, then one symbol for each byte. */
+static et_status add_first_symbols(et_vocabulary *v)
+{
+    static const char *const special[FIRST_BYTE] = {"<s>", "<pad>", "</s>", "<unk>"};
+
+    for (int k = 0; k < FIRST_BYTE; k++)
+        if (add(v, special[k], strlen(special[k])) < 0)
+            return et_error_status();
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char text[4];
+        if (add(v, text, et_bpe_byte_text(byte, text)) < 0)
+            return et_error_status();
+    }
+    return ET_OK;
+}
+
+/* The words as symbols of their bytes: word w is (*symbols)[(*starts)[w] .. (*starts)[w + 1]). */
+static et_status spell(const et_word_list *list, int32_t **symbols, int64_t **starts)
+{
+    const int32_t words = et_vocabulary_size(list->words);
+    int64_t total = 0;
+
+    for (int32_t w = 0; w < words; w++) {
+        size_t n;
+        et_vocabulary_text(list->words, w, &n);
+        total += (int64_t)n;
+    }
+    if (!(*symbols = et_alloc_zero((size_t)total, sizeof **symbols)) ||
+        !(*starts = et_alloc_zero((size_t)words + 1, sizeof **starts)))
+        return et_error_status();
+    for (int32_t w = 0; w < words; w++) {
+        size_t n;
+        const char *word = et_vocabulary_text(list->words, w, &n);
+        int32_t *to = *symbols + (*starts)[w];
+        for (size_t i = 0; i < n; i++)
+            to[i] = FIRST_BYTE + (unsigned char)word[i];
+        (*starts)[w + 1] = (*starts)[w] + (int64_t)n;
+    }
+    return ET_OK;
+}
+
+/* What learning works on, released together. */
+typedef struct learning {
+    et_word_list list;
+    et_tokens merges; /* pairs */
+    int32_t *symbols;
+    int64_t *starts;
+    et_vocabulary *v;
+} learning;
+
+/* Words are taken apart into bytes, pairs of symbols joined till there are `size`; *b receives the result,
+ * which owns the vocabulary from then on. */
+static et_status learn(learning *l, const et_names *texts, int32_t size, int64_t least, et_bpe **b)
+{
+    bool twice;
+
+    if (add_first_symbols(l->v) < 0 || et_word_list_fill(&l->list, texts, et_words_gpt2) < 0 ||
+        spell(&l->list, &l->symbols, &l->starts) < 0 ||
+        et_learn_pairs(l->symbols, l->starts, l->list.counts, et_vocabulary_size(l->list.words), l->v, "",
+                       size - 1, least, &l->merges) < 0 ||
+        add(l->v, "<mask>", 6) < 0 || !(*b = et_bpe_new(l->merges.n / 2)))
+        return et_error_status();
+    et_vocabulary_free((*b)->symbols);
+    (*b)->symbols = l->v;
+    l->v = NULL;
+    (*b)->size = et_vocabulary_size((*b)->symbols);
+    for (int64_t i = 0; i < l->merges.n; i += 2)
+        if (et_bpe_add_merge(*b, l->merges.ids[i], l->merges.ids[i + 1], &twice) < 0)
+            return et_error_status();
+    return et_bpe_finish(*b, "bpe");
+}
+
 et_bpe *et_bpe_learn(const et_names *texts, int32_t size, int64_t least)
 {
-    static const char *const first[] = {"<s>", "<pad>", "</s>", "<unk>"};
-    et_word_list list = {NULL, NULL, 0};
-    et_tokens merges = {NULL, 0, 0};
-    int32_t *symbols = NULL, words;
-    int64_t *starts = NULL, total = 0;
-    et_vocabulary *v;
+    learning l = {.v = NULL};
     et_bpe *b = NULL;
-    bool twice;
 
     if (!texts || size < 261) {
         et_raise(ET_EINVAL, "bpe: %s", texts ? "smaller than bytes and special tokens, 261" : "no texts");
         return NULL;
     }
-    if (!(v = et_vocabulary_new()))
+    if (!(l.v = et_vocabulary_new()))
         return NULL;
-    for (int k = 0; k < 4; k++)
-        if (add(v, first[k], strlen(first[k])) < 0)
-            goto fail;
-    for (unsigned byte = 0; byte < 256; byte++) {
-        char text[4];
-        if (add(v, text, et_bpe_byte_text(byte, text)) < 0)
-            goto fail;
-    }
-    if (et_word_list_fill(&list, texts, et_words_gpt2) < 0)
-        goto fail;
-    words = et_vocabulary_size(list.words);
-    for (int32_t w = 0; w < words; w++) {
-        size_t n;
-        et_vocabulary_text(list.words, w, &n);
-        total += (int64_t)n;
-    }
-    if (!(symbols = et_alloc_zero((size_t)total, sizeof *symbols)) ||
-        !(starts = et_alloc_zero((size_t)words + 1, sizeof *starts)))
-        goto fail;
-    for (int32_t w = 0; w < words; w++) {
-        size_t n;
-        const char *word = et_vocabulary_text(list.words, w, &n);
-        for (size_t i = 0; i < n; i++)
-            symbols[starts[w] + (int64_t)i] = 4 + (unsigned char)word[i];
-        starts[w + 1] = starts[w] + (int64_t)n;
-    }
-    if (et_learn_pairs(symbols, starts, list.counts, words, v, "", size - 1, least, &merges) < 0 ||
-        add(v, "<mask>", 6) < 0 || !(b = et_bpe_new(merges.n / 2)))
-        goto fail;
-    et_vocabulary_free(b->symbols);
-    b->symbols = v;
-    v = NULL;
-    b->size = et_vocabulary_size(b->symbols);
-    for (int64_t i = 0; i < merges.n; i += 2)
-        if (et_bpe_add_merge(b, merges.ids[i], merges.ids[i + 1], &twice) < 0)
-            goto fail;
-    if (et_bpe_finish(b, "bpe") < 0)
-        goto fail;
-    et_word_list_free(&list);
-    et_tokens_free(&merges);
-    et_dealloc(symbols);
-    et_dealloc(starts);
-    return b;
-fail:
-    et_word_list_free(&list);
-    et_tokens_free(&merges);
-    et_dealloc(symbols);
-    et_dealloc(starts);
-    et_vocabulary_free(v);
+    const et_status status = learn(&l, texts, size, least, &b);
+    et_word_list_free(&l.list);
+    et_tokens_free(&l.merges);
+    et_dealloc(l.symbols);
+    et_dealloc(l.starts);
+    et_vocabulary_free(l.v);
+    if (status == ET_OK)
+        return b;
     et_bpe_free(b);
     return NULL;
 }

@@ -223,6 +223,16 @@ static void mend_articles(char *s)
     *out = '\0';
 }
 
+/* The whole caption; corpus_caption says what the variables stand for. */
+static const char caption_rule[] =
+    "[A(n) $t, $m $g $n$w: $x, with $y, $b and $d$z.|"
+    "A(n) $m $g $n$w[ at a(n) $t pace|]. The arrangement has $y, $d and $b$z; $x.|"
+    "This is a(n) $t $g $n$w. It [sounds|feels] $m. It [features|has] $y, $b and $d$z, and $x.|"
+    "[In this|This is a(n)] $t $g $n$w[|, $m in mood,] [with|built on] $y and $b; $x. [The rhythm section "
+    "plays|There is] $d.|"
+    "$d[,| and] $b and $y$z make up this $m $g $n$w. The tempo is $t.|"
+    "[Instrumental $g|$g music]$w, $t and $m. [We hear|One hears|Listen for] $y, $b, $d$z.]";
+
 char *corpus_caption(const song *s, et_rng *rng)
 {
     char lead[48], chords[48];
@@ -243,36 +253,14 @@ char *corpus_caption(const song *s, et_rng *rng)
     g.variables['w' - 'a'] = s->numerator == 3   ? "[ in three-four time| in waltz time|]"
                              : s->numerator == 6 ? "[ in six-eight| with a rolling six-eight feel|]"
                                                  : "";
-    g.variables['x' - 'a'] = s->lead
-
-
-
-
-
-
-
-
-
-
-
-                                                                     ? "[a(n) $l [plays|carries|takes] the "
-                                       "[melody|tune|lead]|the [melody|lead] is [played|carried] by a(n) "
-                                       "$l|a(n) $l [sings out|leads|solos]]"
-                                     : "there is no [lead|solo] instrument";
+    g.variables['x' - 'a'] =
+        s->lead ? "[a(n) $l [plays|carries|takes] the [melody|tune|lead]|the [melody|lead] is "
+                  "[played|carried] by a(n) $l|a(n) $l [sings out|leads|solos]]"
+                : "there is no [lead|solo] instrument";
     g.variables['y' - 'a'] = "[$r $c chords|$r chords on the $c|a(n) $c with $r chords]";
     g.variables['z' - 'a'] = s->pad ? "[| over a bed of $p| with $p in the background]" : "";
     g.variables['p' - 'a'] = et_synth_instrument(s->pad_program);
-    {
-        const char *rule =
-            "[A(n) $t, $m $g $n$w: $x, with $y, $b and $d$z.|"
-            "A(n) $m $g $n$w[ at a(n) $t pace|]. The arrangement has $y, $d and $b$z; $x.|"
-            "This is a(n) $t $g $n$w. It [sounds|feels] $m. It [features|has] $y, $b and $d$z, and $x.|"
-            "[In this|This is a(n)] $t $g $n$w[|, $m in mood,] [with|built on] $y and $b; $x. [The rhythm "
-            "section plays|There is] $d.|"
-            "$d[,| and] $b and $y$z make up this $m $g $n$w. The tempo is $t.|"
-            "[Instrumental $g|$g music]$w, $t and $m. [We hear|One hears|Listen for] $y, $b, $d$z.]";
-        expand(&g, rule, rule + strlen(rule));
-    }
+    expand(&g, caption_rule, caption_rule + sizeof caption_rule - 1);
     text = et_strbuf_take(&g.out);
     if (!text)
         return NULL;

@@ -39,6 +39,36 @@ static et_status bad(const cursor *c, int64_t column, const char *what)
                     what);
 }
 
+/* Reads a field in quotes, at the first of which c stands, and writes its text from out on (which is not
+ * ahead of what is read); *stop: behind the text. */
+static et_status read_quoted(cursor *c, int64_t column, size_t out, size_t *stop)
+{
+    char *s = c->t->text;
+    const int64_t opened = c->line;
+
+    for (c->at++;; c->at++) {
+        if (c->at >= c->size)
+            return et_raise(ET_EFORMAT,
+                            "%s:%" PRId64 ": field %" PRId64 ": quote is not closed before the file ends",
+                            c->t->name, opened, column + 1);
+        if (s[c->at] == '"') {
+            if (c->at + 1 >= c->size || s[c->at + 1] != '"')
+                break;
+            c->at++; /* "" stands for one quote */
+        }
+        if (s[c->at] == '\0')
+            return bad(c, column, "NUL byte");
+        if (s[c->at] == '\n')
+            c->line++;
+        s[out++] = s[c->at];
+    }
+    c->at++;
+    *stop = out;
+    if (c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r')
+        return bad(c, column, "text behind the closing quote");
+    return ET_OK;
+}
+
 /* Reads one field. *end becomes what stood behind it: the separator, '\n' or 0 at the end of the
  * file (for the reader the end of the last line). */
 static et_status read_field(cursor *c, int64_t column, int *end)
@@ -55,26 +85,8 @@ static et_status read_field(cursor *c, int64_t column, int *end)
     c->t->fields = fields;
 
     if (c->at < c->size && s[c->at] == '"') {
-        int64_t opened = c->line;
-        for (c->at++;; c->at++) {
-            if (c->at >= c->size)
-                return et_raise(ET_EFORMAT,
-                                "%s:%" PRId64 ": field %" PRId64 ": quote is not closed before the file ends",
-                                c->t->name, opened, column + 1);
-            if (s[c->at] == '"') {
-                if (c->at + 1 >= c->size || s[c->at + 1] != '"')
-                    break;
-                c->at++; /* "" stands for one quote */
-            }
-            if (s[c->at] == '\0')
-                return bad(c, column, "NUL byte");
-            if (s[c->at] == '\n')
-                c->line++;
-            s[out++] = s[c->at];
-        }
-        c->at++;
-        if (c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r')
-            return bad(c, column, "text behind the closing quote");
+        if (read_quoted(c, column, out, &out) < 0)
+            return et_error_status();
     } else {
         for (; c->at < c->size && s[c->at] != c->max.separator && s[c->at] != '\n' && s[c->at] != '\r';
              c->at++) {

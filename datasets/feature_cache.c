@@ -170,6 +170,45 @@ static et_status write_item(et_writer *w, const made *m, int64_t bins, uint64_t 
     return et_writer_put(w, m->rows, 4 * n);
 }
 
+/* Takes the next item, number i, and writes its line of the index. One that cannot be read has no rows there,
+ * but what is wrong with it. */
+static et_status take_item(et_ordered *work, const et_collection *c, int64_t i, made *m, et_strbuf *index)
+{
+    char problem[1024] = "";
+    et_status status = et_ordered_take(work, m);
+
+    if (status < 0 && status != ET_ENOMEM) {
+        strncpy(problem, et_error_message(), sizeof problem - 1);
+        et_error_clear();
+        m->e.frames = 0;
+        look_at_source(c, i, &m->e);
+        if (status == ET_EIO)
+            m->e.size = UNREAD;
+        status = ET_OK;
+    }
+    put_text(index, c->names.items[i]);
+    put_u64(index, m->e.size);
+    put_u64(index, m->e.seconds);
+    put_u64(index, m->e.nanoseconds);
+    put_u64(index, (uint64_t)m->e.frames);
+    put_text(index, problem);
+    return status;
+}
+
+/* The end of the file: the index, where it begins, and hashes of rows and index. */
+static et_status write_end(et_writer *w, const et_strbuf *index, uint64_t offset, uint64_t sum)
+{
+    unsigned char footer[FOOTER];
+
+    et_store_u64le(footer, offset);
+    et_store_u64le(footer + 8, sum);
+    et_store_u64le(footer + 16, et_hash(ET_HASH_START, index->data, index->size));
+    memcpy(footer + 24, magic, MAGIC);
+    et_writer_put(w, index->data, index->size);
+    et_writer_put(w, footer, FOOTER);
+    return et_writer_commit(w);
+}
+
 static et_status make_file(const et_collection *c, const et_front_end *fe, const et_feature_cache_options *o)
 {
     job k = {c, fe};
@@ -178,7 +217,6 @@ static et_status make_file(const et_collection *c, const et_front_end *fe, const
     et_strbuf index = ET_STRBUF_INIT;
     int64_t bins = et_front_end_bins(fe);
     uint64_t sum = ET_HASH_START, offset = MAGIC;
-    unsigned char footer[FOOTER];
     et_writer *w = et_writer_open(o->path);
     et_ordered *work = w ? et_ordered_start(&jobs) : NULL;
     et_status status = work ? et_writer_put(w, magic, MAGIC) : et_error_status();
@@ -186,24 +224,8 @@ static et_status make_file(const et_collection *c, const et_front_end *fe, const
     put_head(&index, c, fe, o->key);
     for (int64_t i = 0; status == ET_OK && i < c->names.n; i++) {
         made m = {.rows = NULL};
-        char problem[1024] = "";
 
-        status = et_ordered_take(work, &m);
-        if (status < 0 && status != ET_ENOMEM) {
-            strncpy(problem, et_error_message(), sizeof problem - 1);
-            et_error_clear();
-            m.e.frames = 0;
-            look_at_source(c, i, &m.e);
-            if (status == ET_EIO)
-                m.e.size = UNREAD;
-            status = ET_OK;
-        }
-        put_text(&index, c->names.items[i]);
-        put_u64(&index, m.e.size);
-        put_u64(&index, m.e.seconds);
-        put_u64(&index, m.e.nanoseconds);
-        put_u64(&index, (uint64_t)m.e.frames);
-        put_text(&index, problem);
+        status = take_item(work, c, i, &m, &index);
         offset += (uint64_t)(m.e.frames * bins) * 4;
         if (status == ET_OK && m.e.frames > 0)
             status = write_item(w, &m, bins, &sum);
@@ -217,17 +239,10 @@ static et_status make_file(const et_collection *c, const et_front_end *fe, const
     et_ordered_stop(work);
     if (status == ET_OK && index.failed)
         status = et_fail_status("feature cache");
-    if (status == ET_OK) {
-        et_store_u64le(footer, offset);
-        et_store_u64le(footer + 8, sum);
-        et_store_u64le(footer + 16, et_hash(ET_HASH_START, index.data, index.size));
-        memcpy(footer + 24, magic, MAGIC);
-        et_writer_put(w, index.data, index.size);
-        et_writer_put(w, footer, FOOTER);
-        status = et_writer_commit(w);
-    } else {
+    if (status == ET_OK)
+        status = write_end(w, &index, offset, sum);
+    else
         et_writer_discard(w);
-    }
     et_strbuf_free(&index);
     return status;
 }

@@ -307,17 +307,42 @@ static et_status check_row(const labels *l, const place *p, et_dataset *ds, int6
     return ET_OK;
 }
 
+/* Reads all rows, in the order p, into ds->x: [tracks, features], or with ds->lengths, which are counted
+ * here, [tracks, longest, features]. */
+static et_status fill_features(const labels *l, const place *p, int features, const int *columns,
+                               int64_t longest, et_dataset *ds)
+{
+    float *x = et_fill(ds->x, 0) < 0 ? NULL : et_data_mut(ds->x);
+    int32_t *lengths = ds->lengths ? et_data_mut(ds->lengths) : NULL;
+    int64_t item = -1, step = 0;
+
+    if (!x || (ds->lengths && !lengths))
+        return et_error_status();
+    for (int64_t i = 0; i < et_csv_rows(l->t); i++) {
+        const bool first = i == 0 || p[i].first != p[i - 1].first;
+        if (first)
+            step = 0;
+        if (first ? read_item(l, p[i].row, ds, ++item) : check_row(l, &p[i], ds, item))
+            return et_error_status();
+        float *to = x + (lengths ? item * longest + step : item) * features;
+        if (read_features(l->t, p[i].row, features, columns, to))
+            return et_error_status();
+        step++;
+        if (lengths)
+            lengths[item] = (int32_t)step;
+    }
+    return ET_OK;
+}
+
 /* Both feature tables: a track is one row, or one step of a sequence for each row. */
 static et_dataset *load_features(const et_csv *t, et_gtzan_table table)
 {
     labels l;
     bool steps = table == ET_GTZAN_SEGMENTS;
     int features = et_gtzan_features(table), segment = -1, columns[2 * 32 + 1 + 2 * MFCC];
-    int64_t tracks, longest, shape[3], item = -1, step = 0;
+    int64_t tracks, longest, shape[3];
     place *p = NULL;
     et_dataset *ds = NULL;
-    float *x;
-    int32_t *lengths = NULL;
 
     if (open_labels(&l, t, table) < 0)
         return NULL;
@@ -335,32 +360,12 @@ static et_dataset *load_features(const et_csv *t, et_gtzan_table table)
     shape[0] = tracks;
     shape[1] = steps ? longest : features;
     shape[2] = features;
-    if (!(ds = new_set(&l, steps ? 3 : 2, shape)))
-        goto fail;
-    if (steps && !(ds->lengths = et_dataset_tensor(ET_I32, 1, shape)))
-        goto fail;
-    if (et_fill(ds->x, 0) < 0 || !(x = et_data_mut(ds->x)))
-        goto fail;
-    if (steps && !(lengths = et_data_mut(ds->lengths)))
-        goto fail;
-
-    for (int64_t i = 0; i < et_csv_rows(t); i++) {
-        const bool first = i == 0 || p[i].first != p[i - 1].first;
-        if (first)
-            step = 0;
-        if (first ? read_item(&l, p[i].row, ds, ++item) : check_row(&l, &p[i], ds, item))
-            goto fail;
-        if (read_features(t, p[i].row, features, columns,
-                          &x[(steps ? item * longest + step : item) * features]))
-            goto fail;
-        step++;
-        if (lengths)
-            lengths[item] = (int32_t)step;
-    }
+    ds = new_set(&l, steps ? 3 : 2, shape);
+    const bool good = ds && (!steps || (ds->lengths = et_dataset_tensor(ET_I32, 1, shape))) &&
+                      fill_features(&l, p, features, columns, longest, ds) == ET_OK;
     et_dealloc(p);
-    return ds;
-fail:
-    et_dealloc(p);
+    if (good)
+        return ds;
     et_dataset_free(ds);
     return NULL;
 }

@@ -1,3 +1,4 @@
+/* Levels: see level.h. Decibels and natural logarithms are one kernel with other constants. */
 #include "config.h"
 
 #include "datasets/level.h"

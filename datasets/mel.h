@@ -34,6 +34,7 @@ typedef struct et_mel et_mel;
 et_mel *et_mel_new(et_mel_bank bank, int64_t n, double rate, int64_t n_fft, double low, double high);
 void et_mel_free(et_mel *mel);
 
+/** n, and n_fft/2 + 1. */
 int64_t et_mel_filters(const et_mel *mel);
 int64_t et_mel_bins(const et_mel *mel);
 

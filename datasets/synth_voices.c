@@ -176,31 +176,17 @@ static void modulated(const synth *s, const synth_instrument *p, synth_note *not
 
 /* --- plucked strings (Karplus and Strong 1983, with the tuning of Jaffe and Smith 1983) -------------- */
 
-/* The line: a delay of `length` samples and an all-pass for the rest of the period, a two-point average
- * that takes the high partials away. A string that does not fit into the line stays silent. */
-static void plucked(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *line,
-                    int64_t room, int64_t n)
+/* The pluck, in the string's line: noise, softened, without the partials that have a node where it plucks,
+ * with no mean and of one loudness. */
+static void pluck(const synth *s, const synth_instrument *p, synth_note *note, float *line, int64_t length)
 {
-    double period = s->rate / note->pitch;
-    /* weight of the older sample in the average, and its delay;
-     * less for high notes, which it damps more often */
-    double dull = (0.5 - 0.35 * p->bright) * (note->pitch > 220 ? pow(220 / note->pitch, 0.8) : 1);
-    double rest, gain, ring = p->ring * pow(220 / note->pitch, 0.4), mean = 0, bright;
-    int64_t length, place, offset = et_rng_below(&note->rng, SYNTH_NOISE), at = 0;
-    float all_pass, x1 = 0, y1 = 0, old = 0, a, hold = 0;
+    const double bright = p->bright + 0.25 * s->brightness + 0.3 * (note->velocity - 0.7);
+    const float a = (float)(bright < 0.05 ? 0.05 : bright > 1 ? 1 : bright);
+    const int64_t offset = et_rng_below(&note->rng, SYNTH_NOISE);
+    const int64_t place = (int64_t)(p->place * (double)length);
+    double mean = 0, power = 1e-9;
+    float hold = 0;
 
-    memset(out, 0, (size_t)n * sizeof *out);
-    length = (int64_t)(period - dull - 0.2);
-    if (length < 2 || length > room)
-        return;
-    rest = period - dull - (double)length; /* 0.2 .. 1.2 */
-    all_pass = (float)((1 - rest) / (1 + rest));
-    gain = pow(10, -3 * period / (s->rate * ring));
-
-    /* the pluck: noise, softened, and without the partials that have a node where it plucks */
-    bright = p->bright + 0.25 * s->brightness + 0.3 * (note->velocity - 0.7);
-    a = (float)(bright < 0.05 ? 0.05 : bright > 1 ? 1 : bright);
-    place = (int64_t)(p->place * (double)length);
     for (int64_t i = 0; i < length; i++) {
         hold += a * (s->noise[(offset + i) & (SYNTH_NOISE - 1)] - hold);
         line[i] = hold;
@@ -211,16 +197,37 @@ static void plucked(const synth *s, const synth_instrument *p, synth_note *note,
     for (int64_t i = 0; i < length; i++)
         mean += line[i];
     mean /= (double)length;
-    {
-        double power = 1e-9;
-        for (int64_t i = 0; i < length; i++) {
-            line[i] -= (float)mean;
-            power += (double)line[i] * line[i];
-        }
-        power = 0.35 / sqrt(power / (double)length);
-        for (int64_t i = 0; i < length; i++)
-            line[i] *= (float)power;
+    for (int64_t i = 0; i < length; i++) {
+        line[i] -= (float)mean;
+        power += (double)line[i] * line[i];
     }
+    power = 0.35 / sqrt(power / (double)length);
+    for (int64_t i = 0; i < length; i++)
+        line[i] *= (float)power;
+}
+
+/* The line: a delay of `length` samples and an all-pass for the rest of the period, a two-point average
+ * that takes the high partials away. A string that does not fit into the line stays silent. */
+static void plucked(const synth *s, const synth_instrument *p, synth_note *note, float *out, float *line,
+                    int64_t room, int64_t n)
+{
+    double period = s->rate / note->pitch;
+    /* weight of the older sample in the average, and its delay;
+     * less for high notes, which it damps more often */
+    double dull = (0.5 - 0.35 * p->bright) * (note->pitch > 220 ? pow(220 / note->pitch, 0.8) : 1);
+    double rest, gain, ring = p->ring * pow(220 / note->pitch, 0.4);
+    int64_t length, at = 0;
+    float all_pass, x1 = 0, y1 = 0, old = 0;
+
+    memset(out, 0, (size_t)n * sizeof *out);
+    length = (int64_t)(period - dull - 0.2);
+    if (length < 2 || length > room)
+        return;
+    rest = period - dull - (double)length; /* 0.2 .. 1.2 */
+    all_pass = (float)((1 - rest) / (1 + rest));
+    gain = pow(10, -3 * period / (s->rate * ring));
+
+    pluck(s, p, note, line, length);
     for (int64_t i = 0; i < n; i++) {
         float now = line[at], average, y;
 

@@ -1,3 +1,4 @@
+/* Sequences of token numbers: see tokens.h. */
 #include "config.h"
 
 #include "datasets/tokens.h"

@@ -60,11 +60,56 @@ static et_status parse_fmt(const char *name, const unsigned char *p, size_t size
     return ET_OK;
 }
 
+/* The fmt chunk of `length` bytes at `at`. */
+static et_status read_fmt(et_reader *r, uint64_t at, uint64_t length, et_audio_layout *l)
+{
+    unsigned char head[FMT_EXTENSIBLE];
+    const size_t n = length < sizeof head ? (size_t)length : sizeof head;
+
+    if (length < FMT_MIN)
+        return et_raise(ET_EFORMAT, "%s: a fmt chunk of %" PRIu64 " bytes, not %d", et_reader_name(r), length,
+                        FMT_MIN);
+    if (et_reader_at(r, at, head, n) < 0)
+        return et_error_status();
+    return parse_fmt(et_reader_name(r), head, n, l);
+}
+
+/* The ds64 chunk of `length` bytes at `at`, which holds sizes that 32 bits do not: that of the samples. */
+static et_status read_ds64(et_reader *r, uint64_t at, uint64_t length, uint64_t *data)
+{
+    unsigned char head[16];
+
+    if (length < 24)
+        return et_raise(ET_EFORMAT, "%s: a ds64 chunk of %" PRIu64 " bytes, not 24", et_reader_name(r),
+                        length);
+    if (et_reader_at(r, at, head, sizeof head) < 0)
+        return et_error_status();
+    *data = et_load_u64le(head + 8);
+    return ET_OK;
+}
+
+/* The data chunk, whose header announces `length` bytes at `at`. */
+static et_status find_samples(et_reader *r, uint64_t at, uint64_t length, bool streamed, et_audio_layout *l)
+{
+    const uint64_t rest = et_reader_size(r) - at;
+
+    l->offset = at;
+    if (l->code == ET_CODE_OTHER)
+        return ET_OK;
+    if (streamed && length > rest)
+        length = rest;
+    if (length > rest)
+        return et_raise(ET_EFORMAT,
+                        "%s: truncated: %" PRIu64 " bytes of samples are announced, %" PRIu64 " are there",
+                        et_reader_name(r), length, rest);
+    return et_audio_layout_finish(r, l, length);
+}
+
 et_status et_wav_layout(et_reader *r, bool streamed, et_audio_layout *l)
 {
     const char *name = et_reader_name(r);
     uint64_t size = et_reader_size(r), at = 12, data64 = 0;
-    unsigned char head[FMT_EXTENSIBLE];
+    unsigned char head[12];
     bool wide, have_fmt = false;
 
     memset(l, 0, sizeof *l);
@@ -91,36 +136,18 @@ et_status et_wav_layout(et_reader *r, bool streamed, et_audio_layout *l)
                                 name);
             if (length == UINT32_MAX)
                 length = wide ? data64 : rest; /* in a plain file: written to a pipe, size unknown */
-            l->offset = at;
-            if (l->code == ET_CODE_OTHER)
-                return ET_OK;
-            if (streamed && length > rest)
-                length = rest;
-            if (length > rest)
-                return et_raise(ET_EFORMAT,
-                                "%s: truncated: %" PRIu64 " bytes of samples are announced, %" PRIu64
-                                " are there",
-                                name, length, rest);
-            return et_audio_layout_finish(r, l, length);
+            return find_samples(r, at, length, streamed, l);
         }
         if (length > rest)
             return et_raise(ET_EFORMAT, "%s: truncated in a chunk of %" PRIu64 " bytes at byte %" PRIu64,
                             name, length, at);
         if (memcmp(head, "fmt ", 4) == 0 && !have_fmt) {
-            size_t n = length < sizeof head ? (size_t)length : sizeof head;
-
-            if (length < FMT_MIN)
-                return et_raise(ET_EFORMAT, "%s: a fmt chunk of %" PRIu64 " bytes, not %d", name, length,
-                                FMT_MIN);
-            if (et_reader_at(r, at, head, n) < 0 || parse_fmt(name, head, n, l) < 0)
+            if (read_fmt(r, at, length, l) < 0)
                 return et_error_status();
             have_fmt = true;
         } else if (wide && memcmp(head, "ds64", 4) == 0) {
-            if (length < 24)
-                return et_raise(ET_EFORMAT, "%s: a ds64 chunk of %" PRIu64 " bytes, not 24", name, length);
-            if (et_reader_at(r, at, head, 16) < 0)
+            if (read_ds64(r, at, length, &data64) < 0)
                 return et_error_status();
-            data64 = et_load_u64le(head + 8);
         }
         at += length;
         if (length % 2 == 1 && at < size) /* chunks begin at even places */

@@ -1,3 +1,4 @@
+/* Windows: see window.h, which has their formulas. */
 #include "config.h"
 
 #include "datasets/window.h"
