@@ -1,3 +1,4 @@
+/* The built-in corpus for genre-rnn: see genre_corpus.h. */
 #include "config.h"
 
 #include "examples/genre_corpus.h"

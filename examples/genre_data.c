@@ -1,3 +1,4 @@
+/* The data of genre-rnn and how they are prepared: see genre_data.h. */
 #include "config.h"
 
 #include "examples/genre_data.h"

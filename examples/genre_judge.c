@@ -1,3 +1,5 @@
+/* Judging of genre models: see genre_judge.h. Items are asked in batches; figures come from all probabilities
+ * together. */
 #include "config.h"
 
 #include "examples/genre_judge.h"
@@ -64,12 +66,77 @@ static et_status judge_batch(const genre_model *m, const et_dataset *ds, genre_i
     return status;
 }
 
+/* What is known of the items, in their order. */
+typedef struct facts {
+    int32_t *truth;            /* [n] */
+    int32_t *events, *lengths; /* [n][2], [n]; NULL where the data have none */
+} facts;
+
+static void facts_free(facts *f)
+{
+    et_dealloc(f->truth);
+    et_dealloc(f->events);
+    et_dealloc(f->lengths);
+}
+
+static et_status facts_of(const et_dataset *ds, const et_indices *items, facts *f)
+{
+    const size_t n = (size_t)items->n;
+
+    f->truth = et_alloc_zero(n, sizeof *f->truth);
+    f->events = ds->events ? et_alloc_zero(n, 2 * sizeof *f->events) : NULL;
+    f->lengths = ds->lengths ? et_alloc_zero(n, sizeof *f->lengths) : NULL;
+    if (!f->truth || (ds->events && !f->events) || (ds->lengths && !f->lengths))
+        return et_error_status();
+    for (int64_t i = 0; i < items->n; i++) {
+        const int32_t at = items->items[i];
+        f->truth[i] = et_data_i32(ds->y)[at];
+        if (f->events)
+            memcpy(f->events + 2 * i, et_data_i32(ds->events) + 2 * at, 2 * sizeof *f->events);
+        if (f->lengths)
+            f->lengths[i] = et_data_i32(ds->lengths)[at];
+    }
+    return ET_OK;
+}
+
+/* Figures of v->probabilities. */
+static et_status judge_classes(genre_verdict *v, const facts *f)
+{
+    et_class_report report;
+    et_status status = et_metric_argmax(v->n, v->classes, v->probabilities, v->predicted);
+
+    if (!status)
+        status = et_metric_confusion(v->n, v->classes, v->predicted, f->truth, v->counts);
+    if (!status)
+        status = et_metric_report(v->classes, v->counts, &report, NULL);
+    if (!status)
+        status = et_metric_log_loss(v->n, v->classes, v->probabilities, f->truth, &v->loss);
+    if (!status) {
+        v->accuracy = report.accuracy;
+        v->f1_macro = report.f1_macro;
+    }
+    return status;
+}
+
+/* Figures of v->alpha, NaN where there is no attention, or no event that it could find. row: [n]. */
+static et_status judge_attention(genre_verdict *v, const facts *f, bool attends, double *row)
+{
+    et_status status = ET_OK;
+
+    v->attention_entropy = v->attention_mass = (double)NAN;
+    if (attends && !(status = et_metric_attention_entropy(v->n, v->T, v->alpha, f->lengths, row)))
+        v->attention_entropy = mean_of(row, v->n);
+    if (!status && f->events &&
+        !(status = et_metric_attention_mass(v->n, v->T, v->alpha, f->events, EVENT_TAIL, row)))
+        v->attention_mass = mean_of(row, v->n);
+    return status;
+}
+
 et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs inputs,
                       const et_indices *items, genre_verdict *v)
 {
     int64_t n = items->n, K = et_dataset_classes(ds), T = ds->x->shape[1];
-    et_class_report report;
-    et_status status = ET_OK;
+    facts f = {NULL, NULL, NULL};
 
     genre_verdict_free(v);
     v->n = n;
@@ -79,49 +146,17 @@ et_status genre_judge(const genre_model *m, const et_dataset *ds, genre_inputs i
     v->probabilities = et_alloc_zero((size_t)n, (size_t)K * sizeof *v->probabilities);
     v->alpha = et_alloc_zero((size_t)n, (size_t)T * sizeof *v->alpha);
     v->predicted = et_alloc_zero((size_t)n, sizeof *v->predicted);
-    int32_t *truth = et_alloc_zero((size_t)n, sizeof *truth);
-    int32_t *events = ds->events ? et_alloc_zero((size_t)n, 2 * sizeof *events) : NULL;
-    int32_t *lengths = ds->lengths ? et_alloc_zero((size_t)n, sizeof *lengths) : NULL;
     double *row = et_alloc_zero((size_t)n, sizeof *row);
-    if (!v->counts || !v->probabilities || !v->alpha || !v->predicted || !truth || !row ||
-        (ds->events && !events) || (ds->lengths && !lengths))
-        status = et_error_status();
-    for (int64_t i = 0; !status && i < n; i++) {
-        int32_t at = items->items[i];
-        truth[i] = et_data_i32(ds->y)[at];
-        if (events)
-            memcpy(events + 2 * i, et_data_i32(ds->events) + 2 * at, 2 * sizeof *events);
-        if (lengths)
-            lengths[i] = et_data_i32(ds->lengths)[at];
-    }
+    const bool room = v->counts && v->probabilities && v->alpha && v->predicted && row;
+    et_status status = room ? facts_of(ds, items, &f) : et_error_status();
     for (int64_t i = 0; !status && i < n; i += BATCH)
         status = judge_batch(m, ds, inputs, items->items + i, n - i < BATCH ? n - i : BATCH,
                              v->probabilities + i * K, v->alpha + i * T);
     if (!status)
-        status = et_metric_argmax(n, K, v->probabilities, v->predicted);
+        status = judge_classes(v, &f);
     if (!status)
-        status = et_metric_confusion(n, K, v->predicted, truth, v->counts);
-    if (!status)
-        status = et_metric_report(K, v->counts, &report, NULL);
-    if (!status)
-        status = et_metric_log_loss(n, K, v->probabilities, truth, &v->loss);
-    v->attention_entropy = (double)NAN;
-    if (!status && m->network->attends)
-        status = et_metric_attention_entropy(n, T, v->alpha, lengths, row);
-    if (!status && m->network->attends)
-        v->attention_entropy = mean_of(row, n);
-    v->attention_mass = (double)NAN;
-    if (!status && events) {
-        status = et_metric_attention_mass(n, T, v->alpha, events, EVENT_TAIL, row);
-        v->attention_mass = status ? (double)NAN : mean_of(row, n);
-    }
-    if (!status) {
-        v->accuracy = report.accuracy;
-        v->f1_macro = report.f1_macro;
-    }
-    et_dealloc(truth);
-    et_dealloc(events);
-    et_dealloc(lengths);
+        status = judge_attention(v, &f, m->network->attends, row);
+    facts_free(&f);
     et_dealloc(row);
     return status;
 }

@@ -1,3 +1,4 @@
+/* One network or several that are asked together: see genre_model.h. */
 #include "config.h"
 
 #include "examples/genre_model.h"

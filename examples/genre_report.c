@@ -1,3 +1,4 @@
+/* What genre-rnn shows: see genre_report.h. */
 #include "config.h"
 
 #include "examples/genre_report.h"

@@ -293,7 +293,7 @@ static et_status train_job(job *j, et_train_result *result)
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                           .validate = validate};
     const et_train_options options = {
-        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
+        .mixed = et_run_mixed(cli),
         .clip = genre_model_clip(j->model, genre_recipes[j->kind].clip_norm),
         .schedule = genre_recipes[j->kind].cosine ? &cosine : NULL,
         .patience = et_cli_int(cli, "patience"),

@@ -1,3 +1,4 @@
+/* What frozen towers say, computed once: see search_bases.h. */
 #include "config.h"
 
 #include "examples/search_bases.h"

@@ -1,3 +1,4 @@
+/* Captions for towers that learn from texts alone: see search_captions.h. */
 #include "config.h"
 
 #include "examples/search_captions.h"

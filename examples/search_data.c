@@ -1,3 +1,4 @@
+/* The data of music-search: see search_data.h. */
 #include "config.h"
 
 #include "examples/search_data.h"

@@ -1,3 +1,4 @@
+/* Epochs over texts: see search_epochs.h. */
 #include "config.h"
 
 #include "examples/search_epochs.h"
@@ -115,7 +116,7 @@ et_status search_epochs_train(search_epochs *e, et_module *m, et_optim *o, const
     e->schedule = (et_schedule){.kind = ET_SCHEDULE_WARMUP_COSINE, .lr = et_cli_real(cli, "lr"),
                                 .total = steps, .warmup = steps / 10};
     const et_train_options options = {
-        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
+        .mixed = et_run_mixed(cli),
         .schedule = &e->schedule,
         .patience = patience,
         .resume = et_cli_flag(cli, "resume"),

@@ -1,3 +1,4 @@
+/* The index of a library of sounds: see search_index.h. */
 #include "config.h"
 
 #include "examples/search_index.h"
@@ -280,6 +281,36 @@ static et_status write_index(const search_index *x, const et_strbuf *lines, cons
     return status;
 }
 
+/* Embeds the files: vectors of those that can be read, whose names go to x, and a line for every one. */
+static et_status embed_files(search_model *m, const et_front_end *fe, search_index *x, const et_names *files,
+                             float *vectors, et_strbuf *lines)
+{
+    const int64_t width = m->network->width(m->root);
+    et_status status = ET_OK;
+    et_progress progress;
+
+    et_progress_begin(&progress, stdout, files->n, "embedding");
+    for (int64_t i = 0; i < files->n && !status; i++) {
+        const bool good = embed(m, fe, x->folder, files->items[i], vectors + x->names.n * width) == ET_OK;
+        if (!good && et_error_status() == ET_ENOMEM) {
+            status = ET_ENOMEM;
+            break;
+        }
+        if (!good) {
+            et_progress_note(&progress, "left out: %s", et_error_message());
+            et_error_clear();
+            x->broken++;
+        } else {
+            status = et_names_add(&x->names, files->items[i]);
+        }
+        if (!status)
+            status = put_line(lines, x->folder, files->items[i], good);
+        et_progress_step(&progress, i + 1, "%s", "");
+    }
+    et_progress_end(&progress, "%lld sound%s", (long long)x->names.n, et_plural(x->names.n));
+    return status;
+}
+
 search_index *search_index_make(search_model *m, et_run *run, const char *folder, const char *path)
 {
     const int64_t width = m->network->width(m->root);
@@ -289,7 +320,6 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
     et_front_end *fe = NULL;
     float *vectors = NULL;
     char key[KEY];
-    et_progress progress;
 
     if (!x)
         return NULL;
@@ -300,28 +330,7 @@ search_index *search_index_make(search_model *m, et_run *run, const char *folder
         et_raise(ET_EINVAL, "%s: no sounds there", folder);
     if (!et_error_status() && !et_writer_try(path))
         vectors = et_alloc_zero((size_t)files.n, (size_t)width * sizeof *vectors);
-    et_status status = et_error_status();
-    if (!status)
-        et_progress_begin(&progress, stdout, files.n, "embedding");
-    for (int64_t i = 0; i < files.n && !status; i++) {
-        const bool good = embed(m, fe, x->folder, files.items[i], vectors + x->names.n * width) == ET_OK;
-        if (!good && et_error_status() == ET_ENOMEM) {
-            status = ET_ENOMEM;
-            break;
-        }
-        if (!good) {
-            et_progress_note(&progress, "left out: %s", et_error_message());
-            et_error_clear();
-            x->broken++;
-        } else {
-            status = et_names_add(&x->names, files.items[i]);
-        }
-        if (!status)
-            status = put_line(&lines, x->folder, files.items[i], good);
-        et_progress_step(&progress, i + 1, "%s", "");
-    }
-    if (vectors)
-        et_progress_end(&progress, "%lld sound%s", (long long)x->names.n, et_plural(x->names.n));
+    et_status status = vectors ? embed_files(m, fe, x, &files, vectors, &lines) : et_error_status();
     if (!status && x->names.n == 0)
         status = et_raise(ET_EINVAL, "%s: none of its sounds can be read, of which there %s %lld", folder,
                           files.n == 1 ? "is" : "are", (long long)files.n);

@@ -1,3 +1,4 @@
+/* Retrieval, and zero-shot genres and tags, beside the published figures: see search_judge.h. */
 #include "config.h"
 
 #include "examples/search_judge.h"

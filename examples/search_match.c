@@ -1,3 +1,4 @@
+/* The verb match of music-search: see search_match.h. */
 #include "config.h"
 
 #include "examples/search_match.h"

@@ -1,3 +1,4 @@
+/* The models of music-search as rows of functions: see search_model.h. */
 #include "config.h"
 
 #include "examples/search_model.h"

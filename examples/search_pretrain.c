@@ -1,3 +1,4 @@
+/* The verb pretrain of music-search: see search_pretrain.h. Words are masked anew in every epoch. */
 #include "config.h"
 
 #include "examples/search_pretrain.h"

@@ -1,3 +1,4 @@
+/* report.html of music-search: see search_report.h. */
 #include "config.h"
 
 #include "examples/search_report.h"

@@ -1,3 +1,4 @@
+/* The verb train of music-search: see search_train.h. */
 #include "config.h"
 
 #include "examples/search_train.h"
@@ -375,7 +376,7 @@ static et_status train_job(job *j, et_train_result *result)
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                           .validate = validate};
     const et_train_options options = {
-        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
+        .mixed = et_run_mixed(cli),
         .clip = et_cli_real(cli, "clip"),
         .schedule = strcmp(et_cli_text(cli, "schedule"), "cosine") == 0 ? &cosine : NULL,
         .patience = et_cli_int(cli, "patience"),

@@ -1,3 +1,4 @@
+/* Generated pieces beside real ones: see style_compare.h. */
 #include "config.h"
 
 #include "examples/style_compare.h"

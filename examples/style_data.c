@@ -1,3 +1,4 @@
+/* The data of style-vae: see style_data.h. */
 #include "config.h"
 
 #include "examples/style_data.h"

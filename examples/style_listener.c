@@ -1,3 +1,4 @@
+/* The independent judge of style: see style_listener.h. */
 #include "config.h"
 
 #include "examples/style_listener.h"

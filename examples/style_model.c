@@ -1,3 +1,4 @@
+/* The model of style-vae: see style_model.h. */
 #include "config.h"
 
 #include "examples/style_model.h"

@@ -1,3 +1,4 @@
+/* report.html of style-vae: see style_report.h. */
 #include "config.h"
 
 #include "examples/style_report.h"
@@ -146,20 +147,15 @@ et_status style_report_pieces(et_report *r, const char *dir, const char *name, c
     return status;
 }
 
-/* A piece in every style, and a segment beside what the model makes of it. */
-static et_status players(et_report *r, et_run *run, const style_data *d, const et_indices *items,
-                         const et_style_vae *m, const et_names *styles)
+/* Pieces of contents drawn from the prior, some in every style. */
+static et_status pieces_in_styles(et_report *r, const char *dir, const style_data *d, const et_style_vae *m,
+                                  const et_names *styles, et_rng *rng)
 {
-    const int64_t S = styles->n, n = S * PIECES_A_STYLE;
-    const char *dir = et_run_path(run, "pieces");
-    et_rng rng = et_rng_make(1, STREAM_REPORT);
-    const char **captions = et_alloc_zero((size_t)n + 3, sizeof *captions);
+    const int64_t n = styles->n * PIECES_A_STYLE;
+    const char **captions = et_alloc_zero((size_t)n, sizeof *captions);
     et_segments pieces = {0};
-    et_style_batch b;
-    et_tensor *heard;
-    et_scope *s = et_scope_open();
     et_tensor *z = et_zeros(ET_F32, ET_SHAPE(n, m->config.content)), *y = et_zeros(ET_I32, ET_SHAPE(n));
-    et_status status = captions && dir && z && y ? et_fill_normal(z, &rng, 0, 1) : et_error_status();
+    et_status status = captions && z && y ? et_fill_normal(z, rng, 0, 1) : et_error_status();
     int32_t *label = status ? NULL : et_data_mut(y);
 
     for (int64_t i = 0; label && i < n; i++) {
@@ -167,55 +163,83 @@ static et_status players(et_report *r, et_run *run, const style_data *d, const e
         captions[i] = styles->items[label[i]];
     }
     if (!status)
-        status = style_write_events(m, z, y, &usual, &rng, &pieces);
+        status = style_write_events(m, z, y, &usual, rng, &pieces);
     et_report_section(r, "Pieces in every style");
     et_report_text(r, "Contents drawn from the prior, temperature %.1f.", usual.temperature);
     if (!status)
         status = style_report_pieces(r, dir, "prior", &pieces, &d->events, captions);
     et_segments_free(&pieces);
+    et_dealloc(captions);
+    return status;
+}
 
+/* Three segments: the one of batch b, and the two pieces behind it. */
+static et_status behind_segment(const et_style_batch *b, const et_segments *pieces, et_segments *three)
+{
+    const int32_t length = et_data_i32(b->lengths)[0];
+    const float *x = et_data_f32(b->x);
+
+    three->n = 3;
+    three->events = et_alloc((size_t)(length + pieces->n_events) * sizeof *three->events + 1);
+    three->begin = et_alloc_zero(4, sizeof *three->begin);
+    if (!three->events || !three->begin)
+        return et_error_status();
+    for (int32_t t = 0; t < length; t++)
+        three->events[t] = (et_event){(int16_t)x[3 * t], (int16_t)x[3 * t + 1], (int16_t)x[3 * t + 2]};
+    for (int64_t t = 0; t < pieces->n_events; t++)
+        three->events[length + t] = pieces->events[t];
+    for (int i = 0; i < 3; i++)
+        three->begin[i + 1] = length + pieces->begin[i];
+    return ET_OK;
+}
+
+/* A segment of the data beside what the model makes of its content, in its own style and in another. */
+static et_status segment_rebuilt(et_report *r, const char *dir, const style_data *d, int32_t item,
+                                 const et_style_vae *m, const et_names *styles, et_rng *rng)
+{
+    const et_style_sampling greedy = {.max_events = usual.max_events};
+    const int64_t S = styles->n;
+    et_segments pieces = {0}, three = {0};
+    et_style_batch b;
+    et_tensor *heard;
+    et_status status = style_batch(d, &item, 1, 0, &b);
+
+    if (status)
+        return status;
+    const int32_t truth = et_data_i32(b.labels)[0], other = (int32_t)((truth + 1) % S);
+    const char *const captions[] = {"the segment", "rebuilt", S > 1 ? styles->items[other] : "rebuilt again"};
+    et_tensor *mean = style_content(m, &b, &heard);
+    et_tensor *two = et_concat(2, (et_tensor *const[]){mean, mean}, 0);
+    et_tensor *in = et_from(ET_I32, ET_SHAPE(2), (const int32_t[]){truth, other});
+    status = two && in ? style_write_events(m, two, in, &greedy, rng, &pieces) : et_error_status();
+    if (!status)
+        status = behind_segment(&b, &pieces, &three);
+    if (!status)
+        status = style_report_pieces(r, dir, "rebuilt", &three, &d->events, captions);
+    et_segments_free(&three);
+    et_segments_free(&pieces);
+    return status;
+}
+
+/* Pieces to be heard. */
+static et_status players(et_report *r, et_run *run, const style_data *d, const et_indices *items,
+                         const et_style_vae *m, const et_names *styles)
+{
+    const char *dir = et_run_path(run, "pieces");
+    et_rng rng = et_rng_make(1, STREAM_REPORT);
+
+    if (!dir)
+        return et_error_status();
+    et_scope *s = et_scope_open();
+    et_status status = pieces_in_styles(r, dir, d, m, styles, &rng);
     et_report_section(r, "A segment rebuilt");
     et_report_text(r,
                    "A segment of the data, what the model writes from its content (the likeliest events), "
                    "and the same content in another style.");
     if (!status)
-        status = style_batch(d, items->items, 1, 0, &b);
-    if (!status) {
-        const int32_t truth = et_data_i32(b.labels)[0];
-        et_segments three = {.n = 3};
-        et_tensor *mean = style_content(m, &b, &heard);
-        et_tensor *two = et_concat(2, (et_tensor *const[]){mean, mean}, 0),
-                  *in = et_zeros(ET_I32, ET_SHAPE(2));
-        int32_t *style = in ? et_data_mut(in) : NULL;
-        if (style) {
-            style[0] = truth;
-            style[1] = (int32_t)((truth + 1) % S);
-        }
-        const et_style_sampling greedy = {.max_events = usual.max_events};
-        status = two && in ? style_write_events(m, two, in, &greedy, &rng, &pieces) : et_error_status();
-        if (!status) { /* the data's own events in front */
-            const int32_t length = et_data_i32(b.lengths)[0];
-            const float *x = et_data_f32(b.x);
-            three.events = et_alloc((size_t)(length + pieces.n_events) * sizeof *three.events + 1);
-            three.begin = et_alloc_zero(4, sizeof *three.begin);
-            for (int32_t t = 0; three.events && t < length; t++)
-                three.events[t] = (et_event){(int16_t)x[3 * t], (int16_t)x[3 * t + 1], (int16_t)x[3 * t + 2]};
-            for (int64_t t = 0; three.events && t < pieces.n_events; t++)
-                three.events[length + t] = pieces.events[t];
-            for (int i = 0; three.begin && i < 3; i++)
-                three.begin[i + 1] = length + pieces.begin[i];
-            captions[0] = "the segment";
-            captions[1] = "rebuilt";
-            captions[2] = S > 1 ? styles->items[(truth + 1) % S] : "rebuilt again";
-            status = three.events && three.begin ? style_report_pieces(r, dir, "rebuilt", &three, &d->events,
-                                                                       captions)
-                                                 : et_error_status();
-        }
-        et_segments_free(&three);
-    }
-    et_segments_free(&pieces);
-    et_dealloc(captions);
-    et_scope_close(s);
+        status = segment_rebuilt(r, dir, d, items->items[0], m, styles, &rng);
+    if (s)
+        et_scope_close(s);
     return status;
 }
 

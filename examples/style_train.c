@@ -1,3 +1,4 @@
+/* Training of style-vae: see style_train.h. */
 #include "config.h"
 
 #include "examples/style_train.h"

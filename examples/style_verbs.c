@@ -1,3 +1,4 @@
+/* The verbs of style-vae that read a run: see style_verbs.h. */
 #include "config.h"
 
 #include "examples/style_verbs.h"

@@ -1,3 +1,4 @@
+/* Pieces that style-vae writes, in files and reports: see style_write.h. */
 #include "config.h"
 
 #include "examples/style_write.h"

@@ -1,3 +1,4 @@
+/* Batches for music-tagger: see tagger_batches.h. */
 #include "config.h"
 
 #include "examples/tagger_batches.h"

@@ -1,3 +1,4 @@
+/* The data of music-tagger: see tagger_data.h. */
 #include "config.h"
 
 #include "examples/tagger_data.h"

@@ -1,3 +1,4 @@
+/* Judging of taggers: see tagger_judge.h. */
 #include "config.h"
 
 #include "examples/tagger_judge.h"

@@ -1,3 +1,4 @@
+/* Maps of attention and of contributions: see tagger_maps.h. */
 #include "config.h"
 
 #include "examples/tagger_maps.h"

@@ -1,3 +1,4 @@
+/* Judging a part of the data and saying so: see tagger_measure.h. */
 #include "config.h"
 
 #include "examples/tagger_measure.h"

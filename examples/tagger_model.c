@@ -1,3 +1,4 @@
+/* What music-tagger's options stand for: see tagger_model.h. */
 #include "config.h"
 
 #include "examples/tagger_model.h"

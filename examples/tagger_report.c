@@ -1,3 +1,4 @@
+/* What music-tagger shows: see tagger_report.h. */
 #include "config.h"
 
 #include "examples/tagger_report.h"

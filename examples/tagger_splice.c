@@ -1,3 +1,4 @@
+/* Two halves of clips put together: see tagger_splice.h. */
 #include "config.h"
 
 #include "examples/tagger_splice.h"

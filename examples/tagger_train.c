@@ -1,3 +1,4 @@
+/* The verb train of music-tagger: see tagger_train.h. */
 #include "config.h"
 
 #include "examples/tagger_train.h"
@@ -193,7 +194,7 @@ static et_status train_job(job *j, et_train_result *result)
     const et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                                 .validate = validate};
     const et_train_options options = {
-        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
+        .mixed = et_run_mixed(cli),
         .schedule = strcmp(schedule, "cosine") == 0 ? &cosine : NULL,
         .phases = j->n_phases ? j->phases : NULL,
         .n_phases = j->n_phases,

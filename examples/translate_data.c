@@ -1,3 +1,4 @@
+/* The data of translate-toy: see translate_data.h. */
 #include "config.h"
 
 #include "examples/translate_data.h"

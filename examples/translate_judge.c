@@ -1,3 +1,4 @@
+/* Judging of translations: see translate_judge.h. */
 #include "config.h"
 
 #include "examples/translate_judge.h"

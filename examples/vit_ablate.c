@@ -1,3 +1,4 @@
+/* The verb ablate of genre-vit: variants of the model, trained and judged alike, in one table. */
 #include "config.h"
 
 #include <stdio.h>
@@ -6,8 +7,6 @@
 #include "examples/common/run_train.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
-
-/* The verb ablate: variants of the model, trained and judged alike, in one table. */
 
 static const char *const names[] = {"as configured", "all tokens, flattened", "mean of tokens",
                                     "class token", "mean and deviation", "square patches",

@@ -1,3 +1,4 @@
+/* The data of genre-vit: see vit_data.h. */
 #include "config.h"
 
 #include "examples/vit_data.h"

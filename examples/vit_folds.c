@@ -1,3 +1,4 @@
+/* The verb train of genre-vit: a model for each of the folds that --fold names, one after the other. */
 #include "config.h"
 
 #include <stdio.h>
@@ -8,8 +9,6 @@
 #include "examples/vit_read.h"
 #include "examples/vit_report.h"
 #include "examples/vit_train.h"
-
-/* The verb train: a model for each of the folds that --fold names, one after the other. */
 
 enum { MOST_FOLDS = 20 };
 

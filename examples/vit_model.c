@@ -1,3 +1,4 @@
+/* The model of genre-vit: see vit_model.h. */
 #include "config.h"
 
 #include "examples/vit_model.h"

@@ -1,3 +1,4 @@
+/* The verbs of genre-vit that read a run: see vit_read.h. */
 #include "config.h"
 
 #include "examples/vit_read.h"

@@ -1,3 +1,4 @@
+/* What genre-vit shows: see vit_report.h. */
 #include "config.h"
 
 #include "examples/vit_report.h"
@@ -127,6 +128,30 @@ static void print_item(FILE *out, const char *name, const et_dataset *ds, const 
     }
 }
 
+/* The item's spectrogram x [T, F] as picture [bins, T], and the mean weight of each frame behind the T times
+ * in curve [2, T]. weight (or NULL: 1) is that of each patch; the picture is then as bright as it says. */
+static void fill_picture(const et_vit *vit, const float *x, const float *weight, double unit, float *picture,
+                         double *curve)
+{
+    const int64_t T = vit->config.frames, bins = vit->config.bins, F = vit->config.channels * bins;
+    float lo = x[0], most = 0;
+
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t f = 0; f < bins; f++)
+            lo = x[t * F + f] < lo ? x[t * F + f] : lo;
+    for (int64_t p = 0; weight && p < vit->rows * vit->cols; p++)
+        most = weight[p] > most ? weight[p] : most;
+    for (int64_t t = 0; t < T; t++) {
+        curve[t] = ((double)t + 0.5) * unit;
+        curve[T + t] = 0;
+        for (int64_t f = 0; f < bins; f++) {
+            const float w = weight ? weight[patch_at(vit, t, f)] : 1;
+            picture[f * T + t] = weight ? (x[t * F + f] - lo) * w / most : x[t * F + f];
+            curve[T + t] += (double)w / (double)bins;
+        }
+    }
+}
+
 et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, const et_dataset *ds,
                           const et_indices *items, const genre_verdict *v, int64_t i, const genre_model *m)
 {
@@ -150,31 +175,17 @@ et_status vit_report_item(et_report *r, FILE *out, const vit_source *source, con
     const float *x = input ? et_data_f32(input) : NULL;
     et_status status = weight && picture && curve && x ? ET_OK : et_error_status();
     char name[80], caption[320];
-    float lo = x ? x[0] : 0;
 
     snprintf(name, sizeof name, ds->names.n > at ? "%s" : "item %s",
              ds->names.n > at ? ds->names.items[at] : "");
     if (ds->names.n <= at)
         snprintf(name, sizeof name, "item %d", (int)at);
-    for (int64_t t = 0; x && t < T; t++)
-        for (int64_t f = 0; f < bins; f++)
-            lo = x[t * F + f] < lo ? x[t * F + f] : lo;
     et_no_grad_begin();
     for (int view = 0; !status && view < 3; view++) {
-        float most = 0;
         if (view > 0)
             status = relevance(m, input, view == 1, weight);
-        for (int64_t p = 0; !status && view && p < vit->rows * vit->cols; p++)
-            most = weight[p] > most ? weight[p] : most;
-        for (int64_t t = 0; !status && t < T; t++) {
-            curve[t] = ((double)t + 0.5) * unit;
-            curve[T + t] = 0;
-            for (int64_t f = 0; f < bins; f++) {
-                float w = view ? weight[patch_at(vit, t, f)] : 1;
-                picture[f * T + t] = view ? (x[t * F + f] - lo) * w / most : x[t * F + f];
-                curve[T + t] += (double)w / (double)bins;
-            }
-        }
+        if (!status)
+            fill_picture(vit, x, view ? weight : NULL, unit, picture, curve);
         if (!status && view == 1 && out)
             print_item(out, name, ds, v, i, truth, kind, vit, weight);
         et_series line = {.name = "mean weight", .n = T, .x = curve, .y = curve + T};

@@ -1,3 +1,4 @@
+/* Segments of sounds: see vit_sounds.h. */
 #include "config.h"
 
 #include "examples/vit_sounds.h"

@@ -1,3 +1,4 @@
+/* Training of genre-vit: see vit_train.h. */
 #include "config.h"
 
 #include "examples/vit_train.h"
@@ -260,7 +261,7 @@ et_status vit_job_train(vit_job *j, const et_vit_config *sizes, et_train_result 
     et_train_task task = {.user = j, .begin = begin_epoch, .next = next_batch, .loss = batch_loss,
                           .validate = j->run ? validate : NULL};
     const et_train_options options = {
-        .mixed = strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0,
+        .mixed = et_run_mixed(cli),
         .clip = clip > 0 ? genre_model_clip(j->model, clip) : 0,
         .schedule = strcmp(et_cli_text(cli, "schedule"), "cosine") == 0 ? &cosine : NULL,
         .maximise = j->run && by_accuracy(j),

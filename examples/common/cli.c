@@ -1,3 +1,5 @@
+/* Reading of command lines: see cli.h. Verbs, options and their defaults are tables of the program; what
+ * --help prints of them is in cli_help.c, what main does with them in cli_main.c. */
 #include "config.h"
 
 #include "examples/common/internal.h"

@@ -1,3 +1,4 @@
+/* The options that all programs share, looking options up, and the pages of --help. */
 #include "config.h"
 
 #include "examples/common/internal.h"

@@ -1,3 +1,5 @@
+/* What main of every program does: parses the command line, runs the verb, turns its outcome into an exit
+ * status. */
 #include "config.h"
 
 #include "examples/common/cli.h"

@@ -1,3 +1,4 @@
+/* Colour maps, and matrices as pictures in their colours: see colormap.h. */
 #include "config.h"
 
 #include "examples/common/colormap.h"

@@ -1,3 +1,5 @@
+/* Compression: see deflate.h. Matches are found with chains of hashed triples (LZ77); each block of tokens is
+ * sent as it is, with the fixed codes, or with Huffman codes of its own, whichever is the shortest. */
 #include "config.h"
 
 #include "examples/common/deflate.h"
@@ -158,19 +160,11 @@ static void assign_bits(code *c, int n)
     }
 }
 
-/* Huffman's code for n symbols with these frequencies, no length above `limit`: the tree
- * by two queues over the sorted symbols, then lengths above the limit are cut and paid
- * for by the longest codes below it. */
-static void make_code(code *c, const uint32_t *freq, int n, int limit)
+/* The symbols that occur, the rarest first; their number. */
+static int sort_symbols(const uint32_t *freq, int n, int *order)
 {
-    int order[N_LITLEN + 2], used = 0;
-    uint32_t weight[2 * (N_LITLEN + 2)];
-    int parent[2 * (N_LITLEN + 2)], depth[2 * (N_LITLEN + 2)];
-    int count[64] = {0};
-    int leaf, inner, made;
-    uint32_t kraft = 0;
+    int used = 0;
 
-    memset(c->len, 0, sizeof c->len);
     for (int i = 0; i < n; i++) {
         int j;
 
@@ -180,15 +174,19 @@ static void make_code(code *c, const uint32_t *freq, int n, int limit)
             order[j] = order[j - 1];
         order[j] = i;
     }
-    if (used < 2) { /* one code of one bit, also where nothing is sent */
-        c->len[used ? order[0] : 0] = 1;
-        assign_bits(c, n);
-        return;
-    }
+    return used;
+}
+
+/* Huffman's tree over two or more sorted symbols, by two queues: of symbols and of inner nodes, both in the
+ * order of their weights. Counts the leaves at each depth, those below `limit` as if at it. */
+static void count_depths(const uint32_t *freq, const int *order, int used, int limit, int *count)
+{
+    uint32_t weight[2 * (N_LITLEN + 2)];
+    int parent[2 * (N_LITLEN + 2)], depth[2 * (N_LITLEN + 2)];
+    int leaf = 0, inner = used, made;
+
     for (int i = 0; i < used; i++)
         weight[i] = freq[order[i]];
-    leaf = 0;
-    inner = used;
     for (made = used; made < 2 * used - 1; made++) {
         weight[made] = 0;
         for (int k = 0; k < 2; k++) {
@@ -203,6 +201,23 @@ static void make_code(code *c, const uint32_t *freq, int n, int limit)
         depth[i] = depth[parent[i]] + 1;
     for (int i = 0; i < used; i++)
         count[depth[i] < limit ? depth[i] : limit]++;
+}
+
+/* Huffman's code for n symbols with these frequencies, no length above `limit`: where the tree is deeper,
+ * lengths are cut and paid for by the longest codes below the limit. */
+static void make_code(code *c, const uint32_t *freq, int n, int limit)
+{
+    int order[N_LITLEN + 2], count[64] = {0};
+    const int used = sort_symbols(freq, n, order);
+    uint32_t kraft = 0; /* Kraft's sum, in units of 2^-limit: may not exceed 2^limit of them */
+
+    memset(c->len, 0, sizeof c->len);
+    if (used < 2) { /* one code of one bit, also where nothing is sent */
+        c->len[used ? order[0] : 0] = 1;
+        assign_bits(c, n);
+        return;
+    }
+    count_depths(freq, order, used, limit, count);
     for (int b = 1; b <= limit; b++)
         kraft += (uint32_t)count[b] << (limit - b);
     while (kraft > 1u << limit) { /* one code goes down a level, one from the bottom joins it */

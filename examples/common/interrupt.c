@@ -1,3 +1,4 @@
+/* Ctrl-C: see interrupt.h. The handler does no more than to set a flag. */
 #include "config.h"
 
 #include "examples/common/interrupt.h"

@@ -1,3 +1,4 @@
+/* Escaping and base64: see markup.h. */
 #include "config.h"
 
 #include "examples/common/markup.h"

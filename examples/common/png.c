@@ -1,3 +1,5 @@
+/* PNG files: see png.h. Each row is filtered in the way that leaves the smallest numbers, then all is
+ * compressed. */
 #include "config.h"
 
 #include "examples/common/png.h"

@@ -1,3 +1,4 @@
+/* Progress, and what the terminal can show of it: see progress.h. */
 #include "config.h"
 
 #include "examples/common/progress.h"

@@ -1,3 +1,4 @@
+/* report.html: see report.h. The page grows in a buffer and is written as a whole. */
 #include "config.h"
 
 #include "examples/common/report.h"

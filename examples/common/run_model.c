@@ -1,3 +1,4 @@
+/* Weights and report of a run's model: see run_model.h. */
 #include "config.h"
 
 #include "examples/common/run_model.h"

@@ -1,10 +1,14 @@
+/* The training of a run: see run_train.h. */
 #include "config.h"
 
 #include "examples/common/run_train.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "examples/common/interrupt.h"
+
+bool et_run_mixed(const et_cli *cli) { return strcmp(et_cli_text(cli, "precision"), "bfloat16") == 0; }
 
 et_status et_run_loop_epoch(et_run_loop *l, int64_t epoch, int64_t items)
 {

@@ -18,6 +18,9 @@ typedef struct et_run_loop {
     et_progress progress;
 } et_run_loop;
 
+/** True if --precision, which the program must have, is bfloat16. */
+bool et_run_mixed(const et_cli *cli);
+
 /** Begins an epoch of so many items: the task's `begin`. Before the first, what the log has beyond the
  *  checkpoint is cut off, as it is trained again. */
 et_status et_run_loop_epoch(et_run_loop *l, int64_t epoch, int64_t items);

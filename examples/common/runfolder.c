@@ -1,3 +1,4 @@
+/* Run folders: see runfolder.h. What is read out of their JSON files is in runfolder_json.c. */
 #include "config.h"
 
 #include "examples/common/runfolder_internal.h"

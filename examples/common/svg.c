@@ -1,3 +1,5 @@
+/* Axes and line charts: see svg.h. Bars and confusion matrices are in svg_bars.c, heat maps in
+ * svg_heatmap.c. */
 #include "config.h"
 
 #include "examples/common/svg_internal.h"

@@ -1,3 +1,4 @@
+/* Bar charts and confusion matrices: see svg.h. */
 #include "config.h"
 
 #include "examples/common/svg_internal.h"

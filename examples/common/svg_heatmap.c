@@ -1,3 +1,4 @@
+/* Heat maps, with what is drawn over them: see svg.h. */
 #include "config.h"
 
 #include "examples/common/svg_internal.h"

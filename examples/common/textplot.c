@@ -1,3 +1,4 @@
+/* Pictures and texts on the terminal: see textplot.h. */
 #include "config.h"
 
 #include "examples/common/textplot.h"
