@@ -427,8 +427,7 @@ et_status et_style_vae_loss(const et_style_vae *m, const et_style_batch *b, int6
     out->pitch = group_loss(y, 0, p, target[0], events);
     out->dt = group_loss(y, p, p + d, target[1], events);
     out->dur = group_loss(y, p + d, p + 2 * d, target[2], events);
-    /* KL(q(z_c | x) || N(0, 1)) / dim z_c,  KL = -1/2 sum over dimensions of 1 + ln sigma^2 - mu^2 -
-     * sigma^2 */
+    /* KL(q(z_c | x) || N(0, 1)) / dim z_c,  KL = -1/2 sum_d (1 + ln sigma_d^2 - mu_d^2 - sigma_d^2) */
     out->kl = et_mean(et_gaussian_kl(q.mean, q.logvar), 0, NULL, false);
     /* L_s = cross entropy of alpha, or of the draw, with the style */
     if (!q.alpha)

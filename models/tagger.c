@@ -393,8 +393,7 @@ static et_tensor *cnn_l_forward(const et_tagger *m, et_tensor *x)
     return et_global_max_pool(conv_forward(m->l_last, x));
 }
 
-/* x_0 = [CLS; h_1; ..; h_T] + P, h [B, d, T] to [B, T + 1, d]: [CLS] in front, sinusoids added (0 at
- * [CLS]). */
+/* x_0 = [CLS; h_1; ..; h_T] + P, h [B, d, T] to [B, T + 1, d]: P are sinusoids, 0 at [CLS]. */
 static et_tensor *sequence(const et_tagger *m, et_tensor *h)
 {
     if (!h)
@@ -424,8 +423,7 @@ static et_tensor *layer_at_cls(const et_transformer_block *b, et_tensor *h)
     return x;
 }
 
-/* x_l = LN(x' + FFN(x')), x' = LN(x_(l-1) + MSA(x_(l-1))) for every layer; the answer is tanh(W x_L[CLS] +
- * b). */
+/* x' = LN(x_(l-1) + MSA(x_(l-1))),  x_l = LN(x' + FFN(x'))  for every layer l;  tanh(W x_L[CLS] + b) */
 static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weights)
 {
     const int last = m->config.layers - 1;

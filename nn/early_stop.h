@@ -18,6 +18,7 @@ typedef struct et_early_stop {
     int64_t waited;     /* epochs since then */
 } et_early_stop;
 
+/** With these settings, before the first epoch. */
 et_early_stop et_early_stop_make(bool maximise, int64_t patience, double min_delta);
 /** Takes the value of an epoch; true if it is the best so far. NaN never is. */
 bool et_early_stop_update(et_early_stop *s, int64_t epoch, double value);

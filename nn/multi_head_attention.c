@@ -1,4 +1,5 @@
-/* Multi-head attention. */
+/* Multi-head attention: projections around et_attention, and a form of self-attention that does without keys
+ * and values (forward_folded). */
 #include "config.h"
 
 #include <inttypes.h>
@@ -143,21 +144,23 @@ static et_tensor *forward_folded(const et_mha *m, et_tensor *x)
     et_tensor *Wk = et_view(m->k->weight, ET_SHAPE(H, w, d)), *Wv = et_view(m->v->weight, ET_SHAPE(H, w, d));
     et_tensor *a = NULL, *bo = m->out->bias, *values = x;
 
+    /* all A_h [H d, d] and a_h as one linear layer, whose result is compared with x itself */
     et_tensor *A = et_matmul_t(Wk, et_view(m->q->weight, ET_SHAPE(H, w, d)), true, false);
     if (m->q->bias)
         a = et_reshape(et_matmul(et_view(m->q->bias, ET_SHAPE(H, 1, w)), Wk), ET_SHAPE(H * d));
     et_tensor *q = et_linear(x, et_reshape(A, ET_SHAPE(H * d, d)), a);
-    if (ones) {
+    if (ones) { /* [x 1] and [W_v b_v]; else W_o b_v goes into the bias, as P_h 1 = 1 */
         values = et_concat(2, (et_tensor *[]){x, et_expand(et_ones(x->dtype, ET_SHAPE(1, 1, 1)),
                                                            ET_SHAPE(B, T, 1))}, 2);
         Wv = et_concat(2, (et_tensor *[]){Wv, et_view(m->v->bias, ET_SHAPE(H, w, 1))}, 2);
     } else if (m->v->bias) {
         bo = et_linear(m->v->bias, m->out->weight, bo);
     }
+    /* P_h [x 1] of all heads */
     et_tensor *found = et_attention(et_view(q, ET_SHAPE(B, 1, T * H, d)), et_unsqueeze(x, 1),
                                     et_unsqueeze(values, 1), NULL, &opts);
     et_tensor *Wo = et_permute(et_view(m->out->weight, ET_SHAPE(d, H, w)), ET_DIMS(1, 0, 2));
-    et_tensor *U = et_permute(et_matmul(Wo, Wv), ET_DIMS(1, 0, 2)); /* [d, H, wide] */
+    et_tensor *U = et_permute(et_matmul(Wo, Wv), ET_DIMS(1, 0, 2)); /* U_h side by side, [d, H, wide] */
     return et_linear(et_view(found, ET_SHAPE(B, T, H * wide)), et_reshape(U, ET_SHAPE(d, H * wide)), bo);
 }
 

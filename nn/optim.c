@@ -125,9 +125,11 @@ typedef struct pass {
     const et_kernels *k;
     char *w, *m, *v;
     size_t size;
-    double lr, decay, scale, bc1, bc2;
-    int64_t base; /* of the part of the block that is stepped */
-    int first;
+    double lr, decay;
+    double scale;    /* of the gradients: clipping's */
+    double bc1, bc2; /* bias corrections 1 - beta1^t, 1 - beta2^t */
+    int64_t base;    /* of the part of the block that is stepped */
+    int first;       /* t is 1 */
     bool sgd;     /* by SGD's rule: momentum mu, perhaps Nesterov's form */
     double mu;
     double *sums; /* of squares, one a piece; or, of SWATS, the two products of a piece */

@@ -48,7 +48,7 @@ typedef enum et_optim_kind { ET_SGD, ET_ADAM, ET_ADAMW, ET_SWATS } et_optim_kind
 
 typedef struct et_optim_options {
     et_optim_kind kind;
-    double lr;           /* > 0 or 0; see et_optim_set_lr */
+    double lr;           /* the rate, 0 or more; a training loop with a schedule sets it before each step */
     double momentum;     /* SGD; 0: none */
     bool nesterov;       /* SGD; needs momentum */
     double beta1, beta2; /* Adam, SWATS: 0.9 and 0.999 where both are 0 */
@@ -84,7 +84,8 @@ et_optim *et_adamw_new(et_module *m, double lr, double weight_decay);
 /** Parameters stay where they are and valid. NULL is allowed. */
 void et_optim_free(et_optim *o);
 
-/** One step. Refuses, changing nothing, while an error is pending. Allocates nothing unless
+/** One step. Refuses, changing nothing, while an error is pending (whose status it returns); EINVAL if a
+ *  parameter or gradient was taken away, ENOMEM. Allocates nothing unless
  *  what is trained has changed, or a gradient is still zero, which is then written.
  *  Gradients are left as they are. */
 et_status et_optim_step(et_optim *o);
@@ -98,6 +99,7 @@ double et_optim_grad_norm(et_optim *o);
 /** et_zero_grad_of for each of the optimiser's parameters. */
 void et_optim_zero_grad(et_optim *o);
 
+/** The rate of the next step; NaN of NULL. Setting it: EINVAL unless it is finite and 0 or more. */
 double et_optim_lr(const et_optim *o);
 et_status et_optim_set_lr(et_optim *o, double lr);
 /** SWATS: the number of steps after which it went over to SGD, and the rate L it found then (*rate, where not
@@ -110,8 +112,10 @@ et_status et_optim_restart(et_optim *o, const et_optim_options *options);
 int64_t et_optim_steps(const et_optim *o);
 int64_t et_optim_size(const et_optim *o);
 
-/** Moments and step number as a safetensors file, by the parameters' names. Loading demands
- *  an optimiser of the same kind over the same parameters, and changes nothing otherwise. */
+/** Moments and step numbers as a safetensors file, by the parameters' names. Loading demands
+ *  an optimiser of the same kind over the same parameters, and changes nothing otherwise.
+ *  Both refuse while an error is pending. EIO, ENOMEM; loading EFORMAT, and EINVAL, ESHAPE or EDTYPE for
+ *  another optimiser's file. */
 et_status et_optim_save(const et_optim *o, const char *path);
 et_status et_optim_load(et_optim *o, const char *path);
 

@@ -1,4 +1,6 @@
-/* The blocks of an optimiser: parameters and moments side by side. */
+/* The blocks of an optimiser: parameters and moments side by side. They are arranged when it is made, when it
+ * begins anew, and when what is trained has changed. Memory for the new blocks is asked for before anything
+ * moves into them. */
 #include "config.h"
 
 #include <string.h>

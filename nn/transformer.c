@@ -1,4 +1,5 @@
-/* Transformer encoder. */
+/* Transformer encoder: blocks in both orders of norm, and stacks of them. Within a block each result is let
+ * go as soon as it has been used (et_scope_after), so that a forward pass needs the memory of one part. */
 #include "config.h"
 
 #include <inttypes.h>

@@ -80,11 +80,14 @@ typedef struct et_json_writer {
     bool filled[ET_JSON_MAX_DEPTH]; /* and whether something is in it */
 } et_json_writer;
 
+/** A writer that appends to `out`, which the caller owns. */
 void et_json_begin(et_json_writer *w, et_strbuf *out, int indent);
+/** Begins an object, in which keys and values take turns, or an array of values. */
 void et_json_open_object(et_json_writer *w);
 void et_json_open_array(et_json_writer *w);
 /** Closes the innermost object or array. */
 void et_json_close(et_json_writer *w);
+/** The key of the object's next value. */
 void et_json_key(et_json_writer *w, const char *key);
 /** Bytes that are not UTF-8 become U+FFFD; a NULL string null. */
 void et_json_string(et_json_writer *w, const char *s);
@@ -93,7 +96,7 @@ void et_json_number(et_json_writer *w, double x);
 void et_json_int(et_json_writer *w, int64_t i);
 void et_json_bool(et_json_writer *w, bool b);
 void et_json_null(et_json_writer *w);
-/** Checks that one whole value was written. */
+/** Checks that one whole value was written. EINVAL after a mistake, ENOMEM. */
 et_status et_json_end(et_json_writer *w);
 
 /** Appends s (n bytes) as a JSON string, quotes and escapes included. */

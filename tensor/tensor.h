@@ -85,16 +85,19 @@ uint16_t et_f32_to_bf16(float f);
 
 /** A contiguous tensor of the given shape, contents undefined. shape may be NULL
  *  when ndim is 0. Errors: ESHAPE (negative size, too many dimensions, too many
- *  elements), ENOMEM. */
+ *  elements), EDTYPE (no such dtype), EINVAL (shape is NULL), ENOMEM. */
 et_tensor *et_empty(et_dtype dtype, int ndim, const int64_t *shape);
+/** The same filled with zeros, ones, `value` (converted as et_fill does). */
 et_tensor *et_zeros(et_dtype dtype, int ndim, const int64_t *shape);
 et_tensor *et_ones(et_dtype dtype, int ndim, const int64_t *shape);
 et_tensor *et_full(et_dtype dtype, int ndim, const int64_t *shape, double value);
 /** A zero-dimensional tensor. */
 et_tensor *et_scalar(et_dtype dtype, double value);
-/** A copy of `data`, which holds the elements of a contiguous tensor. */
+/** A copy of `data`, which holds the elements of a contiguous tensor. EINVAL if it is NULL (without elements
+ *  it may be). */
 et_tensor *et_from(et_dtype dtype, int ndim, const int64_t *shape, const void *data);
-/** [n] start, start + step, ...; n = ceil((stop - start) / step), as in NumPy. */
+/** [n] start, start + step, ...; n = ceil((stop - start) / step), as in NumPy, 0 if that is less. EINVAL for
+ *  a step of 0 and where there is no such n. */
 et_tensor *et_arange(et_dtype dtype, double start, double stop, double step);
 /** [n] evenly spaced from start to stop inclusive. */
 et_tensor *et_linspace(et_dtype dtype, double start, double stop, int64_t n);
@@ -130,7 +133,8 @@ void et_free(et_tensor *x);
  *  ESCOPE from then on. */
 void et_release(et_tensor *x);
 /** Copies x's elements to block (contiguous, same dtype) from element `offset` on and
- *  makes x a handle on that place: what the optimisers' flat blocks are made with. */
+ *  makes x a handle on that place: what the optimisers' flat blocks are made with. EDTYPE; EINVAL where the
+ *  block has no room. */
 et_status et_move_into(et_tensor *x, et_tensor *block, int64_t offset);
 /** Marks x so that backward neither releases it nor drops its gradient. Returns x. */
 et_tensor *et_keep(et_tensor *x);
@@ -159,34 +163,37 @@ uint32_t et_version(const et_tensor *x);
 
 /** Value of the only element (EINVAL and NaN if there is not exactly one). */
 double et_item(const et_tensor *x);
-/** Element at index[ndim] as a double; NaN and an error outside. */
+/** Element at index[ndim] as a double; NaN and EINVAL outside. Setting one converts as et_fill. */
 double et_get(const et_tensor *x, const int64_t *index);
 et_status et_set(et_tensor *x, const int64_t *index, double value);
 
 /** Sets every element to `value`. */
 et_status et_fill(et_tensor *x, double value);
 /** dst[...] = src[...], src broadcast to dst's shape and converted to its dtype.
- *  The two may not overlap unless they are the same elements. */
+ *  The two may not overlap unless they are the same elements. ESHAPE if src does not broadcast. */
 et_status et_copy_into(et_tensor *dst, const et_tensor *src);
 
 /* --- shape ------------------------------------------------------------------- */
 
+/** True if the elements lie side by side in row-major order, or there are none; true if the shapes are
+ *  equal. False for NULL. */
 bool et_is_contiguous(const et_tensor *x);
 bool et_same_shape(const et_tensor *a, const et_tensor *b);
 /** Size of dimension dim; a negative dim counts from the end. -1 and an error
  *  outside. */
 int64_t et_size(const et_tensor *x, int dim);
-/** NumPy's broadcasting rule for two shapes. ESHAPE (without a message) if they do
- *  not fit. */
+/** NumPy's broadcasting rule for two shapes: *n dimensions to out[max(na, nb)]. ESHAPE (without a message) if
+ *  they do not fit. */
 et_status et_broadcast_shape(int na, const int64_t *a, int nb, const int64_t *b, int *n, int64_t *out);
 /** Strides, [ndim], of a contiguous tensor of that shape; a size of 0 counts as 1. */
 void et_dense_strides(int ndim, const int64_t *shape, int64_t *strides);
-/** Writes "[3, 4]" into buf and returns buf. */
 enum { ET_SHAPE_TEXT = 192 };
+/** Writes "[3, 4]" into buf and returns buf. */
 char *et_shape_text(char buf[ET_SHAPE_TEXT], int ndim, const int64_t *shape);
 
 /** Views without history (the differentiable ones are the ops et_view, et_permute,
- *  et_slice, et_expand). They share x's storage. */
+ *  et_slice, et_expand): a tensor of that shape over x's storage, element `offset` of which is its first; it
+ *  belongs to the open scope, or to the caller. EINVAL for what reaches outside, or a negative stride. */
 et_tensor *et_raw_view(const et_tensor *x, int ndim, const int64_t *shape, const int64_t *strides,
                        int64_t offset);
 
