@@ -1,3 +1,4 @@
+/* Features of sounds in a file, as all programs keep them: see run_features.h. */
 #include "config.h"
 
 #include "examples/common/run_features.h"
