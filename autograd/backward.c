@@ -1,231 +1,15 @@
-/* The reverse sweep.
- *
- * While a sweep runs, t->acc holds what has been gathered of the gradient of t: for an
- * intermediate tensor from its last reader down to the op that made it. A leaf's
- * gradient is added straight to t->grad. In a graph sweep (ET_CREATE_GRAPH) t->acc is an
- * ordinary tensor of the scope, made by recorded ops. */
+/* The reverse sweep: backward walks the tape from its end, asks every node that a gradient has reached for
+ * the gradients of its operands, and gives back what nobody will read any more. sweep.h says what a sweep
+ * is. */
 #include "config.h"
 
-#include <string.h>
-
-#include "autograd/internal.h"
 #include "autograd/ops.h"
+#include "autograd/sweep.h"
 #include "tensor/pool.h"
 
-/* One walk down the tape, and the one that is running in this thread.
- *
- * There are two kinds. That of et_backward adds to the `grad` of every leaf it reaches. That of et_grad
- * *captures*: it computes the gradients of named tensors, the wanted inputs, leaves them in their `acc`, and
- * touches no `grad`. To walk only where that leads somewhere, tensors are marked beforehand (t->mark): `mark`
- * says that t was made from a wanted input, `mark + 1` that it is one. Every sweep has a fresh pair, so old
- * marks need not be cleared. */
-typedef struct sweep {
-    const et_tensor *root;  /* the tensor that backward started from, not to be released */
-    bool capture;           /* et_grad's */
-    uint64_t mark;          /* capture: see above */
-    bool outside;           /* capture: an op that may read more than its operands (ET_OP_OUTSIDE: a
-                               checkpoint, whose segment reads parameters) may lead to a wanted input too */
-    bool retain;            /* ET_RETAIN_GRAPH: nothing is released */
-    et_node *spoiled;       /* a node whose rule has begun to write over what forward saved for it
-                               (et_saved_over): from then till its release backward cannot be tried again */
-} sweep;
+_Thread_local et_sweep *et_sweep_running;
 
-static _Thread_local sweep *running;
-
-/* For a capture sweep: t is one of the inputs whose gradient et_grad was asked for. */
-static bool wanted(const sweep *s, const et_tensor *t) { return s->capture && t->mark == s->mark + 1; }
-
-/* The same, or t was made from one. */
-static bool leads(const sweep *s, const et_tensor *t) { return t->mark == s->mark || wanted(s, t); }
-
-/* --- memory for gradients, used by the rules ----------------------------------------- */
-
-const et_tensor *et_gy(et_node *n, int k) { return n->out[k]->acc; }
-
-const void *et_gy_data(et_node *n, int k)
-{
-    const et_tensor *g = et_gy(n, k);
-
-    return g ? et_data(g) : NULL;
-}
-
-/* A copy of its own in place of a gradient whose elements another tensor's shares (et_gx_share). */
-static bool unshare(et_tensor **g)
-{
-    et_tensor *own = et_empty_owned((*g)->dtype, (*g)->ndim, (*g)->shape);
-
-    if (!own || et_copy_into(own, *g)) {
-        et_free(own);
-        return false;
-    }
-    et_free(*g);
-    *g = own;
-    return true;
-}
-
-/* The tensor that gathers the gradient of t; *acc tells whether there is something in it. */
-static et_tensor *gather_in(et_tensor *t, int *acc)
-{
-    bool leaf = !t->node && !(running && running->capture);
-    et_tensor **slot = leaf ? &t->grad : &t->acc;
-
-    *acc = leaf ? t->grad && t->reached : t->acc != NULL;
-    if (!*slot)
-        *slot = et_empty_owned(t->dtype, t->ndim, t->shape);
-    if (*slot && leaf) {
-        if ((*slot)->blank) { /* zeros that nobody has looked at: the rule overwrites instead of adding */
-            if (!et_blank_open(*slot))
-                return NULL;
-            *acc = 0;
-        }
-        et_storage_gathers(*slot);
-        t->reached = true;
-    } else if (*slot && et_storage_shared(*slot) && !unshare(slot)) {
-        return NULL;
-    }
-    return *slot;
-}
-
-void *et_gx(et_node *n, int i, int *acc)
-{
-    et_tensor *g = gather_in(n->in[i], acc);
-
-    return g ? et_data_mut(g) : NULL;
-}
-
-et_tensor *et_gx_tensor(et_node *n, int i)
-{
-    int acc;
-    et_tensor *g = gather_in(n->in[i], &acc);
-
-    return g && !acc && et_fill(g, 0) ? NULL : g;
-}
-
-void *et_gx_add(et_node *n, int i)
-{
-    et_tensor *g = et_gx_tensor(n, i);
-
-    return g ? et_data_mut(g) : NULL;
-}
-
-et_status et_gx_sum(et_node *n, int i, const et_tensor *g)
-{
-    int acc;
-
-    if (!g)
-        return ET_OK;
-    et_tensor *d = gather_in(n->in[i], &acc);
-    return d ? et_sum_to(d, g, acc) : et_error_status();
-}
-
-et_status et_gx_expand(et_node *n, int i, const et_tensor *g, double alpha)
-{
-    int acc;
-    et_tensor *d = gather_in(n->in[i], &acc);
-    et_tensor *t = d && acc ? et_temp(n, d->ndim, d->shape) : d;
-
-    if (!t || et_copy_into(t, g))
-        return et_error_status();
-    void *p = et_data_mut(d);
-    const et_kernels *k = et_kernels_for(d->dtype);
-    if (acc)
-        k->axpby(d->numel, alpha, et_data(t), 1, p);
-    else if (alpha != 1)
-        k->affine(d->numel, p, alpha, 0, p);
-    return ET_OK;
-}
-
-/* True if the gradient of output 0 is not needed once the running rule is done. */
-static bool spent(const et_node *n)
-{
-    const et_tensor *y = n->out[0];
-
-    return y->acc && !y->keep && y != running->root && !wanted(running, y);
-}
-
-void *et_gy_over(et_node *n)
-{
-    return spent(n) && !et_storage_shared(n->out[0]->acc) ? et_data_mut(n->out[0]->acc) : NULL;
-}
-
-void *et_saved_over(et_node *n, int slot)
-{
-    if (running->retain)
-        return NULL;
-    running->spoiled = n;
-    return et_data_mut(n->saved[slot]);
-}
-
-/* True if the gradient of output 0 may become that of operand i, which has none yet. */
-static bool may_hand_on(const et_node *n, int i)
-{
-    const et_tensor *x = n->in[i];
-
-    return spent(n) && x->node && !x->acc && x->numel == n->out[0]->numel;
-}
-
-/* Makes the gradient of output 0 that of operand i, in whose shape it is read from now on. */
-static et_tensor *hand_on(et_node *n, int i)
-{
-    et_tensor *g = n->out[0]->acc, *x = n->in[i];
-
-    g->ndim = x->ndim;
-    memcpy(g->shape, x->shape, (size_t)x->ndim * sizeof *g->shape);
-    et_dense_strides(x->ndim, x->shape, g->strides);
-    n->out[0]->acc = NULL;
-    return x->acc = g;
-}
-
-void *et_gx_over(et_node *n, int i, int *acc)
-{
-    et_tensor *x = n->in[i];
-
-    if (running->retain || !x->node || !x->on_tape || x->keep || x->acc || x == running->root ||
-        !(n->saves & ET_SAVE_IN(i)) || x->saved_by != 1 || !(x->acc = et_scope_salvage(x)))
-        return et_error_status() ? NULL : et_gx(n, i, acc);
-    *acc = 0;
-    return et_data_mut(x->acc);
-}
-
-void *et_gx_inplace(et_node *n, int i, int *acc)
-{
-    if (!may_hand_on(n, i) || et_storage_shared(n->out[0]->acc))
-        return et_gx(n, i, acc);
-    *acc = 0;
-    return et_data_mut(hand_on(n, i));
-}
-
-et_status et_gx_share(et_node *n, int i)
-{
-    const et_tensor *gy = et_gy(n, 0);
-    et_tensor *x = n->in[i];
-
-    if (!gy || running->capture || !x->node || x->acc || x->keep || !et_same_shape(gy, x))
-        return et_gx_sum(n, i, gy);
-    x->acc = et_own(et_detach(gy));
-    return et_error_status();
-}
-
-et_status et_gx_pass(et_node *n, int i)
-{
-    const et_tensor *gy = et_gy(n, 0);
-    et_tensor *x = n->in[i];
-    int acc;
-
-    if (!gy)
-        return ET_OK;
-    if (may_hand_on(n, i))
-        return hand_on(n, i) ? ET_OK : et_error_status();
-    if (gy->numel != x->numel)
-        return et_gx_sum(n, i, gy);
-    et_tensor *d = gather_in(x, &acc);
-    if (!d)
-        return et_error_status();
-    et_kernels_for(d->dtype)->axpby(d->numel, 1, et_data(gy), acc, et_data_mut(d));
-    return ET_OK;
-}
-
-/* --- the sweep --------------------------------------------------------------------------- */
+/* --- what rules read ------------------------------------------------------------------------ */
 
 static et_status make_again(et_tensor *t);
 
@@ -295,14 +79,16 @@ static et_status make_again(et_tensor *t)
     return et_fail_status(n->op->name);
 }
 
+/* --- one node ------------------------------------------------------------------------------- */
+
 /* For a capture sweep: needs[i] only where operand i leads to a wanted input. */
-static bool narrow(const et_node *n, const sweep *s, bool *needs)
+static bool narrow(const et_node *n, const et_sweep *s, bool *needs)
 {
     bool any = s->outside && n->op->flags & ET_OP_OUTSIDE;
 
     for (int i = 0; i < n->n_in; i++) {
         const et_tensor *t = n->in[i];
-        needs[i] = t && n->needs[i] && leads(s, t);
+        needs[i] = t && n->needs[i] && et_sweep_leads(s, t);
         any = any || needs[i];
     }
     return any;
@@ -321,7 +107,7 @@ static const et_tensor *gathered(const et_node *n, int i)
 {
     const et_tensor *t = n->in[i];
 
-    return t->node || running->capture ? t->acc : t->reached ? t->grad : NULL;
+    return t->node || et_sweep_running->capture ? t->acc : t->reached ? t->grad : NULL;
 }
 
 /* In anomaly mode: true if all that backward of n starts from is finite, so that it is to blame for what
@@ -425,7 +211,7 @@ static void forget(et_tape *tape, int64_t length, bool graph)
 
 /* The step of n where a gradient has reached it; in a capture sweep for operands alone that lead to a wanted
  * input. */
-static et_status visit(et_node *n, const sweep *s, bool graph)
+static et_status visit(et_node *n, const et_sweep *s, bool graph)
 {
     bool *needs = n->needs, few[ET_MAX_ARGS], *narrowed = few, reached = true;
     et_status status = ET_OK;
@@ -458,14 +244,14 @@ static et_status visit(et_node *n, const sweep *s, bool graph)
 
 /* The gradients of n's outputs, once its rule has run: those of kept tensors stay to be looked at, wanted
  * ones where they are, the others go. */
-static et_status settle_outputs(const et_node *n, const sweep *s, bool graph)
+static et_status settle_outputs(const et_node *n, const et_sweep *s, bool graph)
 {
     for (int k = 0; k < n->n_out; k++) {
         et_tensor *t = n->out[k];
-        if (!t->acc || wanted(s, t))
+        if (!t->acc || et_sweep_wants(s, t))
             continue;
         if (!graph && t->keep && !s->capture) {
-            if (et_storage_shared(t->acc) && !unshare(&t->acc))
+            if (et_storage_shared(t->acc) && !et_gradient_unshare(&t->acc))
                 return et_error_status();
             et_free(t->grad);
             t->grad = t->acc;
@@ -478,7 +264,7 @@ static et_status settle_outputs(const et_node *n, const sweep *s, bool graph)
 }
 
 /* Releases n, but not the wanted gradients of its outputs. */
-static void release(et_node *n, sweep *s)
+static void release(et_node *n, et_sweep *s)
 {
     et_tensor *held[ET_MAX_OUT];
 
@@ -492,14 +278,16 @@ static void release(et_node *n, sweep *s)
     s->spoiled = NULL;
 }
 
-/* The sweep: visits the nodes from `last` down to the first. In a capture sweep, wanted intermediates keep
+/* --- the sweep ------------------------------------------------------------------------------ */
+
+/* Visits the nodes from `last` down to the first. In a capture sweep, wanted intermediates keep
  * their gradient in t->acc. `graph`: by recorded ops (ET_CREATE_GRAPH). */
-static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
+static et_status walk(et_tape *tape, int64_t last, et_sweep *s, bool graph)
 {
-    sweep *outer = running;
+    et_sweep *outer = et_sweep_running;
     et_status status = ET_OK;
 
-    running = s;
+    et_sweep_running = s;
     for (int64_t i = last; !status && i >= 0; i--) {
         et_node *n = tape->nodes[i];
         status = visit(n, s, graph);
@@ -508,7 +296,7 @@ static et_status walk(et_tape *tape, int64_t last, sweep *s, bool graph)
         if (!status && !s->retain && !n->released)
             release(n, s);
     }
-    running = outer;
+    et_sweep_running = outer;
     if (status)
         forget(tape, tape->length, graph);
     if (s->spoiled) /* its rule failed: nothing is there any more for another try */
@@ -565,6 +353,8 @@ static et_status check_output(const et_tensor *y, bool leaf_too)
     return ET_OK;
 }
 
+/* --- the calls ------------------------------------------------------------------------------ */
+
 et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags)
 {
     et_status status = et_error_status();
@@ -578,7 +368,7 @@ et_status et_backward_from(et_tensor *y, const et_tensor *grad, int flags)
                         "backward: only ET_RETAIN_GRAPH can be asked for; for ET_CREATE_GRAPH use et_grad");
     if ((status = seed(y, grad, false, true)))
         return status;
-    sweep s = {.root = y, .retain = flags & ET_RETAIN_GRAPH};
+    et_sweep s = {.root = y, .retain = flags & ET_RETAIN_GRAPH};
     return walk(y->node->tape, y->node->id, &s, false);
 }
 
@@ -593,25 +383,26 @@ et_status et_backward(et_tensor *loss)
 }
 
 /* Marks what is made from a wanted input: one pass over the tape, from its beginning. */
-static void mark_leading(const et_tape *tape, const sweep *s)
+static void mark_leading(const et_tape *tape, const et_sweep *s)
 {
     for (int64_t i = 0; tape && i < tape->length; i++) {
         const et_node *n = tape->nodes[i];
         bool found = s->outside && n->op->flags & ET_OP_OUTSIDE;
         for (int k = 0; k < n->n_in && !found; k++)
-            found = n->in[k] && n->needs[k] && leads(s, n->in[k]);
+            found = n->in[k] && n->needs[k] && et_sweep_leads(s, n->in[k]);
         for (int k = 0; found && k < n->n_out; k++)
-            if (!wanted(s, n->out[k]))
+            if (!et_sweep_wants(s, n->out[k]))
                 n->out[k]->mark = s->mark;
     }
 }
 
 et_status et_backward_inside(et_tensor *y, const et_tensor *grad, int n, et_tensor *const *in)
 {
-    if (!running->capture)
+    if (!et_sweep_running->capture)
         return et_backward_from(y, grad, 0);
     /* With the marks of the sweep outside: what it wants is wanted here too. */
-    sweep s = {.root = y, .mark = running->mark, .capture = true, .outside = running->outside};
+    const et_sweep *outer = et_sweep_running;
+    et_sweep s = {.root = y, .mark = outer->mark, .capture = true, .outside = outer->outside};
     et_status status;
 
     for (int i = 0; i < n; i++)
@@ -644,7 +435,7 @@ static et_status check_grad_call(int n_out, et_tensor *const *outputs, int n_in,
 }
 
 /* Marks the tensors whose gradients are wanted. */
-static et_status mark_wanted(const sweep *s, int n, et_tensor *const *inputs)
+static et_status mark_wanted(const et_sweep *s, int n, et_tensor *const *inputs)
 {
     for (int i = 0; i < n; i++) {
         if (!inputs[i])
@@ -686,8 +477,8 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
     et_tape *tape = et_tape_current();
     int64_t last = -1; /* the node to walk down from: that of the latest output */
     et_status status = check_grad_call(n_out, outputs, n_in, inputs, grads, flags);
-    sweep s = {.capture = true, .outside = !graph, .retain = graph || flags & ET_RETAIN_GRAPH,
-               .mark = et_next_sweep()};
+    et_sweep s = {.capture = true, .outside = !graph, .retain = graph || flags & ET_RETAIN_GRAPH,
+                  .mark = et_next_sweep()};
 
     if (!status)
         status = et_error_status();
@@ -702,7 +493,7 @@ et_status et_grad(int n_out, et_tensor *const *outputs, et_tensor *const *grad_o
     mark_leading(tape, &s);
     for (int i = 0; i < n_out && !status; i++) {
         et_tensor *y = outputs[i];
-        if (!y->node && !wanted(&s, y))
+        if (!y->node && !et_sweep_wants(&s, y))
             continue; /* a leaf that is not asked for */
         status = seed(y, grad_outputs ? grad_outputs[i] : NULL, graph, false);
         if (y->node && y->node->id > last)

@@ -69,6 +69,7 @@ libetude_la_SOURCES += \
 	autograd/gradcheck_internal.h \
 	autograd/gradcheck_numeric.c \
 	autograd/gradcheck_op.c \
+	autograd/gradients.c \
 	autograd/internal.h \
 	autograd/mixed.c \
 	autograd/norm_lstm.c \
@@ -82,4 +83,5 @@ libetude_la_SOURCES += \
 	autograd/shards.c \
 	autograd/shards.h \
 	autograd/sum_to.c \
+	autograd/sweep.h \
 	autograd/tape.c

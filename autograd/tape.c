@@ -51,7 +51,7 @@ uint64_t et_next_sweep(void)
 {
     static _Thread_local uint64_t sweep;
 
-    return sweep += 2; /* a sweep uses two: see backward.c */
+    return sweep += 2; /* a sweep uses two: see sweep.h */
 }
 
 bool et_anomaly_finite(const et_tensor *t)

@@ -65,7 +65,7 @@ struct et_tensor {
     et_scope *scope;              /* owner, NULL: the caller or a module */
     et_tensor *prev, *next;       /* links of the owner's list */
     et_tensor *acc;               /* gradient that a running backward sweep has gathered */
-    uint64_t mark;                /* of the last et_grad that it matters to: see autograd/backward.c */
+    uint64_t mark;                /* of the last et_grad that it matters to: see autograd/sweep.h */
 };
 
 /* --- dtypes ------------------------------------------------------------------ */

@@ -35,6 +35,7 @@ MUTATION_FILES = $(op_sources) \
 if HAVE_CHECK
 MUTATION_SUITES = \
 	autograd/backward.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
+	autograd/gradients.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
 	nn/checkpoint.c=@check_train \
 	nn/load.c=@check_module,@check_files \
 	nn/metrics.c=@check_metrics \
