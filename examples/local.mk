@@ -45,8 +45,8 @@ examples_libcommon_la_SOURCES = \
 	examples/common/textplot.c \
 	examples/common/textplot.h
 
-noinst_PROGRAMS += examples/genre-rnn
-examples_genre_rnn_SOURCES = \
+# What the two programs for genres share.
+genre_sources = \
 	examples/genre_corpus.c \
 	examples/genre_corpus.h \
 	examples/genre_data.c \
@@ -56,7 +56,11 @@ examples_genre_rnn_SOURCES = \
 	examples/genre_model.c \
 	examples/genre_model.h \
 	examples/genre_report.c \
-	examples/genre_report.h \
+	examples/genre_report.h
+
+noinst_PROGRAMS += examples/genre-rnn
+examples_genre_rnn_SOURCES = \
+	$(genre_sources) \
 	examples/genre_rnn.c
 examples_genre_rnn_LDFLAGS = $(LIBRARY_WITHIN)
 examples_genre_rnn_LDADD = $(EXAMPLE_LIBS)
@@ -86,16 +90,7 @@ examples_translate_toy_LDADD = $(EXAMPLE_LIBS)
 
 noinst_PROGRAMS += examples/genre-vit
 examples_genre_vit_SOURCES = \
-	examples/genre_corpus.c \
-	examples/genre_corpus.h \
-	examples/genre_data.c \
-	examples/genre_data.h \
-	examples/genre_judge.c \
-	examples/genre_judge.h \
-	examples/genre_model.c \
-	examples/genre_model.h \
-	examples/genre_report.c \
-	examples/genre_report.h \
+	$(genre_sources) \
 	examples/genre_vit.c \
 	examples/vit_ablate.c \
 	examples/vit_data.c \
