@@ -224,7 +224,7 @@ mkdir pieces
     done
 } > pieces/clips.csv
 expect "learns a folder" run train --data pieces --out pieced --epochs 1 --batch 4 --words 64 --tokens 8 --cache pieces.cache
-expect "of 12 sounds" says '^8 training and 1 validation pairs'
+expect "of 12 sounds" says '^8 training and 1 validation pair;'
 cp pieces.cache before.cache
 expect "judges other sounds" run eval --out pieced --data other
 expect "says that they are others" says '^other data than what was learned from'
