@@ -286,8 +286,7 @@ et_tensor *(et_div)(et_tensor *a, et_tensor *b) { return apply(&et_op_div, ET_B_
 
 /* --- min(a, b), max(a, b) ----------------------------------------------------------------- */
 
-/* gy goes to the operand that was taken, one half to each where they are equal: the
- * share of a is 1 where y is a and differs from b. Written as a mask of factors. */
+/* gy goes to the operand that was taken, one half to each where they are equal: factors for `mine`. */
 static et_tensor *share_of(et_node *n, const et_tensor *mine, const et_tensor *other)
 {
     const et_tensor *y = n->out[0];
@@ -295,18 +294,7 @@ static et_tensor *share_of(et_node *n, const et_tensor *mine, const et_tensor *o
 
     if (!a || !b || et_copy_into(a, mine) || et_copy_into(b, other))
         return NULL;
-    bool max = *ET_ATTR(n, et_binary) == ET_B_MAX;
-    if (y->dtype == ET_F64) {
-        double *pa = et_data_mut(a);
-        const double *pb = et_data(b);
-        for (int64_t i = 0; i < y->numel; i++)
-            pa[i] = pa[i] == pb[i] ? 0.5 : (max ? pa[i] < pb[i] : pa[i] > pb[i]) ? 0.0 : 1.0;
-    } else {
-        float *pa = et_data_mut(a);
-        const float *pb = et_data(b);
-        for (int64_t i = 0; i < y->numel; i++)
-            pa[i] = pa[i] == pb[i] ? 0.5f : (max ? pa[i] < pb[i] : pa[i] > pb[i]) ? 0.0f : 1.0f;
-    }
+    et_k(n)->share(y->numel, et_data(a), et_data(b), *ET_ATTR(n, et_binary) == ET_B_MIN, et_data_mut(a));
     return a;
 }
 

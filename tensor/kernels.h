@@ -184,6 +184,9 @@ typedef struct et_kernels {
     /* y = min(max(x, lo), hi), NaN stays; dx (+)= lo <= x <= hi ? dy : 0 */
     void (*clamp)(int64_t n, const void *x, double lo, double hi, void *y);
     void (*clamp_bwd)(int64_t n, const void *x, double lo, double hi, const void *dy, void *dx, int acc);
+    /* y = a's share of the gradient of max(a, b), or min: 1 where it was taken, 1/2 where they are equal, 0;
+     * 1 with a NaN */
+    void (*share)(int64_t n, const void *a, const void *b, int min, void *y);
     void (*pow)(int64_t n, const void *x, int sx, const void *e, int se, void *y);
     /* float32 alone (NULL in float64): y = x as bfloat16, to the nearest, ties to even;
      * the reverse; and there and back */

@@ -223,6 +223,16 @@ static void mask_scale(int64_t n, const void *vx, const uint8_t *m, double scale
         EACH(n, { ST(ys, v_sel(LDM(m), LD(xs) * s, zero)); });
 }
 
+static void share(int64_t n, const void *va, const void *vb, int min, void *vy)
+{
+    const real *as = va, *bs = vb;
+    real *ys = vy;
+    EACH(n, {
+        const vr a = LD(as), b = LD(bs), lost = v_sel(min ? v_lt(b, a) : v_lt(a, b), v_set(0), v_set(1));
+        ST(ys, v_sel(v_eq(a, b), v_set((real)0.5), lost));
+    });
+}
+
 static void clamp(int64_t n, const void *vx, double lo, double hi, void *vy)
 {
     const real *xs = vx;
