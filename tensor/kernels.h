@@ -171,6 +171,8 @@ typedef struct et_kernels {
     /* y[i] = f(a[i sa], b[i sb]); sa, sb are 0 or 1. */
     void (*binary[ET_N_BINARY])(int64_t n, const void *a, int sa, const void *b, int sb, void *y);
     void (*fill)(int64_t n, double value, void *y);
+    /* y[i] (+)= x[n - 1 - i], other memory */
+    void (*reverse)(int64_t n, const void *x, void *y, int acc);
     /* y = alpha x + beta y; with beta 0, y is not read. */
     void (*axpby)(int64_t n, double alpha, const void *x, double beta, void *y);
     /* y = alpha x + shift */

@@ -1,6 +1,6 @@
-/* Numbers are sorted as items of 64 bits: above a key, whose order as an unsigned integer is that of the numbers,
- * below the place. Few by counting how many come before each, many by their keys' bytes, from the lowest up
- * (radix sort); both are stable. */
+/* Numbers are sorted as items of 64 bits: above a key, whose order as an unsigned integer is that of the
+ * numbers, below the place. Few by counting how many come before each, many by their keys' bytes, from the
+ * lowest up (radix sort); both are stable. */
 #include "config.h"
 
 #include <string.h>

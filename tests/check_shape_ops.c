@@ -410,6 +410,8 @@ START_TEST(movements)
     HOLDS(y, (2, 3), 2, 1, 0, 5, 4, 3);
     WORKS(et_backward_from(y, COUNTING((2, 3)), 0));
     GRAD_HOLDS(x, (2, 3), 2, 1, 0, 5, 4, 3);
+    WORKS(et_backward_from(et_flip(x, -1), COUNTING((2, 3)), 0));
+    GRAD_HOLDS(x, (2, 3), 4, 2, 0, 10, 8, 6);
     FAILS(et_flip(x, 2), ET_EINVAL, "flip: dimension 2");
 
     HOLDS(et_roll(x, 1, 1), (2, 3), 2, 0, 1, 5, 3, 4);
@@ -418,6 +420,8 @@ START_TEST(movements)
     x = TRAIN(COUNTING((3)));
     WORKS(et_backward_from(et_roll(x, 1, 0), REAL((3), 10, 20, 30), 0));
     GRAD_HOLDS(x, (3), 20, 30, 10);
+    WORKS(et_backward_from(et_roll(x, 1, 0), REAL((3), 10, 20, 30), 0));
+    GRAD_HOLDS(x, (3), 40, 60, 20);
 
     x = PARAM((1, 2), 1, 2);
     y = et_repeat(x, ET_SHAPE(2, 2, 1));
@@ -440,6 +444,10 @@ START_TEST(pads)
     HOLDS(y, (3, 4), -7, 0, 1, 2, -7, 3, 4, 5, -7, -7, -7, -7);
     WORKS(et_backward_from(y, COUNTING((3, 4)), 0));
     GRAD_HOLDS(x, (2, 3), 1, 2, 3, 5, 6, 7);
+    WORKS(et_backward_from(et_pad(x, 1, (const int64_t[]){1, 1}, ET_PAD_CONSTANT, 0), COUNTING((2, 5)), 0));
+    GRAD_HOLDS(x, (2, 3), 2, 4, 6, 11, 13, 15);
+    HOLDS(et_pad(INTS((1, 2), 5, 6), 2, (const int64_t[]){0, 1, 1, 0}, ET_PAD_CONSTANT, 3), (2, 3), 3, 3, 3, 5,
+          6, 3);
     et_zero_grad_of(x);
     y = et_pad(x, 1, (const int64_t[]){2, 1}, ET_PAD_REFLECT, 0);
     HOLDS(y, (2, 6), 2, 1, 0, 1, 2, 1, 5, 4, 3, 4, 5, 4);

@@ -180,6 +180,19 @@ static void fill(int64_t n, double value, void *vy)
     EACH(n, { ST(ys, v); });
 }
 
+static void reverse(int64_t n, const void *vx, void *vy, int acc)
+{
+    const real *restrict x = vx;
+    real *restrict y = vy;
+
+    if (acc)
+        for (int64_t i = 0; i < n; i++)
+            y[i] += x[n - 1 - i];
+    else
+        for (int64_t i = 0; i < n; i++)
+            y[i] = x[n - 1 - i];
+}
+
 static void axpby(int64_t n, double alpha, const void *vx, double beta, void *vy)
 {
     const real *xs = vx;

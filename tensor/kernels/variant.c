@@ -50,7 +50,8 @@ const et_kernels V_TABLE = {
 #undef F
     .binary = {[ET_B_ADD] = binary_add, [ET_B_SUB] = binary_sub, [ET_B_MUL] = binary_mul,
                [ET_B_DIV] = binary_div, [ET_B_MIN] = binary_min, [ET_B_MAX] = binary_max},
-    .fill = fill, .axpby = axpby, .affine = affine, .mul_acc = mul_acc, .masked_fill = masked_fill,
+    .fill = fill, .reverse = reverse, .axpby = axpby, .affine = affine, .mul_acc = mul_acc,
+    .masked_fill = masked_fill,
     .where = where, .clamp = clamp, .clamp_bwd = clamp_bwd, .pow = binary_pow,
     .share = share, .transpose = transpose, .mask_scale = mask_scale,
 #if !defined(ET_ISA_F64)
