@@ -211,63 +211,115 @@ et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int
 
 /* --- means --- */
 
-enum { WIDE = 256, FINE_WIDE = 3 }; /* windows that go through together */
+/* Columns that are summed together; windows from LONG columns on go one by one. */
+enum { LINE = 1024, LONG = 64, FINE_WINDOWS = 3 };
+
+/* Windows whose columns fit a line. */
+static int64_t line_windows(const pool_attr *a)
+{
+    return a->kw < LONG ? min64(et_cut(LINE, FINE_WINDOWS), (LINE - a->kw) / a->sw + 1) : 1;
+}
+
+#define EACH_WINDOW(type) \
+    for (int64_t t = 0; t < n; t++) { \
+        type total = 0; \
+        for (int64_t i = 0; i < a->kw; i++) \
+            total += ((const type *)x)[t * a->sw + i]; \
+        ((type *)y)[t] = total * (type)scale; \
+    }
+
+/* y[t] = scale times the sum of the kw columns of x from t sw on, for t < n */
+static void avg_windows(const pool_job *j, int64_t n, const char *x, double scale, char *y)
+{
+    const pool_attr *a = &j->a;
+
+    if (a->sw == 1) {
+        j->k->affine(n, x, scale, 0, y);
+        for (int64_t i = 1; i < a->kw; i++)
+            j->k->axpby(n, scale, x + i * j->size, 1, y);
+    } else if (j->size == sizeof(float))
+        EACH_WINDOW(float)
+    else
+        EACH_WINDOW(double)
+}
 
 static void avg_piece(int64_t lo, int64_t hi, void *user)
 {
     const pool_job *j = user;
     const pool_attr *a = &j->a;
-    const int64_t wide = et_cut(WIDE, FINE_WIDE);
-    double line[WIDE];
+    const double scale = 1 / (double)(a->kh * a->kw);
+    const int64_t row = j->w * j->size, wide = line_windows(a);
+    double line[LINE];
 
     for (int64_t p = lo; p < hi; p++)
         for (int64_t s = 0; s < j->oh; s++) {
+            const char *x = j->x + (p * j->h + s * a->sh) * row;
             char *y = j->y + (p * j->oh + s) * j->ow * j->size;
             if (a->kw == 2 && a->sw == 2) {
-                j->k->avg_pairs(j->ow, a->kh, j->x + (p * j->h + s * a->sh) * j->w * j->size, j->w,
-                                1 / (double)(a->kh * 2), y);
+                j->k->avg_pairs(j->ow, a->kh, x, j->w, scale, y);
                 continue;
             }
-            for (int64_t at = 0; at < j->ow; at += wide, y += wide * j->size) {
-                const int64_t n = min64(wide, j->ow - at);
-                for (int64_t t = 0; t < a->kh * a->kw; t++) {
-                    const char *x = j->x + (p * j->h + s * a->sh + t / a->kw) * j->w * j->size;
-                    j->k->conv_gather(1, x, 0, j->w, t % a->kw + at * a->sw, a->sw,
-                                      t ? (char *)line : y, 0, n);
-                    if (t)
-                        j->k->binary[ET_B_ADD](n, y, 1, line, 1, y);
+            for (int64_t n, at = 0; at < j->ow; at += n, x += n * a->sw * j->size, y += n * j->size) {
+                n = min64(wide, j->ow - at);
+                if (a->kw >= LONG) {
+                    double total = 0;
+                    for (int64_t i = 0; i < a->kh; i++)
+                        total += j->k->sum(a->kw, x + i * row);
+                    j->k->fill(1, total * scale, y);
+                    continue;
                 }
-                j->k->affine(n, y, 1 / (double)(a->kh * a->kw), 0, y);
+                const int64_t columns = (n - 1) * a->sw + a->kw;
+                for (int64_t i = 1; i < a->kh; i++)
+                    j->k->binary[ET_B_ADD](columns, i == 1 ? x : (const char *)line, 1, x + i * row, 1, line);
+                avg_windows(j, n, a->kh > 1 ? (const char *)line : x, scale, y);
             }
         }
 }
+
+#define EACH_WINDOW_BWD(type) \
+    for (int64_t t = 0; t < n; t++) { \
+        const type g = ((const type *)dy)[t] * (type)scale; \
+        for (int64_t i = 0; i < a->kw; i++) \
+            ((type *)line)[t * a->sw + i] += g; \
+    }
 
 static void avg_bwd_piece(int64_t lo, int64_t hi, void *user)
 {
     const pool_job *j = user;
     const pool_attr *a = &j->a;
-    const int64_t wide = et_cut(WIDE, FINE_WIDE);
-    double line[WIDE];
+    const double scale = 1 / (double)(a->kh * a->kw);
+    const int64_t row = j->w * j->size, wide = line_windows(a);
+    double line[LINE];
     const bool pairs = a->kw == 2 && a->sw == 2 && a->kh == a->sh,
                whole = pairs && 2 * j->ow == j->w && j->oh * a->kh == j->h;
 
     for (int64_t p = lo; p < hi; p++) {
-        char *dx = j->y + p * j->h * j->w * j->size;
+        char *plane = j->y + p * j->h * row;
         if (!j->acc && !whole)
-            memset(dx, 0, (size_t)(j->h * j->w * j->size));
+            memset(plane, 0, (size_t)(j->h * row));
         for (int64_t s = 0; s < j->oh; s++) {
             const char *dy = j->x + (p * j->oh + s) * j->ow * j->size;
+            char *dx = plane + s * a->sh * row;
             if (pairs) {
-                j->k->avg_pairs_bwd(j->ow, a->kh, dy, 1 / (double)(a->kh * 2),
-                                    dx + s * a->kh * j->w * j->size, j->w, j->acc);
+                j->k->avg_pairs_bwd(j->ow, a->kh, dy, scale, dx, j->w, j->acc);
                 continue;
             }
-            for (int64_t at = 0; at < j->ow; at += wide) {
-                const int64_t n = min64(wide, j->ow - at);
-                j->k->affine(n, dy + at * j->size, 1 / (double)(a->kh * a->kw), 0, line);
-                for (int64_t t = 0; t < a->kh * a->kw; t++)
-                    j->k->conv_scatter(1, line, 0, dx + (s * a->sh + t / a->kw) * j->w * j->size, 0, j->w,
-                                       t % a->kw + at * a->sw, a->sw, n);
+            for (int64_t n, at = 0; at < j->ow; at += n, dx += n * a->sw * j->size, dy += n * j->size) {
+                n = min64(wide, j->ow - at);
+                if (a->kw >= LONG) {
+                    j->k->affine(1, dy, scale, 0, line);
+                    for (int64_t i = 0; i < a->kh; i++)
+                        j->k->binary[ET_B_ADD](a->kw, dx + i * row, 1, line, 0, dx + i * row);
+                    continue;
+                }
+                const int64_t columns = (n - 1) * a->sw + a->kw;
+                memset(line, 0, (size_t)(columns * j->size));
+                if (j->size == sizeof(float))
+                    EACH_WINDOW_BWD(float)
+                else
+                    EACH_WINDOW_BWD(double)
+                for (int64_t i = 0; i < a->kh; i++)
+                    j->k->binary[ET_B_ADD](columns, dx + i * row, 1, line, 1, dx + i * row);
             }
         }
     }
@@ -300,6 +352,9 @@ static et_status avg_bwd(et_node *n)
 
 ET_CALL(avg1d_quarter, et_avg_pool1d(in[0], 4, 4))
 ET_CALL(avg1d_over, et_avg_pool1d(in[0], 3, 2))
+ET_CALL(avg1d_long, et_avg_pool1d(in[0], 66, 5))
+ET_CALL(avg2d_step, et_avg_pool2d(in[0], 3, 3, 1, 1))
+ET_CALL(avg2d_apart, et_avg_pool2d(in[0], 2, 2, 3, 4))
 ET_CALL(avg2d_tiles, et_avg_pool2d(in[0], 2, 2, 2, 2))
 ET_CALL(avg2d_over, et_avg_pool2d(in[0], 2, 3, 1, 2))
 ET_CALL(avg2d_lap, et_avg_pool2d(in[0], 3, 2, 1, 2))
@@ -308,6 +363,7 @@ ET_CALL(avg2d_one, et_avg_pool2d(in[0], 1, 1, 1, 1))
 static const et_sample avg1d_samples[] = {
     {.name = "quarters", .n_in = 1, .in = {{3, {2, 3, 18}}}, .call = avg1d_quarter},
     {.name = "overlapping", .n_in = 1, .in = {{3, {2, 2, 38}}}, .call = avg1d_over},
+    {.name = "long windows", .n_in = 1, .in = {{3, {1, 2, 78}}}, .call = avg1d_long},
     {.name = "empty", .n_in = 1, .in = {{3, {0, 2, 6}}}, .call = avg1d_over},
 };
 const et_op et_op_avg_pool1d = {
@@ -331,6 +387,8 @@ static const et_sample avg2d_samples[] = {
     {.name = "rows that overlap", .n_in = 1, .in = {{4, {1, 2, 4, 10}}}, .call = avg2d_lap},
     {.name = "overlapping", .n_in = 1, .in = {{4, {1, 2, 4, 9}}}, .call = avg2d_over},
     {.name = "half size", .n_in = 1, .in = {{4, {1, 3, 5, 21}}}, .call = avg2d_half},
+    {.name = "one further on", .n_in = 1, .in = {{4, {1, 2, 4, 21}}}, .call = avg2d_step},
+    {.name = "apart", .n_in = 1, .in = {{4, {1, 2, 6, 23}}}, .call = avg2d_apart},
     {.name = "1 x 1", .n_in = 1, .in = {{4, {1, 2, 2, 3}}}, .call = avg2d_one},
 };
 const et_op et_op_avg_pool2d = {

@@ -101,6 +101,49 @@ START_TEST(max_spread)
 }
 END_TEST
 
+/* Means over windows that touch, overlap, lie apart, are long, and fill more than one line. */
+START_TEST(means_of_windows)
+{
+    static const int64_t form[][6] = {/* kernel, stride, size */
+        {7, 7, 7, 7, 15, 61}, {3, 3, 1, 1, 6, 40},  {3, 3, 2, 2, 9, 33},    {1, 5, 1, 2, 2, 1500},
+        {2, 2, 3, 4, 8, 37},  {2, 70, 1, 9, 4, 99}, {3, 63, 2, 500, 5, 1600}, {4, 1, 4, 1, 8, 1100}};
+    const int64_t *f = form[_i % 8], shape[] = {1, 2, f[4], f[5]};
+    const et_dtype dtype = _i < 8 ? ET_F32 : ET_F64;
+    const double tol = dtype == ET_F32 ? 1e-5 : 1e-14;
+    et_rng rng = et_rng_make(4, 0);
+    et_scope *s = et_scope_open();
+    et_tensor *a = et_empty(ET_F64, 4, shape), *b, *p;
+
+    et_fill_normal(a, &rng, 0, 1);
+    b = et_set_requires_grad(et_to(a, dtype), true);
+    p = et_avg_pool2d(b, f[0], f[1], f[2], f[3]);
+    ck_assert_msg(p != NULL, "%s", et_error_message());
+    et_tensor *dp = et_empty(ET_F64, 4, p->shape), *want = et_zeros(ET_F64, 4, shape);
+    et_fill_normal(dp, &rng, 0, 1);
+    et_tensor *got = et_to(p, ET_F64);
+    const double *px = et_data(a), *py = et_data(got), *pd = et_data(dp);
+    double *pw = et_data_mut(want);
+    for (int64_t t = 0; t < got->numel; t++) {
+        const int64_t ow = p->shape[3], oh = p->shape[2];
+        const int64_t from = (t / ow / oh * f[4] + t / ow % oh * f[2]) * f[5] + t % ow * f[3];
+        double total = 0;
+        for (int64_t i = 0; i < f[0] * f[1]; i++) {
+            total += px[from + i / f[1] * f[5] + i % f[1]];
+            pw[from + i / f[1] * f[5] + i % f[1]] += pd[t] / (double)(f[0] * f[1]);
+        }
+        ck_assert(fabs(py[t] - total / (double)(f[0] * f[1])) <= tol);
+    }
+    for (int twice = 1; twice <= 2; twice++) { /* overwritten, then added */
+        et_tensor *again = et_avg_pool2d(b, f[0], f[1], f[2], f[3]);
+        ck_assert_int_eq(et_backward_from(again, et_to(dp, dtype), 0), ET_OK);
+        const double *pg = et_data(et_to(et_grad_of(b), ET_F64));
+        for (int64_t i = 0; i < want->numel; i++)
+            ck_assert(fabs(pg[i] - twice * pw[i]) <= tol);
+    }
+    et_scope_close(s);
+}
+END_TEST
+
 START_TEST(ties_go_to_the_first)
 {
     const float values[] = {1, 1, 1, 0, 2, 2, 5, 4, 5};
@@ -435,6 +478,7 @@ int main(void)
     tcase_add_checked_fixture(t, et_error_clear, et_error_clear);
     tcase_add_loop_test(t, max_windows, 0, table_count());
     tcase_add_loop_test(t, max_spread, 0, table_count());
+    tcase_add_loop_test(t, means_of_windows, 0, 16);
     tcase_add_test(t, ties_go_to_the_first);
     tcase_add_loop_test(t, moments_far_from_zero, 0, table_count());
     tcase_add_test(t, uneven_rows);
