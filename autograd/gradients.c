@@ -87,18 +87,18 @@ et_status et_gx_sum(et_node *n, int i, const et_tensor *g)
 et_status et_gx_expand(et_node *n, int i, const et_tensor *g, double alpha)
 {
     int acc;
-    et_tensor *d = gather_in(n->in[i], &acc);
-    et_tensor *t = d && acc ? et_temp(n, d->ndim, d->shape) : d;
+    et_tensor *d = gather_in(n->in[i], &acc), *scaled = NULL;
 
-    if (!t || et_copy_into(t, g))
+    if (!d)
         return et_error_status();
-    void *p = et_data_mut(d);
-    const et_kernels *k = et_kernels_for(d->dtype);
-    if (acc)
-        k->axpby(d->numel, alpha, et_data(t), 1, p);
-    else if (alpha != 1)
-        k->affine(d->numel, p, alpha, 0, p);
-    return ET_OK;
+    if (alpha != 1) {
+        if (!(scaled = et_temp(n, g->ndim, g->shape)) || et_copy_into(scaled, g))
+            return et_error_status();
+        void *p = et_data_mut(scaled);
+        et_kernels_for(d->dtype)->affine(g->numel, p, alpha, 0, p);
+        g = scaled;
+    }
+    return acc ? et_add_into(d, g) : et_copy_into(d, g);
 }
 
 /* True if the gradient of output 0 is not needed once the running rule is done. */

@@ -295,7 +295,7 @@ et_status et_product(const et_node *n, et_dtype dtype, const et_gemm_args *args)
  *  dst += that (acc 1). dst contiguous, src any strides, same real dtype. */
 et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc);
 
-/** dst += src, of one shape and real dtype, any strides;
+/** dst += src, which is broadcast to the shape of dst; one real dtype, any strides;
  *  no two elements of dst may be the same one. */
 et_status et_add_into(et_tensor *dst, const et_tensor *src);
 

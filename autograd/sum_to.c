@@ -164,6 +164,8 @@ static void add_rows(int64_t lo, int64_t hi, void *user)
         const char *s = j->src + (size_t)row.at[1] * j->size;
         if (sd == 1 && ss == 1)
             j->k->axpby(j->it.n, 1, s, 1, d);
+        else if (sd == 1 && ss == 0)
+            j->k->binary[ET_B_ADD](j->it.n, d, 1, s, 0, d);
         else if (j->size == sizeof(double))
             for (int64_t i = 0; i < j->it.n; i++)
                 ((double *)d)[i * sd] += ((const double *)s)[i * ss];

@@ -17,11 +17,13 @@
 #include "tensor/rng.h"
 #include "tensor/safetensors.h"
 
-typedef enum kind { EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION,
-                    ENCODER } kind;
+typedef enum kind { EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION, ENCODER,
+                    TURN, ENDS, LARGEST, SORT, FLIP } kind;
 
-/* Element-wise: rows x cols. Embedding: rows indices into a table of as many rows. Linear: rows of
- * width cols to width out. Attention: rows items of heads heads, T tokens, heads cols wide. */
+/* Element-wise: rows x cols. Turn: a copy of the transpose. Ends: [64, rows / 64, cols] summed over the first
+ * and the last dimension. Largest, sort, flip: along the rows. Embedding: rows indices into a table of as
+ * many rows. Linear: rows of width cols to width out. Attention: rows items of heads heads, T tokens, heads cols
+ * wide. */
 typedef struct op_case {
     const char *name;
     kind kind;
@@ -49,6 +51,11 @@ static const op_case cases[] = {
     {"op/embedding-8M", EMBED, 65536, 128, 0, 0, false, 0},
     {"op/adam-512K", ADAM, 4096, 128, 0, 0, true, 0},
     {"op/adam-8M", ADAM, 65536, 128, 0, 0, false, 0},
+    {"op/transpose-4M", TURN, 2048, 2048, 0, 0, false, 0},
+    {"op/sum-ends-512K", ENDS, 4096, 128, 0, 0, false, 0},
+    {"op/max-512K", LARGEST, 512, 1024, 0, 0, false, 0},
+    {"op/sort-256K", SORT, 256, 1000, 0, 0, false, 0},
+    {"op/flip-512K", FLIP, 512, 1024, 0, 0, false, 0},
     {"op/linear-128-384", LINEAR, 4096, 128, 384, 0, true, 0},
     {"op/linear-512", LINEAR, 4096, 512, 512, 0, false, 0},
     {"attention/64", ATTENTION, 64, 32, 64, 4, true, 0},
@@ -167,6 +174,11 @@ static et_tensor *forward(const work *w)
     case LINEAR: return et_linear(x, w->leaf[1], w->leaf[2]);
     case ATTENTION: return et_attention(x, w->leaf[1], w->leaf[2], NULL, NULL);
     case ENCODER: return encoder_loss(w);
+    case TURN: return et_contiguous(et_transpose(x, 0, 1));
+    case ENDS: return et_sum(et_reshape(x, ET_SHAPE(64, w->c->rows / 64, w->c->cols)), ET_DIMS(0, 2), false);
+    case LARGEST: return et_max(x, 1, false, NULL);
+    case SORT: return et_sort(x, 1, false, NULL);
+    case FLIP: return et_flip(x, 1);
     default: return NULL;
     }
 }
@@ -296,10 +308,10 @@ static void give_gradient(const work *w)
 /* Operands, and the results that the peer has to reach. */
 static bool save(work *w, const char *path)
 {
-    enum { MOST = 160, STEPS = 3 };
+    enum { ENTRIES = 160, STEPS = 3 };
     static const char *const names[] = {"a", "b", "c"}, *const grads[] = {"a.grad", "b.grad", "c.grad"};
     const int32_t call[] = {(int32_t)w->c->kind, (int32_t)w->c->heads};
-    et_named_tensor *out = calloc(MOST, sizeof *out);
+    et_named_tensor *out = calloc(ENTRIES, sizeof *out);
     et_scope *scope = et_scope_open();
     const et_entry *e;
     int n = 0;
@@ -315,7 +327,7 @@ static bool save(work *w, const char *path)
         out[n++] = (et_named_tensor){"ids", w->ids};
     if (w->cotangent)
         out[n++] = (et_named_tensor){"cotangent", w->cotangent};
-    for (int64_t i = 0; w->net && (e = et_module_entry(&w->net->module, i)) && n < MOST - 4; i++)
+    for (int64_t i = 0; w->net && (e = et_module_entry(&w->net->module, i)) && n < ENTRIES - 4; i++)
         out[n++] = (et_named_tensor){e->name, et_clone(e->tensor)};
     if (w->c->kind == ADAM) {
         give_gradient(w);

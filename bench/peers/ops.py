@@ -21,7 +21,8 @@ t = read_tensors(torch, args.reference)
 kind, heads = t["call"].tolist()
 MOST = 1e-4
 ids = t["ids"].long() if "ids" in t else None
-(EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION, ENCODER) = range(12)
+(EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM, LINEAR, ATTENTION, ENCODER,
+ TURN, ENDS, LARGEST, SORT, FLIP) = range(17)
 
 
 def attention(q, k, v):
@@ -36,6 +37,11 @@ FUNCTIONS = {
     EMBED: lambda a: F.embedding(ids, a),
     LINEAR: F.linear,
     ATTENTION: attention,
+    TURN: lambda a: a.t().contiguous(),
+    ENDS: lambda a: a.view(64, -1, a.shape[1]).sum((0, 2)),
+    LARGEST: lambda a: a.max(1)[0],
+    SORT: lambda a: a.sort(1)[0],
+    FLIP: lambda a: a.flip(1),
 }
 
 

@@ -193,9 +193,13 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
     int64_t t = 0;
 
 #if defined(V_SHUFFLES)
-    for (; step <= 3 && t + LANES <= n; t += LANES) {
-        const vr d = v_load(dy + t), zero = v_set(0);
-        const vi which = v_bits(pool_widen(at + t));
+    for (; step <= 3 && t < n; t += LANES) {
+        const int some = n - t < LANES ? (int)(n - t) : LANES;
+        uint8_t few[LANES] = {0};
+        if (some < LANES)
+            memcpy(few, at + t, (size_t)some);
+        const vr d = v_load_k(dy + t, some, some == LANES);
+        const vi which = v_bits(pool_widen(some < LANES ? few : at + t));
         vr part[3] = {d, d, d}, mixed[3];
         for (int j = 0; j < step; j++) { /* 0 where `which` is another tap, all ones where it is this one */
             const vi same = (vi)(which == vi_set((uint32_t)(base + j)));
@@ -214,9 +218,10 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
             mixed[2] = __builtin_shufflevector(__builtin_shufflevector(part[0], part[1], POOL_MIX_A2),
                                                part[2], POOL_MIX_B2);
         }
-        for (int j = 0; j < step; j++) {
+        for (int j = 0; j < step && j * LANES < some * step; j++) {
             real *to = dx + t * step + j * LANES;
-            v_store(to, mixed[j] + (acc ? v_load(to) : zero));
+            const int left = some * step - j * LANES, k = left < LANES ? left : LANES;
+            v_store_k(to, acc ? mixed[j] + v_load_k(to, k, k == LANES) : mixed[j], k, k == LANES);
         }
     }
 #endif
