@@ -9,23 +9,10 @@
 #include "autograd/ops.h"
 #include "tensor/kernels.h"
 #include "tensor/parallel.h"
-#include "tensor/scope.h"
 #include "tests/files.h"
 #include "tests/grad_sweep.h"
+#include "tests/in_scope.h"
 #include "tests/suite.h"
-
-static et_scope *scope;
-
-static void open_scope(void)
-{
-    scope = et_scope_open();
-    ck_assert_ptr_nonnull(scope);
-}
-
-static void close_scope(void)
-{
-    ck_assert_int_eq(et_scope_close(scope), ET_OK);
-}
 
 static et_tensor *random_tensor(et_dtype dtype, int ndim, const int64_t *shape, uint64_t seed)
 {

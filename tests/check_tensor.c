@@ -3,23 +3,10 @@
 
 #include <string.h>
 
-#include "tensor/scope.h"
 #include "tensor/tensor.h"
 #include "tests/files.h"
+#include "tests/in_scope.h"
 #include "tests/suite.h"
-
-static et_scope *scope;
-
-static void open_scope(void)
-{
-    scope = et_scope_open();
-    ck_assert_ptr_nonnull(scope);
-}
-
-static void close_scope(void)
-{
-    ck_assert_int_eq(et_scope_close(scope), ET_OK);
-}
 
 /* x is [n], with these elements to the last bit. */
 static void expect_sequence(const et_tensor *x, int64_t n, const double *expected)

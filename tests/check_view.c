@@ -5,22 +5,9 @@
 #include <string.h>
 
 #include "autograd/ops.h"
-#include "tensor/scope.h"
 #include "tests/files.h"
+#include "tests/in_scope.h"
 #include "tests/suite.h"
-
-static et_scope *scope;
-
-static void open_scope(void)
-{
-    scope = et_scope_open();
-    ck_assert_ptr_nonnull(scope);
-}
-
-static void close_scope(void)
-{
-    ck_assert_int_eq(et_scope_close(scope), ET_OK);
-}
 
 /* [2, 3, 4] with elements 0 .. 23; of any dtype, since nothing is computed. */
 static et_tensor *numbers(et_dtype dtype)

@@ -263,6 +263,7 @@ EXTRA_DIST += \
 	tests/cross.sh \
 	tests/files.h \
 	tests/grad_sweep.h \
+	tests/in_scope.h \
 	tests/fixtures \
 	tests/fuzz_audio.c \
 	tests/fuzz_bpe.c \
