@@ -17,7 +17,7 @@ typedef enum et_resize_mode {
 /* ops.h: end */
 #endif
 
-enum { TAPS = 4 };
+enum { TAPS = 4, FEW = 4 /* columns */ };
 
 typedef struct resize_attr {
     int dim, mode;
@@ -104,17 +104,49 @@ typedef struct resize_job {
     int acc;
 } resize_job;
 
-/* y[0 .. inner - 1] = weight x + (first ? 0 : y) */
-static void mix(const resize_job *j, double weight, const char *x, bool first, char *y)
+/* Element i, or column c of row i, of what has `to` of them, against its neighbours. */
+#define MIX_COLUMN(type) \
+    do { \
+        const type *in = (const type *)x + c; \
+        type *out = (type *)y + c; \
+        for (int64_t i = 0; i < j->a.to; i++) { \
+            const taps *t = &j->taps[i]; \
+            if (j->transposed) { \
+                for (int k = 0; k < t->count; k++) \
+                    out[t->at[k] * inner] += (type)t->weight[k] * in[i * inner]; \
+                continue; \
+            } \
+            type sum = j->acc ? out[i * inner] : 0; \
+            for (int k = 0; k < t->count; k++) \
+                sum += (type)t->weight[k] * in[t->at[k] * inner]; \
+            out[i * inner] = sum; \
+        } \
+    } while (0)
+
+/* A block of few columns, one after the other. */
+static void mix_columns(const resize_job *j, const char *x, char *y)
 {
-    if (j->inner > 4) {
-        j->k->axpby(j->inner, weight, x, first ? 0 : 1, y);
-    } else if (j->dtype == ET_F32) {
-        for (int64_t i = 0; i < j->inner; i++)
-            ((float *)y)[i] = (first ? 0 : ((float *)y)[i]) + (float)weight * ((const float *)x)[i];
-    } else {
-        for (int64_t i = 0; i < j->inner; i++)
-            ((double *)y)[i] = (first ? 0 : ((double *)y)[i]) + weight * ((const double *)x)[i];
+    const int64_t inner = j->inner;
+
+    for (int64_t c = 0; c < inner; c++)
+        if (j->dtype == ET_F32)
+            MIX_COLUMN(float);
+        else
+            MIX_COLUMN(double);
+}
+
+/* A block row by row. */
+static void mix_rows(const resize_job *j, const char *x, char *y)
+{
+    const int64_t row = j->inner * j->size;
+
+    for (int64_t i = 0; i < j->a.to; i++) {
+        const taps *t = &j->taps[i];
+        for (int k = 0; k < t->count; k++)
+            if (j->transposed)
+                j->k->axpby(j->inner, t->weight[k], x + i * row, 1, y + t->at[k] * row);
+            else
+                j->k->axpby(j->inner, t->weight[k], x + t->at[k] * row, k > 0 || j->acc, y + i * row);
     }
 }
 
@@ -130,14 +162,10 @@ static void resize_piece(int64_t lo, int64_t hi, void *user)
         char *y = j->y + b * written * row;
         if (j->transposed && !j->acc)
             j->k->fill(written * j->inner, 0, y);
-        for (int64_t i = 0; i < j->a.to; i++) {
-            const taps *t = &j->taps[i];
-            for (int k = 0; k < t->count; k++)
-                if (j->transposed)
-                    mix(j, t->weight[k], x + i * row, false, y + t->at[k] * row);
-                else
-                    mix(j, t->weight[k], x + t->at[k] * row, k == 0 && !j->acc, y + i * row);
-        }
+        if (j->inner > FEW)
+            mix_rows(j, x, y);
+        else
+            mix_columns(j, x, y);
     }
 }
 
