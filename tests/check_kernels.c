@@ -285,6 +285,25 @@ START_TEST(power)
                 assert_near(get(&z, 8), exact, 1e-15 * fabs(exact), "pow(%g, %g)", specials[i], specials[j]);
             }
         }
+    for (int e = -3; e <= 5; e++) { /* one exponent for all */
+        put(&y, 0, e);
+        for (int i = 0; i < 1000; i++)
+            put(&x, i, i < N_SPECIALS ? specials[i] : (i & 1 ? -1 : 1) * exp(22 * draw(&seed)));
+        for (int n = 1; n <= 1000; n += n < 40 ? 1 : 480) {
+            put(&z, n, 77);
+            k->pow(n, at(&x, 0), 1, at(&y, 0), 0, at(&z, 0));
+            ck_assert(get(&z, n) == 77);
+            for (int i = 0; i < n; i++) {
+                const double exact = pow(get(&x, i), e), got = get(&z, i);
+                ck_assert_msg(k->dtype == ET_F32
+                                  ? accuracy_ulp((float)got, exact, exact) <= 0.51
+                                  : got == exact || fabs(got - exact) <= 1e-15 * fabs(exact) ||
+                                        (isnan(got) && isnan(exact)),
+                              "%s pow(%g, %d) = %g, not %g", k->name, get(&x, i), e, got, exact);
+                ck_assert(isnan(exact) || !signbit(got) == !signbit(exact));
+            }
+        }
+    }
     if (k->dtype != ET_F32)
         return;
     for (int round = 0; round < 200; round++) {

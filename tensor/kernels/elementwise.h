@@ -154,6 +154,32 @@ BINARY_FN(min, v_min_nan(a, b))
 BINARY_FN(max, v_max_nan(a, b))
 BINARY_FN(pow, v_pow(a, b))
 
+/* x^e for all x, where e is 2, 3 or 4: products, in double but for the square, so that the last one alone
+ * rounds. False, and nothing done, for another e. (Float64 has nothing wider, and pow is closer.) */
+static int whole_power(int64_t n, const real *xs, double e, real *ys)
+{
+    if (e == 2)
+        EACH(n, { const vr x = LD(xs); ST(ys, x * x); });
+#if !defined(ET_ISA_F64)
+    else if (e == 3)
+        EACH(n, { const vw x = w_from(LD(xs)); ST(ys, w_narrow(w_mul(w_mul(x, x), x))); });
+    else if (e == 4)
+        EACH(n, {
+            const vw x = w_from(LD(xs)), square = w_mul(x, x);
+            ST(ys, w_narrow(w_mul(square, square)));
+        });
+#endif
+    else
+        return 0;
+    return 1;
+}
+
+static void power(int64_t n, const void *x, int sx, const void *e, int se, void *y)
+{
+    if (!n || se || !sx || !whole_power(n, x, (double)*(const real *)e, y))
+        binary_pow(n, x, sx, e, se, y);
+}
+
 static void mul_acc(int64_t n, const void *va, int sa, const void *vb, int sb, void *vy, int acc)
 {
     const real *as = va, *bs = vb;

@@ -52,7 +52,7 @@ const et_kernels V_TABLE = {
                [ET_B_DIV] = binary_div, [ET_B_MIN] = binary_min, [ET_B_MAX] = binary_max},
     .fill = fill, .reverse = reverse, .axpby = axpby, .affine = affine, .mul_acc = mul_acc,
     .masked_fill = masked_fill,
-    .where = where, .clamp = clamp, .clamp_bwd = clamp_bwd, .pow = binary_pow,
+    .where = where, .clamp = clamp, .clamp_bwd = clamp_bwd, .pow = power,
     .share = share, .transpose = transpose, .mask_scale = mask_scale,
 #if !defined(ET_ISA_F64)
     .to_bf16 = to_bf16, .from_bf16 = from_bf16, .round_bf16 = round_bf16, .to_f64 = to_f64, .from_f64 = from_f64,

@@ -139,6 +139,7 @@ V_INLINE vm m_bits(vi a, uint32_t bits) { return (a & bits) != 0; }
 V_INLINE vw w_zero(void) { vw w = {0}; return w; }
 V_INLINE vw w_from(vr a) { vw w; w.lo = (double)a; return w; }
 V_INLINE vw w_add(vw a, vw b) { a.lo += b.lo; return a; }
+V_INLINE vw w_mul(vw a, vw b) { a.lo *= b.lo; return a; }
 #if defined(V_HAS_FMA)
 V_INLINE vw w_fma(vw a, vw b, vw c) { a.lo = fma(a.lo, b.lo, c.lo); return a; }
 #else
@@ -365,6 +366,7 @@ V_INLINE real v_hmin(vr a)
 
 V_INLINE vw w_zero(void) { vw w = {{0}, {0}}; return w; }
 V_INLINE vw w_add(vw a, vw b) { a.lo += b.lo; a.hi += b.hi; return a; }
+V_INLINE vw w_mul(vw a, vw b) { a.lo *= b.lo; a.hi *= b.hi; return a; }
 V_INLINE vw w_fma(vw a, vw b, vw c)
 {
     a.lo = vd_fma(a.lo, b.lo, c.lo);
