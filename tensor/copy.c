@@ -145,17 +145,37 @@ static void copy_row(et_dtype to, char *d, int64_t sd, et_dtype from, const char
         BY_SIZE(size, COPY_LOOP);
 }
 
+#define SHORT_LOOP(type)                                  \
+    do {                                                  \
+        type *dd = (type *)d;                             \
+        const type *ss = (const type *)s;                 \
+        for (int64_t r = 0; r < rows; r++)                \
+            for (int64_t i = 0; i < n; i++)               \
+                dd[r * d_row + i * sd] =                  \
+                    ss[r * s_row + i * st];               \
+    } while (0)
+
 static void copy_rows(int64_t lo, int64_t hi, void *user)
 {
+    enum { SHORT = 16 };
     const copy_job *j = user;
     const et_iter *it = &j->it;
     const size_t zd = et_dtype_size(j->dst->dtype), zs = et_dtype_size(j->src->dtype);
-    const int last = it->ndim - 1;
-    et_iter_row row = et_iter_seek(it, lo);
+    const int last = it->ndim - 1, outer = last > 0 ? last - 1 : 0; /* rows along it lie evenly apart */
+    const int64_t d_row = it->strides[0][outer], s_row = it->strides[1][outer], n = it->n;
+    const int64_t sd = it->strides[0][last], st = it->strides[1][last];
 
-    for (int64_t r = lo; r < hi; r++, et_iter_next(it, &row))
-        copy_row(j->dst->dtype, j->d + (size_t)row.at[0] * zd, it->strides[0][last], j->src->dtype,
-                 j->s + (size_t)row.at[1] * zs, it->strides[1][last], it->n);
+    for (int64_t at = lo, rows; at < hi; at += rows) {
+        const et_iter_row row = et_iter_seek(it, at);
+        char *d = j->d + (size_t)row.at[0] * zd;
+        const char *s = j->s + (size_t)row.at[1] * zs;
+        rows = last > 0 ? min64(hi - at, it->shape[outer] - row.index[outer]) : 1;
+        if (n <= SHORT && j->dst->dtype == j->src->dtype)
+            BY_SIZE(zd, SHORT_LOOP);
+        else
+            for (int64_t r = 0; r < rows; r++, d += d_row * (int64_t)zd, s += s_row * (int64_t)zs)
+                copy_row(j->dst->dtype, d, sd, j->src->dtype, s, st, n);
+    }
 }
 
 /* The only row, elements lo .. hi - 1. */
