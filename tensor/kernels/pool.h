@@ -198,7 +198,7 @@ V_INLINE void pool_spread(int64_t n, int step, int base, const real *dy, const u
         uint8_t few[LANES] = {0};
         if (some < LANES)
             memcpy(few, at + t, (size_t)some);
-        const vr d = v_load_k(dy + t, some, some == LANES);
+        const vr d = some < LANES ? v_load_n(dy + t, some) : v_load(dy + t);
         const vi which = v_bits(pool_widen(some < LANES ? few : at + t));
         vr part[3] = {d, d, d}, mixed[3];
         for (int j = 0; j < step; j++) { /* 0 where `which` is another tap, all ones where it is this one */
