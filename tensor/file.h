@@ -42,8 +42,8 @@ et_status et_writer_put(et_writer *w, const void *data, size_t size);
 et_status et_writer_commit(et_writer *w);
 /** Gives up: removes the new file and releases w. NULL is allowed. */
 void et_writer_discard(et_writer *w);
-/** Whether a file can be written there, which is left as it is: for a program that computes for long before it writes.
- *  The errors of et_writer_open. */
+/** Whether a file can be written there, which is left as it is: for a program that computes for long before
+ *  it writes. The errors of et_writer_open. */
 et_status et_writer_try(const char *path);
 
 /* --- reading at any offset --------------------------------------------------------- */
