@@ -296,12 +296,13 @@ et_status et_fill(et_tensor *x, double value)
         return ET_OK;
     size_t z = et_dtype_size(x->dtype);
     et_iter it;
-    char one[8];
-    store(x->dtype, one, value);
+    double one = 0; /* aligned for an element of any dtype */
+    store(x->dtype, (char *)&one, value);
     et_iter_init(&it, x->ndim, x->shape, 1, (const et_tensor *const[]){x});
     et_iter_row row = et_iter_seek(&it, 0);
     for (int64_t r = 0; r < it.rows; r++, et_iter_next(&it, &row))
-        copy_row(x->dtype, p + (size_t)row.at[0] * z, it.strides[0][it.ndim - 1], x->dtype, one, 0, it.n);
+        copy_row(x->dtype, p + (size_t)row.at[0] * z, it.strides[0][it.ndim - 1], x->dtype,
+                 (const char *)&one, 0, it.n);
     return ET_OK;
 }
 
