@@ -56,7 +56,7 @@ static void sum_rows(int64_t lo, int64_t hi, void *user)
     for (int64_t r = lo, n; r < hi; r += n) {
         const et_iter_row to = et_iter_seek(&j->kept, r);
         const char *src = j->src + (size_t)to.at[1] * j->size;
-        et_iter_row from = et_iter_seek(&j->added, 0);
+        et_iter_row from = {{0}, {0}};
         n = min64(min64(SOME, hi - r), j->kept.shape[d] - to.index[d]);
         for (int64_t q = 0; q < j->added.rows; q++, et_iter_next(&j->added, &from)) {
             j->k->row_sums(n, j->it.n, src + (size_t)from.at[1] * j->size, j->kept.strides[1][d],
@@ -65,7 +65,7 @@ static void sum_rows(int64_t lo, int64_t hi, void *user)
                 sum[i] += more[i];
         }
         for (int64_t i = 0; i < n; i++)
-            put(j, to.at[0] + i * j->kept.strides[0][d], sum[i]);
+            put(j, to.at[0] + i, sum[i]);
     }
 }
 
@@ -194,20 +194,15 @@ static void add(sum_job *j)
         et_parallel_for(it->rows, et_row_grain(it->rows, it->n), add_rows, j);
 }
 
-/* From a copy of src, and to one of dst if need be, that have no gaps. */
-static et_status sum_copies(et_tensor *dst, const et_tensor *src, int acc)
+/* From a copy of src that has no gaps. */
+static et_status sum_copy(et_tensor *dst, const et_tensor *src, int acc)
 {
     et_tensor *from = et_empty_owned(src->dtype, src->ndim, src->shape);
-    et_tensor *to = et_is_contiguous(dst) ? dst : et_empty_owned(dst->dtype, dst->ndim, dst->shape);
-    et_status status = from && to ? et_copy_into(from, src) : et_error_status();
+    et_status status = from ? et_copy_into(from, src) : et_error_status();
 
     if (!status)
-        status = et_sum_to(to, from, to == dst && acc);
-    if (!status && to != dst)
-        status = acc ? et_add_into(dst, to) : et_copy_into(dst, to);
+        status = et_sum_to(dst, from, acc);
     et_free(from);
-    if (to != dst)
-        et_free(to);
     return status;
 }
 
@@ -224,20 +219,19 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
         return et_error_status();
     if (dst->numel == src->numel) {
         if (!acc) { /* leading dimensions of size one are all that src may have more */
-            const int more = src->ndim - dst->ndim;
-            if (more <= 0)
-                return et_copy_into(dst, src);
-            et_tensor *same = et_raw_view(src, dst->ndim, dst->shape, src->strides + more, src->offset);
-            et_status status = same ? et_copy_into(dst, same) : et_error_status();
-            et_scope_let_go(same);
-            return status;
+            et_tensor same = *src;
+            const int more = src->ndim > dst->ndim ? src->ndim - dst->ndim : 0;
+            same.ndim -= more;
+            memmove(same.shape, same.shape + more, (size_t)same.ndim * sizeof *same.shape);
+            memmove(same.strides, same.strides + more, (size_t)same.ndim * sizeof *same.strides);
+            return et_copy_into(dst, &same);
         }
         add(&j);
         return ET_OK;
     }
     const int last = j.it.ndim - 1;
-    if (j.it.strides[1][last] != 1 || j.it.strides[0][last] > 1) /* rows with gaps */
-        return sum_copies(dst, src, acc);
+    if (j.it.strides[1][last] != 1) /* rows with gaps */
+        return sum_copy(dst, src, acc);
     if (j.it.strides[0][last] == 1)
         return sum_to_rows(&j);
     part_dims(&j, last);

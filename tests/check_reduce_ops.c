@@ -4,6 +4,7 @@
 
 #include "tests/values.h"
 
+#include "autograd/op.h"
 #include "tensor/parallel.h"
 #include "tensor/rng.h"
 
@@ -111,6 +112,148 @@ START_TEST(sums_over_all_choices)
                 }
             }
         }
+}
+END_TEST
+
+/* Number p of the 24 orders of four dimensions. */
+static void order_of(int p, int order[4])
+{
+    int left[4] = {0, 1, 2, 3};
+
+    for (int d = 0, n = 24; d < 4; d++) {
+        p %= n;
+        n /= 4 - d;
+        order[d] = left[p / n];
+        memmove(left + p / n, left + p / n + 1, (size_t)(3 - p / n) * sizeof *left);
+    }
+}
+
+/* A view of all elements of x that has its dimensions in that order. */
+static et_tensor *turned(et_tensor *x, const int order[4])
+{
+    int64_t shape[4], strides[4];
+
+    for (int d = 0; d < 4; d++) {
+        shape[d] = x->shape[order[d]];
+        strides[d] = x->strides[order[d]];
+    }
+    return et_raw_view(x, 4, shape, strides, x->offset);
+}
+
+/* Element number e of what is summed, and of what is there before. Whole numbers: sums are exact. */
+static double number(int64_t e) { return (double)(e * 7 % 11 - 5); }
+static double before(int64_t e) { return (double)(e % 5 - 1); }
+
+static et_tensor *numbers(int64_t n, double (*of)(int64_t e))
+{
+    et_tensor *x = et_empty(values_real, 1, &n);
+
+    ck_assert_msg(x != NULL, "%s", et_error_message());
+    for (int64_t e = 0; e < n; e++)
+        et_set_real(x, et_data_mut(x), e, of(e));
+    return x;
+}
+
+enum { MOST = 800 };
+
+/* into[...] += number(place in src) for all elements of a shape of four dimensions. */
+static void add_by_definition(const int64_t *shape, const int64_t *to, const int64_t *from, double *into)
+{
+    for (int64_t i = 0; i < shape[0]; i++)
+        for (int64_t j = 0; j < shape[1]; j++)
+            for (int64_t k = 0; k < shape[2]; k++)
+                for (int64_t l = 0; l < shape[3]; l++)
+                    into[i * to[0] + j * to[1] + k * to[2] + l * to[3]] +=
+                        number(i * from[0] + j * from[1] + k * from[2] + l * from[3]);
+}
+
+/* Instead of what is there, or added to it, over every choice of dimensions of tensors turned in every way,
+ * and spread along one; leading dimensions that are summed stay as ones, or go. */
+START_TEST(sums_into)
+{
+    static const int64_t shapes[][4] = {{2, 66, 3, 2}, {33, 1, 2, 5}, {1, 3, 4, 2}, {2, 0, 1, 3}};
+    static double want[MOST];
+
+    values_real = values_reals[_i % 2];
+    et_set_cutting(_i / 2 ? ET_CUT_FINE_REVERSED : ET_CUT_USUAL);
+    for (int s = 0; s < 4; s++)
+        for (int p = 0; p < 24; p++) {
+            const int64_t *size = shapes[s];
+            et_scope *scope = et_scope_open();
+            int order[4];
+            order_of(p, order);
+            et_tensor *x = numbers(size[0] * size[1] * size[2] * size[3], number);
+            for (int c = 0; c < 128; c++) {
+                et_tensor *src = turned(et_view(x, 4, size), order);
+                if (c & 64)
+                    src->strides[p % 4] = 0;
+                const int over = c & 15, acc = c >> 4 & 1, gone = c >> 5 & 1;
+                int64_t shape[4], strides[4], n = 1;
+                int first = 0;
+                for (int d = 3; d >= 0; d--) {
+                    shape[d] = over >> d & 1 ? 1 : src->shape[d];
+                    strides[d] = over >> d & 1 ? 0 : n;
+                    n *= shape[d];
+                }
+                while (gone && first < 4 && over >> first & 1)
+                    first++;
+                et_tensor *dst = et_view(numbers(n, before), 4 - first, shape + first);
+                for (int64_t e = 0; e < n; e++)
+                    want[e] = acc ? before(e) : 0;
+                add_by_definition(src->shape, strides, src->strides, want);
+                WORKS(et_sum_to(dst, src, acc));
+                for (int64_t e = 0; e < n; e++)
+                    ck_assert_msg(et_real_at(dst, et_data(dst), e) == want[e],
+                                  "%d of shape %d in order %d: element %d is %g, not %g", c, s, p, (int)e,
+                                  et_real_at(dst, et_data(dst), e), want[e]);
+                et_free(dst), et_free(src);
+            }
+            et_scope_close(scope);
+        }
+    et_set_cutting(ET_CUT_USUAL);
+}
+END_TEST
+
+/* To elements in any order, all of memory or every second of it, those of a tensor that is spread along any
+ * dimensions and is in any order too. */
+START_TEST(spread_into)
+{
+    static const int64_t shapes[][4] = {{2, 3, 4, 5}, {1, 40, 2, 1}, {2, 1, 1, 40}};
+    static double want[MOST];
+
+    values_real = values_reals[_i % 2];
+    et_set_cutting(_i / 2 ? ET_CUT_FINE_REVERSED : ET_CUT_USUAL);
+    for (int s = 0; s < 3; s++)
+        for (int c = 0; c < 24 * 24 * 2; c++) {
+            const int64_t *size = shapes[s], n = size[0] * size[1] * size[2] * size[3];
+            const int step = 1 + c % 2, over = c / 2 % 16;
+            et_scope *scope = et_scope_open();
+            int order[4], back[4];
+            order_of(c / 2 % 24, order);
+            et_tensor *base = numbers(n * step, before);
+            int64_t strides[4], shape[4];
+            et_dense_strides(4, size, strides);
+            for (int d = 0; d < 4; d++)
+                strides[d] *= step;
+            et_tensor *dst = turned(et_raw_view(base, 4, size, strides, step - 1), order);
+            order_of(c / 48, order);
+            for (int d = 0; d < 4; d++)
+                back[order[d]] = d;
+            for (int d = 0; d < 4; d++)
+                shape[d] = over >> order[d] & 1 ? 1 : dst->shape[order[d]];
+            et_tensor *x = numbers(shape[0] * shape[1] * shape[2] * shape[3], number);
+            et_tensor *src = et_expand(turned(et_view(x, 4, shape), back), 4, dst->shape);
+            for (int64_t e = 0; e < base->numel; e++)
+                want[e] = before(e);
+            add_by_definition(dst->shape, dst->strides, src->strides, want + dst->offset);
+            WORKS(et_add_into(dst, src));
+            for (int64_t e = 0; e < base->numel; e++)
+                ck_assert_msg(et_real_at(base, et_data(base), e) == want[e],
+                              "%d of shape %d: element %d is %g, not %g", c, s, (int)e,
+                              et_real_at(base, et_data(base), e), want[e]);
+            et_scope_close(scope);
+        }
+    et_set_cutting(ET_CUT_USUAL);
 }
 END_TEST
 
@@ -479,6 +622,8 @@ int main(void)
     tcase_add_checked_fixture(tc, values_begin, values_end);
     tcase_add_loop_test(tc, sums_and_means, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, sums_over_all_choices, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, sums_into, 0, 4);
+    tcase_add_loop_test(tc, spread_into, 0, 4);
     tcase_add_test(tc, long_sums);
     tcase_add_loop_test(tc, variances, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, extrema, 0, VALUES_N_REALS);
