@@ -189,41 +189,34 @@ et_tensor *(et_roll)(et_tensor *x, int64_t shift, int dim)
  *  further dimensions are put in front, as in PyTorch's repeat. */
 et_tensor *(et_repeat)(et_tensor *x, int n, const int64_t *times)
 {
-    int64_t shape[2 * ET_MAX_DIMS], wide[2 * ET_MAX_DIMS], out[ET_MAX_DIMS];
+    int64_t shape[ET_MAX_DIMS] = {0};
 
     if (!x || n < x->ndim || n > ET_MAX_DIMS || !times) {
         et_raise_here(ET_EINVAL, "repeat: expected at least as many counts as %s has dimensions",
                       et_shape_str(x));
         return NULL;
     }
-    if (n > ET_MAX_DIMS / 2) { /* one dimension at a time */
-        for (int d = 0; x && d < n; d++) {
-            et_tensor *copies[256];
-            if (times[d] < 1 || times[d] > 256) {
-                et_raise_here(ET_EINVAL, "repeat: %lld times along dimension %d", (long long)times[d], d);
-                return NULL;
-            }
-            if (d == 0)
-                while (x && x->ndim < n)
-                    x = et_unsqueeze(x, 0);
-            for (int64_t i = 0; i < times[d]; i++)
-                copies[i] = x;
-            x = et_concat((int)times[d], copies, d);
-        }
-        return x;
-    }
     for (int d = 0; d < n; d++) {
-        int xd = d - (n - x->ndim);
-        int64_t size = xd < 0 ? 1 : x->shape[xd];
-        shape[2 * d] = 1;
-        shape[2 * d + 1] = wide[2 * d + 1] = size;
-        wide[2 * d] = times[d];
-        if (times[d] < 0 || !et_mul_i64(size, times[d], &out[d])) {
+        const int xd = d - (n - x->ndim);
+        int64_t size;
+        shape[d] = xd < 0 ? 1 : x->shape[xd];
+        if (times[d] < 0 || !et_mul_i64(shape[d], times[d], &size)) {
             et_raise_here(ET_EINVAL, "repeat: %lld times along dimension %d", (long long)times[d], d);
             return NULL;
         }
     }
-    return et_reshape(et_expand(et_reshape(x, 2 * n, shape), 2 * n, wide), n, out);
+    x = et_reshape(x, n, shape);
+    for (int d = n - 1; d >= 0; d--) {
+        int64_t parts[3] = {1, 1, 1}; /* before d; copies; from d on */
+        if (times[d] == 1)
+            continue;
+        for (int i = 0; i < n; i++)
+            parts[i < d ? 0 : 2] *= shape[i];
+        const int64_t wide[3] = {parts[0], times[d], parts[2]};
+        shape[d] *= times[d];
+        x = et_reshape(et_expand(et_reshape(x, 3, parts), 3, wide), n, shape);
+    }
+    return x;
 }
 
 /* --- pad -------------------------------------------------------------------------------------- */

@@ -134,7 +134,7 @@ static void pick_f32(const float *x, int64_t step, int64_t n, bool descending, i
         sort_items(v, tmp, m);
 }
 
-size_t et_order_bytes(int64_t n) { return (size_t)n * 20 + 64; }
+size_t et_order_bytes(int64_t n) { return (size_t)n * 20; }
 
 const int32_t *et_order(et_dtype dtype, int64_t n, const void *x, int64_t step, bool descending, int64_t k,
                         void *scratch)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "autograd/op.h"
+#include "tensor/order.h"
 #include "tests/values.h"
 
 static et_tensor *counting(int ndim, const int64_t *shape)
@@ -400,6 +401,177 @@ START_TEST(orders_by_definition)
 }
 END_TEST
 
+/* The first k places of any number of elements; scratch memory is as large as et_order_bytes says. */
+START_TEST(orders_in_scratch)
+{
+    static const int sizes[] = {1, 2, 48, 49, 60, 250};
+    enum { MOST = 250, GUARD = 64 };
+    char *scratch = malloc(et_order_bytes(MOST) + GUARD), guard[GUARD];
+    double wide[3 * MOST];
+    float narrow[3 * MOST];
+    et_rng rng = et_rng_make(7, 0);
+
+    ck_assert_ptr_nonnull(scratch);
+    memset(guard, 0x5a, GUARD);
+    for (int c = 0; c < 6 * 4 * 3 * 2 * 2 * 4; c++) {
+        const int n = sizes[c % 6], step = 1 + c / 24 % 3;
+        const int k = (const int[]){1, (n + 4) / 5, (n + 3) / 4, n}[c / 6 % 4];
+        const bool down = c / 72 % 2, single = c / 144 % 2;
+        const int kind = c / 288; /* whole, of which one byte differs, already in order, almost equal */
+        const size_t bytes = et_order_bytes(n);
+        char seen[MOST] = {0};
+        for (int i = 0; i < step * n; i++) {
+            const double v = (double)et_rng_below(&rng, 90);
+            wide[i] = kind == 0 ? v - 45 : kind == 1 ? 1 + v / 128 : kind == 2 ? i / 2 : 1 + ldexp(v, -50);
+            narrow[i] = (float)wide[i];
+            if (single)
+                wide[i] = narrow[i];
+        }
+        memcpy(scratch + bytes, guard, GUARD);
+        const int32_t *at = et_order(single ? ET_F32 : ET_F64, n, single ? (void *)narrow : (void *)wide,
+                                     step, down, k, scratch);
+        ck_assert(!memcmp(scratch + bytes, guard, GUARD));
+        for (int i = 0; i < k; i++) {
+            ck_assert(at[i] >= 0 && at[i] < n && !seen[at[i]]++);
+            const double v = wide[at[i] * step];
+            for (int j = 0; j < n; j++) /* what is left comes later */
+                if (!seen[j])
+                    ck_assert(v == wide[j * step] ? at[i] < j : down == (v > wide[j * step]));
+        }
+    }
+    free(scratch);
+}
+END_TEST
+
+enum { LONGEST = 48 };
+
+/* y must hold x's element at places[d][i] along each dimension d (y's last are x's), or `value` where one of
+ * them is -1, and give its gradient to where elements came from, added to what is there. x counts. */
+static void check_moved(et_tensor *x, et_tensor *y, int places[][LONGEST], double value)
+{
+    const int more = y->ndim - x->ndim;
+    double *sums = calloc((size_t)x->numel + 1, sizeof *sums);
+    et_tensor *gy = counting(y->ndim, y->shape);
+
+    for (int64_t i = 0; i < y->numel; i++) {
+        int64_t at[ET_MAX_DIMS], rest = i, from = 0, stride = 1;
+        bool in = true;
+        for (int d = y->ndim - 1; d >= 0; rest /= y->shape[d--]) {
+            at[d] = rest % y->shape[d];
+            if (d < more)
+                continue;
+            in = in && places[d][at[d]] >= 0;
+            from += places[d][at[d]] * stride;
+            stride *= x->shape[d - more];
+        }
+        ck_assert(et_get(y, at) == (in ? (double)from : value));
+        if (in)
+            sums[from] += (double)i;
+    }
+    WORKS(et_backward_from(y, gy, ET_RETAIN_GRAPH));
+    WORKS(et_backward_from(y, gy, 0));
+    for (int64_t i = 0; i < x->numel; i++)
+        ck_assert(et_real_at(x, et_data(et_grad_of(x)), i) == 2 * sums[i]);
+    et_zero_grad_of(x);
+    free(sums);
+}
+
+static void whole(int places[][LONGEST])
+{
+    for (int d = 0; d < ET_MAX_DIMS; d++)
+        for (int i = 0; i < LONGEST; i++)
+            places[d][i] = i;
+}
+
+/* Around any dimension, by any number of places; long and short beside it. */
+START_TEST(movements_by_definition)
+{
+    static const int64_t shapes[][3] = {{2, 3, 37}, {5, 4, 3}, {1, 1, 1}, {33, 2, 1}};
+    int places[ET_MAX_DIMS][LONGEST];
+
+    values_real = values_reals[_i % 2];
+    et_set_cutting(_i / 2 ? ET_CUT_FINE_REVERSED : ET_CUT_USUAL);
+    for (int c = 0; c < 12; c++) {
+        et_tensor *x = TRAIN(counting(3, shapes[c / 3]));
+        const int dim = c % 3, n = (int)x->shape[dim];
+        whole(places);
+        for (int i = 0; i < n; i++)
+            places[dim][i] = n - 1 - i;
+        check_moved(x, et_flip(x, dim), places, 0);
+        for (int shift = -2 * n - 1; shift <= 2 * n + 1; shift++) {
+            for (int i = 0; i < n; i++)
+                places[dim][i] = (i - shift + 3 * n) % n;
+            check_moved(x, et_roll(x, shift, n % 2 ? dim : dim - 3), places, 0);
+        }
+    }
+    et_set_cutting(ET_CUT_USUAL);
+}
+END_TEST
+
+/* As many times as one likes, of none to four dimensions in up to all that there may be. */
+START_TEST(repeats_by_definition)
+{
+    static const int64_t times[] = {2, 1, 3, 1, 1, 2, 1, 2};
+    int places[ET_MAX_DIMS][LONGEST];
+
+    values_real = values_reals[_i];
+    for (int ndim = 0; ndim <= 4; ndim++)
+        for (int n = ndim; n <= ET_MAX_DIMS; n++)
+            for (int first = 0; first + n <= ET_MAX_DIMS; first++) {
+                et_tensor *x = TRAIN(counting(ndim, (const int64_t[]){2, 3, 1, 2}));
+                et_tensor *y = et_repeat(x, n, times + first);
+                ck_assert_msg(y && y->ndim == n, "%s", et_error_message());
+                whole(places);
+                for (int d = 0; d < n; d++) {
+                    const int64_t size = d < n - ndim ? 1 : x->shape[d - (n - ndim)];
+                    ck_assert_int_eq(y->shape[d], size * times[first + d]);
+                    for (int64_t i = 0; i < y->shape[d]; i++)
+                        places[d][i] = (int)(i % size);
+                }
+                check_moved(x, y, places, 0);
+            }
+}
+END_TEST
+
+/* Around any of one to four dimensions. */
+START_TEST(pads_by_definition)
+{
+    static const et_pad_mode modes[] = {ET_PAD_CONSTANT, ET_PAD_REFLECT, ET_PAD_REPLICATE};
+    static const int64_t widths[] = {1, 2, 0, 3, 2, 0, 0, 0, 0, 1, 3, 3, 0, 0};
+    int places[ET_MAX_DIMS][LONGEST];
+
+    values_real = values_reals[_i % 2];
+    et_set_cutting(_i / 2 ? ET_CUT_FINE_REVERSED : ET_CUT_USUAL);
+    for (int c = 0; c < 3 * 4 * 4; c++) {
+        const et_pad_mode mode = modes[c % 3];
+        const int ndim = 1 + c / 3 % 4;
+        const int64_t *around = widths + 2 * (c / 12);
+        et_tensor *x = TRAIN(counting(ndim, (const int64_t[]){4, 5, 4, 19} + 4 - ndim));
+        for (int n = 1; n <= ndim; n++) {
+            et_tensor *y = et_pad(x, n, around, mode, -7);
+            ck_assert_msg(y && y->ndim == ndim, "%s", et_error_message());
+            whole(places);
+            for (int i = 0; i < n; i++) {
+                const int d = ndim - 1 - i, size = (int)x->shape[d], before = (int)around[2 * i];
+                ck_assert_int_eq(y->shape[d], size + before + around[2 * i + 1]);
+                for (int k = 0; k < y->shape[d]; k++) {
+                    const int at = k - before, near = at < 0 ? 0 : at >= size ? size - 1 : at;
+                    places[d][k] = at == near                ? at
+                                   : mode == ET_PAD_CONSTANT ? -1
+                                   : mode == ET_PAD_REFLECT  ? 2 * near - at
+                                                             : near;
+                }
+            }
+            if (n == 1 && c / 12 == 3)
+                ck_assert_ptr_eq(y, x); /* nothing around */
+            else
+                check_moved(x, y, places, -7);
+        }
+    }
+    et_set_cutting(ET_CUT_USUAL);
+}
+END_TEST
+
 START_TEST(movements)
 {
     values_real = values_reals[_i];
@@ -430,6 +602,8 @@ START_TEST(movements)
     GRAD_HOLDS(x, (1, 2), 12, 16);
     HOLDS(et_repeat(x, ET_SHAPE(1, 2)), (1, 4), 1, 2, 1, 2);
     HOLDS_NONE(et_repeat(x, ET_SHAPE(0, 3)), (0, 6));
+    HOLDS_NONE(et_repeat(x, ET_SHAPE(2, 1, 0, 1, 3)), (2, 1, 0, 1, 6));
+    ck_assert_int_eq(et_repeat(x, ET_SHAPE(1, 1, 1, 300, 1))->shape[3], 300);
     FAILS(et_repeat(x, ET_SHAPE(2)), ET_EINVAL, "at least as many counts");
     FAILS(et_repeat(x, ET_SHAPE(2, -1)), ET_EINVAL, "repeat: -1 times");
 }
@@ -591,6 +765,10 @@ int main(void)
     tcase_add_test(tc, casts);
     tcase_add_loop_test(tc, orders, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, orders_by_definition, 0, 22);
+    tcase_add_test(tc, orders_in_scratch);
+    tcase_add_loop_test(tc, movements_by_definition, 0, 4);
+    tcase_add_loop_test(tc, repeats_by_definition, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, pads_by_definition, 0, 4);
     tcase_add_loop_test(tc, movements, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, pads, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, positions, 0, VALUES_N_REALS);
