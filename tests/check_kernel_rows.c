@@ -109,6 +109,7 @@ START_TEST(extremes)
             ck_assert_msg(isnan(k->max(n, at(&x, 0))) && isnan(k->min(n, at(&x, 0))), "%s NaN at %d of %d",
                           k->name, (int)i, (int)n);
             ck_assert_int_eq(k->extremum(n, at(&x, 0), false), i);
+            ck_assert_int_eq(k->extremum(n, at(&x, 0), true), i);
             ck_assert_int_eq(k->all_finite(n, at(&x, 0)), 0);
             put(&x, i, INFINITY);
             ck_assert(k->max(n, at(&x, 0)) == (double)INFINITY);
@@ -124,6 +125,72 @@ START_TEST(extremes)
         put(&x, i, -INFINITY);
     ck_assert(k->max(100, at(&x, 0)) == (double)-INFINITY);
     ck_assert_int_eq(k->extremum(100, at(&x, 0), false), 0);
+    /* of more than is looked at together */
+    fill_random(&x, k->dtype, 59, 3);
+    for (int64_t n = ARRAY_MAX - 9; n <= ARRAY_MAX; n++)
+        for (int64_t i = n; i > 0; i -= i > 4000 ? 1 : 500) {
+            const double old = get(&x, i);
+            put(&x, i, NAN);
+            ck_assert_int_eq(k->all_finite(n, at(&x, 0)), i == n);
+            put(&x, i, old);
+        }
+}
+END_TEST
+
+/* The first of the equal, or the first NaN, down each column; columns in a wider matrix. */
+START_TEST(column_extremes)
+{
+    const et_kernels *k = table_at(_i);
+    static const int64_t heights[] = {1, 2, 3, 20};
+    static int32_t places[ARRAY_MAX];
+    int64_t lengths[16];
+    const int n_lengths = lengths_of(k, lengths);
+
+    for (int l = 0; l < 2 * 4 * n_lengths; l++) {
+        const int64_t cols = lengths[l / 8], rows = heights[l / 2 % 4], ld = cols + 3;
+        const int min = l % 2;
+
+        if (cols < 0 || rows * ld > ARRAY_MAX)
+            continue;
+        fill_random(&x, k->dtype, 80 + (uint32_t)l, 3);
+        for (int64_t i = 0; i < rows * ld; i++)
+            put(&x, i, i % 37 == 5 ? (double)NAN : floor(get(&x, i)));
+        places[cols] = 77;
+        k->col_extremum(rows, cols, at(&x, 0), ld, min, places);
+        ck_assert_int_eq(places[cols], 77);
+        for (int64_t j = 0; j < cols; j++) {
+            int64_t best = 0;
+            for (int64_t r = 1; r < rows; r++) {
+                const double v = get(&x, r * ld + j), top = get(&x, best * ld + j);
+                if (!isnan(top) && (isnan(v) || (min ? v < top : v > top)))
+                    best = r;
+            }
+            ck_assert_msg(places[j] == best, "%s: %s of column %d of %d: %d, not %d", k->name,
+                          min ? "minimum" : "maximum", (int)j, (int)cols, places[j], (int)best);
+        }
+    }
+}
+END_TEST
+
+/* Of none, of one and of many whole numbers, 0 among them or not. */
+START_TEST(ranges)
+{
+    const et_kernels *k = table_at(_i);
+    int32_t ids[40], least, most;
+    uint32_t seed = 3;
+
+    for (int n = 0; n <= 40; n++)
+        for (int sign = -1; sign < 2; sign++) {
+            int32_t low = 0, high = 0;
+            for (int i = 0; i < n; i++) {
+                const double v = 1 + (INT32_MAX - 1) * draw(&seed);
+                ids[i] = (int32_t)(sign ? sign * fabs(v) : v);
+                low = ids[i] < low ? ids[i] : low;
+                high = ids[i] > high ? ids[i] : high;
+            }
+            k->range(n, ids, &least, &most);
+            ck_assert(least == low && most == high);
+        }
 }
 END_TEST
 
@@ -711,6 +778,8 @@ int main(void)
     tcase_add_loop_test(tc, sums, 0, tables);
     tcase_add_loop_test(tc, extremes, 0, tables);
     tcase_add_loop_test(tc, column_sums, 0, tables);
+    tcase_add_loop_test(tc, column_extremes, 0, tables);
+    tcase_add_loop_test(tc, ranges, 0, tables);
     tcase_add_loop_test(tc, row_sums, 0, tables);
     tcase_add_loop_test(tc, transposes, 0, tables);
     tcase_add_loop_test(tc, softmaxes, 0, tables);

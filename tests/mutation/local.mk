@@ -36,6 +36,7 @@ if HAVE_CHECK
 MUTATION_SUITES = \
 	autograd/backward.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
 	autograd/gradients.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
+	autograd/sum_to.c=@check_reduce_ops \
 	nn/checkpoint.c=@check_train \
 	nn/load.c=@check_module,@check_files \
 	nn/metrics.c=@check_metrics \
@@ -53,8 +54,11 @@ MUTATION_SUITES = \
 	tensor/json.c=@check_json \
 	tensor/json_write.c=@check_json \
 	tensor/kernels/attention.h=@check_kernel_rows \
+	tensor/kernels/reduce.h=@check_kernel_rows \
 	tensor/kernels/rows.h=@check_kernel_rows,softmax,log_softmax,layer_norm \
+	tensor/kernels/transpose.h=@check_kernel_rows \
 	tensor/npy.c=@check_npy \
+	tensor/order.c=@check_shape_ops \
 	tensor/pool.c=@check_pool \
 	tensor/safetensors.c=@check_safetensors,@check_module \
 	tensor/safetensors_write.c=@check_safetensors,@check_module \
@@ -67,10 +71,11 @@ mutation_suites = \
 	tests/check_files.$(OBJEXT) tests/check_json.$(OBJEXT) tests/check_kernel_rows.$(OBJEXT) \
 	tests/check_metrics.$(OBJEXT) tests/check_misuse.$(OBJEXT) tests/check_module.$(OBJEXT) \
 	tests/check_npy.$(OBJEXT) tests/check_optim.$(OBJEXT) tests/check_parallel.$(OBJEXT) \
-	tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) tests/check_remake.$(OBJEXT) \
-	tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) tests/check_search.$(OBJEXT) \
-	tests/check_tape.$(OBJEXT) tests/check_tensor.$(OBJEXT) tests/check_train.$(OBJEXT) \
-	tests/check_view.$(OBJEXT) tests/check_workers.$(OBJEXT)
+	tests/check_pool.$(OBJEXT) tests/check_profile.$(OBJEXT) tests/check_reduce_ops.$(OBJEXT) \
+	tests/check_remake.$(OBJEXT) tests/check_safetensors.$(OBJEXT) tests/check_scopes.$(OBJEXT) \
+	tests/check_search.$(OBJEXT) tests/check_shape_ops.$(OBJEXT) tests/check_tape.$(OBJEXT) \
+	tests/check_tensor.$(OBJEXT) tests/check_train.$(OBJEXT) tests/check_view.$(OBJEXT) \
+	tests/check_workers.$(OBJEXT)
 endif
 
 # Ops whose derivatives are elementwise kernels.
