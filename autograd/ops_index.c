@@ -10,7 +10,7 @@
 
 typedef struct {
     int dim;
-    int64_t padding; /* embedding: this id has no gradient; -1: none */
+    int64_t padding; /* of embedding: this id has no gradient; -1: none */
 } index_attr;
 
 et_tensor *et_index_along(const et_tensor *index, int dim, int ndim, const int64_t *shape)
@@ -304,7 +304,7 @@ const et_op et_op_gather = {
  *  index outside. */
 et_tensor *(et_gather)(et_tensor *x, int dim, et_tensor *index)
 {
-    return et_apply1(&et_op_gather, 2, (et_tensor *const[]){x, index}, &(index_attr){dim, -1},
+    return et_apply1(&et_op_gather, 2, (et_tensor *const[]){x, index}, &(index_attr){.dim = dim},
                      sizeof(index_attr));
 }
 
@@ -381,7 +381,7 @@ const et_op et_op_scatter_add = {
  *  row-major order. index int32 and src of one shape. EINVAL for an index outside. */
 et_tensor *(et_scatter_add)(et_tensor *x, int dim, et_tensor *index, et_tensor *src)
 {
-    return et_apply1(&et_op_scatter_add, 3, (et_tensor *const[]){x, index, src}, &(index_attr){dim, -1},
+    return et_apply1(&et_op_scatter_add, 3, (et_tensor *const[]){x, index, src}, &(index_attr){.dim = dim},
                      sizeof(index_attr));
 }
 

@@ -239,7 +239,7 @@ static et_status pad_shape(et_node *n)
 
 /* Planes of rows: those of x, and where they lie in the result. */
 typedef struct pad_job {
-    const et_kernels *k; /* of what is added */
+    const et_kernels *k;
     const pad_attr *a;
     int dims;            /* before the last two */
     int64_t shape[ET_MAX_DIMS], wide[ET_MAX_DIMS];
@@ -276,7 +276,7 @@ static et_status pad_run(et_node *n, const void *x, const void *y, bool cut, int
 {
     const et_tensor *t = n->in[0];
     pad_attr a = {{0}, {0}, 0};
-    pad_job j = {.k = acc ? et_k(n) : NULL, .a = &a, .bytes = et_dtype_size(t->dtype), .x = (char *)x,
+    pad_job j = {.k = et_k(n), .a = &a, .bytes = et_dtype_size(t->dtype), .x = (char *)x,
                  .y = (char *)y, .planes = 1, .cut = cut, .acc = acc};
     const int more = t->ndim < 2; /* at least two dimensions */
 

@@ -133,6 +133,8 @@ START_TEST(gathers_and_scatters)
     FAILS(et_gather(x, 0, INTS((1, 2), 3, 0)), ET_EINVAL, "index 3 is outside 0 .. 2");
     FAILS(et_gather(x, 0, INTS((1, 2), -1, 0)), ET_EINVAL, "index -1");
     FAILS(et_gather(x, 0, INTS((2), 0, 0)), ET_ESHAPE, "does not fit");
+    FAILS(et_gather(x, 0, INTS((1, 3), 0, 0, 0)), ET_ESHAPE, "index [1, 3] does not fit [3, 2]");
+    FAILS(et_gather(x, 1, INTS((4, 1), 0, 0, 0, 0)), ET_ESHAPE, "index [4, 1] does not fit [3, 2]");
     FAILS(et_gather(x, 0, REAL((1, 2), 0, 0)), ET_EDTYPE, "expected int32");
 
     et_tensor *to = PARAM((3), 10, 20, 30), *src = PARAM((4), 1, 2, 3, 4);
@@ -141,8 +143,12 @@ START_TEST(gathers_and_scatters)
     WORKS(et_backward_from(y, REAL((3), 5, 6, 7), 0));
     GRAD_HOLDS(to, (3), 5, 6, 7);
     GRAD_HOLDS(src, (4), 7, 5, 7, 7);
+    WORKS(et_backward_from(et_scatter_add(to, 0, INTS((4), 0, 1, 0, 2), src), REAL((3), 1, 2, 3), 0));
+    GRAD_HOLDS(to, (3), 6, 8, 10);
+    GRAD_HOLDS(src, (4), 8, 7, 8, 10);
     FAILS(et_scatter_add(to, 0, INTS((2), 0, 3), et_slice(src, 0, 0, 2, 1)), ET_EINVAL, "outside");
     FAILS(et_scatter_add(to, 0, INTS((2), 0, 1), src), ET_ESHAPE, "the source");
+    FAILS(et_scatter_add(x, 0, INTS((1, 3), 0, 0, 0), REAL((1, 3), 1, 2, 3)), ET_ESHAPE, "does not fit");
 
     y = et_index_select(x, 0, INTS((3), 1, 1, 0));
     HOLDS(y, (3, 2), 2, 3, 2, 3, 0, 1);
@@ -176,8 +182,9 @@ static void check_gather(const et_tensor *x, int dim, const et_tensor *index, co
     free(sums);
 }
 
-/* Every dimension of some shapes, by indices of their own and by the same for all that is behind; sizes
- * around those of vectors, cut as usual and finely. Whole numbers: sums are exact. */
+/* Every dimension of some shapes, by indices of their own, by the same for all that is behind, or along any
+ * dimensions, and by none; sizes around those of vectors, cut as usual and finely. Whole numbers: sums are
+ * exact. */
 START_TEST(gathers_by_definition)
 {
     static const int64_t shapes[][3] = {{5, 3, 17}, {2, 9, 1}, {1, 4, 33}, {40, 2, 64}, {3, 1, 2},
@@ -186,22 +193,26 @@ START_TEST(gathers_by_definition)
     const int dim = _i % 3;
     et_rng rng = et_rng_make(5, 0);
 
-    for (int kind = 0; kind < 6; kind++) {
+    for (int kind = 0; kind < 14; kind++) {
         values_real = values_reals[kind % 2];
-        const int64_t count = kind < 4 ? shape[dim] + kind : 1;
+        const int spread = kind > 6 ? kind - 6 : 0; /* bits of dimensions */
+        const int64_t count = kind == 6 ? 0 : kind < 4 || spread ? shape[dim] + kind : 1;
         int64_t wide[3] = {shape[0], shape[1], shape[2]}, cut[3];
         et_tensor *x = TRAIN(COUNTING((shape[0], shape[1], shape[2]))), *index, *y, *gy, *more;
-        et_set_cutting(kind == 2 || kind > 3 ? ET_CUT_FINE : ET_CUT_USUAL);
+        et_set_cutting(spread ? ET_CUT_FINE_REVERSED : kind == 2 || kind > 3 ? ET_CUT_FINE : ET_CUT_USUAL);
         wide[dim] = count;
         for (int d = 0; d < 3; d++)
             cut[d] = kind == 3 && d != dim ? (wide[d] + 1) / 2 : wide[d];
-        index = kind < 4 ? et_empty(ET_I32, 3, cut) : et_empty(ET_I32, 1, &count);
+        index = kind < 4 || kind > 5 ? et_empty(ET_I32, 3, cut) : et_empty(ET_I32, 1, &count);
         int32_t *id = et_data_mut(index);
         for (int64_t i = 0; i < index->numel; i++)
             id[i] = (int32_t)et_rng_below(&rng, shape[dim]);
-        y = kind < 4 ? et_gather(x, dim, index) : et_index_select(x, dim, index);
+        for (int d = 0; d < 3; d++)
+            if (spread >> d & 1)
+                index->strides[d] = 0;
+        y = index->ndim == 3 ? et_gather(x, dim, index) : et_index_select(x, dim, index);
         ck_assert_msg(y != NULL, "%s", et_error_message());
-        if (kind >= 4)
+        if (index->ndim == 1)
             index = et_index_along(index, dim, 3, wide);
         gy = counting(3, y->shape);
         more = TRAIN(et_zeros(values_real, 3, y->shape));
@@ -214,6 +225,32 @@ START_TEST(gathers_by_definition)
         check_gather(x, dim, index, et_grad_of(more), gy, et_grad_of(x));
     }
     et_set_cutting(ET_CUT_USUAL);
+}
+END_TEST
+
+/* Sums of what is added to one element are made in index's order, whatever the pieces. */
+START_TEST(scatters_in_order)
+{
+    et_rng rng = et_rng_make(8, 0);
+
+    values_real = values_reals[_i % 2];
+    for (int c = 0; c < 4 * 16; c++) {
+        const int64_t shape[4] = {3, 2, 2, 150};
+        et_tensor *index = et_empty(ET_I32, 4, shape), *src = et_empty(values_real, 4, shape), *y[2];
+        int32_t *id = et_data_mut(index);
+        for (int64_t i = 0; i < index->numel; i++)
+            id[i] = (int32_t)et_rng_below(&rng, 2);
+        for (int d = 0; d < 4; d++)
+            if (c >> d & 1)
+                index->strides[d] = 0;
+        WORKS(et_fill_normal(src, &rng, 0, 1));
+        for (int k = 0; k < 2; k++) {
+            et_set_cutting(k ? ET_CUT_FINE_REVERSED : ET_CUT_USUAL);
+            y[k] = et_scatter_add(et_zeros(values_real, 4, shape), c / 16, index, src);
+            et_set_cutting(ET_CUT_USUAL);
+        }
+        ck_assert(y[0] && y[1] && et_equal(y[0], y[1]));
+    }
 }
 END_TEST
 
@@ -237,6 +274,7 @@ START_TEST(embeddings)
     FAILS(et_one_hot(INTS((1), 3), 3, values_real), ET_EINVAL, "outside");
     FAILS(et_one_hot(INTS((1), 0), 0, values_real), ET_EINVAL, "0 classes");
     FAILS(et_one_hot(INTS((1), 0), 3, ET_I32), ET_EDTYPE, "cannot make int32");
+    FAILS(et_one_hot(REAL((1), 0), 3, values_real), ET_EDTYPE, "expected int32");
 }
 END_TEST
 
@@ -638,6 +676,8 @@ START_TEST(pads)
     FAILS(et_pad(x, 1, (const int64_t[]){3, 0}, ET_PAD_REFLECT, 0), ET_ESHAPE, "cannot be mirrored");
     FAILS(et_pad(x, 1, (const int64_t[]){-1, 0}, ET_PAD_CONSTANT, 0), ET_EINVAL, "negative widths");
     FAILS(et_pad(x, 3, (const int64_t[]){0, 0, 0, 0, 1, 1}, ET_PAD_CONSTANT, 0), ET_EINVAL, "widths for 3");
+    FAILS(et_pad(x, 1, (const int64_t[]){1, INT64_C(1) << 31}, ET_PAD_CONSTANT, 0), ET_ESHAPE,
+          "1 and 2147483648 elements around dimension 1 are too many");
 }
 END_TEST
 
@@ -716,6 +756,11 @@ START_TEST(reversals)
     WORKS(et_backward_from(y, COUNTING((3, 4)), 0));
     GRAD_HOLDS(x, (3, 4), 3, 2, 1, 0, 4, 5, 6, 7, 10, 9, 8, 11);
     HOLDS(et_reverse_by_length(COUNTING((1, 2, 2)), INTS((1), 2)), (1, 2, 2), 2, 3, 0, 1);
+    y = et_reverse_by_length(x, et_select(INTS((3, 2), 4, 9, 1, 9, 3, 9), 1, 0));
+    HOLDS(y, (3, 4), 3, 2, 1, 0, 4, 5, 6, 7, 10, 9, 8, 11);
+    if (sizeof(size_t) > 4)
+        FAILS(et_reverse_by_length(et_expand(REAL((1, 1), 1), ET_SHAPE(1, INT64_C(1) << 31)), INTS((1), 1)),
+              ET_ESHAPE, "[1, 2147483648] and lengths [1]");
     FAILS(et_reverse_by_length(x, INTS((3), 4, 5, 1)), ET_EINVAL, "length 5 of sequence 1 is outside 0 .. 4");
     FAILS(et_reverse_by_length(x, INTS((3), 4, -1, 1)), ET_EINVAL, "length -1");
     FAILS(et_reverse_by_length(x, INTS((2), 1, 1)), ET_ESHAPE, "lengths [2]");
@@ -760,6 +805,7 @@ int main(void)
     tcase_add_loop_test(tc, joins, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, gathers_and_scatters, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, gathers_by_definition, 0, 18);
+    tcase_add_loop_test(tc, scatters_in_order, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, embeddings, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, masks, 0, VALUES_N_REALS);
     tcase_add_test(tc, casts);

@@ -36,6 +36,8 @@ if HAVE_CHECK
 MUTATION_SUITES = \
 	autograd/backward.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
 	autograd/gradients.c=@check_autograd,@check_tape,@check_scopes,@check_remake,@check_profile,add,attention,linear_act,mean,rnn \
+	autograd/ops_index.c=@check_shape_ops,gather,scatter_add,embedding \
+	autograd/ops_move.c=@check_shape_ops,flip,roll,pad \
 	autograd/sum_to.c=@check_reduce_ops \
 	nn/checkpoint.c=@check_train \
 	nn/load.c=@check_module,@check_files \
