@@ -172,6 +172,9 @@ static void walk_gather(walk *w, const void *from, void *to)
             to[id[c * w->id_step] * w->x_step + c * w->c_step] += *from++; \
     } while (0)
 
+/* True where sums go run by run; else they go number by number, and no id is left out. */
+static bool by_runs(const walk *w) { return w->run > 1 || w->padding >= 0; }
+
 /* Columns lo .. hi-1 of the runs of line l. */
 static void add_runs(const walk *w, int64_t l, const int32_t *id, int64_t x, int64_t lo, int64_t hi)
 {
@@ -193,11 +196,11 @@ static void scatter_piece(int64_t first, int64_t end, void *user)
 
     for (int64_t s = first; s < end; s++) {
         const int64_t lo = s % w->strips * w->strip,
-                      hi = min64(lo + w->strip, w->run > 1 ? w->run : w->count), block = s / w->strips;
+                      hi = min64(lo + w->strip, by_runs(w) ? w->run : w->count), block = s / w->strips;
         for (int64_t l = block * lines; l < (block + 1) * lines; l++) {
             int64_t x;
             const int32_t *id = walk_line(w, l, &x);
-            if (w->run > 1)
+            if (by_runs(w))
                 add_runs(w, l, id, x, lo, hi);
             else if (w->size == 4)
                 ADD_LINE(float);
@@ -210,7 +213,7 @@ static void scatter_piece(int64_t first, int64_t end, void *user)
 /* Element i of from is added to the element of `to` that entry i names. */
 static void walk_add(walk *w, const void *from, void *to)
 {
-    const int64_t all = w->run > 1 ? w->run : w->count;
+    const int64_t all = by_runs(w) ? w->run : w->count;
     const int64_t entries = w->run ? w->lines * w->count : 0;
 
     if (!entries)
@@ -218,8 +221,8 @@ static void walk_add(walk *w, const void *from, void *to)
     w->from = from;
     w->to = to;
     w->strip = all;
-    if (w->blocks == 1 && (w->run > 1 || w->c_step)) /* else entries of one line may meet */
-        w->strip = min64(all, round_up(ceil_div(et_elem_grain(), w->run > 1 ? entries : w->lines), 64));
+    if (w->blocks == 1 && (by_runs(w) || w->c_step)) /* else entries of one line may meet */
+        w->strip = min64(all, round_up(ceil_div(et_elem_grain(), by_runs(w) ? entries : w->lines), 64));
     w->strips = ceil_div(all, w->strip);
     const int64_t pieces = w->blocks * w->strips;
     et_parallel_for(pieces, et_row_grain(pieces, entries * w->run / pieces), scatter_piece, w);

@@ -265,6 +265,8 @@ START_TEST(embeddings)
     w = PARAM((2, 1), 1, 2);
     WORKS(et_backward_from(et_embedding(w, INTS((3), 0, 0, 1), -1), NULL, 0));
     GRAD_HOLDS(w, (2, 1), 2, 1);
+    WORKS(et_backward_from(et_embedding(w, INTS((3), 0, 0, 1), 0), NULL, 0));
+    GRAD_HOLDS(w, (2, 1), 2, 2);
     FAILS(et_embedding(w, INTS((1), 2), -1), ET_EINVAL, "outside 0 .. 1");
     FAILS(et_embedding(w, INTS((1), -1), -1), ET_EINVAL, "index -1");
     FAILS(et_embedding(REAL((1), 1), INTS((1), 0), -1), ET_ESHAPE, "expected [words, width]");
