@@ -101,7 +101,8 @@ static void mul_piece(int64_t lo, int64_t hi, void *user)
 {
     const scalar_job *j = user;
 
-    j->k->affine(hi - lo, j->x + (size_t)lo * j->size, j->a, 0, j->y + (size_t)lo * j->size);
+    /* adding -0 leaves every product as it is, one of 0 with its sign */
+    j->k->affine(hi - lo, j->x + (size_t)lo * j->size, j->a, -0.0, j->y + (size_t)lo * j->size);
 }
 
 static void mul_bwd_piece(int64_t lo, int64_t hi, void *user)

@@ -462,6 +462,19 @@ START_TEST(grouped_norms)
 }
 END_TEST
 
+START_TEST(multiples)
+{
+    values_real = values_reals[_i];
+    et_tensor *x = PARAM((3), -0.0, 0, 3), *y = et_mul_scalar(x, -2);
+
+    HOLDS(y, (3), 0, 0, -6);
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert_int_eq(!signbit(et_get(y, &i)), i == 0);
+    WORKS(et_backward_from(y, REAL((3), 1, 2, 3), 0));
+    GRAD_HOLDS(x, (3), -2, -4, -6);
+}
+END_TEST
+
 /* Equal operands share the gradient; beside NaN both have all of it, as in PyTorch. */
 START_TEST(extremes)
 {
@@ -632,6 +645,7 @@ int main(void)
     tcase_add_loop_test(tc, masked_softmax, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, layer_norms, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, grouped_norms, 0, VALUES_N_REALS);
+    tcase_add_loop_test(tc, multiples, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, extremes, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, powers, 0, VALUES_N_REALS);
     tcase_add_loop_test(tc, dropouts, 0, VALUES_N_REALS);
