@@ -218,7 +218,7 @@ const et_op et_op_batch_norm = {
 et_tensor *(et_batch_norm)(et_tensor *x, et_tensor *running_mean, et_tensor *running_var, et_tensor *weight,
                            et_tensor *bias, bool training, double momentum, double eps)
 {
-    const et_bn_attr a = {1, training, false, momentum, eps, 1, 1};
+    et_bn_attr a = {1, training, false, momentum, eps, 1, 1};
 
     return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias},
                      &a, sizeof a);
@@ -240,7 +240,7 @@ et_tensor *(et_batch_norm_relu)(et_tensor *x, et_tensor *running_mean, et_tensor
                                 et_tensor *weight, et_tensor *bias, bool training, double momentum,
                                 double eps)
 {
-    const et_bn_attr a = {1, training, true, momentum, eps, 1, 1};
+    et_bn_attr a = {1, training, true, momentum, eps, 1, 1};
 
     return et_apply1(&et_op_batch_norm_relu, 5,
                      (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a, sizeof a);
@@ -257,7 +257,7 @@ et_tensor *(et_batch_norm_axis)(et_tensor *x, int axis, et_tensor *running_mean,
                                 et_tensor *weight, et_tensor *bias, bool training, double momentum,
                                 double eps)
 {
-    const et_bn_attr a = {axis, training, false, momentum, eps, 1, 1};
+    et_bn_attr a = {axis, training, false, momentum, eps, 1, 1};
 
     return et_apply1(&et_op_batch_norm, 5, (et_tensor *const[]){x, running_mean, running_var, weight, bias},
                      &a, sizeof a);

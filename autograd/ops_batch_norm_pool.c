@@ -289,7 +289,7 @@ et_tensor *(et_batch_norm_relu_max_pool)(et_tensor *x, et_tensor *running_mean, 
                                          et_tensor *weight, et_tensor *bias, bool training, double momentum,
                                          double eps, int64_t kernel_h, int64_t kernel_w)
 {
-    const et_bn_attr a = {1, training, true, momentum, eps, kernel_h, kernel_w};
+    et_bn_attr a = {1, training, true, momentum, eps, kernel_h, kernel_w};
 
     return et_apply1(&et_op_batch_norm_relu_max_pool, 5,
                      (et_tensor *const[]){x, running_mean, running_var, weight, bias}, &a, sizeof a);

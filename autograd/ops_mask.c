@@ -189,6 +189,9 @@ static et_status sort_shape(et_node *n)
 
     if (et_op_dim(n, x->ndim, a->dim, &a->dim))
         return ET_EINVAL;
+    if (x->shape[a->dim] > INT32_MAX)
+        return et_op_raise(n, ET_ESHAPE, "places along dimension %d of %s do not fit int32", a->dim,
+                           et_shape_str(x));
     memcpy(shape, x->shape, sizeof shape);
     if (a->most < 0)
         a->most = shape[a->dim];
@@ -362,7 +365,7 @@ const et_op et_op_argmax = {.name = "argmax", .args = "r", .n_out = 1, .flags = 
 
 static et_tensor *sorted(et_tensor *x, int dim, bool descending, int64_t most, et_tensor **indices)
 {
-    const sort_attr a = {dim, descending, most};
+    sort_attr a = {dim, descending, most};
     et_tensor *out[2] = {NULL};
 
     if (et_apply(&et_op_sort, 1, (et_tensor *const[]){x}, &a, sizeof a, out))

@@ -180,7 +180,7 @@ et_tensor *(et_flip)(et_tensor *x, int dim)
 et_tensor *(et_roll)(et_tensor *x, int64_t shift, int dim)
 {
     const int64_t size = x && dim >= -x->ndim && dim < x->ndim ? et_size(x, dim) : 0;
-    const move_attr a = {dim, size ? shift % size : 0};
+    move_attr a = {dim, size ? shift % size : 0};
 
     return et_apply1(&et_op_roll, 1, (et_tensor *const[]){x}, &a, sizeof a);
 }

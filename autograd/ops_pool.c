@@ -27,9 +27,10 @@ typedef struct pool_job {
 
 static et_status pool_shape(et_node *n, int ndim)
 {
-    const pool_attr *a = ET_ATTR(n, pool_attr);
+    pool_attr *a = n->attr;
     const et_tensor *x = n->in[0];
-    const int64_t kernel[] = {a->kh, a->kw}, stride[] = {a->sh, a->sw}, pad[] = {a->ph, a->pw};
+    const int64_t kernel[] = {a->kh, a->kw}, pad[] = {a->ph, a->pw};
+    int64_t *const stride[] = {&a->sh, &a->sw};
     int64_t shape[4];
 
     if (x->ndim != ndim)
@@ -39,16 +40,18 @@ static et_status pool_shape(et_node *n, int ndim)
     shape[1] = x->shape[1];
     for (int d = 2; d < ndim; d++) {
         const int i = d - ndim + 2;
-        if (kernel[i] < 1 || stride[i] < 1)
+        if (kernel[i] < 1 || *stride[i] < 1)
             return et_op_raise(n, ET_EINVAL, "a window of %lld and a stride of %lld, expected at least 1",
-                               (long long)kernel[i], (long long)stride[i]);
+                               (long long)kernel[i], (long long)*stride[i]);
         if (pad[i] < 0 || pad[i] > kernel[i] / 2)
             return et_op_raise(n, ET_EINVAL, "a padding of %lld, expected at most half the window of %lld",
                                (long long)pad[i], (long long)kernel[i]);
-        if (x->shape[d] == 0 || x->shape[d] + 2 * pad[i] < kernel[i])
+        const int64_t size = x->shape[d] + 2 * pad[i];
+        if (x->shape[d] == 0 || size < kernel[i])
             return et_op_raise(n, ET_ESHAPE, "a window of %lld is longer than dimension %d of x %s",
                                (long long)kernel[i], d, et_shape_str(x));
-        shape[d] = (x->shape[d] + 2 * pad[i] - kernel[i]) / stride[i] + 1;
+        *stride[i] = min64(*stride[i], size); /* a longer one does as much, but its products might not fit */
+        shape[d] = (size - kernel[i]) / *stride[i] + 1;
     }
     return et_out(n, 0, x->dtype, ndim, shape);
 }
@@ -57,9 +60,11 @@ static et_status max_shape(et_node *n, int ndim)
 {
     const pool_attr *a = ET_ATTR(n, pool_attr);
 
-    if (a->kh > MOST_TAPS || a->kw > MOST_TAPS || a->kh * a->kw > MOST_TAPS)
+    if (pool_shape(n, ndim))
+        return et_error_status();
+    if (a->kh > MOST_TAPS / a->kw)
         return et_op_raise(n, ET_EINVAL, "a window of more than %d elements", MOST_TAPS);
-    return pool_shape(n, ndim);
+    return ET_OK;
 }
 
 static et_status pool1d_shape(et_node *n) { return pool_shape(n, 3); }
@@ -182,7 +187,7 @@ const et_op et_op_max_pool1d = {
  *  ESHAPE; EINVAL for a kernel or stride below 1, a kernel above 256, a padding above half the kernel. */
 et_tensor *(et_max_pool1d)(et_tensor *x, int64_t kernel, int64_t stride, int64_t padding)
 {
-    const pool_attr a = {1, kernel, 1, stride, 0, padding};
+    pool_attr a = {1, kernel, 1, stride, 0, padding};
 
     return et_apply1(&et_op_max_pool1d, 1, &x, &a, sizeof a);
 }
@@ -205,7 +210,7 @@ const et_op et_op_max_pool2d = {
 et_tensor *(et_max_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h,
                            int64_t stride_w, int64_t pad_h, int64_t pad_w)
 {
-    const pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w};
+    pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w};
 
     return et_apply1(&et_op_max_pool2d, 1, &x, &a, sizeof a);
 }
@@ -376,7 +381,7 @@ const et_op et_op_avg_pool1d = {
  *  ESHAPE; EINVAL for a kernel or stride below 1. */
 et_tensor *(et_avg_pool1d)(et_tensor *x, int64_t kernel, int64_t stride)
 {
-    const pool_attr a = {1, kernel, 1, stride, 0, 0};
+    pool_attr a = {1, kernel, 1, stride, 0, 0};
 
     return et_apply1(&et_op_avg_pool1d, 1, &x, &a, sizeof a);
 }
@@ -401,7 +406,7 @@ const et_op et_op_avg_pool2d = {
 et_tensor *(et_avg_pool2d)(et_tensor *x, int64_t kernel_h, int64_t kernel_w, int64_t stride_h,
                            int64_t stride_w)
 {
-    const pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, 0, 0};
+    pool_attr a = {kernel_h, kernel_w, stride_h, stride_w, 0, 0};
 
     return et_apply1(&et_op_avg_pool2d, 1, &x, &a, sizeof a);
 }

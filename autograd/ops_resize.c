@@ -177,9 +177,13 @@ static et_status resize_run(et_node *n, const void *x, void *y, bool transposed,
                     .size = (int64_t)et_dtype_size(t->dtype), .x = x, .y = y, .transposed = transposed,
                     .acc = acc};
     int64_t outer = 1;
-    taps *table = et_scratch(n, (size_t)a->to * sizeof *table);
 
-    if (!x || !y || !table)
+    if (!x || !y)
+        return et_error_status();
+    if (!t->numel) /* the table would be as long as the dimension all the same */
+        return ET_OK;
+    taps *table = et_scratch(n, (size_t)a->to * sizeof *table);
+    if (!table)
         return et_error_status();
     for (int64_t i = 0; i < a->to; i++)
         table[i] = taps_of(a, i);

@@ -561,6 +561,10 @@ START_TEST(far_but_right)
     y = et_roll(f.x, INT64_MIN, 1);
     ck_assert_ptr_nonnull(y);
     ck_assert_ptr_nonnull(et_roll(f.x, INT64_MAX, 0));
+    y = et_max_pool1d(et_view(f.x, ET_SHAPE(1, 1, 6)), 5, INT64_MAX, 2);
+    ck_assert(y && y->numel == 1);
+    y = et_resize(ZEROS(0, 3), 1, INT64_C(1) << 58, ET_RESIZE_LINEAR, false);
+    ck_assert(y && y->shape[1] == INT64_C(1) << 58);
     misuse_end(&f);
 }
 END_TEST
