@@ -536,8 +536,8 @@ static et_status embedding_graph(et_node *n, et_tensor *const *gy, et_tensor **g
     g = et_reshape(g, 2, shape);
     if (a->padding >= 0 && flat && g) { /* no gradient from the padding's rows */
         et_tensor *mask = et_empty(w->dtype, 2, (const int64_t[]){ids->numel, 1});
-        const int32_t *id = et_data_i32(flat);
-        for (int64_t i = 0; mask && i < ids->numel; i++)
+        const int32_t *id = et_contig(n, ids);
+        for (int64_t i = 0; mask && id && i < ids->numel; i++)
             et_set(mask, (const int64_t[]){i, 0}, id[i] != a->padding);
         g = et_mul(g, mask);
     }

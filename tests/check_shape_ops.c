@@ -257,7 +257,7 @@ END_TEST
 START_TEST(embeddings)
 {
     values_real = values_reals[_i];
-    et_tensor *w = PARAM((3, 2), 1, 2, 3, 4, 5, 6), *y = et_embedding(w, INTS((2, 2), 2, 0, 2, 1), 1);
+    et_tensor *w = PARAM((3, 2), 1, 2, 3, 4, 5, 6), *y = et_embedding(w, INTS((2, 2), 2, 0, 2, 1), 1), *g;
 
     HOLDS(y, (2, 2, 2), 5, 6, 1, 2, 5, 6, 3, 4);
     WORKS(et_backward_from(y, REAL((2, 2, 2), 1, 2, 3, 4, 5, 6, 7, 8), 0));
@@ -267,6 +267,9 @@ START_TEST(embeddings)
     GRAD_HOLDS(w, (2, 1), 2, 1);
     WORKS(et_backward_from(et_embedding(w, INTS((3), 0, 0, 1), 0), NULL, 0));
     GRAD_HOLDS(w, (2, 1), 2, 2);
+    y = et_embedding(w, et_slice(INTS((4), 1, 0, 1, 1), 0, 0, 4, 2), 0); /* of every second id */
+    WORKS(et_grad(1, &y, NULL, 1, &w, &g, ET_CREATE_GRAPH));
+    HOLDS(g, (2, 1), 0, 2);
     FAILS(et_embedding(w, INTS((1), 2), -1), ET_EINVAL, "outside 0 .. 1");
     FAILS(et_embedding(w, INTS((1), -1), -1), ET_EINVAL, "index -1");
     FAILS(et_embedding(REAL((1), 1), INTS((1), 0), -1), ET_ESHAPE, "expected [words, width]");
