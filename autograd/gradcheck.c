@@ -300,18 +300,21 @@ static int call_second(et_tensor *const *in, int n_in, et_tensor **out, void *us
     return n_active;
 }
 
-/* Plain gradients against recorded ones. */
-static et_status check_recorded(et_gc *gc, uint64_t needs, double *g, double *g2)
+static const char recorded[] = "gradients recorded for second derivatives against plain ones";
+
+/* Plain gradients against recorded ones, these with `in` in place of gc->in, unless it is NULL. */
+static et_status check_recorded(et_gc *gc, const char *what, uint64_t needs, et_tensor *const *in, double *g,
+                                double *g2)
 {
     et_gc_way way = {.needs = needs, .outs = all_outs(gc)};
     et_status status = et_gc_run(gc, &way, NULL, g);
 
     way.flags = ET_CREATE_GRAPH;
+    way.in = in;
     if (status == ET_OK)
         status = et_gc_run(gc, &way, NULL, g2);
     if (status == ET_OK)
-        status = et_gc_agree(gc, "gradients recorded for second derivatives against plain ones", true, g,
-                             g2, 1e-12);
+        status = et_gc_agree(gc, what, true, g, g2, 1e-12);
     return status;
 }
 
@@ -360,12 +363,12 @@ static et_status check_second(et_gc *gc)
 et_status et_gc_second_order(et_gc *gc)
 {
     double *g = et_gc_new_grads(gc), *g2 = et_gc_new_grads(gc);
-    et_status status = g && g2 ? check_recorded(gc, gc->active, g, g2)
+    et_status status = g && g2 ? check_recorded(gc, recorded, gc->active, NULL, g, g2)
                                : et_gc_failed(gc, "second derivatives", NULL);
 
     for (int i = 0; i < gc->n_in && status == ET_OK && count(gc->active) > 1; i++)
         if (gc->active >> i & 1)
-            status = check_recorded(gc, (uint64_t)1 << i, g, g2);
+            status = check_recorded(gc, recorded, (uint64_t)1 << i, NULL, g, g2);
     if (status == ET_OK && gc->n_in + gc->n_out <= ET_GRADCHECK_MAX)
         status = check_second(gc);
     et_dealloc(g);
@@ -407,6 +410,19 @@ static et_status same(et_gc *gc, const char *what, et_gc_way there, double rel)
 et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, double rel)
 {
     return same(gc, what, (et_gc_way){.in = in}, rel);
+}
+
+et_status et_gc_recorded_at(et_gc *gc, const char *what, et_tensor *const *in)
+{
+    double *g = et_gc_new_grads(gc), *g2 = et_gc_new_grads(gc);
+    char text[192];
+
+    snprintf(text, sizeof text, "%s, %s", recorded, what);
+    et_status status = g && g2 ? check_recorded(gc, text, gc->active, in, g, g2)
+                               : et_gc_failed(gc, text, NULL);
+    et_dealloc(g);
+    et_dealloc(g2);
+    return status;
 }
 
 et_status et_gc_finely(et_gc *gc)

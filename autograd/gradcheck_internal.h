@@ -93,7 +93,9 @@ et_status et_gc_alias(et_gc *gc, int i, int j);
 et_status et_gc_second_order(et_gc *gc);
 /* Values and gradients with `in` in place of gc->in; rel is the error allowed against gc->in. */
 et_status et_gc_same_at(et_gc *gc, const char *what, et_tensor *const *in, double rel);
-/* The same in place, with work cut finely: every loop in many pieces, in any order. */
+/* Gradients recorded for second derivatives with `in` in place of gc->in. */
+et_status et_gc_recorded_at(et_gc *gc, const char *what, et_tensor *const *in);
+/* Values and gradients in place, with work cut finely: every loop in many pieces, in any order. */
 et_status et_gc_finely(et_gc *gc);
 /* The same with the real inputs in float32, work cut as usual and finely. */
 et_status et_gc_float32(et_gc *gc, const char *what);
