@@ -267,7 +267,7 @@ enum { SCRATCH_HEAD = 64 };
 
 static void *scratch_add(et_node *n, size_t bytes, et_tensor *tensor)
 {
-    scratch *s = bytes > SIZE_MAX - SCRATCH_HEAD ? NULL : et_pool_alloc(bytes + SCRATCH_HEAD);
+    scratch *s = et_pool_alloc(bytes < SIZE_MAX - SCRATCH_HEAD ? bytes + SCRATCH_HEAD : SIZE_MAX);
 
     if (!s)
         return NULL;

@@ -569,6 +569,16 @@ START_TEST(far_but_right)
 }
 END_TEST
 
+START_TEST(endless_scratch)
+{
+    et_node n = {0};
+
+    ck_assert_ptr_null(et_scratch(&n, SIZE_MAX));
+    ck_assert_int_eq(et_error_status(), ET_ENOMEM);
+    et_error_clear();
+}
+END_TEST
+
 START_TEST(grad_of_nothing)
 {
     et_scope *scope = et_scope_open();
@@ -600,6 +610,7 @@ int main(void)
     tcase_add_loop_test(tc, backward_misuses, 0, N_backward_misuses);
     tcase_add_test(tc, pending_error);
     tcase_add_test(tc, far_but_right);
+    tcase_add_test(tc, endless_scratch);
     tcase_add_test(tc, grad_of_nothing);
     suite_add_tcase(s, tc);
     return suite_run(s);
