@@ -22,8 +22,8 @@ typedef enum kind { EXP, TANH, SIGMOID, GELU, SOFTMAX, NORM, CROSS, EMBED, ADAM,
 
 /* Element-wise: rows x cols. Turn: a copy of the transpose. Ends: [64, rows / 64, cols] summed over the first
  * and the last dimension. Largest, sort, flip: along the rows. Embedding: rows indices into a table of as
- * many rows. Linear: rows of width cols to width out. Attention: rows items of heads heads, T tokens, heads cols
- * wide. */
+ * many rows. Linear: rows of width cols to width out. Attention: rows items of heads heads, T tokens, heads
+ * cols wide. */
 typedef struct op_case {
     const char *name;
     kind kind;

@@ -22,9 +22,9 @@ et_collection *et_folder_of_classes(const char *dir);
  *  dir/tracks.csv where there is one. Tracks that it does not name have no split. */
 et_collection *et_gtzan_recordings(const char *dir, const char *tracks);
 
-/** GTZAN's recordings, as et_gtzan_recordings, where its genres lie below dir/genres or dir/genres_original, or
- *  all folders of sounds are its genres; else a genre for each folder of sounds, as et_folder_of_classes. NULL
- *  without an error where there are none. */
+/** GTZAN's recordings, as et_gtzan_recordings, where its genres lie below dir/genres or dir/genres_original,
+ *  or all folders of sounds are its genres; else a genre for each folder of sounds, as et_folder_of_classes.
+ *  NULL without an error where there are none. */
 et_collection *et_genre_folders(const char *dir);
 
 /* Where the parts of a corpus of tags are; a NULL leaves a part out. */

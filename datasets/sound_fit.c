@@ -12,7 +12,8 @@ et_status et_sound_quantise(float *x, int64_t n)
         return et_raise(ET_EINVAL, "sound_quantise: %" PRId64 " samples%s", n, x ? "" : ", NULL");
     for (int64_t i = 0; i < n; i++) {
         const float v = x[i] > 1 ? 1 : x[i] < -1 ? -1 : x[i] == x[i] ? x[i] : 0;
-        x[i] = (float)(int32_t)(float)(v * 32767) / 32767; /* a float also where float is computed in double */
+        /* rounded to a float also where float is computed in double */
+        x[i] = (float)(int32_t)(float)(v * 32767) / 32767;
     }
     return ET_OK;
 }

@@ -26,9 +26,9 @@ const char *search_kind_name(search_kind kind);
 
 enum { SEARCH_FRONT_END = 24 };
 
-/* Sounds without captions, to tell genres or tags of: MagnaTagATune with its `top` most frequent tags (0: all),
- * or a folder for each genre
- * (et_genre_folders). NULL without an error where the folder has captions, or is neither. */
+/* Sounds without captions, to tell genres or tags of: MagnaTagATune with its `top` most frequent tags
+ * (0: all), or a folder for each genre (et_genre_folders). NULL without an error where the folder has
+ * captions, or is neither. */
 et_collection *search_plain_sounds(const char *dir, int top);
 
 /* How a model hears: what it reads of a sound. Kept in config.json. */

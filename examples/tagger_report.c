@@ -257,9 +257,9 @@ static et_status draw(et_report *r, const tagger_data *d, const tagger_clip *cli
     list_tags(truth, sizeof truth, d, clip->truth);
     snprintf(caption, sizeof caption,
              "%.*s. Its tags: %s. Above, the spectrogram, tinted where [CLS] looks in the last layer (the "
-             "line is the sum over the heads); then each head; then, for each tag, what the model would say if "
-             "it looked at that moment alone: from the smallest of these probabilities to the largest, or to "
-             "one that is %.1f larger.",
+             "line is the sum over the heads); then each head; then, for each tag, what the model would say "
+             "if it looked at that moment alone: from the smallest of these probabilities to the largest, or "
+             "to one that is %.1f larger.",
              et_text_cut(clip->name, 400), clip->name, clip->truth ? truth : "not known", LEAST_RANGE);
     if (clip->sound.samples)
         wav = et_audio_wav(clip->name, clip->sound.samples, clip->sound.rate, ET_WAV_PCM16, &size);

@@ -99,8 +99,8 @@ static void print_halves(FILE *out, const tagger_data *d, const tagger_maps *map
         double mean[2];
         halves(maps, tags[k], mean);
         et_text_print(out, d->ds->tag_names.items[tags[k]], 0);
-        fprintf(out, ": %.3f in its half, %.3f in the other; stronger where it is: %s\n", mean[k], mean[1 - k],
-                mean[k] > mean[1 - k] ? "yes" : "no");
+        fprintf(out, ": %.3f in its half, %.3f in the other; stronger where it is: %s\n", mean[k],
+                mean[1 - k], mean[k] > mean[1 - k] ? "yes" : "no");
     }
 }
 

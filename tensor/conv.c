@@ -42,7 +42,7 @@ enum {
     PANEL_ELEMS = 128 * 1024, /* of dy, transposed, for a block */
     LEAST_BLOCKS = 16,        /* of all samples */
     OUT_CHUNK = 256,          /* output channels of a block of the weight's gradient */
-    TURNED = 16,              /* rows of it that are turned back together: whole lines of what it was summed in */
+    TURNED = 16,              /* rows of it that are turned back together: whole lines of the sums */
     LEAST_AREA = 48,          /* positions of a sample whose product with a 1 x 1 kernel is worth a call */
     ROW_GROUP = 24,           /* a multiple of every tile's height */
     SHARDS = 8,               /* of the batch, for gradients of weights */
@@ -602,7 +602,8 @@ static void turn_back_body(int64_t lo, int64_t hi, void *user)
         for (int64_t p = 0; p < k; p += WIDE) {
             const int64_t n = min64(WIDE, k - p), width = round_up(n, j->kr->lanes);
             for (int64_t g = 0; g < j->shards; g++) {
-                j->kr->gemm_pack(oe - o, n, j->y + ((g * k + p) * j->ldo + o) * j->es, 1, j->ldo, block, width);
+                const char *sums = j->y + ((g * k + p) * j->ldo + o) * j->es;
+                j->kr->gemm_pack(oe - o, n, sums, 1, j->ldo, block, width);
                 for (int64_t r = 0; r < oe - o; r++) {
                     const char *row = (const char *)block + r * width * j->es;
                     char *to = j->dw + ((o + r) * k + p) * j->es;

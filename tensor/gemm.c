@@ -30,7 +30,7 @@ enum {
     L2_BYTES = 512 * 1024,        /* packed B that one thread works on */
     SHARED_BYTES = 4 << 20,       /* most of a packed B that threads share */
     PRIVATE_ELEMS = 128 * 1024,   /* a smaller B is packed by every thread for itself, */
-    PRIVATE_ROWS = 192,           /* and any B for so many rows a thread: one that cores hand over costs more */
+    PRIVATE_ROWS = 192,           /* and any B for so many rows a thread: handing it over costs more */
     ROW_GROUP = 24,               /* a multiple of every tile height */
     A_GROUP = 48,                 /* rows of A packed together: whole lines of a transposed one, */
     A_STRIP = 1056,               /* and most rows of groups that stay packed while blocks of B go past */

@@ -1,10 +1,10 @@
 /* C = act(alpha A B + beta C + bias) with A and B in bfloat16.
  *
  * Where the CPU has the instruction: k is cut into blocks, and of each both operands are packed as pairs of
- * bfloat16, A into groups of LANES rows, B into panels of COLS columns: some panels at a time, which all packed
- * rows meet while they are in the second-level cache. Tiles of C are computed by threads, which share C in
- * chunks; with many rows or columns each, they pack and compute pieces for themselves. An element's sum runs
- * over k in one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded
+ * bfloat16, A into groups of LANES rows, B into panels of COLS columns: some panels at a time, which all
+ * packed rows meet while they are in the second-level cache. Tiles of C are computed by threads, which share C
+ * in chunks; with many rows or columns each, they pack and compute pieces for themselves. An element's sum
+ * runs over k in one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded
  * operands, and et_gemm. */
 #include "config.h"
 
@@ -213,7 +213,8 @@ static et_status run_all_native(const et_bf16_kernels *kr, et_dtype from, const 
     const int64_t deep = round_up(ceil_div(args->k, ceil_div(args->k, DEEP)), 2 * LANES), pairs = deep / 2;
     const int64_t fit = max64(CHUNKS, MAX_B / (pairs * COLS));
     const int64_t panels = ceil_div(w.panels, ceil_div(w.panels, fit));
-    const int64_t a = panels < w.panels ? MAX_A : MAX_A / 2; /* a B in parts is packed anew for each part of A */
+    /* a B in parts is packed anew for each part of A */
+    const int64_t a = panels < w.panels ? MAX_A : MAX_A / 2;
     const int64_t most = max64(1, a / pairs / CHUNK_ROWS) * CHUNK_ROWS;
     const int64_t rows = round_up(ceil_div(args->m, ceil_div(args->m, most)), LANES);
     et_gemm_args packed = {.b = NULL}; /* the block whose B is packed, as a whole */

@@ -38,8 +38,8 @@ et_status et_run_loop_train(et_run_loop *l, et_module *m, et_optim *o, const et_
                             et_train_options options, et_train_result *result);
 
 /** What a verb that trained or read returns: prints the error, or how a run that was stopped can be gone on
- *  with; run NULL: it cannot. Where it was stopped before an epoch was done, while data were read say, that is no
- *  error. */
+ *  with; run NULL: it cannot. Where it was stopped before an epoch was done, while data were read say, that is
+ *  no error. */
 int et_run_exit(et_run *run, const et_cli *cli, et_status status, const et_train_result *result);
 
 #endif

@@ -299,8 +299,8 @@ static void put_point(et_strbuf *out, const et_series *s, int64_t i, const et_ax
     et_svg_num(out, et_axis_at(y, v));
 }
 
-/* Begins the element of a point, whose name comes back: a circle; where the colours come again a square, then a
- * diamond. */
+/* Begins the element of a point, whose name comes back: a circle; where the colours come again a square, then
+ * a diamond. */
 static const char *begin_point(et_strbuf *out, int series, double x, double y, double r)
 {
     const int shape = series / ET_SVG_N_COLOURS % 3;

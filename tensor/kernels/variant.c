@@ -51,11 +51,11 @@ const et_kernels V_TABLE = {
     .binary = {[ET_B_ADD] = binary_add, [ET_B_SUB] = binary_sub, [ET_B_MUL] = binary_mul,
                [ET_B_DIV] = binary_div, [ET_B_MIN] = binary_min, [ET_B_MAX] = binary_max},
     .fill = fill, .reverse = reverse, .axpby = axpby, .affine = affine, .mul_acc = mul_acc,
-    .masked_fill = masked_fill,
-    .where = where, .clamp = clamp, .clamp_bwd = clamp_bwd, .pow = power,
+    .masked_fill = masked_fill, .where = where, .clamp = clamp, .clamp_bwd = clamp_bwd, .pow = power,
     .share = share, .transpose = transpose, .mask_scale = mask_scale,
 #if !defined(ET_ISA_F64)
-    .to_bf16 = to_bf16, .from_bf16 = from_bf16, .round_bf16 = round_bf16, .to_f64 = to_f64, .from_f64 = from_f64,
+    .to_bf16 = to_bf16, .from_bf16 = from_bf16, .round_bf16 = round_bf16,
+    .to_f64 = to_f64, .from_f64 = from_f64,
 #endif
 
     .sum = sum, .row_sums = row_sums, .sum_sq = sum_sq, .dot = dot, .max = maximum, .min = minimum,
