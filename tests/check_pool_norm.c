@@ -185,8 +185,10 @@ START_TEST(moments_far_from_zero)
             k->moments(n, at(&x, 0), &mean, &m2);
             ck_assert_msg(fabs(mean - (double)sum) <= 2e-7 * fabs(centre) + 1e-7,
                           "%s: mean of %d around %g: %g", k->name, (int)n, centre, mean - (double)sum);
+            /* where blocks are joined, what their means are off by counts; how floats are added differs by
+             * machine (FLT_EVAL_METHOD) */
             ck_assert_msg(
-                fabs(m2 - (double)squares) <= 2e-5 * (double)squares + 1e-9 * centre * centre * (n == 1),
+                fabs(m2 - (double)squares) <= 5e-5 * (double)squares + 1e-9 * centre * centre * (n == 1),
                 "%s: m2 of %d around %g: %g, expected %g", k->name, (int)n, centre, m2, (double)squares);
         }
 }
