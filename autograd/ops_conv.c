@@ -5,6 +5,7 @@
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
 #include "tensor/conv.h"
+#include "tensor/ints.h"
 
 typedef struct conv_attr {
     int64_t sh, sw, ph, pw;
@@ -20,6 +21,8 @@ static et_conv sizes(const et_node *n)
                  .w = x->shape[x->ndim - 1], .out = w->shape[0], .kh = two ? w->shape[2] : 1,
                  .kw = w->shape[w->ndim - 1], .sh = a->sh, .sw = a->sw, .ph = a->ph, .pw = a->pw};
 
+    c.sh = min64(c.sh, c.h + 2 * c.ph); /* longer ones do as much, but their products might not fit */
+    c.sw = min64(c.sw, c.w + 2 * c.pw);
     c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
     c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
     return c;
