@@ -206,7 +206,7 @@ et_tensor *(et_repeat)(et_tensor *x, int n, const int64_t *times)
         }
     }
     x = et_reshape(x, n, shape);
-    for (int d = n - 1; d >= 0; d--) {
+    for (int d = n - 1; x && d >= 0; d--) {
         int64_t parts[3] = {1, 1, 1}; /* before d; copies; from d on */
         if (times[d] == 1)
             continue;

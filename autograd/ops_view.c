@@ -6,6 +6,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/alloc.h"
 
 typedef struct shape_attr {
     int ndim;
@@ -53,7 +54,7 @@ static bool view_strides(const et_tensor *x, int ndim, const int64_t *shape, int
 /* The shape asked for with its -1, if any, worked out from numel. */
 static et_status resolve(const char *op, const et_tensor *x, int ndim, const int64_t *shape, shape_attr *out)
 {
-    int64_t known = 1;
+    int64_t known = 1, span = 1; /* span: with sizes of 0 as 1, which strides are made of */
     int open = -1;
     char text[ET_SHAPE_TEXT], from[ET_SHAPE_TEXT];
     bool good = ndim >= 0 && ndim <= ET_MAX_DIMS && (shape || !ndim);
@@ -67,7 +68,7 @@ static et_status resolve(const char *op, const et_tensor *x, int ndim, const int
             good = open < 0;
             open = d;
         } else {
-            good = shape[d] >= 0 && (shape[d] == 0 || known <= INT64_MAX / shape[d]);
+            good = shape[d] >= 0 && et_mul_i64(span, shape[d] ? shape[d] : 1, &span);
             known *= good ? shape[d] : 1;
         }
     }

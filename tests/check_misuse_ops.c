@@ -180,6 +180,7 @@ static const int order[3] = {0, 1, 2}, twice[2] = {1, 1}, outside[2] = {0, 2}, b
     X(et_sum_to_size(f.x, S(2, 2)), ET_ESHAPE, "sum_to_size: [2, 3] does not come from broadcasting [2, 2]") \
     X(et_sum_to_size(f.x, S(1, 2, 3)), ET_ESHAPE, "sum_to_size")                                           \
     X(et_view(f.x, S(4, 2)), ET_ESHAPE, "view: [2, 3] cannot be made [4, 2]")                              \
+    X(et_view(f.none, S(0, INT64_C(1) << 40, 1 << 30)), ET_ESHAPE, "cannot be made [0, 1099511627776,")     \
     X(et_view(f.x, S(-1, -1)), ET_ESHAPE, "view: [2, 3] cannot be made [-1, -1]")                          \
     X(et_view(f.x, S(-1, 4)), ET_ESHAPE, "[-1, 4]")                                                        \
     X(et_view(f.x, S(-2, -3)), ET_ESHAPE, "[-2, -3]")                                                      \
@@ -332,7 +333,8 @@ static et_status chunk_of(et_tensor *x, int count, int dim)
     return et_chunk(x, dim, count, parts);
 }
 
-static const int64_t one_time[1] = {2}, minus_times[2] = {1, -1}, vast_times[2] = {1, INT64_MAX};
+static const int64_t one_time[1] = {2}, minus_times[2] = {1, -1}, vast_times[2] = {1, INT64_MAX},
+                     long_times[3] = {30, INT64_C(1) << 61, 2};
 static const int64_t minus_width[2] = {-1, 0}, width3[2] = {3, 0}, vast_width[2] = {INT64_MAX, 1};
 
 #define INDEXING(X)                                                                                        \
@@ -394,6 +396,7 @@ static const int64_t minus_width[2] = {-1, 0}, width3[2] = {3, 0}, vast_width[2]
     X(et_repeat(f.x, 1, one_time), ET_EINVAL, "repeat: expected at least as many counts as [2, 3]")        \
     X(et_repeat(f.x, 2, minus_times), ET_EINVAL, "repeat: -1 times along dimension 1")                     \
     X(et_repeat(f.x, 2, vast_times), ET_EINVAL, "times along dimension 1")                                 \
+    X(et_repeat(f.y, 3, long_times), ET_ESHAPE, "too many elements")                                       \
     X(et_pad(f.x, 3, minus_width, ET_PAD_CONSTANT, 0), ET_EINVAL, "pad: widths for 3 dimensions")          \
     X(et_pad(f.x, 1, NULL, ET_PAD_CONSTANT, 0), ET_EINVAL, "pad: widths")                                  \
     X(et_pad(f.x, 1, minus_width, ET_PAD_CONSTANT, 0), ET_EINVAL, "pad: negative widths")                  \
@@ -563,11 +566,11 @@ START_TEST(far_but_right)
     ck_assert_ptr_nonnull(et_roll(f.x, INT64_MAX, 0));
     y = et_max_pool1d(et_view(f.x, ET_SHAPE(1, 1, 6)), 5, INT64_MAX, 2);
     ck_assert(y && y->numel == 1);
+    y = et_conv1d(et_view(f.x, ET_SHAPE(1, 1, 6)), et_ones(ET_F32, ET_SHAPE(1, 1, 3)), NULL, INT64_MAX, 2);
+    ck_assert(y && y->numel == 1 && et_item(y) == 1);
     y = et_resize(ZEROS(0, 3), 1, INT64_C(1) << 58, ET_RESIZE_LINEAR, false);
     ck_assert(y && y->shape[1] == INT64_C(1) << 58);
     misuse_end(&f);
-    y = et_conv1d(et_view(f.x, ET_SHAPE(1, 1, 6)), et_ones(ET_F32, ET_SHAPE(1, 1, 3)), NULL, INT64_MAX, 2);
-    ck_assert(y && y->numel == 1 && et_item(y) == 1);
 }
 END_TEST
 
