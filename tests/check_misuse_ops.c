@@ -568,8 +568,10 @@ START_TEST(far_but_right)
     ck_assert(y && y->numel == 1);
     y = et_conv1d(et_view(f.x, ET_SHAPE(1, 1, 6)), et_ones(ET_F32, ET_SHAPE(1, 1, 3)), NULL, INT64_MAX, 2);
     ck_assert(y && y->numel == 1 && et_item(y) == 1);
-    y = et_resize(ZEROS(0, 3), 1, INT64_C(1) << 58, ET_RESIZE_LINEAR, false);
-    ck_assert(y && y->shape[1] == INT64_C(1) << 58);
+    if (sizeof(size_t) > 4) { /* else no shape has such a size */
+        y = et_resize(ZEROS(0, 3), 1, INT64_C(1) << 58, ET_RESIZE_LINEAR, false);
+        ck_assert(y && y->shape[1] == INT64_C(1) << 58);
+    }
     misuse_end(&f);
 }
 END_TEST

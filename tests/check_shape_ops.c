@@ -355,7 +355,8 @@ START_TEST(orders)
     HOLDS(et_sort(COUNTING((3, 1)), 0, true, NULL), (3, 1), 2, 1, 0);
     FAILS(et_sort(x, 2, true, NULL), ET_EINVAL, "sort: dimension 2");
     FAILS(et_sort(INTS((1), 1), 0, true, NULL), ET_EDTYPE, "sort");
-    FAILS(et_sort(et_zeros(values_real, ET_SHAPE(0, INT64_C(1) << 31)), 1, true, NULL), ET_ESHAPE, "int32");
+    FAILS(et_sort(et_zeros(values_real, ET_SHAPE(0, INT64_C(1) << 31)), 1, true, NULL), ET_ESHAPE,
+          sizeof(size_t) > 4 ? "int32" : "too many elements");
 
     x = PARAM((5), 3, 7, 7, -1, 5);
     y = et_topk(x, 3, 0, &k);
