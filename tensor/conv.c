@@ -4,8 +4,9 @@
  * of the weight with a matrix of patches that never exists as a whole: for a block of positions q and of
  * channels, its rows are gathered into a buffer in the second-level cache, and the weight's rows go past.
  * With stride 1 along the row, the rows for taps j = 0 .. kw-1 are one gathered row (*line*) read from
- * j elements further on; the gathering costs 1/kw of what a copy for each tap would. With stride 1 down the
- * column too, the line of tap i + 1 is that of tap i from the next row on: each row is gathered once for a
+ * j elements further on; the gathering costs 1/kw of what a copy for each tap would. With stride s there are
+ * s such lines, of every s-th element each (*phases*), and tap j reads line j % s from element j / s on. Where
+ * kernels overlap down the column, tap i + s of a row is tap i of the next: each row is gathered once for a
  * block. Where rows are short, positions of several rows are packed densely instead, with a line for each
  * tap.
  *
@@ -59,15 +60,16 @@ typedef struct conv_job {
     const et_kernels *kr;
     int64_t es;
     int64_t taps, positions;
-    bool shared;              /* one line serves all taps of a row, */
-    bool lapped;              /* and the lines of taps below each other are the same rows */
-    int64_t lines;            /* a channel's */
+    bool shared;              /* a line of each phase serves all taps of a row, */
+    bool lapped;              /* and taps below each other read the same rows */
+    int64_t phases, lines;    /* of a row of taps, of a channel */
     int64_t seg;              /* shared: positions of a segment (part of an output row), */
     int64_t seg_ld, segs;     /* elements from one to the next in a line, segments a row */
     int64_t per_block;        /* shared: segments of a block; else positions */
     int64_t channels;         /* of a block */
-    int64_t ld;               /* elements from the line of a tap (shared: of a row of taps) to the next's, */
-    int64_t channel;          /* from those of a channel to the next's */
+    int64_t plane;            /* elements from the line of a tap or phase to the next's, */
+    int64_t ld;               /* from a row of taps to the next, */
+    int64_t channel;          /* from a channel to the next */
     int64_t *off;             /* [channels taps] where the row of (c, i, j) starts */
     const char *x, *w, *bias, *dy;
     char *y, *dw, *scratch;
@@ -79,6 +81,15 @@ typedef struct conv_job {
 
 /* --- blocks --- */
 
+/* Elements of a line that n positions read. */
+static int64_t line_elems(const conv_job *j, int64_t n)
+{
+    return round_up(n, j->kr->lanes) + (j->s.kw - 1) / j->s.sw;
+}
+
+/* Rows of x that n rows of positions read. */
+static int64_t rows_of(const conv_job *j, int64_t n) { return (n - 1) * j->s.sh + j->s.kh; }
+
 /* Decides lines and blocks; rows of positions shorter than `shortest` are packed densely, and so
  * is what follows them, for `samples` samples. */
 static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest, int64_t samples)
@@ -89,8 +100,9 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
     j->taps = s->kh * s->kw;
     j->positions = s->oh * s->ow;
     const int64_t lanes = j->kr->lanes, nr = lanes * j->kr->gemm_vecs;
-    j->shared = s->sw == 1 && s->kw > 1 && s->ow >= shortest && 8 * round_up(s->ow, lanes) <= 9 * s->ow;
-    j->lines = j->shared ? s->kh : j->taps;
+    j->shared = s->kw > s->sw && s->ow >= shortest && 8 * round_up(s->ow, lanes) <= 9 * s->ow;
+    j->phases = j->shared ? s->sw : s->kw;
+    j->lines = s->kh * j->phases;
 
     int64_t c_blocks = ceil_div(s->in, max64(1, et_cut(ROWS, FINE_ROWS) / j->taps));
     j->channels = ceil_div(s->in, c_blocks);
@@ -104,24 +116,27 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
         j->segs = ceil_div(s->ow, most);
         j->seg = j->segs == 1 ? s->ow : round_up(ceil_div(s->ow, j->segs), nr);
         j->segs = ceil_div(s->ow, j->seg);
-        j->seg_ld = round_up(round_up(j->seg, lanes) + s->kw - 1, lanes);
-        j->lapped = s->sh == 1 && s->kh > 1 && j->segs == 1;
+        j->seg_ld = round_up(line_elems(j, j->seg), lanes);
+        j->lapped = s->kh > s->sh && j->segs == 1;
         if (j->lapped && most / j->seg_ld < s->kh) { /* what there is room for, or several threads' work */
-            const int64_t fit = BLOCK_BYTES / (j->channels * j->seg_ld * j->es) - s->kh + 1;
+            const int64_t rows = BLOCK_BYTES / (j->channels * j->phases * j->seg_ld * j->es);
+            const int64_t fit = rows < s->kh ? 0 : (rows - s->kh) / s->sh + 1;
             const int64_t some = shortest ? PANEL_ELEMS / min64(round_up(s->out, lanes), OUT_CHUNK) / j->seg
                                           : ceil_div(s->oh, ceil_div(LEAST_BLOCKS, samples));
             most = max64(most, min64(fit, some) * j->seg_ld);
         }
         j->per_block = min64(s->oh * j->segs, max64(1, most / j->seg_ld));
-        j->ld = j->lapped ? j->seg_ld : j->per_block * j->seg_ld;
-        j->channel = j->lapped ? (j->per_block + s->kh - 1) * j->seg_ld : j->lines * j->ld;
+        j->ld = j->lapped ? j->seg_ld : j->phases * j->per_block * j->seg_ld;
+        j->plane = j->lapped ? rows_of(j, j->per_block) * j->seg_ld : j->per_block * j->seg_ld;
+        j->channel = j->lapped ? j->phases * j->plane : s->kh * j->ld;
     } else {
         if (!shortest)
             most = nr; /* a panel of a matrix product */
         const int64_t all = samples * j->positions, blocks = ceil_div(all, most);
         j->per_block = min64(all, round_up(ceil_div(all, blocks), nr));
-        j->ld = round_up(j->per_block, lanes);
-        j->channel = j->lines * j->ld;
+        j->plane = round_up(j->per_block, lanes);
+        j->ld = s->kw * j->plane;
+        j->channel = s->kh * j->ld;
     }
 }
 
@@ -140,7 +155,7 @@ static void set_offsets(conv_job *j, void *memory)
     for (int64_t c = 0; c < j->channels; c++)
         for (int64_t i = 0; i < j->s.kh; i++)
             for (int64_t k = 0; k < j->s.kw; k++)
-                j->off[r++] = c * j->channel + (j->shared ? i * j->ld + k : (i * j->s.kw + k) * j->ld);
+                j->off[r++] = c * j->channel + i * j->ld + k % j->phases * j->plane + k / j->phases;
 }
 
 /* A block: segments of one sample where a line is shared; else positions, those of a sample behind those of
@@ -179,7 +194,7 @@ static run run_of(const conv_job *j, const block *k, int64_t r)
     if (j->shared) {
         const int64_t segments = j->s.oh * j->segs, g = (k->first + r) % segments;
         const int64_t oh = g / j->segs, ow = g % j->segs * j->seg;
-        return (run){(k->first + r) / segments, oh * j->s.ow + ow, r * j->seg_ld,
+        return (run){(k->first + r) / segments, oh * j->s.ow + ow, (j->lapped ? r * j->s.sh : r) * j->seg_ld,
                      min64(j->seg, j->s.ow - ow)};
     }
     const int64_t b = k->first / j->positions + r, begin = max64(k->first, b * j->positions);
@@ -197,34 +212,32 @@ static void gather_block(const conv_job *j, int64_t c0, int64_t c1, const block 
         const run u = run_of(j, at, r);
         const char *x = j->x + (u.sample * s->in + c0) * area * j->es;
         char *to = lines + u.at * j->es;
-        if (j->lapped) {
+        if (j->shared && j->segs == 1 && (j->lapped || c1 - c0 < at->runs)) { /* a block's rows together */
+            const int64_t rows = j->lapped ? rows_of(j, at->runs) : at->runs, step = j->lapped ? 1 : s->sh;
             for (int64_t c = c0; c < c1; c++, x += area * j->es, to += j->channel * j->es)
-                j->kr->conv_rows(at->runs + s->kh - 1, x, s->h, s->w, u.q / s->ow - s->ph, 1, -s->pw, 1, to,
-                                 j->seg_ld, round_up(u.n, lanes) + s->kw - 1);
-            return;
-        }
-        if (j->shared && j->segs == 1 && c1 - c0 < at->runs) { /* whole rows, a channel's all in one go */
-            for (int64_t c = c0; c < c1; c++, x += area * j->es)
-                for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es)
-                    j->kr->conv_rows(at->runs, x, s->h, s->w, u.q / s->ow * s->sh - s->ph + i, s->sh, -s->pw,
-                                     1, to, j->seg_ld, round_up(u.n, lanes) + s->kw - 1);
+                for (int64_t i = 0; i < (j->lapped ? 1 : s->kh); i++)
+                    for (int64_t p = 0; p < j->phases; p++)
+                        j->kr->conv_rows(rows, x, s->h, s->w, u.q / s->ow * s->sh - s->ph + i, step,
+                                         p - s->pw, s->sw, to + (i * j->ld + p * j->plane) * j->es, j->seg_ld,
+                                         line_elems(j, u.n));
             return;
         }
         if (j->shared) { /* positions of one row */
             for (int64_t i = 0; i < s->kh; i++, to += j->ld * j->es) {
                 const int64_t row = u.q / s->ow * s->sh - s->ph + i;
                 const bool inside = row >= 0 && row < s->h;
-                j->kr->conv_gather(c1 - c0, x + (inside ? row * s->w : 0) * j->es, area, inside ? s->w : 0,
-                                   u.q % s->ow - s->pw, 1, to, j->channel,
-                                   round_up(u.n, lanes) + s->kw - 1);
+                for (int64_t p = 0; p < j->phases; p++)
+                    j->kr->conv_gather(c1 - c0, x + (inside ? row * s->w : 0) * j->es, area,
+                                       inside ? s->w : 0, u.q % s->ow * s->sw + p - s->pw, s->sw,
+                                       to + p * j->plane * j->es, j->channel, line_elems(j, u.n));
             }
             continue;
         }
         j->kr->conv_lines(c1 - c0, x, s->h, s->w, s->sh, s->sw, s->kh, s->kw, s->ph, s->pw, s->ow,
-                          u.q / s->ow, u.q % s->ow, u.n, to, j->ld);
+                          u.q / s->ow, u.q % s->ow, u.n, to, j->plane);
     }
     if (!j->shared && at->n % lanes)
-        j->kr->conv_gather((c1 - c0) * j->taps, lines, 0, 0, 0, 1, lines + at->n * j->es, j->ld,
+        j->kr->conv_gather((c1 - c0) * j->taps, lines, 0, 0, 0, 1, lines + at->n * j->es, j->plane,
                            lanes - at->n % lanes);
 }
 
@@ -383,7 +396,7 @@ static et_status run_forward(et_dtype dtype, const et_conv *c, const void *x, co
     if (c->kh == 1 && c->kw == 1 && c->sh == 1 && c->sw == 1 && !c->ph && !c->pw && c->h * c->w >= LEAST_AREA)
         return products(dtype, c, x, weight, bias, y, acc);
     if (et_conv_winograd_fits(dtype, c))
-        return et_conv_winograd(c, x, weight, bias, y, acc);
+        return et_conv_winograd(c, x, weight, false, bias, y, acc);
     if (et_conv_tall_fits(dtype, c))
         return et_conv_tall(c, x, weight, bias, y, acc);
     plan(&j, dtype, c, 0, c->batch);
@@ -416,12 +429,15 @@ typedef struct turn_job {
         const turn_job *t = user;                                                        \
         const int64_t taps = t->s->kh * t->s->kw, out = t->s->out;                       \
                                                                                          \
-        for (int64_t c = lo; c < hi; c++) {                                              \
-            const real *from = (const real *)t->w + c * taps;                            \
-            real *to = (real *)t->to + c * out * taps;                                   \
-            for (int64_t o = 0; o < out; o++, from += t->s->in * taps)                   \
-                for (int64_t k = 0; k < taps; k++)                                       \
-                    to[t->turned ? o * taps + taps - 1 - k : k * out + o] = from[k];     \
+        for (int64_t c0 = lo, c1; c0 < hi; c0 = c1) {                                    \
+            c1 = min64(c0 + TURNED, hi);                                                 \
+            for (int64_t o = 0; o < out; o++)                                            \
+                for (int64_t c = c0; c < c1; c++) {                                      \
+                    const real *from = (const real *)t->w + (o * t->s->in + c) * taps;   \
+                    real *to = (real *)t->to + c * out * taps;                           \
+                    for (int64_t k = 0; k < taps; k++)                                   \
+                        to[t->turned ? o * taps + taps - 1 - k : k * out + o] = from[k]; \
+                }                                                                        \
         }                                                                                \
     }
 TURN_BODY(turn_f32, float)
@@ -447,7 +463,7 @@ static void scatter_body(int64_t lo, int64_t hi, void *user)
             for (int64_t c0 = 0; c0 < s->in; c0 += j->channels) {
                 const int64_t c1 = min64(c0 + j->channels, s->in), rows = (c1 - c0) * j->taps;
                 const rows_product g = {.a = j->w + c0 * j->taps * s->out * j->es, .rsa = s->out, .k = s->out,
-                                        .b = dy, .off = j->off, .c = dlines, .ldc = j->ld, .n = u.n,
+                                        .b = dy, .off = j->off, .c = dlines, .ldc = j->plane, .n = u.n,
                                         .stretch = u.n};
                 for (int64_t r = 0; r < rows; r += ROW_GROUP)
                     rows_times_lines(j, &g, r, min64(r + ROW_GROUP, rows));
@@ -456,8 +472,8 @@ static void scatter_body(int64_t lo, int64_t hi, void *user)
                         const int64_t row = q / s->ow * s->sh - s->ph + t / s->kw, ow = q % s->ow;
                         n = min64(s->ow - ow, u.q + u.n - q);
                         if (row >= 0 && row < s->h)
-                            j->kr->conv_scatter(c1 - c0, dlines + (t * j->ld + q - u.q) * j->es,
-                                                j->taps * j->ld, dx + (c0 * area + row * s->w) * j->es,
+                            j->kr->conv_scatter(c1 - c0, dlines + (t * j->plane + q - u.q) * j->es,
+                                                j->taps * j->plane, dx + (c0 * area + row * s->w) * j->es,
                                                 area, s->w, ow * s->sw - s->pw + t % s->kw, s->sw, n);
                     }
             }
@@ -493,24 +509,22 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
 {
     /* With few channels tiles would be low, and kernels as large as x would meet zeros most of the time. */
     const bool plain = c->sh == 1 && c->sw == 1 && c->in >= 4 && 2 * c->h * c->w <= 3 * c->oh * c->ow;
+    const et_conv back = {.batch = c->batch, .in = c->out, .h = c->oh, .w = c->ow, .out = c->in,
+                          .kh = c->kh, .kw = c->kw, .sh = 1, .sw = 1, .ph = c->kh - 1 - c->ph,
+                          .pw = c->kw - 1 - c->pw, .oh = c->h, .ow = c->w};
     turn_job t = {.s = c, .w = weight, .turned = plain};
     const int64_t taps = c->kh * c->kw, size = c->out * c->in * taps;
 
     if (!c->batch || !c->in || !c->h || !c->w)
         return ET_OK;
+    if (plain && et_conv_winograd_fits(dtype, &back))
+        return et_conv_winograd(&back, dy, weight, true, NULL, dx, acc);
     if (!(t.to = et_pool_alloc((size_t)max64(1, size) * et_dtype_size(dtype))))
         return et_error_status();
     et_parallel_for(c->in, et_row_grain(c->in, 4 * c->out * taps),
                     dtype == ET_F64 ? turn_f64 : turn_f32, &t);
-    et_status status;
-    if (plain) {
-        const et_conv back = {.batch = c->batch, .in = c->out, .h = c->oh, .w = c->ow, .out = c->in,
-                              .kh = c->kh, .kw = c->kw, .sh = 1, .sw = 1, .ph = c->kh - 1 - c->ph,
-                              .pw = c->kw - 1 - c->pw, .oh = c->h, .ow = c->w};
-        status = run_forward(dtype, &back, dy, t.to, NULL, dx, acc);
-    } else {
-        status = scattered_input_grad(dtype, c, t.to, dy, dx, acc);
-    }
+    const et_status status = plain ? run_forward(dtype, &back, dy, t.to, NULL, dx, acc)
+                                   : scattered_input_grad(dtype, c, t.to, dy, dx, acc);
     et_pool_free(t.to);
     return status;
 }

@@ -143,6 +143,14 @@ typedef struct et_winograd {
 #define ET_TALL_A 0.625
 #define ET_TALL_B 1.5
 
+/* The kernel of output o and input c: its 3 or 3 x 3 taps from w + o out_step + c in_step on, turned: in
+ * reverse order; of `size` elements. */
+typedef struct et_winograd_weights {
+    const void *w;
+    int64_t out_step, in_step, size;
+    int turned;
+} et_winograd_weights;
+
 /* The transforms, 4 matrices for one axis, 16 for two. */
 typedef struct et_winograd_kernels {
     /* v[k step + c ld + t] = element k of the transformed patch of tile t and channel c; x is a sample's
@@ -152,8 +160,8 @@ typedef struct et_winograd_kernels {
     /* The results of m, as v, to rows of y, a sample's first channel; bias [channels] or NULL. Reads up to
      * lanes behind a row's tiles. */
     void (*output)(const et_winograd *s, int64_t channels, const void *m, const void *bias, int acc, void *y);
-    /* u[k step + o in + c] = element k of the transformed kernel w[o][c][3 or 3 x 3] */
-    void (*weights)(int64_t outs, int64_t in, const void *w, void *u, int64_t step);
+    /* u[k step + o in + c] = element k of the transformed kernel of o and c */
+    void (*weights)(int64_t outs, int64_t in, const et_winograd_weights *w, void *u, int64_t step);
 } et_winograd_kernels;
 
 typedef struct et_kernels {

@@ -201,6 +201,18 @@ static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int6
     const int64_t head = col && n > ow - col ? ow - col : col ? n : 0, whole = (n - head) / ow,
                   tail = n - head - whole * ow;
 
+    if (whole < count) { /* all images' parts of a row together */
+        for (int64_t done = 0, some; done < n; done += some, row++, col = 0) {
+            some = n - done < ow - col ? n - done : ow - col;
+            for (int64_t i = 0; i < kh; i++) {
+                const int64_t from = row * sh + i - ph, inside = from >= 0 && from < h;
+                for (int64_t k = 0; k < kw; k++)
+                    conv_gather(count, x + (inside ? from * w : 0), h * w, inside ? w : 0, col * sw + k - pw,
+                                sw, dst + (i * kw + k) * ldd + done, kh * kw * ldd, some);
+            }
+        }
+        return;
+    }
     for (; count > 0; count--, x += h * w)
         for (int64_t i = -ph; i < kh - ph; i++)
             for (int64_t k = -pw; k < kw - pw; k++, dst += ldd) {

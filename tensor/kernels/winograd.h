@@ -166,29 +166,49 @@ static void wino_output(const et_winograd *s, int64_t channels, const void *vm_,
     WINO_G(f##i, k0##i, k1##i, k2##i)              \
     WINO_U(i, 0) WINO_U(i, 1) WINO_U(i, 2) WINO_U(i, 3)
 
-static void wino_weights(int64_t outs, int64_t in, const void *vw_, void *vu, int64_t step)
+/* part[t][k] = tap t of n kernels that are `step` apart, zeros behind; elements before `end` may be read. */
+V_INLINE void wino_taps(const real *from, int64_t step, const real *end, int taps, int n, real (*part)[LANES])
 {
-    const vr half = v_set((real)0.5);
-    const real *w = vw_;
-    real *u = vu;
+    if (LANES > 1 && n == LANES && end - from >= (LANES - 1) * step + (taps + LANES - 1) / LANES * LANES) {
+        for (int t = 0; t < taps; t += LANES)
+            v_transpose(from + t, step, LANES, NULL, part[t], LANES);
+        return;
+    }
+    for (int t = 0; t < taps; t++)
+        for (int k = 0; k < LANES; k++)
+            part[t][k] = k < n ? from[k * step + t] : 0;
+}
 
-    for (int64_t o = 0; o < outs; o++, w += in * 9, u += in)
-        for (int64_t c = 0; c < in; c += LANES) {
-            const int n = in - c < LANES ? (int)(in - c) : LANES;
-            const real *from = w + c * 9;
-            real *to = u + c, part[9][LANES] = {{0}};
-            for (int k = 0; k < n; k++)
-                for (int t = 0; t < 9; t++)
-                    part[t][k] = from[9 * k + t];
-            /* columns j of the kernel, f<j>: rows 0 .. 3; then the rows */
-            WINO_G(k0, v_load(part[0]), v_load(part[3]), v_load(part[6]))
-            WINO_G(k1, v_load(part[1]), v_load(part[4]), v_load(part[7]))
-            WINO_G(k2, v_load(part[2]), v_load(part[5]), v_load(part[8]))
-            WINO_G_ROW(0)
-            WINO_G_ROW(1)
-            WINO_G_ROW(2)
-            WINO_G_ROW(3)
-        }
+/* For LANES inputs at a time, in the order in which the kernels lie: part[t] of output o and inputs from c on
+ * is tap t, `tap` the first of them as the convolution meets them and `next` from one to the next. */
+#define WINO_EACH_WEIGHT(TAPS, ...)                                                                      \
+    const int64_t groups = (in + LANES - 1) / LANES;                                                     \
+    const vr half = v_set((real)0.5);                                                                    \
+    const real *first = w->w;                                                                            \
+    real part[TAPS + LANES][LANES];                                                                      \
+    const real *tap = part[w->turned ? TAPS - 1 : 0];                                                    \
+    const int next = w->turned ? -LANES : LANES;                                                         \
+    for (int64_t i = 0; i < outs * groups; i++) {                                                        \
+        const int64_t o = w->turned ? i % outs : i / groups;                                             \
+        const int64_t c = (w->turned ? i / outs : i % groups) * LANES;                                   \
+        const int n = in - c < LANES ? (int)(in - c) : LANES;                                            \
+        real *to = (real *)vu + o * in + c;                                                              \
+        wino_taps(first + o * w->out_step + c * w->in_step, w->in_step, first + w->size, TAPS, n, part); \
+        __VA_ARGS__                                                                                      \
+    }
+#define WINO_TAP(t) v_load(tap + (t) * next)
+
+static void wino_weights(int64_t outs, int64_t in, const et_winograd_weights *w, void *vu, int64_t step)
+{
+    WINO_EACH_WEIGHT(9,
+        /* columns j of the kernel, f<j>: rows 0 .. 3; then the rows */
+        WINO_G(k0, WINO_TAP(0), WINO_TAP(3), WINO_TAP(6))
+        WINO_G(k1, WINO_TAP(1), WINO_TAP(4), WINO_TAP(7))
+        WINO_G(k2, WINO_TAP(2), WINO_TAP(5), WINO_TAP(8))
+        WINO_G_ROW(0)
+        WINO_G_ROW(1)
+        WINO_G_ROW(2)
+        WINO_G_ROW(3))
 }
 
 /* --- one axis: 3 taps, patches of 4, tiles of 2 --- */
@@ -233,23 +253,11 @@ static void wino1_output(const et_winograd *s, int64_t channels, const void *vm_
     }
 }
 
-static void wino1_weights(int64_t outs, int64_t in, const void *vw_, void *vu, int64_t step)
+static void wino1_weights(int64_t outs, int64_t in, const et_winograd_weights *w, void *vu, int64_t step)
 {
-    const vr half = v_set((real)0.5);
-    const real *w = vw_;
-    real *u = vu;
-
-    for (int64_t o = 0; o < outs; o++, w += in * 3, u += in)
-        for (int64_t c = 0; c < in; c += LANES) {
-            const int n = in - c < LANES ? (int)(in - c) : LANES;
-            const real *from = w + c * 3;
-            real *to = u + c, part[3][LANES] = {{0}};
-            for (int k = 0; k < n; k++)
-                for (int t = 0; t < 3; t++)
-                    part[t][k] = from[3 * k + t];
-            WINO_G(f0, v_load(part[0]), v_load(part[1]), v_load(part[2]))
-            WINO_U(0, 0) WINO_U(0, 1) WINO_U(0, 2) WINO_U(0, 3)
-        }
+    WINO_EACH_WEIGHT(3,
+        WINO_G(f0, WINO_TAP(0), WINO_TAP(1), WINO_TAP(2))
+        WINO_U(0, 0) WINO_U(0, 1) WINO_U(0, 2) WINO_U(0, 3))
 }
 
 #define WINO_TABLE                                          \
