@@ -4,6 +4,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/alloc.h"
 
 /* True if x is an image and the sizes are positive. */
 static bool fit(const char *op, const et_tensor *x, int64_t h, int64_t w, int64_t step_h, int64_t step_w)
@@ -61,6 +62,8 @@ const et_op et_op_unpatchify = {.name = "unpatchify", .args = "r", .n_out = 1,
 et_tensor *(et_unpatchify)(et_tensor *patches, int64_t channels, int64_t height, int64_t width, int64_t h,
                            int64_t w)
 {
+    int64_t count;
+
     if (!patches) {
         et_raise_here(ET_EINVAL, "unpatchify: operand 0 is NULL");
         return NULL;
@@ -68,7 +71,7 @@ et_tensor *(et_unpatchify)(et_tensor *patches, int64_t channels, int64_t height,
     if (!et_op_scope("unpatchify"))
         return NULL;
     if (h < 1 || w < 1 || channels < 1 || height < 0 || width < 0 || height % h || width % w ||
-        patches->ndim != 3 || patches->shape[1] != height / h * (width / w) ||
+        patches->ndim != 3 || !et_mul_i64(height / h, width / w, &count) || patches->shape[1] != count ||
         patches->shape[2] / h / w != channels || patches->shape[2] % (h * w)) {
         et_raise_here(ET_ESHAPE,
                       "unpatchify: patches are %s, for %lld channels of %lld x %lld in blocks of %lld x %lld",

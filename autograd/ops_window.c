@@ -7,6 +7,7 @@
 #include "autograd/op.h"
 #define ET_NO_PLACES /* ops made of others keep the place of the outermost call */
 #include "autograd/ops.h"
+#include "tensor/alloc.h"
 
 /* A map of `height` x `width` tokens in windows of `window` x `window`,
  * rolled back by `shift` along both axes. */
@@ -109,8 +110,10 @@ static et_status reverse_shape(et_node *n)
 
     if (window_check(n))
         return et_error_status();
-    const int64_t area = a->window * a->window, each = a->height * a->width / area;
-    if (x->ndim != 3 || x->shape[1] != area || x->shape[0] % each)
+    int64_t area = 0, each = 0; /* tokens of a window, windows of a map */
+    if (!et_mul_i64(a->window, a->window, &area) ||
+        !et_mul_i64(a->height / a->window, a->width / a->window, &each) || x->ndim != 3 ||
+        x->shape[1] != area || x->shape[0] % each)
         return et_op_raise(n, ET_ESHAPE, "windows are %s, expected [B * %lld, %lld, C]", et_shape_str(x),
                            (long long)each, (long long)area);
     return et_out(n, 0, x->dtype, 4, (const int64_t[]){x->shape[0] / each, a->height, a->width, x->shape[2]});
@@ -228,9 +231,13 @@ const et_op et_op_relative_bias = {.name = "relative_bias", .args = "r", .n_out 
  *  and b have row (row_a - row_b + height - 1) (2 width - 1) + col_a - col_b + width - 1 of the table. */
 et_tensor *(et_relative_bias)(et_tensor *table, int64_t height, int64_t width)
 {
+    if (height < 1 || width < 1 || height > INT32_MAX / 2 || width > INT32_MAX / 2) {
+        et_raise_here(ET_ESHAPE, "relative_bias: a window of %lld x %lld tokens", (long long)height,
+                      (long long)width);
+        return NULL;
+    }
     const int64_t rows = (2 * height - 1) * (2 * width - 1), N = height * width;
-
-    if (!table || height < 1 || width < 1 || table->ndim != 2 || table->shape[0] != rows) {
+    if (!table || table->ndim != 2 || table->shape[0] != rows) {
         et_raise_here(table ? ET_ESHAPE : ET_EINVAL, "relative_bias: the table is %s, expected [%lld, heads]",
                       et_shape_str(table), (long long)rows);
         return NULL;

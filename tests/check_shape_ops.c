@@ -750,6 +750,8 @@ START_TEST(patches)
     FAILS(et_patches(x, 1, 1, 1, 0), ET_EINVAL, "1 and 0 apart");
     FAILS(et_unpatchify(y, 2, 2, 4, 2, 2), ET_ESHAPE, "patches are [1, 4, 4], for 2 channels of 2 x 4");
     FAILS(et_unpatchify(y, 1, 4, 4, 0, 2), ET_ESHAPE, "blocks of 0 x 2");
+    FAILS(et_unpatchify(et_zeros(values_real, ET_SHAPE(1, 0, 1)), 1, INT64_C(1) << 61, 8, 1, 1), ET_ESHAPE,
+          "patches are [1, 0, 1]");
     FAILS(et_unpatchify(NULL, 1, 4, 4, 2, 2), ET_EINVAL, "NULL");
 }
 END_TEST

@@ -45,6 +45,9 @@ START_TEST(windows)
     FAILS(et_window_partition(plain, 2, 0), ET_ESHAPE, "expected [B, H, W, C]");
     FAILS(et_window_reverse(plain, 4, 8, 2, 0), ET_ESHAPE, "expected [B * 8, 4, C]");
     FAILS(et_window_reverse(plain, 4, 4, 4, 0), ET_ESHAPE, "expected [B * 1, 16, C]");
+    const int64_t vast = INT64_C(1) << 32; /* its square is 0 in 64 bits */
+    FAILS(et_window_reverse(plain, vast, vast, vast, 0), ET_ESHAPE, "windows are");
+    FAILS(et_window_reverse(plain, vast, vast, 1, 0), ET_ESHAPE, "windows are");
     FAILS(et_window_reverse(NULL, 4, 4, 2, 0), ET_EINVAL, "NULL");
     FAILS(et_patch_merge(et_window_partition(x, 2, 0)), ET_ESHAPE, "patch_merge");
     FAILS(et_patch_merge(et_zeros(values_real, ET_SHAPE(1, 3, 2, 1))), ET_ESHAPE, "even H and W");
@@ -65,6 +68,7 @@ START_TEST(relative_bias)
     HOLDS(et_grad_of(table), (3, 2), 1, 1, 2, 2, 1, 1);
     FAILS(et_relative_bias(table, 2, 2), ET_ESHAPE, "expected [9, heads]");
     FAILS(et_relative_bias(table, 0, 2), ET_ESHAPE, "relative_bias");
+    FAILS(et_relative_bias(table, 2, INT64_MAX), ET_ESHAPE, "a window of 2 x 9223372036854775807 tokens");
     FAILS(et_relative_bias(NULL, 1, 2), ET_EINVAL, "relative_bias");
 }
 END_TEST
