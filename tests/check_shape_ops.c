@@ -235,7 +235,7 @@ START_TEST(scatters_in_order)
 
     values_real = values_reals[_i % 2];
     for (int c = 0; c < 4 * 16; c++) {
-        const int64_t shape[4] = {3, 2, 2, 150};
+        const int64_t shape[4] = {3, 2, 3, 70};
         et_tensor *index = et_empty(ET_I32, 4, shape), *src = et_empty(values_real, 4, shape), *y[2];
         int32_t *id = et_data_mut(index);
         for (int64_t i = 0; i < index->numel; i++)
