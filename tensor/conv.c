@@ -5,10 +5,10 @@
  * channels, its rows are gathered into a buffer in the second-level cache, and the weight's rows go past.
  * With stride 1 along the row, the rows for taps j = 0 .. kw-1 are one gathered row (*line*) read from
  * j elements further on; the gathering costs 1/kw of what a copy for each tap would. With stride s there are
- * s such lines, of every s-th element each (*phases*), and tap j reads line j % s from element j / s on. Where
- * kernels overlap down the column, tap i + s of a row is tap i of the next: each row is gathered once for a
- * block. Where rows are short, positions of several rows are packed densely instead, with a line for each
- * tap.
+ * s such lines, of every s-th element each (*phases*), and tap j reads line j % s from element j / s on.
+ * Where kernels overlap down the column, tap i + s of a row is tap i of the next: each row is gathered once
+ * for a block. Where rows are short, positions of several rows are packed densely instead, with a line for
+ * each tap.
  *
  * Kernels of one position and stride 1 on maps that fill a panel are plain matrix products; those of 3 x 3
  * or 3 taps with enough channels and positions are left to tensor/conv_winograd.c, those of several rows with
@@ -418,30 +418,42 @@ et_status et_conv_forward(et_dtype dtype, const et_conv *c, const void *x, const
 
 typedef struct turn_job {
     const et_conv *s;
-    const void *w;
-    void *to;
-    bool turned; /* [in, out, kh, kw], kernels turned around; else [in, kh, kw, out] */
+    const et_kernels *kr;
+    int64_t es;
+    const char *w;
+    char *to;
 } turn_job;
 
-#define TURN_BODY(name, real)                                                            \
-    static void name(int64_t lo, int64_t hi, void *user)                                 \
-    {                                                                                    \
-        const turn_job *t = user;                                                        \
-        const int64_t taps = t->s->kh * t->s->kw, out = t->s->out;                       \
-                                                                                         \
-        for (int64_t c0 = lo, c1; c0 < hi; c0 = c1) {                                    \
-            c1 = min64(c0 + TURNED, hi);                                                 \
-            for (int64_t o = 0; o < out; o++)                                            \
-                for (int64_t c = c0; c < c1; c++) {                                      \
-                    const real *from = (const real *)t->w + (o * t->s->in + c) * taps;   \
-                    real *to = (real *)t->to + c * out * taps;                           \
-                    for (int64_t k = 0; k < taps; k++)                                   \
-                        to[t->turned ? o * taps + taps - 1 - k : k * out + o] = from[k]; \
-                }                                                                        \
-        }                                                                                \
+/* [in, out, kh, kw], kernels turned around */
+#define TURN_BODY(name, real)                                                           \
+    static void name(int64_t lo, int64_t hi, void *user)                                \
+    {                                                                                   \
+        const turn_job *t = user;                                                       \
+        const int64_t taps = t->s->kh * t->s->kw, out = t->s->out;                      \
+                                                                                        \
+        for (int64_t c0 = lo, c1; c0 < hi; c0 = c1) {                                   \
+            c1 = min64(c0 + TURNED, hi);                                                \
+            for (int64_t o = 0; o < out; o++)                                           \
+                for (int64_t c = c0; c < c1; c++) {                                     \
+                    const real *from = (const real *)t->w + (o * t->s->in + c) * taps;  \
+                    real *to = (real *)t->to + (c * out + o) * taps;                    \
+                    for (int64_t k = 0; k < taps; k++)                                  \
+                        to[taps - 1 - k] = from[k];                                     \
+                }                                                                       \
+        }                                                                               \
     }
 TURN_BODY(turn_f32, float)
 TURN_BODY(turn_f64, double)
+
+/* [in, kh, kw, out] */
+static void transpose_body(int64_t lo, int64_t hi, void *user)
+{
+    const turn_job *t = user;
+    const int64_t taps = t->s->kh * t->s->kw, out = t->s->out;
+
+    t->kr->transpose((hi - lo) * taps, out, t->w + lo * taps * t->es, t->s->in * taps,
+                     t->to + lo * taps * out * t->es, out);
+}
 
 /* Strides, few channels: for a block of positions the patches' gradients, w^T dy, then added to dx. */
 static void scatter_body(int64_t lo, int64_t hi, void *user)
@@ -512,17 +524,17 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
     const et_conv back = {.batch = c->batch, .in = c->out, .h = c->oh, .w = c->ow, .out = c->in,
                           .kh = c->kh, .kw = c->kw, .sh = 1, .sw = 1, .ph = c->kh - 1 - c->ph,
                           .pw = c->kw - 1 - c->pw, .oh = c->h, .ow = c->w};
-    turn_job t = {.s = c, .w = weight, .turned = plain};
+    turn_job t = {.s = c, .kr = et_kernels_for(dtype), .es = (int64_t)et_dtype_size(dtype), .w = weight};
     const int64_t taps = c->kh * c->kw, size = c->out * c->in * taps;
 
     if (!c->batch || !c->in || !c->h || !c->w)
         return ET_OK;
     if (plain && et_conv_winograd_fits(dtype, &back))
         return et_conv_winograd(&back, dy, weight, true, NULL, dx, acc);
-    if (!(t.to = et_pool_alloc((size_t)max64(1, size) * et_dtype_size(dtype))))
+    if (!(t.to = et_pool_alloc((size_t)(max64(1, size) * t.es))))
         return et_error_status();
     et_parallel_for(c->in, et_row_grain(c->in, 4 * c->out * taps),
-                    dtype == ET_F64 ? turn_f64 : turn_f32, &t);
+                    !plain ? transpose_body : dtype == ET_F64 ? turn_f64 : turn_f32, &t);
     const et_status status = plain ? run_forward(dtype, &back, dy, t.to, NULL, dx, acc)
                                    : scattered_input_grad(dtype, c, t.to, dy, dx, acc);
     et_pool_free(t.to);
