@@ -31,8 +31,8 @@ void et_conv_sums(et_dtype dtype, const et_conv *c, const void *dy, double *sums
 /** Whether the forward product of c (and, being one, the gradient of x) goes by et_conv_winograd: 3 x 3
  *  taps, or 3 along one axis, stride 1, float32, enough channels and positions. */
 bool et_conv_winograd_fits(et_dtype dtype, const et_conv *c);
-/** As et_conv_forward (acc 1: y is added to) in less arithmetic, with errors a few times as large. Turned: the
- *  weight is [in, out, kh, kw] and its kernels are turned around, as for the gradient of x. ENOMEM. */
+/** As et_conv_forward (acc 1: y is added to) in less arithmetic, with errors a few times as large. Turned:
+ *  the weight is [in, out, kh, kw] and its kernels are turned around, as for the gradient of x. ENOMEM. */
 et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight, bool turned,
                            const float *bias, float *y, int acc);
 

@@ -255,7 +255,8 @@ et_status et_conv_winograd(const et_conv *c, const float *x, const float *weight
     } else {
         j.u = memory;
         et_parallel_for(c->out, et_row_grain(c->out, 2 * j.matrices * c->in), weights_body, &j);
-        status = run(&j, ceil_div(c->batch, j.samples) * j.blocks, flops, j.v_size + j.m_size + j.lines, block_body);
+        status = run(&j, ceil_div(c->batch, j.samples) * j.blocks, flops,
+                     j.v_size + j.m_size + j.lines, block_body);
     }
     et_pool_free(memory);
     return status;

@@ -2,10 +2,10 @@
  *
  * Where the CPU has the instruction: k is cut into blocks, and of each both operands are packed as pairs of
  * bfloat16, A into groups of LANES rows, B into panels of COLS columns: some panels at a time, which all
- * packed rows meet while they are in the second-level cache. Tiles of C are computed by threads, which share C
- * in chunks; with many rows or columns each, they pack and compute pieces for themselves. An element's sum
- * runs over k in one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the rounded
- * operands, and et_gemm. */
+ * packed rows meet while they are in the second-level cache. Tiles of C are computed by threads, which share
+ * C in chunks; with many rows or columns each, they pack and compute pieces for themselves. An element's sum
+ * runs over k in one order, so its bits do not depend on the threads. Elsewhere: float32 copies of the
+ * rounded operands, and et_gemm. */
 #include "config.h"
 
 #include <string.h>

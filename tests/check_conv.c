@@ -292,9 +292,9 @@ START_TEST(tiles_and_points)
 }
 END_TEST
 
-/* Rows of every s-th element: strides of two to five, alone or down the column too, where taps of neighbouring
- * rows are the same rows of x and where they are not; one channel and several, rows of one segment and of
- * several, taps in all phases and not, wide padding. */
+/* Rows of every s-th element: strides of two to five, alone or down the column too, where taps of
+ * neighbouring rows are the same rows of x and where they are not; one channel and several, rows of one
+ * segment and of several, taps in all phases and not, wide padding. */
 START_TEST(strided_rows)
 {
     const et_kernels *k = use_table(_i);
@@ -302,13 +302,20 @@ START_TEST(strided_rows)
         {.batch = 2, .in = 3, .h = 1, .w = 400, .out = 7, .kh = 1, .kw = 80, .sh = 1, .sw = 4},
         {.batch = 1, .in = 2, .h = 1, .w = 5300, .out = 4, .kh = 1, .kw = 7, .sh = 1, .sw = 5, .pw = 6},
         {.batch = 3, .in = 9, .h = 1, .w = 64, .out = 5, .kh = 1, .kw = 3, .sh = 1, .sw = 2, .pw = 1},
-        {.batch = 2, .in = 3, .h = 33, .w = 33, .out = 6, .kh = 7, .kw = 7, .sh = 2, .sw = 2, .ph = 3, .pw = 3},
-        {.batch = 2, .in = 5, .h = 34, .w = 32, .out = 6, .kh = 4, .kw = 4, .sh = 2, .sw = 2, .ph = 1, .pw = 1},
-        {.batch = 1, .in = 40, .h = 20, .w = 95, .out = 3, .kh = 5, .kw = 5, .sh = 3, .sw = 3, .ph = 1, .pw = 2},
-        {.batch = 1, .in = 6, .h = 40, .w = 130, .out = 5, .kh = 3, .kw = 4, .sh = 4, .sw = 2, .ph = 2, .pw = 1},
-        {.batch = 2, .in = 4, .h = 21, .w = 47, .out = 9, .kh = 5, .kw = 3, .sh = 1, .sw = 3, .ph = 2, .pw = 2},
-        {.batch = 1, .in = 7, .h = 25, .w = 31, .out = 4, .kh = 5, .kw = 3, .sh = 2, .sw = 1, .ph = 4, .pw = 1},
-        {.batch = 1, .in = 2, .h = 9, .w = 2500, .out = 3, .kh = 4, .kw = 6, .sh = 2, .sw = 2, .ph = 1, .pw = 5},
+        {.batch = 2, .in = 3, .h = 33, .w = 33, .out = 6, .kh = 7, .kw = 7, .sh = 2, .sw = 2, .ph = 3,
+         .pw = 3},
+        {.batch = 2, .in = 5, .h = 34, .w = 32, .out = 6, .kh = 4, .kw = 4, .sh = 2, .sw = 2, .ph = 1,
+         .pw = 1},
+        {.batch = 1, .in = 40, .h = 20, .w = 95, .out = 3, .kh = 5, .kw = 5, .sh = 3, .sw = 3, .ph = 1,
+         .pw = 2},
+        {.batch = 1, .in = 6, .h = 40, .w = 130, .out = 5, .kh = 3, .kw = 4, .sh = 4, .sw = 2, .ph = 2,
+         .pw = 1},
+        {.batch = 2, .in = 4, .h = 21, .w = 47, .out = 9, .kh = 5, .kw = 3, .sh = 1, .sw = 3, .ph = 2,
+         .pw = 2},
+        {.batch = 1, .in = 7, .h = 25, .w = 31, .out = 4, .kh = 5, .kw = 3, .sh = 2, .sw = 1, .ph = 4,
+         .pw = 1},
+        {.batch = 1, .in = 2, .h = 9, .w = 2500, .out = 3, .kh = 4, .kw = 6, .sh = 2, .sw = 2, .ph = 1,
+         .pw = 5},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
