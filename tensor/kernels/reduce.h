@@ -76,7 +76,44 @@ static double short_sum(int64_t n, const real *x)
     return s;
 }
 
-/* Short rows: one number after the other, four rows side by side. */
+#define SIDE_ADD(r, k, full) s##r = w_add(s##r, w_from(v_load_k(x + (r) * ld + i, k, full)));
+#define SIDE_ROWS(k, full) SIDE_ADD(0, k, full) SIDE_ADD(1, k, full) SIDE_ADD(2, k, full) SIDE_ADD(3, k, full)
+
+/* Four rows; what is added in which order is what it is for one alone. */
+static void side_sums(int64_t cols, const real *x, int64_t ld, double *out)
+{
+    vw s0 = w_zero(), s1 = s0, s2 = s0, s3 = s0;
+    int64_t i = 0;
+
+    for (; i <= cols - LANES; i += LANES) {
+        SIDE_ROWS(LANES, 1)
+    }
+    if (i < cols) {
+        SIDE_ROWS((int)(cols - i), 0)
+    }
+    out[0] = w_sum(s0);
+    out[1] = w_sum(s1);
+    out[2] = w_sum(s2);
+    out[3] = w_sum(s3);
+}
+
+static double side_sum(int64_t cols, const real *x)
+{
+    const int64_t ld = 0;
+    vw s0 = w_zero();
+    int64_t i = 0;
+
+    for (; i <= cols - LANES; i += LANES) {
+        SIDE_ADD(0, LANES, 1)
+    }
+    if (i < cols) {
+        SIDE_ADD(0, (int)(cols - i), 0)
+    }
+    return w_sum(s0);
+}
+
+/* Short rows: one number after the other, four rows side by side; those of a block or less: vector after
+ * vector. */
 static void row_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, double *out)
 {
     enum { SHORT = 32, SIDE = 4 };
@@ -85,9 +122,12 @@ static void row_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, dou
     for (int64_t r = 0; r < rows; r += SIDE) {
         const int64_t some = rows - r < SIDE ? rows - r : SIDE;
         const real *xs = x + r * ld;
-        if (cols >= SHORT || some < SIDE) {
-            for (int64_t i = 0; i < some; i++)
-                out[r + i] = cols < SHORT ? short_sum(cols, xs + i * ld) : sum(cols, xs + i * ld);
+        if (cols > SUM_BLOCK || some < SIDE) {
+            for (int64_t i = 0; i < some; i++, xs += ld)
+                out[r + i] = cols < SHORT ? short_sum(cols, xs)
+                             : cols > SUM_BLOCK ? sum(cols, xs) : side_sum(cols, xs);
+        } else if (cols >= SHORT) {
+            side_sums(cols, xs, ld, out + r);
         } else {
             double a = 0, b = 0, c = 0, d = 0;
             for (int64_t j = 0; j < cols; j++) {
