@@ -314,6 +314,10 @@ START_TEST(strided_rows)
          .pw = 2},
         {.batch = 1, .in = 7, .h = 25, .w = 31, .out = 4, .kh = 5, .kw = 3, .sh = 2, .sw = 1, .ph = 4,
          .pw = 1},
+        {.batch = 2, .in = 3, .h = 40, .w = 50, .out = 6, .kh = 16, .kw = 16, .sh = 10, .sw = 10, .ph = 3,
+         .pw = 9},
+        {.batch = 1, .in = 2, .h = 1, .w = 111, .out = 3, .kh = 1, .kw = 35, .sh = 1, .sw = 3, .pw = 40},
+        {.batch = 3, .in = 2, .h = 5, .w = 9, .out = 3, .kh = 2, .kw = 8, .sh = 3, .sw = 4, .ph = 1},
         {.batch = 1, .in = 2, .h = 9, .w = 2500, .out = 3, .kh = 4, .kw = 6, .sh = 2, .sw = 2, .ph = 1,
          .pw = 5},
     };

@@ -188,6 +188,30 @@ static void conv_rows(int64_t rows, const void *vx, int64_t h, int64_t w, int64_
         conv_gather(rows - r1, x, 0, 0, 0, 1, dst + r1 * ldd, ldd, n);
 }
 
+/* One row of n positions as a row of kw taps sees it in the row x of each of `count` images, `image` apart
+ * (not inside: zeros): out[t] = x[start + k + t sw], 0 outside. Lines are ldd apart, those of the next image
+ * `next`. Positions t0 .. t1-1, all of whose taps lie within, are a matrix, transposed where steps are
+ * long. */
+static void conv_taps(int64_t count, const real *x, int64_t image, int64_t width, int inside, int64_t start,
+                      int64_t sw, int64_t kw, int64_t n, real *dst, int64_t ldd, int64_t next)
+{
+    int64_t t0 = start < 0 ? (sw - 1 - start) / sw : 0,
+            t1 = width - kw < start ? 0 : (width - kw - start) / sw + 1;
+
+    if (t1 > n)
+        t1 = n;
+    if (sw <= 2 || !inside || t1 <= t0)
+        t0 = t1 = n;
+    for (int64_t c = 0; c < count && t0 < t1; c++)
+        transpose(kw, t1 - t0, x + c * image + start + t0 * sw, sw, dst + c * next + t0, ldd);
+    for (int64_t k = 0; k < kw; k++, dst += ldd) {
+        if (t0)
+            conv_gather(count, x, image, inside ? width : 0, start + k, sw, dst, next, t0);
+        if (t1 < n)
+            conv_gather(count, x, image, inside ? width : 0, start + k + t1 * sw, sw, dst + t1, next, n - t1);
+    }
+}
+
 /* n positions of a grid with rows of ow, from (row, col) on, as each tap (i, k) sees each of `count` images x
  * [h, w]: for position (r, c), out[t] = x[r sh + i - ph][c sw + k - pw], 0 outside. Lines are ldd apart, a
  * tap's behind each other, then the next image's. */
@@ -201,19 +225,19 @@ static void conv_lines(int64_t count, const void *vx, int64_t h, int64_t w, int6
     const int64_t head = col && n > ow - col ? ow - col : col ? n : 0, whole = (n - head) / ow,
                   tail = n - head - whole * ow;
 
-    if (whole < count) { /* all images' parts of a row together */
+    if (whole < count || sw > 2) { /* all images' parts of a row together */
         for (int64_t done = 0, some; done < n; done += some, row++, col = 0) {
             some = n - done < ow - col ? n - done : ow - col;
             for (int64_t i = 0; i < kh; i++) {
-                const int64_t from = row * sh + i - ph, inside = from >= 0 && from < h;
-                for (int64_t k = 0; k < kw; k++)
-                    conv_gather(count, x + (inside ? from * w : 0), h * w, inside ? w : 0, col * sw + k - pw,
-                                sw, dst + (i * kw + k) * ldd + done, kh * kw * ldd, some);
+                const int64_t from = row * sh + i - ph;
+                const int inside = from >= 0 && from < h;
+                conv_taps(count, x + (inside ? from * w : 0), h * w, w, inside, col * sw - pw, sw, kw, some,
+                          dst + i * kw * ldd + done, ldd, kh * kw * ldd);
             }
         }
         return;
     }
-    for (; count > 0; count--, x += h * w)
+    for (; count > 0; count--, x += h * w) /* an image's rows together */
         for (int64_t i = -ph; i < kh - ph; i++)
             for (int64_t k = -pw; k < kw - pw; k++, dst += ldd) {
                 const int64_t top = row * sh + i, next = top + (head ? sh : 0);
