@@ -424,26 +424,21 @@ typedef struct turn_job {
     char *to;
 } turn_job;
 
-/* [in, out, kh, kw], kernels turned around */
-#define TURN_BODY(name, real)                                                           \
-    static void name(int64_t lo, int64_t hi, void *user)                                \
-    {                                                                                   \
-        const turn_job *t = user;                                                       \
-        const int64_t taps = t->s->kh * t->s->kw, out = t->s->out;                      \
-                                                                                        \
-        for (int64_t c0 = lo, c1; c0 < hi; c0 = c1) {                                   \
-            c1 = min64(c0 + TURNED, hi);                                                \
-            for (int64_t o = 0; o < out; o++)                                           \
-                for (int64_t c = c0; c < c1; c++) {                                     \
-                    const real *from = (const real *)t->w + (o * t->s->in + c) * taps;  \
-                    real *to = (real *)t->to + (c * out + o) * taps;                    \
-                    for (int64_t k = 0; k < taps; k++)                                  \
-                        to[taps - 1 - k] = from[k];                                     \
-                }                                                                       \
-        }                                                                               \
+/* [in, out, kh, kw], kernels turned around: some inputs together, whose kernels lie beside each other */
+static void turn_body(int64_t lo, int64_t hi, void *user)
+{
+    enum { SOME = 16 };
+    const turn_job *t = user;
+    const int64_t size = t->s->kh * t->s->kw * t->es, out = t->s->out;
+
+    for (int64_t c0 = lo, c1; c0 < hi; c0 = c1) {
+        c1 = min64(c0 + SOME, hi);
+        for (int64_t o = 0; o < out; o++)
+            for (int64_t c = c0; c < c1; c++)
+                t->kr->reverse(size / t->es, t->w + (o * t->s->in + c) * size,
+                               t->to + (c * out + o) * size, 0);
     }
-TURN_BODY(turn_f32, float)
-TURN_BODY(turn_f64, double)
+}
 
 /* [in, kh, kw, out] */
 static void transpose_body(int64_t lo, int64_t hi, void *user)
@@ -534,7 +529,7 @@ et_status et_conv_input_grad(et_dtype dtype, const et_conv *c, const void *weigh
     if (!(t.to = et_pool_alloc((size_t)(max64(1, size) * t.es))))
         return et_error_status();
     et_parallel_for(c->in, et_row_grain(c->in, 4 * c->out * taps),
-                    !plain ? transpose_body : dtype == ET_F64 ? turn_f64 : turn_f32, &t);
+                    plain ? turn_body : transpose_body, &t);
     const et_status status = plain ? run_forward(dtype, &back, dy, t.to, NULL, dx, acc)
                                    : scattered_input_grad(dtype, c, t.to, dy, dx, acc);
     et_pool_free(t.to);

@@ -67,80 +67,52 @@ static double sum(int64_t n, const void *x) { return sum_of(n, x, x); }
 static double sum_sq(int64_t n, const void *x) { return dot_of(n, x, x); }
 static double dot(int64_t n, const void *x, const void *y) { return dot_of(n, x, y); }
 
-static double short_sum(int64_t n, const real *x)
-{
-    double s = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        s += (double)x[i];
-    return s;
-}
-
-#define SIDE_ADD(r, k, full) s##r = w_add(s##r, w_from(v_load_k(x + (r) * ld + i, k, full)));
+#define SIDE_ADD(r, k, full) s##r = w_add(s##r, w_from(v_load_k(x##r + i, k, full)));
 #define SIDE_ROWS(k, full) SIDE_ADD(0, k, full) SIDE_ADD(1, k, full) SIDE_ADD(2, k, full) SIDE_ADD(3, k, full)
 
-/* Four rows; what is added in which order is what it is for one alone. */
-static void side_sums(int64_t cols, const real *x, int64_t ld, double *out)
+/* Up to four rows side by side, a missing one being the first again: short ones one number after the other,
+ * those of a block or less vector after vector. A row's sum does not depend on those beside it. */
+static void side_sums(int64_t rows, int64_t cols, const real *x0, int64_t ld, double *out)
 {
-    vw s0 = w_zero(), s1 = s0, s2 = s0, s3 = s0;
-    int64_t i = 0;
+    enum { SHORT = 32 };
+    const real *x1 = x0 + (rows > 1 ? ld : 0), *x2 = x0 + (rows > 2 ? 2 * ld : 0),
+               *x3 = x0 + (rows > 3 ? 3 * ld : 0);
+    double sums[4] = {0};
 
-    for (; i <= cols - LANES; i += LANES) {
-        SIDE_ROWS(LANES, 1)
+    if (cols < SHORT) {
+        for (int64_t i = 0; i < cols; i++) {
+            sums[0] += (double)x0[i];
+            sums[1] += (double)x1[i];
+            sums[2] += (double)x2[i];
+            sums[3] += (double)x3[i];
+        }
+    } else {
+        vw s0 = w_zero(), s1 = s0, s2 = s0, s3 = s0;
+        int64_t i = 0;
+        for (; i <= cols - LANES; i += LANES) {
+            SIDE_ROWS(LANES, 1)
+        }
+        if (i < cols) {
+            SIDE_ROWS((int)(cols - i), 0)
+        }
+        sums[0] = w_sum(s0);
+        sums[1] = w_sum(s1);
+        sums[2] = w_sum(s2);
+        sums[3] = w_sum(s3);
     }
-    if (i < cols) {
-        SIDE_ROWS((int)(cols - i), 0)
-    }
-    out[0] = w_sum(s0);
-    out[1] = w_sum(s1);
-    out[2] = w_sum(s2);
-    out[3] = w_sum(s3);
+    memcpy(out, sums, (size_t)rows * sizeof *out);
 }
 
-static double side_sum(int64_t cols, const real *x)
-{
-    const int64_t ld = 0;
-    vw s0 = w_zero();
-    int64_t i = 0;
-
-    for (; i <= cols - LANES; i += LANES) {
-        SIDE_ADD(0, LANES, 1)
-    }
-    if (i < cols) {
-        SIDE_ADD(0, (int)(cols - i), 0)
-    }
-    return w_sum(s0);
-}
-
-/* Short rows: one number after the other, four rows side by side; those of a block or less: vector after
- * vector. */
 static void row_sums(int64_t rows, int64_t cols, const void *vx, int64_t ld, double *out)
 {
-    enum { SHORT = 32, SIDE = 4 };
     const real *x = vx;
 
-    for (int64_t r = 0; r < rows; r += SIDE) {
-        const int64_t some = rows - r < SIDE ? rows - r : SIDE;
-        const real *xs = x + r * ld;
-        if (cols > SUM_BLOCK || some < SIDE) {
-            for (int64_t i = 0; i < some; i++, xs += ld)
-                out[r + i] = cols < SHORT ? short_sum(cols, xs)
-                             : cols > SUM_BLOCK ? sum(cols, xs) : side_sum(cols, xs);
-        } else if (cols >= SHORT) {
-            side_sums(cols, xs, ld, out + r);
-        } else {
-            double a = 0, b = 0, c = 0, d = 0;
-            for (int64_t j = 0; j < cols; j++) {
-                a += (double)xs[j];
-                b += (double)xs[j + ld];
-                c += (double)xs[j + 2 * ld];
-                d += (double)xs[j + 3 * ld];
-            }
-            out[r] = a;
-            out[r + 1] = b;
-            out[r + 2] = c;
-            out[r + 3] = d;
-        }
+    for (int64_t r = 0, some; r < rows; r += some, x += some * ld) {
+        some = cols > SUM_BLOCK ? 1 : rows - r < 4 ? rows - r : 4;
+        if (cols > SUM_BLOCK)
+            out[r] = sum(cols, x);
+        else
+            side_sums(some, cols, x, ld, out + r);
     }
 }
 
