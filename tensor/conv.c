@@ -38,7 +38,7 @@ enum {
     ROWS = 512,               /* taps x channels of a block, about */
     BLOCK_BYTES = 384 * 1024, /* gathered lines of a block */
     LONGEST = 512,            /* positions of a block, */
-    SHORT_BYTES = 32 * 1024,  /* more where its lines are no longer than this together */
+    SHORT_BYTES = 64 * 1024,  /* more where its lines are no longer than this together */
     FEW_TAPS = 64,            /* x channels, where rows of the weight are so short that each may pass alone */
     PANEL_ELEMS = 128 * 1024, /* of dy, transposed, for a block */
     LEAST_BLOCKS = 16,        /* of all samples */
@@ -130,7 +130,7 @@ static void plan(conv_job *j, et_dtype dtype, const et_conv *s, int64_t shortest
         j->plane = j->lapped ? rows_of(j, j->per_block) * j->seg_ld : j->per_block * j->seg_ld;
         j->channel = j->lapped ? j->phases * j->plane : s->kh * j->ld;
     } else {
-        if (!shortest)
+        if (!shortest && s->in * j->taps > FEW_TAPS)
             most = nr; /* a panel of a matrix product */
         const int64_t all = samples * j->positions, blocks = ceil_div(all, most);
         j->per_block = min64(all, round_up(ceil_div(all, blocks), nr));
@@ -645,7 +645,7 @@ et_status et_conv_weight_grad(et_dtype dtype, const et_conv *c, const void *x, c
     const int64_t k = c->in * c->kh * c->kw;
     const bool some = c->batch && c->out && c->oh && c->ow && k;
 
-    if (some && et_conv_small_fits(c))
+    if (some && et_conv_small_fits(dtype, c))
         return et_conv_small_weight_grad(dtype, c, x, dy, dweight, acc, sums);
     if (some && et_conv_tall_fits(dtype, c))
         return et_conv_tall_weight_grad(c, x, dy, dweight, acc, sums);

@@ -48,7 +48,7 @@ et_status et_conv_tall_weight_grad(const et_conv *c, const float *x, const float
                                    double *sums);
 
 /** Whether the weight is so small, and rows so long, that its gradient goes by et_conv_small_weight_grad. */
-bool et_conv_small_fits(const et_conv *c);
+bool et_conv_small_fits(et_dtype dtype, const et_conv *c);
 /** As et_conv_weight_grad, without transposing dy; sizes none of which is 0. */
 et_status et_conv_small_weight_grad(et_dtype dtype, const et_conv *c, const void *x, const void *dy,
                                     void *dweight, int acc, double *sums);

@@ -1,6 +1,7 @@
 /* The gradient of small weights, those of first layers: dw[o, (c, i, j)] is the dot product of channel o of
  * dy with channel c of x as tap (i, j) sees it. Rows of x are gathered with their padding once for a block of
- * positions, where all taps find theirs, and dy is read as it lies: the product of matrices of
+ * positions, with stride s in s lines of every s-th element each (phases), where all taps find theirs, and dy
+ * is read as it lies: the product of matrices of
  * tensor/conv.c would transpose it first, which for so few taps costs more than the sums themselves. The sums
  * of dy, the gradient of the bias, are taken on the way.
  *
@@ -15,7 +16,10 @@
 #include "tensor/pool.h"
 
 enum {
-    MOST_TAPS = 32,      /* of all channels: beyond, transposing is worth it */
+    FEW_TAPS = 12,       /* of all channels: with so few transposing is never worth it, */
+    SOME_TAPS = 32,      /* with so many not for stride 1, */
+    MOST_TAPS = 64,      /* nor with so many where rows fill long vectors */
+    MANY_LANES = 16,     /* long ones, with registers for more sums; strides then count where kernels meet */
     LEAST_ROW = 32,      /* positions */
     BLOCK = 4096,        /* positions of a block, about, */
     LONGEST = 1024,      /* of a row's part, */
@@ -32,7 +36,8 @@ typedef struct small_job {
     int64_t es, taps;            /* of all channels */
     int64_t seg, segs;           /* positions of a part of a row, parts */
     int64_t rows, bands;         /* rows of a block, blocks below each other */
-    int64_t height, ld;          /* gathered rows of a channel, elements of each */
+    int64_t height, ld;          /* gathered rows of a channel, elements of each, */
+    int64_t phases;              /* for each phase */
     int64_t shards, slot;        /* bytes a shard */
     int64_t off[MOST_TAPS];
     const char *x, *dy;
@@ -42,12 +47,37 @@ typedef struct small_job {
     int acc;
 } small_job;
 
-bool et_conv_small_fits(const et_conv *c)
+bool et_conv_small_fits(et_dtype dtype, const et_conv *c)
 {
-    return c->sw == 1 && c->in * c->kh * c->kw <= MOST_TAPS && c->ow >= LEAST_ROW;
+    const int64_t taps = c->in * c->kh * c->kw, lanes = et_kernels_for(dtype)->lanes;
+    const bool many = lanes >= MANY_LANES, full = 8 * round_up(c->ow, lanes) <= 9 * c->ow;
+    const bool apart = c->sw > 1 && (c->kw <= c->sw || !many);
+
+    if (taps > SOME_TAPS && (!many || !full || (c->kw > 1 && et_conv_tall_fits(dtype, c))))
+        return false;
+    return taps <= (apart ? FEW_TAPS : MOST_TAPS) && c->ow >= LEAST_ROW;
 }
 
 static double *sums_of(const small_job *j, int64_t shard) { return (double *)(j->scratch + shard * j->slot); }
+
+/* Rows first .. first + rows - 1 of sample b, n elements of each phase as positions from q on see them. */
+static void gather(const small_job *j, int64_t b, int64_t first, int64_t rows, int64_t q, int64_t n,
+                   char *lines)
+{
+    const et_conv *s = &j->s;
+    const int64_t phase = j->height * j->ld;
+    const char *x = j->x + b * s->in * s->h * s->w * j->es;
+
+    if (s->sw == 1) {
+        for (int64_t c = 0; c < s->in; c++)
+            j->kr->conv_rows(rows, x + c * s->h * s->w * j->es, s->h, s->w, first, 1, q - s->pw, 1,
+                             lines + c * phase * j->es, j->ld, n);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) /* a phase is what a tap sees */
+        j->kr->conv_lines(s->in, x, s->h, s->w, 1, s->sw, 1, j->phases, 0, s->pw, q + n, first + r, q, n,
+                          lines + r * j->ld * j->es, phase);
+}
 
 static void block_sums(const small_job *j, int64_t item, double *sums, char *lines)
 {
@@ -57,10 +87,7 @@ static void block_sums(const small_job *j, int64_t item, double *sums, char *lin
     const int64_t rows = min64(j->rows, s->oh - r), area = s->oh * s->ow;
     double *bias = sums + s->out * j->taps;
 
-    for (int64_t c = 0; c < s->in; c++)
-        j->kr->conv_rows((rows - 1) * s->sh + s->kh, j->x + (b * s->in + c) * s->h * s->w * j->es, s->h, s->w,
-                         r * s->sh - s->ph, 1, q - s->pw, 1, lines + c * j->height * j->ld * j->es, j->ld,
-                         n + s->kw - 1);
+    gather(j, b, r * s->sh - s->ph, (rows - 1) * s->sh + s->kh, q, n + (s->kw - 1) / s->sw, lines);
     for (int64_t o = 0; o < s->out; o += SOME) {
         const int64_t outs = min64(SOME, s->out - o);
         const char *dy = j->dy + ((b * s->out + o) * area + r * s->ow + q) * j->es;
@@ -100,13 +127,15 @@ et_status et_conv_small_weight_grad(et_dtype dtype, const et_conv *c, const void
     j.rows = ceil_div(c->oh, j.bands);
     j.bands = ceil_div(c->oh, j.rows);
     j.height = (j.rows - 1) * c->sh + c->kh;
-    j.ld = round_up(j.seg + c->kw - 1, lanes);
+    j.phases = min64(c->sw, c->kw);
+    j.ld = round_up(j.seg + (c->kw - 1) / c->sw, lanes);
     for (int64_t i = 0, t = 0; i < c->in * c->kh; i++)
         for (int64_t k = 0; k < c->kw; k++)
-            j.off[t++] = (i / c->kh * j.height + i % c->kh) * j.ld + k;
+            j.off[t++] = ((i / c->kh * j.phases + k % c->sw) * j.height + i % c->kh) * j.ld + k / c->sw;
     const int64_t items = c->batch * j.bands * j.segs;
     j.shards = min64(min64(SHARDS, items), max64(1, SUMS / many));
-    j.slot = round_up(many * (int64_t)sizeof(double), 64) + round_up(c->in * j.height * j.ld * j.es, 64);
+    const int64_t lines = c->in * j.phases * j.height * j.ld;
+    j.slot = round_up(many * (int64_t)sizeof(double), 64) + round_up(lines * j.es, 64);
     if (!(j.scratch = et_pool_alloc((size_t)(j.shards * j.slot))))
         return et_error_status();
     const double flops = 2.0 * (double)(c->batch * c->out) * (double)(c->oh * c->ow) * (double)j.taps;

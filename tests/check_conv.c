@@ -510,8 +510,8 @@ START_TEST(tall_memory)
 END_TEST
 
 /* Weights so small that their gradient is made of dot products: numbers of channels and taps around those of
- * a tile, rows with and without a rest, of one part and of several, bands of rows, wide padding, strides,
- * more sums than shards would have; and the first sizes that are not. */
+ * a tile, rows with and without a rest, of one part and of several, bands of rows, wide padding, strides
+ * shorter and longer than the kernel, more sums than shards would have; and the first sizes that are not. */
 START_TEST(small_weights)
 {
     const et_kernels *k = use_table(_i);
@@ -535,15 +535,35 @@ START_TEST(small_weights)
         {.batch = 1, .in = 32, .h = 1, .w = 33, .out = 4100, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
         {.batch = 1, .in = 1, .h = 6, .w = 70, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 2,
          .ph = 1, .pw = 1},
-        {.batch = 1, .in = 33, .h = 3, .w = 35, .out = 3, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
+        {.batch = 3, .in = 1, .h = 1, .w = 4000, .out = 13, .kh = 1, .kw = 3, .sh = 1, .sw = 3, .pw = 1},
+        {.batch = 2, .in = 2, .h = 7, .w = 230, .out = 4, .kh = 2, .kw = 3, .sh = 3, .sw = 7,
+         .ph = 1, .pw = 2},
+        {.batch = 1, .in = 1, .h = 3, .w = 64, .out = 5, .kh = 32, .kw = 1, .sh = 1, .sw = 1, .ph = 16},
+        /* long vectors alone */
+        {.batch = 2, .in = 3, .h = 11, .w = 97, .out = 7, .kh = 2, .kw = 5, .sh = 2, .sw = 2,
+         .ph = 1, .pw = 3},
+        {.batch = 2, .in = 2, .h = 1, .w = 7203, .out = 3, .kh = 1, .kw = 7, .sh = 1, .sw = 3, .pw = 6},
+        {.batch = 1, .in = 1, .h = 90, .w = 64, .out = 5, .kh = 60, .kw = 1, .sh = 1, .sw = 1},
+        {.batch = 1, .in = 4, .h = 5, .w = 111, .out = 4, .kh = 4, .kw = 4, .sh = 1, .sw = 1,
+         .ph = 1, .pw = 2},
+        /* none */
+        {.batch = 1, .in = 4, .h = 5, .w = 112, .out = 4, .kh = 4, .kw = 4, .sh = 1, .sw = 1,
+         .ph = 1, .pw = 2},
+        {.batch = 1, .in = 5, .h = 5, .w = 113, .out = 4, .kh = 12, .kw = 1, .sh = 1, .sw = 1, .ph = 5},
+        {.batch = 1, .in = 1, .h = 1, .w = 676, .out = 4, .kh = 1, .kw = 13, .sh = 1, .sw = 13},
+        {.batch = 1, .in = 1, .h = 51, .w = 64, .out = 16, .kh = 12, .kw = 5, .sh = 1, .sw = 1,
+         .pw = 2}, /* a tall one */
+        {.batch = 1, .in = 65, .h = 3, .w = 64, .out = 3, .kh = 1, .kw = 1, .sh = 1, .sw = 1},
         {.batch = 1, .in = 1, .h = 3, .w = 31, .out = 3, .kh = 3, .kw = 3, .sh = 1, .sw = 1,
          .ph = 1, .pw = 1},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         et_conv c = cases[i];
+        c.oh = (c.h + 2 * c.ph - c.kh) / c.sh + 1;
         c.ow = (c.w + 2 * c.pw - c.kw) / c.sw + 1;
-        ck_assert_msg(et_conv_small_fits(&c) == (i < 11), "case %d", (int)i);
+        ck_assert_msg(et_conv_small_fits(k->dtype, &c) == (i < 15 || (i < 19 && k->lanes >= 16)), "case %d",
+                      (int)i);
         check_one(k, c);
     }
 }
@@ -559,7 +579,7 @@ START_TEST(infinity_behind_the_end)
                        .oh = 2, .ow = 39};
     pair x = pair_of(k->dtype, 2 * 41, 1), dy = pair_of(k->dtype, 4 * 39, 2), dw = pair_of(k->dtype, 6, 3);
 
-    ck_assert(et_conv_small_fits(&c));
+    ck_assert(et_conv_small_fits(k->dtype, &c));
     if (k->dtype == ET_F32)
         ((float *)x.real)[40] = INFINITY;
     else
