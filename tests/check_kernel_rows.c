@@ -258,7 +258,8 @@ START_TEST(transposes)
 {
     const et_kernels *k = table_at(_i);
     const int64_t shapes[][4] = {{1, 1, 1, 1},    {3, 5, 3, 5},    {16, 16, 16, 16}, {17, 33, 20, 40},
-                                 {40, 2, 41, 2},  {2, 40, 2, 41},  {32, 48, 32, 48}, {8, 4, 9, 7}};
+                                 {40, 2, 41, 2},  {2, 40, 2, 41},  {32, 48, 32, 48}, {8, 4, 9, 7},
+                                 {7, 50, 7, 51},  {45, 6, 47, 6},  {4, 4, 4, 4},     {5, 3, 6, 3}};
     const size_t size = et_dtype_size(k->dtype);
 
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {

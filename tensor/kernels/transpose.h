@@ -126,6 +126,33 @@ V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, const 
 
 #endif
 
+/* Where a square that would begin at i begins: so early that it does not reach beyond n, if there is room for
+ * one. It moves some of what the one before has moved once more then. */
+V_INLINE int64_t square_at(int64_t i, int64_t n, int64_t side) { return n >= side && n - i < side ? n - side : i; }
+
+#if LANES > 4 && defined(V_SHUFFLES)
+typedef real v4 __attribute__((vector_size(16)));
+
+/* A square of 4, for strips too narrow for one of LANES. */
+V_INLINE void transpose_four(const real *from, int64_t ldf, real *to, int64_t ldt)
+{
+    v4 r[4], t[4];
+
+    for (int i = 0; i < 4; i++)
+        memcpy(&r[i], from + i * ldf, sizeof r[i]);
+    for (int i = 0; i < 2; i++) {
+        t[i] = V_SHUFFLE(r[2 * i], r[2 * i + 1], 0, 4, 1, 5);
+        t[i + 2] = V_SHUFFLE(r[2 * i], r[2 * i + 1], 2, 6, 3, 7);
+    }
+    for (int i = 0; i < 2; i++) {
+        r[2 * i] = V_SHUFFLE(t[2 * i], t[2 * i + 1], 0, 1, 4, 5);
+        r[2 * i + 1] = V_SHUFFLE(t[2 * i], t[2 * i + 1], 2, 3, 6, 7);
+    }
+    for (int i = 0; i < 4; i++)
+        memcpy(to + i * ldt, &r[i], sizeof r[i]);
+}
+#endif
+
 /* to[i ldt + k] = from[k ldf + i] for i < m, k < n, bit by bit. */
 static void transpose(int64_t m, int64_t n, const void *vfrom, int64_t ldf, void *vto, int64_t ldt)
 {
@@ -133,13 +160,24 @@ static void transpose(int64_t m, int64_t n, const void *vfrom, int64_t ldf, void
     const real *from = vfrom;
     real *to = vto;
 
-    for (int64_t k = 0; k < n; k += SIDE)
-        for (int64_t i = 0; i < m; i += SIDE) {
+    for (int64_t c0 = 0; c0 < n; c0 += SIDE)
+        for (int64_t r0 = 0; r0 < m; r0 += SIDE) {
+            const int64_t k = square_at(c0, n, SIDE), i = square_at(r0, m, SIDE);
             const int64_t wide = n - k < SIDE ? n - k : SIDE, high = m - i < SIDE ? m - i : SIDE;
             if (LANES > 1 && wide == SIDE && high == SIDE) {
                 v_transpose(from + k * ldf + i, ldf, LANES, NULL, to + i * ldt + k, ldt);
                 continue;
             }
+#if LANES > 4 && defined(V_SHUFFLES)
+            if (wide >= 4 && high >= 4) {
+                for (int64_t c = 0; c < wide; c += 4)
+                    for (int64_t r = 0; r < high; r += 4) {
+                        const int64_t kc = k + square_at(c, wide, 4), ir = i + square_at(r, high, 4);
+                        transpose_four(from + kc * ldf + ir, ldf, to + ir * ldt + kc, ldt);
+                    }
+                continue;
+            }
+#endif
             for (int64_t c = k; c < k + wide; c++)
                 for (int64_t r = i; r < i + high; r++)
                     memcpy(to + r * ldt + c, from + c * ldf + r, sizeof(real));
