@@ -59,17 +59,17 @@ void *et_gx(et_node *n, int i, int *acc)
     return g ? et_data_mut(g) : NULL;
 }
 
-et_tensor *et_gx_tensor(et_node *n, int i)
+et_tensor *et_gx_tensor(et_node *n, int i, int *acc)
 {
-    int acc;
-    et_tensor *g = gather_in(n->in[i], &acc);
+    int begun;
+    et_tensor *g = gather_in(n->in[i], acc ? acc : &begun);
 
-    return g && !acc && et_fill(g, 0) ? NULL : g;
+    return g && !acc && !begun && et_fill(g, 0) ? NULL : g;
 }
 
 void *et_gx_add(et_node *n, int i)
 {
-    et_tensor *g = et_gx_tensor(n, i);
+    et_tensor *g = et_gx_tensor(n, i, NULL);
 
     return g ? et_data_mut(g) : NULL;
 }

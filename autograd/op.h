@@ -256,9 +256,9 @@ const void *et_gy_data(et_node *n, int k);
 void *et_gx(et_node *n, int i, int *acc);
 /** As et_gx, but always to be added to (filled with zeros first where needed). */
 void *et_gx_add(et_node *n, int i);
-/** The gradient of operand i itself, contiguous, filled with zeros where it was not begun:
- *  for rules that add to parts of it. NULL on failure. */
-et_tensor *et_gx_tensor(et_node *n, int i);
+/** The gradient of operand i itself, contiguous; *acc as of et_gx. With acc NULL it is filled with zeros
+ *  where it was not begun, for rules that add to parts of it. NULL on failure. */
+et_tensor *et_gx_tensor(et_node *n, int i, int *acc);
 /** Adds g to the gradient of operand i, summing over what broadcasting expanded. */
 et_status et_gx_sum(et_node *n, int i, const et_tensor *g);
 /** Adds alpha g, broadcast to the shape of operand i, to that operand's gradient. */
@@ -294,6 +294,9 @@ et_status et_product(const et_node *n, et_dtype dtype, const et_gemm_args *args)
 /** dst = src summed over the dimensions in which dst is 1 or absent (acc 0), or
  *  dst += that (acc 1). dst contiguous, src any strides, same real dtype. */
 et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc);
+/** The same of a b, element by element; both contiguous, of one shape, whose last dimension of more than one
+ *  element is summed: dot products, without memory for what is summed. */
+et_status et_sum_product_to(et_tensor *dst, const et_tensor *a, const et_tensor *b, int acc);
 
 /** dst += src, which is broadcast to the shape of dst; one real dtype, any strides;
  *  no two elements of dst may be the same one. */

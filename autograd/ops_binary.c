@@ -25,7 +25,8 @@ typedef void binary_kernel(int64_t n, const void *a, int sa, const void *b, int 
 
 typedef struct {
     et_iter it; /* y, a, b */
-    binary_kernel *f;
+    binary_kernel *f; /* NULL: y += a b, by */
+    const et_kernels *k;
     char *y;
     const char *a, *b;
     size_t size;
@@ -41,9 +42,13 @@ static void binary_piece(int64_t lo, int64_t hi, void *user)
 
     for (int64_t i = lo, from = lo % j->per_row * j->piece; i < hi; i++) {
         const int64_t n = min64(j->piece, j->it.n - from);
-        j->f(n, j->a + (size_t)(row.at[1] + sa * from) * j->size, sa,
-             j->b + (size_t)(row.at[2] + sb * from) * j->size, sb,
-             j->y + (size_t)(row.at[0] + from) * j->size);
+        const char *a = j->a + (size_t)(row.at[1] + sa * from) * j->size;
+        const char *b = j->b + (size_t)(row.at[2] + sb * from) * j->size;
+        char *y = j->y + (size_t)(row.at[0] + from) * j->size;
+        if (j->f)
+            j->f(n, a, sa, b, sb, y);
+        else
+            j->k->mul_acc(n, a, sa, b, sb, y, 1);
         if ((from += n) == j->it.n) {
             from = 0;
             et_iter_next(&j->it, &row);
@@ -51,19 +56,19 @@ static void binary_piece(int64_t lo, int64_t hi, void *user)
     }
 }
 
-/* y = f(a, b) into contiguous y. Operands whose last (merged) dimension is strided are
- * copied first: the kernels take steps of 0 and 1. */
+/* y = f(a, b), or with f NULL y += a b, into contiguous y. Operands whose last (merged) dimension is strided
+ * are copied first: the kernels take steps of 0 and 1. */
 static et_status binary_into(et_node *n, et_tensor *y, const et_tensor *a, const et_tensor *b,
                              binary_kernel *f)
 {
-    binary_job j = {.f = f, .size = et_dtype_size(y->dtype)};
+    binary_job j = {.f = f, .k = et_k(n), .size = et_dtype_size(y->dtype)};
     const et_tensor *ops[3] = {y, a, b};
     et_tensor *copy[3] = {NULL};
 
     if (!y->numel)
         return ET_OK;
-    if (y->numel <= et_elem_grain() && et_same_shape(a, y) && et_same_shape(b, y) && et_is_contiguous(a) &&
-        et_is_contiguous(b)) { /* the usual small case, without ado */
+    if (f && y->numel <= et_elem_grain() && et_same_shape(a, y) && et_same_shape(b, y) &&
+        et_is_contiguous(a) && et_is_contiguous(b)) { /* the usual small case, without ado */
         void *py = et_data_mut(y);
         const void *pa = et_data(a), *pb = et_data(b);
         if (!py || !pa || !pb)
@@ -102,25 +107,37 @@ static et_tensor *apply(const et_op *op, et_binary f, et_tensor *a, et_tensor *b
     return et_apply1(op, 2, (et_tensor *const[]){a, b}, &f, sizeof f);
 }
 
+/* True if of y's dimensions the last of more than one element is one of x. */
+static bool keeps_last(const et_tensor *x, const et_tensor *y)
+{
+    int d = y->ndim - 1, e = x->ndim - 1;
+
+    for (; d > 0 && y->shape[d] == 1; d--)
+        e--;
+    return d < 0 || (e >= 0 && x->shape[e] == y->shape[d]);
+}
+
 /* Adds a b, both of shapes that broadcast to the output's, to the gradient of operand i. */
 static et_status add_product(et_node *n, int i, const et_tensor *a, const et_tensor *b)
 {
-    const et_tensor *y = n->out[0];
-    const et_kernels *k = et_k(n);
+    const et_tensor *x = n->in[i], *y = n->out[0];
+    binary_kernel *mul = et_k(n)->binary[ET_B_MUL];
+    et_tensor *g;
     int acc;
 
-    if (et_same_shape(n->in[i], y) && et_same_shape(a, y) && et_same_shape(b, y)) {
-        const void *pa = et_contig(n, a), *pb = et_contig(n, b);
-        void *gx = et_gx(n, i, &acc);
-        if (!pa || !pb || !gx)
-            return et_error_status();
-        k->mul_acc(y->numel, pa, 1, pb, 1, gx, acc);
-        return ET_OK;
+    if (et_same_shape(x, y)) {
+        g = et_gx_tensor(n, i, &acc);
+        return g ? binary_into(n, g, a, b, acc ? NULL : mul) : et_error_status();
     }
-    et_tensor *t = et_temp(n, y->ndim, y->shape);
-    if (!t || binary_into(n, t, a, b, k->binary[ET_B_MUL]))
+    if (!keeps_last(x, y) && et_same_shape(a, y) && et_same_shape(b, y) && et_is_contiguous(a) &&
+        et_is_contiguous(b)) {
+        g = et_gx_tensor(n, i, &acc);
+        return g ? et_sum_product_to(g, a, b, acc) : et_error_status();
+    }
+    g = et_temp(n, y->ndim, y->shape);
+    if (!g || binary_into(n, g, a, b, mul))
         return et_error_status();
-    return et_gx_sum(n, i, t);
+    return et_gx_sum(n, i, g);
 }
 
 #define BINARY(NAME, ...)                                    \

@@ -142,7 +142,7 @@ static et_status cast_bwd(et_node *n)
 {
     const et_tensor *x = n->in[0];
 
-    et_tensor *g = et_gx_tensor(n, 0), *t = et_empty_owned(x->dtype, x->ndim, x->shape);
+    et_tensor *g = et_gx_tensor(n, 0, NULL), *t = et_empty_owned(x->dtype, x->ndim, x->shape);
     et_status status = g && t ? et_copy_into(t, et_gy(n, 0)) : et_error_status();
     if (!status)
         status = et_add_into(g, t);

@@ -53,7 +53,7 @@ static et_status slice_bwd(et_node *n)
 {
     const slice_attr *a = ET_ATTR(n, slice_attr);
 
-    et_tensor *g = et_gx_tensor(n, 0);
+    et_tensor *g = et_gx_tensor(n, 0, NULL);
     if (!g)
         return et_error_status();
     et_tensor v = part_of(g, a->dim, a->start, a->step, a->count);

@@ -14,7 +14,7 @@ typedef struct {
     et_iter added; /* and those that it has not; as many of src's rows go to one place of dst */
     const et_kernels *k;
     char *dst;
-    const char *src;
+    const char *src, *times; /* what src is multiplied with, or NULL */
     size_t size;
     int acc;
 } sum_job;
@@ -45,6 +45,13 @@ static void part_dims(sum_job *j, int n)
 
 /* --- the last dimension is summed --- */
 
+/* The sums of n rows, each with what it is multiplied with. */
+static void row_dots(const sum_job *j, int64_t n, int64_t from, int64_t step, double *sums)
+{
+    for (int64_t i = 0; i < n; i++, from += step)
+        sums[i] = j->k->dot(j->it.n, j->src + (size_t)from * j->size, j->times + (size_t)from * j->size);
+}
+
 /* Index: the place in dst. */
 static void sum_rows(int64_t lo, int64_t hi, void *user)
 {
@@ -55,12 +62,14 @@ static void sum_rows(int64_t lo, int64_t hi, void *user)
 
     for (int64_t r = lo, n; r < hi; r += n) {
         const et_iter_row to = et_iter_seek(&j->kept, r);
-        const char *src = j->src + (size_t)to.at[1] * j->size;
         et_iter_row from = {{0}, {0}};
         n = min64(min64(SOME, hi - r), j->kept.shape[d] - to.index[d]);
         for (int64_t q = 0; q < j->added.rows; q++, et_iter_next(&j->added, &from)) {
-            j->k->row_sums(n, j->it.n, src + (size_t)from.at[1] * j->size, j->kept.strides[1][d],
-                           q ? more : sum);
+            const int64_t at = to.at[1] + from.at[1], step = j->kept.strides[1][d];
+            if (j->times)
+                row_dots(j, n, at, step, q ? more : sum);
+            else
+                j->k->row_sums(n, j->it.n, j->src + (size_t)at * j->size, step, q ? more : sum);
             for (int64_t i = 0; q && i < n; i++)
                 sum[i] += more[i];
         }
@@ -235,6 +244,23 @@ et_status et_sum_to(et_tensor *dst, const et_tensor *src, int acc)
     if (j.it.strides[0][last] == 1)
         return sum_to_rows(&j);
     part_dims(&j, last);
+    et_parallel_for(j.kept.rows, et_row_grain(j.kept.rows, j.added.rows * j.it.n), sum_rows, &j);
+    return ET_OK;
+}
+
+et_status et_sum_product_to(et_tensor *dst, const et_tensor *a, const et_tensor *b, int acc)
+{
+    sum_job j = {.k = et_kernels_for(dst->dtype), .size = et_dtype_size(dst->dtype), .acc = acc};
+
+    if (!a->numel)
+        return acc ? ET_OK : et_fill(dst, 0);
+    et_iter_init(&j.it, a->ndim, a->shape, 2, (const et_tensor *const[]){dst, a});
+    j.dst = et_data_mut(dst);
+    j.src = et_data(a);
+    j.times = et_data(b);
+    if (!j.dst || !j.src || !j.times)
+        return et_error_status();
+    part_dims(&j, j.it.ndim - 1);
     et_parallel_for(j.kept.rows, et_row_grain(j.kept.rows, j.added.rows * j.it.n), sum_rows, &j);
     return ET_OK;
 }

@@ -145,6 +145,31 @@ static void copy_row(et_dtype to, char *d, int64_t sd, et_dtype from, const char
         BY_SIZE(size, COPY_LOOP);
 }
 
+#define PIECES(width)                                                     \
+    for (int64_t r = 0; r < rows; r++, d += d_row, s += s_row) {          \
+        for (size_t at = 0; at + (width) <= size; at += (width))          \
+            memcpy(d + at, s + at, (width));                              \
+        memcpy(d + size - (width), s + size - (width), (width));          \
+    }                                                                     \
+    return
+
+/* Rows of `size` bytes, d_row and s_row bytes apart, to other memory: short ones in pieces, the last of which
+ * may lie across the one before, for less than a call of memcpy takes. */
+static void copy_dense(int64_t rows, size_t size, char *d, int64_t d_row, const char *s, int64_t s_row)
+{
+    enum { SHORT = 1024 };
+
+    if (size >= 64 && size <= SHORT) {
+        PIECES(64);
+    } else if (size >= 16 && size < 64) {
+        PIECES(16);
+    } else if (size >= 4 && size < 16) {
+        PIECES(4);
+    }
+    for (int64_t r = 0; r < rows; r++, d += d_row, s += s_row)
+        memcpy(d, s, size);
+}
+
 #define SHORT_LOOP(type)                                  \
     do {                                                  \
         type *dd = (type *)d;                             \
@@ -170,7 +195,9 @@ static void copy_rows(int64_t lo, int64_t hi, void *user)
         char *d = j->d + (size_t)row.at[0] * zd;
         const char *s = j->s + (size_t)row.at[1] * zs;
         rows = last > 0 ? min64(hi - at, it->shape[outer] - row.index[outer]) : 1;
-        if (n <= SHORT && j->dst->dtype == j->src->dtype)
+        if (sd == 1 && st == 1 && j->dst->dtype == j->src->dtype && j->dst->storage != j->src->storage)
+            copy_dense(rows, (size_t)n * zd, d, d_row * (int64_t)zd, s, s_row * (int64_t)zs);
+        else if (n <= SHORT && j->dst->dtype == j->src->dtype)
             BY_SIZE(zd, SHORT_LOOP);
         else
             for (int64_t r = 0; r < rows; r++, d += d_row * (int64_t)zd, s += s_row * (int64_t)zs)

@@ -128,17 +128,20 @@ V_INLINE void v_transpose(const real *from, int64_t from_step, int64_t n, const 
 
 /* Where a square that would begin at i begins: so early that it does not reach beyond n, if there is room for
  * one. It moves some of what the one before has moved once more then. */
-V_INLINE int64_t square_at(int64_t i, int64_t n, int64_t side) { return n >= side && n - i < side ? n - side : i; }
+V_INLINE int64_t square_at(int64_t i, int64_t n, int64_t side)
+{
+    return n >= side && n - i < side ? n - side : i;
+}
 
-#if LANES > 4 && defined(V_SHUFFLES)
+#if defined(V_SHUFFLES)
 typedef real v4 __attribute__((vector_size(16)));
 
-/* A square of 4, for strips too narrow for one of LANES. */
-V_INLINE void transpose_four(const real *from, int64_t ldf, real *to, int64_t ldt)
+/* `wide` lines of `high` reals, at most 4 of each; four of each line are read. */
+V_INLINE void transpose_four(int wide, int high, const real *from, int64_t ldf, real *to, int64_t ldt)
 {
-    v4 r[4], t[4];
+    v4 r[4] = {{0}}, t[4];
 
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < wide; i++)
         memcpy(&r[i], from + i * ldf, sizeof r[i]);
     for (int i = 0; i < 2; i++) {
         t[i] = V_SHUFFLE(r[2 * i], r[2 * i + 1], 0, 4, 1, 5);
@@ -148,8 +151,30 @@ V_INLINE void transpose_four(const real *from, int64_t ldf, real *to, int64_t ld
         r[2 * i] = V_SHUFFLE(t[2 * i], t[2 * i + 1], 0, 1, 4, 5);
         r[2 * i + 1] = V_SHUFFLE(t[2 * i], t[2 * i + 1], 2, 3, 6, 7);
     }
-    for (int i = 0; i < 4; i++)
-        memcpy(to + i * ldt, &r[i], sizeof r[i]);
+    for (int i = 0; i < high; i++)
+        memcpy(to + i * ldt, &r[i], (size_t)wide * sizeof(real));
+}
+
+/* A strip that is too narrow for squares of LANES, by squares of 4. Lines that may be read follow after it:
+ * `after` of them. Returns how many of its own are done. */
+V_INLINE int64_t transpose_strip(int64_t m, int64_t n, int64_t after, const real *from, int64_t ldf, real *to,
+                                 int64_t ldt)
+{
+    int64_t c = 0;
+
+    for (; c < n && m >= 4; c += 4)
+        for (int64_t r = 0; r < m; r += 4) {
+            const int64_t k = square_at(c, n, 4), i = square_at(r, m, 4);
+            const real *f = from + k * ldf + i;
+            real *t = to + i * ldt + k;
+            if (n >= 4)
+                transpose_four(4, 4, f, ldf, t, ldt);
+            else
+                transpose_four((int)n, 4, f, ldf, t, ldt);
+        }
+    for (; c + 4 <= n && (n - c - 4 + after) * ldf + m >= 4; c += 4)
+        transpose_four(4, (int)m, from + c * ldf, ldf, to + c, ldt);
+    return c;
 }
 #endif
 
@@ -168,17 +193,11 @@ static void transpose(int64_t m, int64_t n, const void *vfrom, int64_t ldf, void
                 v_transpose(from + k * ldf + i, ldf, LANES, NULL, to + i * ldt + k, ldt);
                 continue;
             }
-#if LANES > 4 && defined(V_SHUFFLES)
-            if (wide >= 4 && high >= 4) {
-                for (int64_t c = 0; c < wide; c += 4)
-                    for (int64_t r = 0; r < high; r += 4) {
-                        const int64_t kc = k + square_at(c, wide, 4), ir = i + square_at(r, high, 4);
-                        transpose_four(from + kc * ldf + ir, ldf, to + ir * ldt + kc, ldt);
-                    }
-                continue;
-            }
+            int64_t c = k;
+#if defined(V_SHUFFLES)
+            c += transpose_strip(high, wide, n - k - wide, from + k * ldf + i, ldf, to + i * ldt + k, ldt);
 #endif
-            for (int64_t c = k; c < k + wide; c++)
+            for (; c < k + wide; c++)
                 for (int64_t r = i; r < i + high; r++)
                     memcpy(to + r * ldt + c, from + c * ldf + r, sizeof(real));
         }
