@@ -14,8 +14,10 @@
 static const et_dtype dtypes[] = {ET_F32, ET_F64, ET_I32, ET_U8, ET_BF16};
 enum { N_DTYPES = sizeof dtypes / sizeof dtypes[0] };
 
-/* [B, R, C], some longer than what a tile, or the repetition of an element, does at once. */
-static const int64_t sizes[][3] = {{1, 1, 1}, {2, 1, 1}, {2, 3, 5}, {2, 40, 2}, {1, 1, 5000}, {2, 17, 33}};
+/* [B, R, C], some longer than what a tile, the repetition of an element or a piece of a row is at once, some
+ * a byte shorter than such a piece. */
+static const int64_t sizes[][3] = {{1, 1, 1}, {2, 1, 1},  {2, 3, 5}, {2, 40, 2}, {1, 1, 5000}, {2, 17, 33},
+                                   {2, 3, 3}, {2, 3, 15}, {2, 3, 16}, {2, 3, 63}, {2, 2, 300}};
 enum { N_SIZES = sizeof sizes / sizeof sizes[0] };
 
 /* --- raw memory ----------------------------------------------------------------------------- */

@@ -253,13 +253,15 @@ START_TEST(row_sums)
 }
 END_TEST
 
-/* What lies where, by its bits; and nothing beside it. */
+/* What lies where, by its bits, from memory that ends with the last element; and nothing beside it. */
 START_TEST(transposes)
 {
     const et_kernels *k = table_at(_i);
     const int64_t shapes[][4] = {{1, 1, 1, 1},    {3, 5, 3, 5},    {16, 16, 16, 16}, {17, 33, 20, 40},
                                  {40, 2, 41, 2},  {2, 40, 2, 41},  {32, 48, 32, 48}, {8, 4, 9, 7},
-                                 {7, 50, 7, 51},  {45, 6, 47, 6},  {4, 4, 4, 4},     {5, 3, 6, 3}};
+                                 {7, 50, 7, 51},  {45, 6, 47, 6},  {4, 4, 4, 4},     {5, 3, 6, 3},
+                                 {3, 37, 3, 37},  {2, 21, 2, 21},  {1, 8, 1, 8},     {50, 2, 50, 3},
+                                 {2, 6, 3, 7}};
     const size_t size = et_dtype_size(k->dtype);
 
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
@@ -269,7 +271,12 @@ START_TEST(transposes)
         memset(at(&x, 0), 0xff, size);    /* a NaN, */
         memset(at(&x, ldf), 0x01, size); /* and a number that is next to nothing */
         z = y;
-        k->transpose(m, n, at(&x, 0), ldf, at(&y, 0), ldt);
+        const size_t bytes = (size_t)((n - 1) * ldf + m) * size;
+        void *source = malloc(bytes);
+        ck_assert(source != NULL);
+        memcpy(source, at(&x, 0), bytes);
+        k->transpose(m, n, source, ldf, at(&y, 0), ldt);
+        free(source);
         for (int64_t i = 0; i < m; i++)
             for (int64_t j = 0; j < n; j++)
                 memcpy(at(&z, i * ldt + j), at(&x, j * ldf + i), size);
