@@ -190,6 +190,9 @@ et_status et_gx_pass(et_node *n, int i)
     et_tensor *d = gather_in(x, &acc);
     if (!d)
         return et_error_status();
-    et_kernels_for(d->dtype)->axpby(d->numel, 1, et_data(gy), acc, et_data_mut(d));
-    return ET_OK;
+    et_tensor same = *gy; /* in x's shape */
+    same.ndim = d->ndim;
+    memcpy(same.shape, d->shape, sizeof same.shape);
+    memcpy(same.strides, d->strides, sizeof same.strides);
+    return acc ? et_add_into(d, &same) : et_copy_into(d, &same);
 }

@@ -271,18 +271,18 @@ static et_status div_bwd(et_node *n)
 {
     const et_tensor *gy = et_gy(n, 0), *b = n->in[1];
     const et_kernels *k = et_k(n);
+    et_tensor *da = et_temp(n, gy->ndim, gy->shape), *minus;
 
-    et_tensor *da = et_temp(n, gy->ndim, gy->shape);
     if (!da || binary_into(n, da, gy, b, k->binary[ET_B_DIV]))
         return et_error_status();
     if (et_needs(n, 0) && et_gx_sum(n, 0, da))
         return et_error_status();
     if (!et_needs(n, 1))
         return ET_OK;
-    void *p = et_data_mut(da);
-    k->mul_acc(gy->numel, p, 1, et_data(n->out[0]), 1, p, 0);
-    k->unary[ET_U_NEG](gy->numel, p, p);
-    return et_gx_sum(n, 1, da);
+    if (!(minus = et_temp(n, 0, NULL)) || et_fill(minus, -1) ||
+        binary_into(n, da, da, minus, k->binary[ET_B_MUL]))
+        return et_error_status();
+    return add_product(n, 1, da, n->out[0]);
 }
 
 static et_status div_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)

@@ -100,21 +100,7 @@ static et_status sum_to_size_shape(et_node *n)
 
 static et_status sum_to_size_fwd(et_node *n) { return et_sum_to(n->out[0], n->in[0], 0); }
 
-static et_status sum_to_size_bwd(et_node *n)
-{
-    int acc;
-
-    const et_tensor *gy = et_gy(n, 0), *x = n->in[0];
-    const et_kernels *k = et_k(n);
-    et_tensor *t = et_temp(n, x->ndim, x->shape);
-    if (!t || et_copy_into(t, gy))
-        return et_error_status();
-    void *gx = et_gx(n, 0, &acc);
-    if (!gx)
-        return et_error_status();
-    k->axpby(x->numel, 1, et_data(t), acc, gx);
-    return ET_OK;
-}
+static et_status sum_to_size_bwd(et_node *n) { return et_gx_expand(n, 0, et_gy(n, 0), 1); }
 
 static et_status sum_to_size_graph(et_node *n, et_tensor *const *gy, et_tensor **gx)
 {
