@@ -171,7 +171,10 @@ static et_status add_product(et_node *n, int i, const et_tensor *a, const et_ten
      .call = CALL},                                                                                          \
     {.name = "scalars", .n_in = 2, .in = {{0, {0}, ALO, AHI, KIND}, {0, {0}, BLO, BHI, KIND}},               \
      .call = CALL},                                                                                          \
-    {.name = "empty", .n_in = 2, .in = {{2, {0, 3}, ALO, AHI, KIND}, {1, {3}, BLO, BHI, KIND}}, .call = CALL}
+    {.name = "empty", .n_in = 2, .in = {{2, {0, 3}, ALO, AHI, KIND}, {1, {3}, BLO, BHI, KIND}},              \
+     .call = CALL},                                                                                          \
+    {.name = "empty rows", .n_in = 2, .in = {{2, {3, 0}, ALO, AHI, KIND}, {2, {3, 1}, BLO, BHI, KIND}},      \
+     .call = CALL}
 
 static unsigned saves_nothing(const et_node *n)
 {

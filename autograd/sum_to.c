@@ -253,7 +253,7 @@ et_status et_sum_product_to(et_tensor *dst, const et_tensor *a, const et_tensor 
     sum_job j = {.k = et_kernels_for(dst->dtype), .size = et_dtype_size(dst->dtype), .acc = acc};
 
     if (!a->numel)
-        return acc ? ET_OK : et_fill(dst, 0);
+        return et_sum_to(dst, a, acc);
     et_iter_init(&j.it, a->ndim, a->shape, 2, (const et_tensor *const[]){dst, a});
     j.dst = et_data_mut(dst);
     j.src = et_data(a);
