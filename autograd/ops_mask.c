@@ -141,9 +141,13 @@ static et_status cast_fwd(et_node *n) { return et_copy_into(n->out[0], n->in[0])
 static et_status cast_bwd(et_node *n)
 {
     const et_tensor *x = n->in[0];
+    int acc;
 
-    et_tensor *g = et_gx_tensor(n, 0, NULL), *t = et_empty_owned(x->dtype, x->ndim, x->shape);
-    et_status status = g && t ? et_copy_into(t, et_gy(n, 0)) : et_error_status();
+    et_tensor *g = et_gx_tensor(n, 0, &acc);
+    if (!g || !acc)
+        return g ? et_copy_into(g, et_gy(n, 0)) : et_error_status();
+    et_tensor *t = et_empty_owned(x->dtype, x->ndim, x->shape);
+    et_status status = t ? et_copy_into(t, et_gy(n, 0)) : et_error_status();
     if (!status)
         status = et_add_into(g, t);
     et_free(t);

@@ -16,10 +16,10 @@
 #include "tensor/pool.h"
 
 enum {
-    FEW_TAPS = 12,       /* of all channels: with so few transposing is never worth it, */
-    SOME_TAPS = 32,      /* with so many not for stride 1, */
-    MOST_TAPS = 64,      /* nor with so many where rows fill long vectors */
-    MANY_LANES = 16,     /* long ones, with registers for more sums; strides then count where kernels meet */
+    FEW_TAPS = 12,       /* of all channels: so few never pay for transposing, */
+    SOME_TAPS = 32,      /* so many not with stride 1, with long vectors nor where kernels overlap, */
+    MOST_TAPS = 64,      /* so many not with long vectors that rows fill */
+    MANY_LANES = 16,     /* long vectors, of which there are registers for more sums */
     LEAST_ROW = 32,      /* positions */
     BLOCK = 4096,        /* positions of a block, about, */
     LONGEST = 1024,      /* of a row's part, */
