@@ -32,7 +32,8 @@ static double spec_att_flop(const et_tagger_config *c, double T)
         first += (double)(c->channels << i) * (double)c->temporal[i] * T;
     const double rest = T * 29 * (double)c->channels * d +
                         (c->layers - 1) * L * (4 * d * d + 2 * d * (double)c->hidden + 2 * L * d) +
-                        L * 2 * d * d; /* of the last layer's other results nothing is read */
+                        /* of the last layer one result is read; its heads look at the layer's input itself */
+                        4 * d * d + 2 * d * (double)c->hidden + 2 * c->heads * L * d;
     return 3 * first + 3 * rest; /* the batch's norm wants their gradients */
 }
 

@@ -1,6 +1,6 @@
 /* The encoders of two towers at their published sizes: BERT-base over 8 texts of 64 tokens, forward and
- * training its last five layers, and AST-base over one clip of 10 s, forward. Each also with bfloat16
- * products. */
+ * training its last five layers (whole, and where the last layer computes what the loss reads alone), and
+ * AST-base over one clip of 10 s, forward. Each also with bfloat16 products. */
 #include "config.h"
 
 #include <math.h>
@@ -20,12 +20,16 @@ enum { TEXTS = 8, TOKENS = 64, TRAINED = 5 };
 
 static const struct tower_case {
     const char *name;
-    bool sound, train, mixed; /* AST; a training step; products of bfloat16 */
+    bool sound, train, cls, mixed; /* AST; a training step; its last layer at [CLS]; bfloat16 products */
 } cases[] = {
-    {"bert/forward", false, false, false}, {"bert/last-5", false, true, false},
-    {"ast/forward", true, false, false},
-    {"bert/forward-bf16", false, false, true}, {"bert/last-5-bf16", false, true, true},
-    {"ast/forward-bf16", true, false, true},
+    {.name = "bert/forward"},
+    {.name = "bert/last-5", .train = true},
+    {.name = "bert/last-5-cls", .train = true, .cls = true},
+    {.name = "ast/forward", .sound = true},
+    {.name = "bert/forward-bf16", .mixed = true},
+    {.name = "bert/last-5-bf16", .train = true, .mixed = true},
+    {.name = "bert/last-5-cls-bf16", .train = true, .cls = true, .mixed = true},
+    {.name = "ast/forward-bf16", .sound = true, .mixed = true},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
@@ -99,6 +103,19 @@ static et_tensor *hidden(const work *w)
     return y;
 }
 
+/* The last hidden states of the first tokens, [B, d]. */
+static et_tensor *first_tokens(const work *w)
+{
+    if (!w->c->cls)
+        return et_select(hidden(w), 1, 0);
+    if (w->c->mixed)
+        et_mixed_begin();
+    et_tensor *y = et_bert_encode_pooled(w->bert, 0, et_bert_embed(w->bert, w->x, NULL), NULL, ET_BERT_CLS);
+    if (w->c->mixed)
+        et_mixed_end();
+    return y;
+}
+
 /* Forward alone, or with the squared error of the first tokens, backward and Adam:
  * the loss, 0, or NaN after an error. */
 static double step(const work *w)
@@ -107,7 +124,7 @@ static double step(const work *w)
 
     et_scope *scope = et_scope_open();
     if (w->c->train) {
-        et_tensor *l = et_mse(et_select(hidden(w), 1, 0), w->target, ET_REDUCE_MEAN);
+        et_tensor *l = et_mse(first_tokens(w), w->target, ET_REDUCE_MEAN);
         et_backward(l);
         if (et_optim_step_zero(w->optim, 0, NULL) == ET_OK)
             loss = et_item(l);
@@ -187,8 +204,12 @@ static double step_flop(const work *w)
     const double patches = w->ast ? N * d * (double)(w->ast->config.patch_bands * w->ast->config.patch_frames)
                                   : 0;
     const double block = N * (4 * d * d + 2 * d * hidden_width + 2 * N * d);
+    /* of a last layer at one token, the H heads' products with the layer's input as keys and values */
+    const double last = w->c->cls ? 4 * d * d + 2 * d * hidden_width + 2 * w->bert->config.heads * N * d
+                                  : block;
+    const double passes = w->c->train ? layers + 2 * TRAINED : layers;
 
-    return 2 * B * (patches + block * (w->c->train ? layers + 2 * TRAINED : layers));
+    return 2 * B * (patches + block * passes + (last - block) * (w->c->train ? 3 : 1));
 }
 
 static bool measure(bench_report *r, const bench_options *o, const char *name)

@@ -97,8 +97,8 @@ static et_tensor *pooled(const job *j, const et_names *list, const int32_t *orde
 
     if (search_captions_rows(j->words, j->tokens, list, order, from, n, &ids, &mask))
         return NULL;
-    return et_bert_pool(j->model->text, et_bert_forward(j->model->text, ids, NULL, mask, NULL), mask,
-                        pooling(j->cli));
+    const et_bert *text = j->model->text;
+    return et_bert_encode_pooled(text, 0, et_bert_embed(text, ids, NULL), mask, pooling(j->cli));
 }
 
 static const et_names *side_of(const search_pairs *p, int side)

@@ -210,7 +210,7 @@ static et_tensor *tag_audio(et_module *m, et_tensor *x)
 {
     const et_ast *a = tagger(m)->audio;
 
-    return et_ast_classify(a, et_ast_pool(a, et_ast_forward(a, x, NULL)));
+    return et_ast_classify(a, et_ast_encode_pooled(a, 0, et_ast_embed(a, x)));
 }
 
 static et_tensor *tag_text(et_module *m, const search_texts *t)

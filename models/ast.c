@@ -167,6 +167,14 @@ et_tensor *et_ast_pool(const et_ast *m, et_tensor *y)
     return y ? y : et_fail("ast");
 }
 
+et_tensor *et_ast_encode_pooled(const et_ast *m, int first, et_tensor *x)
+{
+    if (!m || !x)
+        return et_fail("ast");
+    et_tensor *y = et_transformer_forward_first(m->encoder, first, x, NULL, m->special);
+    return et_ast_pool(m, et_layer_norm_layer_forward(m->norm, y)); /* of y = LN(z_L) */
+}
+
 et_tensor *et_ast_classify(const et_ast *m, et_tensor *pooled)
 {
     if (!m || !pooled)

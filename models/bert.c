@@ -241,6 +241,23 @@ et_tensor *et_bert_pool(const et_bert *m, et_tensor *x, et_tensor *mask, et_bert
     return y ? y : et_fail("bert");
 }
 
+int64_t et_bert_pool_reads(et_bert_pooling how, int64_t T)
+{
+    return how == ET_BERT_CLS || how == ET_BERT_POOLER ? 1 : T;
+}
+
+et_tensor *et_bert_encode_pooled(const et_bert *m, int first, et_tensor *x, et_tensor *mask,
+                                 et_bert_pooling how)
+{
+    et_tensor *keys;
+
+    if (!states(m, x) || !key_mask(x, mask, &keys))
+        return et_fail("bert");
+    if (et_bert_pool_reads(how, x->shape[1]) == x->shape[1])
+        return et_bert_pool(m, et_bert_encode(m, first, x, mask, NULL), mask, how);
+    return et_bert_pool(m, et_transformer_forward_first(m->encoder, first, x, keys, 1), NULL, how);
+}
+
 et_status et_bert_train_last(et_bert *m, int n)
 {
     if (!m)

@@ -84,8 +84,16 @@ typedef enum et_bert_pooling {
     ET_BERT_MAX     /* the largest of each element over valid tokens */
 } et_bert_pooling;
 
+/** How many of T tokens, from the first on, a pooling reads: 1 or T. */
+int64_t et_bert_pool_reads(et_bert_pooling how, int64_t T);
+
 /** [B, d] of hidden states [B, T, d]; mask as above. EINVAL for ET_BERT_POOLER without one. */
 et_tensor *et_bert_pool(const et_bert *m, et_tensor *x, et_tensor *mask, et_bert_pooling how);
+
+/** Both at once, [B, d]: x through layers first .. layers - 1, pooled. Where `how` reads [CLS] alone, the
+ *  last layer computes no other token. */
+et_tensor *et_bert_encode_pooled(const et_bert *m, int first, et_tensor *x, et_tensor *mask,
+                                 et_bert_pooling how);
 
 /** Trains the last n layers alone: embeddings, pooler and the layers below are frozen and stay in evaluation
  *  mode. EINVAL for a negative n. */

@@ -124,8 +124,8 @@ et_tensor *et_clap_text(const et_clap *m, et_tensor *ids, et_tensor *mask)
 {
     if (!m || !ids)
         return et_fail("clap");
-    et_tensor *y = et_bert_forward(m->text, ids, NULL, mask, NULL);
-    y = et_bert_pool(m->text, y, NULL, m->config.microsoft ? ET_BERT_CLS : ET_BERT_POOLER);
+    et_tensor *y = et_bert_encode_pooled(m->text, 0, et_bert_embed(m->text, ids, NULL), mask,
+                                         m->config.microsoft ? ET_BERT_CLS : ET_BERT_POOLER);
     y = et_l2_normalize(et_projection_forward(m->text_head, y), 1e-12); /* f = unit(head_t(text)) */
     return y ? y : et_fail("clap");
 }

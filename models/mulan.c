@@ -64,7 +64,7 @@ et_tensor *et_mulan_audio(const et_mulan *m, et_tensor *x)
     if (!m || !x)
         return et_fail("mulan");
     et_tensor *y = m->resnet ? et_resnet_forward(m->resnet, et_unsqueeze(x, 1))
-                             : et_ast_pool(m->ast, et_ast_forward(m->ast, x, NULL));
+                             : et_ast_encode_pooled(m->ast, 0, et_ast_embed(m->ast, x));
     y = et_l2_normalize(et_linear_layer_forward(m->audio_projection, y), 1e-12); /* unit(W_a A(x) + b_a) */
     return y ? y : et_fail("mulan");
 }
@@ -74,7 +74,7 @@ et_tensor *et_mulan_text(const et_mulan *m, et_tensor *ids, et_tensor *mask)
     if (!m || !ids)
         return et_fail("mulan");
     /* unit(W_t BERT(ids)[CLS] + b_t) */
-    et_tensor *y = et_bert_pool(m->text, et_bert_forward(m->text, ids, NULL, mask, NULL), NULL, ET_BERT_CLS);
+    et_tensor *y = et_bert_encode_pooled(m->text, 0, et_bert_embed(m->text, ids, NULL), mask, ET_BERT_CLS);
     y = et_l2_normalize(et_linear_layer_forward(m->text_projection, y), 1e-12);
     return y ? y : et_fail("mulan");
 }

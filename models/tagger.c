@@ -411,19 +411,8 @@ static et_tensor *pooler(const et_tagger *m, et_tensor *first)
     return et_linear_layer_forward_act(m->pooler, first, ET_ACT_TANH);
 }
 
-/* A layer's answer at position 0 alone, [B, 1, d]: of what it makes of the others nothing is read. */
-static et_tensor *layer_at_cls(const et_transformer_block *b, et_tensor *h)
-{
-    et_scope *inner = et_scope_open();
-    et_tensor *x = et_slice(h, 1, 0, 1, 1);
-
-    x = et_transformer_block_finish(b, x, et_mha_attend(b->attn, x, h, NULL));
-    x = et_scope_return(inner, x);
-    et_scope_close(inner);
-    return x;
-}
-
-/* x' = LN(x_(l-1) + MSA(x_(l-1))),  x_l = LN(x' + FFN(x'))  for every layer l;  tanh(W x_L[CLS] + b) */
+/* x' = LN(x_(l-1) + MSA(x_(l-1))),  x_l = LN(x' + FFN(x'))  for every layer l;  tanh(W x_L[CLS] + b). Of what
+ * the last layer makes of other positions nothing is read. */
 static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weights)
 {
     const int last = m->config.layers - 1;
@@ -431,7 +420,7 @@ static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weig
     h = sequence(m, h);
     for (int i = 0; i <= last; i++)
         h = i == last && !weights
-                ? layer_at_cls(m->encoder[i], h)
+                ? et_transformer_block_first(m->encoder[i], h, NULL, 1)
                 : et_transformer_block_forward(m->encoder[i], h,
                                                &(et_mha_call){.weights = weights ? &weights[i] : NULL});
     return pooler(m, et_select(h, 1, 0));

@@ -187,6 +187,24 @@ bool et_two_tower_audio_frozen(const et_two_tower *m) { return m->config.train_a
 /* True if a base is the pooled vector alone. */
 static bool pools(int trained, int extra) { return trained == 0 && extra == 0; }
 
+/* x through attention layers alone, of whose result the first n tokens are read: the last one computes no
+ * others. In the order of the tower's own layers: x = LN(x + A(x)), or x = x + A(LN(x)). */
+static et_tensor *attend(et_mha *const *attn, et_layer_norm_layer *const *norm, int count, bool post_norm,
+                         et_tensor *x, et_tensor *keys, int64_t n)
+{
+    for (int i = 0; i < count && x; i++) {
+        et_tensor *a = post_norm ? x : et_layer_norm_layer_forward(norm[i], x), *queries = a;
+        if (i == count - 1 && n < x->shape[1]) {
+            queries = et_slice(a, 1, 0, n, 1);
+            x = et_slice(x, 1, 0, n, 1);
+        }
+        x = et_add(x, et_mha_forward(attn[i], queries, a, &(et_mha_call){.mask = keys}));
+        if (post_norm)
+            x = et_layer_norm_layer_forward(norm[i], x);
+    }
+    return x;
+}
+
 /* x through the blocks before the trained ones. */
 static et_tensor *below(const et_transformer *t, int first, et_tensor *x, et_tensor *keys)
 {
@@ -210,10 +228,10 @@ et_tensor *et_two_tower_text_base(const et_two_tower *m, et_tensor *ids, et_tens
         return NULL;
     }
     const et_two_tower_config *c = &m->config;
-    et_tensor *x = below(m->text->encoder, first_of(c->text.layers, c->train_text),
-                         et_bert_embed(m->text, ids, NULL), keys_of(mask));
-    if (pools(c->train_text, c->extra_text))
-        x = et_bert_pool(m->text, x, mask, c->pooling);
+    et_tensor *x = et_bert_embed(m->text, ids, NULL);
+    x = pools(c->train_text, c->extra_text)
+            ? et_bert_encode_pooled(m->text, 0, x, mask, c->pooling)
+            : below(m->text->encoder, first_of(c->text.layers, c->train_text), x, keys_of(mask));
     return x ? x : et_fail("two towers, texts");
 }
 
@@ -222,16 +240,16 @@ et_tensor *et_two_tower_text_rest(const et_two_tower *m, et_tensor *base, et_ten
     if (!m || !base)
         return et_fail("two towers, texts");
     const et_two_tower_config *c = &m->config;
-    et_tensor *x = base, *keys = keys_of(mask);
-    if (!pools(c->train_text, c->extra_text)) {
-        x = et_bert_encode(m->text, first_of(c->text.layers, c->train_text), x, mask, NULL);
-        if (m->text_extra)
-            x = et_transformer_forward_from(m->text_extra, 0, x, keys, NULL);
-        for (int i = 0; i < c->extra_text && c->attention_only; i++) /* x = LN(x + A(x)) */
-            x = et_layer_norm_layer_forward(
-                m->text_attn_norm[i],
-                et_add(x, et_mha_forward(m->text_attn[i], x, NULL, &(et_mha_call){.mask = keys})));
-        x = et_bert_pool(m->text, x, mask, c->pooling);
+    const int first = first_of(c->text.layers, c->train_text);
+    et_tensor *x = base;
+    if (c->extra_text) {
+        x = et_bert_encode(m->text, first, x, mask, NULL);
+        const int64_t T = x ? x->shape[1] : 0, n = et_bert_pool_reads(c->pooling, T);
+        x = m->text_extra ? et_transformer_forward_first(m->text_extra, 0, x, keys_of(mask), n)
+                          : attend(m->text_attn, m->text_attn_norm, c->extra_text, true, x, keys_of(mask), n);
+        x = et_bert_pool(m->text, x, n < T ? NULL : mask, c->pooling);
+    } else if (c->train_text) {
+        x = et_bert_encode_pooled(m->text, first, x, mask, c->pooling);
     }
     x = et_l2_normalize(et_projection_forward(m->text_head, x), 1e-12); /* f = unit(head_text(..)) */
     return x ? x : et_fail("two towers, texts");
@@ -242,12 +260,13 @@ et_tensor *et_two_tower_audio_base(const et_two_tower *m, et_tensor *x)
     if (!m || !x)
         return et_fail("two towers, sounds");
     const et_two_tower_config *c = &m->config;
-    const int first = first_of(c->audio.layers, c->train_audio);
-    et_tensor *y = below(m->audio->encoder, first, et_ast_embed(m->audio, x), NULL);
-    if (c->train_audio == 0) /* what is left of the tower is its last norm */
-        y = et_ast_encode(m->audio, first, y, NULL);
+    et_tensor *y = et_ast_embed(m->audio, x);
     if (pools(c->train_audio, c->extra_audio))
-        y = et_ast_pool(m->audio, y);
+        y = et_ast_encode_pooled(m->audio, 0, y);
+    else if (c->train_audio == 0) /* the whole tower, with its last norm */
+        y = et_ast_encode(m->audio, 0, y, NULL);
+    else
+        y = below(m->audio->encoder, first_of(c->audio.layers, c->train_audio), y, NULL);
     return y ? y : et_fail("two towers, sounds");
 }
 
@@ -256,18 +275,17 @@ et_tensor *et_two_tower_audio_rest(const et_two_tower *m, et_tensor *base)
     if (!m || !base)
         return et_fail("two towers, sounds");
     const et_two_tower_config *c = &m->config;
+    const int first = first_of(c->audio.layers, c->train_audio);
     et_tensor *x = base;
-    if (c->train_audio != 0)
-        x = et_ast_encode(m->audio, first_of(c->audio.layers, c->train_audio), x, NULL);
-    if (m->audio_extra)
-        x = et_transformer_forward_from(m->audio_extra, 0, x, NULL, NULL);
-    for (int i = 0; i < c->extra_audio && c->attention_only; i++) /* x = x + A(LN(x)) */
-        x = et_add(x, et_mha_forward(m->audio_attn[i], et_layer_norm_layer_forward(m->audio_attn_norm[i], x),
-                                     NULL, NULL));
-    if (m->audio_norm)
-        x = et_layer_norm_layer_forward(m->audio_norm, x);
-    if (!pools(c->train_audio, c->extra_audio))
-        x = et_ast_pool(m->audio, x);
+    if (c->extra_audio) {
+        const int64_t n = m->audio->special;
+        x = c->train_audio ? et_ast_encode(m->audio, first, x, NULL) : x;
+        x = m->audio_extra ? et_transformer_forward_first(m->audio_extra, 0, x, NULL, n)
+                           : attend(m->audio_attn, m->audio_attn_norm, c->extra_audio, false, x, NULL, n);
+        x = et_ast_pool(m->audio, et_layer_norm_layer_forward(m->audio_norm, x));
+    } else if (c->train_audio) {
+        x = et_ast_encode_pooled(m->audio, first, x);
+    }
     x = et_l2_normalize(et_projection_forward(m->audio_head, x), 1e-12); /* g = unit(head_audio(..)) */
     return x ? x : et_fail("two towers, sounds");
 }

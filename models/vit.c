@@ -195,8 +195,12 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
 
     /* z'_l = MSA(LN(z_(l-1))) + z_(l-1)   (2)
      * z_l  = MLP(LN(z'_l)) + z'_l         (3) */
-    z = attention ? et_transformer_forward(m->blocks, z, NULL, attention)
-                  : et_transformer_forward_from(m->blocks, 0, z, NULL, NULL);
+    if (attention)
+        z = et_transformer_forward(m->blocks, z, NULL, attention);
+    else if (c->pooling == ET_VIT_CLASS) /* of z_L, z_L^0 alone is read */
+        z = et_transformer_forward_first(m->blocks, 0, z, NULL, 1);
+    else
+        z = et_transformer_forward_from(m->blocks, 0, z, NULL, NULL);
 
     /* y = LN(z_L^0)   (4): of the class token, the mean token and perhaps its deviation, or all of them */
     et_tensor *y = et_layer_norm_layer_forward(m->ln, z);

@@ -1,5 +1,5 @@
-/* Multi-head attention: projections around et_attention, and a form of self-attention that does without keys
- * and values (forward_folded). */
+/* Multi-head attention: projections around et_attention, and two forms that do without keys and values: of
+ * few queries (attend_few), and of self-attention with wide heads (forward_folded). */
 #include "config.h"
 
 #include <inttypes.h>
@@ -65,6 +65,74 @@ et_tensor *et_mha_heads(et_tensor *x, int64_t heads)
                       ET_DIMS(0, 2, 1, 3));
 }
 
+/* True if every query and head sees the same of a mask, or there is none. */
+static bool one_mask(const et_tensor *mask)
+{
+    return !mask || ((mask->ndim < 2 || mask->shape[mask->ndim - 2] == 1) &&
+                     (mask->ndim < 3 || mask->shape[mask->ndim - 3] == 1));
+}
+
+/* True if the memory's keys and values need not be made (see attend_few) and that is much cheaper: few
+ * queries look at many rows. */
+static bool few(const et_mha *m, const et_tensor *x, const et_tensor *memory, const et_mha_call *call)
+{
+    const et_mha_config *c = &m->config;
+
+    if (!m->q || c->no_folding || x->shape[2] != c->width || memory->shape[2] != c->memory ||
+        memory->shape[0] != x->shape[0] || call->causal || call->weights || !one_mask(call->mask))
+        return false;
+    /* multiplications of a head and item, half of them */
+    const double n = (double)x->shape[1], T = (double)memory->shape[1], w = (double)c->head_width,
+                 M = (double)c->memory, made = T * w * (M + n), folded = n * M * (w + T);
+    return n > 0 && 2 * folded <= made;
+}
+
+/* [x 1] and [W_v b_v], W_v [H, w, M]: where dropout changes the sums of the weights' rows, which are 1 else,
+ * it changes what a head finds of its bias. */
+static void append_bias(const et_mha *m, et_tensor **x, et_tensor **Wv)
+{
+    const et_tensor *W = *Wv;
+
+    if (!W || !*x)
+        return;
+    et_tensor *ones = et_expand(et_ones(W->dtype, ET_SHAPE(1, 1, 1)),
+                                ET_SHAPE((*x)->shape[0], (*x)->shape[1], 1));
+    *x = et_concat(2, (et_tensor *[]){*x, ones}, 2);
+    *Wv = et_concat(2, (et_tensor *[]){*Wv, et_view(m->v->bias, ET_SHAPE(W->shape[0], W->shape[1], 1))}, 2);
+}
+
+/* What n queries x [B, n, d] find in a memory y [B, T, M] without its keys and values. Head h's scores are
+ *
+ *   q_h k_h^T = q_h (y W_k^T + 1 b_k^T)^T = (q_h W_k) y^T + c,
+ *
+ * where c is the same for every key, so that softmax does not see it; and its weights P_h find
+ *
+ *   P_h (y W_v^T + 1 b_v^T) = (P_h y) W_v^T + b_v.
+ *
+ * Products with W_k and W_v have n rows then, not T. Keys and values of all heads are y itself: the H n
+ * queries of an item go through as those of one head. */
+static et_tensor *attend_few(const et_mha *m, et_tensor *x, et_tensor *y, et_tensor *mask)
+{
+    const et_mha_config *c = &m->config;
+    const int64_t B = x->shape[0], n = x->shape[1], H = c->heads, w = c->head_width, M = c->memory;
+    const et_attention_opts opts = {.scale = 1 / sqrt((double)w),
+                                    .dropout = m->module.training ? c->dropout : 0, .rng = m->rng};
+    const bool ones = opts.dropout > 0 && m->v->bias;
+    et_tensor *Wk = et_view(m->k->weight, ET_SHAPE(H, w, M)), *Wv = et_view(m->v->weight, ET_SHAPE(H, w, M)),
+              *values = y;
+
+    et_tensor *q = et_view(et_linear_layer_forward(m->q, x), ET_SHAPE(B * n, H, w));
+    q = et_matmul(et_permute(q, ET_DIMS(1, 0, 2)), Wk); /* q_h W_k of all heads, [H, B n, M] */
+    q = et_reshape(et_permute(q, ET_DIMS(1, 0, 2)), ET_SHAPE(B, 1, n * H, M));
+    if (ones)
+        append_bias(m, &values, &Wv);
+    et_tensor *found = et_attention(q, et_unsqueeze(y, 1), et_unsqueeze(values, 1), mask, &opts); /* P_h y */
+    found = et_permute(et_view(found, ET_SHAPE(B * n, H, M + ones)), ET_DIMS(1, 0, 2));
+    et_tensor *heads = et_matmul_t(found, Wv, false, true); /* [H, B n, w] */
+    heads = et_reshape(et_permute(heads, ET_DIMS(1, 0, 2)), ET_SHAPE(B, n, H * w));
+    return ones || !m->v->bias ? heads : et_add(heads, m->v->bias);
+}
+
 et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call)
 {
     static const et_mha_call plain;
@@ -85,6 +153,10 @@ et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const
         return NULL;
     }
     memory = memory ? memory : x;
+    if (few(m, x, memory, call)) {
+        y = attend_few(m, x, memory, call->mask);
+        return y ? y : et_fail(m->module.path);
+    }
     opts.causal = call->causal;
     opts.dropout = m->module.training ? m->config.dropout : 0;
     opts.rng = m->rng;
@@ -149,13 +221,10 @@ static et_tensor *forward_folded(const et_mha *m, et_tensor *x)
     if (m->q->bias)
         a = et_reshape(et_matmul(et_view(m->q->bias, ET_SHAPE(H, 1, w)), Wk), ET_SHAPE(H * d));
     et_tensor *q = et_linear(x, et_reshape(A, ET_SHAPE(H * d, d)), a);
-    if (ones) { /* [x 1] and [W_v b_v]; else W_o b_v goes into the bias, as P_h 1 = 1 */
-        values = et_concat(2, (et_tensor *[]){x, et_expand(et_ones(x->dtype, ET_SHAPE(1, 1, 1)),
-                                                           ET_SHAPE(B, T, 1))}, 2);
-        Wv = et_concat(2, (et_tensor *[]){Wv, et_view(m->v->bias, ET_SHAPE(H, w, 1))}, 2);
-    } else if (m->v->bias) {
+    if (ones)
+        append_bias(m, &values, &Wv);
+    else if (m->v->bias) /* W_o b_v goes into the bias, as P_h 1 = 1 */
         bo = et_linear(m->v->bias, m->out->weight, bo);
-    }
     /* P_h [x 1] of all heads */
     et_tensor *found = et_attention(et_view(q, ET_SHAPE(B, 1, T * H, d)), et_unsqueeze(x, 1),
                                     et_unsqueeze(values, 1), NULL, &opts);

@@ -20,7 +20,7 @@ typedef struct et_mha_config {
     bool fused;           /* one layer makes q, k and v: faster, self-attention alone */
     bool no_bias;         /* in any projection */
     double dropout;       /* of the weights, in training */
-    bool no_folding;      /* keys and values are made also where et_mha_forward can do without; may be set */
+    bool no_folding;      /* keys and values are made also where that can be avoided; may be set */
     const char *names[4]; /* of the layers q, k, v, out (fused: the first and the last count), dotted
                              or not; NULL: "q", "k", "v", "out", "qkv" */
 } et_mha_config;
@@ -63,7 +63,11 @@ et_tensor *et_mha_heads(et_tensor *x, int64_t heads);
  *  than one of rounding errors: et_module_unreached names it. */
 et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
 
-/** The same before the last projection: what the heads found, side by side, [B, Tq, H d_head]. */
+/** The same before the last projection: what the heads found, side by side, [B, Tq, H d_head].
+ *
+ *  Few queries (Tq much smaller than Tk; q, k and v layers of their own; the mask, if any, the same for all
+ *  heads and queries, and nothing else set) do without keys and values, too: they are multiplied by W_k, and
+ *  what they find by W_v. k.bias gets no gradient then, as above. */
 et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
 
 #ifdef __cplusplus

@@ -137,6 +137,40 @@ et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor
     return x ? x : et_fail(b->module.path);
 }
 
+/* The rows of a mask that belong to the first n of T queries. */
+static et_tensor *mask_first(et_tensor *mask, int64_t n)
+{
+    const int queries = mask ? mask->ndim - 2 : -1;
+
+    return queries >= 0 && mask->shape[queries] > 1 ? et_slice(mask, queries, 0, n, 1) : mask;
+}
+
+et_tensor *et_transformer_block_first(const et_transformer_block *b, et_tensor *x, et_tensor *mask, int64_t n)
+{
+    char text[ET_SHAPE_TEXT];
+
+    if (!b || !x)
+        return et_fail("transformer block");
+    if (x->ndim != 3 || n < 1 || n > x->shape[1]) {
+        et_raise(ET_EINVAL, "transformer block %s: the first %" PRId64 " tokens of %s", b->module.path, n,
+                 et_shape_text(text, x->ndim, x->shape));
+        return NULL;
+    }
+    /* fused projections give queries, keys and values of the same tokens */
+    if (n == x->shape[1] || b->config.fused)
+        return et_slice(et_transformer_block_forward(b, x, &(et_mha_call){.mask = mask}), 1, 0, n, 1);
+    et_scope *inner = et_scope_open();
+    if (!inner)
+        return NULL;
+    et_tensor *a = b->config.post_norm ? x : et_layer_norm_layer_forward(b->ln1, x);
+    et_tensor *attended = et_mha_forward(b->attn, et_slice(a, 1, 0, n, 1), a,
+                                         &(et_mha_call){.mask = mask_first(mask, n)});
+    x = finish(b, et_slice(x, 1, 0, n, 1), attended);
+    x = et_scope_return(inner, x);
+    et_scope_close(inner);
+    return x ? x : et_fail(b->module.path);
+}
+
 static void release(et_module *m) { et_dealloc(((et_transformer *)m)->blocks); }
 
 et_transformer *et_transformer_new(et_module *parent, const char *name, int layers,
@@ -177,13 +211,12 @@ static et_tensor *added(et_tensor *mask, et_dtype dtype)
     return mask->dtype == ET_U8 ? et_where(mask, et_scalar(dtype, 0), et_scalar(dtype, -INFINITY)) : mask;
 }
 
-et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
-                                       et_tensor **hidden)
+/* x through blocks first .. end - 1. */
+static et_tensor *through(const et_transformer *t, int first, int end, et_tensor *x, et_tensor *mask,
+                          et_tensor **hidden)
 {
     const et_mha_call call = {.mask = mask};
 
-    for (int i = 0; hidden && t && i < t->layers; i++)
-        hidden[i] = NULL;
     if (!t || !x)
         return et_fail("transformer");
     if (first < 0 || first > t->layers) {
@@ -192,7 +225,7 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
         return NULL;
     }
     et_tensor *in[2] = {x, t->checkpoint && mask ? added(mask, x->dtype) : NULL};
-    for (int i = first; i < t->layers; i++) {
+    for (int i = first; i < end; i++) {
         et_transformer_block *b = t->blocks[i];
         in[0] = x;
         const bool compute_again = t->checkpoint && i < t->layers - t->kept && b->module.training && !b->rng;
@@ -204,6 +237,25 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
             et_scope_after(in[0], x);
     }
     return x;
+}
+
+et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
+                                       et_tensor **hidden)
+{
+    for (int i = 0; hidden && t && i < t->layers; i++)
+        hidden[i] = NULL;
+    return through(t, first, t ? t->layers : 0, x, mask, hidden);
+}
+
+et_tensor *et_transformer_forward_first(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
+                                        int64_t n)
+{
+    const int last = t ? t->layers - 1 : 0;
+    et_tensor *y = through(t, first, last, x, mask, NULL);
+
+    if (!y || first > last) /* no block is left */
+        return y ? et_slice(y, 1, 0, n, 1) : NULL;
+    return et_scope_after(y == x ? NULL : y, et_transformer_block_first(t->blocks[last], y, mask, n));
 }
 
 et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask, et_tensor **weights)

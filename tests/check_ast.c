@@ -103,6 +103,8 @@ START_TEST(halves)
     et_tensor *pooled = et_ast_pool(m, y);
     ck_assert(et_allclose(pooled, et_mul_scalar(et_add(et_select(y, 1, 0), et_select(y, 1, 1)), 0.5), 1e-6,
                           1e-6, false));
+    for (int first = 0; first <= 2; first++)
+        ck_assert(et_allclose(et_ast_encode_pooled(m, first, hidden[first]), pooled, 1e-5, 1e-5, false));
     et_tensor *logits = et_ast_classify(m, pooled);
     ck_assert_int_eq(logits->shape[1], 5);
     et_module_free(&m->module);
@@ -113,6 +115,8 @@ START_TEST(halves)
     y = et_ast_forward(m, x, NULL);
     ck_assert_int_eq(y->shape[1], 25);
     ck_assert(et_allclose(et_ast_pool(m, y), et_select(y, 1, 0), 0, 0, false));
+    pooled = et_ast_encode_pooled(m, 0, et_ast_embed(m, x));
+    ck_assert(et_allclose(pooled, et_select(y, 1, 0), 1e-5, 1e-5, false));
     et_module_free(&m->module);
 }
 END_TEST

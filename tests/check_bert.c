@@ -77,6 +77,10 @@ START_TEST(padding)
         ck_assert_msg(p && q, "%s", et_error_message());
         ck_assert_int_eq(q->ndim, 2);
         ck_assert(et_allclose(p, q, 1e-5, 1e-5, false));
+        for (int first = 0; first <= 2; first++) { /* at once the same */
+            p = et_bert_encode_pooled(m, first, hidden[first], mask, (et_bert_pooling)how);
+            ck_assert(et_allclose(p, q, 1e-5, 1e-5, false));
+        }
     }
     /* the halves make the whole; types of another kind do not */
     et_tensor *half = et_bert_encode(m, 1, hidden[1], mask, NULL);

@@ -365,6 +365,148 @@ START_TEST(folded_threads)
 }
 END_TEST
 
+/* --- few queries: keys and values are left out ------------------------------------------- */
+
+enum { QB = 2, QT = 2, KT = 40, QD = 6, QM = 5, QH = 2, QW = 4 };
+
+static et_mha *for_few(const et_mha_config *more)
+{
+    et_mha_config c = *more;
+    et_rng rng = et_rng_make(3, 0);
+
+    c.width = QD, c.memory = QM, c.heads = QH, c.head_width = QW;
+    et_mha *m = et_mha_new(NULL, NULL, &c, &rng);
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    et_module_to(&m->module, ET_F64);
+    return m;
+}
+
+/* The same results and gradients as with keys and values: with and without biases, with padded keys, and with
+ * a real mask that is the same for all. */
+START_TEST(few_is_plain)
+{
+    const int32_t lengths[QB] = {KT, 7};
+    et_mha *m[2] = {for_few(&(et_mha_config){.no_bias = _i == 1}),
+                    for_few(&(et_mha_config){.no_bias = _i == 1, .no_folding = true})};
+    et_tensor *x[2], *memory[2], *y[2];
+
+    for (int k = 0; k < 2; k++) {
+        x[k] = curve(0, ET_SHAPE(QB, QT, QD)), memory[k] = curve(1, ET_SHAPE(QB, KT, QM));
+        et_set_requires_grad(x[k], true);
+        et_set_requires_grad(memory[k], true);
+        et_scope *s = et_scope_open();
+        et_tensor *mask = _i == 2   ? et_mask_keys(et_from(ET_I32, ET_SHAPE(QB), lengths), KT)
+                          : _i == 3 ? curve(2, ET_SHAPE(KT))
+                                    : NULL;
+        et_tensor *r = et_mha_forward(m[k], x[k], memory[k], &(et_mha_call){.mask = mask});
+        ck_assert_msg(r != NULL, "%s", et_error_message());
+        y[k] = et_own(et_clone(r));
+        ck_assert_int_eq(et_backward(et_sum(et_square(r), 0, NULL, false)), ET_OK);
+        et_scope_close(s);
+    }
+    ck_assert(!et_allclose(y[0], y[1], 0, 0, false)); /* not the same way */
+    ck_assert(et_allclose(y[0], y[1], 1e-12, 1e-12, false));
+    ck_assert(et_allclose(x[0]->grad, x[1]->grad, 1e-11, 1e-11, false));
+    ck_assert(et_allclose(memory[0]->grad, memory[1]->grad, 1e-11, 1e-11, false));
+    for (int64_t i = 0; i < et_module_n_entries(&m[0]->module); i++) {
+        const et_entry *a = et_module_entry(&m[0]->module, i), *b = et_module_entry(&m[1]->module, i);
+        if (strcmp(a->name, "k.bias") == 0)
+            ck_assert_ptr_null(a->tensor->grad);
+        else
+            ck_assert_msg(et_allclose(a->tensor->grad, b->tensor->grad, 1e-11, 1e-11, false), "%s", a->name);
+    }
+    for (int k = 0; k < 2; k++) {
+        et_free(x[k]);
+        et_free(memory[k]);
+        et_free(y[k]);
+        et_module_free(&m[k]->module);
+    }
+}
+END_TEST
+
+/* Dropout by its definition: word ((b QT + t) QH + h) KT + s of the generator decides on what query t of head
+ * h takes of key s, and what is kept of v includes v's bias. */
+START_TEST(few_dropout)
+{
+    enum { WORDS = QB * QT * QH * KT };
+    const double p = 0.4;
+    et_mha *m = for_few(&(et_mha_config){.dropout = p});
+    et_rng rng = et_rng_make(9, 4), same = rng;
+    uint32_t words[WORDS];
+
+    m->rng = &rng;
+    et_rng_words(&same, 0, WORDS, words);
+    et_scope *scope = et_scope_open();
+    et_tensor *x = curve(0, ET_SHAPE(QB, QT, QD)), *memory = curve(1, ET_SHAPE(QB, KT, QM));
+    et_tensor *found = et_mha_attend(m, x, memory, NULL);
+    ck_assert_msg(found != NULL, "%s", et_error_message());
+    ck_assert_uint_eq(rng.counter, WORDS);
+    for (int row = 0; row < QB * QT; row++)
+        for (int h = 0; h < QH; h++) {
+            const double *item = et_data_f64(memory) + row / QT * KT * QM;
+            double sum = 0, weights[KT], values[QW] = {0};
+            for (int s = 0; s < KT; s++) {
+                double score = 0;
+                for (int j = h * QW; j < (h + 1) * QW; j++)
+                    score += project(m->q, et_data_f64(x) + row * QD, j) * project(m->k, item + s * QM, j);
+                sum += weights[s] = exp(score / sqrt((double)QW));
+            }
+            for (int s = 0; s < KT; s++)
+                for (int j = 0; j < QW && words[(row * QH + h) * KT + s] >= p * 4294967296.0; j++)
+                    values[j] += weights[s] / sum / (1 - p) * project(m->v, item + s * QM, h * QW + j);
+            for (int j = 0; j < QW; j++)
+                ck_assert_double_eq_tol(et_data_f64(found)[(row * QH + h) * QW + j], values[j], 1e-12);
+        }
+    et_scope_close(scope);
+    et_module_free(&m->module);
+}
+END_TEST
+
+/* What cannot be folded, or would not be cheaper, is computed as ever. */
+START_TEST(not_few)
+{
+    et_mha *m[2] = {for_few(&(et_mha_config){0}), for_few(&(et_mha_config){.no_folding = true})};
+    et_scope *scope = et_scope_open();
+    et_tensor *x = curve(0, ET_SHAPE(QB, QT, QD)), *memory = curve(1, ET_SHAPE(QB, KT, QM)), *w;
+    const struct { et_mha_call call; int64_t keys; } cases[] = {
+        {{.causal = true}, KT}, {{.weights = &w}, KT}, {{0}, 3}, /* few keys */
+        {{.mask = curve(2, ET_SHAPE(QT, KT))}, KT}, {{.mask = curve(2, ET_SHAPE(QH, 1, KT))}, KT}};
+
+    for (int i = 0; i < 5; i++) {
+        et_tensor *y[2];
+        for (int k = 0; k < 2; k++)
+            y[k] = et_mha_forward(m[k], x, et_slice(memory, 1, 0, cases[i].keys, 1), &cases[i].call);
+        ck_assert_msg(et_allclose(y[0], y[1], 0, 0, false), "case %d", i);
+    }
+    fails_null(et_mha_forward(m[0], x, curve(0, ET_SHAPE(QB, KT, QM + 1)), NULL), ET_ESHAPE, "linear");
+    fails_null(et_mha_forward(m[0], x, curve(0, ET_SHAPE(QB + 1, KT, QM)), NULL), ET_ESHAPE, "attention");
+    et_scope_close(scope);
+    for (int k = 0; k < 2; k++)
+        et_module_free(&m[k]->module);
+}
+END_TEST
+
+static bool use_few(void *user)
+{
+    et_scope *s = et_scope_open();
+    et_tensor *x = s ? et_ones(ET_F64, ET_SHAPE(QB, QT, QD)) : NULL;
+    et_tensor *y = et_mha_forward(user, x, et_ones(ET_F64, ET_SHAPE(QB, KT, QM)), NULL);
+    const bool good = et_backward(et_sum(y, 0, NULL, false)) == ET_OK;
+
+    et_scope_close(s);
+    return good;
+}
+
+START_TEST(few_allocations)
+{
+    et_mha *m = for_few(&(et_mha_config){.dropout = 0.2});
+
+    ck_assert(use_few(m)); /* gradients of parameters stay */
+    ck_assert_int_gt(alloc_sweep("few queries", use_few, m), 20);
+    et_module_free(&m->module);
+}
+END_TEST
+
 START_TEST(names)
 {
     const et_mha_config bert = {.width = 4, .heads = 2, .names = {"query", "key", "value", "dense"}};
@@ -484,6 +626,10 @@ int main(void)
     tcase_add_test(tc, not_folded);
     tcase_add_loop_test(tc, folded_threads, 0, 2);
     tcase_add_test(tc, folded_allocations);
+    tcase_add_loop_test(tc, few_is_plain, 0, 4);
+    tcase_add_test(tc, few_dropout);
+    tcase_add_test(tc, not_few);
+    tcase_add_test(tc, few_allocations);
     tcase_add_test(tc, names);
     tcase_add_test(tc, wrong_use);
     tcase_add_test(tc, position_tables);

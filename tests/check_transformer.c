@@ -143,6 +143,64 @@ START_TEST(stacks)
 }
 END_TEST
 
+/* The first tokens alone are those of the whole, and so are the gradients: of blocks of both orders, with
+ * fused projections too, all tokens, all but one and one, every kind of mask, blocks computed again. */
+START_TEST(first_tokens)
+{
+    enum { LONG = 24 };
+    et_transformer_config c = small(_i & 1);
+    et_rng rng = et_rng_make(5, 0);
+
+    c.fused = _i & 2;
+    et_transformer *t = et_transformer_new(NULL, NULL, 2, &c, &rng);
+    ck_assert_msg(t != NULL, "%s", et_error_message());
+    et_module_to(&t->module, ET_F64);
+    t->checkpoint = _i & 4;
+    et_tensor *x = et_empty(ET_F64, ET_SHAPE(2, LONG, D)), *grads[2][40];
+    et_fill_normal(x, &rng, 0, 1);
+    et_tensor *rows = et_empty(ET_F64, ET_SHAPE(LONG, LONG)), *keys = et_ones(ET_U8, ET_SHAPE(2, 1, 1, LONG));
+    et_fill_normal(rows, &rng, 0, 1);
+    for (int i = LONG - 3; i < LONG; i++)
+        et_set(keys, (const int64_t[]){1, 0, 0, i}, 0);
+    et_tensor *const masks[] = {NULL, rows, keys};
+    const int64_t n_entries = et_module_n_entries(&t->module);
+    ck_assert_int_le(n_entries, 40);
+
+    for (int mask = 0; mask < 3; mask++)
+        for (int64_t n = 1; n <= LONG; n += n == 1 ? LONG - 2 : 1)
+            for (int first = 0; first <= 2; first++) {
+                et_scope *s = et_scope_open();
+                et_tensor *y[2];
+                for (int k = 0; k < 2; k++) {
+                    et_zero_grad(&t->module);
+                    et_tensor *r =
+                        k ? et_transformer_forward_first(t, first, x, masks[mask], n)
+                          : et_slice(et_transformer_forward_from(t, first, x, masks[mask], NULL), 1, 0, n, 1);
+                    ck_assert_msg(r != NULL, "%s", et_error_message());
+                    y[k] = et_clone(r);
+                    ck_assert(first == 2 || et_backward(et_sum(et_square(r), 0, NULL, false)) == ET_OK);
+                    for (int64_t i = 0; i < n_entries; i++) {
+                        et_tensor *g = et_grad_of(et_module_entry(&t->module, i)->tensor);
+                        grads[k][i] = g ? et_clone(g) : NULL;
+                    }
+                }
+                ck_assert_msg(et_same_shape(y[0], y[1]) && et_allclose(y[0], y[1], 1e-12, 1e-12, false),
+                              "mask %d, %d tokens from block %d", mask, (int)n, first);
+                for (int64_t i = 0; i < n_entries; i++)
+                    if (grads[1][i] && grads[0][i])
+                        ck_assert_msg(et_allclose(grads[1][i], grads[0][i], 1e-10, 1e-10, false), "%s",
+                                      et_module_entry(&t->module, i)->name);
+                    else /* no result depends on the bias of keys */
+                        ck_assert_msg(!grads[1][i] &&
+                                          (!grads[0][i] ||
+                                           strstr(et_module_entry(&t->module, i)->name, ".k.bias")),
+                                      "%s", et_module_entry(&t->module, i)->name);
+                et_scope_close(s);
+            }
+    et_module_free(&t->module);
+}
+END_TEST
+
 /* Bytes of the pool that a forward takes at most, without gradients. */
 static size_t forward_peak(int layers, bool post_norm)
 {
@@ -207,6 +265,19 @@ START_TEST(wrong_use)
     et_error_clear();
     ck_assert_ptr_null(et_transformer_forward(t, NULL, NULL, NULL));
     et_error_clear();
+    et_tensor *x = et_zeros(ET_F32, ET_SHAPE(2, 3, D));
+    ck_assert_ptr_null(et_transformer_forward_first(t, 0, x, NULL, 0));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "the first 0 tokens of [2, 3, 8]"));
+    et_error_clear();
+    ck_assert_ptr_null(et_transformer_forward_first(t, 0, x, NULL, 4));
+    ck_assert_int_eq(et_error_status(), ET_EINVAL);
+    et_error_clear();
+    ck_assert_ptr_null(et_transformer_forward_first(t, 2, x, NULL, 1));
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "cannot begin at block 2 of 1"));
+    et_error_clear();
+    ck_assert_ptr_null(et_transformer_block_first(NULL, x, NULL, 1));
+    et_error_clear();
     et_module_free(&t->module);
 }
 END_TEST
@@ -218,7 +289,7 @@ static bool build_and_run(et_module **out)
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 2, D)), *w[2];
 
     *out = t ? &t->module : NULL;
-    return t && et_transformer_forward(t, x, NULL, w);
+    return t && et_transformer_forward(t, x, NULL, w) && et_transformer_forward_first(t, 0, x, NULL, 1);
 }
 
 START_TEST(allocations) { module_sweep(build_and_run, 60); }
@@ -233,6 +304,7 @@ int main(void)
     tcase_add_loop_test(tc, golden_blocks, 0, 2);
     tcase_add_test(tc, stochastic_depth);
     tcase_add_loop_test(tc, stacks, 0, 2);
+    tcase_add_loop_test(tc, first_tokens, 0, 8);
     tcase_add_loop_test(tc, forward_memory, 0, 2);
     tcase_add_test(tc, wrong_use);
     suite_add_tcase(s, tc);

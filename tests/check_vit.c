@@ -425,6 +425,29 @@ START_TEST(wrong_use)
 }
 END_TEST
 
+/* With a class token the last block computes that token alone, unless its attention is asked for. */
+START_TEST(class_token)
+{
+    et_vit_config c = et_vit_small();
+
+    c.pooling = ET_VIT_CLASS;
+    et_vit *m = et_vit_new(NULL, NULL, &c, NULL);
+    ck_assert_msg(m != NULL, "%s", et_error_message());
+    et_module_to(&m->module, ET_F64);
+    et_module_eval(&m->module);
+    et_scope *s = et_scope_open();
+    et_tensor *x = et_empty(ET_F64, ET_SHAPE(3, c.frames, c.bins)), *attention[2];
+    et_rng rng = et_rng_make(2, 0);
+    et_fill_normal(x, &rng, 0, 1);
+    et_tensor *y = et_vit_forward(m, x, NULL), *whole = et_vit_forward(m, x, attention);
+    ck_assert_msg(y && whole, "%s", et_error_message());
+    ck_assert(et_allclose(y, whole, 1e-12, 1e-12, false));
+    ck_assert_int_eq(attention[1]->shape[2], m->rows * m->cols + 1);
+    et_scope_close(s);
+    et_module_free(&m->module);
+}
+END_TEST
+
 static bool build_and_run(et_module **out)
 {
     et_vit_config c = et_vit_small();
@@ -435,7 +458,8 @@ static bool build_and_run(et_module **out)
     et_vit *m = et_vit_new(NULL, NULL, &c, NULL);
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 20, 16));
     *out = m ? &m->module : NULL;
-    return m && et_vit_forward(m, x, attention) && et_vit_relevance(m, attention, true);
+    return m && et_vit_forward(m, x, NULL) && et_vit_forward(m, x, attention) &&
+           et_vit_relevance(m, attention, true);
 }
 
 START_TEST(allocations) { module_sweep(build_and_run, 100); }
@@ -450,6 +474,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, sizes);
     tcase_add_test(tc, statistics);
+    tcase_add_test(tc, class_token);
     tcase_add_test(tc, image);
     tcase_add_test(tc, recomputed);
     tcase_add_loop_test(tc, relevance, 0, 2);

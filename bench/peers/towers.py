@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The steps of "etude-bench --model bert/forward, bert/last-5, ast/forward (and -bf16)" in PyTorch: same weights, input,
+"""The steps of "etude-bench --model bert/forward, bert/last-5, bert/last-5-cls, ast/forward (and -bf16)" in PyTorch: same weights, input,
 loss and optimiser. bench/compare runs it; it installs nothing.
 
 --reference FILE is what etude-bench --save wrote: hidden states, and the losses of three training steps without dropout,
 must agree with it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed.
 PyTorch at its best: denormals flushed, q, k and v in one product, the faster form of Adam, no graph below the trained
-layers; "-bf16" takes the faster of float32 and its own automatic mixed precision. Then each line of standard input, a
-number of seconds, is answered as in serving.py."""
+layers, in "-cls" the last layer at the first token alone; "-bf16" takes the faster of float32 and its own automatic
+mixed precision. Then each line of standard input, a number of seconds, is answered as in serving.py."""
 import sys
 
 sys.dont_write_bytecode = True
@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: E402
 
 LAYERS, HEADS, EPS, TRAINED = 12, 12, 1e-12, 5
 MOST = 5e-2 if args.mixed else 1e-4
-sound, training = args.model.startswith("ast/"), "last-5" in args.model
+sound, training, cls = args.model.startswith("ast/"), "last-5" in args.model, "-cls" in args.model
 p = read_tensors(torch, args.reference)
 x, target, reference, losses = p.pop("x"), p.pop("target", None), p.pop("hidden"), p.pop("losses", None)
 x = x if sound else x.long()
@@ -37,8 +37,14 @@ def norm(p, name, z):
     return F.layer_norm(z, z.shape[-1:], p[name + ".weight"], p[name + ".bias"], EPS)
 
 
-def attention(p, layer, z, drop):
-    qkv = linear(p, layer + ".qkv", z).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+def attention(p, layer, z, drop, first=None):
+    """Of the first tokens alone, where `first` says how many."""
+    if first is None:
+        qkv = linear(p, layer + ".qkv", z).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+    else:
+        w, b, d = p[layer + ".qkv.weight"], p[layer + ".qkv.bias"], z.shape[-1]
+        q = F.linear(z[:, :first], w[:d], b[:d]).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+        qkv = q, *F.linear(z, w[d:], b[d:]).unflatten(-1, (2, HEADS, -1)).permute(2, 0, 3, 1, 4)
     a = drop(torch.softmax(qkv[0] @ qkv[1].transpose(-1, -2) * qkv.shape[-1] ** -0.5, -1)) @ qkv[2]
     return linear(p, layer + ".attention.output.dense", a.transpose(1, 2).flatten(2))
 
@@ -47,7 +53,7 @@ def mlp(p, layer, z):
     return linear(p, layer + ".output.dense", F.gelu(linear(p, layer + ".intermediate.dense", z)))
 
 
-def bert(p, dropping):
+def bert(p, dropping, first=None):
     e = "embeddings."
     z = F.embedding(x, p[e + "word_embeddings.weight"]) + p[e + "position_embeddings.weight"][:x.shape[1]]
     z = norm(p, e + "LayerNorm", z + p[e + "token_type_embeddings.weight"][0])
@@ -55,7 +61,8 @@ def bert(p, dropping):
         layer = "encoder.layer.%d" % i
         on = dropping and i >= LAYERS - TRAINED
         drop = (lambda t: F.dropout(t, 0.1)) if on else (lambda t: t)
-        z = norm(p, layer + ".attention.output.LayerNorm", z + drop(attention(p, layer, z, drop)))
+        some = first if i == LAYERS - 1 else None
+        z = norm(p, layer + ".attention.output.LayerNorm", z[:, :some] + drop(attention(p, layer, z, drop, some)))
         z = norm(p, layer + ".output.LayerNorm", z + drop(mlp(p, layer, z)))
     return z
 
@@ -91,7 +98,7 @@ def trainer(foreach, dropping, autocast):
     def step():
         adam.zero_grad(set_to_none=True)
         with mixed_precision(torch, autocast):
-            z = bert(own, dropping)
+            z = bert(own, dropping, 1 if cls else None)
         loss = F.mse_loss(z[:, 0].float(), target)
         loss.backward()
         adam.step()
