@@ -289,6 +289,9 @@ START_TEST(not_folded)
         et_tensor *y = et_mha_forward(m, x, other, &calls[i]), *a = et_mha_attend(m, x, other, &calls[i]);
         ck_assert(et_allclose(y, et_linear_layer_forward(m->out, a), 0, 0, false));
     }
+    et_tensor *more = curve(0, ET_SHAPE(1, FW, FD)); /* as many rows as a head is wide: folded */
+    ck_assert(!et_allclose(et_mha_forward(m, more, NULL, NULL),
+                           et_linear_layer_forward(m->out, et_mha_attend(m, more, NULL, NULL)), 0, 0, false));
     et_tensor *few = et_slice(x, 0, 0, 1, 1); /* three rows: less than a head is wide */
     ck_assert(et_allclose(et_mha_forward(m, few, NULL, NULL),
                           et_linear_layer_forward(m->out, et_mha_attend(m, few, NULL, NULL)), 0, 0, false));
@@ -367,7 +370,7 @@ END_TEST
 
 /* --- few queries: keys and values are left out ------------------------------------------- */
 
-enum { QB = 2, QT = 2, KT = 40, QD = 6, QM = 5, QH = 2, QW = 4 };
+enum { QB = 3, QT = 2, KT = 40, QD = 6, QM = 5, QH = 2, QW = 4 };
 
 static et_mha *for_few(const et_mha_config *more)
 {
@@ -385,7 +388,7 @@ static et_mha *for_few(const et_mha_config *more)
  * a real mask that is the same for all. */
 START_TEST(few_is_plain)
 {
-    const int32_t lengths[QB] = {KT, 7};
+    const int32_t lengths[QB] = {KT, 7, 1};
     et_mha *m[2] = {for_few(&(et_mha_config){.no_bias = _i == 1}),
                     for_few(&(et_mha_config){.no_bias = _i == 1, .no_folding = true})};
     et_tensor *x[2], *memory[2], *y[2];
@@ -515,6 +518,14 @@ START_TEST(names)
     ck_assert_ptr_nonnull(et_module_find(&m->module, "query.weight"));
     ck_assert_ptr_nonnull(et_module_find(&m->module, "dense.bias"));
     ck_assert_ptr_null(et_module_find(&m->module, "q.weight"));
+    for (int i = 0; i < 4; i++) /* the caller's strings are not kept */
+        ck_assert_ptr_null(m->config.names[i]);
+    et_module_free(&m->module);
+    const et_mha_config packed = {.width = 4, .heads = 2, .fused = true,
+                                  .names = {"in_proj", [3] = "out_proj"}};
+    m = et_mha_new(NULL, NULL, &packed, NULL);
+    ck_assert_ptr_nonnull(et_module_find(&m->module, "in_proj.weight"));
+    ck_assert_ptr_nonnull(et_module_find(&m->module, "out_proj.weight"));
     et_module_free(&m->module);
 }
 END_TEST
@@ -534,6 +545,8 @@ START_TEST(wrong_use)
     fails_null(et_mha_forward(m, x, other, NULL), ET_EINVAL, "take no memory");
     fails_null(et_mha_forward(m, et_zeros(ET_F32, ET_SHAPE(2, 4)), NULL, NULL), ET_ESHAPE, "[B, T, d]");
     fails_null(et_mha_forward(m, et_zeros(ET_F32, ET_SHAPE(1, 2, 5)), NULL, NULL), ET_ESHAPE, "linear");
+    fails_null(et_mha_heads(other, 3), ET_ESHAPE, "3 heads do not divide the operand");
+    fails_null(et_mha_heads(et_zeros(ET_F32, ET_SHAPE(2, 4)), 2), ET_ESHAPE, "2 heads do not divide");
     et_scope_close(s);
     et_module_free(&m->module);
     fails_null(et_mlp_new(NULL, NULL, &(et_mlp_config){.widths = (const int64_t[]){3}, .n_widths = 1}, NULL),
