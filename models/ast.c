@@ -171,7 +171,7 @@ et_tensor *et_ast_encode_pooled(const et_ast *m, int first, et_tensor *x)
 {
     if (!m || !x)
         return et_fail("ast");
-    et_tensor *y = et_transformer_forward_first(m->encoder, first, x, NULL, m->special);
+    et_tensor *y = et_transformer_forward_front(m->encoder, first, x, NULL, m->special);
     return et_ast_pool(m, et_layer_norm_layer_forward(m->norm, y)); /* of y = LN(z_L) */
 }
 

@@ -75,8 +75,8 @@ et_tensor *et_ast_encode(const et_ast *m, int first, et_tensor *x, et_tensor **h
 
 /** [B, d]: the mean of the tokens in front of y [B, N, d]. */
 et_tensor *et_ast_pool(const et_ast *m, et_tensor *y);
-/** Both at once, [B, d]: x through layers first .. layers - 1 and the last norm, pooled; the last layer
- *  computes the tokens in front alone. */
+/** et_ast_pool of et_ast_encode, [B, d]: x through layers first .. layers - 1 and the last norm, pooled; the
+ *  last layer computes the tokens in front alone. Errors as those of both. */
 et_tensor *et_ast_encode_pooled(const et_ast *m, int first, et_tensor *x);
 /** Logits [B, classes] of pooled [B, d]. EINVAL without a classifier. */
 et_tensor *et_ast_classify(const et_ast *m, et_tensor *pooled);

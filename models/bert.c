@@ -255,7 +255,7 @@ et_tensor *et_bert_encode_pooled(const et_bert *m, int first, et_tensor *x, et_t
         return et_fail("bert");
     if (et_bert_pool_reads(how, x->shape[1]) == x->shape[1])
         return et_bert_pool(m, et_bert_encode(m, first, x, mask, NULL), mask, how);
-    return et_bert_pool(m, et_transformer_forward_first(m->encoder, first, x, keys, 1), NULL, how);
+    return et_bert_pool(m, et_transformer_forward_front(m->encoder, first, x, keys, 1), NULL, how);
 }
 
 et_status et_bert_train_last(et_bert *m, int n)

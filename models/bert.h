@@ -90,8 +90,8 @@ int64_t et_bert_pool_reads(et_bert_pooling how, int64_t T);
 /** [B, d] of hidden states [B, T, d]; mask as above. EINVAL for ET_BERT_POOLER without one. */
 et_tensor *et_bert_pool(const et_bert *m, et_tensor *x, et_tensor *mask, et_bert_pooling how);
 
-/** Both at once, [B, d]: x through layers first .. layers - 1, pooled. Where `how` reads [CLS] alone, the
- *  last layer computes no other token. */
+/** et_bert_pool of et_bert_encode, [B, d]: x through layers first .. layers - 1, pooled. Where `how` reads
+ *  [CLS] alone, the last layer computes no other token. Errors as those of both. */
 et_tensor *et_bert_encode_pooled(const et_bert *m, int first, et_tensor *x, et_tensor *mask,
                                  et_bert_pooling how);
 

@@ -420,7 +420,7 @@ static et_tensor *att_forward(const et_tagger *m, et_tensor *h, et_tensor **weig
     h = sequence(m, h);
     for (int i = 0; i <= last; i++)
         h = i == last && !weights
-                ? et_transformer_block_first(m->encoder[i], h, NULL, 1)
+                ? et_transformer_block_front(m->encoder[i], h, NULL, 1)
                 : et_transformer_block_forward(m->encoder[i], h,
                                                &(et_mha_call){.weights = weights ? &weights[i] : NULL});
     return pooler(m, et_select(h, 1, 0));

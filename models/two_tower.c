@@ -245,7 +245,7 @@ et_tensor *et_two_tower_text_rest(const et_two_tower *m, et_tensor *base, et_ten
     if (c->extra_text) {
         x = et_bert_encode(m->text, first, x, mask, NULL);
         const int64_t T = x ? x->shape[1] : 0, n = et_bert_pool_reads(c->pooling, T);
-        x = m->text_extra ? et_transformer_forward_first(m->text_extra, 0, x, keys_of(mask), n)
+        x = m->text_extra ? et_transformer_forward_front(m->text_extra, 0, x, keys_of(mask), n)
                           : attend(m->text_attn, m->text_attn_norm, c->extra_text, true, x, keys_of(mask), n);
         x = et_bert_pool(m->text, x, n < T ? NULL : mask, c->pooling);
     } else if (c->train_text) {
@@ -280,7 +280,7 @@ et_tensor *et_two_tower_audio_rest(const et_two_tower *m, et_tensor *base)
     if (c->extra_audio) {
         const int64_t n = m->audio->special;
         x = c->train_audio ? et_ast_encode(m->audio, first, x, NULL) : x;
-        x = m->audio_extra ? et_transformer_forward_first(m->audio_extra, 0, x, NULL, n)
+        x = m->audio_extra ? et_transformer_forward_front(m->audio_extra, 0, x, NULL, n)
                            : attend(m->audio_attn, m->audio_attn_norm, c->extra_audio, false, x, NULL, n);
         x = et_ast_pool(m->audio, et_layer_norm_layer_forward(m->audio_norm, x));
     } else if (c->train_audio) {

@@ -198,7 +198,7 @@ et_tensor *et_vit_forward(const et_vit *m, et_tensor *x, et_tensor **attention)
     if (attention)
         z = et_transformer_forward(m->blocks, z, NULL, attention);
     else if (c->pooling == ET_VIT_CLASS) /* of z_L, z_L^0 alone is read */
-        z = et_transformer_forward_first(m->blocks, 0, z, NULL, 1);
+        z = et_transformer_forward_front(m->blocks, 0, z, NULL, 1);
     else
         z = et_transformer_forward_from(m->blocks, 0, z, NULL, NULL);
 

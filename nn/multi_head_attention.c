@@ -65,11 +65,13 @@ et_tensor *et_mha_heads(et_tensor *x, int64_t heads)
                       ET_DIMS(0, 2, 1, 3));
 }
 
-/* True if every query and head sees the same of a mask, or there is none. */
-static bool one_mask(const et_tensor *mask)
+/* True if there is no mask of T keys, or one that is the same for all heads and queries of an item. */
+static bool one_mask(const et_tensor *mask, int64_t T)
 {
-    return !mask || ((mask->ndim < 2 || mask->shape[mask->ndim - 2] == 1) &&
-                     (mask->ndim < 3 || mask->shape[mask->ndim - 3] == 1));
+    const int last = mask ? mask->ndim - 1 : 0;
+
+    return !mask || (last < 4 && (last < 0 || mask->shape[last] == 1 || mask->shape[last] == T) &&
+                     (last < 1 || mask->shape[last - 1] == 1) && (last < 2 || mask->shape[last - 2] == 1));
 }
 
 /* True if the memory's keys and values need not be made (see attend_few) and that is much cheaper: few
@@ -79,7 +81,8 @@ static bool few(const et_mha *m, const et_tensor *x, const et_tensor *memory, co
     const et_mha_config *c = &m->config;
 
     if (!m->q || c->no_folding || x->shape[2] != c->width || memory->shape[2] != c->memory ||
-        memory->shape[0] != x->shape[0] || call->causal || call->weights || !one_mask(call->mask))
+        memory->shape[0] != x->shape[0] || call->causal || call->weights ||
+        !one_mask(call->mask, memory->shape[1]))
         return false;
     /* multiplications of a head and item, half of them */
     const double n = (double)x->shape[1], T = (double)memory->shape[1], w = (double)c->head_width,
@@ -87,8 +90,8 @@ static bool few(const et_mha *m, const et_tensor *x, const et_tensor *memory, co
     return n > 0 && 2 * folded <= made;
 }
 
-/* [x 1] and [W_v b_v], W_v [H, w, M]: where dropout changes the sums of the weights' rows, which are 1 else,
- * it changes what a head finds of its bias. */
+/* [x 1] and [W_v b_v], W_v [H, w, M]: where the sums of the weights' rows are not all 1, because of dropout
+ * or because an item has no key to look at, what a head finds is not all of its bias. */
 static void append_bias(const et_mha *m, et_tensor **x, et_tensor **Wv)
 {
     const et_tensor *W = *Wv;
@@ -107,7 +110,7 @@ static void append_bias(const et_mha *m, et_tensor **x, et_tensor **Wv)
  *
  * where c is the same for every key, so that softmax does not see it; and its weights P_h find
  *
- *   P_h (y W_v^T + 1 b_v^T) = (P_h y) W_v^T + b_v.
+ *   P_h (y W_v^T + 1 b_v^T) = (P_h y) W_v^T + (P_h 1) b_v^T, where mostly P_h 1 = 1.
  *
  * Products with W_k and W_v have n rows then, not T. Keys and values of all heads are y itself: the H n
  * queries of an item go through as those of one head. */
@@ -117,7 +120,7 @@ static et_tensor *attend_few(const et_mha *m, et_tensor *x, et_tensor *y, et_ten
     const int64_t B = x->shape[0], n = x->shape[1], H = c->heads, w = c->head_width, M = c->memory;
     const et_attention_opts opts = {.scale = 1 / sqrt((double)w),
                                     .dropout = m->module.training ? c->dropout : 0, .rng = m->rng};
-    const bool ones = opts.dropout > 0 && m->v->bias;
+    const bool ones = (opts.dropout > 0 || mask) && m->v->bias;
     et_tensor *Wk = et_view(m->k->weight, ET_SHAPE(H, w, M)), *Wv = et_view(m->v->weight, ET_SHAPE(H, w, M)),
               *values = y;
 

@@ -65,9 +65,10 @@ et_tensor *et_mha_forward(const et_mha *m, et_tensor *x, et_tensor *memory, cons
 
 /** The same before the last projection: what the heads found, side by side, [B, Tq, H d_head].
  *
- *  Few queries (Tq much smaller than Tk; q, k and v layers of their own; the mask, if any, the same for all
- *  heads and queries, and nothing else set) do without keys and values, too: they are multiplied by W_k, and
- *  what they find by W_v. k.bias gets no gradient then, as above. */
+ *  Where it takes less than half of the multiplications, so always for few queries of many keys, keys and
+ *  values are not made here either: the queries are multiplied by W_k, and what they find by W_v. (q, k and v
+ *  must be layers of their own, the mask, if any, the same for all heads and queries of an item, and nothing
+ *  else be set.) k.bias gets no gradient then, as above. */
 et_tensor *et_mha_attend(const et_mha *m, et_tensor *x, et_tensor *memory, const et_mha_call *call);
 
 #ifdef __cplusplus

@@ -137,38 +137,65 @@ et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor
     return x ? x : et_fail(b->module.path);
 }
 
-/* The rows of a mask that belong to the first n of T queries. */
-static et_tensor *mask_first(et_tensor *mask, int64_t n)
-{
-    const int queries = mask ? mask->ndim - 2 : -1;
-
-    return queries >= 0 && mask->shape[queries] > 1 ? et_slice(mask, queries, 0, n, 1) : mask;
-}
-
-et_tensor *et_transformer_block_first(const et_transformer_block *b, et_tensor *x, et_tensor *mask, int64_t n)
+/* True if x has tokens and n of them in front; else an error that names m. */
+static bool has_front(const et_module *m, const et_tensor *x, int64_t n)
 {
     char text[ET_SHAPE_TEXT];
 
+    if (x->ndim == 3 && n >= 1 && n <= x->shape[1])
+        return true;
+    et_raise(ET_EINVAL, "%s %s: the first %" PRId64 " tokens of %s", m->kind, m->path, n,
+             et_shape_text(text, x->ndim, x->shape));
+    return false;
+}
+
+/* Sets *front to the part of a mask for the n tokens in front of x, NULL for no mask; false if it has neither
+ * one row nor one for each token. */
+static bool mask_front(const et_transformer_block *b, et_tensor *mask, const et_tensor *x, int64_t n,
+                       et_tensor **front)
+{
+    const int queries = mask ? mask->ndim - 2 : -1;
+    char text[ET_SHAPE_TEXT];
+
+    *front = mask;
+    if (queries < 0 || mask->shape[queries] == 1)
+        return true;
+    if (mask->shape[queries] == x->shape[1])
+        return (*front = et_slice(mask, queries, 0, n, 1)) != NULL;
+    et_raise(ET_ESHAPE, "transformer block %s: the mask is %s, which does not fit %" PRId64 " tokens",
+             b->module.path, et_shape_text(text, mask->ndim, mask->shape), x->shape[1]);
+    return false;
+}
+
+/* False where computing n tokens of x alone would save nothing or cannot be done: fused projections make
+ * queries, keys and values of the same tokens. */
+static bool cuts(const et_transformer_block *b, const et_tensor *x, int64_t n)
+{
+    return n < x->shape[1] && !b->config.fused;
+}
+
+et_tensor *et_transformer_block_front(const et_transformer_block *b, et_tensor *x, et_tensor *mask, int64_t n)
+{
+    et_mha_call call = {.mask = mask};
+
     if (!b || !x)
         return et_fail("transformer block");
-    if (x->ndim != 3 || n < 1 || n > x->shape[1]) {
-        et_raise(ET_EINVAL, "transformer block %s: the first %" PRId64 " tokens of %s", b->module.path, n,
-                 et_shape_text(text, x->ndim, x->shape));
+    if (!has_front(&b->module, x, n))
         return NULL;
-    }
-    /* fused projections give queries, keys and values of the same tokens */
-    if (n == x->shape[1] || b->config.fused)
-        return et_slice(et_transformer_block_forward(b, x, &(et_mha_call){.mask = mask}), 1, 0, n, 1);
     et_scope *inner = et_scope_open();
     if (!inner)
         return NULL;
-    et_tensor *a = b->config.post_norm ? x : et_layer_norm_layer_forward(b->ln1, x);
-    et_tensor *attended = et_mha_forward(b->attn, et_slice(a, 1, 0, n, 1), a,
-                                         &(et_mha_call){.mask = mask_first(mask, n)});
-    x = finish(b, et_slice(x, 1, 0, n, 1), attended);
-    x = et_scope_return(inner, x);
+    et_tensor *a = NULL, *y = NULL;
+    if (!cuts(b, x, n)) {
+        y = et_transformer_block_forward(b, x, &call);
+        y = n < x->shape[1] ? et_slice(y, 1, 0, n, 1) : y;
+    } else if (mask_front(b, mask, x, n, &call.mask)) {
+        a = b->config.post_norm ? x : et_layer_norm_layer_forward(b->ln1, x);
+        y = finish(b, et_slice(x, 1, 0, n, 1), et_mha_forward(b->attn, et_slice(a, 1, 0, n, 1), a, &call));
+    }
+    y = et_scope_return(inner, y);
     et_scope_close(inner);
-    return x ? x : et_fail(b->module.path);
+    return y ? y : et_fail(b->module.path);
 }
 
 static void release(et_module *m) { et_dealloc(((et_transformer *)m)->blocks); }
@@ -247,15 +274,21 @@ et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_te
     return through(t, first, t ? t->layers : 0, x, mask, hidden);
 }
 
-et_tensor *et_transformer_forward_first(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
+et_tensor *et_transformer_forward_front(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
                                         int64_t n)
 {
-    const int last = t ? t->layers - 1 : 0;
-    et_tensor *y = through(t, first, last, x, mask, NULL);
+    if (!t || !x)
+        return et_fail("transformer");
+    if (!has_front(&t->module, x, n))
+        return NULL;
+    et_transformer_block *last = t->blocks[t->layers - 1];
+    const bool cut = first < t->layers && cuts(last, x, n);
+    et_tensor *y = through(t, first, cut ? t->layers - 1 : t->layers, x, mask, NULL);
 
-    if (!y || first > last) /* no block is left */
-        return y ? et_slice(y, 1, 0, n, 1) : NULL;
-    return et_scope_after(y == x ? NULL : y, et_transformer_block_first(t->blocks[last], y, mask, n));
+    if (!y || (!cut && n == x->shape[1]))
+        return y;
+    return cut ? et_scope_after(y == x ? NULL : y, et_transformer_block_front(last, y, mask, n))
+               : et_slice(y, 1, 0, n, 1);
 }
 
 et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tensor *mask, et_tensor **weights)

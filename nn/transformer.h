@@ -74,10 +74,10 @@ void et_transformer_block_set_rng(et_transformer_block *b, et_rng *rng);
  *  nn/multi_head_attention.h); or NULL. Owned by the open scope. */
 et_tensor *et_transformer_block_forward(const et_transformer_block *b, et_tensor *x, const et_mha_call *call);
 
-/** The first n tokens of that, [B, n, d], for those who read no others: queries, perceptron and norms are
+/** The n tokens in front of that, [B, n, d], for those who read no others: queries, perceptron and norms are
  *  computed for them alone, and keys and values may not be needed at all (et_mha_attend). mask as
- *  et_mha_call's, or NULL. EINVAL unless 1 <= n <= T. */
-et_tensor *et_transformer_block_first(const et_transformer_block *b, et_tensor *x, et_tensor *mask,
+ *  et_mha_call's, or NULL. EINVAL unless 1 <= n <= T; ESHAPE for a mask of another number of queries. */
+et_tensor *et_transformer_block_front(const et_transformer_block *b, et_tensor *x, et_tensor *mask,
                                       int64_t n);
 
 /** What follows the attention alone: from the block's input x [.., d] and what its heads found,
@@ -111,9 +111,9 @@ et_tensor *et_transformer_forward(const et_transformer *t, et_tensor *x, et_tens
 et_tensor *et_transformer_forward_from(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
                                        et_tensor **hidden);
 
-/** The first n tokens of that, [B, n, d]: the last block computes no others (et_transformer_block_first), and
- *  is not computed again in backward. */
-et_tensor *et_transformer_forward_first(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
+/** The n tokens in front of that, [B, n, d]. The last block computes no others (et_transformer_block_front)
+ *  where n < T, and then keeps the little that is inside, `checkpoint` or not. Errors as those of both. */
+et_tensor *et_transformer_forward_front(const et_transformer *t, int first, et_tensor *x, et_tensor *mask,
                                         int64_t n);
 
 /** Trains the last `n` blocks (at most all) and freezes the others, which stay in evaluation mode then.

@@ -321,8 +321,8 @@ START_TEST(folded_allocations)
 }
 END_TEST
 
-/* Results and gradients, dropout included, have the same bits for any number of threads,
- * in float32 and with products of bfloat16. */
+/* Results and gradients, dropout included, have the same bits for any number of threads, in float32 and with
+ * products of bfloat16; of self-attention, and of few queries. */
 START_TEST(folded_threads)
 {
     static const int threads[] = {1, 2, 3};
@@ -340,10 +340,11 @@ START_TEST(folded_threads)
         et_zero_grad_of(x);
         et_zero_grad(&m->module);
         et_scope *s = et_scope_open();
-        if (_i)
+        if (_i & 1)
             et_mixed_begin();
-        et_tensor *y = et_mha_forward(m, x, NULL, NULL);
-        if (_i)
+        et_tensor *y = _i & 2 ? et_mha_forward(m, et_slice(x, 1, 0, 2, 1), x, NULL)
+                              : et_mha_forward(m, x, NULL, NULL);
+        if (_i & 1)
             et_mixed_end();
         ck_assert_int_eq(et_backward(et_mean(et_square(y), 0, NULL, false)), ET_OK);
         et_tensor *got[10] = {y, et_grad_of(x)};
@@ -384,11 +385,11 @@ static et_mha *for_few(const et_mha_config *more)
     return m;
 }
 
-/* The same results and gradients as with keys and values: with and without biases, with padded keys, and with
- * a real mask that is the same for all. */
+/* The same results and gradients as with keys and values: with and without biases, with padded keys (of one
+ * item all), and with a real mask that is the same for all. */
 START_TEST(few_is_plain)
 {
-    const int32_t lengths[QB] = {KT, 7, 1};
+    const int32_t lengths[QB] = {KT, 7, 0};
     et_mha *m[2] = {for_few(&(et_mha_config){.no_bias = _i == 1}),
                     for_few(&(et_mha_config){.no_bias = _i == 1, .no_folding = true})};
     et_tensor *x[2], *memory[2], *y[2];
@@ -483,6 +484,8 @@ START_TEST(not_few)
     }
     fails_null(et_mha_forward(m[0], x, curve(0, ET_SHAPE(QB, KT, QM + 1)), NULL), ET_ESHAPE, "linear");
     fails_null(et_mha_forward(m[0], x, curve(0, ET_SHAPE(QB + 1, KT, QM)), NULL), ET_ESHAPE, "attention");
+    const et_mha_call misfit = {.mask = curve(2, ET_SHAPE(KT - 1))};
+    fails_null(et_mha_forward(m[0], x, memory, &misfit), ET_ESHAPE, "= [3, 2, 2, 40]"); /* [B, H, Tq, Tk] */
     et_scope_close(scope);
     for (int k = 0; k < 2; k++)
         et_module_free(&m[k]->module);
@@ -637,7 +640,7 @@ int main(void)
     tcase_add_test(tc, folded_without_key_bias);
     tcase_add_test(tc, folded_dropout);
     tcase_add_test(tc, not_folded);
-    tcase_add_loop_test(tc, folded_threads, 0, 2);
+    tcase_add_loop_test(tc, folded_threads, 0, 4);
     tcase_add_test(tc, folded_allocations);
     tcase_add_loop_test(tc, few_is_plain, 0, 4);
     tcase_add_test(tc, few_dropout);

@@ -103,6 +103,12 @@ START_TEST(stochastic_depth)
         skipped += memcmp(et_data_f32(x) + i * 2 * D, et_data_f32(y) + i * 2 * D, 2 * D * sizeof(float)) == 0;
     ck_assert_int_gt(skipped, 60); /* a quarter of 400: both branches */
     ck_assert_int_lt(skipped, 140);
+    skipped = 0; /* of the tokens in front alone */
+    y = et_transformer_block_front(b, x, NULL, 1);
+    for (int i = 0; i < 400; i++)
+        skipped += memcmp(et_data_f32(x) + i * 2 * D, et_data_f32(y) + i * D, D * sizeof(float)) == 0;
+    ck_assert_int_gt(skipped, 60);
+    ck_assert_int_lt(skipped, 140);
     et_module_eval(&b->module);
     y = et_transformer_block_forward(b, x, NULL);
     for (int i = 0; i < 400; i++)
@@ -174,7 +180,7 @@ START_TEST(first_tokens)
                 for (int k = 0; k < 2; k++) {
                     et_zero_grad(&t->module);
                     et_tensor *r =
-                        k ? et_transformer_forward_first(t, first, x, masks[mask], n)
+                        k ? et_transformer_forward_front(t, first, x, masks[mask], n)
                           : et_slice(et_transformer_forward_from(t, first, x, masks[mask], NULL), 1, 0, n, 1);
                     ck_assert_msg(r != NULL, "%s", et_error_message());
                     y[k] = et_clone(r);
@@ -195,6 +201,11 @@ START_TEST(first_tokens)
                                           (!grads[0][i] ||
                                            strstr(et_module_entry(&t->module, i)->name, ".k.bias")),
                                       "%s", et_module_entry(&t->module, i)->name);
+                if (n == 1 && mask != 1 && !c.fused) { /* one query without keys; of 0 once there was one */
+                    et_tensor *unused = et_grad_of(t->blocks[1]->attn->k->bias);
+                    for (int i = 0; unused && i < D; i++)
+                        ck_assert_double_eq(et_data_f64(unused)[i], 0);
+                }
                 et_scope_close(s);
             }
     et_module_free(&t->module);
@@ -266,17 +277,26 @@ START_TEST(wrong_use)
     ck_assert_ptr_null(et_transformer_forward(t, NULL, NULL, NULL));
     et_error_clear();
     et_tensor *x = et_zeros(ET_F32, ET_SHAPE(2, 3, D));
-    ck_assert_ptr_null(et_transformer_forward_first(t, 0, x, NULL, 0));
+    ck_assert_ptr_null(et_transformer_forward_front(t, 0, x, NULL, 0));
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     ck_assert_ptr_nonnull(strstr(et_error_message(), "the first 0 tokens of [2, 3, 8]"));
     et_error_clear();
-    ck_assert_ptr_null(et_transformer_forward_first(t, 0, x, NULL, 4));
+    ck_assert_ptr_null(et_transformer_forward_front(t, 0, x, NULL, 4));
     ck_assert_int_eq(et_error_status(), ET_EINVAL);
     et_error_clear();
-    ck_assert_ptr_null(et_transformer_forward_first(t, 2, x, NULL, 1));
+    ck_assert_ptr_null(et_transformer_forward_front(t, 2, x, NULL, 1));
     ck_assert_ptr_nonnull(strstr(et_error_message(), "cannot begin at block 2 of 1"));
     et_error_clear();
-    ck_assert_ptr_null(et_transformer_block_first(NULL, x, NULL, 1));
+    for (int n = -1; n <= 4; n += n == -1 ? 1 : 4) { /* no block is left */
+        ck_assert_ptr_null(et_transformer_forward_front(t, 1, x, NULL, n));
+        ck_assert_int_eq(et_error_status(), ET_EINVAL);
+        et_error_clear();
+    }
+    ck_assert_ptr_null(et_transformer_forward_front(t, 0, x, et_ones(ET_U8, ET_SHAPE(2, 3)), 1));
+    ck_assert_int_eq(et_error_status(), ET_ESHAPE);
+    ck_assert_ptr_nonnull(strstr(et_error_message(), "the mask is [2, 3], which does not fit 3 tokens"));
+    et_error_clear();
+    ck_assert_ptr_null(et_transformer_block_front(NULL, x, NULL, 1));
     et_error_clear();
     et_module_free(&t->module);
 }
@@ -289,7 +309,7 @@ static bool build_and_run(et_module **out)
     et_tensor *x = et_ones(ET_F32, ET_SHAPE(1, 2, D)), *w[2];
 
     *out = t ? &t->module : NULL;
-    return t && et_transformer_forward(t, x, NULL, w) && et_transformer_forward_first(t, 0, x, NULL, 1);
+    return t && et_transformer_forward(t, x, NULL, w) && et_transformer_forward_front(t, 0, x, NULL, 1);
 }
 
 START_TEST(allocations) { module_sweep(build_and_run, 60); }

@@ -443,6 +443,9 @@ START_TEST(class_token)
     ck_assert_msg(y && whole, "%s", et_error_message());
     ck_assert(et_allclose(y, whole, 1e-12, 1e-12, false));
     ck_assert_int_eq(attention[1]->shape[2], m->rows * m->cols + 1);
+    ck_assert_int_eq(et_backward(et_sum(y, 0, NULL, false)), ET_OK);
+    ck_assert_ptr_nonnull(et_grad_of(m->blocks->blocks[0]->attn->k->bias));
+    ck_assert_ptr_null(et_grad_of(m->blocks->blocks[1]->attn->k->bias)); /* no keys, where so few look */
     et_scope_close(s);
     et_module_free(&m->module);
 }

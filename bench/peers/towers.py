@@ -45,7 +45,7 @@ def attention(p, layer, z, drop, first=None):
         w, b, d = p[layer + ".qkv.weight"], p[layer + ".qkv.bias"], z.shape[-1]
         q = F.linear(z[:, :first], w[:d], b[:d]).unflatten(-1, (HEADS, -1)).transpose(1, 2)
         qkv = q, *F.linear(z, w[d:], b[d:]).unflatten(-1, (2, HEADS, -1)).permute(2, 0, 3, 1, 4)
-    a = drop(torch.softmax(qkv[0] @ qkv[1].transpose(-1, -2) * qkv.shape[-1] ** -0.5, -1)) @ qkv[2]
+    a = drop(torch.softmax(qkv[0] @ qkv[1].transpose(-1, -2) * qkv[0].shape[-1] ** -0.5, -1)) @ qkv[2]
     return linear(p, layer + ".attention.output.dense", a.transpose(1, 2).flatten(2))
 
 
