@@ -2,12 +2,12 @@
 """The training step of "etude-bench --model tagger/..." in PyTorch: same model, weights, batch, loss and optimiser.
 bench/compare runs it; it installs nothing.
 
---reference FILE is what etude-bench --save wrote: logits and the losses of three steps in evaluation mode must agree with
-it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed, in training mode.
-PyTorch at its best: denormals flushed, q, k and v in one product, maxima over frequency by amax, the faster form of
-Adam, of contiguous and channels-last convolutions in two dimensions the faster; "tagger/spec-att-bf16" takes the faster
-of float32 and its own automatic mixed precision. Then each line of standard input, a number of seconds, is answered as
-in serving.py.
+--reference FILE is what etude-bench --save wrote: logits and the losses of three steps in evaluation mode must agree
+with it (to 1e-4 of the largest; to 5e-2 where etude-bench multiplies bfloat16) before anything is timed, in training
+mode. PyTorch at its best: denormals flushed, q, k and v in one product, the last layer at [CLS] alone, maxima over
+frequency by amax, the faster form of Adam, of contiguous and channels-last convolutions in two dimensions the faster;
+"tagger/spec-att-bf16" takes the faster of float32 and its own automatic mixed precision. Then each line of standard
+input, a number of seconds, is answered as in serving.py.
 """
 import itertools
 import sys
@@ -77,10 +77,11 @@ class Tagger:
         for i in range(layers):
             at = "back_end.encoder.layer.%d." % i
             qkv = self.linear(at + "qkv", h).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-            a = torch.softmax(qkv[0] @ qkv[1].transpose(-1, -2) * qkv.shape[-1] ** -0.5, -1)
+            read = 1 if i == layers - 1 else None  # of the last layer
+            a = torch.softmax(qkv[0][:, :, :read] @ qkv[1].transpose(-1, -2) * qkv.shape[-1] ** -0.5, -1)
             a = (F.dropout(a, self.drop[0]) @ qkv[2]).transpose(1, 2).flatten(2)
             h = self.layer_norm(at + "attention.output.LayerNorm",
-                                h + F.dropout(self.linear(at + "attention.output.dense", a), self.drop[0]))
+                                h[:, :read] + F.dropout(self.linear(at + "attention.output.dense", a), self.drop[0]))
             y = self.linear(at + "output.dense", F.gelu(self.linear(at + "intermediate.dense", h)))
             h = self.layer_norm(at + "output.LayerNorm", h + F.dropout(y, self.drop[0]))
         return torch.tanh(self.linear("back_end.pooler.dense", h[:, 0]))
