@@ -162,15 +162,17 @@ V_INLINE int64_t transpose_strip(int64_t m, int64_t n, int64_t after, const real
 {
     int64_t c = 0;
 
-    for (; c < n && m >= 4; c += 4)
+    for (; c < n && n >= 2 && m >= 4; c += 4)
         for (int64_t r = 0; r < m; r += 4) {
             const int64_t k = square_at(c, n, 4), i = square_at(r, m, 4);
             const real *f = from + k * ldf + i;
             real *t = to + i * ldt + k;
-            if (n >= 4)
+            if (n >= 4) /* numbers known when this is compiled: no calls of memcpy */
                 transpose_four(4, 4, f, ldf, t, ldt);
+            else if (n == 3)
+                transpose_four(3, 4, f, ldf, t, ldt);
             else
-                transpose_four((int)n, 4, f, ldf, t, ldt);
+                transpose_four(2, 4, f, ldf, t, ldt);
         }
     for (; c + 4 <= n && (n - c - 4 + after) * ldf + m >= 4; c += 4)
         transpose_four(4, (int)m, from + c * ldf, ldf, to + c, ldt);
